@@ -1,0 +1,3 @@
+//! How does the proxy learn what was revoked elsewhere?
+
+pub mod wire;

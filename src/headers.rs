@@ -1,0 +1,150 @@
+//! Which headers did the client send?
+//!
+//! All of them, as bytes, read once a request. Envoy hands them over as one buffer (proxy-wasm's
+//! serialised map); the pairs are kept as ranges into it, so nothing is copied and nothing is
+//! assumed about the encoding: a header may hold any byte.
+
+use std::ops::Range;
+
+/// The header lines of one request in the order in which they came; names are lower case.
+///
+/// Pseudo-headers (`:path`, `:method`, `:authority`) are among them.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    buffer: Vec<u8>,
+    lines: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Headers {
+    /// Reads proxy-wasm's serialised map: u32 count, then two u32 lengths a line, then each name
+    /// and value followed by NUL; little endian. `None` where the buffer is not of that form.
+    #[must_use]
+    pub fn parse(buffer: Vec<u8>) -> Option<Self> {
+        if buffer.is_empty() {
+            return Some(Self::default());
+        }
+        let count = usize::try_from(number_at(&buffer, 0)?).ok()?;
+        let mut at = count.checked_mul(8)?.checked_add(4)?;
+        if at > buffer.len() {
+            return None;
+        }
+        let mut lines = Vec::with_capacity(count);
+        let mut text = |length: u32| {
+            let end = at.checked_add(usize::try_from(length).ok()?)?;
+            let range = at..end;
+            at = end.checked_add(1)?;
+            (at <= buffer.len()).then_some(range)
+        };
+        for line in 0..count {
+            let name = text(number_at(&buffer, 4 + line * 8)?)?;
+            let value = text(number_at(&buffer, 8 + line * 8)?)?;
+            lines.push((name, value));
+        }
+        Some(Self { buffer, lines })
+    }
+
+    /// Headers from pairs, for tests and simulations.
+    #[must_use]
+    pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in pairs {
+            let name = headers.append(name.as_ref());
+            let value = headers.append(value.as_ref());
+            headers.lines.push((name, value));
+        }
+        headers
+    }
+
+    /// Name and value of every line.
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|(name, value)| (self.text(name), self.text(value)))
+    }
+
+    /// The value of every line of that (lower-case) name.
+    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.lines().filter(move |line| line.0 == name).map(|line| line.1)
+    }
+
+    /// The value of the first line of that (lower-case) name.
+    #[must_use]
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.lines().find(|line| line.0 == name).map(|line| line.1)
+    }
+
+    fn text(&self, range: &Range<usize>) -> &[u8] {
+        self.buffer.get(range.clone()).unwrap_or_default()
+    }
+
+    fn append(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(text);
+        start..self.buffer.len()
+    }
+}
+
+/// One change to the headers of a request on its way to the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Remove every line of that name.
+    Remove(Vec<u8>),
+    /// Replace all lines of that name by this one.
+    Set(Vec<u8>, Vec<u8>),
+}
+
+fn number_at(buffer: &[u8], at: usize) -> Option<u32> {
+    let bytes = buffer.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn serialised(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let mut buffer = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
+        for (name, value) in pairs {
+            buffer.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+            buffer.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        }
+        for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+            buffer.extend(text);
+            buffer.push(0);
+        }
+        buffer
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_serialised_is_read_back(
+            pairs in prop::collection::vec(any::<(Vec<u8>, Vec<u8>)>(), 0..20),
+        ) {
+            let headers = Headers::parse(serialised(&pairs)).expect("well-formed");
+            let read: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+            prop_assert_eq!(read, pairs);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(buffer: Vec<u8>) {
+            let _ = Headers::parse(buffer);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_ends_early_is_refused() {
+        let whole = serialised(&[(b"cookie".to_vec(), b"token=a".to_vec())]);
+        assert!(Headers::parse(whole.clone()).is_some());
+        for length in 1..whole.len() {
+            assert!(Headers::parse(whole[..length].to_vec()).is_none(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn all_lines_of_a_name_are_found() {
+        let headers = Headers::from_pairs(&[("cookie", "a=1"), ("x", "\u{e9}"), ("cookie", "b=2")]);
+        let cookies: Vec<_> = headers.values(b"cookie").collect();
+        assert_eq!(cookies, [b"a=1", b"b=2"]);
+        assert_eq!(headers.first(b"host"), None);
+    }
+}

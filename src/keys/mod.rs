@@ -1,0 +1,1 @@
+//! Which keys verify tokens, and which key may verify which token?

@@ -1,0 +1,1 @@
+//! Which revocations has the service not acknowledged yet?

@@ -1,0 +1,1 @@
+//! Is a path in the one spelling that rules are written for?

@@ -1,0 +1,127 @@
+//! In which ways does the filter say no, and what does the client get to see?
+//!
+//! One enum, one table: status, stable code, sentence, challenge. Nothing in an answer depends on
+//! the content of the token. The order of the variants is the order in which a token is judged: of
+//! several reasons the first one is named.
+
+/// Why a request goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// No configured place holds a token.
+    MissingToken,
+    /// Not a JWS in compact form whose header and payload are strict JSON objects (RFC 7515 §7.1).
+    MalformedToken,
+    /// No key is bound to the algorithm that the token names.
+    UnsupportedAlgorithm,
+    /// No key of that algorithm takes the token's `kid`.
+    UnknownKey,
+    /// The signature does not verify (RFC 7515 §5.2).
+    BadSignature,
+    /// `exp` has passed (RFC 7519 §4.1.4).
+    Expired,
+    /// `nbf` or `iat` lies in the future (RFC 7519 §4.1.5, §4.1.6).
+    NotYetValid,
+    /// `iss` is not the configured one (RFC 7519 §4.1.1).
+    WrongIssuer,
+    /// `aud` names none of the configured audiences (RFC 7519 §4.1.3).
+    WrongAudience,
+    /// A required claim is absent, or a claim that we read has the wrong type or size.
+    BadClaims,
+    /// The tokens of one request do not name one user.
+    ConflictingTokens,
+    /// The token, its user's tokens of that age, or all tokens of that age are revoked.
+    Revoked,
+    /// What must be known is not known: keys, the revocation set, or its age.
+    Unavailable,
+}
+
+/// What the client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status: 401 or 503.
+    pub status: u16,
+    /// Stable name, for programs: body, counter, access log.
+    pub code: &'static str,
+    /// One sentence, for people.
+    pub detail: &'static str,
+    /// Value of `WWW-Authenticate` (RFC 6750 §3), on 401 only.
+    pub challenge: Option<&'static str>,
+}
+
+impl Refusal {
+    /// Every refusal, in the order of judgement.
+    pub const ALL: [Self; 13] = [
+        Self::MissingToken,
+        Self::MalformedToken,
+        Self::UnsupportedAlgorithm,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongIssuer,
+        Self::WrongAudience,
+        Self::BadClaims,
+        Self::ConflictingTokens,
+        Self::Revoked,
+        Self::Unavailable,
+    ];
+
+    /// The table.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        let (code, detail) = match self {
+            Self::MissingToken => ("missing_token", "The request carries no token."),
+            Self::MalformedToken => ("malformed_token", "The token is not a well-formed JWT."),
+            Self::UnsupportedAlgorithm => {
+                ("unsupported_algorithm", "The token's algorithm is not accepted here.")
+            }
+            Self::UnknownKey => ("unknown_key", "The token names a key that is not known here."),
+            Self::BadSignature => ("bad_signature", "The token's signature does not verify."),
+            Self::Expired => ("expired", "The token has expired."),
+            Self::NotYetValid => ("not_yet_valid", "The token is not valid yet."),
+            Self::WrongIssuer => ("wrong_issuer", "The token's issuer is not accepted here."),
+            Self::WrongAudience => ("wrong_audience", "The token is meant for another audience."),
+            Self::BadClaims => ("bad_claims", "The token's claims are not as required here."),
+            Self::ConflictingTokens => {
+                ("conflicting_tokens", "The request's tokens do not name the same user.")
+            }
+            Self::Revoked => ("revoked", "The token has been revoked; sign in again."),
+            Self::Unavailable => {
+                ("unavailable", "Whether the token is valid cannot be told now; try again.")
+            }
+        };
+        let (status, challenge) = match self {
+            Self::MissingToken => (401, Some("Bearer")),
+            Self::Unavailable => (503, None),
+            _ => (401, Some("Bearer error=\"invalid_token\"")),
+        };
+        Answer { status, code, detail, challenge }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_named_once() {
+        let mut codes: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.answer().code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Refusal::ALL.len());
+    }
+
+    #[test]
+    fn a_401_carries_a_challenge_and_a_503_none() {
+        for refusal in Refusal::ALL {
+            let answer = refusal.answer();
+            assert_eq!(answer.challenge.is_some(), answer.status == 401, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn the_challenge_names_an_error_only_where_a_token_came() {
+        assert_eq!(Refusal::MissingToken.answer().challenge, Some("Bearer"));
+        assert_eq!(Refusal::Revoked.answer().challenge, Some("Bearer error=\"invalid_token\""));
+    }
+}

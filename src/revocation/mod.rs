@@ -1,0 +1,3 @@
+//! Which tokens are revoked?
+
+pub mod record;

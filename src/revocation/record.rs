@@ -1,0 +1,310 @@
+//! What is a revocation?
+//!
+//! A [`Record`]: one token, one user's cutoff, or the cutoff for all. It names tokens and users by a
+//! hash, so neither shared data nor the feed nor the service's store holds a jti or a user id.
+//! Records form a join-semilattice under [`Record::merge`]: order, duplicates and replays cannot
+//! lose anything.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `exp` of a record that is kept for ever.
+pub const NEVER: u64 = u64::MAX;
+
+/// Times from here on are refused: seconds reach it in the year 36,812, milliseconds did in 2004.
+pub const TIME_LIMIT_SECONDS: u64 = 1 << 40;
+
+/// Bytes of a record in the feed and the outbox: kind, id, issued_before, exp; big endian.
+pub const RECORD_BYTES: usize = 33;
+
+/// What a record revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// One token.
+    Token = 1,
+    /// A user's tokens that were issued before a moment, and those that do not say when.
+    User = 2,
+    /// The same for every user of a realm.
+    All = 3,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Token, Self::User, Self::All];
+
+    /// The word for it in the service's JSON and in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::User => "user",
+            Self::All => "all",
+        }
+    }
+}
+
+/// First 16 bytes of SHA-256(`session-guard/1` 0x00 kind 0x00 realm 0x00 value).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub [u8; 16]);
+
+impl RecordId {
+    /// The lowest id.
+    pub const FIRST: Self = Self([0x00; 16]);
+    /// The highest id.
+    pub const LAST: Self = Self([0xff; 16]);
+
+    /// The token with that `jti`.
+    #[must_use]
+    pub fn of_token(realm: &str, jti: &str) -> Self {
+        Self::derive("token", realm, jti.as_bytes())
+    }
+
+    /// A token without `jti`, by its signing input (header and payload as sent, without the
+    /// signature: one token has many spellings of that).
+    #[must_use]
+    pub fn of_input(realm: &str, signing_input: &[u8]) -> Self {
+        Self::derive("input", realm, signing_input)
+    }
+
+    /// The tokens of that user.
+    #[must_use]
+    pub fn of_user(realm: &str, user_id: &str) -> Self {
+        Self::derive("user", realm, user_id.as_bytes())
+    }
+
+    /// The tokens of every user.
+    #[must_use]
+    pub fn of_all(realm: &str) -> Self {
+        Self::derive("all", realm, b"")
+    }
+
+    fn derive(kind: &str, realm: &str, value: &[u8]) -> Self {
+        let mut hash = hmac_sha256::Hash::new();
+        for part in [b"session-guard/1\0", kind.as_bytes(), b"\0", realm.as_bytes(), b"\0", value] {
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let mut id = [0; 16];
+        for (byte, from) in id.iter_mut().zip(digest) {
+            *byte = from;
+        }
+        Self(id)
+    }
+}
+
+impl fmt::Display for RecordId {
+    /// 32 lower-case hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A record id is 32 lower-case hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotARecordId;
+
+impl FromStr for RecordId {
+    type Err = NotARecordId;
+
+    fn from_str(text: &str) -> Result<Self, NotARecordId> {
+        let digits = text.as_bytes();
+        if digits.len() != 32 {
+            return Err(NotARecordId);
+        }
+        let mut id = [0; 16];
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            for &digit in pair {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' => digit - b'a' + 10,
+                    _ => return Err(NotARecordId),
+                };
+                *byte = *byte << 4 | value;
+            }
+        }
+        Ok(Self(id))
+    }
+}
+
+/// One revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Record {
+    /// Whose tokens it revokes. First, so that records sort in id order.
+    pub id: RecordId,
+    /// What it revokes.
+    pub kind: Kind,
+    /// A cutoff revokes every token whose `iat` is below this, and every token without `iat`;
+    /// seconds since 1970 UTC. 0 for one token.
+    pub issued_before: u64,
+    /// When the last token that it revokes has expired; seconds since 1970 UTC, or [`NEVER`].
+    pub exp: u64,
+}
+
+impl Record {
+    /// The revocation of one token.
+    #[must_use]
+    pub fn token(id: RecordId, exp: u64) -> Self {
+        Self { id, kind: Kind::Token, issued_before: 0, exp }
+    }
+
+    /// A user's cutoff.
+    #[must_use]
+    pub fn user(id: RecordId, issued_before: u64, exp: u64) -> Self {
+        Self { id, kind: Kind::User, issued_before, exp }
+    }
+
+    /// The cutoff for all of a realm.
+    #[must_use]
+    pub fn all(realm: &str, issued_before: u64, exp: u64) -> Self {
+        Self { id: RecordId::of_all(realm), kind: Kind::All, issued_before, exp }
+    }
+
+    /// What a map of records is keyed and sorted by.
+    #[must_use]
+    pub fn key(&self) -> (RecordId, Kind) {
+        (self.id, self.kind)
+    }
+
+    /// The join of two records of one key: each revokes what either does, as long as either does.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        debug_assert_eq!(self.key(), other.key());
+        Self {
+            issued_before: self.issued_before.max(other.issued_before),
+            exp: self.exp.max(other.exp),
+            ..self
+        }
+    }
+
+    /// Whether `other` adds nothing to this record of the same key.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.key() == other.key() && self.merge(*other) == *self
+    }
+
+    /// The form in the feed and the outbox.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        let parts: [&[u8]; 4] = [
+            &[self.kind as u8],
+            &self.id.0,
+            &self.issued_before.to_be_bytes(),
+            &self.exp.to_be_bytes(),
+        ];
+        for (byte, from) in bytes.iter_mut().zip(parts.concat()) {
+            *byte = from;
+        }
+        bytes
+    }
+
+    /// Reads that form; `None` where a field has a value that no record may have.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
+        let (&kind, rest) = bytes.split_first()?;
+        let (&id, rest) = rest.split_first_chunk()?;
+        let (&issued_before, rest) = rest.split_first_chunk()?;
+        let exp = rest.try_into().ok()?;
+        let record = Self {
+            id: RecordId(id),
+            kind: Kind::ALL.into_iter().find(|known| *known as u8 == kind)?,
+            issued_before: u64::from_be_bytes(issued_before),
+            exp: u64::from_be_bytes(exp),
+        };
+        record.is_sound().then_some(record)
+    }
+
+    /// Whether the times are such as a record may have: a token has no cutoff, a cutoff has one,
+    /// and no time is so large that it must be milliseconds.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let exp = self.exp < TIME_LIMIT_SECONDS || self.exp == NEVER;
+        let cutoff = match self.kind {
+            Kind::Token => self.issued_before == 0,
+            Kind::User | Kind::All => (1..TIME_LIMIT_SECONDS).contains(&self.issued_before),
+        };
+        exp && cutoff
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod strategies {
+    //! Arbitrary records for the property tests of the set and the wire form.
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn record() -> impl Strategy<Value = Record> {
+        // Few different ids, so that records meet.
+        let id = (0u8..8, any::<bool>()).prop_map(|(tail, high)| {
+            let mut id = [if high { 0xff } else { 0 }; 16];
+            id[15] = tail;
+            RecordId(id)
+        });
+        let exp = prop_oneof![3 => 0u64..2_000, 1 => Just(NEVER)];
+        (id, 0..3usize, 1u64..2_000, exp).prop_map(|(id, kind, issued_before, exp)| {
+            let kind = Kind::ALL[kind];
+            let issued_before = if kind == Kind::Token { 0 } else { issued_before };
+            Record { id, kind, issued_before, exp }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_hash_of_kind_realm_and_value() {
+        // sha256sum over the bytes that the doc of RecordId names.
+        let id = RecordId::of_token("", "4f1c").to_string();
+        assert_eq!(id, "5a6833bba0c3af6d18e084b78c0b4b71");
+        assert_ne!(RecordId::of_token("", "a"), RecordId::of_user("", "a"));
+        assert_ne!(RecordId::of_token("x", "a"), RecordId::of_token("y", "a"));
+        assert_ne!(RecordId::of_input("", b"a"), RecordId::of_token("", "a"));
+    }
+
+    #[test]
+    fn only_32_lower_case_hex_digits_are_an_id() {
+        let id = RecordId::of_token("", "a");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "00", &"0".repeat(33), &"A".repeat(32), &"g".repeat(32)] {
+            assert_eq!(text.parse::<RecordId>(), Err(NotARecordId), "{text}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_no_time_of_a_record() {
+        let id = RecordId::FIRST;
+        assert!(Record::token(id, 1_795_332_120).is_sound());
+        assert!(!Record::token(id, 1_795_332_120_000).is_sound());
+        assert!(!Record::user(id, 1_795_332_120_000, NEVER).is_sound());
+        assert!(!Record::user(id, 0, NEVER).is_sound());
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_back(record in strategies::record()) {
+            prop_assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+        }
+
+        #[test]
+        fn a_merge_covers_both(a in strategies::record(), b in strategies::record()) {
+            let b = Record { id: a.id, kind: a.kind, issued_before: if a.kind == Kind::Token { 0 } else { b.issued_before.max(1) }, ..b };
+            prop_assert_eq!(a.merge(b), b.merge(a));
+            prop_assert!(a.merge(b).covers(&a) && a.merge(b).covers(&b));
+        }
+
+        #[test]
+        fn any_33_bytes_are_read_or_refused(bytes: [u8; 32], kind in 0u8..5) {
+            let mut whole = [kind; RECORD_BYTES];
+            whole[1..].copy_from_slice(&bytes);
+            if let Some(record) = Record::from_bytes(&whole) {
+                prop_assert_eq!(record.to_bytes(), whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What does a request's route ask of it?

@@ -1,0 +1,1 @@
+//! Where in a request are the tokens?

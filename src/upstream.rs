@@ -1,0 +1,1 @@
+//! What does the application get to see?
