@@ -1,0 +1,176 @@
+//! A canonical path has nothing left to normalise: an independent normaliser, which knows every
+//! equivalence that servers are known to apply, leaves it as it is.
+use proptest::prelude::*;
+
+use super::*;
+
+const CANONICAL: &[&str] = &[
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a.b",
+    "/.a",
+    "/..a",
+    "/...",
+    "/a/.b/c..",
+    "/.../x",
+    "/%20",
+    "/a%2Cb",
+    "/%C3%A9",
+    "/@x:y!$&'()*+,=",
+    "/~-_.x",
+    "/%3F",
+    "/%23",
+];
+
+/// Beside the paths of every known confusion stands what is wrong with them.
+const CONFUSING: &[&str] = &[
+    "",
+    "*",
+    "a",
+    "http://host/a",
+    "//",
+    "//a",
+    "/a//b",
+    "/a//",
+    "/a/./b",
+    "/.",
+    "/a/.",
+    "/a/..",
+    "/..",
+    "/a/../b",
+    "/../b",
+    "/a\\b",
+    "/a/..\\b",
+    "/a;x=1/b",
+    "/a/..;/b",
+    "/a/..;x=1/b",
+    "/a;",
+    "/a#b",
+    "/%61",
+    "/%2D",
+    "/%2E",
+    "/%2e%2e/a",
+    "/.%2e/a",
+    "/a%2Fb",
+    "/a%2fb",
+    "/..%2fb",
+    "/%5C",
+    "/..%5cb",
+    "/%3B",
+    "/%3b",
+    "/..%3b/x",
+    "/%25",
+    "/%252e%252e/a",
+    "/%00",
+    "/%",
+    "/%2",
+    "/a%G0",
+    "/a%c3%a9",
+    "/a\u{0}",
+    "/a\tb",
+    "/a\u{7f}",
+    "/é",
+];
+
+#[test]
+fn canonical_paths_are_told_from_confusing_ones() {
+    for path in CANONICAL {
+        assert_eq!(canonical(path.as_bytes()), Some(path.as_bytes()), "{path}");
+    }
+    for path in CONFUSING {
+        assert_eq!(canonical(path.as_bytes()), None, "{path}");
+    }
+}
+
+#[test]
+fn the_query_is_no_part_of_the_path() {
+    assert_eq!(canonical(b"/a?x=/../b;c"), Some(&b"/a"[..]));
+    assert_eq!(canonical(b"/a/..?x"), None);
+    assert_eq!(canonical(b"?x"), None);
+    assert_eq!(split(b"/a?b?c"), (&b"/a"[..], Some(&b"b?c"[..])));
+    assert_eq!(split(b"/a"), (&b"/a"[..], None));
+    assert_eq!(split(b"/a?"), (&b"/a"[..], Some(&b""[..])));
+}
+
+/// What a very lenient reader makes of a path: escapes of plain bytes decoded (twice), hex in upper
+/// case, `\` a slash, `;…` cut off each segment, empty and dot segments removed.
+fn normalised(path: &[u8]) -> Vec<u8> {
+    let path = unescaped(&unescaped(path));
+    let path: Vec<u8> = path.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
+    let mut kept: Vec<&[u8]> = vec![];
+    let segments: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
+    let last = segments.len() - 1;
+    for (at, segment) in segments.into_iter().enumerate() {
+        let segment = segment.split(|b| *b == b';').next().unwrap();
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(kept.pop()),
+            name => kept.push(name),
+        }
+        if at == last && matches!(segment, b"" | b"." | b"..") {
+            kept.push(b"");
+        }
+    }
+    [b"/", kept.join(&b'/').as_slice()].concat()
+}
+
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut out = vec![];
+    let mut at = 0;
+    while at < path.len() {
+        let hex = path.get(at + 1..at + 3).and_then(|d| std::str::from_utf8(d).ok());
+        let byte = hex.and_then(|d| u8::from_str_radix(d, 16).ok());
+        match byte {
+            Some(byte) if path[at] == b'%' => {
+                if byte.is_ascii_alphanumeric() || b"-._~/\\;%\0".contains(&byte) {
+                    out.push(byte);
+                } else {
+                    out.extend(format!("%{byte:02X}").bytes());
+                }
+                at += 3;
+            }
+            _ => {
+                out.push(path[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// Paths from the alphabet of confusion.
+pub(crate) fn confusing_path() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "/", "/", "/", ".", "..", "a", "B", "admin", "%2f", "%2F", "%2e", "%2E", "%5c", "%5C",
+        "%25", "%00", "%3b", "%3B", "%61", "%C3%A9", "%c3", "%20", "%", "\\", ";", "#", "//", "~",
+        "\u{e9}",
+    ]);
+    prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn a_canonical_path_has_nothing_left_to_normalise(tail in confusing_path()) {
+        let path = [b"/", &tail[..]].concat();
+        if let Some(path) = canonical(&path) {
+            prop_assert_eq!(normalised(path), path);
+        }
+    }
+
+    #[test]
+    fn only_what_has_something_to_normalise_is_not_canonical(tail in confusing_path()) {
+        let path = [b"/", &tail[..]].concat();
+        if canonical(&path).is_none() {
+            let odd = path.iter().any(|byte| !byte.is_ascii() || b"#;%".contains(byte));
+            prop_assert!(odd || normalised(&path) != path);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_judged(target: Vec<u8>) {
+        let _ = canonical(&target);
+        let _ = decoded(&target);
+    }
+}
