@@ -1,1 +1,157 @@
 //! Which keys verify tokens, and which key may verify which token?
+//!
+//! Each [`Key`] is bound to one algorithm by whoever made it; a token only names the algorithm, and
+//! is refused where no key is bound to that one (RFC 8725 §3.1). A token's `kid` narrows the choice
+//! down, never widens it: keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read.
+
+mod signature;
+
+use std::fmt;
+
+use crate::keys::signature::SignatureKey;
+use crate::refusal::Refusal;
+
+/// How a token is signed (RFC 7518 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+impl Algorithm {
+    /// All algorithms.
+    pub const ALL: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
+
+    /// Its name in `alg`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    /// The algorithm of exactly that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// How long a secret must be at least: as long as the hash (RFC 7518 §3.2).
+    #[must_use]
+    pub fn minimum_secret_bytes(self) -> usize {
+        match self {
+            Self::Hs256 => 32,
+            Self::Hs384 => 48,
+            Self::Hs512 => 64,
+        }
+    }
+}
+
+/// A key, ready to verify.
+pub struct Key {
+    algorithm: Algorithm,
+    signature: SignatureKey,
+    id: Option<String>,
+    issuer: Option<String>,
+    audiences: Vec<String>,
+}
+
+impl Key {
+    /// A shared secret. With an `id` the key takes tokens of that `kid` or of none, else of any.
+    /// `issuer` and `audiences`, where given, must hold for the tokens that this key verified.
+    ///
+    /// How long and how secret the secret is, is for the configuration to judge.
+    #[must_use]
+    pub fn hmac(
+        algorithm: Algorithm,
+        secret: &[u8],
+        id: Option<String>,
+        issuer: Option<String>,
+        audiences: Vec<String>,
+    ) -> Self {
+        let signature = SignatureKey::hmac(algorithm, secret);
+        Self { algorithm, signature, id, issuer, audiences }
+    }
+
+    /// Whether this key made the signature (RFC 7515 §5.2).
+    #[must_use]
+    pub(crate) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        self.signature.verifies(signing_input, signature)
+    }
+
+    /// The issuer that tokens verified by this key must have.
+    #[must_use]
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// The audiences of which tokens verified by this key must name one, if there are any.
+    #[must_use]
+    pub(crate) fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    fn takes(&self, kid: Option<&str>) -> bool {
+        self.id.is_none() || kid.is_none() || self.is_named(kid)
+    }
+
+    fn is_named(&self, kid: Option<&str>) -> bool {
+        kid.is_some() && self.id.as_deref() == kid
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Says which key it is, never what it holds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {:?})", self.algorithm.name(), self.id)
+    }
+}
+
+/// The keys of one configuration.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    keys: Vec<Key>,
+}
+
+impl KeyRing {
+    /// A ring of these keys, tried in this order.
+    #[must_use]
+    pub fn new(keys: Vec<Key>) -> Self {
+        Self { keys }
+    }
+
+    /// The keys to try on a token of that `alg` and `kid`, those that bear its `kid` first; at
+    /// least one, at most [`KEYS_TRIED`].
+    pub(crate) fn candidates(
+        &self,
+        algorithm: &str,
+        kid: Option<&str>,
+    ) -> Result<impl Iterator<Item = &Key>, Refusal> {
+        if self.keys.is_empty() {
+            return Err(Refusal::Unavailable);
+        }
+        let algorithm = Algorithm::from_name(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
+        let bound = || self.keys.iter().filter(move |key| key.algorithm == algorithm);
+        if bound().next().is_none() {
+            return Err(Refusal::UnsupportedAlgorithm);
+        }
+        if !bound().any(|key| key.takes(kid)) {
+            return Err(Refusal::UnknownKey);
+        }
+        let named = bound().filter(move |key| key.is_named(kid));
+        let others = bound().filter(move |key| key.takes(kid) && !key.is_named(kid));
+        Ok(named.chain(others).take(KEYS_TRIED))
+    }
+}
+
+/// How many keys are tried on one token: what a forged token may cost at most.
+const KEYS_TRIED: usize = 8;
+
+#[cfg(test)]
+mod tests;
