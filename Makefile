@@ -1,0 +1,31 @@
+# Every way to build, try and check session-guard. What is built and installed lands in target/.
+
+.PHONY: help demo test wasm wasm-drill envoy signout lint ci
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: wasm envoy signout ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
+	cargo run --quiet -p demo --bin demo
+
+test: wasm wasm-drill envoy signout ## all tests: the core natively, the filter in a real Envoy
+	cargo test --workspace
+
+wasm: ## the filter: target/session_guard.wasm
+	@setup/wasm.sh target/session_guard.wasm
+
+wasm-drill: # the same with a header that makes it panic: for tests, never shipped
+	@setup/wasm.sh target/session_guard_drill.wasm panic-drill
+
+envoy: # the pinned Envoy: target/envoy
+	@setup/envoy.sh
+
+signout: # the service and the demo's application, where tests and demo start them from
+	@cargo build --quiet -p signout -p demo
+
+lint: ## formatting, clippy and documentation, each without a warning
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+ci: lint test demo ## everything that CI checks, the cheap things first

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Builds the filter: setup/wasm.sh OUTPUT [FEATURE]
+#
+# A toolchain that has the wasm32-wasip1 target builds it as any other. Where the target can be
+# neither found nor added (its server is not reachable from everywhere), Debian's own Rust does it
+# from packages, building the standard library from source. The second decision is remembered in
+# target/setup/, so that only the first run tries.
+set -eu
+cd "$(dirname "$0")/.."
+
+output=$1
+feature=${2:-}
+target=wasm32-wasip1
+packages="rustc-web cargo-web rust-web-src lld-22 wasi-libc"
+with_debian=target/setup/wasm-with-debian
+
+say() { echo "setup/wasm: $*" >&2; }
+
+bounded() { # seconds, command: runs it, for at most so long where the system can bound it
+    if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
+}
+
+has_target() {
+    ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1
+}
+
+has_packages() {
+    command -v dpkg-query >/dev/null || return 1
+    for package in $packages; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || return 1
+    done
+}
+
+use_debian() {
+    if ! has_packages; then
+        install="apt-get install -y --no-install-recommends $packages"
+        if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+            say "the target $target is missing and rustup could not add it. Either:"
+            say "  rustup target add $target"
+            say "  or, on Debian 12 and later, as root: $install"
+            exit 1
+        fi
+        say "the target $target is missing and rustup could not add it: installing Debian's $packages"
+        apt-get update -qq
+        $install -qq >&2
+    fi
+    mkdir -p target/setup && touch "$with_debian"
+}
+
+# Why 90 s: an unreachable server may let rustup hang; the download itself takes seconds.
+if has_target; then
+    rm -f "$with_debian"
+elif [ ! -e "$with_debian" ] || ! has_packages; then
+    if command -v rustup >/dev/null && say "adding the target $target to the Rust toolchain" \
+        && bounded 90 rustup target add $target >&2 && has_target; then :; else use_debian; fi
+fi
+
+set -- rustc --release --lib --crate-type cdylib --target $target -p session-guard
+[ -z "$feature" ] || set -- "$@" --features "$feature"
+if [ -e "$with_debian" ]; then
+    say "building with Debian's Rust (remembered in $with_debian; remove it to try rustup again)"
+    built=target/wasm-debian
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-22 \
+        RUSTFLAGS="-Lnative=/usr/lib/wasm32-wasi -Clink-self-contained=no" \
+        /usr/bin/cargo "$@" --target-dir $built -Zbuild-std=std,panic_abort
+else
+    built=target/wasm
+    cargo "$@" --target-dir $built
+fi
+
+# Envoy calls every callback that a module exports; what the filter has no use for goes.
+cargo run --quiet -p trim-exports -- "$built/$target/release/session_guard.wasm" "$output"
