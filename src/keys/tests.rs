@@ -15,7 +15,8 @@ fn tried(ring: &KeyRing, algorithm: &str, kid: Option<&str>) -> Result<Vec<Strin
 fn a_key_takes_its_own_kid_or_none_and_a_key_without_id_takes_any() {
     use Algorithm::{Hs256, Hs512};
     let ring = KeyRing::new(vec![key(Hs256, Some("a")), key(Hs256, Some("b")), key(Hs512, None)]);
-    let cases: [(&str, Option<&str>, Result<&[&str], Refusal>); 9] = [
+    type Case = (&'static str, Option<&'static str>, Result<&'static [&'static str], Refusal>);
+    let cases: [Case; 9] = [
         ("HS256", None, Ok(&["a", "b"])),
         ("HS256", Some("a"), Ok(&["a"])),
         ("HS256", Some("b"), Ok(&["b"])),

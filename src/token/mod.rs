@@ -10,7 +10,12 @@
 //! Most requests carry a token that this VM has verified before. Its exact bytes are remembered, so
 //! the same request costs one look-up; the times are judged again on every call.
 
-use std::cell::Cell;
+mod cache;
+mod claims;
+mod compact;
+mod json;
+
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -18,6 +23,10 @@ use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
 use crate::shared_data::Version;
+use crate::token::cache::TokenCache;
+use crate::token::claims::{Claims, Forwarded, Times};
+use crate::token::compact::Compact;
+use crate::token::json::Object;
 
 /// What a token must say, beyond having been signed by one of the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,24 +53,44 @@ pub struct Policy {
 pub struct Verifier {
     keys: KeyRing,
     policy: Policy,
+    cache: RefCell<TokenCache>,
 }
 
 impl Verifier {
     /// A verifier with an empty cache.
     #[must_use]
     pub fn new(keys: KeyRing, policy: Policy) -> Self {
-        Self { keys, policy }
+        Self { keys, policy, cache: RefCell::new(TokenCache::new()) }
     }
 
     /// Takes other keys and forgets every token that the former ones verified.
     pub fn replace_keys(&mut self, keys: KeyRing) {
         self.keys = keys;
+        self.cache = RefCell::new(TokenCache::new());
     }
 
     /// Whether the token is genuine at that time (seconds since 1970 UTC).
     pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
-        let _ = (&self.keys, &self.policy, token, unix_seconds);
-        Err(Refusal::Unavailable)
+        let known = self.cache.borrow_mut().find(token);
+        if let Some(known) = known {
+            known.times.check(unix_seconds, self.policy.clock_skew_seconds)?;
+            return Ok(known);
+        }
+        let verified = Rc::new(self.verify_unseen(token, unix_seconds)?);
+        self.cache.borrow_mut().keep(token, Rc::clone(&verified));
+        Ok(verified)
+    }
+
+    fn verify_unseen(&self, token: &[u8], unix_seconds: u64) -> Result<VerifiedToken, Refusal> {
+        let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
+        let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
+        let key = self
+            .keys
+            .candidates(&token.header.algorithm, token.header.kid.as_deref())?
+            .find(|key| key.verifies(token.signing_input, &token.signature))
+            .ok_or(Refusal::BadSignature)?;
+        let claims = claims::judge(&claims, key, &self.policy, unix_seconds)?;
+        Ok(VerifiedToken::new(claims, token.signing_input, &self.policy.realm))
     }
 }
 
@@ -91,13 +120,22 @@ impl User {
 pub struct VerifiedToken {
     record_id: RecordId,
     user: Option<User>,
-    exp: Option<u64>,
-    iat: Option<u64>,
-    forwarded: Vec<(Rc<str>, Box<str>)>,
+    times: Times,
+    forwarded: Forwarded,
     live_at: Cell<Option<Version>>,
 }
 
 impl VerifiedToken {
+    fn new(claims: Claims, signing_input: &[u8], realm: &str) -> Self {
+        let Claims { times, jti, user_id, forwarded } = claims;
+        let record_id = match jti {
+            Some(jti) => RecordId::of_token(realm, &jti),
+            None => RecordId::of_input(realm, signing_input),
+        };
+        let user = user_id.map(|id| User { record_id: RecordId::of_user(realm, &id), id });
+        Self { record_id, user, times, forwarded, live_at: Cell::new(None) }
+    }
+
     /// What this token's revocation is stored under: its `jti`, or its signing input if it has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
@@ -113,13 +151,13 @@ impl VerifiedToken {
     /// When it expires, seconds since 1970 UTC; fractions rounded down.
     #[must_use]
     pub fn exp(&self) -> Option<u64> {
-        self.exp
+        self.times.exp
     }
 
     /// When it was issued, seconds since 1970 UTC; fractions rounded down.
     #[must_use]
     pub fn iat(&self) -> Option<u64> {
-        self.iat
+        self.times.iat
     }
 
     /// The value of a forwarded claim as header text; `None` where the token does not have it.
@@ -138,6 +176,13 @@ impl VerifiedToken {
     pub fn note_live_at(&self, generation: Version) {
         self.live_at.set(Some(generation));
     }
+
+    /// Bytes of text that it holds.
+    fn text_bytes(&self) -> usize {
+        let user = self.user.as_ref().map_or(0, |user| user.id.len());
+        let claims = self.forwarded.iter().map(|(name, text)| name.len() + text.len());
+        user + claims.sum::<usize>()
+    }
 }
 
 impl fmt::Debug for VerifiedToken {
@@ -153,3 +198,8 @@ impl fmt::Debug for User {
         write!(f, "User({})", self.record_id)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod builder;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Do the claims hold, and what do they say?
+//!
+//! Judged after the signature, in the order time, issuer, audience, the rest. A claim of the wrong
+//! type or size is a refusal of its own, judged last; it never counts as absent (CVE-2026-25537).
+
+use std::borrow::Cow;
+
+use crate::keys::Key;
+use crate::refusal::Refusal;
+use crate::revocation::record::TIME_LIMIT_SECONDS;
+use crate::token::Policy;
+use crate::token::json::{List, Object, Value};
+
+/// What a genuine token says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claims {
+    pub(super) times: Times,
+    pub(super) jti: Option<String>,
+    pub(super) user_id: Option<Box<str>>,
+    pub(super) forwarded: Forwarded,
+}
+
+/// Name and header text of each forwarded claim that the token has.
+pub(super) type Forwarded = Vec<(Box<str>, Box<str>)>;
+
+/// When a token is valid; seconds since 1970 UTC (RFC 7519 §2, NumericDate).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) exp: Option<u64>,
+    pub(super) nbf: Option<u64>,
+    pub(super) iat: Option<u64>,
+}
+
+impl Times {
+    /// Whether a token of these times is valid now, by clocks that may differ by `skew_seconds`.
+    pub(super) fn check(&self, unix_seconds: u64, skew_seconds: u64) -> Result<(), Refusal> {
+        if self.exp.is_some_and(|exp| unix_seconds >= exp.saturating_add(skew_seconds)) {
+            return Err(Refusal::Expired);
+        }
+        let latest = unix_seconds.saturating_add(skew_seconds);
+        if self.nbf.into_iter().chain(self.iat).any(|begin| begin > latest) {
+            return Err(Refusal::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+/// Judges the claims of a token that `key` verified.
+pub(super) fn judge(
+    claims: &Object<'_>,
+    key: &Key,
+    policy: &Policy,
+    unix_seconds: u64,
+) -> Result<Claims, Refusal> {
+    let (exp, nbf, iat) = (
+        time(claims, "exp", f64::floor),
+        time(claims, "nbf", f64::ceil),
+        time(claims, "iat", f64::floor),
+    );
+    let (issuer, audiences) = (text(claims, "iss"), audiences(claims));
+
+    let well_formed = Times {
+        exp: exp.unwrap_or_default(),
+        nbf: nbf.unwrap_or_default(),
+        iat: iat.unwrap_or_default(),
+    };
+    well_formed.check(unix_seconds, policy.clock_skew_seconds)?;
+    if let Ok(issuer) = &issuer {
+        let mut expected = policy.issuer.as_deref().into_iter().chain(key.issuer());
+        if !expected.all(|expected| issuer.as_deref() == Some(expected)) {
+            return Err(Refusal::WrongIssuer);
+        }
+    }
+    if let Ok(audiences) = &audiences {
+        let names_one = |expected: &[String]| {
+            expected.is_empty() || audiences.iter().any(|named| expected.iter().any(|e| e == named))
+        };
+        if !names_one(&policy.audiences) || !names_one(key.audiences()) {
+            return Err(Refusal::WrongAudience);
+        }
+    }
+
+    issuer?;
+    audiences?;
+    let times = Times { exp: exp?, nbf: nbf?, iat: iat? };
+    check_lifetime(&times, policy.max_lifetime_seconds)?;
+    if policy.required.iter().any(|name| matches!(claims.find(name), None | Some(Value::Null))) {
+        return Err(Refusal::BadClaims);
+    }
+    Ok(Claims {
+        times,
+        jti: jti(claims)?,
+        user_id: policy.user_id.as_deref().map(|name| user_id(claims, name)).transpose()?,
+        forwarded: forwarded(claims, &policy.forwarded)?,
+    })
+}
+
+/// A NumericDate: a JSON number, not negative, below the limit of all times here. The text has been
+/// checked to be a JSON number; 64-bit floats hold every whole number below the limit exactly.
+fn time(claims: &Object<'_>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Refusal> {
+    let number = match claims.find(name) {
+        None => return Ok(None),
+        Some(Value::Number(number)) => number,
+        Some(_) => return Err(Refusal::BadClaims),
+    };
+    match number.parse().map(round) {
+        Ok(seconds) if !number.starts_with('-') && seconds < TIME_LIMIT_SECONDS as f64 => {
+            Ok(Some(seconds as u64))
+        }
+        _ => Err(Refusal::BadClaims),
+    }
+}
+
+fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Refusal> {
+    let Some(max_seconds) = max_seconds else { return Ok(()) };
+    match (times.iat, times.exp) {
+        (Some(iat), Some(exp)) if exp.saturating_sub(iat) <= max_seconds => Ok(()),
+        _ => Err(Refusal::BadClaims),
+    }
+}
+
+fn text<'a>(claims: &'a Object<'_>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    match claims.find(name) {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(Cow::Borrowed(text))),
+        Some(_) => Err(Refusal::BadClaims),
+    }
+}
+
+/// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
+fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    match claims.find("aud") {
+        None => Ok(Vec::new()),
+        Some(Value::Text(audience)) => Ok(vec![Cow::Borrowed(audience)]),
+        Some(Value::List(list)) => {
+            let text = |element| match element {
+                Value::Text(text) => Ok(text),
+                _ => Err(Refusal::BadClaims),
+            };
+            list.elements().ok_or(Refusal::BadClaims)?.into_iter().map(text).collect()
+        }
+        Some(_) => Err(Refusal::BadClaims),
+    }
+}
+
+fn jti(claims: &Object<'_>) -> Result<Option<String>, Refusal> {
+    match text(claims, "jti")? {
+        Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => Err(Refusal::BadClaims),
+        jti => Ok(jti.map(Cow::into_owned)),
+    }
+}
+
+/// A string, or an integer, which is written in decimal: `42` and `"42"` are one user.
+fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Refusal> {
+    let id = match claims.find(name) {
+        Some(Value::Text(text)) => text,
+        Some(Value::Number(number)) if is_integer(number) => *number,
+        _ => return Err(Refusal::BadClaims),
+    };
+    if id.is_empty() || id.len() > ID_BYTES_LIMIT || !is_header_text(id) {
+        return Err(Refusal::BadClaims);
+    }
+    Ok(id.into())
+}
+
+/// Whether a JSON number is a 64-bit integer in its one plain spelling.
+fn is_integer(number: &str) -> bool {
+    number != "-0" && (number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok())
+}
+
+/// Whether an application reads exactly this text from a header: no control characters, which could
+/// end the header, and no white space at either end, which HTTP drops (RFC 9110 §5.5): ` admin`
+/// would arrive as `admin`.
+fn is_header_text(text: &str) -> bool {
+    text.trim().len() == text.len() && !text.contains(char::is_control)
+}
+
+/// The header text of each forwarded claim: strings, numbers and booleans as they are, lists of
+/// those joined with commas; `null` is absent.
+fn forwarded(claims: &Object<'_>, names: &[String]) -> Result<Forwarded, Refusal> {
+    let mut forwarded = Vec::with_capacity(names.len());
+    for name in names {
+        let text = match claims.find(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::List(list)) => joined(list)?.into(),
+            Some(value) => single(value)?,
+        };
+        if text.len() > FORWARDED_BYTES_LIMIT || !is_header_text(&text) {
+            return Err(Refusal::BadClaims);
+        }
+        forwarded.push((name.as_str().into(), text.into()));
+    }
+    Ok(forwarded)
+}
+
+fn single<'a>(value: &'a Value<'_>) -> Result<Cow<'a, str>, Refusal> {
+    match value {
+        Value::Bool(true) => Ok("true".into()),
+        Value::Bool(false) => Ok("false".into()),
+        Value::Number(number) => Ok((*number).into()),
+        Value::Text(text) => Ok(Cow::Borrowed(text)),
+        Value::Null | Value::List(_) | Value::Object => Err(Refusal::BadClaims),
+    }
+}
+
+/// A list that the application can take apart again: no element is empty, holds a comma or begins
+/// or ends with white space.
+fn joined(list: &List<'_>) -> Result<String, Refusal> {
+    let mut joined = String::new();
+    for element in list.elements().ok_or(Refusal::BadClaims)? {
+        let text = single(&element)?;
+        if text.is_empty() || text.contains(',') || !is_header_text(&text) {
+            return Err(Refusal::BadClaims);
+        }
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(&text);
+    }
+    Ok(joined)
+}
+
+/// The longest jti and user id.
+const ID_BYTES_LIMIT: usize = 256;
+
+/// The longest header text of a forwarded claim.
+const FORWARDED_BYTES_LIMIT: usize = 1024;

@@ -1,0 +1,315 @@
+//! Is this a strict JSON object, and what are its members?
+//!
+//! Strict: UTF-8, nothing after the object, no name twice in any object at any depth (RFC 8725 §2.4,
+//! RFC 7515 §5.2), no lone surrogates, bounded nesting and number of members. Numbers of the
+//! outermost object stay text, so that a NumericDate out of every range is a bad claim and an
+//! integer is read without rounding.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A JSON object; its members sorted by name.
+pub(super) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+/// The value of a member or of a list's element.
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// A number as it was written.
+    Number(&'a str),
+    Text(Cow<'a, str>),
+    List(List<'a>),
+    Object,
+}
+
+/// A list whose form has been checked.
+pub(super) struct List<'a>(&'a str);
+
+impl<'a> Object<'a> {
+    /// Reads an object; `None` where it is not one or not strict.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let Members(mut raw) = serde_json::from_str(text).ok()?;
+        raw.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if !raw.is_sorted_by(|a, b| a.0 < b.0) {
+            return None; // a name twice
+        }
+        let value = |(name, value): (_, &'a RawValue)| Some((name, Value::read(value.get())?));
+        Some(Self { members: raw.into_iter().map(value).collect::<Option<_>>()? })
+    }
+
+    /// The value of the member of that name.
+    pub(super) fn find(&self, name: &str) -> Option<&Value<'a>> {
+        let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.members.get(at).map(|(_, value)| value)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Reads one value of which serde_json has checked the grammar and nothing else.
+    fn read(text: &'a str) -> Option<Self> {
+        Some(match text.as_bytes().first()? {
+            b'n' => Self::Null,
+            b't' => Self::Bool(true),
+            b'f' => Self::Bool(false),
+            b'"' => {
+                let Text(text) = serde_json::from_str(text).ok()?;
+                Self::Text(text)
+            }
+            b'[' => {
+                check(text)?;
+                Self::List(List(text))
+            }
+            b'{' => {
+                check(text)?;
+                Self::Object
+            }
+            _ => Self::Number(text),
+        })
+    }
+}
+
+impl<'a> List<'a> {
+    /// The elements.
+    pub(super) fn elements(&self) -> Option<Vec<Value<'a>>> {
+        let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
+        elements.into_iter().map(|element| Value::read(element.get())).collect()
+    }
+}
+
+/// A string, borrowed where it holds no escape.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The members of an object in the order in which they came, values unread.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    if members.len() == MEMBERS_LIMIT {
+                        return Err(A::Error::custom("too many members"));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// Checks a list or an object inside the outermost one.
+fn check(text: &str) -> Option<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Nested { levels_left: NESTING_LIMIT }.deserialize(&mut deserializer).ok()
+}
+
+/// Reads any value and keeps nothing; an error where it is not strict.
+#[derive(Clone, Copy)]
+struct Nested {
+    levels_left: usize,
+}
+
+impl Nested {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self { levels_left }),
+            None => Err(E::custom("too deep")),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Nested {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nested {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let element = self.deeper()?;
+        while elements.next_element_seed(element)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let value = self.deeper()?;
+        let mut names: Vec<Cow<'de, str>> = Vec::new();
+        while let Some(Text(name)) = map.next_key()? {
+            map.next_value_seed(value)?;
+            names.push(name);
+        }
+        names.sort_unstable();
+        if names.len() <= MEMBERS_LIMIT && names.is_sorted_by(|a, b| a < b) {
+            Ok(())
+        } else {
+            Err(A::Error::custom("too many members, or a name twice"))
+        }
+    }
+}
+
+/// Members of one object. Real tokens have a dozen.
+const MEMBERS_LIMIT: usize = 256;
+
+/// Lists and objects within each other, below the outermost object. Real tokens have three.
+const NESTING_LIMIT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_strict(text: impl AsRef<[u8]>) -> bool {
+        Object::parse(text.as_ref()).is_some()
+    }
+
+    #[test]
+    fn an_object_is_read_strictly() {
+        let nested = |levels| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let deep_objects = |levels: usize| "{\"a\":".repeat(levels) + "0" + &"}".repeat(levels);
+        let members = |count: usize| {
+            let members: Vec<_> = (0..count).map(|i| format!("\"{i}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let inside = |object: String| format!("{{\"a\":[{object}]}}");
+        // Each refusal beside the neighbour that is accepted.
+        let cases: &[(String, bool)] = &[
+            ("{}".into(), true),
+            (" {\t} \r\n".into(), true),
+            ("".into(), false),
+            ("null".into(), false),
+            ("[]".into(), false),
+            ("\"a\"".into(), false),
+            ("{} {}".into(), false),
+            ("{}x".into(), false),
+            ("\u{feff}{}".into(), false),
+            ("\u{a0}{}".into(), false),
+            (r#"{"a":1,"b":1}"#.into(), true),
+            (r#"{"a":1,"a":1}"#.into(), false),
+            (r#"{"a":1,"\u0061":1}"#.into(), false),
+            (r#"{"a":1,"b":2,"a":3}"#.into(), false),
+            (r#"{"x":{"a":1},"y":{"a":1}}"#.into(), true),
+            (r#"{"x":{"a":1,"a":1}}"#.into(), false),
+            (r#"{"x":[[{"a":1,"\u0061":1}]]}"#.into(), false),
+            (r#"{"a":1,}"#.into(), false),
+            (r#"{'a':1}"#.into(), false),
+            (r#"{a:1}"#.into(), false),
+            (r#"{"a":01}"#.into(), false),
+            (r#"{"a":+1}"#.into(), false),
+            (r#"{"a":.5}"#.into(), false),
+            (r#"{"a":NaN}"#.into(), false),
+            (r#"{"a":1}//"#.into(), false),
+            (r#"{"a":"\ud83d\ude00"}"#.into(), true),
+            (r#"{"a":"\ud83d"}"#.into(), false),
+            (r#"{"\ud83d":1}"#.into(), false),
+            (r#"{"a":["\ud83d"]}"#.into(), false),
+            (r#"{"a":{"\ud83d":1}}"#.into(), false),
+            ("{\"a\":\"\u{1}\"}".into(), false),
+            (r#"{"a":1e400}"#.into(), true), // a number, if no time: the claim is judged
+            (nested(NESTING_LIMIT), true),
+            (nested(NESTING_LIMIT + 1), false),
+            (nested(3_000), false),
+            (deep_objects(NESTING_LIMIT + 1), true),
+            (deep_objects(NESTING_LIMIT + 2), false),
+            (members(MEMBERS_LIMIT), true),
+            (members(MEMBERS_LIMIT + 1), false),
+            (inside(members(MEMBERS_LIMIT)), true),
+            (inside(members(MEMBERS_LIMIT + 1)), false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(is_strict(text), *expected, "{text}");
+        }
+        assert!(!is_strict(b"{\"a\":\"\xff\"}"));
+        assert!(!is_strict(b"{\"a\":\"\xc0\x80\"}"));
+        assert!(!is_strict(b"{\"a\":1}\0"));
+    }
+
+    #[test]
+    fn members_are_found_by_their_unescaped_name() {
+        let text = r#"{"z":null,"\u0062":1.50,"a":"\u0041","l":[true,"x"],"o":{},"":false}"#;
+        let object = Object::parse(text.as_bytes()).expect("strict");
+        assert!(matches!(object.find("z"), Some(Value::Null)));
+        assert!(matches!(object.find("b"), Some(Value::Number("1.50"))));
+        assert!(matches!(object.find("a"), Some(Value::Text(text)) if text == "A"));
+        assert!(matches!(object.find("o"), Some(Value::Object)));
+        assert!(matches!(object.find(""), Some(Value::Bool(false))));
+        assert!(object.find("c").is_none());
+        let Some(Value::List(list)) = object.find("l") else { panic!("a list") };
+        let elements = list.elements().expect("strict");
+        assert!(matches!(&elements[..], [Value::Bool(true), Value::Text(text)] if text == "x"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Object::parse(&bytes);
+        }
+
+        #[test]
+        fn what_is_read_is_what_serde_json_reads(text in "[{}\\[\\]\",:a\\\\u0061d8e1. tnl-]{0,40}") {
+            if let Some(object) = Object::parse(text.as_bytes()) {
+                let known: Option<serde_json::Map<String, serde_json::Value>> =
+                    serde_json::from_str(&text).ok();
+                // Numbers out of range are the one thing that we take and it does not.
+                if let Some(known) = known {
+                    prop_assert_eq!(known.len(), object.members.len());
+                    prop_assert!(known.keys().all(|name| object.find(name).is_some()));
+                } else {
+                    prop_assert!(text.contains('e'));
+                }
+            }
+        }
+    }
+}
