@@ -1,3 +1,9 @@
-//! Placeholder.
+//! The binary: the service, and the operator's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::run()
+}

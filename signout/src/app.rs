@@ -1,0 +1,169 @@
+//! Which call is answered by what?
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde_json::json;
+use session_guard::revocation::record::Kind;
+
+use crate::access::Right;
+use crate::clock::unix_seconds;
+use crate::cursor::Place;
+use crate::error::Error;
+use crate::metrics;
+use crate::poll::poll;
+use crate::request::{BODY_BYTES, Batch};
+use crate::service::Service;
+use crate::writer::Written;
+
+/// The whole of the service's HTTP, without a listener: tests call it in-process.
+pub fn app(service: Service) -> Router {
+    let v1 = Router::new()
+        .route("/v1/revocations", get(poll).post(revoke))
+        .route("/v1/status", get(status))
+        .layer(from_fn_with_state(service.clone(), authorize));
+    Router::new()
+        .merge(v1)
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render_metrics))
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .with_state(service)
+}
+
+/// Lets those in who have an API token, before anything else of a call is read.
+async fn authorize(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let mut answer = match service.parts.access.right(authorization) {
+        Ok(right) => {
+            request.extensions_mut().insert(right);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let status = answer.status();
+    service.parts.metrics.answers.with_label_values(&[status.as_str()]).inc();
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// `POST /v1/revocations`.
+async fn revoke(
+    State(service): State<Service>,
+    Extension(right): Extension<Right>,
+    body: Body,
+) -> Result<Response, Error> {
+    let body = read(body).await?;
+    let batch = Batch::read(&body, unix_seconds())?;
+    if batch.has_all && right != Right::All {
+        return Err(Error::NeedsAdmin);
+    }
+    let size = batch.records.len();
+    let written = service.write(batch.records).await;
+    let result = match written {
+        Ok(Written::Added(_)) => "stored",
+        Ok(Written::Known(_)) => "known",
+        Err(_) => "refused",
+    };
+    let received = |result, count| {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        service.parts.metrics.received.with_label_values(&[result]).inc_by(count);
+    };
+    received(result, size);
+    received("past", batch.past);
+    if batch.has_all {
+        tracing::info!(result, "cutoff for all received");
+    }
+    tracing::debug!(revocations = size, past = batch.past, result, "revocations received");
+    let (status, position) = match written? {
+        Written::Added(position) => (StatusCode::CREATED, position),
+        Written::Known(position) => (StatusCode::OK, position),
+    };
+    until(batch.answer_at).await;
+    Ok((status, Json(json!({"cursor": Place::After(position).cursor().as_str()}))).into_response())
+}
+
+async fn read(body: Body) -> Result<axum::body::Bytes, Error> {
+    let too_large = |_| Error::TooLarge(format!("A body may have {BODY_BYTES} bytes, not more."));
+    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES));
+    read.await.map_err(|_| Error::SlowBody)?.map_err(too_large)
+}
+
+/// Waits until that second has begun.
+async fn until(second: u64) {
+    while unix_seconds() < second {
+        tokio::time::sleep(CLOCK_INTERVAL).await;
+    }
+}
+
+/// `GET /v1/status`: what the command line shows.
+async fn status(State(service): State<Service>) -> Response {
+    let book = service.book();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "now": unix_seconds(),
+        "uptime_seconds": service.parts.began.elapsed().as_secs(),
+        "ready": is_ready(&service),
+        "store_up": service.parts.metrics.store_up.get() == 1,
+        "revocations": {
+            "token": book.of_kind(Kind::Token),
+            "user": book.of_kind(Kind::User),
+            "all": book.of_kind(Kind::All),
+        },
+        "capacity": service.parts.capacity,
+        "log_entries": book.log_len(),
+        "waiting_polls": service.parts.metrics.waiting_polls.get(),
+        "head": Place::After(book.head()).cursor().as_str(),
+    }))
+    .into_response()
+}
+
+/// `GET /healthz`: whether starting the process anew would help.
+async fn health(State(service): State<Service>) -> Response {
+    verdict(service.is_alive())
+}
+
+/// `GET /readyz`: whether calls should come here. A store in trouble does not count: the feed goes
+/// on without it.
+async fn ready(State(service): State<Service>) -> Response {
+    verdict(is_ready(&service))
+}
+
+fn is_ready(service: &Service) -> bool {
+    service.is_alive() && !*service.closing().borrow()
+}
+
+fn verdict(good: bool) -> Response {
+    if good {
+        return Json(json!({"status": "ok"})).into_response();
+    }
+    Error::Busy("The service is starting or stopping.").into_response()
+}
+
+/// `GET /metrics`.
+async fn render_metrics(State(service): State<Service>) -> Result<Response, Error> {
+    service.parts.metrics.observe(&service.book());
+    let text = service.parts.metrics.render().map_err(|error| {
+        tracing::error!(%error, "metrics cannot be rendered");
+        Error::Busy("The metrics cannot be rendered.")
+    })?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the clock is looked at while an answer waits for the next second.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,0 +1,201 @@
+//! What is revoked, and in what order did it come?
+//!
+//! Everything is served from here: the live set in order of id and kind, and the newest entries of
+//! the log in order of sequence. Both are a view of one thing, the rows of the store: every change
+//! is an entry with a new sequence number, and an entry holds the whole record after the merge. So
+//! the set is the join of all rows, in whatever order they are read, and a row that a later one
+//! replaced is needed only as long as a proxy may name it as its cursor.
+//!
+//! The book itself never waits for anything and knows no clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
+
+use crate::cursor::Position;
+
+/// Entries that the log keeps at least, expired or not: a proxy that was away for fewer gets the
+/// changes, any other the whole set.
+pub(crate) const LOG_ENTRIES: usize = 100_000;
+
+/// How long a record is kept beyond its `exp`: longer than any clock skew that a proxy admits and
+/// any clock that is noticed to be wrong.
+pub(crate) const KEPT_BEYOND_EXP_SECONDS: u64 = 24 * 60 * 60;
+
+/// One entry of the log: a row of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place and tag.
+    pub position: Position,
+    /// The record after the merge; none in the entry that a fresh store begins with.
+    pub record: Option<Record>,
+}
+
+/// The live set and the newest entries of the log.
+#[derive(Debug)]
+pub(crate) struct Book {
+    live: BTreeMap<Key, Held>,
+    by_kind: [u64; 3],
+    log: VecDeque<Entry>,
+    head: Position,
+}
+
+type Key = (RecordId, Kind);
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    issued_before: u64,
+    exp: u64,
+    /// The entry that this came with: its row must stay.
+    sequence: u64,
+}
+
+impl Book {
+    /// The book of a log that has this one entry.
+    pub(crate) fn new(first: Entry) -> Self {
+        let mut book = Self {
+            live: BTreeMap::new(),
+            by_kind: [0; 3],
+            log: VecDeque::new(),
+            head: first.position,
+        };
+        book.append(first, &mut Vec::new());
+        book
+    }
+
+    /// Enters what the store now holds. Sequence numbers of rows that are no longer needed are
+    /// added to `dead`.
+    pub(crate) fn append(&mut self, entry: Entry, dead: &mut Vec<u64>) {
+        let sequence = entry.position.sequence;
+        if self.head.sequence + 1 != sequence {
+            // Only while a store is read: rows between these two were needed no more, and what lies
+            // before the gap is no part of the log. Its rows stay as long as they are in the set.
+            let before: Vec<_> = self.log.drain(..).collect();
+            dead.extend(
+                before.iter().filter(|old| !self.holds(old)).map(|old| old.position.sequence),
+            );
+        }
+        self.log.push_back(entry);
+        self.head = entry.position;
+        if let Some(record) = entry.record {
+            let old = self.live.get(&record.key()).copied();
+            let merged = old.map_or(record, |old| record.merge(old.record(record.key())));
+            self.live.insert(record.key(), Held::new(merged, sequence));
+            match old {
+                None => self.count(record.kind, 1),
+                Some(old) if old.sequence < self.oldest() => dead.push(old.sequence),
+                Some(_) => {}
+            }
+        }
+        while self.log.len() > LOG_ENTRIES {
+            let oldest = self.log.pop_front();
+            dead.extend(oldest.filter(|old| !self.holds(old)).map(|old| old.position.sequence));
+        }
+    }
+
+    /// Looks at up to `most` records, beginning with id `from`, and drops those that nobody needs
+    /// any more. Answers where to go on; after the last record that is the lowest id again.
+    pub(crate) fn sweep(
+        &mut self,
+        from: RecordId,
+        most: usize,
+        now: u64,
+        dead: &mut Vec<u64>,
+    ) -> RecordId {
+        let mut looked_at = self.live.range((from, Kind::Token)..);
+        let past: Vec<_> = (looked_at.by_ref().take(most))
+            .filter(|(_, held)| is_past(held.exp, now))
+            .map(|(key, held)| (*key, held.sequence))
+            .collect();
+        let next = looked_at.next().map_or(RecordId::FIRST, |(key, _)| key.0);
+        for (key, sequence) in past {
+            self.live.remove(&key);
+            self.count(key.1, -1);
+            if sequence < self.oldest() {
+                dead.push(sequence);
+            }
+        }
+        next
+    }
+
+    /// The live record of that key.
+    pub(crate) fn find(&self, key: (RecordId, Kind)) -> Option<Record> {
+        self.live.get(&key).map(|held| held.record(key))
+    }
+
+    /// The live records from that id on, in order of id and kind.
+    pub(crate) fn live_from(&self, first: RecordId) -> impl Iterator<Item = Record> {
+        self.live.range((first, Kind::Token)..).map(|(key, held)| held.record(*key))
+    }
+
+    /// The entries after that position, oldest first; `None` if the log does not hold it.
+    pub(crate) fn entries_after(&self, position: Position) -> Option<impl Iterator<Item = &Entry>> {
+        let at = usize::try_from(position.sequence.checked_sub(self.oldest())?).ok()?;
+        let found = self.log.get(at)?.position == position;
+        found.then(|| self.log.range(at + 1..))
+    }
+
+    /// The newest entry.
+    pub(crate) fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Number of live records.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Number of live records of a kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> u64 {
+        let [tokens, users, all] = self.by_kind;
+        match kind {
+            Kind::Token => tokens,
+            Kind::User => users,
+            Kind::All => all,
+        }
+    }
+
+    /// Number of entries that the log holds.
+    pub(crate) fn log_len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Whether the set came to hold a record by this very entry.
+    fn holds(&self, entry: &Entry) -> bool {
+        let held = entry.record.and_then(|record| self.live.get(&record.key()));
+        held.is_some_and(|held| held.sequence == entry.position.sequence)
+    }
+
+    fn oldest(&self) -> u64 {
+        self.log.front().map_or(self.head.sequence, |entry| entry.position.sequence)
+    }
+
+    fn count(&mut self, kind: Kind, change: i64) {
+        let [tokens, users, all] = &mut self.by_kind;
+        let number = match kind {
+            Kind::Token => tokens,
+            Kind::User => users,
+            Kind::All => all,
+        };
+        *number = number.saturating_add_signed(change);
+    }
+}
+
+impl Held {
+    fn new(record: Record, sequence: u64) -> Self {
+        Self { issued_before: record.issued_before, exp: record.exp, sequence }
+    }
+
+    fn record(self, (id, kind): Key) -> Record {
+        Record { id, kind, issued_before: self.issued_before, exp: self.exp }
+    }
+}
+
+/// Whether a record with that `exp` is of no use to anybody at `now`.
+pub(crate) fn is_past(exp: u64, now: u64) -> bool {
+    exp != NEVER && exp.saturating_add(KEPT_BEYOND_EXP_SECONDS) < now
+}
+
+#[cfg(test)]
+#[path = "book/tests.rs"]
+mod tests;

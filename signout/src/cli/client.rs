@@ -1,0 +1,137 @@
+//! How does the command line speak to the service?
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use signout::secret;
+
+use super::{Failure, Target};
+
+/// A service and the token to speak to it with.
+pub(super) struct Client {
+    agent: ureq::Agent,
+    url: String,
+    token: String,
+}
+
+/// An answer that is not an error.
+pub(super) struct Answer {
+    /// Whether something was made (201).
+    pub(super) is_new: bool,
+    body: String,
+}
+
+impl Client {
+    /// Speaks with the first API token.
+    pub(super) fn new(target: &Target) -> Result<Self, Failure> {
+        let token = api_tokens()?.and_then(|tokens| tokens.into_iter().next());
+        let token = token.ok_or_else(|| {
+            let way_out = "no API token: set SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE \
+                (a service that made its own keeps it in <store>.token)";
+            Failure::Usage(way_out.to_owned())
+        })?;
+        Ok(Self::with_token(target, token))
+    }
+
+    /// Speaks with the admin token where there is one.
+    pub(super) fn admin(target: &Target) -> Result<Self, Failure> {
+        match admin_token() {
+            Some(token) => Ok(Self::with_token(target, token)),
+            None => Self::new(target),
+        }
+    }
+
+    fn with_token(target: &Target, token: String) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .build();
+        let url = target.url.trim_end_matches('/').to_owned();
+        Self { agent: config.into(), url, token }
+    }
+
+    /// Reads that path.
+    pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        self.answer(request.header("authorization", self.bearer()).call())
+    }
+
+    /// Sends JSON to that path.
+    pub(super) fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request
+            .header("authorization", self.bearer())
+            .header("content-type", "application/json");
+        self.answer(request.send(body.to_string()))
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    fn answer(
+        &self,
+        came: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Answer, Failure> {
+        let mut came = came.map_err(|error| {
+            Failure::Unreachable(format!("cannot reach the service at {}: {error}", self.url))
+        })?;
+        let status = came.status().as_u16();
+        let body = came.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
+        let body = body.map_err(|error| {
+            Failure::Unreachable(format!("the answer of {} breaks off: {error}", self.url))
+        })?;
+        match status {
+            200 | 201 => Ok(Answer { is_new: status == 201, body }),
+            _ => Err(Failure::Refused(refusal(status, &body))),
+        }
+    }
+}
+
+impl Answer {
+    /// The body, read as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.body).map_err(|error| {
+            Failure::Refused(format!("this is not the answer of a signout service: {error}"))
+        })
+    }
+}
+
+/// What a refusal says: the service's own sentence, if it is one of the service's.
+fn refusal(status: u16, body: &str) -> String {
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    match (body["code"].as_str(), body["detail"].as_str()) {
+        (Some(code), Some(detail)) => format!("refused ({status} {code}): {detail}"),
+        _ => format!("refused with status {status}, not by a signout service"),
+    }
+}
+
+/// The API tokens of `SIGNOUT_TOKEN`, else of the file that `SIGNOUT_TOKEN_FILE` names; in either
+/// separated by commas. `None` where neither is set, or both are empty.
+pub(super) fn api_tokens() -> Result<Option<Vec<String>>, Failure> {
+    let list = match (set("SIGNOUT_TOKEN"), set("SIGNOUT_TOKEN_FILE")) {
+        (Some(list), _) => list,
+        (None, Some(file)) => secret::read(Path::new(&file))
+            .map_err(|error| Failure::Usage(format!("SIGNOUT_TOKEN_FILE {file}: {error}")))?,
+        (None, None) => return Ok(None),
+    };
+    let tokens = list.split(',').map(str::trim).filter(|token| !token.is_empty());
+    let tokens: Vec<_> = tokens.map(str::to_owned).collect();
+    Ok((!tokens.is_empty()).then_some(tokens))
+}
+
+/// The token for the cutoff for all, where there is one.
+pub(super) fn admin_token() -> Option<String> {
+    set("SIGNOUT_ADMIN_TOKEN")
+}
+
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Longer than the service takes for anything that the command line asks.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A full page of a reset in JSON is 2.5 MB.
+const ANSWER_BYTES: u64 = 16 << 20;

@@ -1,0 +1,85 @@
+//! What is revoked?
+
+use std::io::Write;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::client::Client;
+use super::{Failure, Target};
+
+/// List what is revoked.
+#[derive(Args)]
+#[command(
+    after_help = "Tokens and users are listed by id, a hash: the service knows no names.\n\n\
+    Example:\n  signout list --json | jq -r 'select(.kind == \"user\") | .id'"
+)]
+pub(super) struct List {
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    cursor: String,
+    more: bool,
+    reset: bool,
+    revocations: Vec<Revocation>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Revocation {
+    kind: String,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_before: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+}
+
+impl List {
+    /// Prints the live set in order of id: the pages of one reset.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.target)?;
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        if !self.json {
+            print(writeln!(
+                out,
+                "{:<6} {:<32} {:>14} {:>12}",
+                "kind", "id", "issued before", "exp"
+            ))?;
+        }
+        let mut path = "/v1/revocations".to_owned();
+        loop {
+            let page: Page = client.get(&path)?.json()?;
+            if !page.reset {
+                return print(out.flush());
+            }
+            for revocation in &page.revocations {
+                print(self.line(&mut out, revocation))?;
+            }
+            if !page.more {
+                return print(out.flush());
+            }
+            path = format!("/v1/revocations?after={}", page.cursor);
+        }
+    }
+
+    fn line(&self, out: &mut impl Write, revocation: &Revocation) -> std::io::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *out, revocation)?;
+            return writeln!(out);
+        }
+        let time = |time: Option<u64>, none: &str| time.map_or(none.to_owned(), |t| t.to_string());
+        let Revocation { kind, id, issued_before, exp } = revocation;
+        let (before, exp) = (time(*issued_before, "-"), time(*exp, "never"));
+        writeln!(out, "{kind:<6} {id:<32} {before:>14} {exp:>12}")
+    }
+}
+
+fn print(written: std::io::Result<()>) -> Result<(), Failure> {
+    written.map_err(|error| Failure::Refused(format!("cannot print: {error}")))
+}

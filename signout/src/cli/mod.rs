@@ -1,0 +1,108 @@
+//! What can be said on the command line, and what does each exit code mean?
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod client;
+mod list;
+mod revoke;
+mod serve;
+mod status;
+
+/// Reads the command line, carries it out, and says how that went.
+pub(crate) fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Keygen { file } => keygen(&file),
+        Command::Revoke(revoke) => revoke.run(),
+        Command::List(list) => list.run(),
+        Command::Status(status) => status.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("signout: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// The signout service: takes revocations, keeps them durably, and tells every proxy.
+#[derive(Parser)]
+#[command(name = "signout", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::Serve),
+    /// Make a session secret, once; a file that is there is kept.
+    #[command(after_help = "Example:\n  signout keygen session.secret\n  \
+        SESSION_SECRET=$(cat session.secret) envoy -c envoy.yaml")]
+    Keygen {
+        /// Where the secret goes; only its owner will be able to read it.
+        file: PathBuf,
+    },
+    /// Revoke a token, all of a user's tokens, or all tokens.
+    Revoke(revoke::Revoke),
+    /// List what is revoked.
+    List(list::List),
+    /// Show how the service is.
+    Status(status::Status),
+}
+
+/// Where the service is, and as whom to speak to it.
+#[derive(Args)]
+struct Target {
+    /// Address of the service.
+    #[arg(long, env = "SIGNOUT_URL", default_value = "http://127.0.0.1:8090")]
+    url: String,
+}
+
+/// Why a command was not carried out.
+enum Failure {
+    /// The service said no, or is not ready; or something on this machine is not as it should be.
+    Refused(String),
+    /// The command asks for something that cannot be.
+    Usage(String),
+    /// The service cannot be reached.
+    Unreachable(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Refused(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Unreachable(_) => ExitCode::from(3),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) | Self::Usage(why) | Self::Unreachable(why) => f.write_str(why),
+        }
+    }
+}
+
+fn keygen(file: &std::path::Path) -> Result<(), Failure> {
+    let made = signout::secret::make_once(file).map_err(|error| {
+        Failure::Refused(format!("cannot make a secret in {}: {error}", file.display()))
+    })?;
+    match made {
+        signout::secret::Made::Now => println!("made {}", file.display()),
+        signout::secret::Made::Before => println!("kept {}", file.display()),
+    }
+    Ok(())
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, failed or not ready; 2 wrong use; \
+    3 the service cannot be reached.";

@@ -1,0 +1,123 @@
+//! How does an operator revoke something?
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use serde_json::{Map, Value, json};
+use session_guard::revocation::record::RecordId;
+
+use super::client::Client;
+use super::{Failure, Target};
+
+/// Revoke a token, all of a user's tokens, or all tokens.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    what: What,
+    /// A cutoff revokes tokens issued before this moment (seconds since 1970 UTC); default: now.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["token", "jti"])]
+    issued_before: Option<u64>,
+    /// When the last token concerned expires (seconds since 1970 UTC); default: never, or the
+    /// token's own.
+    #[arg(long, value_name = "SECONDS")]
+    exp: Option<u64>,
+    /// The realm of the application (`revocation.realm` of the filter).
+    #[arg(long)]
+    realm: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// The token itself; `-` reads it from standard input, so that no process list shows it.
+    #[arg(long)]
+    token: Option<String>,
+    /// The id of one token (its `jti` claim).
+    #[arg(long)]
+    jti: Option<String>,
+    /// All tokens of this user.
+    #[arg(long, value_name = "USER_ID")]
+    user: Option<String>,
+    /// All tokens of all users.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Revoke {
+    /// Sends the revocation; says so once it is durable.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let client = match self.what.all {
+            true => Client::admin(&self.target)?,
+            false => Client::new(&self.target)?,
+        };
+        let answer = client.post("/v1/revocations", &self.body()?)?;
+        println!("{}", if answer.is_new { "revoked" } else { "was revoked before, or is past" });
+        Ok(())
+    }
+
+    fn body(&self) -> Result<Value, Failure> {
+        let What { token, jti, user, all: _ } = &self.what;
+        let mut body = match (token, jti, user) {
+            (Some(token), _, _) => return self.token_body(token),
+            (_, Some(jti), _) => json!({"jti": jti}),
+            (_, _, Some(user)) => json!({"user_id": user}),
+            _ => json!({"kind": "all"}),
+        };
+        for (name, time) in [("issued_before", self.issued_before), ("exp", self.exp)] {
+            if let Some(time) = time {
+                body[name] = json!(time);
+            }
+        }
+        if let Some(realm) = &self.realm {
+            body["realm"] = json!(realm);
+        }
+        Ok(body)
+    }
+
+    /// The revocation of a token that lies before us. Whether it is genuine does not matter: only
+    /// a genuine one is ever accepted anywhere.
+    fn token_body(&self, token: &str) -> Result<Value, Failure> {
+        let token = if token == "-" { from_standard_input()? } else { token.to_owned() };
+        let no_token = || Failure::Usage("--token: this is not a JWT".to_owned());
+        let (input, _) = token.trim().rsplit_once('.').ok_or_else(no_token)?;
+        let (_, payload) = input.split_once('.').ok_or_else(no_token)?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| no_token())?;
+        let claims: Map<String, Value> =
+            serde_json::from_slice(&payload).map_err(|_| no_token())?;
+        let realm = self.realm.as_deref().unwrap_or_default();
+        let id = match claims.get("jti").and_then(Value::as_str) {
+            Some(jti) => RecordId::of_token(realm, jti),
+            None => RecordId::of_input(realm, input.as_bytes()),
+        };
+        let exp = self.exp.or_else(|| claims.get("exp").and_then(Value::as_u64));
+        let mut body = json!({"kind": "token", "id": id.to_string()});
+        if let Some(exp) = exp {
+            body["exp"] = json!(exp);
+        }
+        Ok(body)
+    }
+}
+
+fn from_standard_input() -> Result<String, Failure> {
+    let mut token = String::new();
+    std::io::stdin()
+        .take(TOKEN_BYTES)
+        .read_to_string(&mut token)
+        .map_err(|error| Failure::Usage(format!("--token -: {error}")))?;
+    Ok(token)
+}
+
+/// Longer than any token that a proxy accepts.
+const TOKEN_BYTES: u64 = 64 * 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  signout revoke --jti 4f1c --exp 1795332120
+  signout revoke --token - < token.txt
+  signout revoke --user alice
+  signout revoke --all --issued-before 1795332120";

@@ -1,0 +1,57 @@
+//! How is the service?
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Client;
+use super::{Failure, Target};
+
+/// Show how the service is.
+#[derive(Args)]
+#[command(after_help = "Exit code 0: ready, and its store takes revocations; 1: not so, or it \
+    refuses the token; 3: not reachable.\n\nExample:\n  signout status --json | jq .revocations")]
+pub(super) struct Status {
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Status {
+    /// Prints it; fails where an operator should look.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let status: Value = Client::new(&self.target)?.get("/v1/status")?.json()?;
+        if self.json {
+            println!("{status}");
+        } else {
+            table(&status);
+        }
+        match (status["ready"].as_bool(), status["store_up"].as_bool()) {
+            (Some(true), Some(true)) => Ok(()),
+            (Some(true), _) => Err(Failure::Refused("the store takes no revocations".to_owned())),
+            _ => Err(Failure::Refused("the service is not ready".to_owned())),
+        }
+    }
+}
+
+fn table(status: &Value) {
+    let revocations = &status["revocations"];
+    let rows = [
+        ("version", &status["version"]),
+        ("up (seconds)", &status["uptime_seconds"]),
+        ("ready", &status["ready"]),
+        ("store takes writes", &status["store_up"]),
+        ("tokens revoked", &revocations["token"]),
+        ("users cut off", &revocations["user"]),
+        ("cutoffs for all", &revocations["all"]),
+        ("capacity", &status["capacity"]),
+        ("log entries", &status["log_entries"]),
+        ("polls waiting", &status["waiting_polls"]),
+        ("newest entry", &status["head"]),
+    ];
+    for (name, value) in rows {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        println!("{name:<20} {value:>12}");
+    }
+}

@@ -1,0 +1,54 @@
+//! The signout service: takes revocations, keeps them durably, serves the feed.
+//!
+//! # A revocation's way
+//!
+//! ```text
+//! POST ─ access ─ request ─▶ writer ─▶ store     durable
+//!                              │
+//!                              ▼
+//! GET ── access ─ poll ◀─ page ◀─ book           in memory
+//! ```
+//!
+//! 1. [`access`] asks for an API token, before anything else of a call is read.
+//! 2. [`request`] turns the body into records: strict, with times checked.
+//! 3. [`writer`] has one thread that owns the store. Whatever waits becomes one commit; then it is
+//!    entered in the [`book`], and then the callers are answered.
+//! 4. [`store`] keeps rows. A row is an entry of the log and a piece of the set at once: the set is
+//!    the join of all rows, so there is nothing that could disagree with it.
+//! 5. [`poll`] waits for news and answers with the [`page`] that follows a proxy's [`cursor`].
+//!
+//! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`error`] all the ways in which
+//! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs.
+//!
+//! # What it promises
+//!
+//! What was answered with 200 or 201 survives a crash of the process and of the machine. Nothing
+//! that is live is ever dropped for room: at its capacity the service says so (507) and goes on
+//! serving what it has. A proxy that names an entry which this store does not hold, whatever the
+//! reason, gets the whole set and may give back what the store has lost.
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+pub mod access;
+pub mod app;
+pub mod error;
+pub mod secret;
+pub mod service;
+pub mod store;
+
+mod book;
+mod clock;
+mod cursor;
+mod metrics;
+mod page;
+mod poll;
+mod request;
+mod writer;
+
+pub use app::app;
+pub use service::{Service, Settings};

@@ -1,0 +1,95 @@
+//! What can an operator see in Prometheus?
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+use session_guard::revocation::record::Kind;
+
+use crate::book::Book;
+
+/// Media type of [`Metrics::render`].
+pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Counters and gauges of one service.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Live revocations by kind.
+    revocations: IntGaugeVec,
+    /// Most live revocations.
+    pub(crate) capacity: IntGauge,
+    /// Sequence number of the newest entry of the log.
+    log_sequence: IntGauge,
+    /// Revocations that came in, by what became of them.
+    pub(crate) received: IntCounterVec,
+    /// Answers of `/v1`, by status.
+    pub(crate) answers: IntCounterVec,
+    /// Pages of resets that were answered.
+    pub(crate) reset_pages: IntCounter,
+    /// Polls that wait now.
+    pub(crate) waiting_polls: IntGauge,
+    /// What one commit took.
+    pub(crate) commit_seconds: Histogram,
+    /// Whether the last commit succeeded.
+    pub(crate) store_up: IntGauge,
+}
+
+impl Metrics {
+    /// All of them, at zero.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name, what| registered(&registry, IntGauge::new(name, what)?);
+        let gauges = |name, what, label| {
+            registered(&registry, IntGaugeVec::new(Opts::new(name, what), &[label])?)
+        };
+        let counters = |name, what, label| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, what), &[label])?)
+        };
+        let reset_pages = IntCounter::new("signout_reset_pages_total", "Pages of resets answered")?;
+        let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Time of one commit")
+            .buckets(COMMIT_SECONDS.to_vec());
+        Ok(Self {
+            revocations: gauges("signout_revocations", "Live revocations", "kind")?,
+            capacity: gauge("signout_capacity", "Most live revocations (--capacity)")?,
+            log_sequence: gauge("signout_log_sequence", "Number of the newest log entry")?,
+            received: counters(
+                "signout_revocations_received_total",
+                "Revocations received, by what became of them",
+                "result",
+            )?,
+            answers: counters("signout_answers_total", "Answers of /v1, by status", "status")?,
+            reset_pages: registered(&registry, reset_pages)?,
+            waiting_polls: gauge("signout_waiting_polls", "Polls that wait for a change")?,
+            commit_seconds: registered(&registry, Histogram::with_opts(commit_seconds)?)?,
+            store_up: gauge("signout_store_up", "1 if the last commit succeeded")?,
+            registry,
+        })
+    }
+
+    /// Notes the size of the book.
+    pub(crate) fn observe(&self, book: &Book) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for kind in Kind::ALL {
+            self.revocations.with_label_values(&[kind.name()]).set(number(book.of_kind(kind)));
+        }
+        self.log_sequence.set(number(book.head().sequence));
+    }
+
+    /// Prometheus' text format.
+    pub(crate) fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn registered<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// From a commit on a fast disk to one on a disk in trouble.
+const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];

@@ -1,0 +1,99 @@
+//! Which page of the feed answers a poll?
+//!
+//! Changes, if the log holds the entry that the proxy names; otherwise the live set, page by page
+//! (a reset). The pages of a reset tile the space of record ids from the lowest to the highest; the
+//! last one hands out the position at which the reset began, so that what has changed meanwhile
+//! follows as changes. A reset whose beginning the log no longer holds begins again.
+
+use session_guard::feed::wire::{
+    CHANGES_PAGE_RECORDS, Page, RESET_PAGE_PREFIX_BITS, RESET_PAGE_RECORDS,
+};
+use session_guard::revocation::record::{Kind, Record, RecordId};
+
+use crate::book::Book;
+use crate::cursor::{Place, Position};
+
+/// Whether the answer to that place is a page of a reset.
+pub(crate) fn is_reset(book: &Book, place: Place) -> bool {
+    match place {
+        Place::After(position) => book.entries_after(position).is_none(),
+        Place::Start | Place::InReset { .. } => true,
+    }
+}
+
+/// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
+/// or what the feed admits. Without changes it is empty, and its cursor the one that was sent.
+pub(crate) fn page(book: &Book, place: Place, limit: usize, now: u64) -> Page {
+    let (began, next) = match place {
+        Place::After(position) => match changes(book, position, limit, now) {
+            Some(page) => return page,
+            None => (book.head(), RecordId::FIRST),
+        },
+        Place::InReset { began, next } if book.entries_after(began).is_some() => (began, next),
+        Place::InReset { .. } | Place::Start => (book.head(), RecordId::FIRST),
+    };
+    reset(book, began, next, limit, now)
+}
+
+fn changes(book: &Book, after: Position, limit: usize, now: u64) -> Option<Page> {
+    let mut entries = book.entries_after(after)?;
+    let taken: Vec<_> = entries.by_ref().take(limit.clamp(1, CHANGES_PAGE_RECORDS)).collect();
+    Some(Page {
+        reset: false,
+        more: entries.next().is_some(),
+        now,
+        cursor: Place::After(taken.last().map_or(after, |entry| entry.position)).cursor(),
+        head: Place::After(book.head()).cursor(),
+        range: (RecordId::FIRST, RecordId::LAST),
+        records: taken.into_iter().filter_map(|entry| entry.record).collect(),
+    })
+}
+
+fn reset(book: &Book, began: Position, first: RecordId, limit: usize, now: u64) -> Page {
+    let (records, last) = piece(book, first, limit.clamp(Kind::ALL.len(), RESET_PAGE_RECORDS));
+    let (place, more) = match successor(last) {
+        Some(next) => (Place::InReset { began, next }, true),
+        None => (Place::After(began), began != book.head()),
+    };
+    Page {
+        reset: true,
+        more,
+        now,
+        cursor: place.cursor(),
+        head: Place::After(book.head()).cursor(),
+        range: (first, last),
+        records,
+    }
+}
+
+/// The live records from `first` on, and the highest id up to which they are all there. Records of
+/// one id stay together.
+fn piece(book: &Book, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
+    let end = end_of_piece(first);
+    let mut records: Vec<_> =
+        book.live_from(first).take_while(|record| record.id <= end).take(most + 1).collect();
+    if records.len() <= most {
+        return (records, end);
+    }
+    let cut = records.pop().map(|record| record.id);
+    while records.last().map(|record| record.id) == cut {
+        records.pop();
+    }
+    let last = records.last().map_or(end, |record| record.id);
+    (records, last)
+}
+
+/// The highest id that shares the leading bits of `first` which one page may cover.
+fn end_of_piece(first: RecordId) -> RecordId {
+    let rest = u128::MAX >> RESET_PAGE_PREFIX_BITS;
+    RecordId((u128::from_be_bytes(first.0) | rest).to_be_bytes())
+}
+
+fn successor(id: RecordId) -> Option<RecordId> {
+    let next = u128::from_be_bytes(id.0).checked_add(1)?;
+    Some(RecordId(next.to_be_bytes()))
+}
+
+#[cfg(test)]
+#[path = "page/tests.rs"]
+mod tests;

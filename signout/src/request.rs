@@ -1,0 +1,200 @@
+//! What does a call ask to be revoked?
+//!
+//! Two layers: what was written (JSON, no unknown and no repeated names, no `null`), and what it
+//! comes to (records). A list is one batch. Times are whole seconds since 1970 UTC; what must be
+//! milliseconds is refused with the suspicion spelled out, because a cutoff in the year 58,000 would
+//! sign everybody out for ever.
+
+use serde::{Deserialize, Deserializer};
+use session_guard::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
+
+use crate::error::Error;
+
+/// Most bytes of a body: a full list of the longest ids that do not need escapes.
+pub(crate) const BODY_BYTES: usize = 4 << 20;
+
+/// Most revocations in one list: more than two keys of a proxy's outbox hold.
+pub(crate) const LIST_RECORDS: usize = 10_000;
+
+/// How far in the future a cutoff may lie: more than clocks differ, less than would do harm.
+pub(crate) const CUTOFF_AHEAD_SECONDS: u64 = 60;
+
+/// When a token's `exp` is past for every proxy: the largest clock skew that a proxy may admit (300
+/// s), and a minute for clocks that differ. Until then a proxy may still accept the token.
+pub(crate) const PAST_BEYOND_EXP_SECONDS: u64 = 360;
+
+/// Most bytes of a jti, a user id and a realm: what a proxy accepts in a token.
+const ID_BYTES: usize = 256;
+
+/// What one call asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// What is to be stored.
+    pub(crate) records: Vec<Record>,
+    /// Number of records that are past already and not stored.
+    pub(crate) past: usize,
+    /// The answer may leave when this second (since 1970 UTC) has begun: with a cutoff made here,
+    /// every token issued before the answer is refused, every one issued after it is accepted.
+    pub(crate) answer_at: u64,
+    /// Whether a cutoff for all is among them.
+    pub(crate) has_all: bool,
+}
+
+impl Batch {
+    /// Reads a body at `now` (seconds since 1970 UTC).
+    pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
+        let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let written: Vec<Written> = if is_list {
+            serde_json::from_slice(body).map_err(refusal)?
+        } else {
+            vec![serde_json::from_slice(body).map_err(refusal)?]
+        };
+        if written.len() > LIST_RECORDS {
+            let detail = format!("A list may hold {LIST_RECORDS} revocations, not more.");
+            return Err(Error::TooLarge(detail));
+        }
+        let mut batch = Self { records: Vec::new(), past: 0, answer_at: now, has_all: false };
+        for (at, written) in written.into_iter().enumerate() {
+            let record = written.record(now).map_err(|detail| {
+                let place = if is_list { format!("Revocation {at}: ") } else { String::new() };
+                Error::Unacceptable(format!("{place}{detail}"))
+            })?;
+            batch.has_all |= record.kind == Kind::All;
+            if record.exp.saturating_add(PAST_BEYOND_EXP_SECONDS) < now {
+                batch.past += 1;
+                continue;
+            }
+            if record.issued_before == now + 1 {
+                batch.answer_at = now + 1;
+            }
+            batch.records.push(record);
+        }
+        Ok(batch)
+    }
+}
+
+/// One revocation as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default, deserialize_with = "present")]
+    jti: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    user_id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    kind: Option<WrittenKind>,
+    #[serde(default, deserialize_with = "present")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    issued_before: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    exp: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    realm: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenKind {
+    Token,
+    User,
+    All,
+}
+
+/// `null` is no way to leave a member out.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl Written {
+    fn record(self, now: u64) -> Result<Record, String> {
+        let exp = self.exp.map_or(Ok(NEVER), |exp| seconds("exp", exp))?;
+        let (kind, id) = self.subject()?;
+        match (kind, self.issued_before) {
+            (Kind::Token, None) => Ok(Record::token(id, exp)),
+            (Kind::Token, Some(_)) => {
+                Err("One token has no `issued_before`; a cutoff names `user_id` or all.".to_owned())
+            }
+            (_, cutoff) => {
+                let issued_before = cutoff.map_or(Ok(now + 1), |time| cutoff_at(time, now))?;
+                Ok(Record { id, kind, issued_before, exp })
+            }
+        }
+    }
+
+    /// Whose tokens are meant. Exactly one of the ways to say it must be used.
+    fn subject(&self) -> Result<(Kind, RecordId), String> {
+        let realm = self.realm.as_deref().unwrap_or_default();
+        if realm.len() > ID_BYTES || realm.chars().any(char::is_control) {
+            return Err("`realm` is at most 256 bytes without control characters.".to_owned());
+        }
+        match (&self.jti, &self.user_id, self.kind, &self.id) {
+            (Some(jti), None, None, None) => {
+                Ok((Kind::Token, RecordId::of_token(realm, id_text("jti", jti)?)))
+            }
+            (None, Some(user), None, None) => {
+                let user = id_text("user_id", user)?;
+                if user.chars().any(char::is_control) {
+                    return Err("`user_id` has control characters.".to_owned());
+                }
+                Ok((Kind::User, RecordId::of_user(realm, user)))
+            }
+            (None, None, None, None) if self.issued_before.is_some() => {
+                Ok((Kind::All, RecordId::of_all(realm)))
+            }
+            (None, None, Some(WrittenKind::All), None) => Ok((Kind::All, RecordId::of_all(realm))),
+            (None, None, Some(kind), Some(id)) if self.realm.is_none() => {
+                let id = id.parse().map_err(|_| "`id` is 32 lower-case hex digits.".to_owned())?;
+                Ok((kind.into(), id))
+            }
+            _ => Err(SUBJECT.to_owned()),
+        }
+    }
+}
+
+impl From<WrittenKind> for Kind {
+    fn from(kind: WrittenKind) -> Self {
+        match kind {
+            WrittenKind::Token => Self::Token,
+            WrittenKind::User => Self::User,
+            WrittenKind::All => Self::All,
+        }
+    }
+}
+
+fn id_text<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
+    let sound = (1..=ID_BYTES).contains(&text.len());
+    sound.then_some(text).ok_or_else(|| format!("`{name}` is 1 to {ID_BYTES} bytes."))
+}
+
+fn seconds(name: &str, time: u64) -> Result<u64, String> {
+    if time < TIME_LIMIT_SECONDS {
+        return Ok(time);
+    }
+    Err(format!("`{name}` is {time}: times are seconds since 1970 UTC; are these milliseconds?"))
+}
+
+fn cutoff_at(time: u64, now: u64) -> Result<u64, String> {
+    match seconds("issued_before", time)? {
+        0 => Err("`issued_before` is 0: that revokes nothing.".to_owned()),
+        time if time > now + CUTOFF_AHEAD_SECONDS => Err(format!(
+            "`issued_before` is {time}, more than {CUTOFF_AHEAD_SECONDS} seconds after now, \
+             which is {now}: that would refuse sign-ins to come."
+        )),
+        time => Ok(time),
+    }
+}
+
+fn refusal(error: serde_json::Error) -> Error {
+    match error.classify() {
+        serde_json::error::Category::Data => Error::Unacceptable(format!("{error}.")),
+        _ => Error::NotJson(format!("The body is not JSON: {error}.")),
+    }
+}
+
+const SUBJECT: &str = "A revocation names one of: `jti`; `user_id`; `kind` and `id` as the feed \
+    gives them (without `realm`); or, for the cutoff for all, `issued_before` or `kind`: `all`.";
+
+#[cfg(test)]
+#[path = "request/tests.rs"]
+mod tests;

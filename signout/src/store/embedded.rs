@@ -1,0 +1,161 @@
+//! How are revocations kept in a file of our own?
+//!
+//! One redb table, sequence number to row. New rows go to the right edge of its tree, so a batch
+//! touches few pages, and one commit makes any number of batches durable: redb returns from it
+//! after `fsync`.
+//!
+//! After an I/O error redb wants to be opened again, and whether the failed commit reached the disk
+//! is unknown. So the file is opened anew at the next append, which first removes whatever lies
+//! beyond the entries that the service knows of: they were never acknowledged.
+
+use std::path::Path;
+
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use session_guard::revocation::record::{RECORD_BYTES, Record};
+
+use super::{Store, StoreError};
+use crate::book::Entry;
+use crate::cursor::Position;
+
+/// A redb file that one process has to itself.
+pub struct Embedded {
+    open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send>,
+    name: String,
+    database: Option<Database>,
+}
+
+impl Embedded {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it open, it is no redb file, it has another format, or cannot be read.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let name = format!("the store {}", path.display());
+        let path = path.to_owned();
+        Self::with(name, move || Database::create(&path))
+    }
+
+    fn with(
+        name: String,
+        open: impl Fn() -> Result<Database, DatabaseError> + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let mut store = Self { open: Box::new(open), name, database: None };
+        store.begin()?;
+        Ok(store)
+    }
+
+    /// The open database; opened again if the last use failed.
+    fn begin(&mut self) -> Result<Database, StoreError> {
+        if let Some(database) = self.database.take() {
+            return Ok(database);
+        }
+        let database = (self.open)().map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::new(
+                &self.name,
+                "another process has it open; a store belongs to one service",
+            ),
+            error => StoreError::new(&self.name, error),
+        })?;
+        let format = check_format(&database).map_err(|error| StoreError::new(&self.name, error))?;
+        if format != FORMAT {
+            let why = format!("it has format {format}, this version reads format {FORMAT}");
+            return Err(StoreError::new(&self.name, why));
+        }
+        Ok(database)
+    }
+}
+
+impl Store for Embedded {
+    fn read_all(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
+        let database = self.begin()?;
+        read_rows(&database, each).map_err(|error| StoreError::new(&self.name, error))?;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn append(&mut self, entries: &[Entry], forget: &[u64]) -> Result<(), StoreError> {
+        let database = self.begin()?;
+        write_rows(&database, entries, forget)
+            .map_err(|error| StoreError::new(&self.name, error))?;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+/// The format that the file has; a file without one gets ours.
+fn check_format(database: &Database) -> Result<u64, Box<dyn std::error::Error>> {
+    let read = database.begin_read()?;
+    match read.open_table(ABOUT) {
+        Ok(about) => return Ok(about.get("format")?.map_or(0, |format| format.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let write = database.begin_write()?;
+    write.open_table(ABOUT)?.insert("format", FORMAT)?;
+    write.open_table(ROWS)?;
+    write.commit()?;
+    Ok(FORMAT)
+}
+
+fn read_rows(
+    database: &Database,
+    each: &mut dyn FnMut(Entry),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let read = database.begin_read()?;
+    for row in read.open_table(ROWS)?.iter()? {
+        let (sequence, row) = row?;
+        let sequence = sequence.value();
+        let entry = decode(sequence, row.value());
+        each(entry.ok_or_else(|| format!("row {sequence} is damaged"))?);
+    }
+    Ok(())
+}
+
+fn write_rows(
+    database: &Database,
+    entries: &[Entry],
+    forget: &[u64],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut write = database.begin_write()?;
+    write.set_durability(Durability::Immediate)?;
+    {
+        let mut rows = write.open_table(ROWS)?;
+        if let Some(first) = entries.first() {
+            rows.retain_in(first.position.sequence.., |_, _| false)?;
+        }
+        for entry in entries {
+            rows.insert(entry.position.sequence, encode(entry).as_slice())?;
+        }
+        for sequence in forget {
+            rows.remove(sequence)?;
+        }
+    }
+    write.commit()?;
+    Ok(())
+}
+
+/// A row: the tag (8 bytes, big endian), then the record as in the feed, if there is one.
+fn encode(entry: &Entry) -> Vec<u8> {
+    let mut row = entry.position.tag.to_be_bytes().to_vec();
+    row.extend(entry.record.iter().flat_map(|record| record.to_bytes()));
+    row
+}
+
+fn decode(sequence: u64, row: &[u8]) -> Option<Entry> {
+    let (&tag, rest) = row.split_first_chunk()?;
+    let position = Position { sequence, tag: u64::from_be_bytes(tag) };
+    let record = match rest {
+        [] => None,
+        rest => Some(Record::from_bytes(<&[u8; RECORD_BYTES]>::try_from(rest).ok()?)?),
+    };
+    Some(Entry { position, record })
+}
+
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
+const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
+const FORMAT: u64 = 1;
+
+#[cfg(test)]
+#[path = "embedded/tests.rs"]
+mod tests;
