@@ -1,3 +1,373 @@
 //! How does the proxy learn what was revoked elsewhere?
+//!
+//! By a long poll, as in Consul's blocking queries: one VM of the process, the owner of the
+//! [lease](lease), asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
+//! and asks again. All VMs judge from the same set and look on their tick whether it is
+//! [recent enough](staleness).
+//!
+//! [`Feed`] is the state machine of one VM. It is told what happened (a tick, an answer), with the
+//! time and a random number, and says what to do ([`Effects`]); it reads no clock and calls nobody.
+//!
+//! # Why nothing shrinks the set
+//!
+//! The service may come back from an old backup, another replica may be behind, a proxy in between
+//! may replay an answer. So taking over a page is a union, in whatever order pages come. A page of a
+//! reset names the range of ids that it covers; what the set holds there and the page lacks, the
+//! service has lost, and it is given back through the [outbox](crate::outbox).
 
+pub mod backoff;
+pub mod call;
+pub mod identity;
+pub mod lease;
+pub mod notice;
+pub mod page;
+pub mod poll;
+pub mod staleness;
+pub mod state;
+pub mod tell;
 pub mod wire;
+
+use crate::clock::Now;
+use crate::outbox::Outbox;
+use crate::revocation::set::RevocationSet;
+use crate::revocation::sweep::{Counts, Sweep};
+use crate::shared_data::SharedData;
+
+use call::{Answer, Call};
+use identity::FeedIdentity;
+use lease::{Lease, Owner};
+use notice::Notice;
+use page::Ground;
+use poll::{Asked, Poll, Rejection};
+use staleness::Knowledge;
+use state::FeedState;
+use tell::{Outcome, Tell};
+use wire::Page;
+
+/// What is settled about the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The realm that is enforced here.
+    pub realm: String,
+    /// Cluster of the service.
+    pub cluster: String,
+    /// Its authority.
+    pub authority: String,
+    /// How old the last proof may be.
+    pub max_staleness_seconds: u64,
+    /// How long to wait for the answer to a batch of revocations.
+    pub tell_timeout_milliseconds: u64,
+}
+
+/// What the host is to do now. Everything is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Ask the feed; hand the answer to [`Feed::poll_answered`], and `None` if it cannot be asked.
+    pub poll: Option<Call>,
+    /// Tell the service; hand the answer to [`Feed::tell_answered`], and `None` likewise.
+    pub tell: Option<Call>,
+    /// Tick again after that time, if the next tick is not due before.
+    pub tick_within_milliseconds: Option<u64>,
+    /// What to add to counters.
+    pub counts: Vec<Count>,
+    /// What to show.
+    pub gauges: Option<Gauges>,
+    /// What to write into the log: each once per change of state.
+    pub notices: Vec<Notice>,
+}
+
+/// One more of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// `resets`: the feed is read from its beginning.
+    Reset,
+    /// `refresh_rejected.<reason>`: an answer did not count.
+    Rejected(Rejection),
+    /// `outbox_dropped`: the service does not take a record, whoever sends it.
+    Dropped,
+    /// `outbox_sent`: records that the service has acknowledged to the lease owner.
+    Sent(u64),
+    /// `set_damaged`: what lay in shared data was not what we had written.
+    Damaged,
+}
+
+/// What the lease owner shows once a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// `feed_current_timestamp_seconds`: unix time of the last proof, 0 before the first.
+    pub feed_current_timestamp_seconds: u64,
+    /// `clock_difference_seconds`: the service's clock minus ours, as of its last answer.
+    pub clock_difference_seconds: Option<i64>,
+    /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
+    /// as of the last whole sweep.
+    pub revocations: Option<Counts>,
+    /// `outbox`: revocations that the service has not acknowledged.
+    pub outbox: u64,
+}
+
+/// The feed as one VM (strictly: one root context) follows it.
+pub struct Feed {
+    identity: FeedIdentity,
+    set: RevocationSet,
+    outbox: Outbox,
+    max_staleness_seconds: u64,
+    lease: Lease,
+    poll: Poll,
+    tell: Tell,
+    sweep: Sweep,
+    knowledge: Knowledge,
+    /// The outbox has no room for what a page gives back: it is emptied before the next poll.
+    waits_for_room: bool,
+    clock_difference_seconds: Option<i64>,
+    housekept_at: Option<u64>,
+}
+
+impl Feed {
+    /// A feed that was not looked at yet; `owner` is a fresh random UUID.
+    #[must_use]
+    pub fn new(settings: &Settings, owner: Owner) -> Self {
+        let Settings { realm, cluster, authority, .. } = settings;
+        let identity = FeedIdentity::new(realm, cluster, authority);
+        Self {
+            identity,
+            set: RevocationSet::new(identity, realm),
+            outbox: Outbox::new(identity),
+            max_staleness_seconds: settings.max_staleness_seconds,
+            lease: Lease::new(&identity, owner),
+            poll: Poll::new(settings.max_staleness_seconds),
+            tell: Tell::new(settings.tell_timeout_milliseconds),
+            sweep: Sweep::default(),
+            knowledge: Knowledge::Never,
+            waits_for_room: false,
+            clock_difference_seconds: None,
+            housekept_at: None,
+        }
+    }
+
+    /// The set that requests are judged by.
+    #[must_use]
+    pub fn set(&self) -> &RevocationSet {
+        &self.set
+    }
+
+    /// The outbox that sign-outs go through.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What this process knew when this VM last looked.
+    #[must_use]
+    pub fn knowledge(&self) -> Knowledge {
+        self.knowledge
+    }
+
+    /// Looks how old the set is, and does nothing else that a tick does: for `on_configure`.
+    pub fn look(&mut self, shared: &dyn SharedData, now: Now) {
+        let (state, _) = FeedState::read(shared, &self.identity);
+        self.knowledge = Knowledge::of(&state, now, self.max_staleness_seconds);
+    }
+
+    /// This VM serves requests: it stands back from polling.
+    pub fn note_request(&mut self) {
+        self.lease.note_request();
+    }
+
+    /// A request has found the set damaged: the whole feed is to be read again.
+    pub fn report_damage(&self, shared: &dyn SharedData) {
+        state::report_damage(shared, &self.identity);
+    }
+
+    /// This VM ends, or its configuration is replaced: another may poll.
+    pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
+        self.lease.release(shared, now.monotonic_milliseconds);
+    }
+
+    /// A second has passed, or the time that [`Effects::tick_within_milliseconds`] named.
+    #[must_use]
+    pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> Effects {
+        let mut effects = Effects::default();
+        let known = self.knowledge;
+        self.look(shared, now);
+        if self.knowledge != known {
+            effects.notices.push(Notice::Knows(self.knowledge));
+        }
+        let milliseconds = now.monotonic_milliseconds;
+        let held = self.lease.is_held(milliseconds);
+        self.lease.tick(shared, milliseconds);
+        if !self.lease.is_held(milliseconds) {
+            return effects;
+        }
+        if !held {
+            effects.notices.push(Notice::Reads);
+        }
+        if known != Knowledge::Never && self.knowledge == Knowledge::Never {
+            effects.counts.push(Count::Damaged);
+            effects.notices.push(Notice::Damaged);
+        }
+        let is_time = |at| milliseconds.abs_diff(at) >= HOUSEKEEPING_MILLISECONDS;
+        if self.housekept_at.is_none_or(is_time) {
+            self.housekept_at = Some(milliseconds);
+            self.keep_house(shared, now, &mut effects);
+        }
+        self.go_on(shared, now, &mut effects);
+        effects
+    }
+
+    /// The poll was answered; `None` where it failed or could not be made. `random` is any number.
+    #[must_use]
+    pub fn poll_answered(
+        &mut self,
+        shared: &dyn SharedData,
+        now: Now,
+        random: u32,
+        answer: Option<&Answer>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let Some(asked) = self.poll.end() else { return effects };
+        let milliseconds = now.monotonic_milliseconds;
+        let failures = self.poll.failures();
+        match self.take_over(shared, &asked, now, answer, &mut effects) {
+            Ok(page) => {
+                self.poll.accepted(&page, milliseconds, random);
+                if failures > 0 {
+                    effects.notices.push(Notice::Accepted);
+                }
+            }
+            Err(rejection) => {
+                let retry_after = answer.and_then(Answer::retry_after_seconds);
+                self.poll.rejected(retry_after, milliseconds, random);
+                effects.counts.push(Count::Rejected(rejection));
+                if failures == 0 {
+                    effects.notices.push(Notice::Rejected(rejection));
+                }
+                match rejection {
+                    Rejection::Unauthorized => self.lease.bar(milliseconds, BARRED_MILLISECONDS),
+                    Rejection::NoRoom => self.waits_for_room = true,
+                    _ => {}
+                }
+            }
+        }
+        self.go_on(shared, now, &mut effects);
+        effects
+    }
+
+    /// The service has answered what it was told; `None` where the call failed or was not made.
+    #[must_use]
+    pub fn tell_answered(
+        &mut self,
+        shared: &dyn SharedData,
+        now: Now,
+        random: u32,
+        answer: Option<&Answer>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let failures = self.tell.failures();
+        let outcome = self.tell.answered(shared, &self.outbox, now, random, answer);
+        match outcome {
+            Some(Outcome::Delivered(count)) => effects.counts.push(Count::Sent(count)),
+            Some(Outcome::Dropped(record)) => {
+                effects.counts.push(Count::Dropped);
+                effects.notices.push(Notice::Dropped(record.kind));
+            }
+            Some(Outcome::Unauthorized) => {
+                self.lease.bar(now.monotonic_milliseconds, BARRED_MILLISECONDS);
+            }
+            Some(Outcome::Divided | Outcome::Postponed) | None => {}
+        }
+        match (failures, self.tell.failures()) {
+            (0, 1..) => effects.notices.push(Notice::NotDelivered),
+            (1.., 0) => effects.notices.push(Notice::Delivered),
+            _ => {}
+        }
+        self.go_on(shared, now, &mut effects);
+        effects
+    }
+
+    fn take_over(
+        &mut self,
+        shared: &dyn SharedData,
+        asked: &Asked,
+        now: Now,
+        answer: Option<&Answer>,
+        effects: &mut Effects,
+    ) -> Result<Page, Rejection> {
+        let page = poll::judge(answer)?;
+        self.compare_clocks(&page, now, effects);
+        let Self { identity, set, outbox, .. } = &*self;
+        let ground = Ground { shared, identity, set, outbox };
+        let given_back = page::take_over(ground, page.clone(), asked, now)?;
+        if poll::begins_reset(&page) {
+            effects.counts.push(Count::Reset);
+            effects.notices.push(Notice::Reset);
+        }
+        if given_back > 0 {
+            effects.notices.push(Notice::GivenBack(given_back));
+        }
+        Ok(page)
+    }
+
+    fn compare_clocks(&mut self, page: &Page, now: Now, effects: &mut Effects) {
+        let apart = |difference: i64| difference.unsigned_abs() > notice::CLOCKS_APART_SECONDS;
+        let difference = page.now.cast_signed().saturating_sub(now.unix_seconds.cast_signed());
+        let before = self.clock_difference_seconds.replace(difference);
+        match (before.is_some_and(apart), apart(difference)) {
+            (false, true) => effects.notices.push(Notice::ClocksDiffer(difference)),
+            (true, false) => effects.notices.push(Notice::ClocksAgree),
+            _ => {}
+        }
+    }
+
+    /// What the lease owner does once a second.
+    fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+        self.set.renew_generation(shared);
+        let (state, expect) = FeedState::read(shared, &self.identity);
+        if state.wants_clamped(now.unix_seconds) {
+            let again = FeedState { cursor: None, clamped: None, ..state.clone() };
+            let _ = again.write(shared, &self.identity, expect); // else in a second
+        }
+        if self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds)).is_err() {
+            self.report_damage(shared);
+        }
+        let age_milliseconds = |at| now.monotonic_milliseconds.saturating_sub(at);
+        let proved_at = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
+        let proof = state.current_at.map(proved_at);
+        effects.gauges = Some(Gauges {
+            feed_current_timestamp_seconds: proof.unwrap_or(0),
+            clock_difference_seconds: self.clock_difference_seconds,
+            revocations: self.sweep.counts(),
+            outbox: self.outbox.len(shared) as u64,
+        });
+    }
+
+    /// Makes the calls that are due.
+    fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+        let milliseconds = now.monotonic_milliseconds;
+        let is_idle = |feed: &Self| !feed.poll.is_under_way() && !feed.tell.is_under_way();
+        if self.lease.should_let_go(milliseconds) && is_idle(self) {
+            self.lease.release(shared, milliseconds);
+        }
+        if !self.lease.is_held(milliseconds) || self.lease.should_let_go(milliseconds) {
+            return;
+        }
+        effects.tell = self.tell.start(shared, &self.outbox, now);
+        let tell_wait = self.tell.wait_milliseconds(milliseconds);
+        if effects.tell.is_none() && !self.tell.is_under_way() && tell_wait == 0 {
+            self.waits_for_room = false;
+        }
+        let poll_wait = self.poll.wait_milliseconds(milliseconds);
+        if poll_wait == 0 && !self.poll.is_under_way() && !self.waits_for_room {
+            let (state, _) = FeedState::read(shared, &self.identity);
+            effects.poll = Some(self.poll.ask(state.cursor));
+        }
+        let waits = [poll_wait, tell_wait].into_iter().filter(|&wait| wait > 0);
+        effects.tick_within_milliseconds = waits.min();
+    }
+}
+
+/// How often the lease owner keeps house; a tick may be a little early.
+const HOUSEKEEPING_MILLISECONDS: u64 = 900;
+
+/// For how long a VM whose API token was refused leaves the lease to others, which may have a newer
+/// configuration.
+const BARRED_MILLISECONDS: u64 = 60_000;

@@ -1,0 +1,30 @@
+//! How long does the proxy wait after a failure?
+//!
+//! Between one second and a ceiling that doubles with every failure in a row, up to a minute; where
+//! in between is left to chance, so that proxies which failed together do not come back together.
+
+use std::ops::RangeInclusive;
+
+/// Shortest and longest wait.
+pub const WAIT_MILLISECONDS: RangeInclusive<u64> = 1_000..=60_000;
+
+/// How long to wait after that many failures in a row; `random` is any number.
+#[must_use]
+pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
+    let (shortest, longest) = (*WAIT_MILLISECONDS.start(), *WAIT_MILLISECONDS.end());
+    let ceiling = shortest.saturating_mul(1 << failures.min(6)).min(longest);
+    shortest + (ceiling - shortest) * u64::from(random) / u64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_doubles_up_to_a_minute() {
+        let longest = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|n| wait_milliseconds(n, u32::MAX));
+        assert_eq!(longest, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+        assert_eq!([0, 1, 9].map(|n| wait_milliseconds(n, 0)), [1_000; 3]);
+        assert_eq!(wait_milliseconds(1, u32::MAX / 2), 1_499);
+    }
+}

@@ -1,0 +1,120 @@
+//! Whose revocations are these, and below which names do they lie in shared data?
+//!
+//! Istio gives all plugins of a process one name space, so every name begins with
+//! `session-guard/<format>/` and 16 hex digits that stand for one feed: realm, cluster and
+//! authority. No secret is among them, so that rotating one keeps the set; the format is, so that an
+//! old and a new filter run side by side while one of them drains.
+//!
+//! A name is made on every request, so it is made on the stack.
+
+use std::ops::Deref;
+
+/// Longest name: the prefix and what follows it.
+const KEY_BYTES: usize = 40;
+
+const PREFIX_BYTES: usize = 32;
+
+/// One feed: the service it comes from and the realm that it is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedIdentity {
+    prefix: [u8; PREFIX_BYTES],
+}
+
+impl FeedIdentity {
+    /// The feed of that realm from the service at that cluster and authority.
+    #[must_use]
+    pub fn new(realm: &str, cluster: &str, authority: &str) -> Self {
+        let mut hash = hmac_sha256::Hash::new();
+        for part in [realm, cluster, authority] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut prefix = *b"session-guard/1/0000000000000000";
+        let digits = prefix.iter_mut().skip(16);
+        for (digit, value) in digits.zip(hash.finalize().iter().flat_map(|b| [b >> 4, b & 15])) {
+            *digit = hex(value);
+        }
+        Self { prefix }
+    }
+
+    /// The name of a value of this feed: a word and up to four hex digits of a number.
+    #[must_use]
+    pub fn key(&self, word: &'static str, number: Option<(u16, HexDigits)>) -> Key {
+        let digits = number.map(|(number, digits)| {
+            let shifts: &[u32] = match digits {
+                HexDigits::Two => &[4, 0],
+                HexDigits::Three => &[8, 4, 0],
+                HexDigits::Four => &[12, 8, 4, 0],
+            };
+            shifts.iter().map(move |shift| hex((number >> shift) as u8 & 15))
+        });
+        let text = self.prefix.into_iter().chain(*b"/").chain(word.bytes());
+        let mut key = Key { bytes: [0; KEY_BYTES], length: 0 };
+        for (byte, from) in key.bytes.iter_mut().zip(text.chain(digits.into_iter().flatten())) {
+            *byte = from;
+            key.length += 1;
+        }
+        key
+    }
+}
+
+/// How many digits a number in a name has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HexDigits {
+    /// Up to 256 of a kind.
+    Two,
+    /// Up to 4,096.
+    Three,
+    /// Up to 65,536.
+    Four,
+}
+
+/// The name of a value in shared data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    bytes: [u8; KEY_BYTES],
+    length: usize,
+}
+
+impl Deref for Key {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+fn hex(value: u8) -> u8 {
+    match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + value - 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_prefix_word_and_number() {
+        let identity = FeedIdentity::new("", "signout", "signout");
+        let key = identity.key("t", Some((0x0a1f, HexDigits::Four)));
+        assert!(key.starts_with("session-guard/1/"), "{}", &*key);
+        assert!(key.ends_with("/t0a1f"), "{}", &*key);
+        assert_eq!(key.len(), 38);
+        assert!(identity.key("u", Some((0x0a1f, HexDigits::Three))).ends_with("/ua1f"));
+        assert!(identity.key("lease", None).ends_with("/lease"));
+    }
+
+    #[test]
+    fn feeds_of_different_parts_never_share_a_name() {
+        let parts = [("", "ab", "c"), ("", "a", "bc"), ("a", "b", "c"), ("ab", "", "c")];
+        for (index, one) in parts.iter().enumerate() {
+            for other in &parts[index + 1..] {
+                let one = FeedIdentity::new(one.0, one.1, one.2);
+                assert_ne!(one, FeedIdentity::new(other.0, other.1, other.2));
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is an operator told about the feed?
+//!
+//! Values, which the host writes into the log. Each comes once per change of state, however often
+//! the same thing happens again; how often is what counters are for. None holds a token or a secret.
+
+use std::fmt;
+
+use crate::feed::poll::Rejection;
+use crate::feed::staleness::Knowledge;
+use crate::revocation::record::Kind;
+
+/// Clocks further apart than this are worth a warning.
+pub const CLOCKS_APART_SECONDS: u64 = 5;
+
+/// How much an operator should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Info,
+    /// It holds for now.
+    Warning,
+    /// Requests are refused, or a revocation is in danger.
+    Error,
+}
+
+/// Something that an operator may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This VM reads the feed from now on.
+    Reads,
+    /// What is known about revocations has changed.
+    Knows(Knowledge),
+    /// The first answer that does not count.
+    Rejected(Rejection),
+    /// An answer counts again.
+    Accepted,
+    /// The feed is read from its beginning.
+    Reset,
+    /// The service had lost that many revocations and gets them back.
+    GivenBack(usize),
+    /// Shared data did not hold what was written there.
+    Damaged,
+    /// The service's clock minus ours, in seconds.
+    ClocksDiffer(i64),
+    /// The clocks agree again.
+    ClocksAgree,
+    /// The first delivery that failed.
+    NotDelivered,
+    /// Deliveries succeed again.
+    Delivered,
+    /// The service does not take a revocation of that kind.
+    Dropped(Kind),
+}
+
+impl Notice {
+    /// How much an operator should care.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::Reads | Self::Accepted | Self::Reset | Self::ClocksAgree | Self::Delivered => {
+                Level::Info
+            }
+            Self::Knows(Knowledge::Current) => Level::Info,
+            Self::Rejected(Rejection::Unauthorized) | Self::Damaged | Self::Dropped(_) => {
+                Level::Error
+            }
+            Self::Knows(_) => Level::Error,
+            Self::Rejected(_) | Self::GivenBack(_) | Self::ClocksDiffer(_) | Self::NotDelivered => {
+                Level::Warning
+            }
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reads => write!(f, "feed: this VM reads it for the whole process"),
+            Self::Knows(Knowledge::Never) => {
+                write!(f, "feed: not loaded; protected routes answer 503 until it is")
+            }
+            Self::Knows(Knowledge::Current) => write!(f, "feed: the revocation set is current"),
+            Self::Knows(Knowledge::Stale) => {
+                write!(f, "feed: no proof for too long that the revocation set is complete")
+            }
+            Self::Rejected(Rejection::Unauthorized) => write!(
+                f,
+                "feed: the service refuses our API token; compare revocation.upstream.token with \
+                 the service's SIGNOUT_TOKEN"
+            ),
+            Self::Rejected(reason) => {
+                write!(f, "feed: an answer does not count ({reason}); the set stays as it is")
+            }
+            Self::Accepted => write!(f, "feed: answers count again"),
+            Self::Reset => write!(f, "feed: the service sends the whole set"),
+            Self::GivenBack(count) => {
+                write!(f, "feed: the service had lost {count} revocations, they are given back")
+            }
+            Self::Damaged => write!(
+                f,
+                "set: shared data was damaged, everything is read again; does another plugin \
+                 write to this vm_id?"
+            ),
+            Self::ClocksDiffer(seconds) => {
+                write!(f, "feed: the service's clock is {seconds} s ahead of ours; check NTP")
+            }
+            Self::ClocksAgree => write!(f, "feed: the service's clock agrees with ours again"),
+            Self::NotDelivered => {
+                write!(f, "outbox: the service cannot be told of revocations; they wait here")
+            }
+            Self::Delivered => write!(f, "outbox: the service takes revocations again"),
+            Self::Dropped(kind) => write!(
+                f,
+                "outbox: the service refuses a revocation ({}); it holds on this proxy only",
+                kind.name()
+            ),
+        }
+    }
+}

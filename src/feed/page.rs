@@ -1,0 +1,94 @@
+//! How is a page of the feed taken over?
+//!
+//! As a whole, within the callback that brings it: records, then the generation, then the state with
+//! the compare-and-swap that it was read with. Whatever goes wrong before leaves the cursor where it
+//! was, so that the page is asked for again; taking one over twice changes nothing.
+
+use crate::clock::Now;
+use crate::feed::identity::FeedIdentity;
+use crate::feed::poll::{Asked, Rejection};
+use crate::feed::state::FeedState;
+use crate::feed::wire::Page;
+use crate::outbox::{Due, Outbox};
+use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
+use crate::revocation::record::Record;
+use crate::revocation::set::RevocationSet;
+use crate::shared_data::SharedData;
+
+/// Most records that one page gives back: the rest follows when these are delivered.
+pub const GIVEN_BACK_RECORDS: usize = 4_096;
+
+/// What a page changes.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// Shared data.
+    pub shared: &'a dyn SharedData,
+    /// The names in it.
+    pub identity: &'a FeedIdentity,
+    /// The set.
+    pub set: &'a RevocationSet,
+    /// The outbox.
+    pub outbox: &'a Outbox,
+}
+
+/// Takes over the page that answers a poll which has asked for `asked`; says how many records the
+/// service gets back.
+///
+/// # Errors
+///
+/// Why the page does not count. Its records may be in the set, the feed is where it was.
+pub fn take_over(
+    ground: Ground<'_>,
+    mut page: Page,
+    asked: &Asked,
+    now: Now,
+) -> Result<usize, Rejection> {
+    let Ground { shared, identity, set, outbox } = ground;
+    let (state, expect) = FeedState::read(shared, identity);
+    if state.cursor != *asked {
+        return Err(Rejection::Superseded);
+    }
+    let mut next = state.after(&page, now.monotonic_milliseconds);
+    next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
+    let horizon = next.horizon(now.unix_seconds);
+    let given_back = if page.reset {
+        let lacking = set.compare(shared, &page.records, page.range, horizon);
+        set.renew_generation(shared);
+        give_back(ground, &lacking.map_err(|_| Rejection::Contended)?)?
+    } else {
+        set.add(shared, &page.records, horizon).map_err(|_| Rejection::Contended)?;
+        0
+    };
+    if state.current_at.is_none() && next.current_at.is_some() {
+        // A shard that was damaged may have lost what only this process knows.
+        let own = outbox.records(shared);
+        set.add(shared, &own, Horizon::NONE).map_err(|_| Rejection::Contended)?;
+    }
+    match next.write(shared, identity, expect) {
+        true => Ok(given_back),
+        false => Err(Rejection::Superseded),
+    }
+}
+
+fn give_back(ground: Ground<'_>, lacking: &[Record]) -> Result<usize, Rejection> {
+    let now = lacking.get(..GIVEN_BACK_RECORDS).unwrap_or(lacking);
+    let put = ground.outbox.put(ground.shared, now, Due::AtOnce);
+    if put.is_ok() && now.len() == lacking.len() {
+        Ok(lacking.len())
+    } else {
+        Err(Rejection::NoRoom)
+    }
+}
+
+/// Keeps cutoffs from lying further ahead than any clock skew explains: a service whose clock is
+/// wrong would lock out everybody who signs in again. Says where the furthest of them lay: if it is
+/// our clock that was wrong, the feed is read again once that has become plausible.
+fn clamp(records: &mut [Record], unix_seconds: u64) -> Option<u64> {
+    let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
+    let mut furthest = None;
+    for record in records.iter_mut().filter(|record| record.issued_before > latest) {
+        furthest = furthest.max(Some(record.issued_before));
+        record.issued_before = latest;
+    }
+    furthest
+}

@@ -1,0 +1,163 @@
+//! How far has this process followed the feed?
+//!
+//! One value in shared data, written last: when it names a cursor, everything up to there is in the
+//! set. Whoever finds the set damaged writes an empty value here, [`forget`]: from then on the set
+//! counts as never loaded until the whole feed has been read again.
+
+use crate::feed::identity::{FeedIdentity, Key};
+use crate::feed::poll::begins_reset;
+use crate::feed::wire::{Cursor, Page};
+use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
+use crate::shared_data::{Expect, SharedData};
+
+/// How far this process has followed the feed. The default: not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedState {
+    /// Where to go on from; none asks for everything.
+    pub cursor: Option<Cursor>,
+    /// Monotonic milliseconds at which the set was last known to be complete.
+    pub current_at: Option<u64>,
+    /// The head that an answer named, and when: once passed, the set was complete at that time.
+    pub target: Option<(Cursor, u64)>,
+    /// The service's clock in its last answer, seconds since 1970 UTC.
+    pub service_now: u64,
+    /// The furthest cutoff that lay too far ahead to be kept as it was, seconds since 1970 UTC.
+    pub clamped: Option<u64>,
+}
+
+impl FeedState {
+    /// Reads the state and what a write has to expect. A damaged state is as good as none.
+    #[must_use]
+    pub fn read(shared: &dyn SharedData, identity: &FeedIdentity) -> (Self, Expect) {
+        match shared.get(&key(identity)) {
+            Some(found) => {
+                (Self::from_bytes(&found.value).unwrap_or_default(), Expect::At(found.version))
+            }
+            None => (Self::default(), Expect::Absent),
+        }
+    }
+
+    /// Writes the state unless another VM was faster; says whether it was written.
+    #[must_use]
+    pub fn write(&self, shared: &dyn SharedData, identity: &FeedIdentity, expect: Expect) -> bool {
+        shared.set_if(&key(identity), &self.to_bytes(), expect)
+    }
+
+    /// What may be dropped from the set now.
+    #[must_use]
+    pub fn horizon(&self, proxy_unix_seconds: u64) -> Horizon {
+        Horizon::of(proxy_unix_seconds, self.service_now)
+    }
+
+    /// The state after a page, which was taken over at that time (monotonic milliseconds).
+    #[must_use]
+    pub fn after(&self, page: &Page, now: u64) -> Self {
+        let mut next = self.clone();
+        next.cursor = Some(page.cursor.clone());
+        next.service_now = page.now;
+        if !page.more {
+            next.current_at = Some(now);
+            next.target = None;
+            return next;
+        }
+        if let Some((_, named_at)) = next.target.take_if(|(head, _)| passes(page, head)) {
+            next.current_at = next.current_at.max(Some(named_at));
+        }
+        let is_lower = |head: &Cursor| sequence(&page.head) < sequence(head);
+        if next.target.as_ref().is_none_or(|(head, _)| begins_reset(page) || is_lower(head)) {
+            next.target = Some((page.head.clone(), now));
+        }
+        next
+    }
+
+    /// What was clamped would now be taken as it is: everything has to be read again.
+    #[must_use]
+    pub fn wants_clamped(&self, unix_seconds: u64) -> bool {
+        let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
+        self.clamped.is_some_and(|furthest| furthest <= latest)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&self.service_now.to_be_bytes());
+        bytes.extend_from_slice(&self.current_at.unwrap_or(NONE).to_be_bytes());
+        let named_at = self.target.as_ref().map_or(NONE, |target| target.1);
+        bytes.extend_from_slice(&named_at.to_be_bytes());
+        bytes.extend_from_slice(&self.clamped.unwrap_or(NONE).to_be_bytes());
+        for cursor in [self.cursor.as_ref(), self.target.as_ref().map(|target| &target.0)] {
+            let text = cursor.map_or("", Cursor::as_str);
+            bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(MAGIC)?;
+        let service_now = take_number(&mut rest)?;
+        let current_at = Some(take_number(&mut rest)?).filter(|&at| at != NONE);
+        let named_at = take_number(&mut rest)?;
+        let clamped = Some(take_number(&mut rest)?).filter(|&cutoff| cutoff != NONE);
+        let cursor = take_cursor(&mut rest)?;
+        let target = take_cursor(&mut rest)?;
+        let whole = rest.is_empty() && target.is_some() == (named_at != NONE);
+        let target = target.map(|target| (target, named_at));
+        whole.then_some(Self { cursor, current_at, target, service_now, clamped })
+    }
+}
+
+/// Makes the set count as never loaded, for somebody is about to write over a damaged shard and
+/// does not know what was in it.
+pub fn forget(shared: &dyn SharedData, identity: &FeedIdentity) {
+    let _always = shared.set_if(&key(identity), &[], Expect::Anything);
+}
+
+/// Reports a damaged shard that was left as it is. While the feed is being read anew nothing is
+/// done: either the reload writes that shard, or it is found again afterwards.
+pub fn report_damage(shared: &dyn SharedData, identity: &FeedIdentity) {
+    let (state, _) = FeedState::read(shared, identity);
+    if state.current_at.is_some() {
+        forget(shared, identity);
+    }
+}
+
+/// Whether the feed, read up to this page, is known up to that head. The order of two cursors shows
+/// in their sequence numbers; a reset on its way has none, and then equality is all there is.
+fn passes(page: &Page, head: &Cursor) -> bool {
+    let beyond = || match (sequence(&page.cursor), sequence(head)) {
+        (Some(reached), Some(head)) => reached >= head,
+        _ => false,
+    };
+    page.cursor == *head || !page.reset && beyond()
+}
+
+fn sequence(cursor: &Cursor) -> Option<u64> {
+    cursor.as_str().split_once('.')?.0.parse().ok()
+}
+
+fn key(identity: &FeedIdentity) -> Key {
+    identity.key("feed", None)
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let (&number, left) = rest.split_first_chunk()?;
+    *rest = left;
+    Some(u64::from_be_bytes(number))
+}
+
+/// `None`: not well-formed; `Some(None)`: there is no cursor.
+#[expect(clippy::option_option, reason = "absent and malformed are different things here")]
+fn take_cursor(rest: &mut &[u8]) -> Option<Option<Cursor>> {
+    let (&length, left) = rest.split_first()?;
+    let (text, left) = left.split_at_checked(usize::from(length))?;
+    *rest = left;
+    match text {
+        [] => Some(None),
+        text => Some(Some(Cursor::new(std::str::from_utf8(text).ok()?)?)),
+    }
+}
+
+const MAGIC: &[u8] = b"SGC1";
+
+/// No time.
+const NONE: u64 = u64::MAX;

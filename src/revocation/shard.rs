@@ -1,0 +1,179 @@
+//! How does a piece of the revocation set lie in shared data?
+//!
+//! A shard is one value: the sorted records of one kind whose ids begin with the same bits. Fixed
+//! sizes and full order make it a canonical form: one content has one spelling, so whatever else is
+//! found below its name is damage.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 4 | `SGS1` |
+//! | 1 | kind |
+//! | 4 | number of records, big endian |
+//! | 24 or 32 each | id, issued_before (not for tokens), exp; big endian, in strict order of id |
+
+use crate::feed::identity::{FeedIdentity, HexDigits, Key};
+use crate::revocation::record::{Kind, Record, RecordId};
+
+/// A value in shared data is not what we wrote there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+/// Which shard: a kind, and the leading bits of the ids in it (16 for tokens, 12 for users, none
+/// for the cutoffs for all).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    kind: Kind,
+    number: u16,
+}
+
+impl Place {
+    /// Where a record of that key belongs.
+    #[must_use]
+    pub fn of((id, kind): (RecordId, Kind)) -> Self {
+        let [high, low, ..] = id.0;
+        let bits = u16::from_be_bytes([high, low]);
+        let number = match kind {
+            Kind::Token => bits,
+            Kind::User => bits >> 4,
+            Kind::All => 0,
+        };
+        Self { kind, number }
+    }
+
+    /// The places of a kind that ids from `first` to `last` belong to, in order.
+    pub fn between(kind: Kind, first: RecordId, last: RecordId) -> impl Iterator<Item = Self> {
+        let numbers = Self::of((first, kind)).number..=Self::of((last, kind)).number;
+        numbers.map(move |number| Self { kind, number })
+    }
+
+    /// Every place, 69,633 in all.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let whole = |kind| Self::between(kind, RecordId::FIRST, RecordId::LAST);
+        Kind::ALL.into_iter().flat_map(whole)
+    }
+
+    /// What lies here.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The lowest and the highest id that belong here.
+    #[must_use]
+    pub fn ids(self) -> (RecordId, RecordId) {
+        let (mut first, mut last) = (RecordId::FIRST, RecordId::LAST);
+        let ([a, b, ..], [c, d, ..]) = (&mut first.0, &mut last.0);
+        match self.kind {
+            Kind::Token => {
+                [*a, *b] = self.number.to_be_bytes();
+                [*c, *d] = self.number.to_be_bytes();
+            }
+            Kind::User => {
+                [*a, *b] = (self.number << 4).to_be_bytes();
+                [*c, *d] = (self.number << 4 | 0x0f).to_be_bytes();
+            }
+            Kind::All => {}
+        }
+        (first, last)
+    }
+
+    /// The shard's name in shared data.
+    #[must_use]
+    pub fn key(self, identity: &FeedIdentity) -> Key {
+        match self.kind {
+            Kind::Token => identity.key("t", Some((self.number, HexDigits::Four))),
+            Kind::User => identity.key("u", Some((self.number, HexDigits::Three))),
+            Kind::All => identity.key("all", None),
+        }
+    }
+
+    fn record_bytes(self) -> usize {
+        match self.kind {
+            Kind::Token => 24,
+            Kind::User | Kind::All => 32,
+        }
+    }
+}
+
+/// A well-formed shard, read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard<'a> {
+    place: Place,
+    records: &'a [u8],
+}
+
+impl<'a> Shard<'a> {
+    /// Reads the value found at that place; nothing found is an empty shard.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] for anything that [`write`] would not have written there.
+    pub fn read(place: Place, value: Option<&'a [u8]>) -> Result<Self, Damaged> {
+        let Some(value) = value else { return Ok(Self::empty(place)) };
+        let (header, records) = value.split_first_chunk().ok_or(Damaged)?;
+        let shard = Self { place, records };
+        let count = records.len() / place.record_bytes();
+        let whole = count * place.record_bytes() == records.len();
+        let sound = whole && *header == self::header(place, count) && shard.is_sound();
+        sound.then_some(shard).ok_or(Damaged)
+    }
+
+    /// The shard at a place where nothing was ever written.
+    #[must_use]
+    pub fn empty(place: Place) -> Self {
+        Self { place, records: &[] }
+    }
+
+    /// The records, in order of id.
+    pub fn records(self) -> impl Iterator<Item = Record> + 'a {
+        let chunks = self.records.chunks_exact(self.place.record_bytes());
+        chunks.filter_map(move |bytes| read_record(self.place.kind, bytes))
+    }
+
+    /// The record with that id.
+    #[must_use]
+    pub fn find(self, id: RecordId) -> Option<Record> {
+        self.records().find(|record| record.id == id)
+    }
+
+    fn is_sound(self) -> bool {
+        let (first, last) = self.place.ids();
+        let mut before = None;
+        self.records().all(|record| {
+            let in_order = before.replace(record.id).is_none_or(|before| before < record.id);
+            in_order && first <= record.id && record.id <= last && record.is_sound()
+        })
+    }
+}
+
+/// The value of a shard with those records, which belong there and are in strict order of id.
+#[must_use]
+pub fn write(place: Place, records: &[Record]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEADER_BYTES + records.len() * place.record_bytes());
+    value.extend_from_slice(&header(place, records.len()));
+    for record in records {
+        value.extend_from_slice(&record.id.0);
+        if place.kind != Kind::Token {
+            value.extend_from_slice(&record.issued_before.to_be_bytes());
+        }
+        value.extend_from_slice(&record.exp.to_be_bytes());
+    }
+    value
+}
+
+fn header(place: Place, count: usize) -> [u8; HEADER_BYTES] {
+    let [a, b, c, d] = u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+    [b'S', b'G', b'S', b'1', place.kind as u8, a, b, c, d]
+}
+
+fn read_record(kind: Kind, bytes: &[u8]) -> Option<Record> {
+    let (&id, rest) = bytes.split_first_chunk()?;
+    let (issued_before, exp) = match kind {
+        Kind::Token => ([0; 8], rest.first_chunk()?),
+        Kind::User | Kind::All => (*rest.first_chunk()?, rest.last_chunk()?),
+    };
+    let (issued_before, exp) = (u64::from_be_bytes(issued_before), u64::from_be_bytes(*exp));
+    Some(Record { id: RecordId(id), kind, issued_before, exp })
+}
+
+const HEADER_BYTES: usize = 9;

@@ -1,0 +1,67 @@
+//! How does the set get rid of what has expired, and how many records are alive?
+//!
+//! Expired records go whenever their shard is rewritten; a shard that nobody writes to needs
+//! somebody to come by. The lease owner does, some shards a tick, and counts what it sees.
+
+use crate::revocation::horizon::Horizon;
+use crate::revocation::record::Kind;
+use crate::revocation::set::RevocationSet;
+use crate::revocation::shard::{Damaged, Place};
+use crate::shared_data::SharedData;
+
+/// Shards a step: a third of a millisecond, and a round takes a little over two minutes.
+pub const SHARDS_A_STEP: usize = 512;
+
+/// Live records of each kind, in the order of [`Kind::ALL`].
+pub type Counts = [u64; 3];
+
+/// Where the sweep is.
+pub struct Sweep {
+    ahead: Box<dyn Iterator<Item = Place>>,
+    counted: Counts,
+    last: Option<Counts>,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { ahead: Box::new(Place::all()), counted: Counts::default(), last: None }
+    }
+}
+
+impl Sweep {
+    /// Looks at the next shards.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`]: one of them is; the step is done all the same.
+    pub fn step(
+        &mut self,
+        shared: &dyn SharedData,
+        set: &RevocationSet,
+        horizon: Horizon,
+    ) -> Result<(), Damaged> {
+        let mut result = Ok(());
+        for _ in 0..SHARDS_A_STEP {
+            let Some(place) = self.ahead.next() else {
+                *self = Self { last: Some(self.counted), ..Self::default() };
+                break;
+            };
+            let live = set.prune(shared, place, horizon);
+            let live = live.unwrap_or_else(|damaged| {
+                result = Err(damaged);
+                0
+            });
+            let kinds = Kind::ALL.into_iter().zip(&mut self.counted);
+            for (_, count) in kinds.filter(|(kind, _)| *kind == place.kind()) {
+                *count += live as u64;
+            }
+        }
+        result
+    }
+
+    /// What the last whole round has counted.
+    #[must_use]
+    pub fn counts(&self) -> Option<Counts> {
+        self.last
+    }
+}
