@@ -1,1 +1,101 @@
-//! Starts a real Envoy.
+//! How does a test get a real Envoy, a real service and an application?
+//!
+//! ```no_run
+//! use testbed::{Request, Testbed, Token};
+//!
+//! let bed = Testbed::start(); // Envoy with two workers, the signout service, an application
+//! let token = Token::of("ada");
+//! for connection in &mut bed.envoy.connection_per_worker() {
+//!     assert_eq!(connection.send(&Request::get("/page").bearer(&token)).status, 200);
+//! }
+//! ```
+//!
+//! | what | for |
+//! | --- | --- |
+//! | [`Testbed`] | all three together |
+//! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
+//! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
+//! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
+//! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
+//! | [`Connection`], [`Http2`], [`Request`], [`Answer`] | clients that can send what nobody should |
+//! | [`Token`] | tokens, right and wrong |
+//! | [`eventually`] | waits for a condition, never for a time |
+//!
+//! Everything stops when it is dropped. A test that panics prints the logs of what it started and
+//! leaves its directories in place. Whatever must be built first is named with the command to run;
+//! nothing is skipped.
+
+mod answer;
+mod application;
+mod artifacts;
+mod configuration;
+mod connection;
+mod envoy;
+mod eventually;
+mod fault_proxy;
+mod http2;
+mod ports;
+mod process;
+mod request;
+mod service;
+mod token;
+
+pub use answer::Answer;
+pub use application::{Application, Reply, Seen};
+pub use configuration::Configuration;
+pub use connection::Connection;
+pub use envoy::{Envoy, EnvoySetup};
+pub use eventually::{eventually, until};
+pub use fault_proxy::{Ending, Fault, FaultProxy};
+pub use http2::Http2;
+pub use process::stop_everything;
+pub use request::Request;
+pub use service::{Service, ServiceSetup};
+pub use token::Token;
+
+/// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.
+pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
+
+/// The API token that Envoy and the service get as `SIGNOUT_TOKEN`.
+pub const SIGNOUT_TOKEN: &str = "testbed-signout-token";
+
+/// Envoy before an application, with a service behind it: as in production, on one machine.
+#[derive(Debug)]
+pub struct Testbed {
+    /// The proxy under test.
+    pub envoy: Envoy,
+    /// Takes revocations and serves the feed.
+    pub service: Service,
+    /// Answers with what it saw.
+    pub application: Application,
+}
+
+impl Testbed {
+    /// All three with the shipped configuration and two workers, each of them ready to judge tokens.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// The same with a changed configuration.
+    #[must_use]
+    pub fn with(edit: impl FnOnce(&mut Configuration)) -> Self {
+        let (service, application) = (Service::start(), Application::start());
+        let setup = Envoy::setup().application(application.address()).service(service.address());
+        let envoy = setup.edit(edit).start();
+        envoy.await_guarding();
+        Self { envoy, service, application }
+    }
+}
+
+mod runtime {
+    //! Where do the servers inside the test process run?
+
+    use std::sync::LazyLock;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    });
+}

@@ -1,0 +1,333 @@
+//! What reaches the application, and what does it answer?
+//!
+//! An HTTP server inside the test process, HTTP/1.1 or HTTP/2 without TLS as the connection has it.
+//! By default it answers with what it saw, as JSON; a test may set another reply for a path. It
+//! echoes the bytes of an upgraded connection (a WebSocket's frames come back as they went).
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::io::copy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::runtime::RUNTIME;
+
+/// The upstream of Envoy. Stops when dropped.
+#[derive(Debug)]
+pub struct Application {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    replies: HashMap<String, Reply>,
+    seen: Vec<Seen>,
+}
+
+impl Application {
+    /// Listens on a free port.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let state = Arc::new(Mutex::new(State::default()));
+        let task = RUNTIME.spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state, task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on requests of that path (without query) get that reply.
+    pub fn on(&self, path: &str, reply: Reply) {
+        locked(&self.state).replies.insert(path.to_owned(), reply);
+    }
+
+    /// All requests whose bodies have come, in that order.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        locked(&self.state).seen.clone()
+    }
+
+    /// The same of one path, query included.
+    #[must_use]
+    pub fn seen_at(&self, path: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| seen.path == path).collect()
+    }
+
+    /// Forgets the requests that came.
+    pub fn forget(&self) {
+        locked(&self.state).seen.clear();
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One request as it reached the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// All header lines, names in lower case, bytes beyond ASCII as Latin-1. Lines of one name stand
+    /// together in the order in which they came.
+    pub lines: Vec<(String, String)>,
+    /// All trailers, likewise.
+    pub trailers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Seen {
+    /// The first line of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).first().copied()
+    }
+
+    /// Every line of that name.
+    #[must_use]
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.lines.iter().filter(|(known, _)| known == name);
+        lines.map(|(_, value)| value.as_str()).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { method, path, lines, trailers, body } = self;
+        json!({"method": method, "path": path, "headers": lines, "trailers": trailers, "body": body})
+    }
+
+    pub(crate) fn from_json(json: &Value) -> Option<Self> {
+        let text = |name: &str| Some(json.get(name)?.as_str()?.to_owned());
+        let lines = |name: &str| serde_json::from_value(json.get(name)?.clone()).ok();
+        Some(Self {
+            method: text("method")?,
+            path: text("path")?,
+            lines: lines("headers")?,
+            trailers: lines("trailers")?,
+            body: text("body")?,
+        })
+    }
+}
+
+/// What the application answers, where not with what it saw.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    lines: Vec<(String, String)>,
+    body: ReplyBody,
+    delay: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum ReplyBody {
+    Seen,
+    Text(String),
+    Events(Duration),
+}
+
+impl Reply {
+    /// What it saw, with that status.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self { status, lines: Vec::new(), body: ReplyBody::Seen, delay: Duration::ZERO }
+    }
+
+    /// A stream of server-sent events without end, one each time.
+    #[must_use]
+    pub fn events(every: Duration) -> Self {
+        let reply = Self { body: ReplyBody::Events(every), ..Self::status(200) };
+        reply.header("content-type", "text/event-stream")
+    }
+
+    /// One more header line; `date` replaces the server's own.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.lines.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// That text as its body.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        self.body = ReplyBody::Text(text.to_owned());
+        self
+    }
+
+    /// Not before that time has passed.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(serve(stream, Arc::clone(&state)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(request, Arc::clone(&state)));
+    let server = auto::Builder::new(TokioExecutor::new());
+    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    request: http::Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> Result<Response<Body>, Infallible> {
+    if let Some(protocol) = request.headers().get(header::UPGRADE).cloned() {
+        locked(&state).seen.push(see_head(&request));
+        tokio::spawn(echo(request));
+        let switched = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        let switched = switched.header(header::CONNECTION, "upgrade").header("upgrade", protocol);
+        return Ok(switched.body(text(String::new())).expect("a well-formed answer"));
+    }
+    let path = request.uri().path().to_owned();
+    let seen = see(request).await;
+    locked(&state).seen.push(seen.clone());
+    let reply = locked(&state).replies.get(&path).cloned().unwrap_or(Reply::status(200));
+    sleep(reply.delay).await;
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.lines {
+        response = response.header(name, value);
+    }
+    let body = match reply.body {
+        ReplyBody::Seen => text(seen.to_json().to_string()),
+        ReplyBody::Text(words) => text(words),
+        ReplyBody::Events(every) => events(every),
+    };
+    Ok(response.body(body).expect("a well-formed reply"))
+}
+
+async fn echo(request: http::Request<Incoming>) {
+    if let Ok(upgraded) = hyper::upgrade::on(request).await {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = copy(&mut read, &mut write).await;
+    }
+}
+
+async fn see(request: http::Request<Incoming>) -> Seen {
+    let mut seen = see_head(&request);
+    if let Ok(body) = request.into_body().collect().await {
+        seen.trailers = body.trailers().map(lines).unwrap_or_default();
+        seen.body = latin1(&body.to_bytes());
+    }
+    seen
+}
+
+fn see_head(request: &http::Request<Incoming>) -> Seen {
+    let method = request.method().to_string();
+    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    Seen { method, path, lines: lines(request.headers()), ..Seen::default() }
+}
+
+fn lines(map: &HeaderMap) -> Vec<(String, String)> {
+    map.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect()
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+fn text(text: String) -> Body {
+    Full::new(Bytes::from(text)).boxed()
+}
+
+fn events(every: Duration) -> Body {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let event = || Ok(Frame::data(Bytes::from_static(b"data: tick\n\n")));
+        while sender.send(event()).await.is_ok() {
+            sleep(every).await;
+        }
+    });
+    BodyExt::boxed(StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver)))
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connection, Http2, Request};
+
+    #[test]
+    fn it_answers_with_what_it_saw() {
+        let application = Application::start();
+        let request = Request::get("/a?b").header("x-one", "1").header("x-one", "\u{e9}");
+        let seen = Connection::to(application.address()).send(&request).seen();
+        assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/a?b"));
+        assert_eq!(seen.headers("x-one"), ["1", "\u{c3}\u{a9}"]);
+        assert_eq!(application.seen_at("/a?b"), [seen]);
+    }
+
+    #[test]
+    fn it_sees_the_trailers_of_http_2() {
+        let application = Application::start();
+        let request = Request::post("/").body("words").trailer("x-user-id", "eve");
+        let seen = Http2::to(application.address()).send(&request).seen();
+        assert_eq!(seen.trailers, [("x-user-id".to_owned(), "eve".to_owned())]);
+        assert_eq!(seen.body, "words");
+    }
+
+    #[test]
+    fn a_reply_replaces_the_answer_of_its_path() {
+        let application = Application::start();
+        application.on("/gone", Reply::status(410).header("date", "then").text("no more"));
+        let mut connection = Connection::to(application.address());
+        let answer = connection.send(&Request::get("/gone?really"));
+        assert_eq!((answer.status, answer.text().as_str()), (410, "no more"));
+        assert_eq!(answer.headers("date"), ["then"]);
+        assert_eq!(connection.send(&Request::get("/there")).status, 200);
+    }
+
+    #[test]
+    fn events_come_without_end_and_upgraded_bytes_come_back() {
+        let application = Application::start();
+        application.on("/events", Reply::events(Duration::from_millis(1)));
+        let mut connection = Connection::to(application.address());
+        connection.send_bytes(&Request::get("/events").to_bytes());
+        assert_eq!(connection.read_head().header("content-type"), Some("text/event-stream"));
+        assert!(!connection.take(200).is_empty());
+        let mut socket = Connection::to(application.address());
+        let upgrade =
+            Request::get("/").header("connection", "upgrade").header("upgrade", "websocket");
+        assert_eq!(socket.send(&upgrade).status, 101);
+        socket.send_bytes(b"frame");
+        assert_eq!(socket.take(5), b"frame");
+    }
+}

@@ -1,0 +1,86 @@
+//! Is everything there that `make` builds, and newer than what it was built from?
+//!
+//! A test that runs yesterday's filter proves nothing, so a missing or stale file fails with the
+//! command to run.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{env, fs};
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("tests/testbed lies two below the root").to_owned()
+}
+
+/// The filter: `session_guard` or, with its panic header, `session_guard_drill`.
+pub(crate) fn filter(name: &str) -> PathBuf {
+    let wasm = root().join("target").join(name).with_extension("wasm");
+    let sources = [root().join("src"), root().join("Cargo.toml")];
+    let newest = sources.iter().map(|source| newest_below(source)).max();
+    fresh(wasm, newest.flatten())
+}
+
+/// The pinned Envoy, or the one that `ENVOY` names.
+pub(crate) fn envoy() -> PathBuf {
+    match env::var_os("ENVOY") {
+        Some(path) => path.into(),
+        None => fresh(root().join("target/envoy"), None),
+    }
+}
+
+/// A program of the workspace, beside the running test or demo. Cargo wrote down its sources.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let running = env::current_exe().expect("the running program");
+    let directory = running.ancestors().skip(1).find(|path| !path.ends_with("deps"));
+    let program = directory.expect("a directory").join(name);
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let sources = sources.split_once(": ").map_or("", |(_, sources)| sources);
+    let newest = sources.split_whitespace().filter_map(|path| changed(Path::new(path))).max();
+    fresh(program, newest)
+}
+
+fn fresh(path: PathBuf, newest_source: Option<SystemTime>) -> PathBuf {
+    let Some(built) = changed(&path) else {
+        panic!("{} is missing: run `make test`", path.display())
+    };
+    let stale = newest_source.is_some_and(|newest| newest > built);
+    assert!(!stale, "{} is older than its sources: run `make test`", path.display());
+    path
+}
+
+fn newest_below(path: &Path) -> Option<SystemTime> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().filter_map(|entry| newest_below(&entry.path())).max(),
+        Err(_) => changed(path),
+    }
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "is missing: run `make test`")]
+    fn what_is_missing_fails_with_the_command_to_run() {
+        fresh(root().join("target/no-such-thing"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "is older than its sources: run `make test`")]
+    fn what_is_stale_fails_with_the_command_to_run() {
+        fresh(root().join("Cargo.toml"), Some(SystemTime::now() + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_newer_than_its_sources_is_taken() {
+        let path = root().join("Cargo.toml");
+        assert_eq!(fresh(path.clone(), Some(SystemTime::UNIX_EPOCH)), path);
+    }
+}

@@ -1,0 +1,159 @@
+//! How does a test change Envoy's configuration without a copy of it?
+//!
+//! `envoy/envoy.yaml` is read into JSON values, a closure changes what the test is about, and Envoy
+//! reads the result as JSON.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::artifacts;
+
+/// The shipped configuration, to be changed in place.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The whole bootstrap, except the text of the filter's own configuration.
+    pub bootstrap: Value,
+    /// The filter's own configuration. A string is handed to the filter as it is, JSON or not.
+    pub filter: Value,
+}
+
+impl Configuration {
+    /// `envoy/envoy.yaml` as committed.
+    #[must_use]
+    pub fn shipped() -> Self {
+        let path = artifacts::root().join("envoy/envoy.yaml");
+        let text = fs::read_to_string(&path).expect("envoy/envoy.yaml");
+        let bootstrap: Value = serde_saphyr::from_str(&text).expect("envoy/envoy.yaml is YAML");
+        let mut configuration = Self { bootstrap, filter: Value::Null };
+        let text = configuration.plugin()["configuration"]["value"].take();
+        let text = text.as_str().expect("the filter's configuration is a string");
+        configuration.filter =
+            serde_json::from_str(text).expect("the filter's configuration is JSON");
+        configuration
+    }
+
+    /// The listener.
+    pub fn listener(&mut self) -> &mut Value {
+        &mut self.bootstrap["static_resources"]["listeners"][0]
+    }
+
+    /// The HTTP connection manager: paths, time-outs, routes, access log.
+    pub fn connection_manager(&mut self) -> &mut Value {
+        &mut self.listener()["filter_chains"][0]["filters"][0]["typed_config"]
+    }
+
+    /// The plugin: its VM, its failure policy, its configuration as Envoy sees it.
+    pub fn plugin(&mut self) -> &mut Value {
+        &mut self.connection_manager()["http_filters"][0]["typed_config"]["config"]
+    }
+
+    /// The cluster of that name, `application` or `signout`.
+    pub fn cluster(&mut self, name: &str) -> &mut Value {
+        let clusters = self.bootstrap["static_resources"]["clusters"].as_array_mut();
+        let mut clusters = clusters.expect("a list of clusters").iter_mut();
+        clusters.find(|cluster| cluster["name"] == name).expect("a cluster of that name")
+    }
+
+    /// Sends a cluster's requests to that address.
+    pub fn set_address(&mut self, cluster: &str, address: SocketAddr) {
+        let endpoints = &mut self.cluster(cluster)["load_assignment"]["endpoints"];
+        endpoints[0]["lb_endpoints"][0]["endpoint"]["address"] = socket_address(address);
+    }
+
+    /// Puts another filter before the plugin, or another plugin.
+    pub fn add_http_filter(&mut self, filter: Value) {
+        let filters = self.connection_manager()["http_filters"].as_array_mut();
+        filters.expect("a list of filters").insert(0, filter);
+    }
+
+    /// What a test needs everywhere: loopback, free ports, the filter's absolute path, connections
+    /// spread over the workers, the access log in a file.
+    pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {
+        let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.bootstrap["admin"]["address"] = socket_address(free_port);
+        self.listener()["address"] = socket_address(free_port);
+        self.listener()["connection_balance_config"] = json!({"exact_balance": {}});
+        self.plugin()["vm_config"]["code"]["local"] = json!({"filename": wasm});
+        self.connection_manager()["access_log"][0]["typed_config"]["path"] = json!(access_log);
+    }
+
+    /// The bootstrap with the filter's configuration in its place.
+    pub(crate) fn whole(&self) -> Value {
+        let mut whole = self.clone();
+        let text = match &self.filter {
+            Value::String(text) => text.clone(),
+            filter => filter.to_string(),
+        };
+        let place = &mut whole.plugin()["configuration"];
+        if place["@type"].as_str().is_some_and(|kind| kind.ends_with("StringValue")) {
+            place["value"] = Value::String(text);
+        }
+        whole.bootstrap
+    }
+
+    /// The listener alone, as a discovery answer in a file.
+    pub(crate) fn listener_resource(&self) -> Value {
+        let mut listener = self.whole()["static_resources"]["listeners"][0].take();
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+        json!({"resources": [listener]})
+    }
+
+    /// The bootstrap without its listener, which comes from that file instead.
+    pub(crate) fn without_listener(&self, directory: &Path, file: &Path) -> Value {
+        let mut whole = self.whole();
+        whole["static_resources"]["listeners"] = json!([]);
+        let source = json!({"path": file, "watched_directory": {"path": directory}});
+        whole["dynamic_resources"]["lds_config"] =
+            json!({"path_config_source": source, "resource_api_version": "V3"});
+        whole
+    }
+}
+
+fn socket_address(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_in_what_envoy_reads() {
+        let mut configuration = Configuration::shipped();
+        configuration.filter["default_access"] = json!("public");
+        configuration.set_address("signout", SocketAddr::from(([127, 0, 0, 1], 1234)));
+        let mut whole = Configuration { bootstrap: configuration.whole(), filter: Value::Null };
+        let text = whole.plugin()["configuration"]["value"].to_string();
+        assert!(text.contains(r#"\"default_access\":\"public\""#), "{text}");
+        assert!(whole.cluster("signout").to_string().contains("1234"));
+    }
+
+    #[test]
+    fn a_text_is_handed_over_as_it_is() {
+        let mut configuration = Configuration::shipped();
+        configuration.filter = json!("{not json");
+        let mut whole = Configuration { bootstrap: configuration.whole(), filter: Value::Null };
+        assert_eq!(whole.plugin()["configuration"]["value"], "{not json");
+    }
+
+    #[test]
+    fn the_shipped_configuration_is_hardened() {
+        let mut shipped = Configuration::shipped();
+        assert_eq!(shipped.plugin()["failure_policy"], "FAIL_RELOAD");
+        let manager = shipped.connection_manager();
+        assert_eq!(manager["normalize_path"], true);
+        assert_eq!(manager["merge_slashes"], true);
+        assert_eq!(manager["path_with_escaped_slashes_action"], "UNESCAPE_AND_REDIRECT");
+        let underscores =
+            &manager["common_http_protocol_options"]["headers_with_underscores_action"];
+        assert_eq!(underscores, "REJECT_REQUEST");
+        for time_out in ["request_headers_timeout", "request_timeout", "stream_idle_timeout"] {
+            assert!(manager[time_out].is_string(), "{time_out}");
+        }
+        assert!(shipped.bootstrap["watchdogs"]["worker_watchdog"]["kill_timeout"].is_string());
+        assert!(shipped.plugin()["vm_config"]["environment_variables"]["key_values"].is_null());
+    }
+}

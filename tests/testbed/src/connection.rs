@@ -1,0 +1,206 @@
+//! How does a test talk HTTP/1.1, byte for byte?
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::{Answer, Request};
+
+/// One kept connection. What a test writes goes out as it is.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    #[must_use]
+    #[track_caller]
+    pub fn to(address: SocketAddr) -> Self {
+        Self::try_to(address).expect("a connection")
+    }
+
+    /// Connects where perhaps nobody listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn try_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    /// Sends the request and reads its whole answer.
+    #[track_caller]
+    pub fn send(&mut self, request: &Request) -> Answer {
+        self.try_send(request).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// The same where the other side may end the connection.
+    ///
+    /// # Errors
+    /// Says what was missing when it ended.
+    pub fn try_send(&mut self, request: &Request) -> Result<Answer, String> {
+        let sent = self.stream.write_all(&request.to_bytes());
+        sent.map_err(|error| format!("not sent: {error}"))?;
+        self.whole_answer(&request.method)
+    }
+
+    /// Sends any bytes.
+    #[track_caller]
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("an open connection");
+    }
+
+    /// Reads one whole answer, to any method but `HEAD`.
+    #[track_caller]
+    pub fn read_answer(&mut self) -> Answer {
+        self.whole_answer("GET").unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Reads status and header lines: for answers whose body has no end, or is another protocol.
+    #[track_caller]
+    pub fn read_head(&mut self) -> Answer {
+        self.head().unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Waits for that many bytes.
+    #[track_caller]
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        self.bytes(length).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Reads on until the other side closes, by FIN or RST.
+    #[track_caller]
+    pub fn read_until_closed(&mut self) -> Vec<u8> {
+        self.rest().unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Whether the other side has closed; bytes that came before stay to be read.
+    #[must_use]
+    pub fn is_closed(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("an open socket");
+        let mut byte = [0];
+        let closed = match self.stream.peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
+        self.stream.set_nonblocking(false).expect("an open socket");
+        closed
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Closes by RST.
+    pub fn reset(self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    fn whole_answer(&mut self, method: &str) -> Result<Answer, String> {
+        let mut answer = self.head()?;
+        if method == "HEAD" || matches!(answer.status, 101 | 204 | 304) {
+            return Ok(answer);
+        }
+        let length = answer.header("content-length").map(str::parse::<usize>);
+        answer.body = match (answer.header("transfer-encoding"), length) {
+            (Some("chunked"), _) => self.chunks()?,
+            (_, Some(Ok(length))) => self.bytes(length)?,
+            _ => self.rest()?,
+        };
+        Ok(answer)
+    }
+
+    fn head(&mut self) -> Result<Answer, String> {
+        loop {
+            if let Some(head) = self.parse_head()? {
+                return Ok(head);
+            }
+            self.read_on("an answer")?;
+        }
+    }
+
+    fn parse_head(&mut self) -> Result<Option<Answer>, String> {
+        let mut lines = [httparse::EMPTY_HEADER; 100];
+        let mut head = httparse::Response::new(&mut lines);
+        let parsed = head.parse(&self.read);
+        let parsed = parsed.map_err(|error| format!("no HTTP/1.1, {error}: {}", self.unread()))?;
+        let httparse::Status::Complete(length) = parsed else { return Ok(None) };
+        let line = |line: &httparse::Header| {
+            (line.name.to_ascii_lowercase(), String::from_utf8_lossy(line.value).into_owned())
+        };
+        let lines = head.headers.iter().map(line).collect();
+        let answer = Answer { status: head.code.unwrap_or_default(), lines, body: Vec::new() };
+        self.read.drain(..length);
+        Ok(Some(answer))
+    }
+
+    fn chunks(&mut self) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.line()?;
+            let length = usize::from_str_radix(line.trim(), 16);
+            let length = length.map_err(|error| format!("chunk length {line:?}: {error}"))?;
+            if length == 0 {
+                while !self.line()?.trim().is_empty() {} // trailers
+                return Ok(body);
+            }
+            body.extend(self.bytes(length)?);
+            self.bytes(2)?;
+        }
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                return Ok(String::from_utf8_lossy(&self.bytes(end + 1)?).into_owned());
+            }
+            self.read_on("the end of a line")?;
+        }
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<Vec<u8>, String> {
+        while self.read.len() < length {
+            self.read_on("the last byte")?;
+        }
+        Ok(self.read.drain(..length).collect())
+    }
+
+    fn rest(&mut self) -> Result<Vec<u8>, String> {
+        while self.read_more()? {}
+        Ok(std::mem::take(&mut self.read))
+    }
+
+    fn read_on(&mut self, to: &str) -> Result<(), String> {
+        if self.read_more()? {
+            Ok(())
+        } else {
+            Err(format!("closed before {to}: {}", self.unread()))
+        }
+    }
+
+    /// False where the other side has closed.
+    fn read_more(&mut self) -> Result<bool, String> {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(count) => {
+                self.read.extend(&buffer[..count]);
+                Ok(count > 0)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(format!("nothing came within {ANSWERS_WITHIN:?}; unread: {}", self.unread()))
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+}
+
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);

@@ -1,0 +1,355 @@
+//! How does a test get an Envoy, and what does Envoy say about itself?
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{Answer, Configuration, Connection, Http2, Request, Token, until};
+use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
+
+/// What an Envoy starts with.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EnvoySetup {
+    configuration: Configuration,
+    filter: &'static str,
+    workers: usize,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    reloadable: bool,
+}
+
+impl EnvoySetup {
+    /// Sends what is admitted there.
+    pub fn application(mut self, address: SocketAddr) -> Self {
+        self.configuration.set_address("application", address);
+        self
+    }
+
+    /// Asks for revocations there.
+    pub fn service(mut self, address: SocketAddr) -> Self {
+        self.configuration.set_address("signout", address);
+        self
+    }
+
+    /// Changes the configuration.
+    pub fn edit(mut self, edit: impl FnOnce(&mut Configuration)) -> Self {
+        edit(&mut self.configuration);
+        self
+    }
+
+    /// With that many workers instead of two.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// One more variable of its environment, or another value for `SESSION_SECRET` and the like.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more argument of its command line, after all others.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With the filter that panics on demand (`make wasm-drill`).
+    pub fn drill(mut self) -> Self {
+        self.filter = "session_guard_drill";
+        self
+    }
+
+    /// With a listener that [`Envoy::reload`] can change.
+    pub fn reloadable(mut self) -> Self {
+        self.reloadable = true;
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Envoy {
+        self.try_start().unwrap_or_else(|log| panic!("Envoy does not start:\n{log}"))
+    }
+
+    /// The same where Envoy may refuse its configuration.
+    ///
+    /// # Errors
+    /// Its whole log, where it ended or refused the listener.
+    pub fn try_start(self) -> Result<Envoy, String> {
+        let wasm = artifacts::filter(self.filter);
+        let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
+        let mut setup = self;
+        setup.configuration.prepare(&wasm, &directory.path().join("access.log"));
+        let process = setup.spawn(&directory);
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Envoy { process, admin: nowhere, address: nowhere, directory, setup };
+        envoy.await_listening()?;
+        Ok(envoy)
+    }
+
+    fn spawn(&self, directory: &TempDir) -> Process {
+        let path = |name: &str| directory.path().join(name);
+        let bootstrap = if self.reloadable {
+            write_whole(directory, LISTENER_FILE, &self.configuration.listener_resource());
+            self.configuration.without_listener(directory.path(), &path(LISTENER_FILE))
+        } else {
+            self.configuration.whole()
+        };
+        write_whole(directory, "envoy.json", &bootstrap);
+        let mut command = Command::new(artifacts::envoy());
+        command.arg("--config-path").arg(path("envoy.json"));
+        command.arg("--admin-address-path").arg(path(ADMIN_FILE));
+        command.arg("--concurrency").arg(self.workers.to_string());
+        command.args(["--disable-hot-restart", "--file-flush-interval-msec", "20"]);
+        command.args(["--log-level", "info", "--component-log-level", "main:warning,wasm:debug"]);
+        command.args(&self.arguments);
+        command.env("SESSION_SECRET", SESSION_SECRET).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Process::start("Envoy", command, &path("envoy.log"))
+    }
+}
+
+/// A running Envoy, on ports of its own choice. Stops when dropped.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    admin: SocketAddr,
+    address: SocketAddr,
+    directory: TempDir,
+    setup: EnvoySetup,
+}
+
+impl Envoy {
+    /// The shipped configuration with two workers.
+    pub fn setup() -> EnvoySetup {
+        EnvoySetup {
+            configuration: Configuration::shipped(),
+            filter: "session_guard",
+            workers: 2,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            reloadable: false,
+        }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its admin interface listens.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// A new HTTP/1.1 connection, to whichever worker takes it.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address)
+    }
+
+    /// A new HTTP/2 connection.
+    #[must_use]
+    #[track_caller]
+    pub fn connect_http2(&self) -> Http2 {
+        Http2::to(self.address)
+    }
+
+    /// One request on a new connection.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Answer {
+        self.connect().send(request)
+    }
+
+    /// `GET` with a bearer token on a new connection.
+    #[track_caller]
+    pub fn get(&self, path: &str, token: &Token) -> Answer {
+        self.send(&Request::get(path).bearer(token))
+    }
+
+    /// One connection to each worker, in the order of the workers. Each is proven by the count of
+    /// connections that its worker accepted, so nobody else may connect meanwhile.
+    #[must_use]
+    #[track_caller]
+    pub fn connection_per_worker(&self) -> Vec<Connection> {
+        let mut found: Vec<_> = (0..self.setup.workers).map(|_| None).collect();
+        let mut spare = Vec::new(); // kept open: Envoy balances by the number of connections
+        while found.iter().any(Option::is_none) {
+            let before = self.accepted_by_worker();
+            let connection = self.connect();
+            let worker = until(WITHIN, || {
+                let after = self.accepted_by_worker();
+                (0..after.len()).find(|worker| after[*worker] > before[*worker])
+            });
+            match &mut found[worker] {
+                Some(_) => spare.push(connection),
+                place => *place = Some(connection),
+            }
+        }
+        found.into_iter().flatten().collect()
+    }
+
+    /// Waits until each worker says at the readiness route that it can judge tokens.
+    #[track_caller]
+    pub fn await_guarding(&self) {
+        for mut connection in self.connection_per_worker() {
+            until(WITHIN, || (connection.send(&Request::get(READY)).status == 200).then_some(()));
+        }
+    }
+
+    /// One counter or gauge by its full name; zero before it exists.
+    #[must_use]
+    pub fn stat(&self, name: &str) -> u64 {
+        let stats = self.stats(name);
+        stats.into_iter().find(|(known, _)| known == name).map_or(0, |(_, value)| value)
+    }
+
+    /// One of the filter's own metrics: `allowed`, `refused.revoked`, `revocations.token`, …
+    #[must_use]
+    pub fn metric(&self, name: &str) -> u64 {
+        self.stat(&format!("wasmcustom.session_guard.{name}"))
+    }
+
+    /// All counters and gauges whose names contain that text.
+    #[must_use]
+    pub fn stats(&self, containing: &str) -> Vec<(String, u64)> {
+        let pattern = containing.replace('.', "\\.");
+        let text = self.admin(&Request::get(&format!("/stats?filter={pattern}"))).text();
+        let stat = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        text.lines().filter_map(stat).collect()
+    }
+
+    /// One request to the admin interface.
+    #[track_caller]
+    pub fn admin(&self, request: &Request) -> Answer {
+        Connection::to(self.admin).send(request)
+    }
+
+    /// What Envoy and the filter (from level debug) have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The access log; a line comes some 20 ms after its request.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
+    }
+
+    /// Its process id: for its memory and CPU time.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Changes the configuration of the running Envoy ([`EnvoySetup::reloadable`]) and says whether
+    /// it took the new listener; else the old one goes on.
+    #[track_caller]
+    pub fn reload(&mut self, edit: impl FnOnce(&mut Configuration)) -> bool {
+        assert!(self.setup.reloadable, "start it with `reloadable()`");
+        let outcome = |envoy: &Self| {
+            let count = |name: &str| envoy.stat(&format!("listener_manager.lds.{name}"));
+            (count("update_success"), count("update_rejected"))
+        };
+        let before = outcome(self);
+        edit(&mut self.setup.configuration);
+        let listener = self.setup.configuration.listener_resource();
+        write_whole(&self.directory, LISTENER_FILE, &listener);
+        let after = until(WITHIN, || Some(outcome(self)).filter(|after| *after != before));
+        after.0 > before.0
+    }
+
+    /// SIGKILL, then a new process with the same configuration on other ports.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let _ = fs::remove_file(self.directory.path().join(ADMIN_FILE));
+        self.process = self.setup.spawn(&self.directory);
+        self.await_listening().unwrap_or_else(|log| panic!("Envoy does not start again:\n{log}"));
+    }
+
+    fn await_listening(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        while start.elapsed() < WITHIN {
+            if self.process.has_ended() || self.refused_its_listener() {
+                return Err(self.log());
+            }
+            if let Some(admin) = self.admin_file() {
+                self.admin = admin;
+                if let Some(address) = self.listening_at() {
+                    self.address = address;
+                    return Ok(());
+                }
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("not within {WITHIN:?}:\n{}", self.log()))
+    }
+
+    fn admin_file(&self) -> Option<SocketAddr> {
+        fs::read_to_string(self.directory.path().join(ADMIN_FILE)).ok()?.trim().parse().ok()
+    }
+
+    fn listening_at(&self) -> Option<SocketAddr> {
+        let ready = self.ask("/ready")?.status == 200;
+        let listeners = self.ask("/listeners?format=json")?.json();
+        let place = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+        let port = u16::try_from(place["port_value"].as_u64()?).ok()?;
+        ready.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn refused_its_listener(&self) -> bool {
+        let count = self.ask("/stats?filter=lds.update_rejected").map(|answer| answer.text());
+        count.is_some_and(|count| count.contains(": ") && !count.contains(": 0"))
+    }
+
+    /// The admin interface of an Envoy that may be about to end.
+    fn ask(&self, path: &str) -> Option<Answer> {
+        Connection::try_to(self.admin).ok()?.try_send(&Request::get(path)).ok()
+    }
+
+    fn accepted_by_worker(&self) -> Vec<u64> {
+        let stats = self.stats(".downstream_cx_total");
+        let of = |worker| format!("listener.edge.worker_{worker}.downstream_cx_total");
+        let count = |name: String| {
+            let stat = stats.iter().find(|(known, _)| *known == name);
+            stat.map_or(0, |(_, count)| *count)
+        };
+        (0..self.setup.workers).map(|worker| count(of(worker))).collect()
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        self.directory.disable_cleanup(thread::panicking());
+    }
+}
+
+/// Envoy watches for files that are moved into the directory, so it never sees half a file.
+fn write_whole(directory: &TempDir, name: &str, content: &Value) {
+    let draft = directory.path().join(format!("{name}.draft"));
+    fs::write(&draft, content.to_string()).expect("a file in the directory");
+    fs::rename(draft, directory.path().join(name)).expect("a file in the directory");
+}
+
+const WITHIN: Duration = Duration::from_secs(30);
+const READY: &str = "/.session-guard/ready";
+const ADMIN_FILE: &str = "admin-address";
+const LISTENER_FILE: &str = "listener.json";

@@ -1,0 +1,98 @@
+//! What does a client send?
+
+use crate::Token;
+
+/// One request, over HTTP/1.1 or HTTP/2. Names and values are bytes: a test may send what no client
+/// library lets through.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) authority: String,
+    pub(crate) lines: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// `GET` of that path and query.
+    #[must_use]
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// `POST` to that path and query, without a body.
+    #[must_use]
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path)
+    }
+
+    /// Any method.
+    #[must_use]
+    pub fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            authority: "app.example.com".to_owned(),
+            lines: Vec::new(),
+            body: Vec::new(),
+            trailers: Vec::new(),
+        }
+    }
+
+    /// For another host than `app.example.com`.
+    #[must_use]
+    pub fn host(mut self, authority: &str) -> Self {
+        authority.clone_into(&mut self.authority);
+        self
+    }
+
+    /// One more header line, also beside others of that name.
+    #[must_use]
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.lines.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// The token as `authorization: Bearer …`.
+    #[must_use]
+    pub fn bearer(self, token: &Token) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// The token as `cookie: token=…`.
+    #[must_use]
+    pub fn cookie(self, token: &Token) -> Self {
+        self.header("cookie", format!("token={token}"))
+    }
+
+    /// A body, sent with its length.
+    #[must_use]
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    /// One more trailer; HTTP/2 only.
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As HTTP/1.1 writes it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        bytes.extend(format!("host: {}\r\n", self.authority).into_bytes());
+        if !self.body.is_empty() || self.method == "POST" {
+            bytes.extend(format!("content-length: {}\r\n", self.body.len()).into_bytes());
+        }
+        for (name, value) in &self.lines {
+            bytes.extend([name, &b": "[..], value, b"\r\n"].concat());
+        }
+        bytes.extend(b"\r\n");
+        bytes.extend(&self.body);
+        bytes
+    }
+}

@@ -1,0 +1,203 @@
+//! How does a test get a signout service, and take it away?
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ports::free_address;
+use crate::process::Process;
+use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, artifacts};
+
+/// What a service starts with.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ServiceSetup {
+    store: Option<String>,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl ServiceSetup {
+    /// Another store than an embedded one of its own: `redb:PATH` or `redis://…`.
+    pub fn store(mut self, store: &str) -> Self {
+        self.store = Some(store.to_owned());
+        self
+    }
+
+    /// One more variable of its environment, or another value for `SIGNOUT_TOKEN`.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more argument of `signout serve`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts it on a free port and waits until it answers.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Service {
+        let directory = TempDir::with_prefix("session-guard-signout-").expect("a directory");
+        let mut attempts = 0;
+        loop {
+            let address = free_address();
+            let mut process = self.spawn(&directory, address);
+            attempts += 1;
+            match await_answering(&mut process, address) {
+                Ok(()) => return Service { process, address, directory, setup: self },
+                Err(log) if attempts == ATTEMPTS => panic!("signout does not start:\n{log}"),
+                Err(_) => {} // perhaps somebody else took the port
+            }
+        }
+    }
+
+    fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
+        let embedded = format!("redb:{}", directory.path().join("revocations").display());
+        let mut command = Command::new(artifacts::program("signout"));
+        command.args(["serve", "--listen", &address.to_string()]);
+        command.arg("--store").arg(self.store.as_ref().unwrap_or(&embedded));
+        command.args(&self.arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Process::start("signout", command, &directory.path().join("signout.log"))
+    }
+}
+
+/// A running signout service. Stops when dropped.
+#[derive(Debug)]
+pub struct Service {
+    process: Process,
+    address: SocketAddr,
+    directory: TempDir,
+    setup: ServiceSetup,
+}
+
+impl Service {
+    /// An embedded store of its own, the API token [`SIGNOUT_TOKEN`].
+    pub fn setup() -> ServiceSetup {
+        ServiceSetup::default()
+    }
+
+    /// The same, started.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::setup().start()
+    }
+
+    /// Where it listens, also after a restart.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `GET` with the API token.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(&Request::get(path))
+    }
+
+    /// `POST /v1/revocations` with the API token: one revocation or a list.
+    #[track_caller]
+    pub fn post(&self, revocations: &Value) -> Answer {
+        let request = Request::post("/v1/revocations").header("content-type", "application/json");
+        self.send(&request.body(revocations.to_string()))
+    }
+
+    /// The same, acknowledged as durable.
+    #[track_caller]
+    pub fn revoke(&self, revocations: &Value) {
+        let answer = self.post(revocations);
+        assert!(matches!(answer.status, 200 | 201), "{} {}", answer.status, answer.text());
+    }
+
+    /// `signout …` of the command line, with the API token in its environment.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(artifacts::program("signout"));
+        command.args(arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
+        command
+    }
+
+    /// `kill -9`: nothing is flushed or said.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// Starts it again on the same port and store, after ending it where it still runs.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.process.stop();
+        self.process = self.setup.spawn(&self.directory, self.address);
+        await_answering(&mut self.process, self.address)
+            .unwrap_or_else(|log| panic!("signout does not start again:\n{log}"));
+    }
+
+    /// SIGSTOP: connections are open and nothing moves.
+    pub fn pause(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// What it has logged, over all restarts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn send(&self, request: &Request) -> Answer {
+        let request = request.clone().header("authorization", format!("Bearer {SIGNOUT_TOKEN}"));
+        Connection::to(self.address).send(&request)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.process.signal(Signal::CONT); // a paused process cannot end
+        self.directory.disable_cleanup(thread::panicking());
+    }
+}
+
+/// Fails with its log where it ends before it answers.
+fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), String> {
+    let start = Instant::now();
+    while start.elapsed() < STARTS_WITHIN {
+        if process.has_ended() {
+            return Err(process.log());
+        }
+        let ready = || {
+            let mut connection = Connection::try_to(address).ok()?;
+            connection.try_send(&Request::get("/readyz")).ok()
+        };
+        if ready().is_some_and(|answer| answer.status == 200) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("not within {STARTS_WITHIN:?}:\n{}", process.log()))
+}
+
+const ATTEMPTS: u32 = 5;
+const STARTS_WITHIN: Duration = Duration::from_secs(20);

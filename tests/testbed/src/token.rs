@@ -1,0 +1,102 @@
+//! How does a test get a token, genuine or not?
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::SESSION_SECRET;
+
+/// A JWT in compact form; whether it is a good one depends on how it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// What the shipped configuration accepts: HS256 with [`SESSION_SECRET`], the user as `id`, a
+    /// new `jti`, issued now, good for an hour.
+    #[must_use]
+    pub fn of(user_id: &str) -> Self {
+        Self::with(&Self::claims_of(user_id))
+    }
+
+    /// The claims of [`Token::of`], to be changed.
+    #[must_use]
+    pub fn claims_of(user_id: &str) -> Value {
+        let now = unix_seconds();
+        let jti = uuid::Uuid::new_v4().to_string();
+        json!({"id": user_id, "jti": jti, "iat": now, "exp": now + 3600})
+    }
+
+    /// Any claims, signed as [`Token::of`] signs.
+    #[must_use]
+    pub fn with(claims: &Value) -> Self {
+        Self::signed(r#"{"alg":"HS256","typ":"JWT"}"#, &claims.to_string(), SESSION_SECRET)
+    }
+
+    /// Any header and payload texts, JSON or not, signed by HMAC-SHA-256 whatever the header says.
+    #[must_use]
+    pub fn signed(header: &str, payload: &str, secret: &str) -> Self {
+        let input = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
+        let signature = hmac_sha256::HMAC::mac(input.as_bytes(), secret.as_bytes());
+        Self(format!("{input}.{}", encode(&signature)))
+    }
+
+    /// Any text in a token's place.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The same claims under a secret that nobody trusts.
+    #[must_use]
+    pub fn forged(&self) -> Self {
+        let input = self.0.rsplit_once('.').map_or("", |(input, _)| input);
+        let secret = b"a secret of somebody else, of any length";
+        Self(format!("{input}.{}", encode(&hmac_sha256::HMAC::mac(input.as_bytes(), secret))))
+    }
+
+    /// The token as it travels.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_signed_as_everybody_signs() {
+        let payload = r#"{"sub":"1234567890","name":"John Doe","iat":1516239022}"#;
+        let header = r#"{"alg":"HS256","typ":"JWT"}"#;
+        let token = Token::signed(header, payload, "your-256-bit-secret");
+        let signature = "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"; // the example of jwt.io
+        assert_eq!(token.as_str().rsplit_once('.').unwrap().1, signature);
+    }
+
+    #[test]
+    fn a_forged_token_differs_in_its_signature_alone() {
+        let genuine = Token::of("ada");
+        let forged = genuine.forged();
+        let input = |token: &Token| token.as_str().rsplit_once('.').unwrap().0.to_owned();
+        assert_eq!(input(&genuine), input(&forged));
+        assert_ne!(genuine, forged);
+    }
+}
