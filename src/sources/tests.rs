@@ -1,0 +1,266 @@
+//! No token that a lenient server would find stays unseen, and removal leaves none behind.
+use proptest::prelude::*;
+
+use super::*;
+
+fn header(name: &str, scheme: Option<&str>) -> Place {
+    Place::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) }
+}
+
+fn everywhere() -> Sources {
+    Sources::new(vec![
+        header("authorization", Some("Bearer")),
+        header("x-token", None),
+        Place::Cookie("token".to_owned()),
+        Place::Query("access_token".to_owned()),
+    ])
+}
+
+/// What is found, joined by `|`; `!` for a refusal.
+fn found(lines: &[(&str, &[u8])]) -> Vec<u8> {
+    let headers = Headers::from_pairs(lines);
+    match everywhere().find(&headers) {
+        Ok(tokens) => tokens.join(&b"|"[..]),
+        Err(Refusal::MalformedToken) => b"!".to_vec(),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn credentials_of_the_scheme_are_found_and_others_are_not() {
+    for (value, tokens) in [
+        (&b"Bearer a"[..], &b"a"[..]),
+        (b"bEARER a", b"a"),
+        (b"Bearer   a  ", b"a"),
+        (b"Bearer\ta", b"a"),
+        (b"Bearer a,Bearer b", b"a|b"),
+        (b"Bearer a, bearer a", b"a"),
+        (b"Basic x, Bearer a", b"a"),
+        (b"Basic x", b""),
+        (b"Bearer", b""),
+        (b"Bearer ", b""),
+        (b"Bearera", b""),
+        (b"BearerX a", b""),
+        (b"a", b""),
+        (b"", b""),
+        // Odd bytes: found with them, so that the verifier refuses.
+        (b"Bearer a b", b"a b"),
+        (b"Bearer\xa0a", b"\xa0a"),
+        (b"\xa0Bearer a", b"a"),
+        (b"Bearer caf\xe9", b"caf\xe9"),
+    ] {
+        assert_eq!(found(&[("authorization", value)]), tokens, "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn a_header_without_scheme_is_a_token_as_a_whole() {
+    for (value, tokens) in [(&b" a "[..], &b"a"[..]), (b"a,b", b"a,b"), (b"", b""), (b" ", b"")] {
+        assert_eq!(found(&[("x-token", value)]), tokens, "{}", value.escape_ascii());
+    }
+    assert_eq!(found(&[("x-token", b"a"), ("x-token", b"b")]), b"a|b");
+}
+
+#[test]
+fn every_cookie_of_the_name_is_found_on_every_line() {
+    for (value, tokens) in [
+        (&b"token=a"[..], &b"a"[..]),
+        (b"x=1; token=a; token=b", b"a|b"),
+        (b"token=a;token=a", b"a"),
+        (b" token = a ", b"a"),
+        (b"token=\"a\"", b"a"),
+        (b"to%6Ben=a", b"a"),
+        (b"x=1;\xa0token=a", b"a"),
+        (b"x=1; ,token=a", b"a"),
+        (b"token=a=", b"a="),
+        (b"token=\"a; x=b\"", b"\"a"),
+        (b"token=", b""),
+        (b"token=\"\"", b""),
+        (b"token", b""),
+        (b"Token=a", b""),
+        (b"tokens=a; atoken=b", b""),
+        (b";;=;", b""),
+    ] {
+        assert_eq!(found(&[("cookie", value)]), tokens, "{}", value.escape_ascii());
+    }
+    assert_eq!(found(&[("cookie", b"token=a"), ("cookie", b"y=1; token=b")]), b"a|b");
+}
+
+#[test]
+fn every_query_parameter_of_the_name_is_found() {
+    for (target, tokens) in [
+        (&b"/?access_token=a"[..], &b"a"[..]),
+        (b"/?x=1&access_token=a&access_token=b", b"a|b"),
+        (b"/?x=1;access_token=a", b"a"),
+        (b"/?access%5Ftoken=%61", b"a"),
+        (b"/?%20access_token=a", b"a"),
+        (b"/?access_token=a+b", b"a b"),
+        (b"/?access_token=a=", b"a="),
+        (b"/../x;y?access_token=a", b"a"),
+        (b"/?access_token=%ff", "\u{fffd}".as_bytes()),
+        (b"/?access_token=", b""),
+        (b"/?access_token", b""),
+        (b"/?Access_token=a", b""),
+        (b"/access_token=a", b""),
+        (b"/?&;&", b""),
+    ] {
+        assert_eq!(found(&[(":path", target)]), tokens, "{}", target.escape_ascii());
+    }
+}
+
+#[test]
+fn one_token_in_several_places_is_one_token() {
+    let lines: [(&str, &[u8]); 4] = [
+        (":path", b"/?access_token=a"),
+        ("authorization", b"Bearer a"),
+        ("x-token", b"a"),
+        ("cookie", b"token=a; token=b"),
+    ];
+    assert_eq!(found(&lines), b"a|b");
+}
+
+#[test]
+fn eight_tokens_are_looked_at_and_nine_are_refused() {
+    let cookies = |count: usize| {
+        (0..count).map(|n| format!("token=t{n}; token=t{n}")).collect::<Vec<_>>().join(";")
+    };
+    assert_eq!(found(&[("cookie", cookies(8).as_bytes())]), b"t0|t1|t2|t3|t4|t5|t6|t7");
+    assert_eq!(found(&[("cookie", cookies(9).as_bytes())]), b"!");
+}
+
+#[test]
+fn only_configured_places_count() {
+    let sources = Sources::new(vec![Place::Cookie("token".to_owned())]);
+    let headers = Headers::from_pairs(&[
+        (":path", "/?access_token=a"),
+        ("authorization", "Bearer a"),
+        ("cookie", "session=a"),
+    ]);
+    assert!(sources.find(&headers).expect("few").is_empty());
+    assert_eq!(sources.removal(&headers), []);
+}
+
+#[test]
+fn removal_leaves_everything_else() {
+    let headers = Headers::from_pairs(&[
+        (":path", "/a?x=1&access_token=t;y=2&access%5ftoken=u&z"),
+        ("authorization", "Bearer t"),
+        ("cookie", "a=1; token=t"),
+        ("cookie", "b=\"2\";token=u;c"),
+    ]);
+    let edit = |name: &str, value: &str| Edit::Set(name.into(), value.into());
+    assert_eq!(
+        everywhere().removal(&headers),
+        [
+            Edit::Remove(b"authorization".to_vec()),
+            edit("cookie", "a=1; b=\"2\"; c"),
+            edit(":path", "/a?x=1&y=2&z"),
+        ]
+    );
+}
+
+#[test]
+fn removal_of_all_there_is_leaves_no_empty_cookie_or_query() {
+    let headers = Headers::from_pairs(&[(":path", "/a?access_token=t"), ("cookie", "token=t")]);
+    let path = Edit::Set(b":path".to_vec(), b"/a".to_vec());
+    assert_eq!(everywhere().removal(&headers), [Edit::Remove(b"cookie".to_vec()), path]);
+}
+
+#[test]
+fn removal_leaves_credentials_of_other_schemes() {
+    let headers = Headers::from_pairs(&[("authorization", "Basic x"), ("cookie", "a=1")]);
+    assert_eq!(everywhere().removal(&headers), []);
+}
+
+#[test]
+fn a_cookie_is_cleared_if_its_own_token_was_refused() {
+    let sources = Sources::new(vec![
+        Place::Cookie("token".to_owned()),
+        Place::Cookie("__Host-token".to_owned()),
+    ]);
+    let headers = Headers::from_pairs(&[("cookie", "token=a; __Host-token=b; token=c")]);
+    let plain = "token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax";
+    let secure = "__Host-token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";
+    assert_eq!(sources.clearing(&headers, |_| true), [plain, secure]);
+    assert_eq!(sources.clearing(&headers, |token| token == b"c"), [plain]);
+    assert_eq!(sources.clearing(&headers, |token| token == b"b"), [secure]);
+    assert_eq!(sources.clearing(&headers, |_| false), [""; 0]);
+}
+
+/// The headers as they are once the edits are made, as Envoy makes them.
+fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
+    let mut lines: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    for edit in edits {
+        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
+        lines.retain(|line| line.0 != *name);
+        if let Edit::Set(name, value) = edit {
+            lines.push((name.clone(), value.clone()));
+        }
+    }
+    Headers::from_pairs(&lines)
+}
+
+fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let name = prop::sample::select(vec!["authorization", "x-token", "cookie", "cookie", ":path"]);
+    let piece = prop::sample::select(vec![
+        &b"Bearer "[..],
+        b"bearer",
+        b"token=",
+        b"token",
+        b"access_token=",
+        b"access%5ftoken",
+        b"keep=1",
+        b"/",
+        b"?",
+        b"&",
+        b";",
+        b",",
+        b"=",
+        b"\"",
+        b" ",
+        b"\t",
+        b"+",
+        b"%20",
+        b"\xa0",
+        b"\xe9",
+        b"a",
+        b"b",
+    ]);
+    let value = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+    (name, value).prop_map(|(name, value)| (name.to_owned(), value))
+}
+
+proptest! {
+    #[test]
+    fn after_removal_no_token_is_found(lines in prop::collection::vec(line(), 0..6)) {
+        let headers = Headers::from_pairs(&lines);
+        let left = edited(&headers, &everywhere().removal(&headers));
+        let tokens = everywhere().find(&left).expect("few");
+        prop_assert!(tokens.is_empty(), "{tokens:?}");
+        prop_assert_eq!(everywhere().removal(&left), []);
+    }
+
+    #[test]
+    fn other_cookies_and_parameters_survive_in_order(
+        kept in prop::collection::vec("[a-f]=[a-z0-9]{0,4}", 0..6), at: prop::sample::Index,
+    ) {
+        for (name, token, joint) in [("cookie", "token=t", "; "), (":path", "access_token=t", "&")] {
+            let mut pieces = kept.clone();
+            pieces.insert(at.index(kept.len() + 1), token.to_owned());
+            let start = if name == ":path" { "/p?" } else { "" };
+            let headers = Headers::from_pairs(&[(name, format!("{start}{}", pieces.join(joint)))]);
+            let left = edited(&headers, &everywhere().removal(&headers));
+            let value = left.first(name.as_bytes()).unwrap_or_default();
+            let expected = format!("{start}{}", kept.join(joint));
+            prop_assert_eq!(value, expected.trim_end_matches('?').as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read(lines in prop::collection::vec(("authorization|cookie|:path|x-token", any::<Vec<u8>>()), 0..4)) {
+        let headers = Headers::from_pairs(&lines);
+        let _ = everywhere().find(&headers);
+        let left = edited(&headers, &everywhere().removal(&headers));
+        prop_assert!(everywhere().find(&left).expect("few").is_empty());
+    }
+}
