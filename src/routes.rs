@@ -1,8 +1,32 @@
 //! What does a request's route ask of it?
+//!
+//! The first rule that matches decides, else the default. Rules that protect and rules that open are
+//! read differently, each so that a doubt protects:
+//!
+//! | | protected rules | all others |
+//! | --- | --- | --- |
+//! | path | without ASCII case, `%XX` decoded; a prefix by bytes | exact; a prefix by segments |
+//! | host | without ASCII case or last dot; an odd or absent one matches | exact |
+//! | method | without ASCII case | exact |
+//!
+//! So `{"prefix": "/static", "access": "public"}` opens `/static` and `/static/…`, never
+//! `/static-admin`; with `"access": "protected"` it closes all three. A path that is not
+//! [canonical](crate::path) is protected, whatever the rules and the default say.
+//!
+//! The method is the one that Envoy sees: an application that takes `X-HTTP-Method-Override` from
+//! clients needs rules without `methods`.
+
+mod host;
+mod rule;
 
 use std::borrow::Cow;
 
+pub(crate) use crate::routes::host::HostPattern;
+pub(crate) use crate::routes::rule::{Matcher, Part, Revokes, Rule};
+
 use crate::headers::Headers;
+use crate::path;
+use crate::routes::rule::Request;
 
 /// What a route asks of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +67,30 @@ pub struct Route<'a> {
 /// The routes of one configuration.
 #[derive(Clone, Debug)]
 pub struct Routes {
+    rules: Vec<Rule>,
     default_access: Access,
 }
 
 impl Routes {
+    pub(crate) fn new(rules: Vec<Rule>, default_access: Access) -> Self {
+        Self { rules, default_access }
+    }
+
     /// The route of a request: the first rule that matches, else the default; protected, whatever
-    /// they say, where the path is not [canonical](crate::path::canonical) or there is none.
+    /// they say, where the path is not [canonical](path::canonical) or there is none.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
-        let _ = headers;
-        Route { access: self.default_access, revokes: false, revoke_user: None }
+        let plain = |access| Route { access, revokes: false, revoke_user: None };
+        let target = headers.first(b":path").unwrap_or_default();
+        let Some(path) = path::canonical(target) else { return plain(Access::Protected) };
+        let request = Request::new(path, headers);
+        match self.rules.iter().find(|rule| rule.matches(&request)) {
+            Some(rule) => rule.route(&request),
+            None => plain(self.default_access),
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "routes/tests.rs"]
+mod tests;

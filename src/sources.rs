@@ -221,9 +221,10 @@ impl<'a> Deref for Tokens<'a> {
 ///
 /// What follows the scheme without being a part of its name divides them, and is left for the
 /// verifier to refuse unless it is space: some readers take any odd byte for space.
-fn credentials<'a>(value: &'a [u8], scheme: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn credentials<'a>(value: &'a [u8], scheme: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     value.split(|byte| *byte == b',').filter_map(move |part| {
-        let (found, rest) = oddly_trimmed(part).split_at_checked(scheme.len())?;
+        let start = part.iter().position(u8::is_ascii_graphic)?;
+        let (found, rest) = part.get(start..)?.split_at_checked(scheme.len())?;
         let ends = rest.first().is_some_and(|byte| !is_token_byte(*byte));
         (ends && found.eq_ignore_ascii_case(scheme))
             .then(|| trimmed(rest))
@@ -245,7 +246,7 @@ fn cookies(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
         let (name, value) = whole.split_at(at.unwrap_or(whole.len()));
         let value = trimmed(value.get(1..).unwrap_or_default());
         let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        // Some servers skip a comma before a name: cookies were once joined by it.
+        // Some servers take any odd byte for space, and a comma too: it once joined cookies.
         let name = trimmed_of(name, |byte| !byte.is_ascii_graphic() || byte == b',');
         Pair { whole, name, value: unquoted.map_or(value, trimmed) }
     })
@@ -274,11 +275,6 @@ fn is_token_byte(byte: u8) -> bool {
 /// Without space and tab at both ends (RFC 9110 §5.6.3).
 fn trimmed(value: &[u8]) -> &[u8] {
     trimmed_of(value, |byte| matches!(byte, b' ' | b'\t'))
-}
-
-/// Without anything at both ends that some reader takes for space: control and non-ASCII bytes.
-fn oddly_trimmed(value: &[u8]) -> &[u8] {
-    trimmed_of(value, |byte| !byte.is_ascii_graphic())
 }
 
 fn trimmed_of(mut value: &[u8], is_space: impl Fn(u8) -> bool) -> &[u8] {

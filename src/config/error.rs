@@ -10,13 +10,12 @@ pub struct ConfigError {
     pub path: String,
     /// What is wrong.
     pub problem: String,
-    /// What to do about it.
+    /// What to do about it; may be empty.
     pub remedy: String,
 }
 
 impl ConfigError {
-    /// An error from its three parts.
-    pub(crate) fn new(
+    pub(super) fn new(
         path: impl Into<String>,
         problem: impl Into<String>,
         remedy: impl Into<String>,
@@ -34,3 +33,40 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// A place in the configuration, while it is being checked.
+#[derive(Clone, Debug)]
+pub(super) struct At(String);
+
+impl At {
+    /// The object itself.
+    pub(super) fn root() -> Self {
+        Self(String::new())
+    }
+
+    /// A field of this object.
+    pub(super) fn field(&self, name: &str) -> Self {
+        let dot = if self.0.is_empty() { "" } else { "." };
+        Self(format!("{}{dot}{name}", self.0))
+    }
+
+    /// An item of this list.
+    pub(super) fn item(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// What is wrong here, and what helps.
+    pub(super) fn error(
+        &self,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::new(self.0.clone(), problem, remedy)
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,23 +1,47 @@
 //! What did the operator configure, and is it sound?
+//!
+//! Two layers: [`raw`] is the JSON text as written; [`Config`] is what is true: keys ready, rules
+//! compiled, every value within its limits ([`settings`]). Between them stands one file for each
+//! question. Nothing here is looked at again while requests are served.
 
 mod error;
+mod header_name;
+mod keys;
+mod known_secrets;
+mod limits;
+mod raw;
+mod rules;
 mod secret;
+pub mod settings;
+mod text;
 
 pub use error::ConfigError;
 pub use secret::Secret;
 
+use crate::config::error::At;
+use crate::keys::KeyRing;
 use crate::routes::Routes;
-use crate::sources::Sources;
+use crate::sources::{Place, Sources};
+use crate::token::Policy;
+use crate::upstream::{Forward, Upstream, passes_for};
 
-/// One configuration, checked: keys ready, rules compiled.
+/// One configuration, checked.
 #[derive(Debug)]
 pub struct Config {
+    /// What verifies tokens.
+    pub keys: KeyRing,
+    /// What tokens must say.
+    pub policy: Policy,
     /// Where tokens may be.
     pub sources: Sources,
+    /// What the application gets to see.
+    pub upstream: Upstream,
     /// What each route asks.
     pub routes: Routes,
     /// Whom to ask what is revoked; `None`: tokens are only verified.
     pub revocation: Option<Revocation>,
+    /// What is odd without being wrong, for the operator's log; no secrets.
+    pub warnings: Vec<String>,
 }
 
 /// How revocations come and go.
@@ -27,7 +51,7 @@ pub struct Revocation {
     pub cluster: String,
     /// `:authority` of calls to it.
     pub authority: String,
-    /// The API token: sent as `authorization: Bearer …`. Visible ASCII.
+    /// The API token, sent as `authorization: Bearer …`: visible ASCII.
     pub token: Secret,
     /// Separates applications behind one service; may be empty.
     pub realm: String,
@@ -81,7 +105,185 @@ impl Config {
         text: &[u8],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let (_, _) = (text, environment);
-        Err(ConfigError::new("", "not read yet", ""))
+        let written = text::read(text)?;
+        let root = At::root();
+        if written.preset.is_some() {
+            let remedy = "write the settings out";
+            return Err(root.field("preset").error("not supported by this version", remedy));
+        }
+        let mut warnings = vec![];
+        let keys = keys::check(written.keys.as_deref(), environment, &mut warnings)?;
+        let revocation = written
+            .revocation
+            .as_ref()
+            .map(|revocation| check_revocation(revocation, environment))
+            .transpose()?;
+        let policy = policy(&written, revocation.as_ref())?;
+        let places = places(written.token_sources.as_deref())?;
+        let upstream = upstream(&written.forward, &places)?;
+        let given =
+            rules::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
+        let routes = rules::check(&written.routes, written.default_access, given)?;
+        let sources = Sources::new(places);
+        Ok(Self { keys, policy, sources, upstream, routes, revocation, warnings })
     }
 }
+
+fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Policy, ConfigError> {
+    let (at, claims) = (At::root().field("claims"), &written.claims);
+    let text = |name: &str, text: &Option<String>, most| {
+        text.as_ref().map(|text| limits::text(&at.field(name), text, most)).transpose()
+    };
+    let texts = |name: &str, list: &[String], most| {
+        limits::texts(&at.field(name), list, settings::LIST_ITEMS, most)
+    };
+    let required = match &claims.required {
+        Some(required) => texts("required", required, settings::NAME_BYTES)?,
+        None if revocation.is_some() => vec!["exp".to_owned(), "jti".to_owned()],
+        None => vec!["exp".to_owned()],
+    };
+    let skew = limits::number(
+        &at.field("clock_skew_seconds"),
+        claims.clock_skew_seconds,
+        settings::CLOCK_SKEW_SECONDS,
+    )?;
+    Ok(Policy {
+        issuer: text("issuer", &claims.issuer, settings::TEXT_BYTES)?,
+        audiences: texts("audiences", &claims.audiences, settings::TEXT_BYTES)?,
+        user_id: text("user_id", &claims.user_id, settings::NAME_BYTES)?,
+        required,
+        clock_skew_seconds: skew.unwrap_or_default(),
+        max_lifetime_seconds: limits::number(
+            &at.field("max_lifetime_seconds"),
+            claims.max_lifetime_seconds,
+            settings::MAX_LIFETIME_SECONDS,
+        )?,
+        forwarded: written.forward.claims.0.iter().map(|(claim, _)| claim.clone()).collect(),
+        realm: revocation.map(|revocation| revocation.realm.clone()).unwrap_or_default(),
+    })
+}
+
+fn places(written: Option<&[raw::TokenSource]>) -> Result<Vec<Place>, ConfigError> {
+    let at = At::root().field("token_sources");
+    let bearer =
+        || Place::Header { name: "authorization".to_owned(), scheme: Some("Bearer".to_owned()) };
+    let Some(written) = written else { return Ok(vec![bearer()]) };
+    limits::some(&at, written.len(), settings::TOKEN_SOURCES, "leave it out for Bearer")?;
+    let mut places = vec![];
+    for (index, source) in written.iter().enumerate() {
+        let at = at.item(index);
+        let place = place(&at, source)?;
+        if places.contains(&place) {
+            return Err(at.error("comes twice", "remove one"));
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+fn place(at: &At, source: &raw::TokenSource) -> Result<Place, ConfigError> {
+    let word = |name: &str, text: &str| {
+        let at = at.field(name);
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$*".contains(&byte);
+        if limits::text(&at, text, settings::NAME_BYTES)?.bytes().all(sound) {
+            Ok(text.to_owned())
+        } else {
+            Err(at.error("is no plain name", "use letters, digits, `-`, `_`, `.`"))
+        }
+    };
+    match (&source.header, &source.cookie, &source.query, &source.scheme) {
+        (Some(header), None, None, scheme) => Ok(Place::Header {
+            name: header_name::carrying_a_token(&at.field("header"), header)?,
+            scheme: scheme.as_ref().map(|scheme| word("scheme", scheme)).transpose()?,
+        }),
+        (None, Some(cookie), None, None) => Ok(Place::Cookie(word("cookie", cookie)?)),
+        (None, None, Some(query), None) => Ok(Place::Query(word("query", query)?)),
+        (None, _, _, Some(_)) => Err(at.field("scheme").error("is for headers", "remove it")),
+        _ => Err(at.error("needs exactly one of header, cookie, query", "")),
+    }
+}
+
+fn upstream(forward: &raw::Forward, places: &[Place]) -> Result<Upstream, ConfigError> {
+    let at = At::root().field("forward");
+    let mut taken: Vec<String> = vec![];
+    let mut free = |at: &At, written: &str| {
+        let name = header_name::to_be_set(at, written)?;
+        let is_it = |other: &str| passes_for(name.as_bytes(), other.as_bytes());
+        if taken.iter().any(|other| is_it(other)) {
+            return Err(at.error("two values would share this header", "name another header"));
+        }
+        let carries = |place: &Place| matches!(place, Place::Header { name, .. } if is_it(name));
+        if places.iter().any(carries) {
+            return Err(at.error("carries tokens (`token_sources`)", "name another header"));
+        }
+        taken.push(name.clone());
+        Ok(name)
+    };
+    let user_id = forward.user_id.as_ref();
+    let user_id = user_id.map(|name| free(&at.field("user_id"), name)).transpose()?;
+    let at = at.field("claims");
+    limits::count(&at, forward.claims.0.len(), settings::LIST_ITEMS)?;
+    let mut claims = vec![];
+    for (claim, header) in &forward.claims.0 {
+        let claim = limits::text(&at, claim, settings::NAME_BYTES)?;
+        claims.push((claim.clone(), free(&at.field(&claim), header)?));
+    }
+    let token = match forward.token {
+        raw::ForwardToken::Keep => Forward::Keep,
+        raw::ForwardToken::Strip => Forward::Strip(Sources::new(places.to_vec())),
+    };
+    Ok(Upstream::new(user_id, claims, token))
+}
+
+fn check_revocation(
+    written: &raw::Revocation,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Revocation, ConfigError> {
+    let at = At::root().field("revocation");
+    let (service, service_at) = (&written.upstream, at.field("upstream"));
+    let authority_at = service_at.field("authority");
+    let authority = limits::text(&authority_at, &service.authority, settings::NAME_BYTES)?;
+    if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(authority_at.error("is no host", "like signout or signout:8090"));
+    }
+    if !written.realm.is_empty() {
+        limits::text(&at.field("realm"), &written.realm, settings::NAME_BYTES)?;
+    }
+    let number =
+        |at: At, written, whole| limits::number(&at, written, whole).map(Option::unwrap_or_default);
+    Ok(Revocation {
+        cluster: limits::text(
+            &service_at.field("cluster"),
+            &service.cluster,
+            settings::NAME_BYTES,
+        )?,
+        authority,
+        token: secret::of_service(&service_at.field("token"), &service.token, environment)?,
+        realm: written.realm.clone(),
+        max_staleness_seconds: number(
+            at.field("max_staleness_seconds"),
+            written.max_staleness_seconds,
+            settings::MAX_STALENESS_SECONDS,
+        )?,
+        when_unknown: match written.when_unknown {
+            raw::WhenUnknown::Refuse => WhenUnknown::Refuse,
+            raw::WhenUnknown::UseLast => WhenUnknown::UseLast,
+        },
+        signout_timeout_seconds: number(
+            at.field("signout").field("timeout_seconds"),
+            written.signout.timeout_seconds,
+            settings::SIGNOUT_TIMEOUT_SECONDS,
+        )?,
+        when_unreachable: match written.signout.when_unreachable {
+            raw::WhenUnreachable::Forward => WhenUnreachable::Forward,
+            raw::WhenUnreachable::Refuse => WhenUnreachable::Refuse,
+        },
+        streams: Streams {
+            end_on_revocation: written.streams.end_on_revocation,
+            end_at_expiry: written.streams.end_at_expiry,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,16 @@
-//! Which bytes are the secret?
+//! Which bytes are the secret, and is it one?
 
 use std::fmt;
 
-/// Bytes that must not be seen: no `Debug`, no `Display` shows them.
+use base64::Engine;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
+use crate::config::error::{At, ConfigError};
+use crate::config::{known_secrets, limits, raw, settings};
+use crate::keys::Algorithm;
+
+/// Bytes that must not be seen: no `Debug` and no `Display` shows them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
@@ -19,3 +27,135 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// What the VM's environment says.
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The secret of a key: as long as its algorithm needs, and not publicly known. What is odd about
+/// it without being wrong goes to `warnings`.
+pub(super) fn of_key(
+    at: &At,
+    written: &raw::Secret,
+    algorithm: Algorithm,
+    weak: raw::WeakSecret,
+    environment: Environment<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Secret, ConfigError> {
+    let text = text(at, written, environment)?;
+    let bytes = decoded(at, &text, written.encoding)?;
+    if known_secrets::contain(text.as_bytes()) || known_secrets::contain(&bytes) {
+        return Err(at.error("is publicly known", GENERATE));
+    }
+    let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
+    if length < needed {
+        let problem =
+            format!("{length} bytes, {} needs {needed} (RFC 7518 §3.2)", algorithm.name());
+        if weak == raw::WeakSecret::Refuse {
+            return Err(at.error(problem, GENERATE));
+        }
+        warnings.push(format!("{at}: {problem}; accepted, as configured"));
+    }
+    if bytes.last().is_some_and(u8::is_ascii_whitespace) {
+        warnings.push(format!(
+            "{at}: ends with a newline or space, which is part of the key; if the issuer's secret \
+             has none, remove it"
+        ));
+    }
+    Ok(Secret(bytes))
+}
+
+/// The API token of the signout service: of a list joined by commas the first.
+pub(super) fn of_service(
+    at: &At,
+    written: &raw::Secret,
+    environment: Environment<'_>,
+) -> Result<Secret, ConfigError> {
+    let bytes = decoded(at, &text(at, written, environment)?, written.encoding)?;
+    let first = bytes.split(|byte| *byte == b',').next().unwrap_or_default();
+    let token = first.strip_prefix(b" ").unwrap_or(first);
+    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(at.error(
+            "no API token: space, newline, control or non-ASCII characters, or nothing at all",
+            "give it as the service has it in SIGNOUT_TOKEN",
+        ));
+    }
+    Ok(Secret(token.to_vec()))
+}
+
+fn text(
+    at: &At,
+    written: &raw::Secret,
+    environment: Environment<'_>,
+) -> Result<String, ConfigError> {
+    let text = match (&written.env, &written.inline) {
+        (Some(names), None) => from_environment(&at.field("env"), &names.0, environment)?,
+        (None, Some(text)) => text.clone(),
+        _ => return Err(at.error("needs exactly one of `env` and `inline`", "prefer `env`")),
+    };
+    if text.is_empty() {
+        return Err(at.error("is empty", GENERATE));
+    }
+    if text.len() > settings::TEXT_BYTES {
+        return Err(at.error(format!("longer than {} bytes", settings::TEXT_BYTES), GENERATE));
+    }
+    Ok(text)
+}
+
+/// The first variable that is set and not empty: compose files and charts set what nobody filled
+/// in to the empty text.
+fn from_environment(
+    at: &At,
+    names: &[String],
+    environment: Environment<'_>,
+) -> Result<String, ConfigError> {
+    limits::some(at, names.len(), settings::LIST_ITEMS, "name a variable")?;
+    for name in names {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || name.len() > settings::NAME_BYTES || !name.bytes().all(is_name) {
+            return Err(at.error("is no name of an environment variable", "like SESSION_SECRET"));
+        }
+    }
+    let set = names.iter().filter_map(|name| environment(name)).find(|text| !text.is_empty());
+    set.ok_or_else(|| {
+        // Somebody may have written the secret where its variable's name belongs.
+        let shown = |name: &String| !name.bytes().any(|byte| byte.is_ascii_lowercase());
+        let list = if names.iter().all(shown) { names.join(", ") } else { "…".to_owned() };
+        at.error(
+            format!("not set in the filter's environment, or empty: {list}"),
+            format!(
+                "pass it on: Envoy `vm_config.environment_variables.host_env_keys: [{list}]`, \
+                 Istio `vmConfig.env: [{{name: {list}, valueFrom: HOST}}]`"
+            ),
+        )
+    })
+}
+
+/// Line breaks and space are no part of base64 and hex; of text they are.
+fn decoded(at: &At, text: &str, encoding: raw::Encoding) -> Result<Vec<u8>, ConfigError> {
+    let solid = || text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
+    let (bytes, name) = match encoding {
+        raw::Encoding::Utf8 => return Ok(text.as_bytes().to_vec()),
+        raw::Encoding::Base64 => (BASE64.decode(solid()).ok(), "base64"),
+        raw::Encoding::Base64Url => (BASE64_URL.decode(solid()).ok(), "base64url"),
+        raw::Encoding::Hex => (from_hex(&solid()), "hex"),
+    };
+    let bytes = bytes.ok_or_else(|| {
+        at.error(format!("is not {name}"), "see `encoding`: utf8, base64, base64url or hex")
+    })?;
+    if bytes.is_empty() { Err(at.error("is empty", GENERATE)) } else { Ok(bytes) }
+}
+
+fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|v| u8::try_from(v).ok());
+    pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
+}
+
+const GENERATE: &str = "generate one with `openssl rand -hex 32`";
+
+/// With or without padding: both are in use for secrets.
+const LENIENT_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT_PADDING);
+const BASE64_URL: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT_PADDING);

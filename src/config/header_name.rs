@@ -1,0 +1,78 @@
+//! Which headers may carry a token, and which may be set for the application?
+
+use crate::config::error::{At, ConfigError};
+use crate::config::limits;
+use crate::config::settings::NAME_BYTES;
+
+/// The lower-case name of a header that may carry a token.
+pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigError> {
+    let name = well_formed(at, written)?;
+    if matches!(&*name, "cookie" | "set-cookie") {
+        return Err(at.error("is made of cookies", "name the cookie: {\"cookie\": \"…\"}"));
+    }
+    if name != "authorization" && is_taken(&name) {
+        return Err(at.error("has a meaning of its own in HTTP", "name another header"));
+    }
+    Ok(name)
+}
+
+/// The lower-case name of a header that may be set for the application.
+///
+/// Not those on which HTTP or Envoy relies (pseudo, hop-by-hop, message body, `x-envoy-…`), nor
+/// those that carry credentials, nor those in which proxies say where a request came from. Other
+/// `x-forwarded-…` names are free: `x-forwarded-user` is a common name for a user id.
+pub(super) fn to_be_set(at: &At, written: &str) -> Result<String, ConfigError> {
+    let name = well_formed(at, written)?;
+    if is_taken(&name) {
+        return Err(at.error("has a meaning of its own in HTTP", "name another header"));
+    }
+    Ok(name)
+}
+
+fn well_formed(at: &At, written: &str) -> Result<String, ConfigError> {
+    let name = limits::text(at, written, NAME_BYTES)?.to_ascii_lowercase();
+    if name.starts_with(':') {
+        return Err(at.error("is a pseudo-header", "name another header"));
+    }
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.bytes().all(is_token) {
+        return Err(at.error("is no header name (RFC 9110 §5.1)", "use letters, digits and `-`"));
+    }
+    Ok(name)
+}
+
+fn is_taken(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    TAKEN.contains(&&*name) || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+const TAKEN: &[&str] = &[
+    "accept",
+    "authorization",
+    "connection",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "origin",
+    "referer",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];
+
+const TAKEN_PREFIXES: &[&str] =
+    &["access-control-", "content-", "http2-", "if-", "proxy-", "sec-", "x-envoy-"];

@@ -1,0 +1,315 @@
+//! What did the operator write?
+//!
+//! The configuration as it stands in the JSON text: names, nesting and types, nothing else. What it
+//! means, and whether it is sound, is for the rest of [`config`](crate::config) to say. An unknown
+//! name is an error at every level, so that a misspelt setting cannot be silently ignored.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) preset: Option<String>,
+    pub(super) keys: Option<Vec<Key>>,
+    #[serde(default)]
+    pub(super) claims: Claims,
+    pub(super) token_sources: Option<Vec<TokenSource>>,
+    #[serde(default)]
+    pub(super) forward: Forward,
+    #[serde(default)]
+    pub(super) routes: Vec<Rule>,
+    #[serde(default)]
+    pub(super) default_access: DefaultAccess,
+    pub(super) revocation: Option<Revocation>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithm: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) weak_secret: Option<WeakSecret>,
+    pub(super) public_key_pem: Option<serde::de::IgnoredAny>,
+    pub(super) jwks: Option<serde::de::IgnoredAny>,
+    pub(super) issuer: Option<String>,
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secret {
+    pub(super) env: Option<Names>,
+    pub(super) inline: Option<String>,
+    #[serde(default)]
+    pub(super) encoding: Encoding,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Encoding {
+    #[default]
+    Utf8,
+    Base64,
+    Base64Url,
+    Hex,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WeakSecret {
+    Refuse,
+    Accept,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Claims {
+    pub(super) issuer: Option<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) required: Option<Vec<String>>,
+    pub(super) clock_skew_seconds: Option<u64>,
+    pub(super) max_lifetime_seconds: Option<u64>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audiences: vec![],
+            user_id: Some("sub".to_owned()),
+            required: None,
+            clock_skew_seconds: None,
+            max_lifetime_seconds: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenSource {
+    pub(super) header: Option<String>,
+    pub(super) scheme: Option<String>,
+    pub(super) cookie: Option<String>,
+    pub(super) query: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Forward {
+    pub(super) user_id: Option<String>,
+    pub(super) claims: Pairs,
+    pub(super) token: ForwardToken,
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self {
+            user_id: Some("x-user-id".to_owned()),
+            claims: Pairs(vec![("role".to_owned(), "x-user-role".to_owned())]),
+            token: ForwardToken::Keep,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ForwardToken {
+    Keep,
+    Strip,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) path: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) template: Option<String>,
+    pub(super) preflight: Option<bool>,
+    pub(super) access: Option<Access>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) cross_site: Option<CrossSite>,
+    pub(super) revoke_user: Option<RevokeUser>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    Public,
+    Optional,
+    Protected,
+    Signout,
+    Ready,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DefaultAccess {
+    Public,
+    Optional,
+    #[default]
+    Protected,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CrossSite {
+    Forward,
+    Revoke,
+}
+
+/// `"token"` or `{"segment": "id"}`.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RevokeUser {
+    Token,
+    Segment(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Revocation {
+    pub(super) upstream: Service,
+    pub(super) realm: String,
+    pub(super) max_staleness_seconds: Option<u64>,
+    pub(super) when_unknown: WhenUnknown,
+    pub(super) signout: Signout,
+    pub(super) streams: Streams,
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self {
+            upstream: Service::default(),
+            realm: String::new(),
+            max_staleness_seconds: None,
+            when_unknown: WhenUnknown::Refuse,
+            signout: Signout::default(),
+            streams: Streams::default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Service {
+    pub(super) cluster: String,
+    pub(super) authority: String,
+    pub(super) token: Secret,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        let env = Some(Names(vec!["SIGNOUT_TOKEN".to_owned()]));
+        Self {
+            cluster: "signout".to_owned(),
+            authority: "signout".to_owned(),
+            token: Secret { env, inline: None, encoding: Encoding::Utf8 },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WhenUnknown {
+    Refuse,
+    UseLast,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Signout {
+    pub(super) timeout_seconds: Option<u64>,
+    pub(super) when_unreachable: WhenUnreachable,
+}
+
+impl Default for Signout {
+    fn default() -> Self {
+        Self { timeout_seconds: None, when_unreachable: WhenUnreachable::Forward }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WhenUnreachable {
+    Forward,
+    Refuse,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Streams {
+    pub(super) end_on_revocation: bool,
+    pub(super) end_at_expiry: bool,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { end_on_revocation: true, end_at_expiry: false }
+    }
+}
+
+/// A name, or a list of names.
+pub(super) struct Names(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a list of names")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Names, E> {
+                Ok(Names(vec![name.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+                let mut names = vec![];
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+/// An object of texts, in the order written. A name that comes twice is an error, as it is for
+/// objects of known names.
+#[derive(Default)]
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Distinct;
+        impl<'de> Visitor<'de> for Distinct {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, String)> = vec![];
+                while let Some((name, value)) = map.next_entry()? {
+                    if pairs.iter().any(|(known, _)| *known == name) {
+                        return Err(A::Error::custom("a name comes twice"));
+                    }
+                    pairs.push((name, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Distinct)
+    }
+}

@@ -1,0 +1,308 @@
+//! Which settings are there, what are their defaults, and how far may they go?
+//!
+//! Every number that bounds the configuration stands here, once. [`SETTINGS`] lists all settings;
+//! tests hold it against the parser: each default written out changes nothing, each limit is the
+//! last value that loads.
+
+/// Longest configuration, in bytes: Envoy copies it into every VM.
+pub const CONFIGURATION_BYTES: usize = 1 << 20;
+
+/// Longest name: of a claim, cookie, header, query parameter, key, cluster.
+pub const NAME_BYTES: usize = 256;
+
+/// Longest other text: path, issuer, audience, inline secret.
+pub const TEXT_BYTES: usize = 4096;
+
+/// Most keys. Of one algorithm at most [`KEYS_TRIED`].
+pub const KEYS: usize = 64;
+
+/// Most keys of one algorithm: so many are tried on one token, so no key is in vain.
+pub const KEYS_TRIED: usize = 8;
+
+/// Most audiences, required claims, forwarded claims, environment variables of one secret.
+pub const LIST_ITEMS: usize = 32;
+
+/// Most places for tokens: each is searched on every request.
+pub const TOKEN_SOURCES: usize = 8;
+
+/// Most rules: they are tried one after the other.
+pub const ROUTES: usize = 512;
+
+/// A whole number with a default and two ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// Where nothing is written; `None`: no such limit.
+    pub default: Option<u64>,
+    /// The least value that loads.
+    pub least: u64,
+    /// The greatest value that loads.
+    pub most: u64,
+}
+
+/// `claims.clock_skew_seconds`: a record is kept for as long beyond `exp`, on every proxy.
+pub const CLOCK_SKEW_SECONDS: Whole = Whole { default: Some(60), least: 0, most: 300 };
+
+/// `claims.max_lifetime_seconds`: up to ten years.
+pub const MAX_LIFETIME_SECONDS: Whole = Whole { default: None, least: 1, most: 315_360_000 };
+
+/// `revocation.max_staleness_seconds`: a poll waits a third of it, in whole seconds.
+pub const MAX_STALENESS_SECONDS: Whole = Whole { default: Some(300), least: 3, most: 86_400 };
+
+/// `revocation.signout.timeout_seconds`: a person waits.
+pub const SIGNOUT_TIMEOUT_SECONDS: Whole = Whole { default: Some(2), least: 1, most: 30 };
+
+/// What may be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number(Whole),
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// Text of at most so many bytes.
+    Text(usize),
+    /// A list of at most so many texts, not empty each.
+    Texts(usize),
+    /// A list of at most so many objects.
+    Objects(usize),
+    /// An object of texts: at most so many.
+    Pairs(usize),
+    /// Something else; the doc says what.
+    Other,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Where it stands; `[]` for any item.
+    pub path: &'static str,
+    /// What may be written.
+    pub form: Form,
+    /// Its default as JSON; `None`: it must be written, or its absence means something of its own.
+    pub default: Option<&'static str>,
+    /// One sentence.
+    pub about: &'static str,
+}
+
+/// All settings, in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    setting("keys", Form::Objects(KEYS), None, "The keys that verify tokens; at least one."),
+    setting(
+        "keys[].id",
+        Form::Text(NAME_BYTES),
+        None,
+        "Takes tokens of that `kid` or of none; a key without id takes any.",
+    ),
+    setting(
+        "keys[].algorithm",
+        Form::Choice(&["HS256", "HS384", "HS512"]),
+        None,
+        "The one algorithm of this key.",
+    ),
+    setting(
+        "keys[].secret.env",
+        Form::Texts(LIST_ITEMS),
+        None,
+        "An environment variable, or several: the first that is set and not empty.",
+    ),
+    setting("keys[].secret.inline", Form::Text(TEXT_BYTES), None, "The secret itself: for tests."),
+    setting(
+        "keys[].secret.encoding",
+        Form::Choice(&["utf8", "base64", "base64url", "hex"]),
+        Some(r#""utf8""#),
+        "How the bytes are written; `utf8`: the text itself, to its last newline.",
+    ),
+    setting(
+        "keys[].weak_secret",
+        Form::Choice(&["refuse", "accept"]),
+        Some(r#""refuse""#),
+        "Whether a secret shorter than the hash loads (RFC 7518 §3.2).",
+    ),
+    setting("keys[].issuer", Form::Text(TEXT_BYTES), None, "What `iss` of its tokens must be."),
+    setting(
+        "keys[].audiences",
+        Form::Texts(LIST_ITEMS),
+        Some("[]"),
+        "`aud` of its tokens must name one of these, if there are any.",
+    ),
+    setting("claims.issuer", Form::Text(TEXT_BYTES), Some("null"), "What `iss` must be."),
+    setting(
+        "claims.audiences",
+        Form::Texts(LIST_ITEMS),
+        Some("[]"),
+        "`aud` must name one of these, if there are any.",
+    ),
+    setting(
+        "claims.user_id",
+        Form::Text(NAME_BYTES),
+        Some(r#""sub""#),
+        "The claim that names the user; `null`: no user is asked for.",
+    ),
+    setting(
+        "claims.required",
+        Form::Texts(LIST_ITEMS),
+        Some(r#"["exp", "jti"]"#),
+        "Claims that a token must have; without `revocation` the default is `[\"exp\"]`.",
+    ),
+    setting(
+        "claims.clock_skew_seconds",
+        Form::Number(CLOCK_SKEW_SECONDS),
+        Some("60"),
+        "How far the issuer's clock and ours may differ.",
+    ),
+    setting(
+        "claims.max_lifetime_seconds",
+        Form::Number(MAX_LIFETIME_SECONDS),
+        Some("null"),
+        "The longest time from `iat` to `exp`.",
+    ),
+    setting(
+        "token_sources",
+        Form::Objects(TOKEN_SOURCES),
+        Some(r#"[{"header": "authorization", "scheme": "Bearer"}]"#),
+        "Where tokens may be; every token in every place counts.",
+    ),
+    setting("token_sources[].header", Form::Text(NAME_BYTES), None, "In this header."),
+    setting(
+        "token_sources[].scheme",
+        Form::Text(NAME_BYTES),
+        None,
+        "After this word; without it the header's whole value is the token.",
+    ),
+    setting("token_sources[].cookie", Form::Text(NAME_BYTES), None, "In this cookie."),
+    setting("token_sources[].query", Form::Text(NAME_BYTES), None, "In this query parameter."),
+    setting(
+        "forward.user_id",
+        Form::Text(NAME_BYTES),
+        Some(r#""x-user-id""#),
+        "The header that names the user to the application; `null`: none.",
+    ),
+    setting(
+        "forward.claims",
+        Form::Pairs(LIST_ITEMS),
+        Some(r#"{"role": "x-user-role"}"#),
+        "Claims that the application gets, each with its header.",
+    ),
+    setting(
+        "forward.token",
+        Form::Choice(&["keep", "strip"]),
+        Some(r#""keep""#),
+        "Whether the application gets the token; `strip` breaks Envoy's internal redirects.",
+    ),
+    setting("routes", Form::Objects(ROUTES), Some("[]"), "Rules; the first that matches decides."),
+    setting("routes[].path", Form::Text(TEXT_BYTES), None, "Matches this path."),
+    setting("routes[].prefix", Form::Text(TEXT_BYTES), None, "Matches paths that begin so."),
+    setting(
+        "routes[].template",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Matches paths of these segments; `{name}` stands for any one.",
+    ),
+    setting("routes[].preflight", Form::Flag, None, "`true` matches CORS preflights."),
+    setting(
+        "routes[].access",
+        Form::Choice(&["public", "optional", "protected", "signout", "ready"]),
+        None,
+        "What is asked of requests that match.",
+    ),
+    setting(
+        "routes[].methods",
+        Form::Texts(LIST_ITEMS),
+        None,
+        "Only these methods; absent: all, for `signout` only POST.",
+    ),
+    setting(
+        "routes[].hosts",
+        Form::Texts(LIST_ITEMS),
+        None,
+        "Only these hosts, lower case, without port; `*.example.com` for all below one.",
+    ),
+    setting(
+        "routes[].cross_site",
+        Form::Choice(&["forward", "revoke"]),
+        Some(r#""forward""#),
+        "Whether a sign-out that another site's page causes revokes.",
+    ),
+    setting(
+        "routes[].revoke_user",
+        Form::Other,
+        None,
+        "A 2xx answer signs a user out everywhere: `\"token\"`, or `{\"segment\": \"id\"}`.",
+    ),
+    setting(
+        "default_access",
+        Form::Choice(&["public", "optional", "protected"]),
+        Some(r#""protected""#),
+        "What is asked where no rule matches.",
+    ),
+    setting(
+        "revocation.upstream.cluster",
+        Form::Text(NAME_BYTES),
+        Some(r#""signout""#),
+        "Envoy's name of the signout service's cluster.",
+    ),
+    setting(
+        "revocation.upstream.authority",
+        Form::Text(NAME_BYTES),
+        Some(r#""signout""#),
+        "The `:authority` of calls to it.",
+    ),
+    setting(
+        "revocation.upstream.token",
+        Form::Other,
+        Some(r#"{"env": "SIGNOUT_TOKEN"}"#),
+        "The service's API token, written like a secret; of several the first is used.",
+    ),
+    setting(
+        "revocation.realm",
+        Form::Text(NAME_BYTES),
+        Some(r#""""#),
+        "Separates applications behind one service.",
+    ),
+    setting(
+        "revocation.max_staleness_seconds",
+        Form::Number(MAX_STALENESS_SECONDS),
+        Some("300"),
+        "Age from which on the revocation set counts as unknown.",
+    ),
+    setting(
+        "revocation.when_unknown",
+        Form::Choice(&["refuse", "use_last"]),
+        Some(r#""refuse""#),
+        "What happens to requests then: 503, or the set that there was decides.",
+    ),
+    setting(
+        "revocation.signout.timeout_seconds",
+        Form::Number(SIGNOUT_TIMEOUT_SECONDS),
+        Some("2"),
+        "How long a sign-out waits for the service.",
+    ),
+    setting(
+        "revocation.signout.when_unreachable",
+        Form::Choice(&["forward", "refuse"]),
+        Some(r#""forward""#),
+        "What happens to a sign-out that the service does not answer in time.",
+    ),
+    setting(
+        "revocation.streams.end_on_revocation",
+        Form::Flag,
+        Some("true"),
+        "Whether open streams end when their token is revoked.",
+    ),
+    setting(
+        "revocation.streams.end_at_expiry",
+        Form::Flag,
+        Some("false"),
+        "Whether open streams end when their token expires.",
+    ),
+];
+
+const fn setting(
+    path: &'static str,
+    form: Form,
+    default: Option<&'static str>,
+    about: &'static str,
+) -> Setting {
+    Setting { path, form, default, about }
+}

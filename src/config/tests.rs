@@ -1,0 +1,575 @@
+//! Each setting loads within its limits and nowhere else; an error names the field and never says
+//! what stood in it. Values are compared, not message texts.
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::settings::{Form, SETTINGS, Setting};
+use super::*;
+use crate::headers::Headers;
+
+const SECRET: &str = "a9f3c1e07b52d8460f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
+
+/// The contract's example, with the keys that this version supports.
+const EXAMPLE: &str = r#"{
+  "keys": [
+    {"id": "2026-11", "algorithm": "HS256", "secret": {"env": "SESSION_SECRET", "encoding": "utf8"}},
+    {"algorithm": "HS256", "secret": {"inline": "a9f3c1e07b52d8460f1e2d3c4b5a6978"}}
+  ],
+  "claims": {"issuer": null, "audiences": [], "user_id": "sub", "required": ["exp", "jti"],
+    "clock_skew_seconds": 60, "max_lifetime_seconds": null},
+  "token_sources": [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"},
+    {"query": "access_token"}],
+  "forward": {"user_id": "x-user-id", "claims": {"role": "x-user-role"}, "token": "keep"},
+  "routes": [
+    {"path": "/health", "access": "public"},
+    {"prefix": "/static/", "access": "public", "hosts": ["app.example.com", "*.example.com"]},
+    {"preflight": true, "access": "public"},
+    {"path": "/api/config", "access": "optional"},
+    {"path": "/api/v1/auths/signout", "methods": ["POST"], "access": "signout"},
+    {"template": "/api/v1/users/{id}", "methods": ["DELETE"], "access": "protected",
+      "revoke_user": {"segment": "id"}},
+    {"path": "/.session-guard/ready", "access": "ready"}
+  ],
+  "default_access": "protected",
+  "revocation": {
+    "upstream": {"cluster": "signout", "authority": "signout", "token": {"env": "SIGNOUT_TOKEN"}},
+    "realm": "", "max_staleness_seconds": 300, "when_unknown": "refuse",
+    "signout": {"timeout_seconds": 2, "when_unreachable": "forward"},
+    "streams": {"end_on_revocation": true, "end_at_expiry": false}
+  }
+}"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "SESSION_SECRET" => Some(SECRET.to_owned()),
+        "SIGNOUT_TOKEN" => Some("api-token-1,api-token-2".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "WITH_NEWLINE" => Some(format!("{SECRET}\n")),
+        "KNOWN" => Some("t0p-s3cr3t".to_owned()),
+        "WRAPPED_BASE64" => {
+            Some("AAECAwQFBgcICQoLDA0ODxAREhMU\nFRYXGBkaGxwdHh8gISIjJCU=\n".to_owned())
+        }
+        "SPACED" => Some("api token".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text.as_bytes(), &environment)
+}
+
+/// The least that loads, with a signout service.
+fn least() -> Value {
+    json!({
+        "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
+        "revocation": {},
+    })
+}
+
+/// [`least`] with `value` at `path`; `[]` and `[0]` is a list's first item.
+fn with(path: &str, value: Value) -> Value {
+    let mut config = least();
+    let mut place = &mut config;
+    for name in path.split('.') {
+        let list = name.find('[');
+        if place.is_null() {
+            *place = json!({});
+        }
+        place = &mut place[&name[..list.unwrap_or(name.len())]];
+        if list.is_some() {
+            if place.is_null() {
+                *place = json!([null]);
+            }
+            place = &mut place[0];
+        }
+    }
+    *place = value;
+    config
+}
+
+/// Where the error is; empty: it loads.
+fn wrong(config: &Value) -> String {
+    match parse(&config.to_string()) {
+        Ok(_) => String::new(),
+        Err(error) if error.path.is_empty() => "configuration".to_owned(),
+        Err(error) => error.path,
+    }
+}
+
+/// Each value at `path` and where the error then is.
+fn check(path: &str, table: &[(Value, &str)]) {
+    for (value, at) in table {
+        assert_eq!(wrong(&with(path, value.clone())), *at, "{path}: {value}");
+    }
+}
+
+#[test]
+fn the_example_of_the_documentation_loads() {
+    let config = parse(EXAMPLE).expect("the example");
+    let revocation = config.revocation.expect("a service");
+    assert_eq!(revocation.token.expose(), b"api-token-1");
+    assert_eq!(revocation.max_staleness_seconds, 300);
+    assert_eq!(config.policy.required, ["exp", "jti"]);
+    assert_eq!(config.policy.forwarded, ["role"]);
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn what_is_not_written_is_as_in_the_table_of_settings() {
+    let mut written = least();
+    for Setting { path, default, .. } in SETTINGS {
+        let Some(default) = default.filter(|_| !path.contains("[]")) else { continue };
+        let mut place = &mut written;
+        for name in path.split('.') {
+            place = &mut place[name];
+        }
+        *place = serde_json::from_str(default).expect("JSON");
+    }
+    let shown = |config: &Value| format!("{:?}", parse(&config.to_string()).expect("loads"));
+    assert_eq!(shown(&written), shown(&least()));
+}
+
+#[test]
+fn jti_is_required_where_revocations_are_looked_up() {
+    let mut config = least();
+    let required = |config: &Value| parse(&config.to_string()).expect("loads").policy.required;
+    assert_eq!(required(&config), ["exp", "jti"]);
+    config.as_object_mut().unwrap().remove("revocation");
+    assert_eq!(required(&config), ["exp"]);
+    config["claims"] = json!({"required": []});
+    assert_eq!(required(&config), [""; 0]);
+}
+
+#[test]
+fn every_number_loads_up_to_its_limits() {
+    for Setting { path, form, .. } in SETTINGS {
+        let Form::Number(whole) = form else { continue };
+        for (number, at) in [
+            (i128::from(whole.least), ""),
+            (i128::from(whole.most), ""),
+            (i128::from(whole.least) - 1, *path),
+            (i128::from(whole.most) + 1, *path),
+        ] {
+            let number = json!(i64::try_from(number).unwrap());
+            assert_eq!(wrong(&with(path, number.clone())), at, "{path}: {number}");
+        }
+        assert_eq!(wrong(&with(path, json!(2.5))), *path);
+        assert_eq!(wrong(&with(path, json!("60"))), *path);
+    }
+}
+
+#[test]
+fn every_choice_is_one_of_those_in_the_table() {
+    for Setting { path, form, .. } in SETTINGS {
+        let Form::Choice(choices) = form else { continue };
+        let whole_path = path.replace("[]", "[0]");
+        let known = |value: &str| {
+            let error = parse(&with(path, json!(value)).to_string()).err();
+            // Some choices need companions; what counts is that the name itself is known.
+            error.is_none_or(|e| e.path != whole_path || !e.problem.starts_with("must be "))
+        };
+        for choice in *choices {
+            assert!(known(choice), "{path}: {choice}");
+        }
+        if !path.ends_with("algorithm") {
+            assert!(!known("other"), "{path}");
+        }
+        assert_eq!(wrong(&with(path, json!("other"))), whole_path);
+    }
+}
+
+#[test]
+fn the_table_names_every_setting_that_the_parser_knows() {
+    // The parser's own list: what it says it expected when it meets an unknown name.
+    let places = [
+        "",
+        "keys[]",
+        "keys[].secret",
+        "claims",
+        "token_sources[]",
+        "forward",
+        "routes[]",
+        "revocation",
+        "revocation.upstream",
+        "revocation.signout",
+        "revocation.streams",
+    ];
+    for place in places {
+        let name = if place.is_empty() { "odd".to_owned() } else { format!("{place}.odd") };
+        let error = parse(&with(&name, json!(1)).to_string()).expect_err("unknown");
+        assert_eq!(error.path, name.replace("[]", "[0]"));
+        let (_, known) = error.problem.split_once("expected ").expect("a list");
+        for known in known.split('`').skip(1).step_by(2) {
+            let path = if place.is_empty() { known.to_owned() } else { format!("{place}.{known}") };
+            let listed =
+                SETTINGS.iter().any(|s| s.path == path || s.path.starts_with(&format!("{path}.")));
+            let unsupported = ["preset", "keys[].public_key_pem", "keys[].jwks"];
+            assert!(listed != unsupported.contains(&&*path), "{path}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_refused() {
+    let struct_bytes = b"\n\x14\n\x04keys\x12\x0c2\n\n\x08*\x06\n\x04\n\x02id";
+    for text in [&b""[..], b" \n", b"[]", b"null", b"{", b"{}x", b"\xff", b"keys: []", struct_bytes]
+    {
+        let error = Config::parse(text, &environment).expect_err("no configuration");
+        assert_eq!(error.path, "", "{}", text.escape_ascii());
+    }
+    assert_eq!(parse("{}").expect_err("empty").path, "keys");
+    let told = |text: &[u8]| Config::parse(text, &environment).expect_err("refused").to_string();
+    assert!(told(struct_bytes).contains("StringValue") && told(b"").contains("StringValue"));
+    let long = format!("{{}}{}", " ".repeat(settings::CONFIGURATION_BYTES));
+    assert_eq!(parse(&long).expect_err("long").path, "");
+}
+
+#[test]
+fn a_name_that_comes_twice_is_refused_at_every_level() {
+    for (text, at) in [
+        (r#"{"keys": [], "keys": []}"#, "keys"),
+        (r#"{"claims": {"user_id": "a", "user_id": "b"}}"#, "claims.user_id"),
+        (r#"{"forward": {"claims": {"a": "x-a", "a": "x-b"}}}"#, "forward.claims"),
+    ] {
+        assert_eq!(parse(text).expect_err("twice").path, at);
+    }
+}
+
+#[test]
+fn keys_are_checked() {
+    let key = |more: Value| {
+        let mut key = json!({"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}});
+        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key
+    };
+    check(
+        "keys",
+        &[
+            (json!([]), "keys"),
+            (json!(null), "keys"),
+            (json!([key(json!({"id": "a"})), key(json!({"id": "b"}))]), ""),
+            (json!([key(json!({"id": "a"})), key(json!({"id": "a"}))]), "keys[1].id"),
+            (json!([key(json!({"id": "a"})), key(json!({"id": "a", "algorithm": "HS512"}))]), ""),
+            (json!(vec![key(json!({})); 8]), ""),
+            (json!(vec![key(json!({})); 9]), "keys[8]"),
+            (json!([key(json!({"id": ""}))]), "keys[0].id"),
+            (json!([key(json!({"id": "a".repeat(257)}))]), "keys[0].id"),
+            (json!([key(json!({"issuer": "a", "audiences": ["b", "c"]}))]), ""),
+            (json!([key(json!({"audiences": ["b", "b"]}))]), "keys[0].audiences[1]"),
+            (json!([key(json!({"algorithm": "HS512"}))]), ""),
+            (json!([key(json!({"algorithm": "none"}))]), "keys[0].algorithm"),
+            (json!([key(json!({"algorithm": "hs256"}))]), "keys[0].algorithm"),
+            (json!([{"secret": {"env": "SESSION_SECRET"}}]), "keys[0].algorithm"),
+            (json!([{"algorithm": "HS256"}]), "keys[0].secret"),
+            (json!([{"jwks": {"inline": {"keys": []}}}]), "keys[0].jwks"),
+            (json!([{"algorithm": "RS256", "public_key_pem": "…"}]), "keys[0].public_key_pem"),
+            (json!([{"secrets": {}}]), "keys[0].secrets"),
+        ],
+    );
+    assert_eq!(wrong(&with("preset", json!("open-webui"))), "preset");
+}
+
+#[test]
+fn secrets_are_checked() {
+    let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    check(
+        "keys[].secret",
+        &[
+            (json!({"env": "SESSION_SECRET"}), ""),
+            (json!({"env": ["ABSENT", "EMPTY", "SESSION_SECRET"]}), ""),
+            (json!({"env": "ABSENT"}), "keys[0].secret.env"),
+            (json!({"env": "EMPTY"}), "keys[0].secret.env"),
+            (json!({"env": []}), "keys[0].secret.env"),
+            (json!({"env": "not a name"}), "keys[0].secret.env"),
+            (json!({"env": 5}), "keys[0].secret.env"),
+            (json!({}), "keys[0].secret"),
+            (json!({"env": "SESSION_SECRET", "inline": SECRET}), "keys[0].secret"),
+            (json!(SECRET), "keys[0].secret"),
+            (json!({"inline": "x".repeat(32)}), ""),
+            (json!({"inline": "x".repeat(31)}), "keys[0].secret"),
+            (json!({"inline": "x".repeat(4097)}), "keys[0].secret"),
+            (json!({"inline": ""}), "keys[0].secret"),
+            (json!({"inline": base64, "encoding": "base64"}), ""),
+            (json!({"inline": format!("{base64}="), "encoding": "base64"}), ""),
+            (json!({"inline": format!("{base64}=\n"), "encoding": "base64url"}), ""),
+            (json!({"env": "WRAPPED_BASE64", "encoding": "base64"}), ""),
+            (json!({"inline": &base64[..40], "encoding": "base64"}), "keys[0].secret"),
+            (json!({"inline": format!("{base64}!"), "encoding": "base64"}), "keys[0].secret"),
+            (json!({"inline": "0f".repeat(32), "encoding": "hex"}), ""),
+            (json!({"inline": "0F".repeat(31), "encoding": "hex"}), "keys[0].secret"),
+            (json!({"inline": "0".repeat(65), "encoding": "hex"}), "keys[0].secret"),
+            (json!({"inline": "0g".repeat(32), "encoding": "hex"}), "keys[0].secret"),
+        ],
+    );
+}
+
+#[test]
+fn a_short_secret_loads_only_where_that_is_accepted_and_a_known_one_never() {
+    let known = "A-String-Secret-At-Least-256-Bits-Long";
+    let hex: String = known.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for (secret, accepted) in [
+        (json!({"inline": "correct horse"}), ""),
+        (json!({"inline": known}), "keys[0].secret"),
+        (json!({"inline": hex, "encoding": "hex"}), "keys[0].secret"),
+        (json!({"env": "KNOWN"}), "keys[0].secret"),
+    ] {
+        let key = |weak| json!([{"algorithm": "HS256", "secret": secret, "weak_secret": weak}]);
+        assert_eq!(wrong(&with("keys", key("refuse"))), "keys[0].secret", "{secret}");
+        assert_eq!(wrong(&with("keys", key("accept"))), accepted, "{secret}");
+    }
+}
+
+#[test]
+fn an_odd_secret_loads_with_a_warning() {
+    let warnings = |key: Value| {
+        let config = parse(&with("keys", json!([key])).to_string()).expect("loads");
+        config.warnings.len()
+    };
+    let newline = json!({"algorithm": "HS256", "secret": {"env": "WITH_NEWLINE"}});
+    let short =
+        json!({"algorithm": "HS256", "secret": {"inline": "short"}, "weak_secret": "accept"});
+    assert_eq!((warnings(newline), warnings(short)), (1, 1));
+}
+
+#[test]
+fn an_error_never_repeats_a_secret() {
+    let canary = "kA9-canary-secret";
+    for (path, value) in [
+        ("keys[].secret", json!(canary)),
+        ("keys[].secret", json!([canary])),
+        ("keys[].secret.inline", json!([canary])),
+        ("keys[].secret.inline", json!(canary)),
+        ("keys[].secret.inline", json!({"a": canary})),
+        ("keys[].secret.env", json!(canary)),
+        ("keys[].secret.env", json!(canary.replace('-', "_"))),
+        ("keys[].secret", json!({"inline": canary, "encoding": "hex"})),
+        ("keys[].secret", json!({"inline": canary, "encoding": canary})),
+        ("keys[].weak_secret", json!(canary)),
+        ("keys[].algorithm", json!(canary)),
+        ("revocation.upstream.token", json!(canary)),
+        ("revocation.upstream.token.inline", json!(format!("{canary} x"))),
+        ("claims.clock_skew_seconds", json!(format!("{canary}, expected {canary}"))),
+        ("forward.token", json!(canary)),
+        ("routes[].access", json!(canary)),
+    ] {
+        let error = parse(&with(path, value.clone()).to_string()).expect_err("wrong");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{path} {value}: {error}");
+    }
+    let config = parse(EXAMPLE).expect("loads");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("a9f3c1") && !shown.contains("api-token"), "{shown}");
+}
+
+#[test]
+fn claims_are_checked() {
+    check(
+        "claims",
+        &[
+            (json!({"user_id": null}), ""),
+            (json!({"user_id": ""}), "claims.user_id"),
+            (json!({"user_id": 5}), "claims.user_id"),
+            (json!({"required": ["exp", "exp"]}), "claims.required[1]"),
+            (json!({"required": null}), ""),
+            (json!({"audiences": ["a\nb"]}), "claims.audiences[0]"),
+            (json!({"audiences": vec!["a"; 33]}), "claims.audiences"),
+            (json!({"issuer": "https://id.example.com"}), ""),
+            (json!({"issuer": ["a"]}), "claims.issuer"),
+            (json!(null), "claims"),
+        ],
+    );
+}
+
+#[test]
+fn token_sources_are_checked() {
+    let at = "token_sources[0]";
+    let field = |name: &str| format!("{at}.{name}");
+    check(
+        "token_sources",
+        &[
+            (json!([]), "token_sources"),
+            (json!([{"header": "X-Token"}, {"cookie": "__Host-token"}, {"query": "t"}]), ""),
+            (json!([{"header": "authorization"}]), ""),
+            (json!([{"header": "cookie"}]), &field("header")),
+            (json!([{"header": ":path"}]), &field("header")),
+            (json!([{"header": "x y"}]), &field("header")),
+            (json!([{"header": "host"}]), &field("header")),
+            (json!([{"header": "x-token", "scheme": "a b"}]), &field("scheme")),
+            (json!([{"cookie": "a=b"}]), &field("cookie")),
+            (json!([{"cookie": "a%62"}]), &field("cookie")),
+            (json!([{"query": ""}]), &field("query")),
+            (json!([{"cookie": "a", "scheme": "b"}]), &field("scheme")),
+            (json!([{"cookie": "a", "query": "b"}]), at),
+            (json!([{}]), at),
+            (json!([{"cookie": "a"}, {"cookie": "a"}]), "token_sources[1]"),
+            (json!([{"cookies": "a"}]), &field("cookies")),
+        ],
+    );
+    let sources: Vec<_> = (0..9).map(|n| json!({"cookie": format!("c{n}")})).collect();
+    check("token_sources", &[(json!(sources[..8]), ""), (json!(sources), "token_sources")]);
+}
+
+#[test]
+fn headers_to_be_set_are_checked() {
+    for name in ["x-user-id", "X-User-Id", "x-forwarded-user", "remote-user", "x_user_id"] {
+        assert_eq!(wrong(&with("forward.user_id", json!(name))), "", "{name}");
+    }
+    for name in [
+        ":path",
+        "",
+        "x y",
+        "é",
+        "host",
+        "Authorization",
+        "cookie",
+        "set-cookie",
+        "connection",
+        "te",
+        "keep-alive",
+        "transfer-encoding",
+        "transfer_encoding",
+        "trailer",
+        "upgrade",
+        "proxy-anything",
+        "content-length",
+        "x-envoy-original-path",
+        "x-forwarded-for",
+        "X-Forwarded-Client-Cert",
+    ] {
+        assert_eq!(wrong(&with("forward.user_id", json!(name))), "forward.user_id", "{name}");
+    }
+    check(
+        "forward",
+        &[
+            (json!({"user_id": null, "claims": {}, "token": "strip"}), ""),
+            (json!({"claims": {"a": "x-a", "b": "x-b"}}), ""),
+            (json!({"claims": {"a": "x-a", "b": "X_A"}}), "forward.claims.b"),
+            (json!({"claims": {"a": "x_user_id"}}), "forward.claims.a"),
+            (json!({"claims": {"a": "host"}}), "forward.claims.a"),
+            (json!({"claims": {"a": null}}), "forward.claims.a"),
+            (json!({"claims": []}), "forward.claims"),
+        ],
+    );
+    let mut shared = with("token_sources", json!([{"header": "x-token"}]));
+    shared["forward"] = json!({"user_id": "x_token"});
+    assert_eq!(wrong(&shared), "forward.user_id");
+}
+
+#[test]
+fn rules_are_checked() {
+    let at = "routes[0]";
+    let field = |name: &str| format!("{at}.{name}");
+    let (path, access, methods) = (field("path"), field("access"), field("methods"));
+    let (template, user) = (field("template"), field("revoke_user"));
+    let both = |a: Value, b: Value| {
+        let mut rule = a;
+        rule.as_object_mut().unwrap().extend(b.as_object().unwrap().clone());
+        rule
+    };
+    let public = |rule: Value| both(rule, json!({"access": "public"}));
+    let protected = |rule: Value| both(rule, json!({"access": "protected"}));
+    let id = json!({"template": "/u/{id}"});
+    for (rule, at) in [
+        (json!({"path": "/a"}), &*access),
+        (public(json!({})), at),
+        (public(json!({"path": "/a", "prefix": "/a"})), at),
+        (public(json!({"path": "a"})), &path),
+        (public(json!({"path": "/a?x"})), &path),
+        (public(json!({"path": "/a/../b"})), &path),
+        (public(json!({"path": "/%61"})), &path),
+        (public(json!({"path": "/é"})), &path),
+        (public(json!({"path": "/{id}"})), &path),
+        (public(json!({"path": "/%C3%A9"})), ""),
+        (public(json!({"prefix": "/"})), ""),
+        (public(json!({"prefix": "//"})), &field("prefix")),
+        (public(json!({"template": "/u/{id}/x"})), ""),
+        (public(json!({"template": "/u/{id}/{id}"})), &template),
+        (public(json!({"template": "/u/x{id}"})), &template),
+        (public(json!({"template": "/u/{}"})), &template),
+        (public(json!({"template": "/u//{id}"})), &template),
+        (public(json!({"template": "{id}"})), &template),
+        (public(json!({"preflight": true})), ""),
+        (public(json!({"preflight": false})), &field("preflight")),
+        (public(json!({"preflight": true, "methods": ["OPTIONS"]})), &methods),
+        (json!({"preflight": true, "access": "signout"}), &access),
+        (public(json!({"path": "/a", "methods": ["GET", "POST"]})), ""),
+        (public(json!({"path": "/a", "methods": ["get"]})), &field("methods[0]")),
+        (public(json!({"path": "/a", "methods": []})), &methods),
+        (public(json!({"path": "/a", "hosts": ["a.b", "*.a.b"]})), ""),
+        (public(json!({"path": "/a", "hosts": ["A.b"]})), &field("hosts[0]")),
+        (public(json!({"path": "/a", "hosts": []})), &field("hosts")),
+        (public(json!({"path": "/a", "cross_site": "revoke"})), &field("cross_site")),
+        (json!({"path": "/a", "access": "signout", "cross_site": "revoke"}), ""),
+        (json!({"path": "/a", "access": "odd"}), &access),
+        (protected(json!({"path": "/a", "revoke_user": "token"})), ""),
+        (public(json!({"path": "/a", "revoke_user": "token"})), &user),
+        (protected(both(id.clone(), json!({"revoke_user": {"segment": "id"}}))), ""),
+        (public(both(id.clone(), json!({"revoke_user": {"segment": "id"}}))), ""),
+        (
+            protected(both(id.clone(), json!({"revoke_user": {"segment": "other"}}))),
+            &field("revoke_user.segment"),
+        ),
+        (
+            protected(json!({"path": "/a", "revoke_user": {"segment": "id"}})),
+            &field("revoke_user.segment"),
+        ),
+        (json!({"path": "/a", "access": "signout", "revoke_user": "token"}), &user),
+        (protected(json!({"path": "/a", "revoke_user": "path"})), &user),
+        (public(json!({"path": "/a", "method": "GET"})), &field("method")),
+    ] {
+        assert_eq!(wrong(&with("routes", json!([rule]))), at, "{rule}");
+    }
+    check("default_access", &[(json!("public"), ""), (json!("signout"), "default_access")]);
+}
+
+#[test]
+fn what_revokes_needs_a_service_and_a_user() {
+    let mut config = least();
+    config.as_object_mut().unwrap().remove("revocation");
+    config["routes"] = json!([{"path": "/a", "access": "signout"}]);
+    assert_eq!(wrong(&config), "routes[0].access");
+    let by_token = json!([{"path": "/a", "access": "protected", "revoke_user": "token"}]);
+    config["routes"] = by_token.clone();
+    assert_eq!(wrong(&config), "routes[0].revoke_user");
+    let mut config = with("routes", by_token);
+    assert_eq!(wrong(&config), "");
+    config["claims"] = json!({"user_id": null});
+    assert_eq!(wrong(&config), "routes[0].revoke_user");
+}
+
+#[test]
+fn the_service_is_checked() {
+    let token = "revocation.upstream.token";
+    check(
+        "revocation",
+        &[
+            (json!({"upstream": {"cluster": ""}}), "revocation.upstream.cluster"),
+            (json!({"upstream": {"authority": "a b"}}), "revocation.upstream.authority"),
+            (json!({"upstream": {"token": {"env": "SPACED"}}}), token),
+            (json!({"upstream": {"token": {"inline": ","}}}), token),
+            (json!({"upstream": {"token": {"inline": "a, b"}}}), ""),
+            (json!({"upstream": {"token": {"env": "ABSENT"}}}), "revocation.upstream.token.env"),
+            (json!({"realm": "shop"}), ""),
+            (json!({"realm": "a\u{0}b"}), "revocation.realm"),
+            (json!({"when_unknown": "use-last"}), "revocation.when_unknown"),
+            (json!({"streams": {"end_at_expiry": 1}}), "revocation.streams.end_at_expiry"),
+            (json!(5), "revocation"),
+        ],
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text: Vec<u8>) {
+        let _ = Config::parse(&text, &environment);
+    }
+
+    #[test]
+    fn a_changed_byte_is_read_or_refused(at: prop::sample::Index, byte: u8) {
+        let mut text = EXAMPLE.as_bytes().to_vec();
+        let at = at.index(text.len());
+        text[at] = byte;
+        if let Ok(config) = Config::parse(&text, &environment) {
+            let _ = config.routes.find(&Headers::default());
+        }
+    }
+}

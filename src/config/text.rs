@@ -1,0 +1,75 @@
+//! Is this text a configuration at all?
+//!
+//! From bytes to [`raw::Config`]. Errors name the field, and never repeat what stands in it: it may
+//! be a secret in the wrong place.
+
+use crate::config::error::ConfigError;
+use crate::config::{raw, settings};
+
+pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
+    let whole = |problem: &str, remedy: &str| Err(ConfigError::new("", problem, remedy));
+    if text.len() > settings::CONFIGURATION_BYTES {
+        return whole(
+            &format!("longer than {} bytes", settings::CONFIGURATION_BYTES),
+            "split the listener",
+        );
+    }
+    if text.trim_ascii().is_empty() {
+        return whole("empty", STRING_VALUE);
+    }
+    if is_protobuf(text) {
+        return whole("a protobuf message (`Struct`?), not JSON text", STRING_VALUE);
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let (path, problem) = (path(&error), told(error.inner()));
+        ConfigError::new(path, problem, "")
+    })?;
+    match json.end() {
+        Ok(()) => Ok(config),
+        Err(_) => whole("something follows the JSON object", "remove it"),
+    }
+}
+
+/// How Envoy hands over a `Struct`: JSON text has no control characters but space.
+fn is_protobuf(text: &[u8]) -> bool {
+    text.first() == Some(&FIRST_FIELD)
+        && text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+}
+
+/// The field, as far as it is known; of a name that comes twice, serde knows only the object.
+fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let known = path.trim_end_matches(['.', '?']);
+    let message = error.inner().to_string();
+    let twice = message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`'));
+    match twice {
+        Some((name, _)) if known.is_empty() => name.to_owned(),
+        Some((name, _)) => format!("{known}.{name}"),
+        None => known.to_owned(),
+    }
+}
+
+/// What serde says, without the value that it says it about.
+fn told(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    if !error.is_data() {
+        return message; // syntax: a kind of mistake, line and column
+    }
+    let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+    if ["unknown field ", "duplicate field "].iter().any(|start| message.starts_with(start)) {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if expected.starts_with("struct ") => "must be an object".to_owned(),
+        Some((_, expected)) => format!("must be {expected}"),
+        None => message.to_owned(), // our own words
+    }
+}
+
+/// Tag of field 1, length-delimited: `Struct.fields`, `TypedStruct.type_url`, `Any.type_url`.
+const FIRST_FIELD: u8 = 0x0a;
+
+const STRING_VALUE: &str = "give JSON text: configuration: {\"@type\": \
+    type.googleapis.com/google.protobuf.StringValue, value: '{\"keys\": […], …}'} \
+    (Istio makes this of `pluginConfig`)";

@@ -1,0 +1,160 @@
+//! Which hosts does a rule speak of?
+
+/// A host or all hosts below one, lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostPattern {
+    /// That host: a name, or an address; IPv6 in brackets.
+    Exact(String),
+    /// `*.example.com`, kept as `.example.com`: every host that ends so, itself not among them.
+    Below(String),
+}
+
+/// The host that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host<'a> {
+    /// As sent, without port.
+    Named(&'a [u8]),
+    /// None, or what is no host.
+    Unclear,
+}
+
+impl HostPattern {
+    /// `example.com`, `*.example.com`, `127.0.0.1`, `[::1]`; `None` for anything else.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let below = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
+        let host = below.map_or(text, |rest| rest.trim_start_matches('.'));
+        let sound = lower
+            && !host.ends_with('.')
+            && Host::read(host.as_bytes()) == Host::Named(host.as_bytes());
+        sound.then(|| {
+            below.map_or(Self::Exact(text.to_owned()), |rest| Self::Below(rest.to_owned()))
+        })
+    }
+
+    /// Whether that host is meant, spelt exactly so.
+    pub(super) fn is_exactly(&self, host: Host<'_>) -> bool {
+        let Host::Named(host) = host else { return false };
+        match self {
+            Self::Exact(name) => name.as_bytes() == host,
+            Self::Below(end) => host.len() > end.len() && host.ends_with(end.as_bytes()),
+        }
+    }
+
+    /// Whether that host may be meant.
+    pub(super) fn may_be(&self, host: Host<'_>) -> bool {
+        let Host::Named(host) = host else { return true };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        match self {
+            // One IPv6 address has many spellings.
+            Self::Exact(name) if name.starts_with('[') => host.starts_with(b"["),
+            Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
+            Self::Below(end) => host
+                .len()
+                .checked_sub(end.len())
+                .and_then(|at| host.get(at..))
+                .is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes())),
+        }
+    }
+}
+
+impl<'a> Host<'a> {
+    /// The host of an `:authority` (RFC 3986 §3.2.2).
+    pub(super) fn read(authority: &'a [u8]) -> Self {
+        let (host, port) = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+            Some(at) if authority.get(at) == Some(&b':') => authority.split_at(at),
+            _ => (authority, &b""[..]),
+        };
+        let digits = port.iter().skip(1).all(u8::is_ascii_digit);
+        let sound = match host {
+            [b'[', address @ .., b']'] => {
+                !address.is_empty()
+                    && address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+            }
+            name => {
+                !name.is_empty()
+                    && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
+            }
+        };
+        if digits && sound { Self::Named(host) } else { Self::Unclear }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_read_without_its_port() {
+        for (authority, host) in [
+            ("app.example.com", "app.example.com"),
+            ("app.example.com:8443", "app.example.com"),
+            ("app.example.com:", "app.example.com"),
+            ("App.Example.com.", "App.Example.com."),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("my_app", "my_app"),
+        ] {
+            assert_eq!(
+                Host::read(authority.as_bytes()),
+                Host::Named(host.as_bytes()),
+                "{authority}"
+            );
+        }
+        for authority in
+            ["", ":80", "::1", "[::1", "[]", "[::1]x", "a:b", "a:80:80", "u@a", "a/b", "a b", "é"]
+        {
+            assert_eq!(Host::read(authority.as_bytes()), Host::Unclear, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_a_lower_case_host_without_port() {
+        for text in ["app.example.com", "*.example.com", "*.com", "127.0.0.1", "[::1]", "localhost"]
+        {
+            assert!(HostPattern::new(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*example.com",
+            "*..a",
+            "a.*",
+            "App.example.com",
+            "a:80",
+            "[::1]:80",
+            "::1",
+            "example.com.",
+            "https://a",
+            "é.example",
+        ] {
+            assert!(HostPattern::new(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_odd_spelling_may_be_meant_but_is_not_exact() {
+        for (pattern, authority, exactly, may_be) in [
+            ("app.example.com", "app.example.com:80", true, true),
+            ("app.example.com", "APP.example.com", false, true),
+            ("app.example.com", "app.example.com.", false, true),
+            ("app.example.com", "u@app.example.com", false, true),
+            ("app.example.com", "", false, true),
+            ("app.example.com", "b.example.com", false, false),
+            ("*.example.com", "a.b.example.com", true, true),
+            ("*.example.com", "a.EXAMPLE.com.", false, true),
+            ("*.example.com", "example.com", false, false),
+            ("*.example.com", "badexample.com", false, false),
+            ("[::1]", "[::1]:80", true, true),
+            ("[::1]", "[0::1]", false, true),
+            ("[::1]", "localhost", false, false),
+        ] {
+            let (pattern, host) =
+                (HostPattern::new(pattern).unwrap(), Host::read(authority.as_bytes()));
+            assert_eq!(pattern.is_exactly(host), exactly, "{pattern:?} {authority}");
+            assert_eq!(pattern.may_be(host), may_be, "{pattern:?} {authority}");
+        }
+    }
+}
