@@ -21,15 +21,14 @@ pub(super) enum Host<'a> {
 impl HostPattern {
     /// `example.com`, `*.example.com`, `127.0.0.1`, `[::1]`; `None` for anything else.
     pub(crate) fn new(text: &str) -> Option<Self> {
-        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         let below = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
-        let host = below.map_or(text, |rest| rest.trim_start_matches('.'));
-        let sound = lower
-            && !host.ends_with('.')
-            && Host::read(host.as_bytes()) == Host::Named(host.as_bytes());
-        sound.then(|| {
-            below.map_or(Self::Exact(text.to_owned()), |rest| Self::Below(rest.to_owned()))
-        })
+        let host = below.map_or(text, |rest| rest.get(1..).unwrap_or_default());
+        let sound = Host::read(host.as_bytes()) == Host::Named(host.as_bytes())
+            && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+            && !host.split('.').any(str::is_empty);
+        let pattern =
+            || below.map_or(Self::Exact(text.to_owned()), |end| Self::Below(end.to_owned()));
+        sound.then(pattern)
     }
 
     /// Whether that host is meant, spelt exactly so.
