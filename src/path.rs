@@ -93,4 +93,4 @@ fn upper_hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 #[path = "path/tests.rs"]
-mod tests;
+pub(crate) mod tests;

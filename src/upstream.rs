@@ -50,10 +50,9 @@ impl Upstream {
     /// themselves nothing.
     #[must_use]
     pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Vec<Edit> {
-        let values = token.map(|token| self.values(token)).unwrap_or_default();
-        let is_set = |name: &[u8]| values.iter().any(|(known, _)| *known == name);
-        let mut edits = self.removals(headers, is_set);
-        edits.extend(values.iter().map(|(name, value)| Edit::Set(name.to_vec(), value.to_vec())));
+        let values = || token.into_iter().flat_map(|token| self.values(token));
+        let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
+        edits.extend(values().map(|(name, value)| Edit::Set(name.to_vec(), value.into())));
         if let (Forward::Strip(sources), Some(_)) = (&self.token, token) {
             edits.extend(sources.removal(headers));
         }
@@ -66,15 +65,13 @@ impl Upstream {
         self.removals(trailers, |_| false)
     }
 
-    fn values<'a>(&'a self, token: &'a VerifiedToken) -> Vec<(&'a [u8], &'a [u8])> {
+    /// Header and value of all that the token says; the verifier lets only values pass that a
+    /// header carries unchanged.
+    fn values<'a>(&'a self, token: &'a VerifiedToken) -> impl Iterator<Item = (&'a [u8], &'a str)> {
         let user = self.user_id.as_deref().zip(token.user().map(|user| user.id()));
-        let claims =
-            self.claims.iter().filter_map(|(claim, header)| Some((&**header, token.claim(claim)?)));
-        user.into_iter()
-            .chain(claims)
-            .map(|(header, value)| (header, value.as_bytes()))
-            .filter(|(_, value)| survives_a_header(value))
-            .collect()
+        let claims = &self.claims;
+        let claims = claims.iter().filter_map(|(claim, name)| Some((&**name, token.claim(claim)?)));
+        user.into_iter().chain(claims)
     }
 
     /// Removes each header that passes for one of ours, except those of which `is_set` says that
@@ -100,13 +97,6 @@ pub(crate) fn passes_for(name: &[u8], other: &[u8]) -> bool {
         && name.iter().zip(other).all(|(a, b)| {
             a.eq_ignore_ascii_case(b) || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric())
         })
-}
-
-/// Whether a header carries that value unchanged (RFC 9110 §5.5). A name that readers would trim
-/// to another name is not sent.
-fn survives_a_header(value: &[u8]) -> bool {
-    let space = |byte: Option<&u8>| matches!(byte, None | Some(b' ' | b'\t'));
-    !space(value.first()) && !space(value.last()) && !value.iter().any(u8::is_ascii_control)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(super) struct Config {
     pub(super) keys: Option<Vec<Key>>,
     #[serde(default)]
     pub(super) claims: Claims,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) token_sources: Option<Vec<TokenSource>>,
     #[serde(default)]
     pub(super) forward: Forward,
@@ -23,6 +24,7 @@ pub(super) struct Config {
     pub(super) routes: Vec<Rule>,
     #[serde(default)]
     pub(super) default_access: DefaultAccess,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) revocation: Option<Revocation>,
 }
 
@@ -94,6 +96,7 @@ impl Default for Claims {
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenSource {
     pub(super) header: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) scheme: Option<String>,
     pub(super) cookie: Option<String>,
     pub(super) query: Option<String>,
@@ -132,9 +135,12 @@ pub(super) struct Rule {
     pub(super) template: Option<String>,
     pub(super) preflight: Option<bool>,
     pub(super) access: Option<Access>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) methods: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) hosts: Option<Vec<String>>,
     pub(super) cross_site: Option<CrossSite>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(super) revoke_user: Option<RevokeUser>,
 }
 
@@ -253,6 +259,15 @@ impl Default for Streams {
     fn default() -> Self {
         Self { end_on_revocation: true, end_at_expiry: false }
     }
+}
+
+/// For what may be absent but not null: a template that left a value out must not widen anything.
+fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A name, or a list of names.

@@ -55,6 +55,9 @@ pub(super) fn of_key(
         }
         warnings.push(format!("{at}: {problem}; accepted, as configured"));
     }
+    if written.inline.is_some() {
+        warnings.push(format!("{at}: `inline` shows in Envoy's config_dump; use `env`"));
+    }
     if bytes.last().is_some_and(u8::is_ascii_whitespace) {
         warnings.push(format!(
             "{at}: ends with a newline or space, which is part of the key; if the issuer's secret \
@@ -119,12 +122,15 @@ fn from_environment(
     set.ok_or_else(|| {
         // Somebody may have written the secret where its variable's name belongs.
         let shown = |name: &String| !name.bytes().any(|byte| byte.is_ascii_lowercase());
-        let list = if names.iter().all(shown) { names.join(", ") } else { "…".to_owned() };
+        let (list, first) = match names.first() {
+            Some(first) if names.iter().all(shown) => (names.join(", "), &**first),
+            _ => ("…".to_owned(), "…"),
+        };
         at.error(
             format!("not set in the filter's environment, or empty: {list}"),
             format!(
-                "pass it on: Envoy `vm_config.environment_variables.host_env_keys: [{list}]`, \
-                 Istio `vmConfig.env: [{{name: {list}, valueFrom: HOST}}]`"
+                "pass it on: Envoy `vm_config.environment_variables.host_env_keys: [{first}]`, \
+                 Istio `vmConfig.env: [{{name: {first}, valueFrom: HOST}}]`"
             ),
         )
     })

@@ -192,7 +192,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("routes", Form::Objects(ROUTES), Some("[]"), "Rules; the first that matches decides."),
     setting("routes[].path", Form::Text(TEXT_BYTES), None, "Matches this path."),
-    setting("routes[].prefix", Form::Text(TEXT_BYTES), None, "Matches paths that begin so."),
+    setting(
+        "routes[].prefix",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Matches paths that begin so; rules that open take `/a` for `/a` and `/a/…` alone.",
+    ),
     setting(
         "routes[].template",
         Form::Text(TEXT_BYTES),

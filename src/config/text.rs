@@ -54,16 +54,26 @@ fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
 fn told(error: &serde_json::Error) -> String {
     let message = error.to_string();
     if !error.is_data() {
-        return message; // syntax: a kind of mistake, line and column
+        return format!("cannot be read: {message}"); // a kind of mistake, line and column
     }
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     if ["unknown field ", "duplicate field "].iter().any(|start| message.starts_with(start)) {
         return message.to_owned();
     }
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) if expected.starts_with("struct ") => "must be an object".to_owned(),
-        Some((_, expected)) => format!("must be {expected}"),
+        Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),
         None => message.to_owned(), // our own words
+    }
+}
+
+fn in_words_of_json(expected: &str) -> &str {
+    match expected {
+        "u64" => "a whole number",
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        "a string" => "text",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
     }
 }
 

@@ -96,7 +96,7 @@ fn the_query_is_no_part_of_the_path() {
 
 /// What a very lenient reader makes of a path: escapes of plain bytes decoded (twice), hex in upper
 /// case, `\` a slash, `;…` cut off each segment, empty and dot segments removed.
-fn normalised(path: &[u8]) -> Vec<u8> {
+pub(crate) fn normalised(path: &[u8]) -> Vec<u8> {
     let path = unescaped(&unescaped(path));
     let path: Vec<u8> = path.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
     let mut kept: Vec<&[u8]> = vec![];

@@ -1,1 +1,127 @@
+//! The application sees each identity header at most once, with what the verified token says,
+//! whatever the client sent.
+use std::rc::Rc;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::sources::Place;
+use crate::token::builder::{NOW, TokenBuilder, ring};
+use crate::token::{Policy, Verifier};
+
+fn upstream() -> Upstream {
+    let claims = vec![("role".to_owned(), "x-user-role".to_owned())];
+    Upstream::new(Some("x-user-id".to_owned()), claims, Forward::Keep)
+}
+
+fn token(builder: TokenBuilder) -> Rc<VerifiedToken> {
+    let policy = Policy {
+        user_id: Some("sub".to_owned()),
+        forwarded: vec!["role".to_owned()],
+        ..Policy::default()
+    };
+    Verifier::new(ring(), policy).verify(builder.sign().as_bytes(), NOW).expect("genuine")
+}
+
+fn set(name: &str, value: &str) -> Edit {
+    Edit::Set(name.into(), value.into())
+}
+
+fn remove(name: &str) -> Edit {
+    Edit::Remove(name.into())
+}
+
+#[test]
+fn the_application_gets_user_and_claims() {
+    let token = token(TokenBuilder::new().claim("role", "\"admin\""));
+    let headers = Headers::from_pairs(&[(":path", "/"), ("authorization", "Bearer x")]);
+    assert_eq!(
+        upstream().edits(&headers, Some(&token)),
+        [set("x-user-id", "user-1"), set("x-user-role", "admin")]
+    );
+    assert_eq!(upstream().edits(&headers, None), []);
+}
+
+#[test]
+fn what_the_client_claims_to_be_is_removed() {
+    let forged = [
+        ("x-user-id", "root"),
+        ("x-user-id", "root"),
+        ("x_user_id", "root"),
+        ("x-user_id", "root"),
+        ("x.user.id", "root"),
+        ("x-user-role", "admin"),
+        ("x-user-ids", "1"),
+        ("xuserid", "1"),
+        ("x-user-id-", "1"),
+    ];
+    let headers = Headers::from_pairs(&forged);
+    let twins = [remove("x_user_id"), remove("x-user_id"), remove("x.user.id")];
+    let [a, b, c] = twins.clone();
+    assert_eq!(
+        upstream().edits(&headers, None),
+        [remove("x-user-id"), a, b, c, remove("x-user-role")]
+    );
+    // With a token: what is set needs no removal, what the token does not say is still removed.
+    let token = token(TokenBuilder::new());
+    let [a, b, c] = twins;
+    assert_eq!(
+        upstream().edits(&headers, Some(&token)),
+        [a, b, c, remove("x-user-role"), set("x-user-id", "user-1")]
+    );
+}
+
+#[test]
+fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
+    let upstream = Upstream::new(Some("x_user_id".to_owned()), vec![], Forward::Keep);
+    let headers = Headers::from_pairs(&[("x-user-id", "root"), ("x_user_id", "root")]);
+    let token = token(TokenBuilder::new());
+    assert_eq!(
+        upstream.edits(&headers, Some(&token)),
+        [remove("x-user-id"), set("x_user_id", "user-1")]
+    );
+}
+
+#[test]
+fn trailers_name_nobody() {
+    let trailers = Headers::from_pairs(&[("x-user-id", "root"), ("grpc-status", "0")]);
+    assert_eq!(upstream().trailers(&trailers), [remove("x-user-id")]);
+}
+
+#[test]
+fn a_stripped_token_goes_only_where_one_was_verified() {
+    let cookie = Sources::new(vec![Place::Cookie("token".to_owned())]);
+    let upstream = Upstream::new(None, vec![], Forward::Strip(cookie));
+    let headers = Headers::from_pairs(&[("cookie", "a=1; token=t")]);
+    let token = token(TokenBuilder::new());
+    assert_eq!(upstream.edits(&headers, Some(&token)), [set("cookie", "a=1")]);
+    assert_eq!(upstream.edits(&headers, None), []);
+}
+
+proptest! {
+    #[test]
+    fn no_client_forges_an_identity(
+        lines in prop::collection::vec(("[xX][-_.]user[-_.~](id|role|ix)", "[a-z]{0,3}"), 0..8),
+        signed_in: bool,
+    ) {
+        let token = token(TokenBuilder::new());
+        let headers = Headers::from_pairs(&lines);
+        let edits = upstream().edits(&headers, signed_in.then_some(&*token));
+        let mut left = lines;
+        for edit in edits {
+            let (Edit::Remove(name) | Edit::Set(name, _)) = &edit;
+            left.retain(|line| line.0.as_bytes() != name);
+            if let Edit::Set(name, value) = edit {
+                let text = |bytes| String::from_utf8(bytes).expect("text");
+                left.push((text(name), text(value)));
+            }
+        }
+        let folded = |name: &str| name.to_lowercase().replace(['_', '.', '~'], "-");
+        let mut seen: Vec<_> = left.iter().filter(|(name, _)| folded(name) != "x-user-ix").collect();
+        if signed_in {
+            let (name, value) = seen.pop().expect("the user");
+            prop_assert_eq!((name.as_str(), value.as_str()), ("x-user-id", "user-1"));
+        }
+        prop_assert!(seen.is_empty(), "{seen:?}");
+    }
+}
