@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +27,7 @@ pub fn app(service: Service) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
         .route("/v1/status", get(status))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(service.clone(), authorize));
     Router::new()
         .merge(v1)
@@ -63,9 +64,9 @@ async fn authorize(
 async fn revoke(
     State(service): State<Service>,
     Extension(right): Extension<Right>,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Error> {
-    let body = read(body).await?;
+    let body = read(request).await?;
     let batch = Batch::read(&body, unix_seconds())?;
     if batch.has_all && right != Right::All {
         return Err(Error::NeedsAdmin);
@@ -95,10 +96,15 @@ async fn revoke(
     Ok((status, Json(json!({"cursor": Place::After(position).cursor().as_str()}))).into_response())
 }
 
-async fn read(body: Body) -> Result<axum::body::Bytes, Error> {
-    let too_large = |_| Error::TooLarge(format!("A body may have {BODY_BYTES} bytes, not more."));
-    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES));
-    read.await.map_err(|_| Error::SlowBody)?.map_err(too_large)
+/// The body, unless it is too long or takes too long.
+async fn read(request: Request) -> Result<Bytes, Error> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &()));
+    read.await.map_err(|_| Error::SlowBody)?.map_err(|refused| match refused.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Error::TooLarge(format!("A body may have {BODY_BYTES} bytes, not more."))
+        }
+        _ => Error::NotJson("The body breaks off.".to_owned()),
+    })
 }
 
 /// Waits until that second has begun.

@@ -5,6 +5,10 @@
 //! milliseconds is refused with the suspicion spelled out, because a cutoff in the year 58,000 would
 //! sign everybody out for ever.
 
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use session_guard::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
@@ -44,7 +48,7 @@ impl Batch {
     /// Reads a body at `now` (seconds since 1970 UTC).
     pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
         let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let written: Vec<Written> = if is_list {
+        let written: Vec<Object> = if is_list {
             serde_json::from_slice(body).map_err(refusal)?
         } else {
             vec![serde_json::from_slice(body).map_err(refusal)?]
@@ -54,7 +58,8 @@ impl Batch {
             return Err(Error::TooLarge(detail));
         }
         let mut batch = Self { records: Vec::new(), past: 0, answer_at: now, has_all: false };
-        for (at, written) in written.into_iter().enumerate() {
+        for (at, Object(written)) in written.into_iter().enumerate() {
+            let made_here = written.issued_before.is_none();
             let record = written.record(now).map_err(|detail| {
                 let place = if is_list { format!("Revocation {at}: ") } else { String::new() };
                 Error::Unacceptable(format!("{place}{detail}"))
@@ -64,8 +69,8 @@ impl Batch {
                 batch.past += 1;
                 continue;
             }
-            if record.issued_before == now + 1 {
-                batch.answer_at = now + 1;
+            if made_here {
+                batch.answer_at = batch.answer_at.max(record.issued_before);
             }
             batch.records.push(record);
         }
@@ -91,6 +96,27 @@ struct Written {
     exp: Option<u64>,
     #[serde(default, deserialize_with = "present")]
     realm: Option<String>,
+}
+
+/// The same from an object alone: what serde derives would also take its members as a list.
+struct Object(Written);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a revocation")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object, A::Error> {
+                Written::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        from.deserialize_map(Members)
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]

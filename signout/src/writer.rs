@@ -150,7 +150,9 @@ impl Running {
     fn store(&mut self, entries: &[Entry]) -> bool {
         let work = &mut self.work;
         let began = Instant::now();
-        let forget = work.dead.split_off(work.dead.len().saturating_sub(FORGET_ROWS));
+        // As many as are added at least, so that they never pile up.
+        let forget = FORGET_ROWS.max(entries.len());
+        let forget = work.dead.split_off(work.dead.len().saturating_sub(forget));
         let appended = work.store.append(entries, &forget);
         work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         work.metrics.store_up.set(i64::from(appended.is_ok()));
@@ -249,7 +251,7 @@ const QUEUE_RECORDS: usize = 200_000;
 /// Records after which a commit waits for no more: what follows is another commit.
 const COMMIT_RECORDS: usize = 20_000;
 
-/// Rows that one commit removes at most: each may lie on another page of the file.
+/// Rows that a commit which adds fewer removes at most: each may lie on another page of the file.
 const FORGET_ROWS: usize = 2_000;
 
 /// Records that one sweep looks at: a millisecond; 10 million are swept in eight minutes.

@@ -1,1 +1,150 @@
-//! Tests.
+//! A proxy that follows the pages ends with the live set, whatever changes on the way: property
+//! tests over random sets, page sizes and moments of change.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use session_guard::revocation::record::NEVER;
+
+use super::*;
+use crate::book::{Entry, LOG_ENTRIES};
+
+fn entry(sequence: u64, record: Option<Record>) -> Entry {
+    Entry { position: Position { sequence, tag: sequence ^ 0xabcd }, record }
+}
+
+fn book(records: &[Record]) -> Book {
+    let mut book = Book::new(entry(1, None));
+    append(&mut book, records);
+    book
+}
+
+fn append(book: &mut Book, records: &[Record]) {
+    for record in records {
+        book.append(entry(book.head().sequence + 1, Some(*record)), &mut Vec::new());
+    }
+}
+
+/// Records with ids all over the space, some with one id and several kinds.
+fn records(most: usize) -> impl Strategy<Value = Vec<Record>> {
+    let id = prop_oneof![
+        any::<[u8; 16]>(),
+        (0u8..4).prop_map(|low| [low; 16]),
+        Just([0xff; 16]),
+        (0u8..32, any::<bool>()).prop_map(|(piece, end)| {
+            let mut id = [if end { 0xff } else { 0 }; 16];
+            id[0] = piece << 3 | if end { 7 } else { 0 };
+            id
+        }),
+    ];
+    let record = (id, 0..3usize).prop_map(|(id, kind)| {
+        let kind = Kind::ALL[kind];
+        let issued_before = if kind == Kind::Token { 0 } else { 9 };
+        Record { id: RecordId(id), kind, issued_before, exp: NEVER }
+    });
+    prop::collection::vec(record, 0..most)
+}
+
+/// The pages that a cold proxy fetches, and the set that it then has. `change` runs before each.
+fn load(
+    book: &mut Book,
+    limit: usize,
+    mut change: impl FnMut(&mut Book),
+) -> (Vec<Page>, BTreeSet<Record>) {
+    let (mut pages, mut place) = (Vec::<Page>::new(), Place::Start);
+    while pages.last().is_none_or(|page| page.more) {
+        change(book);
+        let page = page(book, place, limit, 5);
+        assert_eq!(Page::decode(&page.encode()).as_ref(), Ok(&page), "as a proxy reads it");
+        place = Place::parse(page.cursor.as_str());
+        pages.push(page);
+    }
+    let set = pages.iter().flat_map(|page| page.records.iter().copied()).collect();
+    (pages, set)
+}
+
+fn live(book: &Book) -> BTreeSet<Record> {
+    book.live_from(RecordId::FIRST).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_pages_of_a_reset_are_the_live_set_and_tile_the_space(
+        records in records(200),
+        limit in prop_oneof![1..8usize, Just(usize::MAX)],
+    ) {
+        let mut book = book(&records);
+        let (pages, set) = load(&mut book, limit, |_| {});
+        prop_assert_eq!(set, live(&book));
+        prop_assert_eq!(pages.iter().map(|page| page.records.len()).sum::<usize>(), book.len());
+        prop_assert!(pages.iter().all(|page| page.reset && page.records.len() <= limit.max(3)));
+        let mut next = Some(RecordId::FIRST);
+        for page in &pages {
+            prop_assert_eq!(Some(page.range.0), next);
+            prop_assert_eq!(page.range.0.0[0] >> 3, page.range.1.0[0] >> 3, "at most 1/32");
+            next = successor(page.range.1);
+        }
+        prop_assert_eq!(next, None, "the last page ends with the highest id");
+    }
+
+    #[test]
+    fn a_proxy_ends_with_the_live_set_whatever_comes_meanwhile(
+        before in records(100),
+        meanwhile in records(60),
+        limit in 1..40usize,
+    ) {
+        let mut book = book(&before);
+        let mut rest = meanwhile.chunks(2);
+        let (pages, set) = load(&mut book, limit, |book| append(book, rest.next().unwrap_or(&[])));
+        prop_assert_eq!(set, live(&book));
+        prop_assert_eq!(&pages.last().unwrap().cursor, &Place::After(book.head()).cursor());
+    }
+
+    #[test]
+    fn changes_come_in_order_and_each_once(records in records(100), limit in 1..40usize) {
+        let book = book(&records);
+        let (mut place, mut came) = (Place::After(entry(1, None).position), Vec::new());
+        loop {
+            let page = page(&book, place, limit, 5);
+            prop_assert!(!page.reset && page.records.len() <= limit);
+            place = Place::parse(page.cursor.as_str());
+            came.extend(page.records);
+            if !page.more { break }
+        }
+        prop_assert_eq!(came, records);
+    }
+}
+
+#[test]
+fn a_place_that_the_log_does_not_hold_begins_a_reset() {
+    let book = book(&[Record::token(RecordId::FIRST, NEVER)]);
+    let [held, foreign, future] = [(2, 2 ^ 0xabcd), (2, 3), (3, 3)]
+        .map(|(sequence, tag)| Place::After(Position { sequence, tag }));
+    assert!(!is_reset(&book, held));
+    for place in [Place::Start, foreign, future] {
+        assert!(is_reset(&book, place), "{place:?}");
+        assert_eq!(page(&book, place, 9, 5).range.0, RecordId::FIRST, "{place:?}");
+    }
+}
+
+#[test]
+fn a_reset_whose_beginning_has_left_the_log_begins_again() {
+    let mut book = book(&[]);
+    let first = page(&book, Place::Start, 9, 5);
+    let second = Place::parse(first.cursor.as_str());
+    assert_ne!(page(&book, second, 9, 5).range.0, RecordId::FIRST);
+    append(&mut book, &vec![Record::token(RecordId::LAST, NEVER); LOG_ENTRIES]);
+    assert_eq!(page(&book, second, 9, 5).range.0, RecordId::FIRST);
+}
+
+#[test]
+fn a_page_is_never_larger_than_the_feed_admits() {
+    let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
+    let records: Vec<_> = (0..RESET_PAGE_RECORDS + 1).map(token).collect();
+    let book = book(&records);
+    let reset = page(&book, Place::Start, usize::MAX, 5);
+    assert_eq!(reset.records.len(), RESET_PAGE_RECORDS);
+    assert_eq!(reset.range.1, reset.records.last().unwrap().id);
+    let changes = page(&book, Place::After(entry(1, None).position), usize::MAX, 5);
+    assert_eq!(changes.records.len(), CHANGES_PAGE_RECORDS);
+}

@@ -1,1 +1,163 @@
-//! Tests.
+//! Every form of the contract becomes the record that it means, and what is nearly one of them is
+//! refused: tables of bodies.
+
+use super::*;
+
+const NOW: u64 = 1_795_332_120;
+const ID: &str = "5a6833bba0c3af6d18e084b78c0b4b71";
+
+fn one(body: &str) -> Record {
+    let batch =
+        Batch::read(body.as_bytes(), NOW).unwrap_or_else(|error| panic!("{body}: {error:?}"));
+    assert_eq!(batch.records.len(), 1, "{body}");
+    batch.records[0]
+}
+
+fn status(body: &[u8]) -> u16 {
+    Batch::read(body, NOW).map_or_else(|error| error.answer().0.as_u16(), |_| 200)
+}
+
+#[test]
+fn every_form_becomes_the_record_that_it_means() {
+    let id: RecordId = ID.parse().unwrap();
+    let (token, user) = (RecordId::of_token, RecordId::of_user);
+    let next = NOW + 1;
+    let table = [
+        (r#"{"jti": "a", "exp": 1795332999}"#, Record::token(token("", "a"), 1_795_332_999)),
+        (r#"{"jti": "a"}"#, Record::token(token("", "a"), NEVER)),
+        (r#"{"jti": "a", "realm": "x"}"#, Record::token(token("x", "a"), NEVER)),
+        (r#"{"user_id": "u", "issued_before": 5}"#, Record::user(user("", "u"), 5, NEVER)),
+        (r#"{"user_id": "u"}"#, Record::user(user("", "u"), next, NEVER)),
+        (r#"{"issued_before": 7, "exp": 1795332999}"#, Record::all("", 7, 1_795_332_999)),
+        (r#"{"issued_before": 7, "realm": "x"}"#, Record::all("x", 7, NEVER)),
+        (r#"{"kind": "all"}"#, Record::all("", next, NEVER)),
+        (r#"{"kind": "all", "issued_before": 7}"#, Record::all("", 7, NEVER)),
+        (r#" [ {"jti": "a"} ] "#, Record::token(token("", "a"), NEVER)),
+    ];
+    for (body, record) in table {
+        assert_eq!(one(body), record, "{body}");
+    }
+    for (kind, rest, record) in [
+        ("token", r#""exp": 1795332999"#, Record::token(id, 1_795_332_999)),
+        ("user", r#""issued_before": 5"#, Record::user(id, 5, NEVER)),
+        ("all", r#""issued_before": 5"#, Record { kind: Kind::All, ..Record::user(id, 5, NEVER) }),
+    ] {
+        let body = format!(r#"{{"kind": "{kind}", "id": "{ID}", {rest}}}"#);
+        assert_eq!(one(&body), record, "{body}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_400_and_what_is_no_revocation_is_422() {
+    for body in ["", " ", "{", "[", "jti=a", r#"{"jti": "a"} x"#, r#"{"jti": "a",}"#, "[{"] {
+        assert_eq!(status(body.as_bytes()), 400, "{body}");
+    }
+    assert_eq!(status(b"{\"jti\": \"\xff\"}"), 400);
+    let table = [
+        "null",
+        "1",
+        "\"a\"",
+        "{}",
+        "[null]",
+        "[[]]",
+        r#"[["a"]]"#,
+        r#"{"exp": 1795332999}"#,
+        r#"{"realm": "x"}"#,
+        r#"{"jti": ""}"#,
+        r#"{"jti": 1}"#,
+        r#"{"jti": null}"#,
+        r#"{"jti": "a", "jti": "a"}"#,
+        r#"{"jti": "a", "exp": null}"#,
+        r#"{"jti": "a", "exp": "1795332999"}"#,
+        r#"{"jti": "a", "exp": 1795332999.5}"#,
+        r#"{"jti": "a", "exp": -1}"#,
+        r#"{"jti": "a", "expires": 1}"#,
+        r#"{"jti": "a", "user_id": "u"}"#,
+        r#"{"jti": "a", "issued_before": 5}"#,
+        r#"{"jti": "a", "kind": "token"}"#,
+        r#"{"user_id": ""}"#,
+        r#"{"user_id": "a\u0000"}"#,
+        r#"{"user_id": "u", "id": "u"}"#,
+        r#"{"user_id": "u", "issued_before": 0}"#,
+        r#"{"jti": "a", "realm": "\u0000"}"#,
+        r#"{"kind": "token"}"#,
+        r#"{"kind": "user", "issued_before": 5}"#,
+        r#"{"kind": "none"}"#,
+        r#"{"id": "5a6833bba0c3af6d18e084b78c0b4b71"}"#,
+        r#"{"kind": "token", "id": "5A6833BBA0C3AF6D18E084B78C0B4B71"}"#,
+        r#"{"kind": "token", "id": "5a6833bba0c3af6d18e084b78c0b4b71", "realm": "x"}"#,
+        r#"[{"jti": "a"}, {}]"#,
+    ];
+    for body in table {
+        assert_eq!(status(body.as_bytes()), 422, "{body}");
+    }
+}
+
+#[test]
+fn milliseconds_are_refused_and_the_answer_says_why() {
+    for body in [
+        r#"{"jti": "a", "exp": 1795332120000}"#,
+        r#"{"user_id": "u", "issued_before": 1795332120000}"#,
+        r#"{"jti": "a", "exp": 18446744073709551615}"#,
+    ] {
+        let error = Batch::read(body.as_bytes(), NOW).unwrap_err();
+        assert!(error.answer().2.contains("are these milliseconds?"), "{body}: {error:?}");
+    }
+}
+
+#[test]
+fn a_cutoff_may_lie_a_minute_ahead_and_no_second_more() {
+    let body = |time| format!(r#"{{"user_id": "u", "issued_before": {time}}}"#);
+    assert_eq!(one(&body(NOW + 60)).issued_before, NOW + 60);
+    assert_eq!(status(body(NOW + 61).as_bytes()), 422);
+}
+
+#[test]
+fn only_a_cutoff_that_is_made_here_holds_the_answer() {
+    let answer_at = |body: &str| Batch::read(body.as_bytes(), NOW).unwrap().answer_at;
+    assert_eq!(answer_at(r#"{"user_id": "u"}"#), NOW + 1);
+    assert_eq!(answer_at(r#"[{"jti": "a"}, {"user_id": "u"}]"#), NOW + 1);
+    assert_eq!(answer_at(r#"{"jti": "a"}"#), NOW);
+    let given = format!(r#"{{"user_id": "u", "issued_before": {}}}"#, NOW + 1);
+    assert_eq!(answer_at(&given), NOW);
+}
+
+#[test]
+fn a_token_is_past_when_no_proxy_can_accept_it_any_more() {
+    let batch = |exp| {
+        let body = format!(r#"[{{"jti": "a", "exp": {exp}}}]"#);
+        let batch = Batch::read(body.as_bytes(), NOW).unwrap();
+        (batch.records.len(), batch.past)
+    };
+    assert_eq!(batch(NOW - 360), (1, 0));
+    assert_eq!(batch(NOW - 361), (0, 1));
+    assert_eq!(batch(0), (0, 1));
+}
+
+#[test]
+fn ids_are_as_long_as_a_proxy_takes_them() {
+    for name in ["jti", "user_id", "realm"] {
+        let body = |length| {
+            let other = if name == "realm" { r#""jti": "a", "# } else { "" };
+            format!(r#"{{{other}"{name}": "{}"}}"#, "x".repeat(length))
+        };
+        assert_eq!(status(body(256).as_bytes()), 200, "{name}");
+        assert_eq!(status(body(257).as_bytes()), 422, "{name}");
+    }
+}
+
+#[test]
+fn a_list_has_a_limit() {
+    let list = |length| format!("[{}]", vec![r#"{"jti":"a"}"#; length].join(","));
+    assert_eq!(status(list(LIST_RECORDS).as_bytes()), 200);
+    assert_eq!(status(list(LIST_RECORDS + 1).as_bytes()), 413);
+    assert_eq!(status(b"[]"), 200);
+}
+
+#[test]
+fn the_longest_list_of_a_proxy_fits_a_body() {
+    let record = format!(
+        r#"{{"kind": "token", "id": "{ID}", "issued_before": 1795332120, "exp": 1795332120}}"#
+    );
+    assert!((record.len() + 2) * LIST_RECORDS < BODY_BYTES);
+}

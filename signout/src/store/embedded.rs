@@ -8,6 +8,7 @@
 //! is unknown. So the file is opened anew at the next append, which first removes whatever lies
 //! beyond the entries that the service knows of: they were never acknowledged.
 
+use std::fs::File;
 use std::path::Path;
 
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -32,8 +33,15 @@ impl Embedded {
     /// Another process has it open, it is no redb file, it has another format, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let name = format!("the store {}", path.display());
-        let path = path.to_owned();
-        Self::with(name, move || Database::create(&path))
+        let file = path.to_owned();
+        let open = move || Database::builder().set_cache_size(CACHE_BYTES).create(&file);
+        let store = Self::with(name, open)?;
+        // A new file is durable only when the folder that names it is.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let synced =
+            File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| StoreError::new(&store.name, error))?;
+        Ok(store)
     }
 
     fn with(
@@ -41,7 +49,7 @@ impl Embedded {
         open: impl Fn() -> Result<Database, DatabaseError> + Send + 'static,
     ) -> Result<Self, StoreError> {
         let mut store = Self { open: Box::new(open), name, database: None };
-        store.begin()?;
+        store.database = Some(store.begin()?);
         Ok(store)
     }
 
@@ -155,6 +163,9 @@ fn decode(sequence: u64, row: &[u8]) -> Option<Entry> {
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const FORMAT: u64 = 1;
+
+/// Memory for pages of the file: appending needs its right edge alone, and reading it all is once.
+const CACHE_BYTES: usize = 32 << 20;
 
 #[cfg(test)]
 #[path = "embedded/tests.rs"]

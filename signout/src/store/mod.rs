@@ -9,10 +9,10 @@
 
 use std::fmt;
 
-use crate::book::Entry;
-
 mod embedded;
 
+pub use crate::book::Entry;
+pub use crate::cursor::Position;
 pub use embedded::Embedded;
 
 /// A place for rows that outlives the process.
