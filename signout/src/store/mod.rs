@@ -35,10 +35,12 @@ pub trait Store: Send {
 
 /// Why a store cannot be used; for the operator.
 #[derive(Debug)]
-pub struct StoreError(pub(crate) String);
+pub struct StoreError(String);
 
 impl StoreError {
-    pub(crate) fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+    /// What cannot be used, and why.
+    #[must_use]
+    pub fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
         Self(format!("{what}: {why}"))
     }
 }

@@ -1,0 +1,192 @@
+//! Every call is answered as the contract says: the real app over a real store, in-process.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::support::{ADMIN, InProcess, TOKEN, request};
+use axum::body::Body;
+use axum::http::{Request, header};
+use signout::access::Access;
+use signout::store::{Entry, Position, Store, StoreError};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn a_new_revocation_is_201_and_a_known_one_200_with_the_same_cursor() {
+    let service = InProcess::new();
+    let cursor = service.revoke(r#"{"jti": "a", "exp": 4000000000}"#).await;
+    for body in [
+        r#"{"jti": "a", "exp": 4000000000}"#,
+        r#"{"jti": "a", "exp": 3999999999}"#,
+        r#"[{"jti": "a", "exp": 4000000000}, {"jti": "past", "exp": 1}]"#,
+        "[]",
+    ] {
+        let answer = service.post(body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["cursor"].as_str()),
+            (200, Some(&*cursor))
+        );
+    }
+    assert_ne!(service.revoke(r#"{"jti": "a"}"#).await, cursor, "for ever is longer");
+}
+
+#[tokio::test]
+async fn bad_input_is_answered_with_its_status_and_code_and_stores_nothing() {
+    let service = InProcess::new();
+    let long_list = format!("[{}]", vec![r#"{"jti":"a"}"#; 10_001].join(","));
+    let table = [
+        ("jti=a".to_owned(), 400, "not_json"),
+        (r#"{"jti": "a", "exp": "soon"}"#.to_owned(), 422, "unacceptable"),
+        (r#"{"user_id": "u", "issued_before": 1795332120000}"#.to_owned(), 422, "unacceptable"),
+        (r#"[{"jti": "good"}, {"jti": ""}]"#.to_owned(), 422, "unacceptable"),
+        (long_list, 413, "too_large"),
+        (format!("{{\"jti\": \"{}\"}}", "x".repeat(4 << 20)), 413, "too_large"),
+    ];
+    for (body, status, code) in table {
+        let answer = service.post(body).await;
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (status, code), "{answer:?}");
+        assert!(
+            answer.json()["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.ends_with('.') || detail.ends_with('?'))
+        );
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+    }
+    assert_eq!(service.get("/v1/status").await.json()["revocations"]["token"], 0);
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_is_400() {
+    let service = InProcess::new();
+    for query in ["wait=soon", "wait=-1", "limit=0", "limit=x", "since=1", "wait=1&wait=2"] {
+        let answer = service.get(&format!("/v1/revocations?{query}")).await;
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (400, "bad_query"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_valid_token_nothing_below_v1_is_answered() {
+    let service = InProcess::new();
+    for (method, path) in
+        [("GET", "/v1/revocations"), ("POST", "/v1/revocations"), ("GET", "/v1/status")]
+    {
+        for token in [None, Some("Bearer wrong"), Some("Bearer"), Some(TOKEN)] {
+            let mut request = Request::builder().method(method).uri(path);
+            if let Some(token) = token {
+                request = request.header("authorization", token);
+            }
+            let answer = service.call(request.body(Body::from(r#"{"jti":"a"}"#)).unwrap()).await;
+            assert_eq!(
+                (answer.status.as_u16(), &*answer.code()),
+                (401, "unauthorized"),
+                "{token:?}"
+            );
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+        }
+    }
+    assert_eq!(service.get("/v1/status").await.json()["revocations"]["token"], 0);
+}
+
+#[tokio::test]
+async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token() {
+    let service = InProcess::with(Access::new(["old", "new"], Some(ADMIN)), 10);
+    let status = async |token, body: &'static str| {
+        let request = request("POST", "/v1/revocations", token).body(Body::from(body)).unwrap();
+        service.call(request).await.status.as_u16()
+    };
+    assert_eq!(status("old", r#"{"jti": "a"}"#).await, 201);
+    assert_eq!(status("new", r#"{"jti": "b"}"#).await, 201);
+    let all = r#"[{"jti": "c"}, {"issued_before": 5}]"#;
+    assert_eq!(status("old", all).await, 422);
+    assert_eq!(status("old", r#"{"kind": "all"}"#).await, 422);
+    assert_eq!(status(ADMIN, all).await, 201);
+    assert_eq!(
+        service.call(request("GET", "/v1/status", ADMIN).body(Body::empty()).unwrap()).await.json()
+            ["revocations"]["token"],
+        3
+    );
+}
+
+#[tokio::test]
+async fn beyond_the_capacity_a_revocation_is_507_and_the_feed_goes_on() {
+    let service = InProcess::with(Access::new([TOKEN], None), 2);
+    service.revoke(r#"[{"jti": "a"}, {"jti": "b"}]"#).await;
+    let answer = service.post(r#"{"jti": "c"}"#).await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (507, "full"));
+    assert!(service.poll("").await.reset);
+}
+
+#[tokio::test]
+async fn a_store_in_trouble_is_503_with_retry_after_and_the_feed_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = InProcess::over(Box::new(Broken), Access::new([TOKEN], None), 10, folder);
+    let answer = service.post(r#"{"jti": "a"}"#).await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "store_unavailable"));
+    assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+    assert!(service.poll("").await.records.is_empty());
+    assert_eq!(service.get("/v1/status").await.json()["store_up"], false);
+    assert_eq!(service.get("/readyz").await.status, 200, "proxies still get the feed");
+}
+
+/// A store that can be read and not written.
+struct Broken;
+
+impl Store for Broken {
+    fn read_all(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
+        each(Entry { position: Position { sequence: 1, tag: 1 }, record: None });
+        Ok(())
+    }
+
+    fn append(&mut self, _: &[Entry], _: &[u64]) -> Result<(), StoreError> {
+        Err(StoreError::new("the disk", "full"))
+    }
+}
+
+#[tokio::test]
+async fn a_cutoff_that_is_made_here_is_answered_when_its_second_has_begun() {
+    let service = InProcess::new();
+    let before = now();
+    service.revoke(r#"{"user_id": "u"}"#).await;
+    let after = now();
+    let page = service.get("/v1/revocations?limit=9").await;
+    let mut records = page.json()["revocations"].as_array().unwrap().clone();
+    let mut cursor = page.json()["cursor"].as_str().unwrap().to_owned();
+    while records.is_empty() {
+        let page = service.get(&format!("/v1/revocations?after={cursor}")).await.json();
+        records.extend(page["revocations"].as_array().unwrap().clone());
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+    }
+    let cutoff = records[0]["issued_before"].as_u64().unwrap();
+    assert!(before < cutoff && cutoff <= after, "{before} < {cutoff} <= {after}");
+}
+
+#[tokio::test]
+async fn the_state_of_the_service_can_be_asked_without_a_token() {
+    let service = InProcess::new();
+    service.revoke(r#"[{"jti": "a"}, {"user_id": "u", "issued_before": 5}]"#).await;
+    let open =
+        async |path| service.call(Request::builder().uri(path).body(Body::empty()).unwrap()).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(open(path).await.status, 200, "{path}");
+    }
+    let metrics = String::from_utf8(open("/metrics").await.body).unwrap();
+    for line in [
+        r#"signout_revocations{kind="token"} 1"#,
+        r#"signout_revocations{kind="user"} 1"#,
+        r#"signout_revocations_received_total{result="stored"} 2"#,
+        r#"signout_answers_total{status="201"} 1"#,
+        "signout_log_sequence 3",
+        "signout_store_up 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+    assert_eq!((open("/").await.status.as_u16(), &*open("/").await.code()), (404, "not_found"));
+    let answer =
+        service.call(request("PUT", "/v1/revocations", TOKEN).body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (405, "method_not_allowed"));
+    service.service.stop();
+    assert_eq!(open("/readyz").await.status, 503);
+    assert_eq!(open("/healthz").await.status, 503);
+}

@@ -1,0 +1,169 @@
+//! An operator can do everything from the command line: the real binary, run as one would.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use session_guard::revocation::record::RecordId;
+
+use crate::support::{ADMIN, Process, TOKEN, signout};
+
+/// Exit code, standard output, standard error.
+fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn at(process: &Process, arguments: &[&str]) -> Command {
+    let mut command = signout();
+    command
+        .args(arguments)
+        .args(["--url", &process.url])
+        .env("SIGNOUT_TOKEN", format!("{TOKEN},b"));
+    command
+}
+
+fn listed(process: &Process) -> Vec<Value> {
+    let (code, out, err) = run(&mut at(process, &["list", "--json"]));
+    assert_eq!(code, 0, "{err}");
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_is_revoked_is_listed_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(folder.path());
+    for (arguments, said) in [
+        (&["revoke", "--jti", "a", "--exp", "4000000000"][..], "revoked\n"),
+        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked before, or is past\n"),
+        (&["revoke", "--user", "u", "--issued-before", "5", "--realm", "x"], "revoked\n"),
+        (&["revoke", "--user", "u"], "revoked\n"),
+        (&["revoke", "--all", "--issued-before", "7"], "revoked\n"),
+    ] {
+        let (code, out, err) = run(&mut at(&process, arguments));
+        assert_eq!((code, &*out), (0, said), "{arguments:?}: {err}");
+    }
+    let all = listed(&process);
+    let find = |id: RecordId| all.iter().find(|record| record["id"] == id.to_string()).unwrap();
+    assert_eq!(all.len(), 4);
+    assert_eq!(find(RecordId::of_token("", "a"))["exp"], 4_000_000_000_u64);
+    assert_eq!(find(RecordId::of_user("x", "u"))["issued_before"], 5);
+    assert_eq!(find(RecordId::of_all(""))["issued_before"], 7);
+
+    let (_, table, _) = run(&mut at(&process, &["list"]));
+    assert_eq!(table.lines().count(), 5, "{table}");
+    let (code, json, _) = run(&mut at(&process, &["status", "--json"]));
+    let status: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &status["revocations"]["user"]), (0, &2.into()));
+    let (code, table, _) = run(&mut at(&process, &["status"]));
+    assert!(code == 0 && table.contains("tokens revoked"), "{table}");
+}
+
+#[test]
+fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(folder.path());
+    // {"alg":"HS256"} . {"jti":"j","exp":4000000000} and {"alg":"HS256"} . {"sub":"u"}
+    let with_jti = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJqIiwiZXhwIjo0MDAwMDAwMDAwfQ.c2ln";
+    let without = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln";
+    assert_eq!(run(&mut at(&process, &["revoke", "--token", with_jti])).0, 0);
+    let mut piped =
+        at(&process, &["revoke", "--token", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    piped.stdin.take().unwrap().write_all(format!("{without}\n").as_bytes()).unwrap();
+    assert!(piped.wait().unwrap().success());
+    let mut ids: Vec<_> = listed(&process).iter().map(|record| record["id"].to_string()).collect();
+    ids.sort_unstable();
+    let input = without.rsplit_once('.').unwrap().0;
+    let mut expected = [RecordId::of_token("", "j"), RecordId::of_input("", input.as_bytes())]
+        .map(|id| format!("\"{id}\""));
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    assert_eq!(run(&mut at(&process, &["revoke", "--token", "no.token"])).0, 2);
+}
+
+#[test]
+fn the_exit_code_says_what_went_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(folder.path());
+    let refused = run(at(&process, &["revoke", "--jti", "a"]).env("SIGNOUT_TOKEN", "wrong"));
+    assert!(refused.0 == 1 && refused.2.contains("401 unauthorized"), "{refused:?}");
+    let milliseconds = run(&mut at(&process, &["revoke", "--jti", "a", "--exp", "1795332120000"]));
+    assert!(milliseconds.0 == 1 && milliseconds.2.contains("milliseconds?"), "{milliseconds:?}");
+    for arguments in [&["revoke"][..], &["revoke", "--jti", "a", "--all"], &["nothing"]] {
+        assert_eq!(run(&mut at(&process, arguments)).0, 2, "{arguments:?}");
+    }
+    let no_token = run(at(&process, &["status"]).env_remove("SIGNOUT_TOKEN"));
+    assert!(no_token.0 == 2 && no_token.2.contains("SIGNOUT_TOKEN_FILE"), "{no_token:?}");
+    let gone = process.url.clone();
+    drop(process);
+    let unreachable = run(signout().args(["status", "--url", &gone]).env("SIGNOUT_TOKEN", "t"));
+    assert!(unreachable.0 == 3 && unreachable.2.contains(&gone), "{unreachable:?}");
+}
+
+#[test]
+fn the_cutoff_for_all_uses_the_admin_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve_with(
+        folder.path(),
+        &[("SIGNOUT_TOKEN", TOKEN), ("SIGNOUT_ADMIN_TOKEN", ADMIN)],
+    );
+    let refused = run(&mut at(&process, &["revoke", "--all"]));
+    assert!(refused.0 == 1 && refused.2.contains("SIGNOUT_ADMIN_TOKEN"), "{refused:?}");
+    let done = run(at(&process, &["revoke", "--all"]).env("SIGNOUT_ADMIN_TOKEN", ADMIN));
+    assert_eq!(done.0, 0, "{done:?}");
+}
+
+#[test]
+fn without_a_token_the_first_start_makes_one_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("db.token");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let process = Process::serve_with(folder.path(), &[]);
+        assert!(
+            process.said.contains(&format!("API token in {}", file.display())),
+            "{:?}",
+            process.said
+        );
+        tokens.push(fs::read_to_string(&file).unwrap());
+        let mut status = at(&process, &["status"]);
+        let (code, _, err) =
+            run(status.env_remove("SIGNOUT_TOKEN").env("SIGNOUT_TOKEN_FILE", &file));
+        assert_eq!(code, 0, "{err}");
+        assert!(!process.log().contains(&tokens[0]));
+    }
+    assert_eq!(tokens[0], tokens[1], "the next start keeps it");
+}
+
+#[test]
+fn a_secret_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session.secret");
+    let keygen = |file: &Path| run(signout().arg("keygen").arg(file));
+    assert_eq!(keygen(&file).1, format!("made {}\n", file.display()));
+    let secret = fs::read_to_string(&file).unwrap();
+    assert_eq!(keygen(&file).1, format!("kept {}\n", file.display()));
+    assert_eq!(fs::read_to_string(&file).unwrap(), secret);
+    assert_eq!(keygen(&folder.path().join("no/such/folder")).0, 1);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named_with_those_that_are() {
+    for store in ["redis://127.0.0.1", "redb:", "db"] {
+        let serve = run(signout().args(["serve", "--listen", "127.0.0.1:0", "--store", store]));
+        assert!(serve.0 == 2 && serve.2.contains("available: redb:PATH"), "{serve:?}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    for command in ["serve", "keygen", "revoke", "list", "status"] {
+        let (code, help, _) = run(signout().args([command, "--help"]));
+        assert!(code == 0 && help.contains(&format!("  signout {command}")), "{help}");
+    }
+    let (code, version, _) = run(signout().arg("--version"));
+    assert_eq!((code, &*version), (0, concat!("signout ", env!("CARGO_PKG_VERSION"), "\n")));
+}

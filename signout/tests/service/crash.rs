@@ -1,0 +1,133 @@
+//! What was acknowledged survives `kill -9`, and SIGTERM loses nothing either: the real binary over
+//! a real file.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use session_guard::revocation::record::RecordId;
+
+use crate::support::{Process, TOKEN, signout};
+
+/// Revokes from four threads until the process is gone; the ids that were acknowledged.
+fn revoke_until_it_dies(
+    process: &Process,
+    acknowledged: &AtomicU32,
+    round: u32,
+) -> BTreeSet<String> {
+    let ids = Mutex::new(BTreeSet::new());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let ids = &ids;
+            scope.spawn(move || {
+                for number in 0.. {
+                    let jtis = [0, 1, 2].map(|part| format!("{round}.{thread}.{number}.{part}"));
+                    let body =
+                        jtis.each_ref().map(|jti| format!(r#"{{"jti": "{jti}"}}"#)).join(",");
+                    match process.post(&format!("[{body}]")) {
+                        Some((201, _)) => {
+                            let new =
+                                jtis.iter().map(|jti| RecordId::of_token("", jti).to_string());
+                            ids.lock().unwrap().extend(new);
+                            acknowledged.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Some(other) => panic!("{other:?}"),
+                        None => return,
+                    }
+                }
+            });
+        }
+    });
+    ids.into_inner().unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = BTreeSet::new();
+    for round in 0..5 {
+        let process = Process::serve(folder.path());
+        let acknowledged = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            let revoking = scope.spawn(|| revoke_until_it_dies(&process, &acknowledged, round));
+            while acknowledged.load(Ordering::Relaxed) < 20 * (round + 1) {
+                std::thread::yield_now();
+            }
+            process.signal("KILL");
+            expected.extend(revoking.join().unwrap());
+        });
+    }
+    let live: BTreeSet<_> = Process::serve(folder.path()).live_ids().into_iter().collect();
+    assert!(expected.len() >= 3 * (20 + 40 + 60 + 80 + 100));
+    assert!(expected.is_subset(&live), "{} lost", expected.difference(&live).count());
+    // A batch is there whole or not at all.
+    assert_eq!(live.len() % 3, 0);
+}
+
+#[test]
+fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(folder.path());
+    let (_, answer) = process.post(r#"{"jti": "a"}"#).unwrap();
+    let cursor = answer["cursor"].as_str().unwrap().to_owned();
+    process.post(r#"{"jti": "b"}"#).unwrap();
+    process.signal("KILL");
+    drop(process);
+    let process = Process::serve(folder.path());
+    let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();
+    assert_eq!(page["reset"], false);
+    assert_eq!(page["revocations"][0]["id"], RecordId::of_token("", "b").to_string());
+    assert_eq!(page["revocations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn sigterm_answers_waiting_polls_at_once_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::serve(folder.path());
+        let (_, answer) = process.post(r#"{"jti": "a"}"#).unwrap();
+        let path = format!("/v1/revocations?wait=30&after={}", answer["cursor"].as_str().unwrap());
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let poll = scope.spawn(|| process.get(&path));
+            while process.get("/v1/status").unwrap().1["waiting_polls"] != 1 {
+                std::thread::yield_now();
+            }
+            process.signal(signal);
+            let (status, page) = poll.join().unwrap().expect("an answer");
+            assert_eq!((status, &page["cursor"]), (200, &answer["cursor"]));
+        });
+        assert_eq!(process.child.wait().unwrap().code(), Some(0), "{}", process.log());
+        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_second_service_on_the_same_store_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = Process::serve(folder.path());
+    let store = format!("redb:{}", folder.path().join("db").display());
+    let second = signout()
+        .args(["serve", "--listen", "127.0.0.1:0", "--store", &store])
+        .env("SIGNOUT_TOKEN", TOKEN)
+        .output()
+        .unwrap();
+    let message = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(message.contains("another process has it open"), "{message}");
+}
+
+#[test]
+fn no_log_line_holds_a_token_a_jti_or_a_user_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(folder.path());
+    process.post(r#"[{"jti": "canary-jti"}, {"user_id": "canary-user"}]"#).unwrap();
+    process.post(r#"{"jti": "canary-jti", "exp": "canary-value"}"#).unwrap();
+    process.get("/v1/revocations").unwrap();
+    let log = process.log();
+    assert!(log.contains("revocations received"), "the log is at its most talkative: {log}");
+    for secret in [TOKEN, "canary"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The service as its callers see it.
+
+mod answers;
+mod command_line;
+mod crash;
+mod feed;
+mod support;

@@ -1,0 +1,204 @@
+//! The service in-process or as the real binary, and calls of either.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use session_guard::feed::wire::{CONTENT_TYPE, Page};
+use signout::access::Access;
+use signout::store::{Embedded, Store};
+use signout::{Service, Settings, app};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// The API token of every service here.
+pub(crate) const TOKEN: &str = "a-token-that-no-log-may-hold";
+/// The admin token, where there is one.
+pub(crate) const ADMIN: &str = "an-admin-token-that-no-log-may-hold";
+
+/// A service without a process.
+pub(crate) struct InProcess {
+    pub(crate) service: Service,
+    pub(crate) app: Router,
+    _folder: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl InProcess {
+    pub(crate) fn new() -> Self {
+        Self::with(Access::new([TOKEN], None), 1_000)
+    }
+
+    pub(crate) fn with(access: Access, capacity: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Box::new(Embedded::open(&folder.path().join("db")).unwrap());
+        Self::over(store, access, capacity, folder)
+    }
+
+    pub(crate) fn over(
+        store: Box<dyn Store>,
+        access: Access,
+        capacity: usize,
+        folder: TempDir,
+    ) -> Self {
+        let service = Service::start(Settings { store, access, capacity }).unwrap();
+        Self { app: app(service.clone()), service, _folder: folder }
+    }
+
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+        let answer = self.app.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Answer { status, headers, body }
+    }
+
+    pub(crate) async fn post(&self, body: impl Into<Body>) -> Answer {
+        self.call(request("POST", "/v1/revocations", TOKEN).body(body.into()).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(request("GET", path, TOKEN).body(Body::empty()).unwrap()).await
+    }
+
+    /// A poll as a proxy makes it.
+    pub(crate) async fn poll(&self, query: &str) -> Page {
+        let request = request("GET", &format!("/v1/revocations?{query}"), TOKEN);
+        let answer =
+            self.call(request.header("accept", CONTENT_TYPE).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.headers[header::CONTENT_TYPE], CONTENT_TYPE);
+        Page::decode(&answer.body).unwrap()
+    }
+
+    /// Stores that and answers the cursor.
+    pub(crate) async fn revoke(&self, body: &str) -> String {
+        let answer = self.post(body.to_owned()).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["cursor"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, token: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"))
+}
+
+/// The real binary, serving.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    /// Standard output up to the address.
+    pub(crate) said: String,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn serve(folder: &Path) -> Self {
+        Self::serve_with(folder, &[("SIGNOUT_TOKEN", TOKEN)])
+    }
+
+    pub(crate) fn serve_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let log = folder.join("log");
+        let errors = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = signout()
+            .args(["serve", "--listen", "127.0.0.1:0", "--store"])
+            .arg(format!("redb:{}", folder.join("db").display()))
+            .envs(environment.iter().copied())
+            .env("RUST_LOG", "trace")
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = String::new();
+        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            said += &line;
+            line.strip_prefix("listening on ").map(str::to_owned)
+        });
+        let url = url.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&log).unwrap()));
+        Self { child, url, said, log }
+    }
+
+    /// Status and body of a POST; `None` where no answer came.
+    pub(crate) fn post(&self, body: &str) -> Option<(u16, Value)> {
+        let request = agent().post(format!("{}/v1/revocations", self.url));
+        read(request.header("authorization", format!("Bearer {TOKEN}")).send(body))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, Value)> {
+        let request = agent().get(format!("{}{path}", self.url));
+        read(request.header("authorization", format!("Bearer {TOKEN}")).call())
+    }
+
+    /// The ids of the live set.
+    pub(crate) fn live_ids(&self) -> Vec<String> {
+        let (mut ids, mut path) = (Vec::new(), "/v1/revocations".to_owned());
+        loop {
+            let (status, page) = self.get(&path).expect("an answer");
+            assert_eq!(status, 200);
+            let records = page["revocations"].as_array().unwrap();
+            ids.extend(records.iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+            if page["more"] == false {
+                return ids;
+            }
+            path = format!("/v1/revocations?after={}", page["cursor"].as_str().unwrap());
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let killed =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(killed.unwrap().success());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command line without anything that this environment says.
+pub(crate) fn signout() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signout"));
+    for name in ["TOKEN", "TOKEN_FILE", "ADMIN_TOKEN", "URL"] {
+        command.env_remove(format!("SIGNOUT_{name}"));
+    }
+    command
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn read(came: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
+    let mut came = came.ok()?;
+    let body = came.body_mut().read_to_string().ok()?;
+    Some((came.status().as_u16(), serde_json::from_str(&body).ok()?))
+}
