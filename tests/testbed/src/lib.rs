@@ -15,6 +15,7 @@
 //! | [`Testbed`] | all three together |
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
 //! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
+//! | [`Program`] | any other program of the workspace |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Request`], [`Answer`] | clients that can send what nobody should |
@@ -36,6 +37,7 @@ mod fault_proxy;
 mod http2;
 mod ports;
 mod process;
+mod program;
 mod request;
 mod service;
 mod token;
@@ -49,6 +51,7 @@ pub use eventually::{eventually, until};
 pub use fault_proxy::{Ending, Fault, FaultProxy};
 pub use http2::Http2;
 pub use process::stop_everything;
+pub use program::{Program, command};
 pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use token::Token;
@@ -57,7 +60,7 @@ pub use token::Token;
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
 
 /// The API token that Envoy and the service get as `SIGNOUT_TOKEN`.
-pub const SIGNOUT_TOKEN: &str = "testbed-signout-token";
+pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
 
 /// Envoy before an application, with a service behind it: as in production, on one machine.
 #[derive(Debug)]

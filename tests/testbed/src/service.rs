@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, artifacts};
+use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, command};
 
 /// What a service starts with.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ impl ServiceSetup {
 
     fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
         let embedded = format!("redb:{}", directory.path().join("revocations").display());
-        let mut command = Command::new(artifacts::program("signout"));
+        let mut command = command("signout");
         command.args(["serve", "--listen", &address.to_string()]);
         command.arg("--store").arg(self.store.as_ref().unwrap_or(&embedded));
         command.args(&self.arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
@@ -118,11 +118,12 @@ impl Service {
         assert!(matches!(answer.status, 200 | 201), "{} {}", answer.status, answer.text());
     }
 
-    /// `signout …` of the command line, with the API token in its environment.
+    /// `signout …` of the command line, told where the service is and as whom to speak to it.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(artifacts::program("signout"));
+        let mut command = command("signout");
         command.args(arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
+        command.env("SIGNOUT_URL", format!("http://{}", self.address));
         command
     }
 

@@ -1,0 +1,67 @@
+//! How does any other program of the workspace run?
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{artifacts, until};
+
+/// A running server that says `listening on http://ADDRESS` when it is ready. Stops when dropped.
+#[derive(Debug)]
+pub struct Program {
+    process: Process,
+    directory: TempDir,
+    address: SocketAddr,
+}
+
+impl Program {
+    /// Starts it and waits for its address.
+    #[must_use]
+    #[track_caller]
+    pub fn start(name: &'static str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let directory = TempDir::with_prefix("session-guard-").expect("a directory");
+        let mut command = command(name);
+        command.args(arguments).envs(environment.iter().copied());
+        let mut process = Process::start(name, command, &directory.path().join("program.log"));
+        let address = until(STARTS_WITHIN, || {
+            assert!(!process.has_ended(), "{name} does not start:\n{}", process.log());
+            address_in(&process.log())
+        });
+        Self { process, directory, address }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.directory.disable_cleanup(thread::panicking());
+    }
+}
+
+/// A program of the workspace, to be run to its end.
+#[must_use]
+pub fn command(name: &str) -> Command {
+    Command::new(artifacts::program(name))
+}
+
+fn address_in(log: &str) -> Option<SocketAddr> {
+    let (_, after) = log.split_once("listening on http://")?;
+    after.lines().next()?.trim().parse().ok()
+}
+
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
