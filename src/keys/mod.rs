@@ -4,14 +4,19 @@
 //! is refused where no key is bound to that one (RFC 8725 §3.1). A token's `kid` narrows the choice
 //! down, never widens it: keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read.
 
+mod public;
 mod signature;
 
 use std::fmt;
 
+pub use crate::keys::public::{KeyError, PublicAlgorithm};
+
+use crate::keys::public::PublicKey;
 use crate::keys::signature::SignatureKey;
 use crate::refusal::Refusal;
 
-/// How a token is signed (RFC 7518 §3.1).
+/// How a token is signed with a shared secret (RFC 7518 §3.2). For key pairs see
+/// [`PublicAlgorithm`]: two types, so that a public key can never become the secret of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -55,7 +60,7 @@ impl Algorithm {
 
 /// A key, ready to verify.
 pub struct Key {
-    algorithm: Algorithm,
+    algorithm: &'static str,
     signature: SignatureKey,
     id: Option<String>,
     issuer: Option<String>,
@@ -76,7 +81,19 @@ impl Key {
         audiences: Vec<String>,
     ) -> Self {
         let signature = SignatureKey::hmac(algorithm, secret);
-        Self { algorithm, signature, id, issuer, audiences }
+        Self { algorithm: algorithm.name(), signature, id, issuer, audiences }
+    }
+
+    /// A public key in PEM (`BEGIN PUBLIC KEY`); the rest as in [`Key::hmac`].
+    pub fn public(
+        algorithm: PublicAlgorithm,
+        pem: &str,
+        id: Option<String>,
+        issuer: Option<String>,
+        audiences: Vec<String>,
+    ) -> Result<Self, KeyError> {
+        let signature = SignatureKey::Public(PublicKey::from_pem(algorithm, pem)?);
+        Ok(Self { algorithm: algorithm.name(), signature, id, issuer, audiences })
     }
 
     /// Whether this key made the signature (RFC 7515 §5.2).
@@ -109,7 +126,7 @@ impl Key {
 impl fmt::Debug for Key {
     /// Says which key it is, never what it holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}, {:?})", self.algorithm.name(), self.id)
+        write!(f, "Key({}, {:?})", self.algorithm, self.id)
     }
 }
 
@@ -136,7 +153,6 @@ impl KeyRing {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
-        let algorithm = Algorithm::from_name(algorithm).ok_or(Refusal::UnsupportedAlgorithm)?;
         let bound = || self.keys.iter().filter(move |key| key.algorithm == algorithm);
         if bound().next().is_none() {
             return Err(Refusal::UnsupportedAlgorithm);
@@ -153,5 +169,7 @@ impl KeyRing {
 /// How many keys are tried on one token: what a forged token may cost at most.
 const KEYS_TRIED: usize = 8;
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,14 @@ use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use jwt_simple::reexports::ct_codecs;
 
 use crate::keys::Algorithm;
+use crate::keys::public::PublicKey;
 
 /// What a signature is verified with.
 pub(super) enum SignatureKey {
     Hs256(HS256Key),
     Hs384(HS384Key),
     Hs512(HS512Key),
+    Public(PublicKey),
 }
 
 impl SignatureKey {
@@ -24,12 +26,13 @@ impl SignatureKey {
         }
     }
 
-    /// Whether the signature is exactly the one that this key gives; compared in constant time.
+    /// Whether the signature holds. An HMAC is compared in constant time, length included.
     pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         let expected = match self {
             Self::Hs256(key) => key.authentication_tag(signing_input),
             Self::Hs384(key) => key.authentication_tag(signing_input),
             Self::Hs512(key) => key.authentication_tag(signing_input),
+            Self::Public(key) => return key.verifies(signing_input, signature),
         };
         ct_codecs::verify(&expected, signature)
     }

@@ -1,6 +1,10 @@
 //! Promise: a token is tried only with keys of its algorithm that take its `kid`.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
+use crate::keys::fixtures::{ED25519, P_256, P_384, PS256_SHORT_SALT, RSA_1024, RSA_2048, TOKENS};
 
 fn key(algorithm: Algorithm, id: Option<&str>) -> Key {
     Key::hmac(algorithm, &[7; 64], id.map(str::to_owned), None, Vec::new())
@@ -58,4 +62,129 @@ fn a_key_never_shows_its_secret() {
     let key =
         Key::hmac(Algorithm::Hs256, b"canary-canary-canary-canary-canary", None, None, vec![]);
     assert_eq!(format!("{:?}", KeyRing::new(vec![key])), "KeyRing { keys: [Key(HS256, None)] }");
+}
+
+fn public(algorithm: &str, pem: &str) -> Result<Key, KeyError> {
+    let algorithm = PublicAlgorithm::from_name(algorithm).expect("an algorithm");
+    Key::public(algorithm, pem, None, None, Vec::new())
+}
+
+/// Signing input and signature.
+fn parts(token: &str) -> (&[u8], Vec<u8>) {
+    let (input, signature) = token.rsplit_once('.').expect("three parts");
+    (input.as_bytes(), URL_SAFE_NO_PAD.decode(signature).expect("base64url"))
+}
+
+#[test]
+fn what_openssl_signed_is_verified_by_the_key_of_that_algorithm_only() {
+    for (algorithm, pem, token) in TOKENS {
+        let (input, signature) = parts(token);
+        for (other, other_pem, _) in TOKENS {
+            let verified = public(other, other_pem).expect("a key").verifies(input, &signature);
+            assert_eq!(verified, algorithm == other, "{algorithm} token, {other} key");
+        }
+        assert!(public(algorithm, pem).expect("a key").verifies(input, &signature));
+    }
+}
+
+#[test]
+fn every_changed_byte_of_a_signature_and_every_other_length_is_refused() {
+    for (algorithm, pem, token) in TOKENS {
+        let key = public(algorithm, pem).expect("a key");
+        let (input, signature) = parts(token);
+        let step = signature.len() / 16; // these are slow without optimisation
+        for at in (0..signature.len()).step_by(step) {
+            let mut mutated = signature.clone();
+            mutated[at] ^= 1 << (at / step % 8);
+            assert!(!key.verifies(input, &mutated), "{algorithm}: byte {at}");
+            assert!(!key.verifies(input, &signature[..at]), "{algorithm}: first {at}");
+        }
+        let longer = [&signature[..], &[0]].concat();
+        let led = [&[0], &signature[..]].concat();
+        assert!(!key.verifies(input, &longer) && !key.verifies(input, &led), "{algorithm}");
+        for bytes in [0, 1, u8::MAX] {
+            let constant = vec![bytes; signature.len()]; // r = s = 0 among them: CVE-2022-21449
+            assert!(!key.verifies(input, &constant), "{algorithm}: all {bytes}");
+        }
+        assert!(!key.verifies(&input[1..], &signature), "{algorithm}: another input");
+    }
+}
+
+#[test]
+fn the_examples_of_rfc_7515_and_rfc_8037_are_verified() {
+    // RFC 7515 appendix A.3 and RFC 8037 appendix A.4; the keys as SubjectPublicKeyInfo.
+    let point = [
+        "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    ];
+    let decoded = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("base64url");
+    let p256 = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04";
+    let p256 = [&p256[..], &decoded(point[0]), &decoded(point[1])].concat();
+    let ed25519 = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+    let ed25519 = [&ed25519[..], &decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")].concat();
+    let pem = |der: Vec<u8>| {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+    };
+    let es256 = "eyJhbGciOiJFUzI1NiJ9\
+        .eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ\
+        .DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let eddsa = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc\
+        .hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    for (algorithm, der, token) in [("ES256", p256, es256), ("EdDSA", ed25519, eddsa)] {
+        let (input, signature) = parts(token);
+        assert!(
+            public(algorithm, &pem(der)).expect("a key").verifies(input, &signature),
+            "{algorithm}"
+        );
+    }
+}
+
+#[test]
+fn a_salt_of_another_length_is_refused() {
+    let (input, signature) = parts(PS256_SHORT_SALT);
+    assert!(!public("PS256", RSA_2048).expect("a key").verifies(input, &signature));
+}
+
+#[test]
+fn a_public_key_fits_its_algorithm_or_is_refused() {
+    use PublicAlgorithm::*;
+    let certificate = RSA_2048.replace("PUBLIC KEY", "CERTIFICATE");
+    let pkcs1 = RSA_2048.replace("PUBLIC KEY", "RSA PUBLIC KEY");
+    let damaged = RSA_2048.replace("MIIB", "MIIC");
+    let twice = format!("{RSA_2048}{RSA_2048}");
+    let cases = [
+        (Rs256, RSA_2048, None),
+        (Rs256, &format!("\n {RSA_2048}\n"), None),
+        (Ps512, RSA_2048, None),
+        (Rs256, RSA_1024, Some(KeyError::Unfit(Rs256))),
+        (Rs256, P_256, Some(KeyError::Unfit(Rs256))),
+        (Rs256, ED25519, Some(KeyError::Unfit(Rs256))),
+        (Rs256, &damaged, Some(KeyError::Unfit(Rs256))),
+        (Es256, P_256, None),
+        (Es256, P_384, Some(KeyError::Unfit(Es256))),
+        (Es384, P_256, Some(KeyError::Unfit(Es384))),
+        (Es384, RSA_2048, Some(KeyError::Unfit(Es384))),
+        (EdDsa, ED25519, None),
+        (EdDsa, P_256, Some(KeyError::Unfit(EdDsa))),
+        (Rs256, &certificate, Some(KeyError::NotPublicKeyPem)),
+        (Rs256, &pkcs1, Some(KeyError::NotPublicKeyPem)),
+        (Rs256, &twice, Some(KeyError::NotPublicKeyPem)),
+        (Rs256, "", Some(KeyError::NotPublicKeyPem)),
+        (Rs256, "-----BEGIN PUBLIC KEY-----", Some(KeyError::Unfit(Rs256))),
+    ];
+    for (algorithm, pem, expected) in cases {
+        let read = Key::public(algorithm, pem, None, None, vec![]);
+        assert_eq!(read.err(), expected, "{algorithm:?} {pem}");
+    }
+}
+
+#[test]
+fn a_public_key_is_no_secret() {
+    // CVE-2016-5431 and its many siblings: HS256 over the text of the public key.
+    let ring = KeyRing::new(vec![public("RS256", RSA_2048).expect("a key")]);
+    assert_eq!(tried(&ring, "HS256", None), Err(Refusal::UnsupportedAlgorithm));
+    assert_eq!(tried(&ring, "RS384", None), Err(Refusal::UnsupportedAlgorithm));
+    assert_eq!(tried(&ring, "RS256", None), Ok(vec![String::new()]));
 }

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::algorithms::{HS256Key, MACLike};
 
 use super::*;
-use crate::keys::{Algorithm, Key};
+use crate::keys::fixtures::TOKENS;
+use crate::keys::{Algorithm, Key, PublicAlgorithm};
 use crate::token::builder::{NOW, SECRET, TokenBuilder, ring, signed};
 use Refusal::*;
 
@@ -81,6 +82,29 @@ fn each_hmac_verifies_its_own_tokens_only() {
                 "{bound:?} {named:?}"
             );
         }
+    }
+}
+
+#[test]
+fn a_token_of_each_public_algorithm_is_verified_by_its_key() {
+    for (name, pem, token) in TOKENS {
+        let algorithm = PublicAlgorithm::from_name(name).expect("an algorithm");
+        let key = Key::public(algorithm, pem, None, None, vec![]).expect("a key");
+        let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+        let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+        assert_eq!(verified.user().expect("a user").id(), "user-1", "{name}");
+        assert_eq!(verifier.verify(token.as_bytes(), NOW + 3_660).err(), Some(Expired));
+        let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            panic!("three parts")
+        };
+        let forged = format!("{header}.eyJhIjoxfQ.{signature}");
+        assert_eq!(verifier.verify(forged.as_bytes(), NOW).err(), Some(BadSignature), "{name}");
+        // The text of the public key as the secret of an HMAC.
+        let confused = TokenBuilder::new().sign_with(pem.as_bytes());
+        assert_eq!(verifier.verify(confused.as_bytes(), NOW).err(), Some(UnsupportedAlgorithm));
+        let renamed =
+            TokenBuilder::new().header("alg", format!("{name:?}")).sign_with(pem.as_bytes());
+        assert_eq!(verifier.verify(renamed.as_bytes(), NOW).err(), Some(BadSignature), "{name}");
     }
 }
 

@@ -1,0 +1,186 @@
+//! Did the holder of the private key sign these bytes?
+//!
+//! Public keys come as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). jwt-simple reads and checks
+//! them: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their curve, no Ed25519 key of
+//! small order. It has no verification without its own parser and its own judgement of claims, so
+//! the signature goes straight to the crates below it, at the versions that it uses.
+//!
+//! An ECDSA signature (r, s) has a twin (r, n − s) that anybody can compute and that verifies as
+//! well (FIPS 186-5 allows both). The twins are one token here: revocations name tokens by their
+//! jti or their signing input, never by their signature.
+
+use std::fmt;
+
+use ed25519_compact as ed25519;
+use jwt_simple::algorithms::{
+    ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey,
+    Ed25519PublicKey, EdDSAPublicKeyLike, RS256PublicKey, RSAPublicKeyLike,
+};
+use p256::ecdsa::signature::Verifier as _;
+use superboring::hash::MessageDigest;
+use superboring::pkey::{PKey, Public};
+use superboring::rsa::Padding;
+
+/// How a token is signed with a key pair (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl PublicAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Its name in `alg`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm of exactly that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// Why a text is no public key for an algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// Not one PEM block `PUBLIC KEY`: a certificate, a private key, or no PEM.
+    NotPublicKeyPem,
+    /// Damaged, of another kind than the algorithm needs, or weaker than we take.
+    Unfit(PublicAlgorithm),
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (algorithm, needed) = match self {
+            Self::NotPublicKeyPem => {
+                return f.write_str(
+                    "not one PEM block that begins with -----BEGIN PUBLIC KEY-----; \
+                     make one with openssl pkey -pubout, or openssl x509 -noout -pubkey",
+                );
+            }
+            Self::Unfit(algorithm) => match algorithm {
+                PublicAlgorithm::Es256 => (algorithm, "a key on P-256"),
+                PublicAlgorithm::Es384 => (algorithm, "a key on P-384"),
+                PublicAlgorithm::EdDsa => (algorithm, "an Ed25519 key"),
+                _ => (algorithm, "an RSA key of 2,048 to 4,096 bits with exponent 65,537"),
+            },
+        };
+        write!(f, "{} needs {needed}", algorithm.name())
+    }
+}
+
+/// A public key bound to its algorithm.
+#[expect(clippy::large_enum_variant, reason = "a configuration has a handful of keys")]
+pub(super) enum PublicKey {
+    Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding, signature_bytes: usize },
+    P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    Ed25519(ed25519::PublicKey),
+}
+
+impl PublicKey {
+    pub(super) fn from_pem(algorithm: PublicAlgorithm, pem: &str) -> Result<Self, KeyError> {
+        let pem = pem.trim();
+        if !pem.starts_with("-----BEGIN PUBLIC KEY-----") || pem.matches("-----BEGIN").count() != 1
+        {
+            return Err(KeyError::NotPublicKeyPem);
+        }
+        let read = match algorithm {
+            PublicAlgorithm::Rs256 => rsa(pem, MessageDigest::sha256(), Padding::PKCS1),
+            PublicAlgorithm::Rs384 => rsa(pem, MessageDigest::sha384(), Padding::PKCS1),
+            PublicAlgorithm::Rs512 => rsa(pem, MessageDigest::sha512(), Padding::PKCS1),
+            PublicAlgorithm::Ps256 => rsa(pem, MessageDigest::sha256(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Ps384 => rsa(pem, MessageDigest::sha384(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Ps512 => rsa(pem, MessageDigest::sha512(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Es256 => {
+                ES256PublicKey::from_pem(pem).ok().map(|key| Self::P256(*key.public_key().as_ref()))
+            }
+            PublicAlgorithm::Es384 => {
+                ES384PublicKey::from_pem(pem).ok().map(|key| Self::P384(*key.public_key().as_ref()))
+            }
+            PublicAlgorithm::EdDsa => Ed25519PublicKey::from_pem(pem)
+                .ok()
+                .map(|key| Self::Ed25519(*key.public_key().as_ref())),
+        };
+        read.ok_or(KeyError::Unfit(algorithm))
+    }
+
+    /// Whether the signature holds, in its one form: exactly as long as the modulus for RSA, r and
+    /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
+    pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Rsa { key, hash, padding, signature_bytes } => {
+                signature.len() == *signature_bytes
+                    && rsa_verifies(key, hash.clone(), *padding, signing_input, signature)
+                        .unwrap_or(false)
+            }
+            Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+            Self::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+            Self::Ed25519(key) => ed25519::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+        }
+    }
+}
+
+fn rsa(pem: &str, hash: MessageDigest, padding: Padding) -> Option<PublicKey> {
+    let key = RS256PublicKey::from_pem(pem).ok()?; // reads any RSA key; nothing in it is of RS256
+    let key = key.public_key().as_ref().clone();
+    let signature_bytes = usize::try_from(key.size()).ok()?;
+    Some(PublicKey::Rsa { key: PKey::from_rsa(key).ok()?, hash, padding, signature_bytes })
+}
+
+fn rsa_verifies(
+    key: &PKey<Public>,
+    hash: MessageDigest,
+    padding: Padding,
+    signing_input: &[u8],
+    signature: &[u8],
+) -> Result<bool, superboring::error::ErrorStack> {
+    let mut verifier = superboring::sign::Verifier::new(hash, key)?;
+    verifier.set_rsa_padding(padding)?;
+    verifier.update(signing_input)?;
+    verifier.verify(signature)
+}
