@@ -1,1 +1,257 @@
 //! May this request go on?
+//!
+//! The room where everything meets: the route says what is asked, the sources say where the tokens
+//! are, the verifier says which are genuine, the set says which are revoked. A request passes each
+//! once, in that order, and leaves as a [`Decision`] that the host carries out.
+//!
+//! # Why nothing is forwarded by default
+//!
+//! The way to [`Forward`] on a protected route leads through a [`VerifiedToken`], which only the
+//! verifier can make and only a set that is known to be current lets pass. Every other way out of
+//! [`Admission::decide`] is a [`Refusal`].
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::config::{Config, WhenUnknown};
+use crate::feed::staleness::Knowledge;
+use crate::headers::{Edit, Headers};
+use crate::refusal::Refusal;
+use crate::revocation::record::RecordId;
+use crate::revocation::set::RevocationSet;
+use crate::revocation::shard::Damaged;
+use crate::routes::{Access, RevokeUser, Route, Routes};
+use crate::shared_data::SharedData;
+use crate::sources::Sources;
+use crate::token::{User, VerifiedToken, Verifier};
+use crate::upstream::Upstream;
+
+/// What decides about requests under one configuration.
+pub struct Admission {
+    routes: Routes,
+    sources: Sources,
+    upstream: Upstream,
+    verifier: Verifier,
+    realm: String,
+    revocation: Option<Revocation>,
+}
+
+struct Revocation {
+    set: RevocationSet,
+    when_unknown: WhenUnknown,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes on to the application.
+    Forward(Forward),
+    /// It is answered with a refusal.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
+        clear_cookies: Vec<String>,
+    },
+    /// It asked whether this proxy is ready, and this is the answer.
+    Ready(bool),
+}
+
+/// How a request goes on.
+#[derive(Debug, Default)]
+pub struct Forward {
+    /// What changes in its headers.
+    pub edits: Vec<Edit>,
+    /// The tokens that it signs out: revoked before it leaves.
+    pub sign_out: Vec<Rc<VerifiedToken>>,
+    /// Whose tokens are revoked if the application answers 2xx.
+    pub cutoff: Option<Cutoff>,
+}
+
+/// Whose tokens a 2xx answer revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cutoff {
+    /// The user.
+    pub user: RecordId,
+    /// `iat` of the token that the request came with.
+    pub iat: Option<u64>,
+}
+
+/// What is known from outside the request.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// The proxy's wall clock, seconds since 1970 UTC.
+    pub unix_seconds: u64,
+    /// How current the revocation set is.
+    pub knowledge: Knowledge,
+    /// Where the revocation set is.
+    pub shared: &'a dyn SharedData,
+}
+
+impl Admission {
+    /// Takes what it needs of a configuration. `set` belongs to its `revocation`.
+    #[must_use]
+    pub fn new(config: Config, set: Option<RevocationSet>) -> Self {
+        let revocation = config
+            .revocation
+            .as_ref()
+            .zip(set)
+            .map(|(settings, set)| Revocation { set, when_unknown: settings.when_unknown });
+        Self {
+            routes: config.routes,
+            sources: config.sources,
+            upstream: config.upstream,
+            realm: config.policy.realm.clone(),
+            verifier: Verifier::new(config.keys, config.policy),
+            revocation,
+        }
+    }
+
+    /// What becomes of a request with these headers.
+    #[must_use]
+    pub fn decide(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
+        let route = self.routes.find(headers);
+        match route.access {
+            Access::Ready => return Decision::Ready(self.may_rely(moment)),
+            Access::Public => return Decision::Forward(self.forward(headers, None, &route)),
+            Access::Optional | Access::Protected | Access::Signout => {}
+        }
+        let tokens = self.judge(headers, moment);
+        let outcome = self.outcome(&tokens, moment);
+        if route.access == Access::Protected {
+            return match outcome {
+                Ok(user) => Decision::Forward(self.forward(headers, Some(&user), &route)),
+                Err(refusal) => self.refuse(refusal, headers, &tokens),
+            };
+        }
+        let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
+        if route.access == Access::Optional && outcome.is_err() {
+            forward.edits.extend(self.sources.removal(headers));
+        }
+        if route.revokes {
+            forward.sign_out = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+        }
+        Decision::Forward(forward)
+    }
+
+    /// Every token of the request with what speaks against it.
+    fn judge<'a>(
+        &self,
+        headers: &'a Headers,
+        moment: Moment<'_>,
+    ) -> Result<Vec<Judged<'a>>, Refusal> {
+        let tokens = self.sources.find(headers)?;
+        Ok(tokens.iter().map(|bytes| self.judge_one(bytes.clone(), moment)).collect())
+    }
+
+    fn judge_one<'a>(&self, bytes: Cow<'a, [u8]>, moment: Moment<'_>) -> Judged<'a> {
+        match self.verifier.verify(&bytes, moment.unix_seconds) {
+            Ok(token) => {
+                let objection = match self.is_revoked(&token, moment) {
+                    Ok(false) => None,
+                    Ok(true) => Some(Refusal::Revoked),
+                    Err(Damaged) => Some(Refusal::Unavailable),
+                };
+                Judged { bytes, token: Some(token), objection }
+            }
+            Err(refusal) => Judged { bytes, token: None, objection: Some(refusal) },
+        }
+    }
+
+    /// Asked on every request. Only where nothing was written since the token was last found live
+    /// is that verdict still good.
+    fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
+        let Some(Revocation { set, .. }) = &self.revocation else { return Ok(false) };
+        let generation = set.generation(moment.shared);
+        if generation.is_some() && token.known_live_at() == generation {
+            return Ok(false);
+        }
+        let user = token.user().map(User::record_id);
+        let revoked = set.is_revoked(moment.shared, token.record_id(), user, token.iat())?;
+        if let (false, Some(generation)) = (revoked, generation) {
+            token.note_live_at(generation);
+        }
+        Ok(revoked)
+    }
+
+    /// The token that speaks for the request: all must be acceptable and agree on the user. Of
+    /// several objections the first in the order of judgement is named.
+    fn outcome(
+        &self,
+        tokens: &Result<Vec<Judged<'_>>, Refusal>,
+        moment: Moment<'_>,
+    ) -> Result<Rc<VerifiedToken>, Refusal> {
+        let tokens = tokens.as_ref().map_err(|&refusal| refusal)?;
+        let users = tokens.iter().filter_map(|judged| judged.token.as_ref()).map(|t| t.user());
+        let conflict = !users.is_sorted_by(|a, b| a == b);
+        let objections = tokens.iter().filter_map(|judged| judged.objection);
+        let objections = objections.chain(conflict.then_some(Refusal::ConflictingTokens));
+        if let Some(refusal) = objections.min() {
+            return Err(refusal);
+        }
+        let first = tokens.first().and_then(|judged| judged.token.clone());
+        let token = first.ok_or(Refusal::MissingToken)?;
+        if self.may_rely(moment) { Ok(token) } else { Err(Refusal::Unavailable) }
+    }
+
+    /// Whether what is known of revocations is enough to let anything pass.
+    fn may_rely(&self, moment: Moment<'_>) -> bool {
+        let Some(revocation) = &self.revocation else { return true };
+        moment.knowledge.admits(revocation.when_unknown)
+    }
+
+    fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
+        let user = match &route.revoke_user {
+            Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
+            Some(RevokeUser::Named(id)) => Some(RecordId::of_user(&self.realm, id)),
+            None => None,
+        };
+        let iat = token.and_then(VerifiedToken::iat);
+        Forward {
+            edits: self.upstream.edits(headers, token),
+            sign_out: Vec::new(),
+            cutoff: user.map(|user| Cutoff { user, iat }),
+        }
+    }
+
+    /// What changes in a request's trailers.
+    #[must_use]
+    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+        self.upstream.trailers(trailers)
+    }
+
+    /// A refusal clears the cookies whose tokens it is about: those with an objection of their own,
+    /// or, where the tokens only disagree, all. What cannot be told now is no reason to clear any.
+    fn refuse(
+        &self,
+        refusal: Refusal,
+        headers: &Headers,
+        tokens: &Result<Vec<Judged<'_>>, Refusal>,
+    ) -> Decision {
+        let all = refusal == Refusal::ConflictingTokens;
+        let refused = |cookie: &[u8]| match tokens {
+            Ok(tokens) => tokens.iter().any(|judged| {
+                let objection = judged.objection.is_some_and(|why| why != Refusal::Unavailable);
+                *judged.bytes == *cookie && (all || objection)
+            }),
+            Err(_) => true,
+        };
+        Decision::Refuse { refusal, clear_cookies: self.sources.clearing(headers, refused) }
+    }
+}
+
+/// One token of a request.
+struct Judged<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The token, if it is genuine.
+    token: Option<Rc<VerifiedToken>>,
+    /// What speaks against it.
+    objection: Option<Refusal>,
+}
+
+impl Judged<'_> {
+    /// A genuine token that is not revoked yet, as far as can be told.
+    fn live(self) -> Option<Rc<VerifiedToken>> {
+        self.token.filter(|_| self.objection != Some(Refusal::Revoked))
+    }
+}

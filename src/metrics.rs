@@ -1,1 +1,124 @@
-//! What is counted?
+//! What is counted, and under which name?
+//!
+//! Envoy shows `session_guard.allowed` as `wasmcustom.session_guard.allowed`, and to Prometheus as
+//! `session_guard_allowed`. Every name exists from the start, so that a rate over it is never absent.
+
+use crate::feed::Count;
+use crate::feed::poll::Rejection;
+use crate::refusal::Refusal;
+use crate::revocation::record::Kind;
+
+/// Something that only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests that went on to the application, public ones among them.
+    Allowed,
+    /// Requests that were refused, by code.
+    Refused(Refusal),
+    /// Tokens that were revoked by a sign-out on this proxy.
+    SignedOut,
+    /// Users whose tokens were revoked by a `revoke_user` route on this proxy.
+    CutOff,
+    /// Times that the feed was read from its beginning.
+    Resets,
+    /// Answers of the feed that did not count, by reason.
+    RefreshRejected(Rejection),
+    /// Revocations that the service will never take.
+    OutboxDropped,
+    /// Revocations that were delivered later than by their own request.
+    OutboxSent,
+    /// Times that shared data did not hold what was written there.
+    SetDamaged,
+}
+
+impl Counter {
+    /// Every counter.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Allowed]
+            .into_iter()
+            .chain(Refusal::ALL.map(Self::Refused))
+            .chain([Self::SignedOut, Self::CutOff, Self::Resets])
+            .chain(Rejection::ALL.map(Self::RefreshRejected))
+            .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged])
+    }
+
+    /// The counter that the feed means, and by how much it grows.
+    #[must_use]
+    pub fn of(count: Count) -> (Self, u64) {
+        match count {
+            Count::Reset => (Self::Resets, 1),
+            Count::Rejected(reason) => (Self::RefreshRejected(reason), 1),
+            Count::Dropped => (Self::OutboxDropped, 1),
+            Count::Sent(records) => (Self::OutboxSent, records),
+            Count::Damaged => (Self::SetDamaged, 1),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Allowed => named("allowed"),
+            Self::Refused(refusal) => named("refused.") + refusal.answer().code,
+            Self::SignedOut => named("signed_out"),
+            Self::CutOff => named("cut_off"),
+            Self::Resets => named("resets"),
+            Self::RefreshRejected(reason) => named("refresh_rejected.") + reason.name(),
+            Self::OutboxDropped => named("outbox_dropped"),
+            Self::OutboxSent => named("outbox_sent"),
+            Self::SetDamaged => named("set_damaged"),
+        }
+    }
+}
+
+/// Something that goes up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Unix time of the last proof that the revocation set is complete; alert on `time() - x`.
+    FeedCurrent,
+    /// How far the service's clock and ours are apart, in seconds, whichever is ahead.
+    ClockDifference,
+    /// Revocations that the service has not acknowledged.
+    Outbox,
+    /// Live revocations, by kind.
+    Revocations(Kind),
+}
+
+impl Gauge {
+    /// Every gauge.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = Kind::ALL.map(Self::Revocations);
+        [Self::FeedCurrent, Self::ClockDifference, Self::Outbox].into_iter().chain(kinds)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::FeedCurrent => named("feed_current_timestamp_seconds"),
+            Self::ClockDifference => named("clock_difference_seconds"),
+            Self::Outbox => named("outbox"),
+            Self::Revocations(kind) => named("revocations.") + kind.name(),
+        }
+    }
+}
+
+fn named(name: &str) -> String {
+    format!("session_guard.{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_taken_once() {
+        let names = Counter::all().map(Counter::name).chain(Gauge::all().map(Gauge::name));
+        let mut names: Vec<_> = names.collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(names.contains(&"session_guard.refused.revoked".to_owned()));
+    }
+}

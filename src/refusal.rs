@@ -46,6 +46,33 @@ pub struct Answer {
     pub detail: &'static str,
     /// Value of `WWW-Authenticate` (RFC 6750 §3), on 401 only.
     pub challenge: Option<&'static str>,
+    /// Value of `Retry-After`, on 503 only.
+    pub retry_after_seconds: Option<&'static str>,
+}
+
+impl Answer {
+    /// The headers of the answer; `clear_cookies` are whole values of `Set-Cookie`.
+    #[must_use]
+    pub fn headers<'a>(&self, clear_cookies: &'a [String]) -> Vec<(&'static str, &'a str)> {
+        let mut headers = vec![("content-type", "application/json"), ("cache-control", "no-store")];
+        headers.extend(self.challenge.map(|challenge| ("www-authenticate", challenge)));
+        headers.extend(self.retry_after_seconds.map(|seconds| ("retry-after", seconds)));
+        headers.extend(clear_cookies.iter().map(|cookie| ("set-cookie", cookie.as_str())));
+        headers
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let Self { code, detail, .. } = self;
+        format!("{{\"code\": \"{code}\", \"detail\": \"{detail}\"}}")
+    }
+
+    /// What the access log shows as response code details.
+    #[must_use]
+    pub fn response_code_details(&self) -> String {
+        format!("session_guard_{}", self.code)
+    }
 }
 
 impl Refusal {
@@ -95,9 +122,13 @@ impl Refusal {
             Self::Unavailable => (503, None),
             _ => (401, Some("Bearer error=\"invalid_token\"")),
         };
-        Answer { status, code, detail, challenge }
+        let retry_after_seconds = (status == 503).then_some(RETRY_AFTER_SECONDS);
+        Answer { status, code, detail, challenge, retry_after_seconds }
     }
 }
+
+/// What is unknown is usually known a feed round trip later.
+const RETRY_AFTER_SECONDS: &str = "2";
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +147,15 @@ mod tests {
         for refusal in Refusal::ALL {
             let answer = refusal.answer();
             assert_eq!(answer.challenge.is_some(), answer.status == 401, "{refusal:?}");
+            assert_eq!(answer.retry_after_seconds.is_some(), answer.status == 503, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn every_body_is_json_with_code_and_detail() {
+        for answer in Refusal::ALL.map(Refusal::answer) {
+            let body: serde_json::Value = serde_json::from_str(&answer.body()).unwrap();
+            assert_eq!(body, serde_json::json!({"code": answer.code, "detail": answer.detail}));
         }
     }
 

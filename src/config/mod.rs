@@ -18,6 +18,9 @@ mod text;
 pub use error::ConfigError;
 pub use secret::Secret;
 
+pub use crate::feed::staleness::WhenUnknown;
+pub use crate::signout::WhenUnreachable;
+
 use crate::config::error::At;
 use crate::keys::KeyRing;
 use crate::routes::Routes;
@@ -65,24 +68,6 @@ pub struct Revocation {
     pub when_unreachable: WhenUnreachable,
     /// What happens to streams that are open.
     pub streams: Streams,
-}
-
-/// What happens to a request when the revocation set is too old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenUnknown {
-    /// 503.
-    Refuse,
-    /// The set that there was decides. Before the first load there is none: 503.
-    UseLast,
-}
-
-/// What happens to a sign-out that the service does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenUnreachable {
-    /// It goes on to the application; the revocation holds on this proxy and is sent again.
-    Forward,
-    /// 503; the application is not asked.
-    Refuse,
 }
 
 /// What happens to streams that are open (WebSocket, SSE, gRPC).

@@ -162,10 +162,11 @@ impl Feed {
         self.knowledge
     }
 
-    /// Looks how old the set is, and does nothing else that a tick does: for `on_configure`.
-    pub fn look(&mut self, shared: &dyn SharedData, now: Now) {
+    /// What is known at this moment: for a request that the last tick's knowledge does not admit.
+    #[must_use]
+    pub fn known_at(&self, shared: &dyn SharedData, now: Now) -> Knowledge {
         let (state, _) = FeedState::read(shared, &self.identity);
-        self.knowledge = Knowledge::of(&state, now, self.max_staleness_seconds);
+        Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
     /// This VM serves requests: it stands back from polling.
@@ -188,7 +189,7 @@ impl Feed {
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> Effects {
         let mut effects = Effects::default();
         let known = self.knowledge;
-        self.look(shared, now);
+        self.knowledge = self.known_at(shared, now);
         if self.knowledge != known {
             effects.notices.push(Notice::Knows(self.knowledge));
         }

@@ -1,0 +1,140 @@
+//! What do the contexts of one configuration share within one VM?
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::LogLevel;
+
+use crate::admission::{Admission, Moment};
+use crate::config::{self, Config, ConfigError};
+use crate::feed::notice::{Level, Notice};
+use crate::feed::staleness::Knowledge;
+use crate::feed::{self, Feed};
+use crate::host::callout::Service;
+use crate::host::clock;
+use crate::host::metrics::Metrics;
+use crate::host::shared_data::HostSharedData;
+use crate::host::ticks::Ticks;
+use crate::metrics::Counter;
+use crate::signout;
+
+/// One configuration at work in one VM.
+pub(crate) struct Filter {
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    pub(crate) ticks: Ticks,
+    pub(crate) revocation: Option<Revocation>,
+}
+
+/// What there is besides where the configuration has `revocation`.
+pub(crate) struct Revocation {
+    pub(crate) service: Service,
+    pub(crate) feed: RefCell<Feed>,
+    pub(crate) signout: signout::Settings,
+    /// The lifetime that no token exceeds, where the configuration sets one.
+    pub(crate) max_lifetime_seconds: Option<u64>,
+    /// What was known about revocations on the last tick.
+    pub(crate) knowledge: Cell<Knowledge>,
+    /// Whether this VM has served a request since then.
+    pub(crate) has_served: Cell<bool>,
+    /// The contexts whose answers are held until a cutoff lies in the past.
+    pub(crate) held: RefCell<Vec<(u32, signout::Hold)>>,
+}
+
+impl Filter {
+    /// Reads the configuration and gets everything ready.
+    pub(crate) fn new(text: &[u8]) -> Result<Rc<Self>, ConfigError> {
+        let config = Config::parse(text, &|name| std::env::var(name).ok())?;
+        for warning in &config.warnings {
+            log(Level::Warning, warning);
+        }
+        let max_lifetime_seconds = config.policy.max_lifetime_seconds;
+        let revocation = config
+            .revocation
+            .as_ref()
+            .map(|settings| Revocation::new(settings, max_lifetime_seconds));
+        let set = revocation.as_ref().map(|revocation| *revocation.feed.borrow().set());
+        let admission = Admission::new(config, set);
+        Ok(Rc::new(Self {
+            admission,
+            metrics: Metrics::define(),
+            ticks: Ticks::default(),
+            revocation,
+        }))
+    }
+
+    /// What a request is judged by, apart from itself.
+    pub(crate) fn moment(&self) -> Moment<'static> {
+        let knowledge = self.revocation.as_ref().map(Revocation::knowledge);
+        Moment {
+            unix_seconds: clock::unix_seconds(),
+            knowledge: knowledge.unwrap_or(Knowledge::Never),
+            shared: &HostSharedData,
+        }
+    }
+
+    pub(crate) fn count(&self, counter: Counter) {
+        self.metrics.add(counter, 1);
+    }
+}
+
+impl Revocation {
+    fn new(settings: &config::Revocation, max_lifetime_seconds: Option<u64>) -> Self {
+        let timeout_milliseconds = settings.signout_timeout_seconds.saturating_mul(1_000);
+        let feed = feed::Settings {
+            realm: settings.realm.clone(),
+            cluster: settings.cluster.clone(),
+            authority: settings.authority.clone(),
+            max_staleness_seconds: settings.max_staleness_seconds,
+            tell_timeout_milliseconds: timeout_milliseconds,
+        };
+        let feed = Feed::new(&feed, *uuid::Uuid::new_v4().as_bytes());
+        Self {
+            service: Service {
+                cluster: settings.cluster.clone(),
+                authority: settings.authority.clone(),
+                authorization: format!(
+                    "Bearer {}",
+                    String::from_utf8_lossy(settings.token.expose())
+                ),
+            },
+            knowledge: Cell::new(Knowledge::Never),
+            feed: RefCell::new(feed),
+            signout: signout::Settings {
+                timeout_milliseconds,
+                when_unreachable: settings.when_unreachable,
+            },
+            max_lifetime_seconds,
+            has_served: Cell::new(false),
+            held: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// What this process knows, for a request: as of the last tick, unless that would refuse it.
+    /// Another VM may have read the feed meanwhile.
+    fn knowledge(&self) -> Knowledge {
+        self.has_served.set(true);
+        if self.knowledge.get() != Knowledge::Current {
+            self.knowledge.set(self.feed.borrow().known_at(&HostSharedData, clock::now()));
+        }
+        self.knowledge.get()
+    }
+}
+
+/// Tells the operator. Never with a token or a secret in it.
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Info => LogLevel::Info,
+        Level::Warning => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    };
+    let _ = hostcalls::log(level, &format!("session-guard: {message}")); // there is no one to tell
+}
+
+/// Tells the operator what the feed has noticed.
+pub(crate) fn report(notices: &[Notice]) {
+    for notice in notices {
+        log(notice.level(), &notice.to_string());
+    }
+}

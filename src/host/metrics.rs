@@ -1,0 +1,71 @@
+//! How do counts and gauges get to Envoy?
+//!
+//! Counts are summed in the VM and written on the tick: a request costs no call for them.
+
+use std::cell::Cell;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+use crate::feed::Gauges;
+use crate::metrics::{Counter, Gauge};
+use crate::revocation::record::Kind;
+
+/// The metrics of one VM. The numbers behind the names are the process's.
+pub(crate) struct Metrics {
+    counters: Vec<(Counter, u32, Cell<u64>)>,
+    gauges: Vec<(Gauge, u32)>,
+}
+
+impl Metrics {
+    /// Defines every metric; defining one again gives the same.
+    pub(crate) fn define() -> Self {
+        let counter = |counter: Counter| {
+            let id = hostcalls::define_metric(MetricType::Counter, &counter.name()).ok()?;
+            Some((counter, id, Cell::new(0)))
+        };
+        let gauge = |gauge: Gauge| {
+            let id = hostcalls::define_metric(MetricType::Gauge, &gauge.name()).ok()?;
+            Some((gauge, id))
+        };
+        Self {
+            counters: Counter::all().filter_map(counter).collect(),
+            gauges: Gauge::all().filter_map(gauge).collect(),
+        }
+    }
+
+    /// Counts.
+    pub(crate) fn add(&self, counter: Counter, amount: u64) {
+        if let Some((_, _, sum)) = self.counters.iter().find(|known| known.0 == counter) {
+            sum.set(sum.get().saturating_add(amount));
+        }
+    }
+
+    /// Writes what was counted since the last time.
+    pub(crate) fn write(&self) {
+        for (_, id, sum) in &self.counters {
+            let amount = i64::try_from(sum.take()).unwrap_or(i64::MAX);
+            if amount > 0 {
+                let _ = hostcalls::increment_metric(*id, amount); // a metric is no reason to fail
+            }
+        }
+    }
+
+    /// Shows what the lease owner knows.
+    pub(crate) fn show(&self, gauges: &Gauges) {
+        self.set(Gauge::FeedCurrent, gauges.feed_current_timestamp_seconds);
+        self.set(Gauge::Outbox, gauges.outbox);
+        if let Some(difference) = gauges.clock_difference_seconds {
+            self.set(Gauge::ClockDifference, difference.unsigned_abs());
+        }
+        for (kind, count) in Kind::ALL.into_iter().zip(gauges.revocations.unwrap_or_default()) {
+            self.set(Gauge::Revocations(kind), count);
+        }
+    }
+
+    fn set(&self, gauge: Gauge, value: u64) {
+        if let Some((_, id)) = self.gauges.iter().find(|known| known.0 == gauge) {
+            let _ = hostcalls::record_metric(*id, value); // a metric is no reason to fail
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which of Envoy's functions does the SDK not offer as we need them?
+//!
+//! Those that touch headers: the SDK takes names for UTF-8, copies each line on its own, and panics on
+//! every status that it does not expect. Here bytes stay bytes, and a failure is a value. And the
+//! local reply: the SDK's carries no response code details, by which an access log tells why a
+//! request was refused.
+//!
+//! The only file of the filter with `unsafe` in it.
+#![allow(unsafe_code)]
+
+use proxy_wasm::types::MapType;
+
+use crate::headers::Headers;
+
+/// All lines of one header map, or `None` where Envoy has no such map now.
+pub(crate) fn headers(map: MapType) -> Option<Headers> {
+    let mut data: *mut u8 = std::ptr::null_mut();
+    let mut size: usize = 0;
+    // SAFETY: both pointers are to live locals of the types that the ABI names.
+    let status = unsafe { proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
+    if status != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Headers::parse(Vec::new());
+    }
+    // SAFETY: Envoy obtained `data` from this module's `proxy_on_memory_allocate`, which gives
+    // boxed slices of exactly the size asked for, filled it, and keeps no reference.
+    Headers::parse(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Replaces all lines of that name by this one. Fails only where Envoy has no such map now.
+pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
+    // SAFETY: every pointer is to a live slice and goes with that slice's length.
+    let status = unsafe {
+        proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    };
+    status == OK
+}
+
+/// Removes all lines of that name. Fails only where Envoy has no such map now.
+pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
+    // SAFETY: the pointer is to a live slice and goes with that slice's length.
+    let status = unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+    status == OK
+}
+
+/// Answers the request of the effective context; `details` is what the access log shows as
+/// `%RESPONSE_CODE_DETAILS%`. Says whether Envoy took it.
+pub(crate) fn answer(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> bool {
+    let headers = serialised(headers);
+    // SAFETY: every pointer is to a live slice and goes with that slice's length.
+    let status = unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    };
+    status == OK
+}
+
+/// proxy-wasm's form of a header map, as [`Headers::parse`] reads it.
+fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
+    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = number(headers.len()).to_vec();
+    for (name, value) in headers {
+        bytes.extend(number(name.len()));
+        bytes.extend(number(value.len()));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+}
+
+const OK: u32 = 0;
+const NO_GRPC_STATUS: i32 = -1;

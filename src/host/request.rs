@@ -1,0 +1,233 @@
+//! What happens to one request?
+//!
+//! Its headers go to [`admission`](crate::admission), and what that decides is carried out. Two
+//! requests wait for something: a sign-out, until the service was told, and the application's answer
+//! on a `revoke_user` route, until the user's cutoff has been told and lies in the past.
+
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType};
+
+use crate::admission::{Cutoff, Decision, Forward};
+use crate::feed::notice::Level;
+use crate::headers::Edit;
+use crate::host::filter::{Filter, Revocation, log};
+use crate::host::shared_data::HostSharedData;
+use crate::host::ticks::HOLD_TICK_MILLISECONDS;
+use crate::host::{callout, clock, raw};
+use crate::metrics::Counter;
+use crate::refusal::Refusal;
+use crate::revocation::record::Record;
+use crate::signout::{self, Hold, SignOut, Step};
+
+/// The context of one request.
+pub(crate) struct Request {
+    id: u32,
+    filter: Option<Rc<Filter>>,
+    /// Whose tokens a 2xx answer revokes.
+    cutoff: Option<Cutoff>,
+    told: Option<Told>,
+}
+
+/// The service is being told.
+struct Told {
+    call: u32,
+    sign_out: SignOut,
+    /// Set where the application's answer waits, not the request.
+    cutoff: Option<Record>,
+}
+
+impl Request {
+    pub(crate) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
+        Self { id, filter, cutoff: None, told: None }
+    }
+
+    fn forward(&mut self, filter: &Filter, forward: Forward) -> Action {
+        if !apply(MapType::HttpRequestHeaders, &forward.edits) {
+            return refuse(filter, Refusal::Unavailable, &[]);
+        }
+        self.cutoff = forward.cutoff;
+        let Some(revocation) = &filter.revocation else { return allow(filter) };
+        let records: Vec<_> = forward
+            .sign_out
+            .iter()
+            .map(|token| signout::of_token(token.record_id(), token.exp()))
+            .collect();
+        filter.metrics.add(Counter::SignedOut, u64::try_from(records.len()).unwrap_or(u64::MAX));
+        let step = begin(revocation, records);
+        self.follow(filter, revocation, step, None)
+    }
+
+    /// Carries out the steps of a sign-out or a cutoff, up to the one that waits for an answer.
+    fn follow(
+        &mut self,
+        filter: &Filter,
+        revocation: &Revocation,
+        step: Step,
+        cutoff: Option<Record>,
+    ) -> Action {
+        match step {
+            Step::Forward => match cutoff {
+                None => allow(filter),
+                Some(cutoff) => self.hold(filter, revocation, &cutoff),
+            },
+            Step::Unavailable => refuse(filter, Refusal::Unavailable, &[]),
+            Step::Tell(call, sign_out) => match revocation.service.send(&call) {
+                Some(call) => {
+                    self.told = Some(Told { call, sign_out, cutoff });
+                    Action::Pause
+                }
+                None => {
+                    let outbox = *revocation.feed.borrow().outbox();
+                    let step = sign_out.told(&outbox, &HostSharedData, None);
+                    self.follow(filter, revocation, step, cutoff)
+                }
+            },
+        }
+    }
+
+    /// Holds the application's answer until a sign-in after it makes a token that is not cut off.
+    fn hold(&self, filter: &Filter, revocation: &Revocation, cutoff: &Record) -> Action {
+        let now = clock::now();
+        let hold = Hold::new(cutoff, now);
+        if hold.is_over(now) {
+            return Action::Continue;
+        }
+        revocation.held.borrow_mut().push((self.id, hold));
+        filter.ticks.every(HOLD_TICK_MILLISECONDS);
+        Action::Pause
+    }
+}
+
+impl Context for Request {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
+        let (Some(told), Some(filter)) = (self.told.take(), self.filter.clone()) else { return };
+        let Some(revocation) = &filter.revocation else { return };
+        if told.call != token {
+            self.told = Some(told);
+            return;
+        }
+        let answer = callout::answer(headers, body);
+        let outbox = *revocation.feed.borrow().outbox();
+        let step = told.sign_out.told(&outbox, &HostSharedData, answer.as_ref());
+        if self.follow(&filter, revocation, step, told.cutoff) == Action::Continue {
+            // Fails only where the stream has ended meanwhile.
+            let _ = match told.cutoff {
+                None => hostcalls::resume_http_request(),
+                Some(_) => hostcalls::resume_http_response(),
+            };
+        }
+    }
+}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let Some(filter) = self.filter.clone() else {
+            raw::answer(503, "session_guard_not_configured", &[], "");
+            return Action::Pause;
+        };
+        let Some(headers) = raw::headers(MapType::HttpRequestHeaders) else {
+            return refuse(&filter, Refusal::Unavailable, &[]);
+        };
+        #[cfg(feature = "panic-drill")]
+        super::drill::on_request(&headers);
+        match filter.admission.decide(&headers, filter.moment()) {
+            Decision::Forward(forward) => self.forward(&filter, forward),
+            Decision::Refuse { refusal, clear_cookies } => refuse(&filter, refusal, &clear_cookies),
+            Decision::Ready(ready) => tell_ready(ready),
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let (Some(filter), Some(trailers)) =
+            (self.filter.clone(), raw::headers(MapType::HttpRequestTrailers))
+        else {
+            return Action::Continue;
+        };
+        if apply(MapType::HttpRequestTrailers, &filter.admission.trailers(&trailers)) {
+            Action::Continue
+        } else {
+            refuse(&filter, Refusal::Unavailable, &[])
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let (Some(cutoff), Some(filter)) = (self.cutoff.take(), self.filter.clone()) else {
+            return Action::Continue;
+        };
+        let Some(revocation) = &filter.revocation else { return Action::Continue };
+        let Some(headers) = raw::headers(MapType::HttpResponseHeaders) else {
+            return Action::Continue;
+        };
+        if !matches!(headers.first(b":status"), Some([b'2', _, _])) {
+            return Action::Continue;
+        }
+        let date = headers.first(b"date");
+        let lifetime = revocation.max_lifetime_seconds;
+        let record = signout::of_user(cutoff.user, date, cutoff.iat, clock::now(), lifetime);
+        filter.count(Counter::CutOff);
+        let step = begin(revocation, vec![record]);
+        self.follow(&filter, revocation, step, Some(record))
+    }
+}
+
+impl Drop for Request {
+    /// A held answer whose client has gone is not waited for any more.
+    fn drop(&mut self) {
+        if let Some(revocation) = self.filter.as_ref().and_then(|filter| filter.revocation.as_ref())
+        {
+            revocation.held.borrow_mut().retain(|(context, _)| *context != self.id);
+        }
+    }
+}
+
+fn begin(revocation: &Revocation, records: Vec<Record>) -> Step {
+    let (set, outbox) = {
+        let feed = revocation.feed.borrow();
+        (*feed.set(), *feed.outbox())
+    };
+    let step =
+        signout::begin(&set, &outbox, &HostSharedData, records, revocation.signout, clock::now());
+    if step == Step::Unavailable {
+        log(Level::Error, "a sign-out was answered 503: the outbox is full or shared data is busy");
+    }
+    step
+}
+
+fn allow(filter: &Filter) -> Action {
+    filter.count(Counter::Allowed);
+    Action::Continue
+}
+
+/// Answers in the application's place. What Envoy is told to do after that does not matter.
+fn refuse(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) -> Action {
+    filter.count(Counter::Refused(refusal));
+    let answer = refusal.answer();
+    let headers = answer.headers(clear_cookies);
+    raw::answer(answer.status, &answer.response_code_details(), &headers, &answer.body());
+    Action::Pause
+}
+
+fn tell_ready(ready: bool) -> Action {
+    let status = if ready { 200 } else { 503 };
+    let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
+    let body = format!("{{\"ready\": {ready}}}");
+    raw::answer(status, "session_guard_ready", &headers, &body);
+    Action::Pause
+}
+
+/// Changes headers; says whether all of it was done.
+fn apply(map: MapType, edits: &[Edit]) -> bool {
+    for edit in edits {
+        let applied = match edit {
+            Edit::Remove(name) => raw::remove(map, name),
+            Edit::Set(name, value) => raw::set(map, name, value),
+        };
+        if !applied {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,176 @@
+//! What happens at configuration and on the tick?
+//!
+//! One root context a configuration and VM. It reads the configuration, makes the contexts of
+//! requests, and carries out what the [feed](crate::feed) says.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+
+use crate::feed::Effects;
+use crate::feed::call::{Answer, Call};
+use crate::feed::notice::Level;
+use crate::host::filter::{Filter, Revocation, log, report};
+use crate::host::request::Request;
+use crate::host::shared_data::HostSharedData;
+use crate::host::ticks::{FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS, TICK_MILLISECONDS};
+use crate::host::{callout, clock};
+use crate::metrics::Counter;
+
+/// The context of one configuration in one VM.
+pub(crate) struct Root {
+    id: u32,
+    filter: Option<Rc<Filter>>,
+    calls: HashMap<u32, Asked>,
+}
+
+/// What a call was about.
+#[derive(Clone, Copy)]
+enum Asked {
+    Poll,
+    Tell,
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, filter: None, calls: HashMap::new() }
+    }
+
+    /// Carries out what the feed says, and what it says to that.
+    fn carry_out(&mut self, filter: &Filter, revocation: &Revocation, effects: Effects) {
+        let mut wanted = TICK_MILLISECONDS;
+        let mut pending = vec![effects];
+        while let Some(effects) = pending.pop() {
+            report(&effects.notices);
+            for (counter, amount) in effects.counts.into_iter().map(Counter::of) {
+                filter.metrics.add(counter, amount);
+            }
+            if let Some(gauges) = &effects.gauges {
+                filter.metrics.show(gauges);
+            }
+            wanted = wanted.min(effects.tick_within_milliseconds.unwrap_or(wanted));
+            let calls = [(Asked::Poll, effects.poll), (Asked::Tell, effects.tell)];
+            for (asked, call) in calls.into_iter().filter_map(|(a, call)| Some((a, call?))) {
+                pending.extend(self.send(revocation, asked, &call));
+            }
+        }
+        if !revocation.held.borrow().is_empty() {
+            wanted = wanted.min(HOLD_TICK_MILLISECONDS);
+        }
+        filter.ticks.every(wanted);
+    }
+
+    /// Sends a call; one that cannot be sent has failed at once.
+    fn send(&mut self, revocation: &Revocation, asked: Asked, call: &Call) -> Option<Effects> {
+        if let Some(number) = revocation.service.send(call) {
+            self.calls.insert(number, asked);
+            return None;
+        }
+        Some(answered(revocation, asked, None))
+    }
+
+    /// Lets the answers go whose cutoffs have become the past.
+    fn release_held(&self, revocation: &Revocation) {
+        let now = clock::now();
+        let mut over = Vec::new();
+        revocation.held.borrow_mut().retain(|(context, hold)| {
+            let is_over = hold.is_over(now);
+            if is_over {
+                over.push(*context);
+            }
+            !is_over
+        });
+        for context in over {
+            if hostcalls::set_effective_context(context).is_ok() {
+                let _ = hostcalls::resume_http_response(); // it may have ended meanwhile
+            }
+        }
+        let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again
+    }
+}
+
+fn answered(revocation: &Revocation, asked: Asked, answer: Option<&Answer>) -> Effects {
+    let (now, random) = (clock::now(), getrandom::u32().unwrap_or_default());
+    let mut feed = revocation.feed.borrow_mut();
+    match asked {
+        Asked::Poll => feed.poll_answered(&HostSharedData, now, random, answer),
+        Asked::Tell => feed.tell_answered(&HostSharedData, now, random, answer),
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
+        #[cfg(feature = "panic-drill")]
+        super::drill::at("callout");
+        let (Some(asked), Some(filter)) = (self.calls.remove(&token), self.filter.clone()) else {
+            return;
+        };
+        let Some(revocation) = &filter.revocation else { return };
+        let answer = callout::answer(headers, body);
+        let effects = answered(revocation, asked, answer.as_ref());
+        revocation.knowledge.set(revocation.feed.borrow().knowledge());
+        self.carry_out(&filter, revocation, effects);
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
+        let text = text.ok().flatten().unwrap_or_default();
+        match Filter::new(&text) {
+            Ok(filter) => {
+                let version = env!("CARGO_PKG_VERSION");
+                log(Level::Info, &format!("version {version}, configuration accepted"));
+                filter.ticks.every(FIRST_TICK_MILLISECONDS);
+                self.filter = Some(filter);
+                true
+            }
+            Err(error) => {
+                log(Level::Error, &format!("the configuration does not load: {error}"));
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        #[cfg(feature = "panic-drill")]
+        super::drill::at("tick");
+        let Some(filter) = self.filter.clone() else { return };
+        filter.metrics.write();
+        filter.ticks.every(TICK_MILLISECONDS);
+        let Some(revocation) = &filter.revocation else { return };
+        self.release_held(revocation);
+        let effects = {
+            let mut feed = revocation.feed.borrow_mut();
+            if revocation.has_served.take() {
+                feed.note_request();
+            }
+            let effects = feed.tick(&HostSharedData, clock::now());
+            revocation.knowledge.set(feed.knowledge());
+            effects
+        };
+        self.carry_out(&filter, revocation, effects);
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Request::new(id, self.filter.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Drop for Root {
+    /// The configuration is gone: what was counted is written, and another VM may poll at once.
+    fn drop(&mut self) {
+        let Some(filter) = &self.filter else { return };
+        filter.metrics.write();
+        if let Some(revocation) = &filter.revocation {
+            revocation.feed.borrow_mut().release(&HostSharedData, clock::now());
+        }
+    }
+}

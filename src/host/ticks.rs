@@ -1,0 +1,31 @@
+//! How often does Envoy wake this VM?
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+
+/// The tick of one root context, as it was last asked for.
+#[derive(Default)]
+pub(crate) struct Ticks {
+    period_milliseconds: Cell<u64>,
+}
+
+impl Ticks {
+    /// Asks for a tick in so many milliseconds from now, and again each time.
+    pub(crate) fn every(&self, milliseconds: u64) {
+        let milliseconds = milliseconds.max(1); // 0 would mean never again
+        if self.period_milliseconds.replace(milliseconds) != milliseconds {
+            let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds)); // cannot fail
+        }
+    }
+}
+
+/// How often a VM looks how old the set is.
+pub(crate) const TICK_MILLISECONDS: u64 = 1_000;
+
+/// Soon after configuration, so that a proxy is ready soon.
+pub(crate) const FIRST_TICK_MILLISECONDS: u64 = 5;
+
+/// How often to look while an answer is held.
+pub(crate) const HOLD_TICK_MILLISECONDS: u64 = 20;
