@@ -22,4 +22,7 @@ pub fn start() {
 }
 
 #[cfg(target_arch = "wasm32")]
-proxy_wasm::main! {{ start() }}
+#[allow(missing_docs, unreachable_pub)] // the macro's own function
+mod entry {
+    proxy_wasm::main! {{ super::start() }}
+}
