@@ -24,6 +24,12 @@ has_target() {
     ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1
 }
 
+add_target() { # 90 s: an unreachable server may let rustup hang; the download takes seconds
+    command -v rustup >/dev/null || return 1
+    say "adding the target $target to the Rust toolchain"
+    bounded 90 rustup target add $target >&2 && has_target
+}
+
 has_packages() {
     command -v dpkg-query >/dev/null || return 1
     for package in $packages; do
@@ -47,12 +53,16 @@ use_debian() {
     mkdir -p target/setup && touch "$with_debian"
 }
 
-# Why 90 s: an unreachable server may let rustup hang; the download itself takes seconds.
-if has_target; then
+for program in cargo cc; do
+    command -v $program >/dev/null && continue
+    say "$program is missing: install Rust from https://rustup.rs and a C linker (Debian: gcc)"
+    exit 1
+done
+
+if has_target || { [ ! -e "$with_debian" ] && add_target; }; then
     rm -f "$with_debian"
-elif [ ! -e "$with_debian" ] || ! has_packages; then
-    if command -v rustup >/dev/null && say "adding the target $target to the Rust toolchain" \
-        && bounded 90 rustup target add $target >&2 && has_target; then :; else use_debian; fi
+else
+    use_debian
 fi
 
 set -- rustc --release --lib --crate-type cdylib --target $target -p session-guard

@@ -63,6 +63,16 @@ impl Configuration {
         endpoints[0]["lb_endpoints"][0]["endpoint"]["address"] = socket_address(address);
     }
 
+    /// Speaks HTTP/2 to a cluster, so that trailers of requests reach it.
+    pub fn speak_http2(&mut self, cluster: &str) {
+        let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        let protocol = json!({
+            "@type": format!("type.googleapis.com/{options}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        });
+        self.cluster(cluster)["typed_extension_protocol_options"] = json!({options: protocol});
+    }
+
     /// Puts another filter before the plugin, or another plugin.
     pub fn add_http_filter(&mut self, filter: Value) {
         let filters = self.connection_manager()["http_filters"].as_array_mut();
