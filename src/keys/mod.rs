@@ -119,7 +119,7 @@ impl Key {
     }
 
     fn is_named(&self, kid: Option<&str>) -> bool {
-        kid.is_some() && self.id.as_deref() == kid
+        self.id.as_deref() == kid
     }
 }
 
@@ -143,7 +143,7 @@ impl KeyRing {
         Self { keys }
     }
 
-    /// The keys to try on a token of that `alg` and `kid`, those that bear its `kid` first; at
+    /// The keys to try on a token of that `alg` and `kid`, those whose id is its `kid` first; at
     /// least one, at most [`KEYS_TRIED`].
     pub(crate) fn candidates(
         &self,

@@ -113,7 +113,7 @@ impl fmt::Display for KeyError {
 /// A public key bound to its algorithm.
 #[expect(clippy::large_enum_variant, reason = "a configuration has a handful of keys")]
 pub(super) enum PublicKey {
-    Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding, signature_bytes: usize },
+    Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding },
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     Ed25519(ed25519::PublicKey),
@@ -150,10 +150,8 @@ impl PublicKey {
     /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
     pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Rsa { key, hash, padding, signature_bytes } => {
-                signature.len() == *signature_bytes
-                    && rsa_verifies(key, hash.clone(), *padding, signing_input, signature)
-                        .unwrap_or(false)
+            Self::Rsa { key, hash, padding } => {
+                rsa_verifies(key, hash.clone(), *padding, signing_input, signature).unwrap_or(false)
             }
             Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
@@ -167,9 +165,8 @@ impl PublicKey {
 
 fn rsa(pem: &str, hash: MessageDigest, padding: Padding) -> Option<PublicKey> {
     let key = RS256PublicKey::from_pem(pem).ok()?; // reads any RSA key; nothing in it is of RS256
-    let key = key.public_key().as_ref().clone();
-    let signature_bytes = usize::try_from(key.size()).ok()?;
-    Some(PublicKey::Rsa { key: PKey::from_rsa(key).ok()?, hash, padding, signature_bytes })
+    let key = PKey::from_rsa(key.public_key().as_ref().clone()).ok()?;
+    Some(PublicKey::Rsa { key, hash, padding })
 }
 
 fn rsa_verifies(

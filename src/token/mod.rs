@@ -43,7 +43,7 @@ pub struct Policy {
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
     pub max_lifetime_seconds: Option<u64>,
-    /// Claims to be read for the application; see [`VerifiedToken::claim`].
+    /// Claims to be read for the application, as [`VerifiedToken::claim`] says.
     pub forwarded: Vec<String>,
     /// Separates applications behind one signout service; part of every record id.
     pub realm: String,
@@ -160,7 +160,12 @@ impl VerifiedToken {
         self.times.iat
     }
 
-    /// The value of a forwarded claim as header text; `None` where the token does not have it.
+    /// The value of a forwarded claim as header text; `None` where the token does not have it or has
+    /// `null`.
+    ///
+    /// Strings, numbers and booleans as they are, a list of those joined with commas. At most 1,024
+    /// bytes, without control characters and white space at the ends; no element of a list is empty
+    /// or holds a comma. A token with any other value is refused with [`Refusal::BadClaims`].
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         self.forwarded.iter().find(|(known, _)| &**known == name).map(|(_, text)| &**text)
