@@ -1,6 +1,6 @@
 //! Which call is answered by what?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -107,9 +107,10 @@ async fn read(request: Request) -> Result<Bytes, Error> {
     })
 }
 
-/// Waits until that second has begun.
+/// Waits until that second has begun; not for a clock that has been set back.
 async fn until(second: u64) {
-    while unix_seconds() < second {
+    let began = Instant::now();
+    while unix_seconds() < second && began.elapsed() < CUTOFF_TIMEOUT {
         tokio::time::sleep(CLOCK_INTERVAL).await;
     }
 }
@@ -170,6 +171,10 @@ async fn render_metrics(State(service): State<Service>) -> Result<Response, Erro
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the answer to a cutoff made here is held at most: the second after this one begins in
+/// less.
+const CUTOFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the clock is looked at while an answer waits for the next second.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(5);

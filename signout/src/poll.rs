@@ -179,3 +179,7 @@ impl From<&Record> for JsonRecord {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "poll/tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use session_guard::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
@@ -47,22 +47,19 @@ pub(crate) struct Batch {
 impl Batch {
     /// Reads a body at `now` (seconds since 1970 UTC).
     pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
-        let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let written: Vec<Object> = if is_list {
-            serde_json::from_slice(body).map_err(refusal)?
-        } else {
-            vec![serde_json::from_slice(body).map_err(refusal)?]
-        };
-        if written.len() > LIST_RECORDS {
+        let Body { written, form } = serde_json::from_slice(body).map_err(refusal)?;
+        if form == Form::LongList {
             let detail = format!("A list may hold {LIST_RECORDS} revocations, not more.");
             return Err(Error::TooLarge(detail));
         }
         let mut batch = Self { records: Vec::new(), past: 0, answer_at: now, has_all: false };
-        for (at, Object(written)) in written.into_iter().enumerate() {
+        for (at, written) in written.into_iter().enumerate() {
             let made_here = written.issued_before.is_none();
             let record = written.record(now).map_err(|detail| {
-                let place = if is_list { format!("Revocation {at}: ") } else { String::new() };
-                Error::Unacceptable(format!("{place}{detail}"))
+                Error::Unacceptable(match form {
+                    Form::One => detail,
+                    Form::List | Form::LongList => format!("Revocation {at}: {detail}"),
+                })
             })?;
             batch.has_all |= record.kind == Kind::All;
             if record.exp.saturating_add(PAST_BEYOND_EXP_SECONDS) < now {
@@ -75,6 +72,53 @@ impl Batch {
             batch.records.push(record);
         }
         Ok(batch)
+    }
+}
+
+/// What was written: one revocation or a list of them.
+struct Body {
+    written: Vec<Written>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    One,
+    List,
+    /// More than [`LIST_RECORDS`]; the rest was read past and not kept.
+    LongList,
+}
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Body;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a revocation or a list of them")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Body, A::Error> {
+                let one = Written::deserialize(MapAccessDeserializer::new(members))?;
+                Ok(Body { written: vec![one], form: Form::One })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Body, A::Error> {
+                let (mut written, mut form) = (Vec::new(), Form::List);
+                while written.len() < LIST_RECORDS {
+                    match list.next_element()? {
+                        Some(Object(one)) => written.push(one),
+                        None => break,
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    form = Form::LongList;
+                }
+                Ok(Body { written, form })
+            }
+        }
+        from.deserialize_any(OneOrMany)
     }
 }
 

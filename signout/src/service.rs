@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use session_guard::revocation::record::Record;
+use session_guard::revocation::record::{Record, RecordId};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;
@@ -142,9 +142,7 @@ fn open_book(store: &mut dyn Store) -> Result<(Book, Vec<u64>), StoreError> {
     })?;
     let book = match book {
         Some(mut book) => {
-            let (from, everything) =
-                (session_guard::revocation::record::RecordId::FIRST, usize::MAX);
-            book.sweep(from, everything, unix_seconds(), &mut dead);
+            book.sweep(RecordId::FIRST, usize::MAX, unix_seconds(), &mut dead);
             book
         }
         None => {
