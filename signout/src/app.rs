@@ -122,7 +122,7 @@ async fn status(State(service): State<Service>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "now": unix_seconds(),
         "uptime_seconds": service.parts.began.elapsed().as_secs(),
-        "ready": is_ready(&service),
+        "ready": service.is_ready(),
         "store_up": service.parts.metrics.store_up.get() == 1,
         "revocations": {
             "token": book.of_kind(Kind::Token),
@@ -145,11 +145,7 @@ async fn health(State(service): State<Service>) -> Response {
 /// `GET /readyz`: whether calls should come here. A store in trouble does not count: the feed goes
 /// on without it.
 async fn ready(State(service): State<Service>) -> Response {
-    verdict(is_ready(&service))
-}
-
-fn is_ready(service: &Service) -> bool {
-    service.is_alive() && !*service.closing().borrow()
+    verdict(service.is_ready())
 }
 
 fn verdict(good: bool) -> Response {

@@ -8,7 +8,7 @@
 //!
 //! The book itself never waits for anything and knows no clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map};
 
 use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
 
@@ -36,7 +36,7 @@ pub struct Entry {
 pub(crate) struct Book {
     live: BTreeMap<Key, Held>,
     by_kind: [u64; 3],
-    log: VecDeque<Entry>,
+    log: VecDeque<Logged>,
     head: Position,
 }
 
@@ -48,6 +48,13 @@ struct Held {
     exp: u64,
     /// The entry that this came with: its row must stay.
     sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    entry: Entry,
+    /// Whether its row stays when it leaves the log: the set holds a record by it.
+    is_held: bool,
 }
 
 impl Book {
@@ -69,28 +76,26 @@ impl Book {
         let sequence = entry.position.sequence;
         if self.head.sequence + 1 != sequence {
             // Only while a store is read: rows between these two were needed no more, and what lies
-            // before the gap is no part of the log. Its rows stay as long as they are in the set.
-            let before: Vec<_> = self.log.drain(..).collect();
-            dead.extend(
-                before.iter().filter(|old| !self.holds(old)).map(|old| old.position.sequence),
-            );
+            // before the gap is no part of the log.
+            self.shorten_log(0, dead);
         }
-        self.log.push_back(entry);
+        self.log.push_back(Logged { entry, is_held: entry.record.is_some() });
         self.head = entry.position;
         if let Some(record) = entry.record {
-            let old = self.live.get(&record.key()).copied();
-            let merged = old.map_or(record, |old| record.merge(old.record(record.key())));
-            self.live.insert(record.key(), Held::new(merged, sequence));
-            match old {
-                None => self.count(record.kind, 1),
-                Some(old) if old.sequence < self.oldest() => dead.push(old.sequence),
-                Some(_) => {}
+            let held = Held::new(record, sequence);
+            match self.live.entry(record.key()) {
+                btree_map::Entry::Vacant(place) => {
+                    place.insert(held);
+                    self.count(record.kind, 1);
+                }
+                btree_map::Entry::Occupied(mut place) => {
+                    let old = *place.get();
+                    place.insert(Held::new(record.merge(old.record(record.key())), sequence));
+                    self.let_go(old.sequence, dead);
+                }
             }
         }
-        while self.log.len() > LOG_ENTRIES {
-            let oldest = self.log.pop_front();
-            dead.extend(oldest.filter(|old| !self.holds(old)).map(|old| old.position.sequence));
-        }
+        self.shorten_log(LOG_ENTRIES, dead);
     }
 
     /// Looks at up to `most` records, beginning with id `from`, and drops those that nobody needs
@@ -111,9 +116,7 @@ impl Book {
         for (key, sequence) in past {
             self.live.remove(&key);
             self.count(key.1, -1);
-            if sequence < self.oldest() {
-                dead.push(sequence);
-            }
+            self.let_go(sequence, dead);
         }
         next
     }
@@ -130,9 +133,9 @@ impl Book {
 
     /// The entries after that position, oldest first; `None` if the log does not hold it.
     pub(crate) fn entries_after(&self, position: Position) -> Option<impl Iterator<Item = &Entry>> {
-        let at = usize::try_from(position.sequence.checked_sub(self.oldest())?).ok()?;
-        let found = self.log.get(at)?.position == position;
-        found.then(|| self.log.range(at + 1..))
+        let at = self.place_in_log(position.sequence)?;
+        let found = self.log.get(at)?.entry.position == position;
+        found.then(|| self.log.range(at + 1..).map(|logged| &logged.entry))
     }
 
     /// The newest entry.
@@ -160,14 +163,24 @@ impl Book {
         self.log.len()
     }
 
-    /// Whether the set came to hold a record by this very entry.
-    fn holds(&self, entry: &Entry) -> bool {
-        let held = entry.record.and_then(|record| self.live.get(&record.key()));
-        held.is_some_and(|held| held.sequence == entry.position.sequence)
+    /// Notes that the set no longer holds anything by that entry.
+    fn let_go(&mut self, sequence: u64, dead: &mut Vec<u64>) {
+        match self.place_in_log(sequence).and_then(|at| self.log.get_mut(at)) {
+            Some(logged) => logged.is_held = false,
+            None => dead.push(sequence),
+        }
     }
 
-    fn oldest(&self) -> u64 {
-        self.log.front().map_or(self.head.sequence, |entry| entry.position.sequence)
+    /// Drops the oldest entries of the log, until that many are left.
+    fn shorten_log(&mut self, most: usize, dead: &mut Vec<u64>) {
+        let surplus = self.log.len().saturating_sub(most);
+        let dropped = self.log.drain(..surplus).filter(|logged| !logged.is_held);
+        dead.extend(dropped.map(|logged| logged.entry.position.sequence));
+    }
+
+    fn place_in_log(&self, sequence: u64) -> Option<usize> {
+        let oldest = self.log.front()?.entry.position.sequence;
+        usize::try_from(sequence.checked_sub(oldest)?).ok()
     }
 
     fn count(&mut self, kind: Kind, change: i64) {

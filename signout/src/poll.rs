@@ -69,7 +69,7 @@ pub(crate) async fn poll(
 /// Returns as soon as there is something to tell, the time is up, or the service closes.
 async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Result<(), Error> {
     let up_to_date = || matches!(place, Place::After(at) if at == service.book().head());
-    let (mut bell, mut closing) = (service.bell(), service.closing());
+    let mut bell = service.bell();
     if wait.is_zero() || !up_to_date() {
         return Ok(());
     }
@@ -81,7 +81,7 @@ async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Res
     while up_to_date() {
         tokio::select! {
             rung = bell.changed() => if rung.is_err() { return Ok(()) },
-            _ = closing.wait_for(|closing| *closing) => return Ok(()),
+            () = service.closed() => return Ok(()),
             () = &mut time_is_up => return Ok(()),
         }
     }

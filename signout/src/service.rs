@@ -101,16 +101,24 @@ impl Service {
         self.parts.closing.send_replace(true);
     }
 
+    /// Returns when the service closes; at once if it has.
+    pub async fn closed(&self) {
+        // An error would mean that the sender has gone, which lives as long as we do.
+        let _ = self.parts.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
     /// Finishes all writes and closes the store. Blocks.
     pub fn stop(&self) {
         self.close();
         self.parts.writer.stop();
     }
 
+    /// What is served. To be let go at once: the writer waits for it.
     pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
         self.parts.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Stores a batch, all or nothing.
     pub(crate) async fn write(&self, records: Vec<Record>) -> Result<Written, Error> {
         if records.is_empty() {
             return Ok(Written::Known(self.book().head()));
@@ -123,12 +131,14 @@ impl Service {
         self.parts.bell.subscribe()
     }
 
-    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
-        self.parts.closing.subscribe()
-    }
-
+    /// Whether revocations can be stored, now or when the disk is well again.
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.writer.is_alive()
+    }
+
+    /// Whether calls should come here.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_alive() && !*self.parts.closing.borrow()
     }
 }
 

@@ -81,7 +81,7 @@ fn the_log_keeps_its_newest_entries_and_gives_up_rows_that_nobody_needs() {
     let user = |cutoff| Record::user(id(0xff), cutoff, NEVER);
     let first = [user(1), token(1), user(2)];
     let (mut book, mut dead) = book(first.into_iter().chain((2..=most).map(token)));
-    assert_eq!((book.log_len(), book.oldest()), (LOG_ENTRIES, 4));
+    assert_eq!((book.log_len(), book.place_in_log(4)), (LOG_ENTRIES, Some(0)));
     assert_eq!(dead, [1, 2], "the genesis entry and the replaced cutoff");
     assert!(book.entries_after(entry(3, None).position).is_none());
     assert!(book.entries_after(entry(4, None).position).is_some());

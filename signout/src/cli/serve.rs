@@ -55,8 +55,6 @@ impl Serve {
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", &error))?;
-        // Before the store is read: an orchestrator may stop us at any time.
-        let stop = stop_signal()?;
         let start = tokio::task::spawn_blocking(move || {
             let store: Box<dyn Store> = Box::new(Embedded::open(&path)?);
             Service::start(Settings { store, access, capacity: self.capacity })
@@ -65,6 +63,8 @@ impl Serve {
             .await
             .map_err(|error| failed("cannot start", &error))?
             .map_err(|error| Failure::Refused(error.to_string()))?;
+        // Not before: a signal that comes while the store is read ends the process, and harms nothing.
+        let stop = stop_signal()?;
         println!("listening on http://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
         answer_until(stop, listener, service.clone()).await;
@@ -87,20 +87,15 @@ async fn answer_until(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
-    let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let mut begun = stopped.clone();
     let closing = service.clone();
-    let server = axum::serve(listener, app(service)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, app(service.clone())).with_graceful_shutdown(async move {
         stop.await;
         tracing::info!("stopping");
         closing.close();
-        stopping.send_replace(true);
     });
-    let too_late = async move {
-        // An error means that the server has ended.
-        if begun.wait_for(|stopping| *stopping).await.is_ok() {
-            tokio::time::sleep(STOP_TIMEOUT).await;
-        }
+    let too_late = async {
+        service.closed().await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
     };
     tokio::select! {
         served = server => if let Err(error) = served {
