@@ -2,8 +2,8 @@
 //!
 //! Two layers: what was written (JSON, no unknown and no repeated names, no `null`), and what it
 //! comes to (records). A list is one batch. Times are whole seconds since 1970 UTC; what must be
-//! milliseconds is refused with the suspicion spelled out, because a cutoff in the year 58,000 would
-//! sign everybody out for ever.
+//! milliseconds is refused with the suspicion spelled out: a cutoff in the year 58,000 would sign
+//! everybody out for ever.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What does the service consist of while it runs?
 //!
-//! The book, the way to the thread that writes it, and what polls wait for. [`Service`] is a handle:
-//! all clones are one service.
+//! The book, the way to the thread that writes it, and what polls wait for. All clones of a
+//! [`Service`] are one service.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};

@@ -63,7 +63,7 @@ impl Serve {
             .await
             .map_err(|error| failed("cannot start", &error))?
             .map_err(|error| Failure::Refused(error.to_string()))?;
-        // Not before: a signal that comes while the store is read ends the process, and harms nothing.
+        // Not before: a signal while the store is read ends the process, and harms nothing.
         let stop = stop_signal()?;
         println!("listening on http://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
@@ -126,8 +126,8 @@ fn store_path(store: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else those of `<store>.token`, which the
-/// first start makes.
+/// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in `<store>.token`, which
+/// the first start makes.
 fn access(store: &Path) -> Result<Access, Failure> {
     let tokens = match super::client::api_tokens()? {
         Some(tokens) => tokens,
@@ -164,7 +164,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Environment:
-  SIGNOUT_TOKEN        API tokens, separated by commas; all are valid, the command line uses the first
+  SIGNOUT_TOKEN        API tokens, separated by commas: all are valid, the first is the command
+                       line's
   SIGNOUT_TOKEN_FILE   a file that holds them
   SIGNOUT_ADMIN_TOKEN  where set, the cutoff for all needs this token
   RUST_LOG             what is logged on standard error (default: info)

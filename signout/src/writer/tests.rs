@@ -12,6 +12,7 @@ use crate::store::StoreError;
 #[derive(Clone, Default)]
 struct Memory {
     rows: Arc<Mutex<Vec<Entry>>>,
+    forgotten: Arc<Mutex<Vec<u64>>>,
     fails: Arc<AtomicBool>,
     waits: Arc<AtomicBool>,
 }
@@ -21,7 +22,7 @@ impl Store for Memory {
         unreachable!("the book is given")
     }
 
-    fn append(&mut self, entries: &[Entry], _: &[u64]) -> Result<(), StoreError> {
+    fn append(&mut self, entries: &[Entry], forget: &[u64]) -> Result<(), StoreError> {
         while self.waits.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -29,9 +30,13 @@ impl Store for Memory {
             return Err(StoreError::new("the disk", "full"));
         }
         self.rows.lock().unwrap().extend(entries);
+        self.forgotten.lock().unwrap().extend(forget);
         Ok(())
     }
 }
+
+/// Rows that nobody needs from the beginning.
+const DEAD: [u64; 2] = [7, 9];
 
 struct Bench {
     store: Memory,
@@ -49,7 +54,7 @@ fn bench(capacity: usize) -> Bench {
         head: watch::Sender::new(first.position),
         metrics: Arc::new(Metrics::new().unwrap()),
         capacity,
-        dead: Vec::new(),
+        dead: DEAD.to_vec(),
     });
     Bench { store, writer: writer.unwrap(), book }
 }
@@ -117,4 +122,18 @@ async fn a_full_queue_is_busy_and_a_write_whose_caller_has_gone_is_finished() {
     assert_eq!(book.read().unwrap().len(), QUEUE_RECORDS);
     assert!(!writer.is_alive());
     assert_eq!(writer.write(vec![token(0, 5)]).await, Err(Error::StoreUnavailable));
+}
+
+#[tokio::test]
+async fn what_is_past_goes_by_itself_and_so_do_rows_that_nobody_needs() {
+    let Bench { store, writer, book } = bench(10);
+    let past = Record::token(RecordId::LAST, 5);
+    writer.write(vec![past, token(1, 5)]).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while book.read().unwrap().len() > 1 {
+        assert!(Instant::now() < deadline, "nothing was swept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(book.read().unwrap().find(past.key()), None);
+    assert_eq!(*store.forgotten.lock().unwrap(), DEAD, "the log still needs the others");
 }

@@ -42,7 +42,8 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
     let (_, last) = load(&service).await;
     let cursor = service
         .revoke(
-            r#"[{"jti": "a", "exp": 4000000000}, {"user_id": "u", "issued_before": 5}, {"issued_before": 7, "exp": 4000000000}]"#,
+            r#"[{"jti": "a", "exp": 4000000000}, {"user_id": "u", "issued_before": 5},
+                {"issued_before": 7, "exp": 4000000000}]"#,
         )
         .await;
     let page = service.get(&format!("/v1/revocations?after={}", last.cursor)).await.json();
