@@ -1,5 +1,7 @@
 //! Every form of the contract becomes the record that it means, and what is nearly one of them is
-//! refused: tables of bodies.
+//! refused: tables of bodies, and bodies that nobody thought of.
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -160,4 +162,36 @@ fn the_longest_list_of_a_proxy_fits_a_body() {
         r#"{{"kind": "token", "id": "{ID}", "issued_before": 1795332120, "exp": 1795332120}}"#
     );
     assert!((record.len() + 2) * LIST_RECORDS < BODY_BYTES);
+}
+
+proptest! {
+    #[test]
+    fn any_body_becomes_sound_records_or_is_refused(
+        members in prop::collection::vec(
+            (
+                "jti|user_id|kind|id|issued_before|exp|realm",
+                prop_oneof![
+                    "\"(a|token|user|all|5a6833bba0c3af6d18e084b78c0b4b71)?\"",
+                    "-?[0-9]{1,20}",
+                    "null|[0-9.e]{1,5}",
+                ],
+            ),
+            0..4,
+        ),
+        is_list: bool,
+    ) {
+        let members: Vec<_> = members.iter().map(|(n, v)| format!("\"{n}\": {v}")).collect();
+        let one = format!("{{{}}}", members.join(", "));
+        let body = if is_list { format!("[{one}]") } else { one };
+        if let Ok(batch) = Batch::read(body.as_bytes(), NOW) {
+            prop_assert_eq!(batch.records.len() + batch.past, 1);
+            prop_assert!(batch.records.iter().all(Record::is_sound), "{}", body);
+            prop_assert!(batch.answer_at <= NOW + 1);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(body: Vec<u8>) {
+        let _ = Batch::read(&body, NOW);
+    }
 }

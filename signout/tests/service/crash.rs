@@ -82,6 +82,34 @@ fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
 }
 
 #[test]
+fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let [db, backup] = ["db", "backup"].map(|name| folder.path().join(name));
+    let process = Process::serve(folder.path());
+    process.post(r#"{"jti": "before"}"#).unwrap();
+    process.signal("KILL");
+    drop(process);
+    std::fs::copy(&db, &backup).unwrap();
+    let process = Process::serve(folder.path());
+    let (_, answer) = process.post(r#"{"jti": "after", "exp": 4000000000}"#).unwrap();
+    let known = process.live_ids();
+    drop(process);
+    std::fs::rename(&backup, &db).unwrap();
+
+    let process = Process::serve(folder.path());
+    // Another entry has the sequence number that the proxy knows, and not its tag.
+    process.post(r#"{"jti": "other"}"#).unwrap();
+    let cursor = answer["cursor"].as_str().unwrap();
+    let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();
+    assert_eq!(page["reset"], true);
+    let lost = RecordId::of_token("", "after").to_string();
+    assert!(known.contains(&lost) && !process.live_ids().contains(&lost));
+    let record = format!(r#"[{{"kind": "token", "id": "{lost}", "exp": 4000000000}}]"#);
+    assert_eq!(process.post(&record).unwrap().0, 201);
+    assert!(process.live_ids().contains(&lost));
+}
+
+#[test]
 fn sigterm_answers_waiting_polls_at_once_and_exits_with_0() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();

@@ -107,7 +107,7 @@ async fn a_poll_that_waited_in_vain_is_answered_with_its_own_cursor() {
     assert_eq!((&page.cursor, page.more, page.records.len()), (&after, false, 0));
     let began = Instant::now();
     service.poll(&format!("after={after}")).await;
-    assert!(began.elapsed() < Duration::from_millis(500), "without a wish to wait there is none");
+    assert!(began.elapsed() < Duration::from_secs(5), "without a wish to wait there is none");
 }
 
 #[tokio::test]
