@@ -1,14 +1,16 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test wasm wasm-drill envoy signout lint ci
+.PHONY: help demo test wasm wasm-drill envoy programs lint ci
+
+PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: wasm envoy signout ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
-	cargo run --quiet -p demo --bin demo
+demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
+	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy signout ## all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill envoy programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
 wasm: ## the filter: target/session_guard.wasm
@@ -20,8 +22,8 @@ wasm-drill: # the same with a header that makes it panic: for tests, never shipp
 envoy: # the pinned Envoy: target/envoy
 	@setup/envoy.sh
 
-signout: # the service and the demo's application, where tests and demo start them from
-	@cargo build --quiet -p signout -p demo
+programs: # the service, the demo and its application: tests and demo start them from here
+	@cargo build --workspace
 
 lint: ## formatting, clippy and documentation, each without a warning
 	cargo fmt --all --check
