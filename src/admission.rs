@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::config::{Config, WhenUnknown};
+use crate::config::{self, Config, WhenUnknown};
 use crate::feed::staleness::Knowledge;
 use crate::headers::{Edit, Headers};
 use crate::refusal::Refusal;
@@ -21,7 +21,7 @@ use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Damaged;
 use crate::routes::{Access, RevokeUser, Route, Routes};
-use crate::shared_data::SharedData;
+use crate::shared_data::{SharedData, Version};
 use crate::sources::Sources;
 use crate::token::{User, VerifiedToken, Verifier};
 use crate::upstream::Upstream;
@@ -39,6 +39,7 @@ pub struct Admission {
 struct Revocation {
     set: RevocationSet,
     when_unknown: WhenUnknown,
+    streams: config::Streams,
 }
 
 /// What becomes of a request.
@@ -62,6 +63,9 @@ pub enum Decision {
 pub struct Forward {
     /// What changes in its headers.
     pub edits: Vec<Edit>,
+    /// The tokens that it was admitted with: if one of them is revoked, so is this request. None on
+    /// a sign-out, which is to be answered.
+    pub tokens: Vec<Rc<VerifiedToken>>,
     /// The tokens that it signs out: revoked before it leaves.
     pub sign_out: Vec<Rc<VerifiedToken>>,
     /// Whose tokens are revoked if the application answers 2xx.
@@ -92,11 +96,11 @@ impl Admission {
     /// Takes what it needs of a configuration. `set` belongs to its `revocation`.
     #[must_use]
     pub fn new(config: Config, set: Option<RevocationSet>) -> Self {
-        let revocation = config
-            .revocation
-            .as_ref()
-            .zip(set)
-            .map(|(settings, set)| Revocation { set, when_unknown: settings.when_unknown });
+        let revocation = config.revocation.as_ref().zip(set).map(|(settings, set)| Revocation {
+            set,
+            when_unknown: settings.when_unknown,
+            streams: settings.streams,
+        });
         Self {
             routes: config.routes,
             sources: config.sources,
@@ -118,18 +122,18 @@ impl Admission {
         }
         let tokens = self.judge(headers, moment);
         let outcome = self.outcome(&tokens, moment);
-        if route.access == Access::Protected {
-            return match outcome {
-                Ok(user) => Decision::Forward(self.forward(headers, Some(&user), &route)),
-                Err(refusal) => self.refuse(refusal, headers, &tokens),
-            };
+        if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
+            return self.refuse(*refusal, headers, &tokens);
         }
         let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
-        if route.access == Access::Optional && outcome.is_err() {
+        if route.access == Access::Signout {
+            if route.revokes {
+                forward.sign_out = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+            }
+        } else if outcome.is_ok() {
+            forward.tokens = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+        } else {
             forward.edits.extend(self.sources.removal(headers));
-        }
-        if route.revokes {
-            forward.sign_out = tokens.into_iter().flatten().filter_map(Judged::live).collect();
         }
         Decision::Forward(forward)
     }
@@ -209,8 +213,30 @@ impl Admission {
         let iat = token.and_then(VerifiedToken::iat);
         Forward {
             edits: self.upstream.edits(headers, token),
+            tokens: Vec::new(),
             sign_out: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
+        }
+    }
+
+    /// The number of the last change to the revocation set.
+    #[must_use]
+    pub fn generation(&self, shared: &dyn SharedData) -> Option<Version> {
+        self.revocation.as_ref()?.set.generation(shared)
+    }
+
+    /// Why a request that was admitted with this token must not stay open, if it must not.
+    #[must_use]
+    pub fn objection(&self, token: &VerifiedToken, moment: Moment<'_>) -> Option<Refusal> {
+        let streams = self.revocation.as_ref()?.streams;
+        let revoked = || matches!(self.is_revoked(token, moment), Ok(true));
+        let expired = || self.verifier.check_times(token, moment.unix_seconds).is_err();
+        if streams.end_on_revocation && revoked() {
+            Some(Refusal::Revoked)
+        } else if streams.end_at_expiry && expired() {
+            Some(Refusal::Expired)
+        } else {
+            None
         }
     }
 

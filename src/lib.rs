@@ -65,5 +65,6 @@ pub mod routes;
 pub mod shared_data;
 pub mod signout;
 pub mod sources;
+pub mod streams;
 pub mod token;
 pub mod upstream;

@@ -19,6 +19,8 @@ pub enum Counter {
     SignedOut,
     /// Users whose tokens were revoked by a `revoke_user` route on this proxy.
     CutOff,
+    /// Open streams that were ended, by the code of the reason.
+    StreamsEnded(Refusal),
     /// Times that the feed was read from its beginning.
     Resets,
     /// Answers of the feed that did not count, by reason.
@@ -37,6 +39,7 @@ impl Counter {
         [Self::Allowed]
             .into_iter()
             .chain(Refusal::ALL.map(Self::Refused))
+            .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
             .chain([Self::SignedOut, Self::CutOff, Self::Resets])
             .chain(Rejection::ALL.map(Self::RefreshRejected))
             .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged])
@@ -62,6 +65,7 @@ impl Counter {
             Self::Refused(refusal) => named("refused.") + refusal.answer().code,
             Self::SignedOut => named("signed_out"),
             Self::CutOff => named("cut_off"),
+            Self::StreamsEnded(refusal) => named("streams_ended.") + refusal.answer().code,
             Self::Resets => named("resets"),
             Self::RefreshRejected(reason) => named("refresh_rejected.") + reason.name(),
             Self::OutboxDropped => named("outbox_dropped"),

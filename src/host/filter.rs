@@ -18,12 +18,15 @@ use crate::host::shared_data::HostSharedData;
 use crate::host::ticks::Ticks;
 use crate::metrics::Counter;
 use crate::signout;
+use crate::streams::Streams;
 
 /// One configuration at work in one VM.
 pub(crate) struct Filter {
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
     pub(crate) ticks: Ticks,
+    /// The requests that are open; empty where they need not end early.
+    pub(crate) streams: RefCell<Streams>,
     pub(crate) revocation: Option<Revocation>,
 }
 
@@ -34,6 +37,8 @@ pub(crate) struct Revocation {
     pub(crate) signout: signout::Settings,
     /// The lifetime that no token exceeds, where the configuration sets one.
     pub(crate) max_lifetime_seconds: Option<u64>,
+    /// Whether open requests may have to end early.
+    pub(crate) ends_streams: bool,
     /// What was known about revocations on the last tick.
     pub(crate) knowledge: Cell<Knowledge>,
     /// Whether this VM has served a request since then.
@@ -60,6 +65,7 @@ impl Filter {
             admission,
             metrics: Metrics::define(),
             ticks: Ticks::default(),
+            streams: RefCell::default(),
             revocation,
         }))
     }
@@ -72,6 +78,13 @@ impl Filter {
             knowledge: knowledge.unwrap_or(Knowledge::Never),
             shared: &HostSharedData,
         }
+    }
+
+    /// The same for open requests on the tick: whoever looks after them is not serving one.
+    pub(crate) fn moment_of_tick(&self) -> Moment<'static> {
+        let knowledge = self.revocation.as_ref().map(|revocation| revocation.knowledge.get());
+        let knowledge = knowledge.unwrap_or(Knowledge::Never);
+        Moment { unix_seconds: clock::unix_seconds(), knowledge, shared: &HostSharedData }
     }
 
     pub(crate) fn count(&self, counter: Counter) {
@@ -106,6 +119,7 @@ impl Revocation {
                 when_unreachable: settings.when_unreachable,
             },
             max_lifetime_seconds,
+            ends_streams: settings.streams.end_on_revocation || settings.streams.end_at_expiry,
             has_served: Cell::new(false),
             held: RefCell::new(Vec::new()),
         }

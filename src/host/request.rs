@@ -15,12 +15,13 @@ use crate::feed::notice::Level;
 use crate::headers::Edit;
 use crate::host::filter::{Filter, Revocation, log};
 use crate::host::shared_data::HostSharedData;
-use crate::host::ticks::HOLD_TICK_MILLISECONDS;
+use crate::host::ticks::{HOLD_TICK_MILLISECONDS, STREAMS_TICK_MILLISECONDS};
 use crate::host::{callout, clock, raw};
 use crate::metrics::Counter;
 use crate::refusal::Refusal;
 use crate::revocation::record::Record;
 use crate::signout::{self, Hold, SignOut, Step};
+use crate::streams::Place;
 
 /// The context of one request.
 pub(crate) struct Request {
@@ -29,6 +30,8 @@ pub(crate) struct Request {
     /// Whose tokens a 2xx answer revokes.
     cutoff: Option<Cutoff>,
     told: Option<Told>,
+    /// Where it stands among the open requests, if it may have to end early.
+    place: Option<Place>,
 }
 
 /// The service is being told.
@@ -41,7 +44,7 @@ struct Told {
 
 impl Request {
     pub(crate) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
-        Self { id, filter, cutoff: None, told: None }
+        Self { id, filter, cutoff: None, told: None, place: None }
     }
 
     fn forward(&mut self, filter: &Filter, forward: Forward) -> Action {
@@ -50,6 +53,10 @@ impl Request {
         }
         self.cutoff = forward.cutoff;
         let Some(revocation) = &filter.revocation else { return allow(filter) };
+        if revocation.ends_streams && !forward.tokens.is_empty() {
+            filter.ticks.within(STREAMS_TICK_MILLISECONDS);
+            self.place = Some(filter.streams.borrow_mut().enter(self.id, forward.tokens));
+        }
         let records: Vec<_> = forward
             .sign_out
             .iter()
@@ -58,6 +65,13 @@ impl Request {
         filter.metrics.add(Counter::SignedOut, u64::try_from(records.len()).unwrap_or(u64::MAX));
         let step = begin(revocation, records);
         self.follow(filter, revocation, step, None)
+    }
+
+    /// From here on nothing ends this request early.
+    fn leave(&mut self) {
+        if let (Some(filter), Some(place)) = (&self.filter, self.place.take()) {
+            filter.streams.borrow_mut().leave(place);
+        }
     }
 
     /// Carries out the steps of a sign-out or a cutoff, up to the one that waits for an answer.
@@ -96,7 +110,7 @@ impl Request {
             return Action::Continue;
         }
         revocation.held.borrow_mut().push((self.id, hold));
-        filter.ticks.every(HOLD_TICK_MILLISECONDS);
+        filter.ticks.within(HOLD_TICK_MILLISECONDS);
         Action::Pause
     }
 }
@@ -164,6 +178,7 @@ impl HttpContext for Request {
         if !matches!(headers.first(b":status"), Some([b'2', _, _])) {
             return Action::Continue;
         }
+        self.leave(); // this answer ends the user's streams, and is not one of them
         let date = headers.first(b"date");
         let lifetime = revocation.max_lifetime_seconds;
         let record = signout::of_user(cutoff.user, date, cutoff.iat, clock::now(), lifetime);
@@ -176,6 +191,7 @@ impl HttpContext for Request {
 impl Drop for Request {
     /// A held answer whose client has gone is not waited for any more.
     fn drop(&mut self) {
+        self.leave();
         if let Some(revocation) = self.filter.as_ref().and_then(|filter| filter.revocation.as_ref())
         {
             revocation.held.borrow_mut().retain(|(context, _)| *context != self.id);
@@ -202,7 +218,7 @@ fn allow(filter: &Filter) -> Action {
 }
 
 /// Answers in the application's place. What Envoy is told to do after that does not matter.
-fn refuse(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) -> Action {
+pub(crate) fn refuse(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) -> Action {
     filter.count(Counter::Refused(refusal));
     let answer = refusal.answer();
     let headers = answer.headers(clear_cookies);

@@ -8,17 +8,22 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType};
+use proxy_wasm::types::{BufferType, ContextType, MapType};
 
 use crate::feed::Effects;
 use crate::feed::call::{Answer, Call};
 use crate::feed::notice::Level;
 use crate::host::filter::{Filter, Revocation, log, report};
-use crate::host::request::Request;
+use crate::host::request::{Request, refuse};
 use crate::host::shared_data::HostSharedData;
-use crate::host::ticks::{FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS, TICK_MILLISECONDS};
-use crate::host::{callout, clock};
+use crate::host::ticks::{
+    ENDING_TICK_MILLISECONDS, FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS,
+    STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
+};
+use crate::host::{callout, clock, raw};
 use crate::metrics::Counter;
+use crate::streams;
+use crate::token::VerifiedToken;
 
 /// The context of one configuration in one VM.
 pub(crate) struct Root {
@@ -57,6 +62,11 @@ impl Root {
                 pending.extend(self.send(revocation, asked, &call));
             }
         }
+        if filter.streams.borrow().has_due() {
+            wanted = wanted.min(ENDING_TICK_MILLISECONDS);
+        } else if !filter.streams.borrow().is_empty() {
+            wanted = wanted.min(STREAMS_TICK_MILLISECONDS);
+        }
         if !revocation.held.borrow().is_empty() {
             wanted = wanted.min(HOLD_TICK_MILLISECONDS);
         }
@@ -70,6 +80,31 @@ impl Root {
             return None;
         }
         Some(answered(revocation, asked, None))
+    }
+
+    /// Ends the open requests whose tokens do not hold any more, a bounded number at a time. One that
+    /// has no answer yet is refused, a stream is cut, a plain answer under way goes on.
+    fn end_streams(&self, filter: &Filter) {
+        if filter.streams.borrow().is_empty() {
+            return;
+        }
+        let moment = filter.moment_of_tick();
+        let objection = |token: &VerifiedToken| filter.admission.objection(token, moment);
+        let generation = filter.admission.generation(moment.shared);
+        filter.streams.borrow_mut().sweep(generation, objection);
+        let due = filter.streams.borrow_mut().due();
+        for (context, refusal) in due {
+            // Only where that context is still there: what follows would hit another one.
+            if hostcalls::set_effective_context(context).is_err() {
+                continue;
+            }
+            let answer = raw::headers(MapType::HttpResponseHeaders);
+            if answer.is_none_or(|answer| streams::is_stream(&answer)) {
+                filter.count(Counter::StreamsEnded(refusal));
+                refuse(filter, refusal, &[]);
+            }
+        }
+        let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again
     }
 
     /// Lets the answers go whose cutoffs have become the past.
@@ -140,9 +175,11 @@ impl RootContext for Root {
         super::drill::at("tick");
         let Some(filter) = self.filter.clone() else { return };
         filter.metrics.write();
-        filter.ticks.every(TICK_MILLISECONDS);
-        let Some(revocation) = &filter.revocation else { return };
+        let Some(revocation) = &filter.revocation else {
+            return filter.ticks.every(TICK_MILLISECONDS);
+        };
         self.release_held(revocation);
+        self.end_streams(&filter);
         let effects = {
             let mut feed = revocation.feed.borrow_mut();
             if revocation.has_served.take() {

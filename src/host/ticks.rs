@@ -19,6 +19,13 @@ impl Ticks {
             let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds)); // cannot fail
         }
     }
+
+    /// Asks for a tick in so many milliseconds, unless one is to come as soon anyway.
+    pub(crate) fn within(&self, milliseconds: u64) {
+        if self.period_milliseconds.get() > milliseconds {
+            self.every(milliseconds);
+        }
+    }
 }
 
 /// How often a VM looks how old the set is.
@@ -29,3 +36,9 @@ pub(crate) const FIRST_TICK_MILLISECONDS: u64 = 5;
 
 /// How often to look while an answer is held.
 pub(crate) const HOLD_TICK_MILLISECONDS: u64 = 20;
+
+/// How often to look whether an open request must end: it may take a second, feed included.
+pub(crate) const STREAMS_TICK_MILLISECONDS: u64 = 250;
+
+/// How soon to go on where more of them must end than may at once.
+pub(crate) const ENDING_TICK_MILLISECONDS: u64 = 1;

@@ -73,12 +73,21 @@ impl Verifier {
     pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
         let known = self.cache.borrow_mut().find(token);
         if let Some(known) = known {
-            known.times.check(unix_seconds, self.policy.clock_skew_seconds)?;
+            self.check_times(&known, unix_seconds)?;
             return Ok(known);
         }
         let verified = Rc::new(self.verify_unseen(token, unix_seconds)?);
         self.cache.borrow_mut().keep(token, Rc::clone(&verified));
         Ok(verified)
+    }
+
+    /// Whether the times of a token that was verified before still hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Expired`] or [`Refusal::NotYetValid`].
+    pub fn check_times(&self, token: &VerifiedToken, unix_seconds: u64) -> Result<(), Refusal> {
+        token.times.check(unix_seconds, self.policy.clock_skew_seconds)
     }
 
     fn verify_unseen(&self, token: &[u8], unix_seconds: u64) -> Result<VerifiedToken, Refusal> {

@@ -1,0 +1,213 @@
+//! Which requests are open, and which of them must end?
+//!
+//! A WebSocket, an event stream or a long poll that was opened with a token goes on after sign-out
+//! unless somebody ends it. So every admitted request is entered here and leaves when its context
+//! goes; on the tick, where the revocation set has changed, each is asked again.
+//!
+//! Every request, not those that turn out to be streams: telling by the headers of the answer would
+//! cost each request more than all the rest of the filter, and would miss the long poll that has no
+//! answer yet. What an answer under way is, is asked only of those that must end: a
+//! [plain one](is_stream) goes on.
+//!
+//! # Why each ends once, and few at a time
+//!
+//! Two closes of one stream within one call into the VM crash Envoy, and hundreds of closes exhaust
+//! the stack of the VM. So an entry is taken out of the registry's hands when it is due, and
+//! [`Streams::due`] gives out a bounded number at a time.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use crate::headers::Headers;
+use crate::refusal::Refusal;
+use crate::shared_data::Version;
+use crate::token::VerifiedToken;
+
+/// Most streams to end in one call into the VM: it breaks near 300.
+pub const MOST_AT_ONCE: usize = 64;
+
+/// The open requests of one VM.
+#[derive(Debug, Default)]
+pub struct Streams {
+    open: Slab<Stream>,
+    due: VecDeque<(usize, Refusal)>,
+    swept_at: Option<Version>,
+}
+
+/// Where a request stands in the registry.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
+#[derive(Debug)]
+struct Stream {
+    context: u32,
+    tokens: Vec<Rc<VerifiedToken>>,
+    ending: bool,
+}
+
+impl Streams {
+    /// A request was admitted with these tokens.
+    #[must_use]
+    pub fn enter(&mut self, context: u32, tokens: Vec<Rc<VerifiedToken>>) -> Place {
+        Place(self.open.insert(Stream { context, tokens, ending: false }))
+    }
+
+    /// The request is over, or its answer is none of ours any more.
+    pub fn leave(&mut self, place: Place) {
+        if self.open.try_remove(place.0).is_some_and(|stream| stream.ending) {
+            self.due.retain(|(due, _)| *due != place.0);
+        }
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Asks each open request again; those with an objection are due from then on, once each. Does
+    /// nothing while the set's generation stays the same, which it does for a second at most: a
+    /// request that was admitted since was judged by that very set.
+    pub fn sweep(
+        &mut self,
+        generation: Option<Version>,
+        objection: impl Fn(&VerifiedToken) -> Option<Refusal>,
+    ) {
+        if generation.is_some() && generation == self.swept_at {
+            return;
+        }
+        self.swept_at = generation;
+        for (place, stream) in &mut self.open {
+            if stream.ending {
+                continue;
+            }
+            if let Some(refusal) = stream.tokens.iter().find_map(|token| objection(token)) {
+                stream.ending = true;
+                self.due.push_back((place, refusal));
+            }
+        }
+    }
+
+    /// The next contexts to end, and why; at most [`MOST_AT_ONCE`].
+    pub fn due(&mut self) -> Vec<(u32, Refusal)> {
+        let count = self.due.len().min(MOST_AT_ONCE);
+        let due = self.due.drain(..count);
+        due.filter_map(|(place, why)| Some((self.open.get(place)?.context, why))).collect()
+    }
+
+    /// Whether there are more to end.
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+}
+
+/// Whether an answer with these headers is a stream, which ends with its token, or a plain one,
+/// which goes on: an upgrade, an event stream, gRPC, or one of the forms in which records follow
+/// each other without end.
+#[must_use]
+pub fn is_stream(answer: &Headers) -> bool {
+    let content_type = answer.first(b"content-type").unwrap_or_default();
+    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    let media_type = media_type.trim_ascii().to_ascii_lowercase();
+    answer.first(b":status") == Some(b"101")
+        || STREAMS.contains(&media_type.as_slice())
+        || media_type.starts_with(b"application/grpc")
+}
+
+const STREAMS: [&[u8]; 5] = [
+    b"text/event-stream",
+    b"application/x-ndjson",
+    b"application/jsonl",
+    b"application/json-seq",
+    b"multipart/x-mixed-replace",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::builder::{NOW, TokenBuilder, ring};
+    use crate::token::{Policy, Verifier};
+
+    fn tokens(count: usize) -> Vec<Rc<VerifiedToken>> {
+        let verifier = Verifier::new(ring(), Policy::default());
+        let token = |n: usize| TokenBuilder::new().claim("jti", format!("\"{n}\"")).sign();
+        (0..count).map(|n| verifier.verify(token(n).as_bytes(), NOW).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_stream_is_due_once() {
+        let mut streams = Streams::default();
+        let all = tokens(2);
+        let places: Vec<_> =
+            (7..).zip(&all).map(|(id, token)| streams.enter(id, vec![token.clone()])).collect();
+        let first = all[0].record_id();
+        let revoked =
+            |token: &VerifiedToken| (token.record_id() == first).then_some(Refusal::Revoked);
+        for generation in [None, Some(Version(1)), Some(Version(2))] {
+            streams.sweep(generation, revoked);
+        }
+        assert_eq!(streams.due(), [(7, Refusal::Revoked)]);
+        streams.sweep(Some(Version(3)), revoked);
+        assert_eq!(streams.due(), []);
+        places.into_iter().for_each(|place| streams.leave(place));
+        assert!(streams.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_has_left_is_not_due() {
+        let mut streams = Streams::default();
+        let token = tokens(1);
+        let place = streams.enter(7, token.clone());
+        streams.sweep(None, |_| Some(Refusal::Revoked));
+        streams.leave(place);
+        let _next = streams.enter(8, token);
+        assert_eq!(streams.due(), []);
+    }
+
+    #[test]
+    fn nothing_is_asked_while_the_generation_stays_the_same() {
+        let mut streams = Streams::default();
+        let _place = streams.enter(7, tokens(1));
+        streams.sweep(Some(Version(1)), |_| None);
+        streams.sweep(Some(Version(1)), |_| Some(Refusal::Revoked));
+        assert!(!streams.has_due());
+        streams.sweep(Some(Version(2)), |_| Some(Refusal::Revoked));
+        assert!(streams.has_due());
+    }
+
+    #[test]
+    fn few_are_given_out_at_a_time() {
+        let mut streams = Streams::default();
+        let token = tokens(1);
+        for id in 0..150 {
+            let _ = streams.enter(id, token.clone());
+        }
+        streams.sweep(None, |_| Some(Refusal::Revoked));
+        assert_eq!([64, 64, 22, 0], std::array::from_fn(|_| streams.due().len()));
+    }
+
+    #[test]
+    fn streams_end_and_plain_answers_go_on() {
+        let answer = |status: &str, media: &str| {
+            is_stream(&Headers::from_pairs(&[(":status", status), ("content-type", media)]))
+        };
+        assert!(answer("101", ""));
+        for media in
+            ["text/event-stream", "Text/Event-Stream; charset=utf-8", "application/grpc+proto"]
+        {
+            assert!(answer("200", media), "{media}");
+        }
+        for media in ["", "text/html", "application/octet-stream", "application/json"] {
+            assert!(!answer("200", media), "{media}");
+        }
+    }
+}
