@@ -16,9 +16,23 @@ pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
     shortest + (ceiling - shortest) * u64::from(random) / u64::from(u32::MAX)
 }
 
+/// The same where the service may have said when to come back: not before that, within bounds.
+#[must_use]
+pub fn wait_as_asked(failures: u32, random: u32, retry_after_seconds: Option<u64>) -> u64 {
+    let asked_for = retry_after_seconds.unwrap_or(0).saturating_mul(1_000);
+    wait_milliseconds(failures, random).max(asked_for.min(*WAIT_MILLISECONDS.end()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_may_ask_for_up_to_a_minute() {
+        assert_eq!(wait_as_asked(1, 0, Some(7)), 7_000);
+        assert_eq!(wait_as_asked(1, 0, Some(0)), 1_000);
+        assert_eq!(wait_as_asked(1, 0, Some(u64::MAX)), 60_000);
+    }
 
     #[test]
     fn the_ceiling_doubles_up_to_a_minute() {

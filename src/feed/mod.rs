@@ -29,6 +29,7 @@ pub mod wire;
 
 use crate::clock::Now;
 use crate::outbox::Outbox;
+use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::sweep::{Counts, Sweep};
 use crate::shared_data::SharedData;
@@ -118,6 +119,8 @@ pub struct Feed {
     knowledge: Knowledge,
     /// The outbox has no room for what a page gives back: it is emptied before the next poll.
     waits_for_room: bool,
+    /// The reset under way gives back what the service has lost.
+    gives_back: bool,
     clock_difference_seconds: Option<i64>,
     housekept_at: Option<u64>,
 }
@@ -139,6 +142,7 @@ impl Feed {
             sweep: Sweep::default(),
             knowledge: Knowledge::Never,
             waits_for_room: false,
+            gives_back: false,
             clock_difference_seconds: None,
             housekept_at: None,
         }
@@ -235,6 +239,12 @@ impl Feed {
                     effects.notices.push(Notice::Accepted);
                 }
             }
+            Err(Rejection::NoRoom) => {
+                self.poll.postponed(milliseconds);
+                self.waits_for_room = true;
+                effects.counts.push(Count::Rejected(Rejection::NoRoom));
+                self.note_gift(&mut effects);
+            }
             Err(rejection) => {
                 let retry_after = answer.and_then(Answer::retry_after_seconds);
                 self.poll.rejected(retry_after, milliseconds, random);
@@ -242,10 +252,8 @@ impl Feed {
                 if failures == 0 {
                     effects.notices.push(Notice::Rejected(rejection));
                 }
-                match rejection {
-                    Rejection::Unauthorized => self.lease.bar(milliseconds, BARRED_MILLISECONDS),
-                    Rejection::NoRoom => self.waits_for_room = true,
-                    _ => {}
+                if rejection == Rejection::Unauthorized {
+                    self.lease.bar(milliseconds, BARRED_MILLISECONDS);
                 }
             }
         }
@@ -303,9 +311,18 @@ impl Feed {
             effects.notices.push(Notice::Reset);
         }
         if given_back > 0 {
-            effects.notices.push(Notice::GivenBack(given_back));
+            self.note_gift(effects);
+        }
+        if page.range.1 == RecordId::LAST {
+            self.gives_back = false;
         }
         Ok(page)
+    }
+
+    fn note_gift(&mut self, effects: &mut Effects) {
+        if !std::mem::replace(&mut self.gives_back, true) {
+            effects.notices.push(Notice::GivesBack);
+        }
     }
 
     fn compare_clocks(&mut self, page: &Page, now: Now, effects: &mut Effects) {
@@ -324,7 +341,7 @@ impl Feed {
         self.set.renew_generation(shared);
         let (state, expect) = FeedState::read(shared, &self.identity);
         if state.wants_clamped(now.unix_seconds) {
-            let again = FeedState { cursor: None, clamped: None, ..state.clone() };
+            let again = FeedState { cursor: None, next_id: None, clamped: None, ..state.clone() };
             let _ = again.write(shared, &self.identity, expect); // else in a second
         }
         if self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds)).is_err() {

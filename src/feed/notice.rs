@@ -36,8 +36,8 @@ pub enum Notice {
     Accepted,
     /// The feed is read from its beginning.
     Reset,
-    /// The service had lost that many revocations and gets them back.
-    GivenBack(usize),
+    /// The service has lost revocations and gets them back.
+    GivesBack,
     /// Shared data did not hold what was written there.
     Damaged,
     /// The service's clock minus ours, in seconds.
@@ -65,7 +65,7 @@ impl Notice {
                 Level::Error
             }
             Self::Knows(_) => Level::Error,
-            Self::Rejected(_) | Self::GivenBack(_) | Self::ClocksDiffer(_) | Self::NotDelivered => {
+            Self::Rejected(_) | Self::GivesBack | Self::ClocksDiffer(_) | Self::NotDelivered => {
                 Level::Warning
             }
         }
@@ -93,8 +93,8 @@ impl fmt::Display for Notice {
             }
             Self::Accepted => write!(f, "feed: answers count again"),
             Self::Reset => write!(f, "feed: the service sends the whole set"),
-            Self::GivenBack(count) => {
-                write!(f, "feed: the service had lost {count} revocations, they are given back")
+            Self::GivesBack => {
+                write!(f, "feed: the service has lost revocations, they are given back")
             }
             Self::Damaged => write!(
                 f,

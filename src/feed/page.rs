@@ -48,6 +48,9 @@ pub fn take_over(
     if state.cursor != *asked {
         return Err(Rejection::Superseded);
     }
+    if !state.is_followed_by(&page) {
+        return Err(Rejection::Unsound);
+    }
     let mut next = state.after(&page, now.monotonic_milliseconds);
     next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
     let horizon = next.horizon(now.unix_seconds);

@@ -202,10 +202,13 @@ impl Poll {
     /// The answer did not count; the service may have said when to come back.
     pub fn rejected(&mut self, retry_after_seconds: Option<u64>, now: u64, random: u32) {
         self.failures = self.failures.saturating_add(1);
-        let asked_for = retry_after_seconds.unwrap_or(0).saturating_mul(1_000);
-        let asked_for = asked_for.min(*backoff::WAIT_MILLISECONDS.end());
-        let wait = backoff::wait_milliseconds(self.failures, random).max(asked_for);
+        let wait = backoff::wait_as_asked(self.failures, random, retry_after_seconds);
         self.not_before = now.saturating_add(wait);
+    }
+
+    /// The page waits until there is room for what it gives back; the service is not at fault.
+    pub fn postponed(&mut self, now: u64) {
+        self.not_before = now.saturating_add(PAUSE_MILLISECONDS);
     }
 
     /// How many answers in a row did not count.

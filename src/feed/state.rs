@@ -8,6 +8,7 @@ use crate::feed::identity::{FeedIdentity, Key};
 use crate::feed::poll::begins_reset;
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
+use crate::revocation::record::RecordId;
 use crate::shared_data::{Expect, SharedData};
 
 /// How far this process has followed the feed. The default: not at all.
@@ -15,6 +16,8 @@ use crate::shared_data::{Expect, SharedData};
 pub struct FeedState {
     /// Where to go on from; none asks for everything.
     pub cursor: Option<Cursor>,
+    /// In the middle of a reset: the id that its next page has to begin with.
+    pub next_id: Option<RecordId>,
     /// Monotonic milliseconds at which the set was last known to be complete.
     pub current_at: Option<u64>,
     /// The head that an answer named, and when: once passed, the set was complete at that time.
@@ -49,18 +52,31 @@ impl FeedState {
         Horizon::of(proxy_unix_seconds, self.service_now)
     }
 
-    /// The state after a page, which was taken over at that time (monotonic milliseconds).
+    /// Whether the page may follow. The pages of a reset tile the ids from the lowest to the highest
+    /// one, and changes follow only on what is known; else something would be left out.
+    #[must_use]
+    pub fn is_followed_by(&self, page: &Page) -> bool {
+        match page.reset {
+            true => begins_reset(page) || self.next_id == Some(page.range.0),
+            false => self.cursor.is_some() && self.next_id.is_none(),
+        }
+    }
+
+    /// The state after a page that may follow and was taken over at that time (monotonic
+    /// milliseconds).
     #[must_use]
     pub fn after(&self, page: &Page, now: u64) -> Self {
         let mut next = self.clone();
         next.cursor = Some(page.cursor.clone());
+        next.next_id = if page.reset { successor(page.range.1) } else { None };
         next.service_now = page.now;
-        if !page.more {
+        if !page.more && next.next_id.is_none() {
             next.current_at = Some(now);
             next.target = None;
             return next;
         }
-        if let Some((_, named_at)) = next.target.take_if(|(head, _)| passes(page, head)) {
+        let passed = |head: &Cursor| next.next_id.is_none() && passes(page, head);
+        if let Some((_, named_at)) = next.target.take_if(|(head, _)| passed(head)) {
             next.current_at = next.current_at.max(Some(named_at));
         }
         let is_lower = |head: &Cursor| sequence(&page.head) < sequence(head);
@@ -84,6 +100,8 @@ impl FeedState {
         let named_at = self.target.as_ref().map_or(NONE, |target| target.1);
         bytes.extend_from_slice(&named_at.to_be_bytes());
         bytes.extend_from_slice(&self.clamped.unwrap_or(NONE).to_be_bytes());
+        // The lowest id begins a reset and never goes on with one.
+        bytes.extend_from_slice(&self.next_id.unwrap_or(RecordId::FIRST).0);
         for cursor in [self.cursor.as_ref(), self.target.as_ref().map(|target| &target.0)] {
             let text = cursor.map_or("", Cursor::as_str);
             bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
@@ -94,15 +112,17 @@ impl FeedState {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(MAGIC)?;
-        let service_now = take_number(&mut rest)?;
-        let current_at = Some(take_number(&mut rest)?).filter(|&at| at != NONE);
-        let named_at = take_number(&mut rest)?;
-        let clamped = Some(take_number(&mut rest)?).filter(|&cutoff| cutoff != NONE);
+        let service_now = u64::from_be_bytes(take(&mut rest)?);
+        let current_at = Some(u64::from_be_bytes(take(&mut rest)?)).filter(|&at| at != NONE);
+        let named_at = u64::from_be_bytes(take(&mut rest)?);
+        let clamped = Some(u64::from_be_bytes(take(&mut rest)?)).filter(|&cutoff| cutoff != NONE);
+        let next_id = RecordId(take(&mut rest)?);
+        let next_id = Some(next_id).filter(|&id| id != RecordId::FIRST);
         let cursor = take_cursor(&mut rest)?;
         let target = take_cursor(&mut rest)?;
         let whole = rest.is_empty() && target.is_some() == (named_at != NONE);
         let target = target.map(|target| (target, named_at));
-        whole.then_some(Self { cursor, current_at, target, service_now, clamped })
+        whole.then_some(Self { cursor, next_id, current_at, target, service_now, clamped })
     }
 }
 
@@ -122,13 +142,12 @@ pub fn report_damage(shared: &dyn SharedData, identity: &FeedIdentity) {
 }
 
 /// Whether the feed, read up to this page, is known up to that head. The order of two cursors shows
-/// in their sequence numbers; a reset on its way has none, and then equality is all there is.
+/// in their sequence numbers; where one has none, equality is all there is.
 fn passes(page: &Page, head: &Cursor) -> bool {
-    let beyond = || match (sequence(&page.cursor), sequence(head)) {
+    match (sequence(&page.cursor), sequence(head)) {
         (Some(reached), Some(head)) => reached >= head,
-        _ => false,
-    };
-    page.cursor == *head || !page.reset && beyond()
+        _ => page.cursor == *head,
+    }
 }
 
 fn sequence(cursor: &Cursor) -> Option<u64> {
@@ -139,10 +158,15 @@ fn key(identity: &FeedIdentity) -> Key {
     identity.key("feed", None)
 }
 
-fn take_number(rest: &mut &[u8]) -> Option<u64> {
-    let (&number, left) = rest.split_first_chunk()?;
+/// The next id; none after the highest.
+fn successor(id: RecordId) -> Option<RecordId> {
+    u128::from_be_bytes(id.0).checked_add(1).map(|next| RecordId(next.to_be_bytes()))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (&taken, left) = rest.split_first_chunk()?;
     *rest = left;
-    Some(u64::from_be_bytes(number))
+    Some(taken)
 }
 
 /// `None`: not well-formed; `Some(None)`: there is no cursor.

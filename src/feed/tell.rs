@@ -154,7 +154,8 @@ impl Tell {
             }
             _ => {
                 self.failures = self.failures.saturating_add(1);
-                let wait = backoff::wait_milliseconds(self.failures, random);
+                let retry_after = answer.and_then(Answer::retry_after_seconds);
+                let wait = backoff::wait_as_asked(self.failures, random, retry_after);
                 self.not_before = now.monotonic_milliseconds.saturating_add(wait);
                 match answer.and_then(Answer::status) {
                     Some(401 | 403) => Outcome::Unauthorized,

@@ -53,13 +53,17 @@ impl RevocationSet {
         user: Option<RecordId>,
         iat: Option<u64>,
     ) -> Result<bool, Damaged> {
-        let cut_off = |record: Option<Record>| {
-            record.is_some_and(|cutoff| iat.is_none_or(|iat| iat < cutoff.issued_before))
-        };
-        let user = user.map_or(Ok(None), |id| self.find(shared, id, Kind::User));
-        Ok(self.find(shared, token, Kind::Token)?.is_some()
-            || cut_off(user?)
-            || cut_off(self.find(shared, self.all, Kind::All)?))
+        if self.find(shared, token, Kind::Token)?.is_some() {
+            return Ok(true);
+        }
+        for (kind, id) in [(Kind::User, user), (Kind::All, Some(self.all))] {
+            let Some(id) = id else { continue };
+            let cutoff = self.find(shared, id, kind)?.map_or(0, |record| record.issued_before);
+            if cutoff > 0 && iat.is_none_or(|iat| iat < cutoff) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn find(
@@ -222,3 +226,6 @@ fn joined(
         Some((a.next_if(|_| order != Ordering::Greater), b.next_if(|_| order != Ordering::Less)))
     })
 }
+
+#[cfg(test)]
+mod tests;

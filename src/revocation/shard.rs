@@ -177,3 +177,87 @@ fn read_record(kind: Kind, bytes: &[u8]) -> Option<Record> {
 }
 
 const HEADER_BYTES: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::revocation::record::strategies::record;
+
+    fn shard() -> impl Strategy<Value = (Place, Vec<Record>)> {
+        prop::collection::vec(record(), 1..20).prop_map(|mut records| {
+            let place = Place::of(records[0].key());
+            records.retain(|record| Place::of(record.key()) == place);
+            records.sort_unstable();
+            records.dedup_by_key(|record| record.key());
+            (place, records)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_shard_is_read_back((place, records) in shard()) {
+            let value = write(place, &records);
+            let read = Shard::read(place, Some(&value)).expect("well-formed");
+            prop_assert!(read.records().eq(records.iter().copied()));
+            for record in records {
+                prop_assert_eq!(read.find(record.id), Some(record));
+            }
+        }
+
+        #[test]
+        fn a_shard_cut_or_prolonged_is_damaged((place, records) in shard(), cut: prop::sample::Index) {
+            let mut value = write(place, &records);
+            let cut = cut.index(value.len());
+            prop_assert_eq!(Shard::read(place, Some(&value[..cut])).err(), Some(Damaged));
+            value.push(0);
+            prop_assert_eq!(Shard::read(place, Some(&value)).err(), Some(Damaged));
+        }
+
+        #[test]
+        fn a_well_formed_shard_has_one_spelling(place in shard(), mut value: Vec<u8>) {
+            let mut whole = write(place.0, &place.1);
+            whole.truncate(HEADER_BYTES);
+            whole.append(&mut value);
+            if let Ok(read) = Shard::read(place.0, Some(&whole)) {
+                prop_assert_eq!(write(place.0, &read.records().collect::<Vec<_>>()), whole);
+            }
+        }
+
+        #[test]
+        fn a_record_belongs_where_its_id_begins(id: [u8; 16], kind in 0..3usize) {
+            let (id, kind) = (RecordId(id), Kind::ALL[kind]);
+            let place = Place::of((id, kind));
+            let (first, last) = place.ids();
+            prop_assert!(first <= id && id <= last);
+            prop_assert_eq!((Place::of((first, kind)), Place::of((last, kind))), (place, place));
+            prop_assert!(Place::between(kind, id, id).eq([place]));
+        }
+    }
+
+    #[test]
+    fn a_shard_of_another_order_place_or_kind_is_damaged() {
+        let id = |last| RecordId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+        let [one, two] = [1, 2].map(|last| Record::token(id(last), 5));
+        let place = Place::of(one.key());
+        let read = |value: &[u8], place| Shard::read(place, Some(value)).map(|_| ());
+        assert_eq!(read(&write(place, &[one, two]), place), Ok(()));
+        assert_eq!(read(&write(place, &[two, one]), place), Err(Damaged));
+        assert_eq!(read(&write(place, &[one, one]), place), Err(Damaged));
+        let elsewhere = Place::of((RecordId::LAST, Kind::Token));
+        assert_eq!(read(&write(place, &[one]), elsewhere), Err(Damaged));
+        let users = Place::of((one.id, Kind::User));
+        assert_eq!(read(&write(place, &[]), users), Err(Damaged));
+        assert_eq!(read(&[], place), Err(Damaged));
+    }
+
+    #[test]
+    fn every_place_has_its_own_short_name() {
+        let identity = FeedIdentity::new("", "signout", "signout");
+        let names: std::collections::HashSet<_> =
+            Place::all().map(|place| place.key(&identity).to_string()).collect();
+        assert_eq!(names.len(), 65_536 + 4_096 + 1);
+        assert!(names.iter().all(|name| name.len() <= 40));
+    }
+}

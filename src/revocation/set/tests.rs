@@ -1,0 +1,279 @@
+//! Promise: nothing that is alive is ever lost from the set, whoever writes to it, in whatever order
+//! and at whatever clocks. Method: properties against the join of all records in a map, on shared
+//! data that lets other writers in between a read and the write that follows it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::feed::state::FeedState;
+use crate::revocation::horizon::LARGEST_SKEW_SECONDS;
+use crate::revocation::record::NEVER;
+use crate::revocation::record::strategies::record;
+use crate::shared_data::{InMemory, Stored};
+
+type Model = BTreeMap<(RecordId, Kind), Record>;
+
+fn identity() -> FeedIdentity {
+    FeedIdentity::new("", "signout", "signout")
+}
+
+fn set() -> RevocationSet {
+    RevocationSet::new(identity(), "")
+}
+
+fn join(records: &[Record]) -> Model {
+    let mut model = Model::new();
+    for &record in records {
+        model.entry(record.key()).and_modify(|held| *held = held.merge(record)).or_insert(record);
+    }
+    model
+}
+
+/// What the set holds at the places of these records.
+fn held(shared: &dyn SharedData, records: &[Record]) -> Model {
+    let mut held = Model::new();
+    for place in records.iter().map(|record| Place::of(record.key())) {
+        let stored = shared.get(&place.key(&identity()));
+        let shard = Shard::read(place, stored.as_ref().map(|stored| stored.value.as_slice()));
+        held.extend(shard.expect("well-formed").records().map(|record| (record.key(), record)));
+    }
+    held
+}
+
+/// Shared data on which other writers are at work: before each write, one of them is faster.
+struct Busy {
+    inner: InMemory,
+    others: RefCell<Vec<Vec<Record>>>,
+}
+
+impl SharedData for Busy {
+    fn get(&self, key: &str) -> Option<Stored> {
+        self.inner.get(key)
+    }
+
+    fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
+        if let Some(records) = self.others.borrow_mut().pop() {
+            set().add(&self.inner, &records, Horizon::NONE).unwrap();
+        }
+        self.inner.set_if(key, value, expect)
+    }
+}
+
+fn batches() -> impl Strategy<Value = Vec<Vec<Record>>> {
+    prop::collection::vec(prop::collection::vec(record(), 0..12), 0..8)
+}
+
+proptest! {
+    #[test]
+    fn the_set_is_the_join_in_any_order_with_any_repetition(
+        batches in batches().prop_shuffle(),
+        again: prop::sample::Index,
+    ) {
+        let shared = InMemory::default();
+        for batch in batches.iter().chain(batches.get(again.index(batches.len().max(1)))) {
+            set().add(&shared, batch, Horizon::NONE).unwrap();
+        }
+        let all = batches.concat();
+        prop_assert_eq!(held(&shared, &all), join(&all));
+    }
+
+    #[test]
+    fn writers_that_meet_lose_nothing(mine in batches(), others in batches()) {
+        let shared = Busy { inner: InMemory::default(), others: RefCell::new(others.clone()) };
+        for batch in &mine {
+            set().add(&shared, batch, Horizon::NONE).unwrap();
+        }
+        let left = shared.others.take();
+        let all = [mine.concat(), others[left.len()..].concat()].concat();
+        prop_assert_eq!(held(&shared, &all), join(&all));
+    }
+
+    #[test]
+    fn a_verdict_is_any_of_token_user_and_all(
+        records in prop::collection::vec(record(), 0..12),
+        token in record(), user in record(), iat in prop::option::of(0u64..2_000),
+    ) {
+        let shared = InMemory::default();
+        let all = Record::all("", 1_000, NEVER);
+        let records = [records, vec![all]].concat();
+        set().add(&shared, &records, Horizon::NONE).unwrap();
+        let model = join(&records);
+        let cut_off = |key| model.get(&key).is_some_and(|r: &Record| iat.is_none_or(|iat| iat < r.issued_before));
+        let expected = model.contains_key(&(token.id, Kind::Token))
+            || cut_off((user.id, Kind::User))
+            || cut_off(all.key());
+        prop_assert_eq!(set().is_revoked(&shared, token.id, Some(user.id), iat), Ok(expected));
+    }
+
+    #[test]
+    fn a_record_outlives_its_tokens_while_one_clock_is_right(
+        records in prop::collection::vec(record(), 1..12),
+        steps in prop::collection::vec((0u64..400, 0u64..6_000), 1..20),
+        right_is_ours: bool,
+    ) {
+        let shared = InMemory::default();
+        set().add(&shared, &records, Horizon::NONE).unwrap();
+        let mut time = 0;
+        for (elapsed, wrong) in steps {
+            time += elapsed;
+            let clocks = if right_is_ours { (time, wrong) } else { (wrong, time) };
+            let horizon = Horizon::of(clocks.0, clocks.1);
+            let places = records.iter().map(|record| Place::of(record.key()));
+            places.for_each(|place| assert!(set().prune(&shared, place, horizon).is_ok()));
+            set().add(&shared, &records[..1], horizon).unwrap();
+            let held = held(&shared, &records);
+            for (key, record) in join(&records) {
+                let acceptable = time <= record.exp.saturating_add(LARGEST_SKEW_SECONDS);
+                prop_assert!(!acceptable || held.contains_key(&key), "{record:?} at {time}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_reset_adds_and_shows_what_it_lacks(
+        ours in prop::collection::vec(record(), 0..20),
+        theirs in prop::collection::vec(record(), 0..20),
+        (tails, high) in (prop::array::uniform2(0u8..8), prop_oneof![Just(0), Just(0xff)]),
+    ) {
+        let shared = InMemory::default();
+        set().add(&shared, &ours, Horizon::NONE).unwrap();
+        let [first, last] = [tails[0].min(tails[1]), tails[0].max(tails[1])].map(|tail| {
+            let mut id = [high; 16];
+            id[15] = tail;
+            RecordId(id)
+        });
+        let in_range = |record: &Record| first <= record.id && record.id <= last;
+        let page: Vec<_> = join(&theirs).into_values().filter(in_range).collect();
+        let lacking = set().compare(&shared, &page, (first, last), Horizon::NONE).unwrap();
+        let both = [ours.as_slice(), page.as_slice()].concat();
+        prop_assert_eq!(held(&shared, &both), join(&both));
+        let theirs = join(&page);
+        let mut expected = join(&both);
+        expected.retain(|key, record| in_range(record) && theirs.get(key) != Some(record));
+        prop_assert_eq!(join(&lacking), expected);
+    }
+}
+
+#[test]
+fn expired_records_go_when_both_clocks_say_so() {
+    let shared = InMemory::default();
+    let (old, new) = (Record::token(RecordId([7; 16]), 100), Record::token(RecordId::FIRST, 900));
+    set().add(&shared, &[old, new], Horizon::NONE).unwrap();
+    let place = Place::of(old.key());
+    assert_eq!(set().prune(&shared, place, Horizon::of(500, 400)), Ok(1));
+    assert_eq!(set().prune(&shared, place, Horizon::of(500, 500)), Ok(0));
+    assert_eq!(held(&shared, &[old, new]), join(&[new]));
+}
+
+#[test]
+fn a_shard_that_does_not_change_is_not_written() {
+    let shared = InMemory::default();
+    let record = Record::token(RecordId::FIRST, 100);
+    set().add(&shared, &[record], Horizon::NONE).unwrap();
+    let key = Place::of(record.key()).key(&identity());
+    let before = shared.get(&key);
+    set().add(&shared, &[record], Horizon::NONE).unwrap();
+    set().compare(&shared, &[record], (RecordId::FIRST, record.id), Horizon::NONE).unwrap();
+    assert_eq!(shared.get(&key), before);
+}
+
+#[test]
+fn the_generation_is_written_after_the_shards() {
+    struct Order(InMemory, RefCell<Vec<String>>);
+    impl SharedData for Order {
+        fn get(&self, key: &str) -> Option<Stored> {
+            self.0.get(key)
+        }
+        fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
+            self.1.borrow_mut().push(key.rsplit('/').next().unwrap().to_owned());
+            self.0.set_if(key, value, expect)
+        }
+    }
+    let shared = Order(InMemory::default(), RefCell::default());
+    let records = [Record::token(RecordId::LAST, 9), Record::user(RecordId::FIRST, 5, 9)];
+    assert_eq!(set().generation(&shared), None);
+    set().add(&shared, &records, Horizon::NONE).unwrap();
+    assert_eq!(*shared.1.borrow(), ["tffff", "u000", "gen"]);
+    let before = set().generation(&shared);
+    set().add(&shared, &records, Horizon::NONE).unwrap();
+    assert_ne!(set().generation(&shared), before);
+}
+
+#[test]
+fn only_the_cutoff_of_this_realm_counts() {
+    let shared = InMemory::default();
+    set().add(&shared, &[Record::all("other", 1_000, NEVER)], Horizon::NONE).unwrap();
+    let token = RecordId::of_token("", "a");
+    assert_eq!(set().is_revoked(&shared, token, None, Some(5)), Ok(false));
+    let other = RevocationSet::new(identity(), "other");
+    assert_eq!(other.is_revoked(&shared, token, None, Some(5)), Ok(true));
+    assert_eq!(other.is_revoked(&shared, token, None, Some(1_000)), Ok(false));
+    assert_eq!(other.is_revoked(&shared, token, None, None), Ok(true));
+}
+
+#[test]
+fn a_set_that_cannot_be_written_says_so() {
+    struct Stubborn;
+    impl SharedData for Stubborn {
+        fn get(&self, _: &str) -> Option<Stored> {
+            None
+        }
+        fn set_if(&self, _: &str, _: &[u8], _: Expect) -> bool {
+            false
+        }
+    }
+    let records = [Record::token(RecordId::FIRST, 100)];
+    assert_eq!(set().add(&Stubborn, &records, Horizon::NONE), Err(Contended));
+}
+
+/// A set that counts as loaded, with one damaged shard.
+fn damaged(record: Record) -> InMemory {
+    let shared = InMemory::default();
+    let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
+    assert!(loaded.write(&shared, &identity(), Expect::Absent));
+    let key = Place::of(record.key()).key(&identity());
+    assert!(shared.set_if(&key, b"SGS1 is not enough", Expect::Anything));
+    shared
+}
+
+fn is_loaded(shared: &dyn SharedData) -> bool {
+    FeedState::read(shared, &identity()).0.current_at.is_some()
+}
+
+#[test]
+fn a_damaged_shard_gives_no_verdict_and_is_reported_once() {
+    let record = Record::user(RecordId::FIRST, 5, NEVER);
+    let shared = damaged(record);
+    let token = RecordId::of_token("", "a");
+    let verdict = set().is_revoked(&shared, token, Some(record.id), Some(9));
+    assert_eq!(verdict, Err(Damaged));
+    assert_eq!(set().prune(&shared, Place::of(record.key()), Horizon::NONE), Err(Damaged));
+    state::report_damage(&shared, &identity());
+    assert!(!is_loaded(&shared));
+    // While the feed is read again, requests find the damage again: that must not start it anew.
+    let reading = FeedState { next_id: Some(RecordId::LAST), ..FeedState::default() };
+    assert!(reading.write(&shared, &identity(), Expect::Anything));
+    state::report_damage(&shared, &identity());
+    assert_eq!(FeedState::read(&shared, &identity()).0, reading);
+}
+
+#[test]
+fn who_writes_over_damage_without_knowing_all_makes_the_set_unknown() {
+    let record = Record::token(RecordId([3; 16]), 100);
+    let (first, last) = Place::of(record.key()).ids();
+    let compare = |range| {
+        let shared = damaged(record);
+        set().compare(&shared, &[record], range, Horizon::NONE).unwrap();
+        assert_eq!(held(&shared, &[record]), join(&[record]));
+        is_loaded(&shared)
+    };
+    assert!(compare((first, last)), "the page holds the whole shard");
+    assert!(!compare((first, record.id)), "the page holds a part of it");
+    let shared = damaged(record);
+    set().add(&shared, &[record], Horizon::NONE).unwrap();
+    assert_eq!(held(&shared, &[record]), join(&[record]));
+    assert!(!is_loaded(&shared));
+}
