@@ -248,3 +248,6 @@ const ENTRY_BYTES: usize = RECORD_BYTES + 8;
 
 /// Longer ago than any grace, except in the first two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,6 @@ fn unix_seconds(date: &[u8]) -> Option<u64> {
     let time = httpdate::parse_http_date(std::str::from_utf8(date).ok()?).ok()?;
     Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

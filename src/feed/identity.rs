@@ -40,19 +40,15 @@ impl FeedIdentity {
     /// The name of a value of this feed: a word and up to four hex digits of a number.
     #[must_use]
     pub fn key(&self, word: &'static str, number: Option<(u16, HexDigits)>) -> Key {
-        let digits = number.map(|(number, digits)| {
-            let shifts: &[u32] = match digits {
-                HexDigits::Two => &[4, 0],
-                HexDigits::Three => &[8, 4, 0],
-                HexDigits::Four => &[12, 8, 4, 0],
-            };
-            shifts.iter().map(move |shift| hex((number >> shift) as u8 & 15))
-        });
-        let text = self.prefix.into_iter().chain(*b"/").chain(word.bytes());
-        let mut key = Key { bytes: [0; KEY_BYTES], length: 0 };
-        for (byte, from) in key.bytes.iter_mut().zip(text.chain(digits.into_iter().flatten())) {
-            *byte = from;
-            key.length += 1;
+        let mut key = Key { bytes: [0; KEY_BYTES], length: PREFIX_BYTES };
+        if let Some(prefix) = key.bytes.first_chunk_mut() {
+            *prefix = self.prefix;
+        }
+        key.push(b'/');
+        word.bytes().for_each(|byte| key.push(byte));
+        let (number, digits) = number.map_or((0, 0), |(number, digits)| (number, digits as u32));
+        for place in (0..digits).rev() {
+            key.push(hex((number >> (4 * place)) as u8 & 15));
         }
         key
     }
@@ -62,11 +58,11 @@ impl FeedIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HexDigits {
     /// Up to 256 of a kind.
-    Two,
+    Two = 2,
     /// Up to 4,096.
-    Three,
+    Three = 3,
     /// Up to 65,536.
-    Four,
+    Four = 4,
 }
 
 /// The name of a value in shared data.
@@ -74,6 +70,15 @@ pub enum HexDigits {
 pub struct Key {
     bytes: [u8; KEY_BYTES],
     length: usize,
+}
+
+impl Key {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
 }
 
 impl Deref for Key {

@@ -125,3 +125,105 @@ fn read(value: &[u8]) -> Option<(Owner, u64)> {
 }
 
 const MAGIC: &[u8] = b"SGL1";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::shared_data::InMemory;
+
+    fn identity() -> FeedIdentity {
+        FeedIdentity::new("", "signout", "signout")
+    }
+
+    fn leases(count: u8) -> Vec<Lease> {
+        (1..=count).map(|owner| Lease::new(&identity(), [owner; 16])).collect()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Tick,
+        Serve,
+        Release,
+        Bar,
+        Die,
+    }
+
+    fn event() -> impl Strategy<Value = (usize, u64, Event)> {
+        let event = prop_oneof![
+            10 => Just(Event::Tick),
+            1 => Just(Event::Serve),
+            1 => Just(Event::Release),
+            1 => Just(Event::Bar),
+            1 => Just(Event::Die),
+        ];
+        (0..3usize, 0..2_000u64, event)
+    }
+
+    proptest! {
+        #[test]
+        fn at_most_one_holds_the_lease(events in prop::collection::vec(event(), 0..100)) {
+            let shared = InMemory::default();
+            let (mut leases, mut now) = (leases(3), 10_000);
+            for (index, (vm, time, event)) in events.into_iter().enumerate() {
+                now += time;
+                match event {
+                    Event::Tick => leases[vm].tick(&shared, now),
+                    Event::Serve => leases[vm].note_request(),
+                    Event::Release => leases[vm].release(&shared, now),
+                    Event::Bar => leases[vm].bar(now, 5_000),
+                    Event::Die => leases[vm] = Lease::new(&identity(), [10 + index as u8; 16]),
+                }
+                prop_assert!(leases.iter().filter(|lease| lease.is_held(now)).count() <= 1);
+            }
+        }
+
+        #[test]
+        fn the_dead_are_replaced_within_two_terms(serving: [bool; 2], time in 0..10_000u64) {
+            let shared = InMemory::default();
+            let mut leases = leases(3);
+            leases[0].tick(&shared, 10_000);
+            prop_assert!(leases[0].is_held(10_000));
+            for (lease, serves) in leases[1..].iter_mut().zip(serving) {
+                if serves {
+                    lease.note_request();
+                }
+            }
+            // The owner keeps it as long as it ticks, and is then heard of no more.
+            let died = 10_000 + time;
+            for now in (10_000..=died).step_by(1_000) {
+                leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
+                prop_assert!(leases[0].is_held(now));
+            }
+            let heirs = &mut leases[1..];
+            for now in (died..).step_by(1_000).take_while(|now| *now <= died + 2 * TERM_MILLISECONDS + 1_000) {
+                heirs.iter_mut().for_each(|lease| lease.tick(&shared, now));
+            }
+            prop_assert!(heirs.iter().any(|lease| lease.held_until.is_some()));
+        }
+    }
+
+    #[test]
+    fn who_serves_stands_back_for_who_does_not() {
+        let shared = InMemory::default();
+        let mut leases = leases(2);
+        leases[0].note_request();
+        for now in (10_000..40_000).step_by(1_000) {
+            leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
+            assert!(!leases[0].is_held(now) && leases[1].is_held(now), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_is_not_of_our_making_is_none() {
+        let far = write([9; 16], 10_000 + TERM_MILLISECONDS + 1);
+        for value in [b"".as_slice(), b"SGL1", b"SGL1 and something else", &far] {
+            let shared = InMemory::default();
+            let mut lease = leases(1).remove(0);
+            assert!(shared.set_if(&lease.key, value, Expect::Absent));
+            lease.tick(&shared, 10_000);
+            assert!(lease.is_held(10_000), "{value:?}");
+        }
+    }
+}

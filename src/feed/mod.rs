@@ -389,3 +389,6 @@ const HOUSEKEEPING_MILLISECONDS: u64 = 900;
 /// For how long a VM whose API token was refused leaves the lease to others, which may have a newer
 /// configuration.
 const BARRED_MILLISECONDS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -201,3 +201,6 @@ struct Refused {
 }
 
 const JSON: &str = "application/json";
+
+#[cfg(test)]
+mod tests;

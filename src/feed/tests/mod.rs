@@ -1,0 +1,616 @@
+//! Promises: the set never shrinks, whatever the service answers; what a process and its service
+//! know becomes one and the same, whichever of them has lost something; nothing but a whole answer
+//! counts. Method: a small service and a process of several VMs, with calls that are lost, cut,
+//! replayed, answered late or by a service restored from a backup.
+
+mod model;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::feed::lease::TERM_MILLISECONDS;
+use crate::feed::page::GIVEN_BACK_RECORDS;
+use crate::feed::staleness::WhenUnknown;
+use crate::feed::wire::{CONTENT_TYPE, Cursor};
+use crate::headers::Headers;
+use crate::revocation::record::strategies::record;
+use crate::revocation::record::{NEVER, Record};
+use crate::revocation::shard::Place;
+use crate::shared_data::Expect;
+use model::{Model, Process, Service, answer};
+
+fn token(number: u64) -> Record {
+    Record::token(RecordId::of_token("", &number.to_string()), NEVER)
+}
+
+/// A process that is up to date with a service that holds these records.
+fn settled(records: &[Record]) -> (Process, Service) {
+    let (mut process, mut service) = (Process::new(1), Service::new(1_000));
+    records.iter().for_each(|&record| service.revoke(record));
+    process.settle(&mut service, 1);
+    assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+    (process, service)
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Revoke(Record),
+    SignOut(Record),
+    Tick(usize, u64),
+    Poll(usize, Fate),
+    Tell(usize, Fate),
+    Kill(usize),
+    Backup,
+    Restore,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answered,
+    NeverArrives,
+    AnswerLost,
+    AnswerCut,
+    /// An earlier answer to the same call comes instead.
+    Replayed,
+}
+
+fn lasting() -> impl Strategy<Value = Record> {
+    record().prop_map(|record| Record { exp: record.exp.saturating_add(100_000), ..record })
+}
+
+/// What goes wrong beside lost calls and dead VMs. Not both at once: an old page may lead back to a
+/// cursor that the restored service still knows, and then nobody can tell that it has lost anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Replays,
+    Restores,
+}
+
+fn events(trouble: Trouble) -> impl Strategy<Value = Vec<Event>> {
+    prop::collection::vec(event(trouble), 0..100)
+}
+
+fn event(trouble: Trouble) -> impl Strategy<Value = Event> {
+    let fate = move || {
+        prop_oneof![
+            5 => Just(Fate::Answered),
+            1 => Just(Fate::NeverArrives),
+            1 => Just(Fate::AnswerLost),
+            1 => Just(Fate::AnswerCut),
+            u32::from(trouble == Trouble::Replays) => Just(Fate::Replayed),
+        ]
+    };
+    prop_oneof![
+        3 => lasting().prop_map(Event::Revoke),
+        3 => lasting().prop_map(Event::SignOut),
+        8 => (0..2usize, 1..3_000u64).prop_map(|(vm, time)| Event::Tick(vm, time)),
+        8 => (0..2usize, fate()).prop_map(|(vm, fate)| Event::Poll(vm, fate)),
+        4 => (0..2usize, fate()).prop_map(|(vm, fate)| Event::Tell(vm, fate)),
+        1 => (0..2usize).prop_map(Event::Kill),
+        1 => Just(Event::Backup),
+        u32::from(trouble == Trouble::Restores) => Just(Event::Restore),
+    ]
+}
+
+struct Simulation {
+    process: Process,
+    service: Service,
+    backup: Service,
+    /// All that was ever answered, by call.
+    answers: Vec<(String, Answer)>,
+    tags: u64,
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let service = Service::new(3);
+        let backup = service.clone();
+        Self { process: Process::new(2), service, backup, answers: Vec::new(), tags: 1 }
+    }
+
+    fn happen(&mut self, event: Event) {
+        self.process.advance(1);
+        match event {
+            Event::Revoke(record) => self.service.revoke(record),
+            Event::SignOut(record) => self.process.sign_out(record),
+            Event::Tick(vm, time) => {
+                self.process.advance(time);
+                self.process.tick(vm);
+            }
+            Event::Poll(vm, fate) => {
+                let Some(call) = self.process.vms[vm].poll.clone() else { return };
+                let answer = self.carry(&call, fate);
+                self.process.answer_poll(vm, answer.as_ref());
+            }
+            Event::Tell(vm, fate) => {
+                let Some(call) = self.process.vms[vm].tell.clone() else { return };
+                let answer = self.carry(&call, fate);
+                self.process.answer_tell(vm, answer.as_ref());
+            }
+            Event::Kill(vm) => self.process.kill(vm),
+            Event::Backup => self.backup = self.service.clone(),
+            // What was acknowledged and not yet read back when the service falls back to exactly
+            // the place where we are stays here, and is not given back before the next reset.
+            Event::Restore if self.backup.knows(self.process.state().cursor) => {}
+            Event::Restore => {
+                self.tags += 1;
+                self.service = Service { tag: self.tags, ..self.backup.clone() };
+            }
+        }
+    }
+
+    fn carry(&mut self, call: &Call, fate: Fate) -> Option<Answer> {
+        if let Fate::NeverArrives = fate {
+            return None;
+        }
+        let name = format!("{} {}", call.path, String::from_utf8_lossy(&call.body));
+        let earlier = self.answers.iter().find(|(answered, _)| *answered == name).cloned();
+        if let (Fate::Replayed, "GET", Some((_, answer))) = (fate, call.method, earlier) {
+            return Some(answer);
+        }
+        let mut answer = self.service.answer(call, self.process.now.unix_seconds);
+        self.answers.push((name, answer.clone()));
+        match fate {
+            Fate::AnswerLost => return None,
+            Fate::AnswerCut => drop(answer.body.pop()),
+            _ => {}
+        }
+        Some(answer)
+    }
+}
+
+fn never_shrinks_and_becomes_one(events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut simulation = Simulation::new();
+    let records = events.iter().filter_map(|event| match event {
+        Event::Revoke(record) | Event::SignOut(record) => Some(*record),
+        _ => None,
+    });
+    let records: Vec<_> = records.collect();
+    let mut before = Model::new();
+    for event in events {
+        simulation.happen(event.clone());
+        let held = simulation.process.held_of(&records);
+        for (key, record) in &before {
+            let kept = held.get(key).is_some_and(|held| held.covers(record));
+            prop_assert!(kept, "{record:?} is gone after {event:?}");
+        }
+        before = held;
+    }
+    let Simulation { mut process, mut service, .. } = simulation;
+    // Calls that were under way end with the connection.
+    for vm in 0..2 {
+        process.answer_poll(vm, None);
+        process.answer_tell(vm, None);
+    }
+    process.settle(&mut service, 30);
+    let held = process.held_of(&records);
+    prop_assert!(before.iter().all(|(key, record)| held[key].covers(record)));
+    prop_assert_eq!(held, service.live);
+    prop_assert!(process.vms[0].feed.outbox().records(&process.shared).is_empty());
+    Ok(())
+}
+
+proptest! {
+    // A reset of the whole set looks at all 69,633 shards: tens of milliseconds unoptimised.
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn all_become_one_though_calls_are_lost_and_answers_replayed(events in events(Trouble::Replays)) {
+        never_shrinks_and_becomes_one(events)?;
+    }
+
+    #[test]
+    fn all_become_one_though_the_service_comes_back_from_backups(events in events(Trouble::Restores)) {
+        never_shrinks_and_becomes_one(events)?;
+    }
+}
+
+#[test]
+fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
+    let count = 2 * GIVEN_BACK_RECORDS as u64 + 100;
+    let (mut process, _) = settled(&(0..count).map(token).collect::<Vec<_>>());
+    let mut restored = Service { tag: 7, ..Service::new(1_000) };
+    restored.revoke(token(count));
+    process.settle(&mut restored, 10);
+    assert_eq!(restored.live.len() as u64, count + 1);
+    assert_eq!(process.held(), restored.live);
+    assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+    let gifts = process.vms[0].notices.iter().filter(|notice| **notice == Notice::GivesBack);
+    assert_eq!(gifts.count(), 1);
+}
+
+#[test]
+fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
+    let whole = {
+        let (mut process, mut service) = (Process::new(1), Service::new(10));
+        service.revoke(token(1));
+        process.tick(0);
+        service.answer(&process.vms[0].poll.clone().unwrap(), 2_000)
+    };
+    let of_status = |status| Answer {
+        headers: Headers::from_pairs(&[(":status", status), ("content-type", CONTENT_TYPE)]),
+        ..whole.clone()
+    };
+    let of_body = |body: &[u8]| answer(200, CONTENT_TYPE, body.to_vec());
+    let cases = [
+        (None, Rejection::NoAnswer),
+        (Some(of_status("401")), Rejection::Unauthorized),
+        (Some(of_status("403")), Rejection::Unauthorized),
+        (Some(of_status("503")), Rejection::Unavailable),
+        (Some(of_status("504")), Rejection::TimedOut),
+        (Some(of_status("204")), Rejection::Status),
+        (Some(of_status("301")), Rejection::Status),
+        (Some(of_status("16959")), Rejection::Status),
+        (Some(answer(200, "text/html", whole.body.clone())), Rejection::ContentType),
+        (Some(of_body(b"")), Rejection::NotAFeed),
+        (Some(of_body(b"<html>")), Rejection::NotAFeed),
+        (Some(of_body(&whole.body[..whole.body.len() - 1])), Rejection::Damaged),
+    ];
+    for (answer, expected) in cases {
+        let mut process = Process::new(1);
+        process.tick(0);
+        let before = process.state();
+        process.answer_poll(0, answer.as_ref());
+        assert_eq!(process.vms[0].counts, [Count::Rejected(expected)]);
+        assert_eq!(process.vms[0].notices[1..], [Notice::Rejected(expected)]);
+        assert_eq!((process.state(), process.held()), (before, Model::new()));
+        assert_eq!(process.vms[0].poll, None, "it must wait");
+    }
+}
+
+#[test]
+fn an_answer_cut_or_changed_anywhere_changes_nothing() {
+    let (mut process, mut service) = settled(&[token(1)]);
+    service.revoke(token(2));
+    process.advance(100);
+    process.tick(0);
+    let call = process.vms[0].poll.clone().expect("asked");
+    let whole = service.answer(&call, process.now.unix_seconds);
+    let (state, length) = (process.state(), whole.body.len());
+    let cut = (0..length).map(|at| whole.body[..at].to_vec());
+    let flipped = (0..length * 8).map(|bit| {
+        let mut body = whole.body.clone();
+        body[bit / 8] ^= 1 << (bit % 8);
+        body
+    });
+    for body in cut.chain(flipped) {
+        process.vms[0].poll = Some(call.clone());
+        process.vms[0].feed.poll.ask(state.cursor.clone());
+        process.answer_poll(0, Some(&answer(200, CONTENT_TYPE, body)));
+        assert_eq!(process.state(), state);
+    }
+    assert_eq!(process.held_of(&[token(2)]), Model::new());
+    process.settle(&mut service, 65);
+    assert_eq!(process.held_of(&[token(2)]).len(), 1);
+}
+
+/// A page as a fake service would make it.
+fn page(reset: bool, more: bool, cursor: &str, head: &str, records: &[Record]) -> Page {
+    let [cursor, head] = [cursor, head].map(|text| Cursor::new(text).unwrap());
+    let range = (RecordId::FIRST, RecordId::LAST);
+    Page { reset, more, now: 2_000, cursor, head, range, records: records.to_vec() }
+}
+
+impl Process {
+    /// Ticks until a poll leaves, and answers it by that page.
+    fn feed_page(&mut self, page: &Page) {
+        while self.vms[0].poll.is_none() {
+            self.advance(100);
+            self.tick(0);
+        }
+        self.answer_poll(0, Some(&answer(200, CONTENT_TYPE, page.encode())));
+    }
+}
+
+#[test]
+fn an_older_cursor_or_an_empty_reset_takes_nothing_away() {
+    let all = [token(1), token(2)];
+    let strange = [
+        page(false, false, "1.1", "3.1", &[token(1)]),
+        page(false, false, "0.0", "0.0", &[]),
+        page(false, false, "18446744073709551615.f", "18446744073709551615.f", &[]),
+        page(true, false, "1.9", "1.9", &[]),
+        page(true, false, "2.9", "2.9", &[token(1)]),
+    ];
+    for strange in strange {
+        let (mut process, mut service) = settled(&all);
+        process.feed_page(&strange);
+        assert_eq!(process.held_of(&all).len(), 2, "{strange:?}");
+        // And what comes later is learned all the same.
+        service.revoke(token(3));
+        process.settle(&mut service, 5);
+        assert_eq!(process.held_of(&[token(3)]).len(), 1, "{strange:?}");
+    }
+}
+
+#[test]
+fn pages_of_a_reset_out_of_order_leave_no_gap() {
+    let mut middle = page(true, true, "r5.a.9", "5.a", &[]);
+    middle.range = (RecordId([9; 16]), RecordId::LAST);
+    let changes = page(false, false, "5.a", "5.a", &[]);
+    let mut first = page(true, true, "r5.a.8", "5.a", &[]);
+    first.range.1 = RecordId([7; 16]);
+    for (before, after) in
+        [(None, &middle), (None, &changes), (Some(&first), &middle), (Some(&first), &changes)]
+    {
+        let mut process = Process::new(1);
+        if let Some(before) = before {
+            process.feed_page(before);
+        }
+        let state = process.state();
+        process.feed_page(after);
+        assert_eq!(process.vms[0].counts.last(), Some(&Count::Rejected(Rejection::Unsound)));
+        assert_eq!(process.state(), state);
+    }
+}
+
+#[test]
+fn only_a_complete_answer_or_a_passed_head_proves_anything() {
+    let mut process = Process::new(1);
+    let proof = |process: &mut Process, page: Page| {
+        process.advance(7);
+        process.feed_page(&page);
+        process.state().current_at
+    };
+    let mut first = page(true, true, "r5.a.8", "5.a", &[]);
+    first.range.1 = RecordId([7; 16]);
+    assert_eq!(proof(&mut process, first.clone()), None);
+    let named_at = process.now.monotonic_milliseconds;
+    let mut last = page(true, true, "5.a", "9.b", &[]);
+    last.range.0 = RecordId([[7; 15].as_slice(), &[8]].concat().try_into().unwrap());
+    assert_eq!(proof(&mut process, last), Some(named_at), "the head named by the first page");
+    let named_at = process.now.monotonic_milliseconds;
+    let now_on = |cursor, head| page(false, true, cursor, head, &[]);
+    assert_ne!(proof(&mut process, now_on("8.b", "20.b")), Some(named_at), "not there yet");
+    assert_eq!(proof(&mut process, now_on("11.b", "30.b")), Some(named_at), "passed 9.b");
+    let complete = proof(&mut process, page(false, false, "30.b", "30.b", &[]));
+    assert_eq!(complete, Some(process.now.monotonic_milliseconds));
+    let before = process.state().current_at;
+    assert_eq!(proof(&mut process, now_on("31.b", "18446744073709551615.b")), before);
+    assert_eq!(proof(&mut process, now_on("32.b", "40.b")), before);
+    assert!(proof(&mut process, now_on("40.b", "50.b")) > before, "a false head is forgotten");
+    // A reset that says it is complete before its last page is not.
+    first.more = false;
+    let before = process.state().current_at;
+    assert_eq!(proof(&mut process, first), before);
+}
+
+#[test]
+fn knowledge_ages_and_is_judged_as_configured() {
+    let (mut process, _) = settled(&[token(1)]);
+    let at = process.state().current_at.unwrap();
+    let cases = [
+        (0, Knowledge::Current, true, true),
+        (300_000, Knowledge::Current, true, true),
+        (300_001, Knowledge::Stale, false, true),
+    ];
+    for (age, knowledge, refuse, use_last) in cases {
+        process.now.monotonic_milliseconds = at + age;
+        process.vms[0].feed.look(&process.shared, process.now);
+        assert_eq!(process.vms[0].feed.knowledge(), knowledge);
+        assert_eq!(knowledge.admits(WhenUnknown::Refuse), refuse);
+        assert_eq!(knowledge.admits(WhenUnknown::UseLast), use_last);
+    }
+    for when_unknown in [WhenUnknown::Refuse, WhenUnknown::UseLast] {
+        assert!(!Knowledge::Never.admits(when_unknown));
+    }
+}
+
+#[test]
+fn a_damaged_state_is_as_good_as_none() {
+    let (mut process, mut service) = settled(&[token(1)]);
+    let key = process.vms[0].feed.identity.key("feed", None);
+    let value = process.shared.get(&key).unwrap().value;
+    let damaged = [
+        b"".to_vec(),
+        b"SGC1".to_vec(),
+        value[..value.len() - 1].to_vec(),
+        [value, vec![0]].concat(),
+    ];
+    for value in damaged {
+        assert!(process.shared.set_if(&key, &value, Expect::Anything));
+        assert_eq!(process.state(), FeedState::default());
+        process.vms[0].counts.clear();
+        process.settle(&mut service, 10);
+        assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+        let counts = &process.vms[0].counts;
+        assert!(counts.contains(&Count::Damaged) && counts.contains(&Count::Reset), "{counts:?}");
+    }
+}
+
+#[test]
+fn a_state_is_read_back() {
+    let cursor = Cursor::new("17.0123456789abcdef");
+    let full = FeedState {
+        cursor: cursor.clone(),
+        next_id: Some(RecordId([7; 16])),
+        current_at: Some(5),
+        target: cursor.map(|cursor| (cursor, 9)),
+        service_now: 1_000,
+        clamped: Some(70),
+    };
+    let (shared, identity) =
+        (crate::shared_data::InMemory::default(), FeedIdentity::new("", "", ""));
+    for state in [full, FeedState::default()] {
+        assert!(state.write(&shared, &identity, Expect::Anything));
+        assert_eq!(FeedState::read(&shared, &identity).0, state);
+    }
+}
+
+#[test]
+fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
+    let (mut process, mut service) = settled(&[token(1)]);
+    let own = token(2);
+    process.sign_out(own);
+    for record in [token(1), own] {
+        let key = Place::of(record.key()).key(&process.vms[0].feed.identity);
+        assert!(process.shared.set_if(&key, b"not a shard", Expect::Anything));
+    }
+    process.vms[0].feed.report_damage(&process.shared);
+    process.settle(&mut service, 1);
+    assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+    assert_eq!(process.held_of(&[token(1), own]).len(), 2);
+}
+
+#[test]
+fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
+    let (mut process, mut service) = settled(&[]);
+    let user = |issued_before| Record::user(RecordId::FIRST, issued_before, NEVER);
+    let far = process.now.unix_seconds + 1_000;
+    service.revoke(user(far));
+    process.settle(&mut service, 1);
+    let issued_before =
+        |process: &Process| process.held_of(&[user(1)])[&user(1).key()].issued_before;
+    assert!(issued_before(&process) <= process.now.unix_seconds + 300);
+    assert_eq!(process.vms[0].feed.outbox().len(&process.shared), 0, "the service has it");
+    // It was our clock that was behind.
+    process.now.unix_seconds += 2_000;
+    process.settle(&mut service, 5);
+    assert_eq!(issued_before(&process), far);
+}
+
+#[test]
+fn a_poll_asks_for_what_comes_after_the_cursor() {
+    let mut poll = Poll::new(300);
+    let first = poll.ask(None);
+    assert_eq!((first.method, first.path.as_str()), ("GET", "/v1/revocations?wait=30"));
+    assert_eq!(first.timeout_milliseconds, 35_000);
+    let call = Poll::new(30).ask(Cursor::new("5.a&b=%#+"));
+    assert_eq!(call.path, "/v1/revocations?wait=10&after=5.a%26b%3D%25%23%2B");
+    assert_eq!(call.timeout_milliseconds, 15_000);
+    assert_eq!(Poll::new(0).ask(None).timeout_milliseconds, 6_000);
+}
+
+#[test]
+fn more_is_asked_for_at_once_and_the_next_change_after_a_pause() {
+    let mut process = Process::new(1);
+    let mut first = page(true, true, "r5.a.8", "5.a", &[]);
+    first.range.1 = RecordId([7; 16]);
+    process.feed_page(&first);
+    assert!(process.vms[0].poll.is_some());
+    let mut last = page(true, false, "5.a", "5.a", &[]);
+    last.range.0 = RecordId([[7; 15].as_slice(), &[8]].concat().try_into().unwrap());
+    process.feed_page(&last);
+    assert_eq!((&process.vms[0].poll, process.vms[0].tick_within_milliseconds), (&None, Some(20)));
+    process.advance(19);
+    process.tick(0);
+    assert_eq!(process.vms[0].poll, None);
+    process.advance(1);
+    process.tick(0);
+    assert!(process.vms[0].poll.is_some());
+}
+
+#[test]
+fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
+    let mut process = Process::new(1);
+    process.tick(0);
+    let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
+    process.answer_poll(0, Some(&Answer { headers: busy, body: Vec::new() }));
+    assert_eq!(process.vms[0].tick_within_milliseconds, Some(7_000));
+    for _ in 0..7 {
+        process.advance(process.vms[0].tick_within_milliseconds.unwrap());
+        process.tick(0);
+        process.answer_poll(0, None);
+        assert!(process.vms[0].tick_within_milliseconds >= Some(1_000));
+    }
+    let waits = [1, 2].map(|_| {
+        process.feed_page(&page(true, false, "5.a", "5.a", &[]));
+        process.vms[0].tick_within_milliseconds
+    });
+    assert_eq!(waits, [Some(20), Some(1_000)]);
+    process.advance(60_000);
+    process.tick(0);
+    process.feed_page(&page(true, false, "5.a", "5.a", &[]));
+    assert_eq!(process.vms[0].tick_within_milliseconds, Some(20));
+}
+
+#[test]
+fn a_wrong_api_token_leaves_the_lease_to_another_vm_for_a_minute() {
+    let mut process = Process::new(2);
+    process.tick(0);
+    process.answer_poll(0, Some(&answer(401, "application/json", Vec::new())));
+    assert!(!process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds));
+    process.tick(1);
+    assert!(process.vms[1].poll.is_some());
+    process.kill(1);
+    for second in 1..=61 {
+        process.advance(1_000);
+        process.tick(0);
+        assert_eq!(process.vms[0].poll.is_some(), second >= 60, "{second}");
+    }
+}
+
+#[test]
+fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
+    let mut process = Process::new(2);
+    let mut service = Service::new(10);
+    process.tick(0);
+    process.vms[0].feed.note_request();
+    let call = process.vms[0].poll.clone().unwrap();
+    for _ in 0..5 {
+        process.advance(1_000);
+        (0..2).for_each(|vm| process.tick(vm));
+        assert_eq!(process.vms[1].poll, None, "one poll a process");
+    }
+    let whole = service.answer(&call, 2_000);
+    process.answer_poll(0, Some(&whole));
+    assert_eq!(process.vms[0].poll, None);
+    process.tick(1);
+    assert!(process.vms[1].poll.is_some(), "the one that does not serve reads on");
+    process.kill(1);
+    process.advance(2 * TERM_MILLISECONDS);
+    process.tick(0);
+    assert!(process.vms[0].poll.is_some(), "and if it dies, the other does, and keeps on");
+    process.answer_poll(0, Some(&whole));
+    assert!(process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds));
+}
+
+#[test]
+fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
+    let (mut process, _) = settled(&[token(1)]);
+    let generation = |process: &Process| process.vms[0].feed.set().generation(&process.shared);
+    let before = generation(&process);
+    process.advance(1_000);
+    let effects = process.vms[0].feed.tick(&process.shared, process.now);
+    assert_ne!(generation(&process), before);
+    let gauges = effects.gauges.expect("the owner shows them");
+    let age = (process.now.monotonic_milliseconds - process.state().current_at.unwrap()) / 1_000;
+    assert_eq!(gauges.feed_current_timestamp_seconds, process.now.unix_seconds - age);
+    assert_eq!((gauges.outbox, gauges.revocations), (0, None));
+    process.advance(10);
+    assert_eq!(process.vms[0].feed.tick(&process.shared, process.now).gauges, None);
+}
+
+#[test]
+fn the_sweep_counts_the_living_by_kind() {
+    let all =
+        [token(1), token(2), Record::user(RecordId::FIRST, 5, NEVER), Record::all("", 5, NEVER)];
+    let (process, _) = settled(&all);
+    let mut sweep = Sweep::default();
+    while sweep.counts().is_none() {
+        sweep
+            .step(&process.shared, process.vms[0].feed.set(), process.state().horizon(2_000))
+            .unwrap();
+    }
+    assert_eq!(sweep.counts(), Some([2, 1, 1]));
+}
+
+#[test]
+fn an_operator_is_told_once_when_something_changes() {
+    let mut process = Process::new(1);
+    let mut service = Service::new(10);
+    process.tick(0);
+    for _ in 0..3 {
+        process.answer_poll(0, None);
+        process.advance(1_000);
+        process.tick(0);
+    }
+    process.settle(&mut service, 2);
+    let failed = Notice::Rejected(Rejection::NoAnswer);
+    let expected = [Notice::Reads, failed, Notice::Accepted, Notice::Knows(Knowledge::Current)];
+    let mut told = process.vms[0].notices.clone();
+    told.retain(|notice| expected.contains(notice));
+    assert_eq!(told, expected);
+    assert!(told.iter().all(|notice| !notice.to_string().is_empty()));
+}
