@@ -387,8 +387,8 @@ fn knowledge_ages_and_is_judged_as_configured() {
     ];
     for (age, knowledge, refuse, use_last) in cases {
         process.now.monotonic_milliseconds = at + age;
-        process.vms[0].feed.look(&process.shared, process.now);
-        assert_eq!(process.vms[0].feed.knowledge(), knowledge);
+        let known = process.vms[0].feed.known_at(&process.shared, process.now);
+        assert_eq!(known, knowledge);
         assert_eq!(knowledge.admits(WhenUnknown::Refuse), refuse);
         assert_eq!(knowledge.admits(WhenUnknown::UseLast), use_last);
     }
