@@ -20,6 +20,7 @@
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Request`], [`Answer`] | clients that can send what nobody should |
 //! | [`Token`] | tokens, right and wrong |
+//! | [`Shared`] | one of these for all tests of a file |
 //! | [`eventually`] | waits for a condition, never for a time |
 //!
 //! Everything stops when it is dropped. A test that panics prints the logs of what it started and
@@ -40,6 +41,7 @@ mod process;
 mod program;
 mod request;
 mod service;
+mod shared;
 mod token;
 
 pub use answer::Answer;
@@ -54,6 +56,7 @@ pub use process::stop_everything;
 pub use program::{Program, command};
 pub use request::Request;
 pub use service::{Service, ServiceSetup};
+pub use shared::Shared;
 pub use token::Token;
 
 /// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.

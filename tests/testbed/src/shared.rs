@@ -1,0 +1,48 @@
+//! How do the tests of one file share what takes a second to start?
+//!
+//! Whoever asks first starts it, and it stops when the last one that holds it ends: a value in a
+//! plain `static` would never be dropped, and what it started would outlive the tests.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Something that tests hold together, one after the other or at the same time.
+#[derive(Debug)]
+pub struct Shared<T> {
+    start: fn() -> T,
+    running: Mutex<Weak<T>>,
+}
+
+impl<T> Shared<T> {
+    /// Starts it like this.
+    #[must_use]
+    pub const fn new(start: fn() -> T) -> Self {
+        Self { start, running: Mutex::new(Weak::new()) }
+    }
+
+    /// The one that is running, or a new one.
+    #[must_use]
+    pub fn get(&self) -> Arc<T> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.upgrade().unwrap_or_else(|| {
+            let new = Arc::new((self.start)());
+            *running = Arc::downgrade(&new);
+            new
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_lives_as_long_as_somebody_holds_it() {
+        static TEXT: Shared<String> = Shared::new(|| "started".to_owned());
+        let first = TEXT.get();
+        assert!(Arc::ptr_eq(&first, &TEXT.get()));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none());
+        assert_eq!(*TEXT.get(), "started");
+    }
+}
