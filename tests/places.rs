@@ -1,0 +1,270 @@
+//! Promise: every token of a request counts, wherever the application may look for it, and none
+//! slips past beside another one.
+//! Method: one table of requests over all places, then what each kind of route makes of a bad token.
+
+use serde_json::json;
+use testbed::{Request, Shared, Testbed, Token};
+
+static BED: Shared<Testbed> = Shared::new(|| {
+    Testbed::with(|configuration| {
+        configuration.filter["token_sources"] = json!([
+            {"header": "authorization", "scheme": "Bearer"},
+            {"header": "x-token"},
+            {"cookie": "token"},
+            {"cookie": "__Host-session"},
+            {"query": "access_token"},
+        ]);
+        let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
+        routes.push(json!({"path": "/optional", "access": "optional"}));
+    })
+});
+
+/// Tokens of two users.
+struct Tokens {
+    ada: Token,
+    ada_again: Token,
+    bob: Token,
+    forged: Token,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        let ada = Token::of("ada");
+        Self { forged: ada.forged(), ada_again: Token::of("ada"), bob: Token::of("bob"), ada }
+    }
+}
+
+#[test]
+fn a_token_is_found_in_every_place_and_every_spelling_of_it() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    for place in PLACES {
+        let Tokens { ada, forged, .. } = Tokens::new();
+        let (good, bad) = (connection.send(&at(place, &ada)), connection.send(&at(place, &forged)));
+        assert_eq!(good.seen().headers("x-user-id"), ["ada"], "{place:?}");
+        assert_eq!((bad.status, &*bad.code()), (401, "bad_signature"), "{place:?}");
+    }
+}
+
+#[test]
+fn no_other_place_holds_a_token() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    for place in NO_PLACES {
+        let answer = connection.send(&at(place, &Token::of("ada")));
+        let challenge = answer.header("www-authenticate");
+        let expected = (401, "missing_token", Some("Bearer"));
+        assert_eq!((answer.status, &*answer.code(), challenge), expected, "{place:?}");
+    }
+    assert_eq!(connection.send(&Request::get("/page")).code(), "missing_token");
+}
+
+#[test]
+fn tokens_in_two_places_must_both_hold_and_agree() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let Tokens { ada, ada_again, bob, forged } = Tokens::new();
+    let cases = [
+        (&ada, &ada, ""),
+        (&ada, &ada_again, ""),
+        (&ada, &bob, "conflicting_tokens"),
+        (&bob, &ada, "conflicting_tokens"),
+        (&ada, &forged, "bad_signature"),
+        (&forged, &ada, "bad_signature"),
+        (&forged, &bob, "bad_signature"),
+    ];
+    for pair in PAIRS {
+        for (index, (first, second, expected)) in cases.iter().enumerate() {
+            let answer = connection.send(&both(pair, first, second));
+            let status = if expected.is_empty() { 200 } else { 401 };
+            assert_eq!((answer.status, &*answer.code()), (status, *expected), "{pair:?} {index}");
+        }
+    }
+}
+
+#[test]
+fn eight_tokens_are_judged_and_nine_are_too_many() {
+    let bed = BED.get();
+    let request = |count: usize| {
+        (0..count).fold(Request::get("/page"), |request, _| request.cookie(&Token::of("ada")))
+    };
+    assert_eq!(bed.envoy.send(&request(8)).seen().headers("x-user-id"), ["ada"]);
+    assert_eq!(bed.envoy.send(&request(9)).code(), "malformed_token");
+    let same = Token::of("ada");
+    let same = (0..9).fold(Request::get("/page"), |request, _| request.cookie(&same));
+    assert_eq!(bed.envoy.send(&same).status, 200, "nine times one token is one token");
+}
+
+#[test]
+fn an_optional_route_uses_a_good_token_and_hides_a_bad_one() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let mut seen = |token: &Token| {
+        let request = Request::get(&format!("/optional?a=1&access_token={token}&b=2"));
+        let request = request.bearer(token).header("x-token", token.as_str());
+        let cookies = format!("theme=dark; token={token}; __Host-session={token}; lang=de");
+        connection.send(&request.header("cookie", cookies)).seen()
+    };
+    let Tokens { ada, forged, .. } = Tokens::new();
+    let good = seen(&ada);
+    assert_eq!(good.headers("x-user-id"), ["ada"]);
+    assert_eq!(good.headers("authorization"), [format!("Bearer {ada}")]);
+    let bad = seen(&forged);
+    assert_eq!(
+        (bad.path.as_str(), bad.headers("cookie")),
+        ("/optional?a=1&b=2", vec!["theme=dark; lang=de"])
+    );
+    for name in ["x-user-id", "authorization", "x-token"] {
+        assert_eq!(bad.headers(name), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn an_optional_route_without_a_token_goes_on_as_it_came() {
+    let bed = BED.get();
+    let request = Request::get("/optional?a=1").header("cookie", "theme=dark");
+    let seen = bed.envoy.send(&request.header("authorization", "Basic YTpi")).seen();
+    assert_eq!(seen.path, "/optional?a=1");
+    assert_eq!(
+        (seen.headers("cookie"), seen.headers("authorization")),
+        (vec!["theme=dark"], vec!["Basic YTpi"])
+    );
+    assert_eq!(seen.headers("x-user-id"), [""; 0]);
+}
+
+#[test]
+fn two_users_on_an_optional_route_are_nobody() {
+    let bed = BED.get();
+    let Tokens { ada, bob, .. } = Tokens::new();
+    let seen = bed.envoy.send(&Request::get("/optional").bearer(&ada).cookie(&bob)).seen();
+    for name in ["x-user-id", "authorization", "cookie"] {
+        assert_eq!(seen.headers(name), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_sign_out_route_forwards_whatever_comes() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let Tokens { ada, bob, forged, .. } = Tokens::new();
+    let requests = [
+        Request::post("/sign-out"),
+        Request::post("/sign-out").cookie(&forged),
+        Request::post("/sign-out").bearer(&Token::text("nonsense")).cookie(&ada),
+        Request::post("/sign-out").bearer(&bob).cookie(&Token::of("ada")),
+    ];
+    for request in requests {
+        let seen = connection.send(&request).seen();
+        assert_eq!(
+            (seen.path.as_str(), seen.headers("x-user-id")),
+            ("/sign-out", vec![]),
+            "{request:?}"
+        );
+    }
+    for token in [ada, bob] {
+        assert_eq!(connection.send(&Request::get("/page").bearer(&token)).code(), "revoked");
+    }
+}
+
+#[test]
+fn a_refused_cookie_is_cleared_and_no_other_one() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let mut cleared = |request: Request| {
+        let answer = connection.send(&request);
+        let lines = answer.headers("set-cookie").into_iter().map(str::to_owned).collect::<Vec<_>>();
+        (answer.code(), lines)
+    };
+    let Tokens { ada, bob, forged, .. } = Tokens::new();
+    let token = "token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".to_owned();
+    let host = "__Host-session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure".to_owned();
+    let page = || Request::get("/page");
+    let cookies = |first: &Token, second: &Token| {
+        page().header("cookie", format!("token={first}; __Host-session={second}"))
+    };
+    let cases = [
+        (page().bearer(&forged), "bad_signature", vec![]),
+        (page(), "missing_token", vec![]),
+        (page().cookie(&forged), "bad_signature", vec![token.clone()]),
+        (cookies(&forged, &ada), "bad_signature", vec![token.clone()]),
+        (cookies(&ada, &forged), "bad_signature", vec![host.clone()]),
+        (cookies(&forged, &forged), "bad_signature", vec![token.clone(), host.clone()]),
+        (cookies(&ada, &bob), "conflicting_tokens", vec![token, host]),
+        (page().bearer(&forged).cookie(&ada), "bad_signature", vec![]),
+    ];
+    for (request, code, lines) in cases {
+        assert_eq!(cleared(request.clone()), (code.to_owned(), lines), "{request:?}");
+    }
+}
+
+/// Where `TOKEN` stands for the token: the target, then header lines.
+type Place = (&'static str, &'static [(&'static str, &'static str)]);
+
+const PLACES: &[Place] = &[
+    ("/page", &[("authorization", "Bearer TOKEN")]),
+    ("/page", &[("authorization", "bearer TOKEN")]),
+    ("/page", &[("authorization", "BEARER   TOKEN")]),
+    ("/page", &[("authorization", "Bearer\tTOKEN")]),
+    ("/page", &[("Authorization", "Bearer TOKEN ")]),
+    ("/page", &[("authorization", "Basic YTpi, Bearer TOKEN")]),
+    ("/page", &[("authorization", "Basic YTpi"), ("authorization", "Bearer TOKEN")]),
+    ("/page", &[("x-token", "TOKEN")]),
+    ("/page", &[("X-Token", "  TOKEN  ")]),
+    ("/page", &[("cookie", "token=TOKEN")]),
+    ("/page", &[("cookie", "a=1;token=TOKEN;b=2")]),
+    ("/page", &[("cookie", "a=1; token = TOKEN; b=2")]),
+    ("/page", &[("cookie", "token=\"TOKEN\"")]),
+    ("/page", &[("cookie", "to%6ben=TOKEN")]),
+    ("/page", &[("cookie", "a=1"), ("cookie", "token=TOKEN"), ("cookie", "b=2")]),
+    ("/page", &[("cookie", "__Host-session=TOKEN")]),
+    ("/page?access_token=TOKEN", &[]),
+    ("/page?a=1&access_token=TOKEN&b", &[]),
+    ("/page?a=1;access_token=TOKEN", &[]),
+    ("/page?access%5Ftoken=TOKEN", &[]),
+];
+
+const NO_PLACES: &[Place] = &[
+    ("/page", &[("authorization", "TOKEN")]),
+    ("/page", &[("authorization", "Basic TOKEN")]),
+    ("/page", &[("authorization", "Bearer")]),
+    ("/page", &[("authorization", "BearerTOKEN")]),
+    ("/page", &[("proxy-authorization", "Bearer TOKEN")]),
+    ("/page", &[("cookie", "TOKEN")]),
+    ("/page", &[("cookie", "token")]),
+    ("/page", &[("cookie", "token=")]),
+    ("/page", &[("cookie", "Token=TOKEN")]),
+    ("/page", &[("cookie", "token2=TOKEN")]),
+    ("/page", &[("x-token", "")]),
+    ("/page?token=TOKEN", &[]),
+    ("/page?Access_token=TOKEN", &[]),
+    ("/page?access_token", &[]),
+    ("/page/TOKEN", &[]),
+];
+
+/// The same with `FIRST` and `SECOND`.
+const PAIRS: &[Place] = &[
+    ("/page", &[("authorization", "Bearer FIRST"), ("cookie", "token=SECOND")]),
+    ("/page", &[("authorization", "Bearer FIRST"), ("authorization", "Bearer SECOND")]),
+    ("/page", &[("authorization", "Bearer FIRST, Bearer SECOND")]),
+    ("/page", &[("authorization", "Bearer FIRST"), ("x-token", "SECOND")]),
+    ("/page", &[("x-token", "FIRST"), ("x-token", "SECOND")]),
+    ("/page", &[("cookie", "token=FIRST; token=SECOND")]),
+    ("/page", &[("cookie", "token=FIRST"), ("cookie", "token=SECOND")]),
+    ("/page", &[("cookie", "token=FIRST; __Host-session=SECOND")]),
+    ("/page?access_token=FIRST", &[("cookie", "token=SECOND")]),
+    ("/page?access_token=FIRST&access_token=SECOND", &[]),
+    ("/page?access_token=FIRST;access_token=SECOND", &[]),
+];
+
+fn at(place: &Place, token: &Token) -> Request {
+    filled(place, |text| text.replace("TOKEN", token.as_str()))
+}
+
+fn both(place: &Place, first: &Token, second: &Token) -> Request {
+    filled(place, |text| text.replace("FIRST", first.as_str()).replace("SECOND", second.as_str()))
+}
+
+fn filled((target, lines): &Place, fill: impl Fn(&str) -> String) -> Request {
+    let request = Request::get(&fill(target));
+    lines.iter().fold(request, |request, (name, value)| request.header(name, fill(value)))
+}
