@@ -1,6 +1,8 @@
-//! Promise: with the shipped configuration Envoy starts, loads the filter and becomes ready.
+//! Promise: Envoy starts with the shipped configuration and the filter, and with no broken one.
+//! Method: a real Envoy with two workers, the real service, an application.
 
-use testbed::{Request, Testbed};
+use serde_json::json;
+use testbed::{Application, Configuration, Envoy, Request, Testbed};
 
 #[test]
 fn every_worker_becomes_ready_to_judge_tokens() {
@@ -16,4 +18,41 @@ fn every_worker_becomes_ready_to_judge_tokens() {
 fn a_public_page_comes_from_the_application() {
     let bed = Testbed::start();
     assert_eq!(bed.envoy.send(&Request::get("/")).seen().path, "/");
+}
+
+#[test]
+fn a_broken_configuration_does_not_start() {
+    for edit in [no_keys, no_json] {
+        assert!(Envoy::setup().edit(edit).try_start().is_err());
+        assert!(Envoy::setup().edit(edit).reloadable().try_start().is_err());
+    }
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_old_one_in_force() {
+    let application = Application::start();
+    let mut envoy = Envoy::setup().application(application.address()).reloadable().start();
+    for edit in [no_keys, no_json] {
+        assert!(!envoy.reload(edit));
+        assert_eq!(envoy.send(&Request::get("/")).status, 200);
+        assert_eq!(envoy.send(&Request::get("/page")).code(), "missing_token");
+    }
+}
+
+#[test]
+fn a_new_configuration_is_taken_while_envoy_runs() {
+    let application = Application::start();
+    let mut envoy = Envoy::setup().application(application.address()).reloadable().start();
+    assert!(envoy.reload(|configuration| configuration.filter["default_access"] = json!("public")));
+    testbed::eventually(std::time::Duration::from_secs(10), || {
+        envoy.send(&Request::get("/page")).status == 200
+    });
+}
+
+fn no_keys(configuration: &mut Configuration) {
+    configuration.filter["keys"] = json!([]);
+}
+
+fn no_json(configuration: &mut Configuration) {
+    configuration.filter = json!("{");
 }

@@ -39,7 +39,8 @@ fn rewrite(input: &str, output: &str) -> Result<String, String> {
     Ok(format!("{} bytes, {removed} exports removed ({} bytes before)", after.len(), before.len()))
 }
 
-/// The module without the exports that [`KEPT`] does not name, and how many those were.
+/// The module without the exports that neither [`REQUIRED`] nor [`OPTIONAL`] names, and how many
+/// those were.
 fn trim(module: &[u8]) -> Result<(Vec<u8>, usize), String> {
     let mut trimmed = Module::new();
     let mut removed = 0;
