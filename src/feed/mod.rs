@@ -160,7 +160,7 @@ impl Feed {
         &self.outbox
     }
 
-    /// What this process knew when this VM last looked.
+    /// What this process knew when this VM last looked: on its tick, or when a page came.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
         self.knowledge
@@ -178,11 +178,6 @@ impl Feed {
         self.lease.note_request();
     }
 
-    /// A request has found the set damaged: the whole feed is to be read again.
-    pub fn report_damage(&self, shared: &dyn SharedData) {
-        state::report_damage(shared, &self.identity);
-    }
-
     /// This VM ends, or its configuration is replaced: another may poll.
     pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
         self.lease.release(shared, now.monotonic_milliseconds);
@@ -192,23 +187,15 @@ impl Feed {
     #[must_use]
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> Effects {
         let mut effects = Effects::default();
-        let known = self.knowledge;
-        self.knowledge = self.known_at(shared, now);
-        if self.knowledge != known {
-            effects.notices.push(Notice::Knows(self.knowledge));
-        }
         let milliseconds = now.monotonic_milliseconds;
         let held = self.lease.is_held(milliseconds);
         self.lease.tick(shared, milliseconds);
+        self.look(shared, now, &mut effects);
         if !self.lease.is_held(milliseconds) {
             return effects;
         }
         if !held {
             effects.notices.push(Notice::Reads);
-        }
-        if known != Knowledge::Never && self.knowledge == Knowledge::Never {
-            effects.counts.push(Count::Damaged);
-            effects.notices.push(Notice::Damaged);
         }
         let is_time = |at| milliseconds.abs_diff(at) >= HOUSEKEEPING_MILLISECONDS;
         if self.housekept_at.is_none_or(is_time) {
@@ -238,6 +225,7 @@ impl Feed {
                 if failures > 0 {
                     effects.notices.push(Notice::Accepted);
                 }
+                self.look(shared, now, &mut effects);
             }
             Err(Rejection::NoRoom) => {
                 self.poll.postponed(milliseconds);
@@ -293,6 +281,19 @@ impl Feed {
         effects
     }
 
+    fn look(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+        let knowledge = self.known_at(shared, now);
+        if std::mem::replace(&mut self.knowledge, knowledge) == knowledge {
+            return;
+        }
+        effects.notices.push(Notice::Knows(self.knowledge));
+        // Nothing but damage makes a process forget; one VM of it counts that.
+        if self.knowledge == Knowledge::Never && self.lease.is_held(now.monotonic_milliseconds) {
+            effects.counts.push(Count::Damaged);
+            effects.notices.push(Notice::Damaged);
+        }
+    }
+
     fn take_over(
         &mut self,
         shared: &dyn SharedData,
@@ -344,9 +345,7 @@ impl Feed {
             let again = FeedState { cursor: None, next_id: None, clamped: None, ..state.clone() };
             let _ = again.write(shared, &self.identity, expect); // else in a second
         }
-        if self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds)).is_err() {
-            self.report_damage(shared);
-        }
+        self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds));
         let age_milliseconds = |at| now.monotonic_milliseconds.saturating_sub(at);
         let proved_at = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
         let proof = state.current_at.map(proved_at);

@@ -128,13 +128,13 @@ impl FeedState {
 
 /// Makes the set count as never loaded, for somebody is about to write over a damaged shard and
 /// does not know what was in it.
-pub fn forget(shared: &dyn SharedData, identity: &FeedIdentity) {
+pub(crate) fn forget(shared: &dyn SharedData, identity: &FeedIdentity) {
     let _always = shared.set_if(&key(identity), &[], Expect::Anything);
 }
 
 /// Reports a damaged shard that was left as it is. While the feed is being read anew nothing is
 /// done: either the reload writes that shard, or it is found again afterwards.
-pub fn report_damage(shared: &dyn SharedData, identity: &FeedIdentity) {
+pub(crate) fn report_damage(shared: &dyn SharedData, identity: &FeedIdentity) {
     let (state, _) = FeedState::read(shared, identity);
     if state.current_at.is_some() {
         forget(shared, identity);

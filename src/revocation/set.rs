@@ -45,7 +45,7 @@ impl RevocationSet {
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the set cannot tell. Report it with [`state::report_damage`].
+    /// [`Damaged`]: the set cannot tell. The feed is to be read again from its beginning.
     pub fn is_revoked(
         &self,
         shared: &dyn SharedData,
@@ -74,7 +74,8 @@ impl RevocationSet {
     ) -> Result<Option<Record>, Damaged> {
         let place = Place::of((id, kind));
         let Some(stored) = shared.get(&place.key(&self.identity)) else { return Ok(None) };
-        Ok(Shard::read(place, Some(&stored.value))?.find(id))
+        let shard = Shard::read(place, Some(&stored.value));
+        Ok(shard.inspect_err(|_| state::report_damage(shared, &self.identity))?.find(id))
     }
 
     /// Adds records in whatever order they come, then renews the generation.
@@ -142,7 +143,7 @@ impl RevocationSet {
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the shard was left as it is. Report it with [`state::report_damage`].
+    /// [`Damaged`]: the shard was left as it is. The feed is to be read again from its beginning.
     pub fn prune(
         &self,
         shared: &dyn SharedData,
@@ -156,7 +157,8 @@ impl RevocationSet {
             let value = (live.len() < count).then(|| shard::write(place, &live));
             (value, Ok(live.len()))
         });
-        pruned.unwrap_or(Ok(0)) // another VM is at work there; the next round counts it
+        let pruned = pruned.unwrap_or(Ok(0)); // another VM is at work there: the next round counts
+        pruned.inspect_err(|_| state::report_damage(shared, &self.identity))
     }
 
     /// The union of a shard and `new`, which belong there. Where `covered` says which ids `new`

@@ -6,7 +6,7 @@
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
 use crate::revocation::set::RevocationSet;
-use crate::revocation::shard::{Damaged, Place};
+use crate::revocation::shard::Place;
 use crate::shared_data::SharedData;
 
 /// Shards a step: a third of a millisecond, and a round takes a little over two minutes.
@@ -29,34 +29,19 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Looks at the next shards.
-    ///
-    /// # Errors
-    ///
-    /// [`Damaged`]: one of them is; the step is done all the same.
-    pub fn step(
-        &mut self,
-        shared: &dyn SharedData,
-        set: &RevocationSet,
-        horizon: Horizon,
-    ) -> Result<(), Damaged> {
-        let mut result = Ok(());
+    /// Looks at the next shards. A damaged one counts for nothing: that it was found is enough.
+    pub fn step(&mut self, shared: &dyn SharedData, set: &RevocationSet, horizon: Horizon) {
         for _ in 0..SHARDS_A_STEP {
             let Some(place) = self.ahead.next() else {
                 *self = Self { last: Some(self.counted), ..Self::default() };
                 break;
             };
-            let live = set.prune(shared, place, horizon);
-            let live = live.unwrap_or_else(|damaged| {
-                result = Err(damaged);
-                0
-            });
+            let live = set.prune(shared, place, horizon).unwrap_or(0);
             let kinds = Kind::ALL.into_iter().zip(&mut self.counted);
             for (_, count) in kinds.filter(|(kind, _)| *kind == place.kind()) {
                 *count += live as u64;
             }
         }
-        result
     }
 
     /// What the last whole round has counted.

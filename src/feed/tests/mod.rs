@@ -447,7 +447,9 @@ fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
         let key = Place::of(record.key()).key(&process.vms[0].feed.identity);
         assert!(process.shared.set_if(&key, b"not a shard", Expect::Anything));
     }
-    process.vms[0].feed.report_damage(&process.shared);
+    let feed = &process.vms[0].feed;
+    assert!(feed.set().is_revoked(&process.shared, own.id, None, None).is_err());
+    assert_eq!(feed.known_at(&process.shared, process.now), Knowledge::Never);
     process.settle(&mut service, 1);
     assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
     assert_eq!(process.held_of(&[token(1), own]).len(), 2);
@@ -589,9 +591,8 @@ fn the_sweep_counts_the_living_by_kind() {
     let (process, _) = settled(&all);
     let mut sweep = Sweep::default();
     while sweep.counts().is_none() {
-        sweep
-            .step(&process.shared, process.vms[0].feed.set(), process.state().horizon(2_000))
-            .unwrap();
+        let horizon = process.state().horizon(2_000);
+        sweep.step(&process.shared, process.vms[0].feed.set(), horizon);
     }
     assert_eq!(sweep.counts(), Some([2, 1, 1]));
 }

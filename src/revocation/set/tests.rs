@@ -250,13 +250,14 @@ fn a_damaged_shard_gives_no_verdict_and_is_reported_once() {
     let token = RecordId::of_token("", "a");
     let verdict = set().is_revoked(&shared, token, Some(record.id), Some(9));
     assert_eq!(verdict, Err(Damaged));
+    assert!(!is_loaded(&shared));
+    let shared = damaged(record);
     assert_eq!(set().prune(&shared, Place::of(record.key()), Horizon::NONE), Err(Damaged));
-    state::report_damage(&shared, &identity());
     assert!(!is_loaded(&shared));
     // While the feed is read again, requests find the damage again: that must not start it anew.
     let reading = FeedState { next_id: Some(RecordId::LAST), ..FeedState::default() };
     assert!(reading.write(&shared, &identity(), Expect::Anything));
-    state::report_damage(&shared, &identity());
+    assert!(set().is_revoked(&shared, token, Some(record.id), Some(9)).is_err());
     assert_eq!(FeedState::read(&shared, &identity()).0, reading);
 }
 
