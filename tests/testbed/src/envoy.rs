@@ -349,7 +349,8 @@ fn write_whole(directory: &TempDir, name: &str, content: &Value) {
     fs::rename(draft, directory.path().join(name)).expect("a file in the directory");
 }
 
-const WITHIN: Duration = Duration::from_secs(30);
+/// A busy machine takes seconds to compile the module, once for each Envoy.
+const WITHIN: Duration = Duration::from_secs(60);
 const READY: &str = "/.session-guard/ready";
 const ADMIN_FILE: &str = "admin-address";
 const LISTENER_FILE: &str = "listener.json";
