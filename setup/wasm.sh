@@ -43,7 +43,7 @@ use_debian() {
         if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
             say "the target $target is missing and rustup could not add it. Either:"
             say "  rustup target add $target"
-            say "  or, on Debian 12 and later, as root: $install"
+            say "  or, on Debian 12, as root: $install"
             exit 1
         fi
         say "the target $target is missing and rustup could not add it: installing Debian's $packages"
