@@ -47,9 +47,10 @@ impl Service {
         }
     }
 
-    /// Whether it goes on from there without a reset.
-    pub(super) fn knows(&self, cursor: Option<Cursor>) -> bool {
-        cursor.is_some_and(|cursor| self.length_at(cursor.as_str()).is_some())
+    /// Whether it goes on from there without beginning a reset.
+    pub(super) fn knows(&self, cursor: &Cursor) -> bool {
+        let in_reset = cursor.as_str().strip_prefix('r').and_then(|rest| rest.rsplit_once('.'));
+        self.length_at(in_reset.map_or(cursor.as_str(), |(began, _)| began)).is_some()
     }
 
     /// The answer to a call.
