@@ -1,7 +1,7 @@
 //! How does the proxy learn what was revoked elsewhere?
 //!
 //! By a long poll, as in Consul's blocking queries: one VM of the process, the owner of the
-//! [lease](lease), asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
+//! [lease], asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
 //! and asks again. All VMs judge from the same set and look on their tick whether it is
 //! [recent enough](staleness).
 //!

@@ -1,8 +1,8 @@
 //! Which tokens are revoked?
 //!
-//! A [record](record) says what is revoked; a [shard](shard) holds the sorted records of one kind
-//! whose ids begin alike; the [set](set) is all shards, one set for all VMs of a process, changed by
-//! [compare-and-swap](swap) alone. A [sweep](sweep) drops what has expired on both clocks.
+//! A [record] says what is revoked; a [shard] holds the sorted records of one kind
+//! whose ids begin alike; the [set] is all shards, one set for all VMs of a process, changed by
+//! [compare-and-swap](swap) alone. A [sweep] drops what has expired on both clocks.
 
 pub mod horizon;
 pub mod record;

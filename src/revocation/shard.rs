@@ -107,7 +107,7 @@ impl<'a> Shard<'a> {
     ///
     /// # Errors
     ///
-    /// [`Damaged`] for anything that [`write`] would not have written there.
+    /// [`Damaged`] for anything that [`write()`] would not have written there.
     pub fn read(place: Place, value: Option<&'a [u8]>) -> Result<Self, Damaged> {
         let Some(value) = value else { return Ok(Self::empty(place)) };
         let (header, records) = value.split_first_chunk().ok_or(Damaged)?;
