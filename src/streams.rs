@@ -1,19 +1,18 @@
 //! Which requests are open, and which of them must end?
 //!
 //! A WebSocket, an event stream or a long poll that was opened with a token goes on after sign-out
-//! unless somebody ends it. So every admitted request is entered here and leaves when its context
-//! goes; on the tick, where the revocation set has changed, each is asked again.
+//! unless somebody ends it. So every admitted request is entered here, and leaves when its context
+//! goes or its answer turns out to be a [plain one](is_stream), which goes on whatever becomes of the
+//! token. On the tick each that is left is asked again.
 //!
-//! Every request, not those that turn out to be streams: telling by the headers of the answer would
-//! cost each request more than all the rest of the filter, and would miss the long poll that has no
-//! answer yet. What an answer under way is, is asked only of those that must end: a
-//! [plain one](is_stream) goes on.
+//! Every request is entered, not those that turn out to be streams: the long poll has no answer yet.
+//! Its answer is looked at when it comes, because Envoy shows it at no other time.
 //!
 //! # Why each ends once, and few at a time
 //!
 //! Two closes of one stream within one call into the VM crash Envoy, and hundreds of closes exhaust
-//! the stack of the VM. So an entry is taken out of the registry's hands when it is due, and
-//! [`Streams::due`] gives out a bounded number at a time.
+//! the stack of the VM. So an entry that is due is never due again, and [`Streams::due`] gives out a
+//! bounded number at a time.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -33,7 +32,7 @@ pub const MOST_AT_ONCE: usize = 64;
 pub struct Streams {
     open: Slab<Stream>,
     due: VecDeque<(usize, Refusal)>,
-    swept_at: Option<Version>,
+    swept_at: Option<(Option<Version>, u64)>,
 }
 
 /// Where a request stands in the registry.
@@ -54,7 +53,7 @@ impl Streams {
         Place(self.open.insert(Stream { context, tokens, ending: false }))
     }
 
-    /// The request is over, or its answer is none of ours any more.
+    /// The request is over, or nothing is to end it from here on.
     pub fn leave(&mut self, place: Place) {
         if self.open.try_remove(place.0).is_some_and(|stream| stream.ending) {
             self.due.retain(|(due, _)| *due != place.0);
@@ -74,17 +73,18 @@ impl Streams {
     }
 
     /// Asks each open request again; those with an objection are due from then on, once each. Does
-    /// nothing while the set's generation stays the same, which it does for a second at most: a
-    /// request that was admitted since was judged by that very set.
+    /// nothing while the set's generation and the second stay the same: what was admitted since was
+    /// judged by that very set.
     pub fn sweep(
         &mut self,
         generation: Option<Version>,
+        unix_seconds: u64,
         objection: impl Fn(&VerifiedToken) -> Option<Refusal>,
     ) {
-        if generation.is_some() && generation == self.swept_at {
+        let now = Some((generation, unix_seconds));
+        if std::mem::replace(&mut self.swept_at, now) == now {
             return;
         }
-        self.swept_at = generation;
         for (place, stream) in &mut self.open {
             if stream.ending {
                 continue;
@@ -110,26 +110,34 @@ impl Streams {
     }
 }
 
-/// Whether an answer with these headers is a stream, which ends with its token, or a plain one,
-/// which goes on: an upgrade, an event stream, gRPC, or one of the forms in which records follow
-/// each other without end.
+/// Whether a request with these headers asks for another protocol, which is a stream whatever the
+/// answer says of its content.
 #[must_use]
-pub fn is_stream(answer: &Headers) -> bool {
-    let content_type = answer.first(b"content-type").unwrap_or_default();
-    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
-    let media_type = media_type.trim_ascii().to_ascii_lowercase();
-    answer.first(b":status") == Some(b"101")
-        || STREAMS.contains(&media_type.as_slice())
-        || media_type.starts_with(b"application/grpc")
+pub fn is_upgrade(request: &Headers) -> bool {
+    request.first(b"upgrade").is_some()
 }
 
-const STREAMS: [&[u8]; 5] = [
+/// Whether an answer of this content type is a stream, which ends with its token, or a plain one,
+/// which goes on: events, RPC, or one of the forms in which records follow each other without end.
+#[must_use]
+pub fn is_stream(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|byte| b";,".contains(byte)).next().unwrap_or_default();
+    let media_type = media_type.trim_ascii().to_ascii_lowercase();
+    STREAMS.contains(&media_type.as_slice())
+        || RPC.iter().any(|prefix| media_type.starts_with(prefix))
+}
+
+const STREAMS: [&[u8]; 6] = [
     b"text/event-stream",
     b"application/x-ndjson",
     b"application/jsonl",
     b"application/json-seq",
+    b"application/stream+json",
     b"multipart/x-mixed-replace",
 ];
+
+/// gRPC, gRPC-Web and Connect, each followed by a form of its messages.
+const RPC: [&[u8]; 2] = [b"application/grpc", b"application/connect+"];
 
 #[cfg(test)]
 mod tests {
@@ -153,10 +161,10 @@ mod tests {
         let revoked =
             |token: &VerifiedToken| (token.record_id() == first).then_some(Refusal::Revoked);
         for generation in [None, Some(Version(1)), Some(Version(2))] {
-            streams.sweep(generation, revoked);
+            streams.sweep(generation, NOW, revoked);
         }
         assert_eq!(streams.due(), [(7, Refusal::Revoked)]);
-        streams.sweep(Some(Version(3)), revoked);
+        streams.sweep(Some(Version(3)), NOW, revoked);
         assert_eq!(streams.due(), []);
         places.into_iter().for_each(|place| streams.leave(place));
         assert!(streams.is_empty());
@@ -167,21 +175,29 @@ mod tests {
         let mut streams = Streams::default();
         let token = tokens(1);
         let place = streams.enter(7, token.clone());
-        streams.sweep(None, |_| Some(Refusal::Revoked));
+        streams.sweep(None, NOW, |_| Some(Refusal::Revoked));
         streams.leave(place);
         let _next = streams.enter(8, token);
         assert_eq!(streams.due(), []);
     }
 
     #[test]
-    fn nothing_is_asked_while_the_generation_stays_the_same() {
-        let mut streams = Streams::default();
-        let _place = streams.enter(7, tokens(1));
-        streams.sweep(Some(Version(1)), |_| None);
-        streams.sweep(Some(Version(1)), |_| Some(Refusal::Revoked));
-        assert!(!streams.has_due());
-        streams.sweep(Some(Version(2)), |_| Some(Refusal::Revoked));
-        assert!(streams.has_due());
+    fn all_are_asked_again_when_the_set_has_changed_and_every_second() {
+        let asked = |sweeps: &[(u32, u64)]| {
+            let mut streams = Streams::default();
+            let _place = streams.enter(7, tokens(1));
+            let count = std::cell::Cell::new(0);
+            for (generation, unix_seconds) in sweeps {
+                streams.sweep(Some(Version(*generation)), *unix_seconds, |_| {
+                    count.set(count.get() + 1);
+                    None
+                });
+            }
+            count.get()
+        };
+        assert_eq!(asked(&[(1, NOW), (1, NOW)]), 1);
+        assert_eq!(asked(&[(1, NOW), (2, NOW), (2, NOW), (1, NOW)]), 3);
+        assert_eq!(asked(&[(1, NOW), (1, NOW + 1), (1, NOW + 1)]), 2);
     }
 
     #[test]
@@ -191,23 +207,31 @@ mod tests {
         for id in 0..150 {
             let _ = streams.enter(id, token.clone());
         }
-        streams.sweep(None, |_| Some(Refusal::Revoked));
+        streams.sweep(None, NOW, |_| Some(Refusal::Revoked));
         assert_eq!([64, 64, 22, 0], std::array::from_fn(|_| streams.due().len()));
     }
 
     #[test]
     fn streams_end_and_plain_answers_go_on() {
-        let answer = |status: &str, media: &str| {
-            is_stream(&Headers::from_pairs(&[(":status", status), ("content-type", media)]))
-        };
-        assert!(answer("101", ""));
-        for media in
-            ["text/event-stream", "Text/Event-Stream; charset=utf-8", "application/grpc+proto"]
-        {
-            assert!(answer("200", media), "{media}");
+        for media in [
+            "text/event-stream",
+            "Text/Event-Stream; charset=utf-8",
+            "text/event-stream,text/event-stream",
+            "application/grpc+proto",
+            "application/grpc-web",
+            "application/connect+json",
+        ] {
+            assert!(is_stream(media.as_bytes()), "{media}");
         }
         for media in ["", "text/html", "application/octet-stream", "application/json"] {
-            assert!(!answer("200", media), "{media}");
+            assert!(!is_stream(media.as_bytes()), "{media}");
         }
+    }
+
+    #[test]
+    fn a_request_for_another_protocol_says_so() {
+        let request = |name: &str| Headers::from_pairs(&[(":method", "GET"), (name, "websocket")]);
+        assert!(is_upgrade(&request("upgrade")));
+        assert!(!is_upgrade(&request("x-upgrade")));
     }
 }

@@ -21,7 +21,7 @@ use crate::metrics::Counter;
 use crate::refusal::Refusal;
 use crate::revocation::record::Record;
 use crate::signout::{self, Hold, SignOut, Step};
-use crate::streams::Place;
+use crate::streams::{self, Place};
 
 /// The context of one request.
 pub(crate) struct Request {
@@ -32,6 +32,8 @@ pub(crate) struct Request {
     told: Option<Told>,
     /// Where it stands among the open requests, if it may have to end early.
     place: Option<Place>,
+    /// Whether it asks for another protocol.
+    is_upgrade: bool,
 }
 
 /// The service is being told.
@@ -44,7 +46,7 @@ struct Told {
 
 impl Request {
     pub(crate) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
-        Self { id, filter, cutoff: None, told: None, place: None }
+        Self { id, filter, cutoff: None, told: None, place: None, is_upgrade: false }
     }
 
     fn forward(&mut self, filter: &Filter, forward: Forward) -> Action {
@@ -68,6 +70,17 @@ impl Request {
         filter.metrics.add(Counter::SignedOut, u64::try_from(records.len()).unwrap_or(u64::MAX));
         let step = begin(revocation, records);
         self.follow(filter, revocation, step, None)
+    }
+
+    /// Its answer has begun: a plain one goes on, whatever becomes of the token.
+    fn look_at_answer(&mut self) {
+        if self.place.is_none() || self.is_upgrade {
+            return;
+        }
+        let content_type = raw::value(MapType::HttpResponseHeaders, b"content-type");
+        if !content_type.is_some_and(|media_type| streams::is_stream(&media_type)) {
+            self.leave();
+        }
     }
 
     /// From here on nothing ends this request early.
@@ -150,6 +163,7 @@ impl HttpContext for Request {
         };
         #[cfg(feature = "panic-drill")]
         super::drill::on_request(&headers);
+        self.is_upgrade = streams::is_upgrade(&headers);
         match filter.admission.decide(&headers, filter.moment()) {
             Decision::Forward(forward) => self.forward(&filter, forward),
             Decision::Refuse { refusal, clear_cookies } => refuse(&filter, refusal, &clear_cookies),
@@ -170,7 +184,10 @@ impl HttpContext for Request {
         }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        if !end_of_stream {
+            self.look_at_answer();
+        }
         let (Some(cutoff), Some(filter)) = (self.cutoff.take(), self.filter.clone()) else {
             return Action::Continue;
         };
@@ -223,10 +240,15 @@ fn allow(filter: &Filter) -> Action {
 /// Answers in the application's place. What Envoy is told to do after that does not matter.
 pub(crate) fn refuse(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) -> Action {
     filter.count(Counter::Refused(refusal));
+    answer(refusal, clear_cookies);
+    Action::Pause
+}
+
+/// What a refusal looks like. To a stream whose answer has begun Envoy only makes an end.
+pub(crate) fn answer(refusal: Refusal, clear_cookies: &[String]) {
     let answer = refusal.answer();
     let headers = answer.headers(clear_cookies);
     raw::answer(answer.status, &answer.response_code_details(), &headers, &answer.body());
-    Action::Pause
 }
 
 fn tell_ready(ready: bool) -> Action {

@@ -8,21 +8,21 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType, MapType};
+use proxy_wasm::types::{BufferType, ContextType};
 
 use crate::feed::Effects;
 use crate::feed::call::{Answer, Call};
 use crate::feed::notice::Level;
 use crate::host::filter::{Filter, Revocation, log, report};
-use crate::host::request::{Request, refuse};
+use crate::host::request::{self, Request};
 use crate::host::shared_data::HostSharedData;
 use crate::host::ticks::{
     ENDING_TICK_MILLISECONDS, FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS,
     STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
 };
-use crate::host::{callout, clock, raw};
+use crate::host::{callout, clock};
 use crate::metrics::Counter;
-use crate::streams;
+use crate::streams::MOST_AT_ONCE;
 use crate::token::VerifiedToken;
 
 /// The context of one configuration in one VM.
@@ -83,7 +83,7 @@ impl Root {
     }
 
     /// Ends the open requests whose tokens do not hold any more, a bounded number at a time. One that
-    /// has no answer yet is refused, a stream is cut, a plain answer under way goes on.
+    /// has no answer yet is refused, a stream is cut.
     fn end_streams(&self, filter: &Filter) {
         if filter.streams.borrow().is_empty() {
             return;
@@ -91,33 +91,28 @@ impl Root {
         let moment = filter.moment_of_tick();
         let objection = |token: &VerifiedToken| filter.admission.objection(token, moment);
         let generation = filter.admission.generation(moment.shared);
-        filter.streams.borrow_mut().sweep(generation, objection);
+        filter.streams.borrow_mut().sweep(generation, moment.unix_seconds, objection);
         let due = filter.streams.borrow_mut().due();
         for (context, refusal) in due {
             // Only where that context is still there: what follows would hit another one.
-            if hostcalls::set_effective_context(context).is_err() {
-                continue;
-            }
-            let answer = raw::headers(MapType::HttpResponseHeaders);
-            if answer.is_none_or(|answer| streams::is_stream(&answer)) {
+            if hostcalls::set_effective_context(context).is_ok() {
                 filter.count(Counter::StreamsEnded(refusal));
-                refuse(filter, refusal, &[]);
+                request::answer(refusal, &[]);
             }
         }
         let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again
     }
 
-    /// Lets the answers go whose cutoffs have become the past.
+    /// Lets the answers go whose cutoffs have become the past, as few at a time as streams end: each
+    /// may be the last of its request.
     fn release_held(&self, revocation: &Revocation) {
         let now = clock::now();
-        let mut over = Vec::new();
-        revocation.held.borrow_mut().retain(|(context, hold)| {
-            let is_over = hold.is_over(now);
-            if is_over {
-                over.push(*context);
-            }
-            !is_over
-        });
+        let over: Vec<_> = {
+            let held = revocation.held.borrow();
+            let over = held.iter().filter(|(_, hold)| hold.is_over(now));
+            over.map(|(context, _)| *context).take(MOST_AT_ONCE).collect()
+        };
+        revocation.held.borrow_mut().retain(|(context, _)| !over.contains(context));
         for context in over {
             if hostcalls::set_effective_context(context).is_ok() {
                 let _ = hostcalls::resume_http_response(); // it may have ended meanwhile

@@ -147,7 +147,7 @@ pub struct Reply {
 enum ReplyBody {
     Seen,
     Text(String),
-    Events(Duration),
+    Pieces { count: usize, every: Duration },
 }
 
 impl Reply {
@@ -160,9 +160,18 @@ impl Reply {
     /// A stream of server-sent events without end, one each time.
     #[must_use]
     pub fn events(every: Duration) -> Self {
-        let reply = Self { body: ReplyBody::Events(every), ..Self::status(200) };
-        reply.header("content-type", "text/event-stream")
+        Self::pieces("text/event-stream", usize::MAX, every)
     }
+
+    /// So many times [`Reply::PIECE`], one each time.
+    #[must_use]
+    pub fn pieces(content_type: &str, count: usize, every: Duration) -> Self {
+        let reply = Self { body: ReplyBody::Pieces { count, every }, ..Self::status(200) };
+        reply.header("content-type", content_type)
+    }
+
+    /// What a body in pieces consists of: one event.
+    pub const PIECE: &str = "data: tick\n\n";
 
     /// One more header line; `date` replaces the server's own.
     #[must_use]
@@ -226,7 +235,7 @@ async fn answer(
     let body = match reply.body {
         ReplyBody::Seen => text(seen.to_json().to_string()),
         ReplyBody::Text(words) => text(words),
-        ReplyBody::Events(every) => events(every),
+        ReplyBody::Pieces { count, every } => pieces(count, every),
     };
     Ok(response.body(body).expect("a well-formed reply"))
 }
@@ -265,11 +274,14 @@ fn text(text: String) -> Body {
     Full::new(Bytes::from(text)).boxed()
 }
 
-fn events(every: Duration) -> Body {
+fn pieces(count: usize, every: Duration) -> Body {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
-        let event = || Ok(Frame::data(Bytes::from_static(b"data: tick\n\n")));
-        while sender.send(event()).await.is_ok() {
+        let piece = || Ok(Frame::data(Bytes::from_static(Reply::PIECE.as_bytes())));
+        for _ in 0..count {
+            if sender.send(piece()).await.is_err() {
+                return;
+            }
             sleep(every).await;
         }
     });

@@ -54,6 +54,22 @@ impl Connection {
         self.stream.write_all(bytes).expect("an open connection");
     }
 
+    /// The same where the other side may have closed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// How many bytes have come that are still to be read; waits for none.
+    pub fn arrived(&mut self) -> usize {
+        self.stream.set_nonblocking(true).expect("an open socket");
+        while self.read_more() == Ok(true) {}
+        self.stream.set_nonblocking(false).expect("an open socket");
+        self.read.len()
+    }
+
     /// Reads one whole answer, to any method but `HEAD`.
     #[track_caller]
     pub fn read_answer(&mut self) -> Answer {

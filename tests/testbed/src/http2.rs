@@ -1,6 +1,7 @@
 //! How does a test talk HTTP/2, trailers included?
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -44,7 +45,89 @@ impl Http2 {
     /// # Errors
     /// Says how the stream or the connection ended.
     pub fn try_send(&self, request: &Request) -> Result<Answer, h2::Error> {
-        RUNTIME.block_on(exchange(self.sender.clone(), request))
+        RUNTIME.block_on(exchange(self.sender.clone(), request, &Progress::default()))
+    }
+
+    /// Sends the request and lets its answer come while the test goes on.
+    #[must_use]
+    pub fn open(&self, request: &Request) -> Http2Stream {
+        let (sender, request) = (self.sender.clone(), request.clone());
+        let progress = Progress::default();
+        let shared = progress.clone();
+        let task = RUNTIME.spawn(async move {
+            let ending = exchange(sender, &request, &shared).await.map(drop);
+            shared.locked().ending = Some(ending);
+        });
+        Http2Stream { progress, task }
+    }
+}
+
+/// A request whose answer may take long. Dropping it takes the request back (`RST_STREAM`).
+#[derive(Debug)]
+pub struct Http2Stream {
+    progress: Progress,
+    task: JoinHandle<()>,
+}
+
+impl Http2Stream {
+    /// What has come of the answer, if its headers have.
+    #[must_use]
+    pub fn answer(&self) -> Option<Answer> {
+        self.progress.locked().answer.clone()
+    }
+
+    /// How many bytes of the body have come.
+    #[must_use]
+    pub fn arrived(&self) -> usize {
+        self.progress.locked().answer.as_ref().map_or(0, |answer| answer.body.len())
+    }
+
+    /// Whether the stream is over, by its end or by a reset.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.progress.locked().ending.is_some()
+    }
+
+    /// Whether it was over before its end: the other side reset the stream or lost the connection.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        matches!(self.progress.locked().ending, Some(Err(_)))
+    }
+}
+
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How far an answer has come.
+#[derive(Clone, Debug, Default)]
+struct Progress(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    answer: Option<Answer>,
+    ending: Option<Result<(), h2::Error>>,
+}
+
+impl Progress {
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, answer: Answer) {
+        self.locked().answer = Some(answer);
+    }
+
+    fn append(&self, data: &[u8]) {
+        if let Some(answer) = &mut self.locked().answer {
+            answer.body.extend(data);
+        }
+    }
+
+    fn take(&self) -> Answer {
+        self.locked().answer.clone().expect("an answer that has begun")
     }
 }
 
@@ -54,7 +137,11 @@ impl Drop for Http2 {
     }
 }
 
-async fn exchange(sender: SendRequest<Bytes>, request: &Request) -> Result<Answer, h2::Error> {
+async fn exchange(
+    sender: SendRequest<Bytes>,
+    request: &Request,
+    progress: &Progress,
+) -> Result<Answer, h2::Error> {
     let uri = format!("http://{}{}", request.authority, request.path);
     let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
     for (name, value) in &request.lines {
@@ -73,15 +160,15 @@ async fn exchange(sender: SendRequest<Bytes>, request: &Request) -> Result<Answe
         stream.send_trailers(trailers)?;
     }
     let (head, mut incoming) = response.await?.into_parts();
-    let mut body = Vec::new();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let lines = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    progress.begin(Answer { status: head.status.as_u16(), lines, body: Vec::new() });
     while let Some(data) = incoming.data().await {
         let data = data?;
         incoming.flow_control().release_capacity(data.len())?;
-        body.extend(data);
+        progress.append(&data);
     }
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let lines = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    Ok(Answer { status: head.status.as_u16(), lines, body })
+    Ok(progress.take())
 }
 
 fn trailers(lines: &[(String, String)]) -> HeaderMap {

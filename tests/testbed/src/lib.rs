@@ -18,7 +18,7 @@
 //! | [`Program`] | any other program of the workspace |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
-//! | [`Connection`], [`Http2`], [`Request`], [`Answer`] | clients that can send what nobody should |
+//! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
 //! | [`Token`] | tokens, right and wrong |
 //! | [`Shared`] | one of these for all tests of a file |
 //! | [`eventually`] | waits for a condition, never for a time |
@@ -51,7 +51,7 @@ pub use connection::Connection;
 pub use envoy::{Envoy, EnvoySetup};
 pub use eventually::{eventually, until};
 pub use fault_proxy::{Ending, Fault, FaultProxy};
-pub use http2::Http2;
+pub use http2::{Http2, Http2Stream};
 pub use process::stop_everything;
 pub use program::{Program, command};
 pub use request::Request;
