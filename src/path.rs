@@ -17,8 +17,10 @@ use std::borrow::Cow;
 /// The path of a request target (RFC 9112 §3.2.1) without its query; `None` unless it is canonical.
 ///
 /// Canonical: starts with `/`; no `//`, `\`, `;`, `#`, dot segment, control or non-ASCII byte; every
-/// `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986 §2.3) nor one of
-/// `/ \ ; % .` NUL. What is no path at all (`*`, `http://host/`, empty) is not canonical either.
+/// `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986 §2.3) nor one of `/ \ ; %`
+/// nor a control byte. Dots and then an escape count as a dot segment: `..%3F` ends there for who
+/// decodes before dividing, `..%20` for who drops space at the end of a name. What is no path at all
+/// (`*`, `http://host/`, empty) is not canonical either.
 #[must_use]
 pub fn canonical(target: &[u8]) -> Option<&[u8]> {
     let (path, _) = split(target);
@@ -63,13 +65,13 @@ fn is_canonical(path: &[u8]) -> bool {
     true
 }
 
-/// Whether what follows a slash is neither another slash nor a dot segment.
+/// Whether what follows a slash is neither another slash nor a dot segment, nor one after decoding.
 fn starts_a_segment(rest: &[u8]) -> bool {
     match rest {
         [b'/', ..] => false,
         [b'.', after @ ..] => {
             let after = after.strip_prefix(b".").unwrap_or(after);
-            !matches!(after.first(), None | Some(b'/'))
+            !matches!(after.first(), None | Some(b'/' | b'%'))
         }
         _ => true,
     }
@@ -80,7 +82,7 @@ fn is_canonical_escape(digits: [u8; 2]) -> bool {
     let [Some(high), Some(low)] = digits.map(upper_hex) else { return false };
     let byte = high << 4 | low;
     let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    !unreserved && !matches!(byte, b'/' | b'\\' | b';' | b'%' | 0)
+    !unreserved && !matches!(byte, b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f)
 }
 
 fn upper_hex(digit: u8) -> Option<u8> {

@@ -22,6 +22,7 @@ const CANONICAL: &[&str] = &[
     "/~-_.x",
     "/%3F",
     "/%23",
+    "/a..%20b",
 ];
 
 /// Beside the paths of every known confusion stands what is wrong with them.
@@ -64,6 +65,12 @@ const CONFUSING: &[&str] = &[
     "/%25",
     "/%252e%252e/a",
     "/%00",
+    "/a%09",
+    "/a%0Ab",
+    "/%7F",
+    "/a/..%20/b",
+    "/a/..%3Fb",
+    "/a/.%23",
     "/%",
     "/%2",
     "/a%G0",
