@@ -17,6 +17,7 @@
 //! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
 //! | [`Program`] | any other program of the workspace |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
+//! | [`BareApplication`] | an upstream that takes any request line |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
 //! | [`Token`] | tokens, right and wrong |
@@ -30,6 +31,7 @@
 mod answer;
 mod application;
 mod artifacts;
+mod bare_application;
 mod configuration;
 mod connection;
 mod envoy;
@@ -46,6 +48,8 @@ mod token;
 
 pub use answer::Answer;
 pub use application::{Application, Reply, Seen};
+pub use artifacts::root;
+pub use bare_application::BareApplication;
 pub use configuration::Configuration;
 pub use connection::Connection;
 pub use envoy::{Envoy, EnvoySetup};

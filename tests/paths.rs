@@ -1,0 +1,385 @@
+//! Promise: no spelling of a path reaches a protected page without a token, however Envoy is set and
+//! however leniently the application reads.
+//! Method: some two thousand targets as raw bytes, behind the shipped and the bare Envoy, with rules
+//! that open and rules that close; the judge reads what reached the application in every lenient way.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use testbed::{BareApplication, Configuration, Connection, Testbed, Token};
+
+#[test]
+fn no_spelling_leaves_an_open_prefix_behind_the_shipped_envoy() {
+    confuse(&open_rules(), |_| {}, |reading| !is_below(reading, b"/public"));
+}
+
+#[test]
+fn no_spelling_leaves_an_open_prefix_behind_a_bare_envoy() {
+    confuse(&open_rules(), no_normalising, |reading| !is_below(reading, b"/public"));
+}
+
+#[test]
+fn no_spelling_reaches_a_closed_prefix_behind_the_shipped_envoy() {
+    confuse(&closed_rules(), |_| {}, |reading| is_below(reading, b"/private"));
+}
+
+#[test]
+fn no_spelling_reaches_a_closed_prefix_behind_a_bare_envoy() {
+    confuse(&closed_rules(), no_normalising, |reading| is_below(reading, b"/private"));
+}
+
+#[test]
+fn no_header_speaks_for_the_path() {
+    let bed = Testbed::with(|configuration| configuration.filter["routes"] = open_rules().0);
+    for name in ["x-envoy-original-path", "x-forwarded-uri", "x-original-url", "x-rewrite-url"] {
+        let ask = |path, claimed| {
+            bed.envoy.send(&testbed::Request::get(path).header(name, claimed)).status
+        };
+        assert_eq!((ask("/private", "/public"), ask("/public", "/public")), (401, 200), "{name}");
+    }
+}
+
+#[test]
+fn a_host_is_the_same_in_every_case() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["default_access"] = json!("public");
+        configuration.filter["routes"] = json!([
+            {"path": "/.session-guard/ready", "access": "ready"},
+            {"prefix": "/", "access": "protected", "hosts": ["closed.example.com", "*.shut.example.com"]},
+        ]);
+    });
+    let status = |host: &str| bed.envoy.send(&testbed::Request::get("/").host(host)).status;
+    for host in CLOSED_HOSTS {
+        assert_eq!(status(host), 401, "{host}");
+    }
+    for host in ["open.example.com", "closed.example.com.evil.example", "xclosed.example.com"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+}
+
+#[test]
+fn a_host_in_the_request_line_is_the_one_that_counts() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["routes"] = json!([
+            {"path": "/.session-guard/ready", "access": "ready"},
+            {"prefix": "/", "access": "public", "hosts": ["open.example.com"]},
+        ]);
+    });
+    let status = |line: &str, host: &str| {
+        let mut connection = bed.envoy.connect();
+        connection.send_bytes(format!("{line}\r\nhost: {host}\r\n\r\n").as_bytes());
+        connection.read_answer().status
+    };
+    assert_eq!(status("GET / HTTP/1.1", "open.example.com"), 200);
+    assert_eq!(status("GET / HTTP/1.1", "other.example.com"), 401);
+    assert_eq!(status("GET http://other.example.com/ HTTP/1.1", "open.example.com"), 401);
+    assert_eq!(status("GET http://open.example.com/ HTTP/1.1", "other.example.com"), 200);
+}
+
+const CLOSED_HOSTS: &[&str] = &[
+    "closed.example.com",
+    "Closed.Example.COM",
+    "closed.example.com.",
+    "closed.example.com:8080",
+    "CLOSED.example.com.:80",
+    "a.shut.example.com",
+    "A.SHUT.example.com",
+    "a.b.shut.example.com",
+];
+
+/// Routes and default.
+type Rules = (Value, &'static str);
+
+fn open_rules() -> Rules {
+    let routes = json!([
+        {"path": "/.session-guard/ready", "access": "ready"},
+        {"prefix": "/public", "access": "public"},
+        {"template": "/public/{name}/picture", "access": "public"},
+    ]);
+    (routes, "protected")
+}
+
+fn closed_rules() -> Rules {
+    let routes = json!([
+        {"path": "/.session-guard/ready", "access": "ready"},
+        {"prefix": "/private", "access": "protected"},
+    ]);
+    (routes, "public")
+}
+
+fn no_normalising(configuration: &mut Configuration) {
+    let manager = configuration.connection_manager().as_object_mut().expect("an object");
+    for setting in ["normalize_path", "merge_slashes", "path_with_escaped_slashes_action"] {
+        manager.remove(setting).expect("a shipped setting");
+    }
+}
+
+/// Sends every target without a token, then with one, and judges what reached the application.
+fn confuse(
+    (routes, default_access): &Rules,
+    edit: impl FnOnce(&mut Configuration),
+    is_protected: impl Fn(&[u8]) -> bool,
+) {
+    let application = BareApplication::start();
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["routes"] = routes.clone();
+        configuration.filter["default_access"] = json!(default_access);
+        configuration.set_address("application", application.address());
+        edit(configuration);
+    });
+    let token = format!("authorization: Bearer {}\r\n", Token::of("ada"));
+    let [without, with] = ["", &*token].map(|line| {
+        for target in targets() {
+            send(bed.envoy.connect(), &target, line);
+        }
+        application.take_request_lines()
+    });
+    let leaks = |lines: &[Vec<u8>]| {
+        let lines =
+            lines.iter().filter(|line| readings(target_of(line)).iter().any(|r| is_protected(r)));
+        lines.map(|line| line.escape_ascii().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(leaks(&without), [""; 0]);
+    // The judge can tell: with a token the same targets do reach the protected pages.
+    let reached = leaks(&with);
+    assert!(reached.iter().any(|line| line == "GET /private HTTP/1.1"), "{reached:?}");
+    assert!(reached.len() > 50 && !without.is_empty(), "{} {}", reached.len(), without.len());
+    assert_eq!(bed.envoy.stats("vm_reload").iter().map(|(_, count)| count).sum::<u64>(), 0);
+}
+
+/// Whatever comes back. An Envoy that refuses a request itself closes.
+fn send(mut connection: Connection, target: &[u8], token: &str) {
+    let method = if target.contains(&b':') && !target.contains(&b'/') { "CONNECT" } else { "GET" };
+    let rest = format!("HTTP/1.1\r\nhost: app.example.com\r\n{token}\r\n");
+    connection.send_bytes(&[method.as_bytes(), b" ", target, b" ", rest.as_bytes()].concat());
+    connection.read_answer();
+}
+
+fn target_of(line: &[u8]) -> &[u8] {
+    let end = line.len() - b" HTTP/1.1".len();
+    let start = line.iter().position(|byte| *byte == b' ').expect("a method") + 1;
+    &line[start..end]
+}
+
+fn targets() -> Vec<Vec<u8>> {
+    let mut targets: Vec<Vec<u8>> = WHOLE.iter().map(|target| target.to_vec()).collect();
+    for dots in DOTS {
+        for slash in SLASHES {
+            for (before, after) in [(slash, &&b"/"[..]), (&&b"/"[..], slash), (slash, slash)] {
+                targets.push([b"/public", *before, dots, *after, b"private"].concat());
+            }
+            targets
+                .push([b"/public/x/picture", *slash, dots, *slash, dots, b"/../private"].concat());
+        }
+    }
+    for slash in SLASHES {
+        targets.push([*slash, b"private"].concat());
+        targets.push([b"/", *slash, b"private"].concat());
+        targets.push([b"/private", *slash].concat());
+        targets.push([b"/private", *slash, b"public"].concat());
+        targets.push([b"/public", *slash, b"private"].concat());
+    }
+    targets
+}
+
+/// What some reader takes for a slash, or for nothing beside one.
+const SLASHES: &[&[u8]] = &[
+    b"/",
+    b"//",
+    b"///",
+    b"/./",
+    b"/%2e/",
+    b"/.;/",
+    b"\\",
+    b"\\\\",
+    b"/\\",
+    b"\\/",
+    b"%2f",
+    b"%2F",
+    b"%5c",
+    b"%5C",
+    b"/%2f",
+    b"%252f",
+    b"%255c",
+    b"%25252f",
+    b"%c0%af",
+    b"%u002f",
+    b"%%32%66",
+    b"\xc0\xaf",
+    b";/",
+    b";x=1/",
+    b"/;/",
+    b"/;x/",
+    b"%3b/",
+    b"%3B%2F",
+    b"%00/",
+    b"/%00",
+    b"%00",
+    b"%09/",
+    b"/%20",
+    b"%20/",
+    b"%0d%0a/",
+    b"?/",
+    b"?",
+    b"%3f/",
+    b"%3F",
+    b"#/",
+    b"#",
+    b"%23/",
+    b"%2",
+    b"%",
+    b"%zz/",
+];
+
+/// What some reader takes for two dots.
+const DOTS: &[&[u8]] = &[
+    b"..",
+    b"%2e%2e",
+    b"%2E%2E",
+    b".%2e",
+    b"%2e.",
+    b"..;",
+    b"..;x=1",
+    b"%2e%2e;",
+    b"..%3b",
+    b"%252e%252e",
+    b".%252e",
+    b"..%00",
+    b"..%20",
+    b"..%09",
+    b"...",
+    b"..\\",
+    b"%c0%ae%c0%ae",
+    b"\xc0\xae\xc0\xae",
+    b"%u002e%u002e",
+    b"..%23",
+    b"..%3f",
+    b"..?",
+    b"..#",
+];
+
+const WHOLE: &[&[u8]] = &[
+    b"/public",
+    b"/public/a",
+    b"/private",
+    b"/private/a",
+    b"/private?a=1",
+    b"/private?/public",
+    b"/public?/../private",
+    b"/?/private",
+    b"/other",
+    b"/Private",
+    b"/PRIVATE",
+    b"/PUBLIC",
+    b"/PUBLIC/../private",
+    b"/%70rivate",
+    b"/privat%65",
+    b"/%50RIVATE",
+    b"/%2570rivate",
+    b"/private%00",
+    b"/private%20",
+    b"/private.",
+    b"/private.json",
+    b"/private;a=1",
+    b"/private%3Ba",
+    b"/private#a",
+    b"/private%23a",
+    b"/private\xc2\xa0",
+    b"/pr\xc4\xb1vate",
+    b"/pr%C4%B1vate",
+    b"/publicity",
+    b"/public-private",
+    b"/x/../private",
+    b"/public/../../private",
+    b"/public/a/b/../../../private",
+    b"http://app.example.com/private",
+    b"http://app.example.com/public/../private",
+    b"http://app.example.com//private",
+    b"http://app.example.com\\private",
+    b"HTTP://app.example.com/private",
+    b"http://user@app.example.com/private",
+    b"http://app.example.com?/private",
+    b"http://app.example.com",
+    b"http:///private",
+    b"//app.example.com/private",
+    b"private",
+    b"public/../private",
+    b"*",
+    b"?/private",
+    b"app.example.com:443",
+    b"/private/public/..",
+];
+
+/// Every path that some application might take the target for.
+fn readings(target: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut readings = BTreeSet::new();
+    let mut unread = vec![cut_at(target, b"?")]; // here all agree (RFC 9112 §3.2)
+    while let Some(reading) = unread.pop() {
+        if readings.insert(reading.clone()) {
+            unread.extend(LENIENCIES.iter().map(|lenient| lenient(&reading)));
+        }
+    }
+    // A path is looked up as one of these once nothing is left to normalise in it.
+    readings.retain(|reading| !has_dots(reading));
+    readings
+}
+
+type Leniency = fn(&[u8]) -> Vec<u8>;
+
+const LENIENCIES: &[Leniency] = &[
+    |path| path.to_ascii_lowercase(),
+    |path| percent_encoding::percent_decode(path).collect(),
+    |path| cut_at(path, b"?"),
+    |path| cut_at(path, b"#"),
+    |path| cut_at(path, b"\0"),
+    |path| path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect(),
+    |path| path.iter().copied().filter(|byte| !byte.is_ascii_control()).collect(),
+    |path| segments(path, without_space_at_the_end),
+    |path| segments(path, |segment| cut_at(segment, b";")),
+    |path| merged(path),
+    |path| resolved(path),
+];
+
+fn cut_at(path: &[u8], end: &[u8]) -> Vec<u8> {
+    path.split(|byte| end.contains(byte)).next().unwrap_or_default().to_vec()
+}
+
+fn segments(path: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    path.split(|byte| *byte == b'/').map(change).collect::<Vec<_>>().join(&b'/')
+}
+
+/// As Windows reads names. What is nothing but space stays.
+fn without_space_at_the_end(segment: &[u8]) -> Vec<u8> {
+    let trimmed = segment.trim_ascii_end();
+    if trimmed.is_empty() { segment.to_vec() } else { trimmed.to_vec() }
+}
+
+fn merged(path: &[u8]) -> Vec<u8> {
+    let mut merged = path.to_vec();
+    merged.dedup_by(|a, b| (*a, *b) == (b'/', b'/'));
+    merged
+}
+
+fn resolved(path: &[u8]) -> Vec<u8> {
+    let mut resolved: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"." => {}
+            b".." => drop(resolved.pop().filter(|_| resolved.len() > 1)),
+            _ => resolved.push(segment),
+        }
+    }
+    if resolved.first().is_some_and(|first| !first.is_empty()) {
+        resolved.insert(0, b"");
+    }
+    resolved.join(&b'/')
+}
+
+fn has_dots(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
+}
+
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?')))
+}
