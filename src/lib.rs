@@ -55,6 +55,7 @@ pub mod config;
 pub mod feed;
 pub mod headers;
 pub mod host;
+mod json;
 pub mod keys;
 pub mod metrics;
 pub mod outbox;

@@ -2,8 +2,8 @@
 
 use crate::config::error::{At, ConfigError};
 use crate::config::secret::{self, Environment};
-use crate::config::{limits, raw, settings};
-use crate::keys::{Algorithm, Key, KeyRing};
+use crate::config::{jwks, limits, raw, settings};
+use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 
 /// The keys, ready to verify.
 pub(super) fn check(
@@ -16,61 +16,103 @@ pub(super) fn check(
     let written = written.ok_or_else(|| at.error("missing", remedy))?;
     limits::some(&at, written.len(), settings::KEYS, remedy)?;
     let mut keys = vec![];
-    let mut names: Vec<(Algorithm, Option<String>)> = vec![];
     for (index, key) in written.iter().enumerate() {
         let at = at.item(index);
-        let algorithm = algorithm(&at, key)?;
-        let name = (algorithm, optional(&at.field("id"), key.id.as_deref(), settings::NAME_BYTES)?);
-        if name.1.is_some() && names.contains(&name) {
-            return Err(at.field("id").error("comes twice", "give each key an id of its own"));
+        match &key.jwks {
+            Some(set) => jwks::check(&at, key, set, &mut keys, warnings)?,
+            None => {
+                let key = one(&at, key, environment, warnings)?;
+                if comes_twice(&keys, &key) {
+                    let remedy = "give each key an id of its own";
+                    return Err(at.field("id").error("comes twice", remedy));
+                }
+                keys.push(key);
+            }
         }
-        if names.iter().filter(|(known, _)| *known == algorithm).count() == settings::KEYS_TRIED {
-            let most = settings::KEYS_TRIED;
-            let problem = format!("more than {most} keys of {}", algorithm.name());
-            return Err(at.error(problem, "remove those that sign no more"));
-        }
-        keys.push(one(&at, key, &name, environment, warnings)?);
-        names.push(name);
+        check_number(&at, &keys, warnings)?;
     }
     Ok(KeyRing::new(keys))
+}
+
+/// Whether a token could not tell which of two keys it means.
+pub(super) fn comes_twice(keys: &[Key], new: &Key) -> bool {
+    let same = |key: &Key| (key.algorithm(), key.id()) == (new.algorithm(), new.id());
+    new.id().is_some() && keys.iter().any(same)
+}
+
+/// Issuer and audiences of a key's tokens.
+pub(super) fn issuer_and_audiences(
+    at: &At,
+    key: &raw::Key,
+) -> Result<(Option<String>, Vec<String>), ConfigError> {
+    let issuer = optional(&at.field("issuer"), key.issuer.as_deref(), settings::TEXT_BYTES)?;
+    let (items, bytes) = (settings::LIST_ITEMS, settings::TEXT_BYTES);
+    let audiences = limits::texts(&at.field("audiences"), &key.audiences, items, bytes)?;
+    Ok((issuer, audiences))
 }
 
 fn one(
     at: &At,
     key: &raw::Key,
-    (algorithm, id): &(Algorithm, Option<String>),
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Key, ConfigError> {
-    let secret_at = at.field("secret");
-    let secret = key.secret.as_ref().ok_or_else(|| secret_at.error("missing", "give one"))?;
-    let weak = key.weak_secret.unwrap_or(raw::WeakSecret::Refuse);
-    let secret = secret::of_key(&secret_at, secret, *algorithm, weak, environment, warnings)?;
-    let issuer = optional(&at.field("issuer"), key.issuer.as_deref(), settings::TEXT_BYTES)?;
-    let audiences = limits::texts(
-        &at.field("audiences"),
-        &key.audiences,
-        settings::LIST_ITEMS,
-        settings::TEXT_BYTES,
-    )?;
-    Ok(Key::hmac(*algorithm, secret.expose(), id.clone(), issuer, audiences))
+    let id = optional(&at.field("id"), key.id.as_deref(), settings::NAME_BYTES)?;
+    let (issuer, audiences) = issuer_and_audiences(at, key)?;
+    let name_at = at.field("algorithm");
+    let known = || format!("one of {}", settings::ALGORITHMS.join(", "));
+    let name = key.algorithm.as_deref().ok_or_else(|| name_at.error("missing", known()))?;
+    if let Some(algorithm) = Algorithm::from_name(name) {
+        let remedy = format!("{name} needs a `secret` alone");
+        refuse(at, "public_key_pem", key.public_key_pem.is_some(), &remedy)?;
+        let at = at.field("secret");
+        let secret = key.secret.as_ref().ok_or_else(|| at.error("missing", "give one"))?;
+        let weak = key.weak_secret.unwrap_or(raw::WeakSecret::Refuse);
+        let secret = secret::of_key(&at, secret, algorithm, weak, environment, warnings)?;
+        return Ok(Key::hmac(algorithm, secret.expose(), id, issuer, audiences));
+    }
+    let algorithm = PublicAlgorithm::from_name(name)
+        .ok_or_else(|| name_at.error("not supported by this version", known()))?;
+    let remedy = format!("{name} needs a `public_key_pem` alone");
+    refuse(at, "secret", key.secret.is_some(), &remedy)?;
+    refuse(at, "weak_secret", key.weak_secret.is_some(), &remedy)?;
+    let at = at.field("public_key_pem");
+    let pem = key.public_key_pem.as_deref().ok_or_else(|| at.error("missing", "give one"))?;
+    if pem.len() > settings::TEXT_BYTES {
+        return Err(at.error(format!("longer than {} bytes", settings::TEXT_BYTES), ""));
+    }
+    Key::public(algorithm, pem, id, issuer, audiences)
+        .map_err(|error| at.error(error.to_string(), ""))
 }
 
-fn algorithm(at: &At, key: &raw::Key) -> Result<Algorithm, ConfigError> {
-    for (name, written) in
-        [("public_key_pem", key.public_key_pem.is_some()), ("jwks", key.jwks.is_some())]
-    {
-        if written {
-            let remedy = "use a shared secret: {\"algorithm\": \"HS256\", \"secret\": …}";
-            return Err(at.field(name).error("not supported by this version", remedy));
+/// An error where something is written that has no meaning there.
+pub(super) fn refuse(at: &At, name: &str, written: bool, remedy: &str) -> Result<(), ConfigError> {
+    if written { Err(at.field(name).error("does not belong here", remedy)) } else { Ok(()) }
+}
+
+/// Not too many keys, and so few without id that each of them is tried.
+fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let remedy = "remove those that sign no more";
+    if keys.len() > settings::KEYS {
+        return Err(at.error(format!("more than {} keys in all", settings::KEYS), remedy));
+    }
+    let most = settings::KEYS_TRIED;
+    for name in settings::ALGORITHMS {
+        let of_name = || keys.iter().filter(|key| key.algorithm() == *name);
+        if of_name().filter(|key| key.id().is_none()).count() > most {
+            return Err(at.error(format!("more than {most} keys of {name} without id"), remedy));
+        }
+        if of_name().count() > most {
+            let warning = format!(
+                "keys: more than {most} of {name}; a token without `kid` is tried with the first \
+                 {most} alone"
+            );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
         }
     }
-    let at = at.field("algorithm");
-    let known = Algorithm::ALL.map(Algorithm::name).join(", ");
-    let name = key.algorithm.as_deref();
-    let name = name.ok_or_else(|| at.error("missing", format!("one of {known}")))?;
-    Algorithm::from_name(name)
-        .ok_or_else(|| at.error("not supported by this version", format!("one of {known}")))
+    Ok(())
 }
 
 fn optional(at: &At, text: Option<&str>, most: usize) -> Result<Option<String>, ConfigError> {

@@ -6,6 +6,7 @@
 
 mod error;
 mod header_name;
+mod jwks;
 mod keys;
 mod known_secrets;
 mod limits;

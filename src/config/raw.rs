@@ -7,7 +7,8 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,11 +36,29 @@ pub(super) struct Key {
     pub(super) algorithm: Option<String>,
     pub(super) secret: Option<Secret>,
     pub(super) weak_secret: Option<WeakSecret>,
-    pub(super) public_key_pem: Option<serde::de::IgnoredAny>,
-    pub(super) jwks: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) public_key_pem: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) jwks: Option<Jwks>,
     pub(super) issuer: Option<String>,
     #[serde(default)]
     pub(super) audiences: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwks {
+    pub(super) inline: Option<JwkSet>,
+    pub(super) cluster: Option<IgnoredAny>,
+    pub(super) authority: Option<IgnoredAny>,
+    pub(super) path: Option<IgnoredAny>,
+    pub(super) refresh_seconds: Option<IgnoredAny>,
+}
+
+/// As the issuer published it; members that we do not know are to be ignored (RFC 7517 §5).
+#[derive(Deserialize)]
+pub(super) struct JwkSet {
+    pub(super) keys: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]

@@ -43,17 +43,16 @@ pub(super) fn of_key(
 ) -> Result<Secret, ConfigError> {
     let text = text(at, written, environment)?;
     let bytes = decoded(at, &text, written.encoding)?;
-    if known_secrets::contain(text.as_bytes()) || known_secrets::contain(&bytes) {
-        return Err(at.error("is publicly known", GENERATE));
+    if known_secrets::contain(text.as_bytes()) {
+        return Err(at.error(KNOWN, GENERATE));
     }
-    let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
-    if length < needed {
-        let problem =
-            format!("{length} bytes, {} needs {needed} (RFC 7518 §3.2)", algorithm.name());
-        if weak == raw::WeakSecret::Refuse {
-            return Err(at.error(problem, GENERATE));
+    match strength(&bytes, algorithm) {
+        Err(Weak::Short(problem)) if weak == raw::WeakSecret::Accept => {
+            warnings.push(format!("{at}: {problem}; accepted, as configured"));
         }
-        warnings.push(format!("{at}: {problem}; accepted, as configured"));
+        Err(Weak::Short(problem)) => return Err(at.error(problem, GENERATE)),
+        Err(Weak::Known) => return Err(at.error(KNOWN, GENERATE)),
+        Ok(()) => {}
     }
     if written.inline.is_some() {
         warnings.push(format!("{at}: `inline` shows in Envoy's config_dump; use `env`"));
@@ -65,6 +64,27 @@ pub(super) fn of_key(
         ));
     }
     Ok(Secret(bytes))
+}
+
+/// Why these bytes are no secret.
+pub(super) enum Weak {
+    /// Publicly known.
+    Known,
+    /// Shorter than the algorithm needs; in words.
+    Short(String),
+}
+
+/// Whether the bytes are secret and long enough.
+pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
+    let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
+    if known_secrets::contain(bytes) {
+        Err(Weak::Known)
+    } else if length < needed {
+        let name = algorithm.name();
+        Err(Weak::Short(format!("{length} bytes, {name} needs {needed} (RFC 7518 §3.2)")))
+    } else {
+        Ok(())
+    }
 }
 
 /// The API token of the signout service: of a list joined by commas the first.
@@ -157,7 +177,9 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
 }
 
-const GENERATE: &str = "generate one with `openssl rand -hex 32`";
+pub(super) const KNOWN: &str = "is publicly known";
+
+pub(super) const GENERATE: &str = "generate one with `openssl rand -hex 32`";
 
 /// With or without padding: both are in use for secrets.
 const LENIENT_PADDING: GeneralPurposeConfig =

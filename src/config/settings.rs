@@ -13,11 +13,18 @@ pub const NAME_BYTES: usize = 256;
 /// Longest other text: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// Most keys. Of one algorithm at most [`KEYS_TRIED`].
+/// Most keys, those of JWK Sets counted one by one.
 pub const KEYS: usize = 64;
 
-/// Most keys of one algorithm: so many are tried on one token, so no key is in vain.
+/// Most keys without id of one algorithm: so many are tried on one token, so none is in vain. With
+/// ids there may be more, for a token's `kid` picks its key.
 pub const KEYS_TRIED: usize = 8;
+
+/// All that a key may be bound to.
+pub const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+];
 
 /// Most audiences, required claims, forwarded claims, environment variables of one secret.
 pub const LIST_ITEMS: usize = 32;
@@ -96,9 +103,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "keys[].algorithm",
-        Form::Choice(&["HS256", "HS384", "HS512"]),
+        Form::Choice(ALGORITHMS),
         None,
-        "The one algorithm of this key.",
+        "The one algorithm of this key; beside `jwks`: of its RSA keys without `alg`.",
     ),
     setting(
         "keys[].secret.env",
@@ -118,6 +125,18 @@ pub const SETTINGS: &[Setting] = &[
         Form::Choice(&["refuse", "accept"]),
         Some(r#""refuse""#),
         "Whether a secret shorter than the hash loads (RFC 7518 §3.2).",
+    ),
+    setting(
+        "keys[].public_key_pem",
+        Form::Text(TEXT_BYTES),
+        None,
+        "`-----BEGIN PUBLIC KEY-----` and so on: RSA of 2,048 to 4,096 bits, P-256, P-384, Ed25519.",
+    ),
+    setting(
+        "keys[].jwks.inline",
+        Form::Other,
+        None,
+        "A JWK Set; each key is bound to its own `alg` or curve, bad ones are left out and logged.",
     ),
     setting("keys[].issuer", Form::Text(TEXT_BYTES), None, "What `iss` of its tokens must be."),
     setting(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::settings::{Form, SETTINGS, Setting};
 use super::*;
 use crate::headers::Headers;
+use crate::keys::fixtures::{P_256, RSA_1024, RSA_2048, TOKENS};
 
 const SECRET: &str = "a9f3c1e07b52d8460f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
@@ -185,6 +186,7 @@ fn the_table_names_every_setting_that_the_parser_knows() {
         "",
         "keys[]",
         "keys[].secret",
+        "keys[].jwks",
         "claims",
         "token_sources[]",
         "forward",
@@ -203,8 +205,9 @@ fn the_table_names_every_setting_that_the_parser_knows() {
             let path = if place.is_empty() { known.to_owned() } else { format!("{place}.{known}") };
             let listed =
                 SETTINGS.iter().any(|s| s.path == path || s.path.starts_with(&format!("{path}.")));
-            let unsupported = ["preset", "keys[].public_key_pem", "keys[].jwks"];
-            assert!(listed != unsupported.contains(&&*path), "{path}");
+            let remote = path.starts_with("keys[].jwks.") && !path.ends_with(".inline");
+            let unsupported = path == "preset" || remote;
+            assert!(listed != unsupported, "{path}");
         }
     }
 }
@@ -252,6 +255,7 @@ fn keys_are_checked() {
             (json!([key(json!({"id": "a"})), key(json!({"id": "a", "algorithm": "HS512"}))]), ""),
             (json!(vec![key(json!({})); 8]), ""),
             (json!(vec![key(json!({})); 9]), "keys[8]"),
+            (json!((0..9).map(|n| key(json!({"id": n.to_string()}))).collect::<Vec<_>>()), ""),
             (json!([key(json!({"id": ""}))]), "keys[0].id"),
             (json!([key(json!({"id": "a".repeat(257)}))]), "keys[0].id"),
             (json!([key(json!({"issuer": "a", "audiences": ["b", "c"]}))]), ""),
@@ -261,12 +265,104 @@ fn keys_are_checked() {
             (json!([key(json!({"algorithm": "hs256"}))]), "keys[0].algorithm"),
             (json!([{"secret": {"env": "SESSION_SECRET"}}]), "keys[0].algorithm"),
             (json!([{"algorithm": "HS256"}]), "keys[0].secret"),
-            (json!([{"jwks": {"inline": {"keys": []}}}]), "keys[0].jwks"),
-            (json!([{"algorithm": "RS256", "public_key_pem": "…"}]), "keys[0].public_key_pem"),
             (json!([{"secrets": {}}]), "keys[0].secrets"),
         ],
     );
     assert_eq!(wrong(&with("preset", json!("open-webui"))), "preset");
+}
+
+#[test]
+fn public_keys_are_checked() {
+    let key = |algorithm: &str, pem: &str, more: Value| {
+        let mut key = json!({"algorithm": algorithm, "public_key_pem": pem});
+        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key
+    };
+    for (algorithm, pem, _) in TOKENS {
+        assert_eq!(wrong(&with("keys[]", key(algorithm, pem, json!({"id": "a"})))), "");
+    }
+    let secret = json!({"env": "SESSION_SECRET"});
+    for (key, at) in [
+        (key("RS256", RSA_1024, json!({})), "public_key_pem"),
+        (key("RS256", P_256, json!({})), "public_key_pem"),
+        (key("ES384", P_256, json!({})), "public_key_pem"),
+        (key("RS256", "…", json!({})), "public_key_pem"),
+        (key("RS256", &format!("{RSA_2048}{}", " ".repeat(4096)), json!({})), "public_key_pem"),
+        (key("HS256", RSA_2048, json!({})), "public_key_pem"),
+        (key("HS256", RSA_2048, json!({"secret": secret})), "public_key_pem"),
+        (key("RS256", RSA_2048, json!({"secret": secret})), "secret"),
+        (key("RS256", RSA_2048, json!({"weak_secret": "accept"})), "weak_secret"),
+        (key("RSA", RSA_2048, json!({})), "algorithm"),
+        (key("ES512", P_256, json!({})), "algorithm"),
+        (json!({"algorithm": "RS256"}), "public_key_pem"),
+        (json!({"algorithm": "RS256", "public_key_pem": null}), "public_key_pem"),
+        (json!({"public_key_pem": RSA_2048}), "algorithm"),
+    ] {
+        assert_eq!(wrong(&with("keys[]", key.clone())), format!("keys[0].{at}"), "{key}");
+    }
+}
+
+/// Configurations of JWK Sets: what stands beside the set, its keys, where the error is, and how
+/// many keys are left, how many warnings.
+#[test]
+fn the_keys_of_a_jwk_set_are_checked_one_by_one() {
+    let k =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let good = |kid: &str| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x});
+    let secret = |k: &str| json!({"kty": "oct", "alg": "HS256", "kid": "s", "k": k});
+    let unnamed = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+    let encrypting = json!({"kty": "RSA", "use": "enc"});
+    let (short, known) = ("c2hvcnQ", "c2VjcmV0");
+    let many = |n: usize| (0..n).map(|kid| good(&kid.to_string())).collect::<Vec<_>>();
+    for (beside, keys, expected) in [
+        (json!({}), vec![good("a"), good("b")], Ok((2, 0))),
+        (json!({"issuer": "i", "audiences": ["a"]}), vec![good("a")], Ok((1, 0))),
+        (json!({"algorithm": "PS256"}), vec![good("a")], Ok((1, 0))),
+        (json!({}), vec![good("a"), encrypting.clone()], Ok((1, 0))),
+        (json!({}), vec![json!({"kty": "RSA"}), good("a"), json!(7)], Ok((1, 2))),
+        (json!({}), vec![good("a"), good("a")], Ok((1, 1))),
+        (json!({}), vec![good("a"), secret(k)], Ok((2, 1))), // shows in config_dump
+        (json!({}), vec![good("a"), secret(short)], Ok((1, 1))),
+        (json!({}), many(8), Ok((8, 0))),
+        (json!({}), many(64), Ok((64, 1))), // without kid only eight are tried
+        (json!({}), many(65), Err(".jwks.inline.keys")),
+        (json!({}), vec![unnamed; 9], Err("")),
+        (json!({}), vec![], Err(".jwks.inline.keys")),
+        (json!({}), vec![encrypting], Err(".jwks.inline.keys")),
+        (json!({}), vec![json!({"kty": "RSA"})], Err(".jwks.inline.keys[0]")),
+        (json!({}), vec![secret(known)], Err(".jwks.inline.keys[0].k")),
+        (json!({"id": "a"}), vec![good("a")], Err(".id")),
+        (json!({"algorithm": "HS256"}), vec![good("a")], Err(".algorithm")),
+        (json!({"algorithm": "EdDSA"}), vec![good("a")], Err(".algorithm")),
+        (json!({"secret": {"env": "SESSION_SECRET"}}), vec![good("a")], Err(".secret")),
+        (json!({"weak_secret": "accept"}), vec![good("a")], Err(".weak_secret")),
+        (json!({"public_key_pem": RSA_2048}), vec![good("a")], Err(".public_key_pem")),
+        (json!({"issuer": ""}), vec![good("a")], Err(".issuer")),
+    ] {
+        let mut key = json!({"jwks": {"inline": {"keys": keys, "published": "by somebody"}}});
+        key.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        let parsed = parse(&with("keys[]", key.clone()).to_string());
+        let found = parsed.map(|c| (c.keys.count(), c.warnings.len())).map_err(|e| e.path);
+        assert_eq!(found, expected.map_err(|at| format!("keys[0]{at}")), "{key}");
+    }
+}
+
+#[test]
+fn a_jwk_set_stands_in_the_configuration_itself() {
+    let at = "keys[0].jwks";
+    for (jwks, at) in [
+        (json!({"cluster": "idp", "path": "/jwks.json"}), format!("{at}.cluster")),
+        (json!({"inline": {"keys": []}, "refresh_seconds": 5}), format!("{at}.refresh_seconds")),
+        (json!({}), format!("{at}.inline")),
+        (json!({"inline": {}}), format!("{at}.inline")),
+        (json!({"inline": {"keys": {}}}), format!("{at}.inline.keys")),
+        (json!({"inline": "{}"}), format!("{at}.inline")),
+        (json!({"uri": "https://id.example.com"}), format!("{at}.uri")),
+        (json!(null), at.to_owned()),
+    ] {
+        assert_eq!(wrong(&with("keys[]", json!({"jwks": jwks}))), at, "{jwks}");
+    }
 }
 
 #[test]
@@ -348,6 +444,11 @@ fn an_error_never_repeats_a_secret() {
         ("keys[].secret", json!({"inline": canary, "encoding": canary})),
         ("keys[].weak_secret", json!(canary)),
         ("keys[].algorithm", json!(canary)),
+        ("keys[]", json!({"algorithm": "RS256", "public_key_pem": canary})),
+        ("keys[].jwks", json!(canary)),
+        ("keys[].jwks.inline.keys", json!([canary])),
+        ("keys[].jwks.inline.keys", json!([{"kty": "oct", "alg": "HS256", "k": canary}])),
+        ("keys[].jwks.inline.keys", json!([{"kty": canary, canary: canary}])),
         ("revocation.upstream.token", json!(canary)),
         ("revocation.upstream.token.inline", json!(format!("{canary} x"))),
         ("claims.clock_skew_seconds", json!(format!("{canary}, expected {canary}"))),

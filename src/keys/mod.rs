@@ -4,6 +4,7 @@
 //! is refused where no key is bound to that one (RFC 8725 §3.1). A token's `kid` narrows the choice
 //! down, never widens it: keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read.
 
+pub(crate) mod jwk;
 mod public;
 mod signature;
 
@@ -11,7 +12,7 @@ use std::fmt;
 
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
-use crate::keys::public::PublicKey;
+use crate::keys::public::{PublicKey, Written};
 use crate::keys::signature::SignatureKey;
 use crate::refusal::Refusal;
 
@@ -92,8 +93,30 @@ impl Key {
         issuer: Option<String>,
         audiences: Vec<String>,
     ) -> Result<Self, KeyError> {
-        let signature = SignatureKey::Public(PublicKey::from_pem(algorithm, pem)?);
-        Ok(Self { algorithm: algorithm.name(), signature, id, issuer, audiences })
+        let key = PublicKey::read(algorithm, &Written::Pem(pem))?;
+        Ok(Self::of(key, id, issuer, audiences))
+    }
+
+    fn of(
+        key: PublicKey,
+        id: Option<String>,
+        issuer: Option<String>,
+        audiences: Vec<String>,
+    ) -> Self {
+        let algorithm = key.algorithm().name();
+        Self { algorithm, signature: SignatureKey::Public(key), id, issuer, audiences }
+    }
+
+    /// The name of its one algorithm.
+    #[must_use]
+    pub fn algorithm(&self) -> &'static str {
+        self.algorithm
+    }
+
+    /// The `kid` of its tokens, if it has an id.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Whether this key made the signature (RFC 7515 §5.2).
@@ -141,6 +164,12 @@ impl KeyRing {
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
         Self { keys }
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.keys.len()
     }
 
     /// The keys to try on a token of that `alg` and `kid`, those whose id is its `kid` first; at

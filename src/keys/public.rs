@@ -1,7 +1,7 @@
 //! Did the holder of the private key sign these bytes?
 //!
-//! Public keys come as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). jwt-simple reads and checks
-//! them: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their curve, no Ed25519 key of
+//! Public keys come as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) or as the members of a JWK. It
+//! is jwt-simple that reads and checks them: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their curve, no Ed25519 key of
 //! small order. It has no verification without its own parser and its own judgement of claims, so
 //! the signature goes straight to the crates below it, at the versions that it uses.
 //!
@@ -74,6 +74,12 @@ impl PublicAlgorithm {
         }
     }
 
+    /// Whether it is for RSA keys, which do not say themselves for which algorithm they are.
+    #[must_use]
+    pub fn is_rsa(self) -> bool {
+        !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
+    }
+
     /// The algorithm of exactly that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -106,13 +112,30 @@ impl fmt::Display for KeyError {
                 _ => (algorithm, "an RSA key of 2,048 to 4,096 bits with exponent 65,537"),
             },
         };
-        write!(f, "{} needs {needed}", algorithm.name())
+        write!(f, "{} needs {needed}, written whole and with its line breaks", algorithm.name())
     }
 }
 
 /// A public key bound to its algorithm.
+pub(crate) struct PublicKey {
+    algorithm: PublicAlgorithm,
+    native: Native,
+}
+
+/// How a public key may be written down.
+pub(super) enum Written<'a> {
+    /// PEM of SubjectPublicKeyInfo.
+    Pem(&'a str),
+    /// Modulus and exponent (RFC 7518 §6.3.1).
+    Rsa { n: &'a [u8], e: &'a [u8] },
+    /// A point, each coordinate in full length (RFC 7518 §6.2.1).
+    Point { x: &'a [u8], y: &'a [u8] },
+    /// An Ed25519 key (RFC 8037 §2).
+    Ed25519(&'a [u8]),
+}
+
 #[expect(clippy::large_enum_variant, reason = "a configuration has a handful of keys")]
-pub(super) enum PublicKey {
+enum Native {
     Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding },
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
@@ -120,53 +143,94 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    pub(super) fn from_pem(algorithm: PublicAlgorithm, pem: &str) -> Result<Self, KeyError> {
-        let pem = pem.trim();
-        if !pem.starts_with("-----BEGIN PUBLIC KEY-----") || pem.matches("-----BEGIN").count() != 1
-        {
-            return Err(KeyError::NotPublicKeyPem);
+    pub(super) fn read(
+        algorithm: PublicAlgorithm,
+        written: &Written<'_>,
+    ) -> Result<Self, KeyError> {
+        if let Written::Pem(pem) = written {
+            let is_public = pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----");
+            if !is_public || pem.matches("-----BEGIN").count() != 1 {
+                return Err(KeyError::NotPublicKeyPem);
+            }
         }
-        let read = match algorithm {
-            PublicAlgorithm::Rs256 => rsa(pem, MessageDigest::sha256(), Padding::PKCS1),
-            PublicAlgorithm::Rs384 => rsa(pem, MessageDigest::sha384(), Padding::PKCS1),
-            PublicAlgorithm::Rs512 => rsa(pem, MessageDigest::sha512(), Padding::PKCS1),
-            PublicAlgorithm::Ps256 => rsa(pem, MessageDigest::sha256(), Padding::PKCS1_PSS),
-            PublicAlgorithm::Ps384 => rsa(pem, MessageDigest::sha384(), Padding::PKCS1_PSS),
-            PublicAlgorithm::Ps512 => rsa(pem, MessageDigest::sha512(), Padding::PKCS1_PSS),
-            PublicAlgorithm::Es256 => {
-                ES256PublicKey::from_pem(pem).ok().map(|key| Self::P256(*key.public_key().as_ref()))
-            }
-            PublicAlgorithm::Es384 => {
-                ES384PublicKey::from_pem(pem).ok().map(|key| Self::P384(*key.public_key().as_ref()))
-            }
-            PublicAlgorithm::EdDsa => Ed25519PublicKey::from_pem(pem)
-                .ok()
-                .map(|key| Self::Ed25519(*key.public_key().as_ref())),
-        };
-        read.ok_or(KeyError::Unfit(algorithm))
+        let native = Native::read(algorithm, written).ok_or(KeyError::Unfit(algorithm))?;
+        Ok(Self { algorithm, native })
+    }
+
+    /// The one algorithm that it verifies.
+    pub(super) fn algorithm(&self) -> PublicAlgorithm {
+        self.algorithm
     }
 
     /// Whether the signature holds, in its one form: exactly as long as the modulus for RSA, r and
     /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
     pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Rsa { key, hash, padding } => {
+        match &self.native {
+            Native::Rsa { key, hash, padding } => {
                 rsa_verifies(key, hash.clone(), *padding, signing_input, signature).unwrap_or(false)
             }
-            Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+            Native::P256(key) => p256::ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
-            Self::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+            Native::P384(key) => p384::ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
-            Self::Ed25519(key) => ed25519::Signature::from_slice(signature)
+            Native::Ed25519(key) => ed25519::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
         }
     }
 }
 
-fn rsa(pem: &str, hash: MessageDigest, padding: Padding) -> Option<PublicKey> {
-    let key = RS256PublicKey::from_pem(pem).ok()?; // reads any RSA key; nothing in it is of RS256
-    let key = PKey::from_rsa(key.public_key().as_ref().clone()).ok()?;
-    Some(PublicKey::Rsa { key, hash, padding })
+impl Native {
+    fn read(algorithm: PublicAlgorithm, written: &Written<'_>) -> Option<Self> {
+        match algorithm {
+            PublicAlgorithm::Rs256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1),
+            PublicAlgorithm::Rs384 => rsa(written, MessageDigest::sha384(), Padding::PKCS1),
+            PublicAlgorithm::Rs512 => rsa(written, MessageDigest::sha512(), Padding::PKCS1),
+            PublicAlgorithm::Ps256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Ps384 => rsa(written, MessageDigest::sha384(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Ps512 => rsa(written, MessageDigest::sha512(), Padding::PKCS1_PSS),
+            PublicAlgorithm::Es256 => {
+                let key = match written {
+                    Written::Pem(pem) => ES256PublicKey::from_pem(pem.trim()),
+                    Written::Point { x, y } => ES256PublicKey::from_bytes(&sec1::<32>(x, y)?),
+                    _ => return None,
+                };
+                Some(Self::P256(*key.ok()?.public_key().as_ref()))
+            }
+            PublicAlgorithm::Es384 => {
+                let key = match written {
+                    Written::Pem(pem) => ES384PublicKey::from_pem(pem.trim()),
+                    Written::Point { x, y } => ES384PublicKey::from_bytes(&sec1::<48>(x, y)?),
+                    _ => return None,
+                };
+                Some(Self::P384(*key.ok()?.public_key().as_ref()))
+            }
+            PublicAlgorithm::EdDsa => {
+                let key = match written {
+                    Written::Pem(pem) => Ed25519PublicKey::from_pem(pem.trim()),
+                    Written::Ed25519(x) => Ed25519PublicKey::from_bytes(x),
+                    _ => return None,
+                };
+                Some(Self::Ed25519(*key.ok()?.public_key().as_ref()))
+            }
+        }
+    }
+}
+
+/// Reads any RSA key; nothing in it is of RS256.
+fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<Native> {
+    let key = match written {
+        Written::Pem(pem) => RS256PublicKey::from_pem(pem.trim()),
+        Written::Rsa { n, e } => RS256PublicKey::from_components(n, e),
+        _ => return None,
+    };
+    let key = PKey::from_rsa(key.ok()?.public_key().as_ref().clone()).ok()?;
+    Some(Native::Rsa { key, hash, padding })
+}
+
+/// An uncompressed point (SEC 1 §2.3.3) of two coordinates of exactly that length.
+fn sec1<const LENGTH: usize>(x: &[u8], y: &[u8]) -> Option<Vec<u8>> {
+    let full = x.len() == LENGTH && y.len() == LENGTH;
+    full.then(|| [&[UNCOMPRESSED], x, y].concat())
 }
 
 fn rsa_verifies(
@@ -181,3 +245,5 @@ fn rsa_verifies(
     verifier.update(signing_input)?;
     verifier.verify(signature)
 }
+
+const UNCOMPRESSED: u8 = 4;

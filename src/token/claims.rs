@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::json::{List, Object, Value};
 use crate::keys::Key;
 use crate::refusal::Refusal;
 use crate::revocation::record::TIME_LIMIT_SECONDS;
 use crate::token::Policy;
-use crate::token::json::{List, Object, Value};
 
 /// What a genuine token says.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::token::json::{Object, Value};
+use crate::json::{Object, Value};
 
 /// The parts of a token whose form is right. Nothing in it is genuine yet.
 pub(super) struct Compact<'a> {

@@ -13,12 +13,12 @@
 mod cache;
 mod claims;
 mod compact;
-mod json;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use crate::json::Object;
 use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
@@ -26,7 +26,6 @@ use crate::shared_data::Version;
 use crate::token::cache::TokenCache;
 use crate::token::claims::{Claims, Forwarded, Times};
 use crate::token::compact::Compact;
-use crate::token::json::Object;
 
 /// What a token must say, beyond having been signed by one of the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,12 +13,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 /// A JSON object; its members sorted by name.
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// The value of a member or of a list's element.
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
     /// A number as it was written.
@@ -29,11 +29,11 @@ pub(super) enum Value<'a> {
 }
 
 /// A list whose form has been checked.
-pub(super) struct List<'a>(&'a str);
+pub(crate) struct List<'a>(&'a str);
 
 impl<'a> Object<'a> {
     /// Reads an object; `None` where it is not one or not strict.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let Members(mut raw) = serde_json::from_str(text).ok()?;
         raw.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -45,7 +45,7 @@ impl<'a> Object<'a> {
     }
 
     /// The value of the member of that name.
-    pub(super) fn find(&self, name: &str) -> Option<&Value<'a>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.members.get(at).map(|(_, value)| value)
     }
@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
 
 impl<'a> List<'a> {
     /// The elements.
-    pub(super) fn elements(&self) -> Option<Vec<Value<'a>>> {
+    pub(crate) fn elements(&self) -> Option<Vec<Value<'a>>> {
         let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
         elements.into_iter().map(|element| Value::read(element.get())).collect()
     }
