@@ -18,6 +18,9 @@ pub struct Configuration {
     pub bootstrap: Value,
     /// The filter's own configuration. A string is handed to the filter as it is, JSON or not.
     pub filter: Value,
+    /// More listeners like the first one, on ports of their own: the name and the filter's
+    /// configuration of each.
+    pub more_listeners: Vec<(String, Value)>,
 }
 
 impl Configuration {
@@ -27,7 +30,7 @@ impl Configuration {
         let path = artifacts::root().join("envoy/envoy.yaml");
         let text = fs::read_to_string(&path).expect("envoy/envoy.yaml");
         let bootstrap: Value = serde_saphyr::from_str(&text).expect("envoy/envoy.yaml is YAML");
-        let mut configuration = Self { bootstrap, filter: Value::Null };
+        let mut configuration = Self { bootstrap, filter: Value::Null, more_listeners: Vec::new() };
         let text = configuration.plugin()["configuration"]["value"].take();
         let text = text.as_str().expect("the filter's configuration is a string");
         configuration.filter =
@@ -47,7 +50,7 @@ impl Configuration {
 
     /// The plugin: its VM, its failure policy, its configuration as Envoy sees it.
     pub fn plugin(&mut self) -> &mut Value {
-        &mut self.connection_manager()["http_filters"][0]["typed_config"]["config"]
+        plugin_of(self.listener())
     }
 
     /// The cluster of that name, `application` or `signout`.
@@ -93,14 +96,23 @@ impl Configuration {
     /// The bootstrap with the filter's configuration in its place.
     pub(crate) fn whole(&self) -> Value {
         let mut whole = self.clone();
-        let text = match &self.filter {
-            Value::String(text) => text.clone(),
-            filter => filter.to_string(),
-        };
-        let place = &mut whole.plugin()["configuration"];
-        if place["@type"].as_str().is_some_and(|kind| kind.ends_with("StringValue")) {
-            place["value"] = Value::String(text);
+        let mut listeners = vec![whole.listener().take()];
+        for (name, _) in &self.more_listeners {
+            let mut listener = listeners[0].clone();
+            listener["name"] = json!(name);
+            listeners.push(listener);
         }
+        let filters = self.more_listeners.iter().map(|(_, filter)| filter);
+        for (listener, filter) in
+            listeners.iter_mut().zip([&self.filter].into_iter().chain(filters))
+        {
+            let place = &mut plugin_of(listener)["configuration"];
+            if place["@type"].as_str().is_some_and(|kind| kind.ends_with("StringValue")) {
+                let text = filter.as_str().map_or_else(|| filter.to_string(), str::to_owned);
+                place["value"] = Value::String(text);
+            }
+        }
+        whole.bootstrap["static_resources"]["listeners"] = Value::Array(listeners);
         whole.bootstrap
     }
 
@@ -122,6 +134,11 @@ impl Configuration {
     }
 }
 
+fn plugin_of(listener: &mut Value) -> &mut Value {
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    &mut manager["http_filters"][0]["typed_config"]["config"]
+}
+
 fn socket_address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }
@@ -130,12 +147,32 @@ fn socket_address(address: SocketAddr) -> Value {
 mod tests {
     use super::*;
 
+    fn read(configuration: &Configuration) -> Configuration {
+        let bootstrap = configuration.whole();
+        Configuration { bootstrap, filter: Value::Null, more_listeners: Vec::new() }
+    }
+
+    #[test]
+    fn more_listeners_differ_in_name_and_filter_alone() {
+        let mut configuration = Configuration::shipped();
+        configuration.more_listeners.push(("second".to_owned(), json!({"keys": []})));
+        let listeners = configuration.whole()["static_resources"]["listeners"].take();
+        let [mut first, mut second] = [0, 1].map(|at| listeners[at].clone());
+        assert_eq!((&first["name"], &second["name"]), (&json!("edge"), &json!("second")));
+        assert_eq!(plugin_of(&mut second)["configuration"]["value"], r#"{"keys":[]}"#);
+        for listener in [&mut first, &mut second] {
+            listener["name"].take();
+            plugin_of(listener)["configuration"]["value"].take();
+        }
+        assert_eq!(first, second);
+    }
+
     #[test]
     fn a_change_shows_in_what_envoy_reads() {
         let mut configuration = Configuration::shipped();
         configuration.filter["default_access"] = json!("public");
         configuration.set_address("signout", SocketAddr::from(([127, 0, 0, 1], 1234)));
-        let mut whole = Configuration { bootstrap: configuration.whole(), filter: Value::Null };
+        let mut whole = read(&configuration);
         let text = whole.plugin()["configuration"]["value"].to_string();
         assert!(text.contains(r#"\"default_access\":\"public\""#), "{text}");
         assert!(whole.cluster("signout").to_string().contains("1234"));
@@ -145,7 +182,7 @@ mod tests {
     fn a_text_is_handed_over_as_it_is() {
         let mut configuration = Configuration::shipped();
         configuration.filter = json!("{not json");
-        let mut whole = Configuration { bootstrap: configuration.whole(), filter: Value::Null };
+        let mut whole = read(&configuration);
         assert_eq!(whole.plugin()["configuration"]["value"], "{not json");
     }
 

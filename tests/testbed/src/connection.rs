@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::{Answer, Request};
+use crate::{Answer, Ending, Request};
 
 /// One kept connection. What a test writes goes out as it is.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Connection {
 
     /// Closes by RST.
     pub fn reset(self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        Ending::Reset.of(self.stream);
     }
 
     fn whole_answer(&mut self, method: &str) -> Result<Answer, String> {

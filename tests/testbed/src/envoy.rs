@@ -148,6 +148,13 @@ impl Envoy {
         self.address
     }
 
+    /// Where clients of one of [`Configuration::more_listeners`] connect.
+    #[must_use]
+    #[track_caller]
+    pub fn address_of(&self, listener: &str) -> SocketAddr {
+        self.find_listener(listener).expect("a listener of that name")
+    }
+
     /// Where its admin interface listens.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
@@ -269,11 +276,16 @@ impl Envoy {
             (count("update_success"), count("update_rejected"))
         };
         let before = outcome(self);
+        let in_force = self.setup.configuration.clone();
         edit(&mut self.setup.configuration);
         let listener = self.setup.configuration.listener_resource();
         write_whole(&self.directory, LISTENER_FILE, &listener);
         let after = until(WITHIN, || Some(outcome(self)).filter(|after| *after != before));
-        after.0 > before.0
+        let taken = after.0 > before.0;
+        if !taken {
+            self.setup.configuration = in_force;
+        }
+        taken
     }
 
     /// SIGKILL, then a new process with the same configuration on other ports.
@@ -309,10 +321,15 @@ impl Envoy {
 
     fn listening_at(&self) -> Option<SocketAddr> {
         let ready = self.ask("/ready")?.status == 200;
+        self.find_listener("edge").filter(|_| ready)
+    }
+
+    fn find_listener(&self, name: &str) -> Option<SocketAddr> {
         let listeners = self.ask("/listeners?format=json")?.json();
-        let place = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-        let port = u16::try_from(place["port_value"].as_u64()?).ok()?;
-        ready.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+        let listeners = listeners["listener_statuses"].as_array()?;
+        let listener = listeners.iter().find(|listener| listener["name"] == name)?;
+        let port = listener["local_address"]["socket_address"]["port_value"].as_u64()?;
+        Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))
     }
 
     fn refused_its_listener(&self) -> bool {

@@ -48,6 +48,15 @@ pub enum Ending {
     Reset,
 }
 
+impl Ending {
+    /// Ends a connection like this.
+    pub fn of(self, connection: std::net::TcpStream) {
+        if self == Self::Reset {
+            let _ = socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
 /// Between a client and a server, on a port of its own. Stops when dropped.
 #[derive(Debug)]
 pub struct FaultProxy {

@@ -61,7 +61,7 @@ pub use program::{Program, command};
 pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use shared::Shared;
-pub use token::Token;
+pub use token::{Token, unix_seconds};
 
 /// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
@@ -74,6 +74,8 @@ pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
 pub struct Testbed {
     /// The proxy under test.
     pub envoy: Envoy,
+    /// Its way to the service, which a test may disturb.
+    pub network: FaultProxy,
     /// Takes revocations and serves the feed.
     pub service: Service,
     /// Answers with what it saw.
@@ -81,20 +83,60 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// All three with the shipped configuration and two workers, each of them ready to judge tokens.
+    /// All with the shipped configuration and two workers, each of them ready to judge tokens.
     #[must_use]
+    #[track_caller]
     pub fn start() -> Self {
         Self::with(|_| {})
     }
 
     /// The same with a changed configuration.
     #[must_use]
+    #[track_caller]
     pub fn with(edit: impl FnOnce(&mut Configuration)) -> Self {
-        let (service, application) = (Service::start(), Application::start());
-        let setup = Envoy::setup().application(application.address()).service(service.address());
-        let envoy = setup.edit(edit).start();
+        let bed = Self::from(|setup| setup.edit(edit), Fault::None);
+        bed.envoy.await_guarding();
+        bed
+    }
+
+    /// The same before Envoy has ever reached the service: nobody listens at [`Testbed::network`].
+    #[must_use]
+    #[track_caller]
+    pub fn cut_off(edit: impl FnOnce(&mut Configuration)) -> Self {
+        Self::from(|setup| setup.edit(edit), Fault::Refuse)
+    }
+
+    /// The same with anything that can be said of an Envoy, and that fault in its network.
+    #[must_use]
+    #[track_caller]
+    pub fn from(change: impl FnOnce(EnvoySetup) -> EnvoySetup, fault: Fault) -> Self {
+        Self::of(Service::start(), change, fault)
+    }
+
+    /// The same with a service that the test has started.
+    #[must_use]
+    #[track_caller]
+    pub fn of(
+        service: Service,
+        change: impl FnOnce(EnvoySetup) -> EnvoySetup,
+        fault: Fault,
+    ) -> Self {
+        let application = Application::start();
+        let network = FaultProxy::to(service.address());
+        network.set(fault);
+        let setup = Envoy::setup().application(application.address()).service(network.address());
+        Self { envoy: change(setup).start(), network, service, application }
+    }
+
+    /// Another Envoy before the same application and service, with the shipped configuration and
+    /// an undisturbed network, ready to judge tokens.
+    #[must_use]
+    #[track_caller]
+    pub fn another_envoy(&self) -> Envoy {
+        let setup = Envoy::setup().application(self.application.address());
+        let envoy = setup.service(self.service.address()).start();
         envoy.await_guarding();
-        Self { envoy, service, application }
+        envoy
     }
 }
 

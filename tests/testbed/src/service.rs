@@ -1,6 +1,7 @@
 //! How does a test get a signout service, and take it away?
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, command};
+use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, Token, command};
 
 /// What a service starts with.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,7 @@ impl ServiceSetup {
     }
 
     fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
-        let embedded = format!("redb:{}", directory.path().join("revocations").display());
+        let embedded = format!("redb:{}", directory.path().join(STORE_FILE).display());
         let mut command = command("signout");
         command.args(["serve", "--listen", &address.to_string()]);
         command.arg("--store").arg(self.store.as_ref().unwrap_or(&embedded));
@@ -118,6 +119,30 @@ impl Service {
         assert!(matches!(answer.status, 200 | 201), "{} {}", answer.status, answer.text());
     }
 
+    /// Every revocation that it holds, as its feed gives them.
+    #[must_use]
+    #[track_caller]
+    pub fn records(&self) -> Vec<Value> {
+        let (mut records, mut path) = (Vec::new(), "/v1/revocations".to_owned());
+        loop {
+            let page = self.get(&path).json();
+            records.extend(page["revocations"].as_array().expect("a page of the feed").clone());
+            if page["more"] != true {
+                return records;
+            }
+            let cursor = page["cursor"].as_str().expect("a cursor");
+            path = format!("/v1/revocations?after={cursor}");
+        }
+    }
+
+    /// Whether it holds that token's revocation.
+    #[must_use]
+    #[track_caller]
+    pub fn holds(&self, token: &Token) -> bool {
+        let id = token.record_id();
+        self.records().iter().any(|record| record["kind"] == "token" && record["id"] == id)
+    }
+
     /// `signout …` of the command line, told where the service is and as whom to speak to it.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -154,6 +179,12 @@ impl Service {
     /// SIGCONT.
     pub fn resume(&mut self) {
         self.process.signal(Signal::CONT);
+    }
+
+    /// The file of its embedded store, for a test that takes it away while the service is down.
+    #[must_use]
+    pub fn store_file(&self) -> PathBuf {
+        self.directory.path().join(STORE_FILE)
     }
 
     /// What it has logged, over all restarts.
@@ -200,5 +231,6 @@ fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), Str
     Err(format!("not within {STARTS_WITHIN:?}:\n{}", process.log()))
 }
 
+const STORE_FILE: &str = "revocations";
 const ATTEMPTS: u32 = 5;
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
