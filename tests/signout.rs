@@ -1,0 +1,289 @@
+//! Promise: when the answer to a sign-out has left, no worker of that Envoy takes the token any
+//! more, whatever state the service is in; the service and every other proxy learn of it.
+//! Method: real Envoys with two workers, one kept connection to each; what the application saw and
+//! what the service holds are asked of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use session_guard::revocation::record::RecordId;
+use testbed::{Answer, Configuration, Fault, Request, Testbed, Token, eventually, unix_seconds};
+
+#[test]
+fn a_sign_out_is_in_force_on_every_worker_when_its_answer_has_left() {
+    let bed = Testbed::start();
+    let mut workers = bed.envoy.connection_per_worker();
+    for round in 0..ROUNDS {
+        let token = Token::of("ada");
+        for worker in &mut workers {
+            assert_eq!(worker.send(&page(&token)).seen().header("x-user-id"), Some("ada"));
+        }
+        let at = round % workers.len();
+        assert_eq!(workers[at].send(&sign_out(&token)).seen().path, "/sign-out");
+        for worker in &mut workers {
+            assert_revoked(&worker.send(&page(&token)));
+        }
+        assert!(bed.service.holds(&token), "round {round}");
+    }
+}
+
+#[test]
+fn a_sign_out_ends_one_session_and_leaves_the_users_others() {
+    let bed = Testbed::start();
+    let (laptop, phone) = (Token::of("ada"), Token::of("ada"));
+    assert_eq!(bed.envoy.send(&sign_out(&laptop)).status, 200);
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_revoked(&worker.send(&page(&laptop)));
+        assert_eq!(worker.send(&page(&phone)).status, 200);
+    }
+}
+
+#[test]
+fn a_token_is_signed_out_wherever_the_configuration_looks_for_it() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["token_sources"] = json!([
+            {"header": "authorization", "scheme": "Bearer"},
+            {"header": "x-session"}, {"cookie": "token"}, {"query": "token"},
+        ]);
+    });
+    let places: [fn(&Token) -> Request; 4] = [
+        sign_out,
+        |token| Request::post("/sign-out").header("x-session", token.as_str()),
+        |token| Request::post("/sign-out").cookie(token),
+        |token| Request::post(&format!("/sign-out?a=b&token={token}")),
+    ];
+    for request in places {
+        let token = Token::of("ada");
+        assert_eq!(bed.envoy.send(&request(&token)).status, 200);
+        assert_revoked(&bed.envoy.get("/page", &token));
+    }
+    let elsewhere = Token::of("ada");
+    bed.envoy.send(&Request::post("/sign-out").header("x-other", elsewhere.as_str()));
+    assert_eq!(bed.envoy.get("/page", &elsewhere).status, 200);
+}
+
+#[test]
+fn every_token_of_one_request_is_signed_out_whoever_they_name() {
+    let bed = Testbed::start();
+    let [one, two, three] = ["ada", "ada", "eve"].map(Token::of);
+    let request = sign_out(&one).cookie(&two).cookie(&three);
+    assert_eq!(bed.envoy.send(&request).status, 200);
+    for token in [one, two, three] {
+        assert_revoked(&bed.envoy.get("/page", &token));
+        assert!(bed.service.holds(&token));
+    }
+}
+
+#[test]
+fn what_is_no_valid_token_is_left_alone_beside_one_that_is() {
+    let bed = Testbed::start();
+    let valid = Token::of("ada");
+    let mut claims = Token::claims_of("ada");
+    claims["exp"] = json!(unix_seconds() - 3600);
+    let expired = Token::with(&claims);
+    let request = sign_out(&valid).cookie(&expired).cookie(&Token::of("eve").forged());
+    assert_eq!(bed.envoy.send(&request.cookie(&Token::text("no.token"))).status, 200);
+    assert_revoked(&bed.envoy.get("/page", &valid));
+    let ids: Vec<_> = bed.service.records().iter().map(|record| record["id"].clone()).collect();
+    assert_eq!(ids, [valid.record_id()]);
+}
+
+#[test]
+fn a_sign_out_without_a_token_and_a_second_one_reach_the_application_and_revoke_nothing() {
+    let bed = Testbed::start();
+    let token = Token::of("ada");
+    assert_eq!(bed.envoy.send(&Request::post("/sign-out")).seen().path, "/sign-out");
+    assert_eq!(bed.service.records(), [] as [Value; 0]);
+    for _ in 0..2 {
+        assert_eq!(bed.envoy.send(&sign_out(&token)).seen().path, "/sign-out");
+    }
+    assert_eq!(bed.service.records().len(), 1);
+}
+
+#[test]
+fn head_options_and_other_methods_revoke_nothing() {
+    let bed = Testbed::with(|configuration| {
+        sign_out_rule(configuration)["methods"] = json!(["POST", "HEAD", "OPTIONS"]);
+    });
+    let token = Token::of("ada");
+    for method in ["HEAD", "OPTIONS", "GET"] {
+        let request = Request::new(method, "/sign-out").bearer(&token);
+        assert_eq!(bed.envoy.send(&request).status, 200, "{method}");
+        assert_eq!(bed.envoy.get("/page", &token).status, 200, "{method}");
+    }
+    bed.envoy.send(&sign_out(&token));
+    assert_revoked(&bed.envoy.get("/page", &token));
+}
+
+#[test]
+fn a_request_from_another_site_signs_nobody_out_unless_the_rule_says_so() {
+    let shipped = Testbed::start();
+    let opened = Testbed::with(|configuration| {
+        sign_out_rule(configuration)["cross_site"] = json!("revoke");
+    });
+    let from = |site: &str, token: &Token| sign_out(token).header("sec-fetch-site", site);
+    let token = Token::of("ada");
+    assert_eq!(shipped.envoy.send(&from("cross-site", &token)).seen().path, "/sign-out");
+    assert_eq!(shipped.envoy.get("/page", &token).status, 200);
+    shipped.envoy.send(&from("same-origin", &token));
+    assert_revoked(&shipped.envoy.get("/page", &token));
+    opened.envoy.send(&from("cross-site", &token));
+    assert_revoked(&opened.envoy.get("/page", &token));
+}
+
+#[test]
+fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["claims"]["required"] = json!(["exp"]);
+    });
+    let [token, other] = ["ada", "ada"].map(without_jti);
+    bed.envoy.send(&sign_out(&token));
+    assert_revoked(&bed.envoy.get("/page", &token));
+    assert!(bed.service.holds(&token));
+    // Lenient readers of base64url take each of these for the same token.
+    let last = token.as_str().chars().last().expect("a signature");
+    for end in ['=', ' ', '\t', last, char::from(last as u8 + 1), char::from(last as u8 - 1)] {
+        let spelling = format!("{}{end}", token.as_str().trim_end_matches(last));
+        assert_ne!(bed.envoy.get("/page", &Token::text(&spelling)).status, 200, "{end:?}");
+        assert_ne!(bed.envoy.get("/page", &Token::text(&format!("{token}{end}"))).status, 200);
+    }
+    assert_eq!(bed.envoy.get("/page", &other).status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_while_the_service_is_told_is_signed_out_everywhere() {
+    let bed = Testbed::start();
+    let other = bed.another_envoy();
+    bed.network.set(Fault::Delay(Duration::from_millis(300)));
+    let token = Token::of("ada");
+    let mut client = bed.envoy.connect();
+    client.send_bytes(&sign_out(&token).to_bytes());
+    eventually(SOON, || bed.envoy.get("/page", &token).status == 401); // so it has arrived
+    drop(client);
+    eventually(SOON, || bed.service.holds(&token) && other.get("/page", &token).status == 401);
+    assert_revoked(&bed.envoy.get("/page", &token));
+    assert_eq!(bed.application.seen_at("/sign-out"), [], "it had left before the answer");
+}
+
+#[test]
+fn while_the_service_is_down_a_sign_out_holds_here_and_is_delivered_afterwards() {
+    let mut bed = Testbed::start();
+    let other = bed.another_envoy();
+    let token = Token::of("ada");
+    bed.service.kill();
+    assert_eq!(bed.envoy.send(&sign_out(&token)).seen().path, "/sign-out");
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_revoked(&worker.send(&page(&token)));
+    }
+    eventually(SOON, || bed.envoy.metric("outbox") == 1);
+    bed.service.restart();
+    eventually(SOON, || bed.service.holds(&token) && other.get("/page", &token).status == 401);
+    eventually(SOON, || bed.envoy.metric("outbox") == 0);
+}
+
+#[test]
+fn where_the_application_must_not_go_ahead_of_the_service_it_is_not_asked() {
+    let mut bed = Testbed::with(|configuration| {
+        configuration.filter["revocation"]["signout"] = json!({"when_unreachable": "refuse"});
+    });
+    let token = Token::of("ada");
+    bed.service.kill();
+    assert_unavailable(&bed.envoy.send(&sign_out(&token)));
+    assert_eq!(bed.application.seen_at("/sign-out"), []);
+    assert_revoked(&bed.envoy.get("/page", &token));
+    bed.service.restart();
+    eventually(SOON, || bed.service.holds(&token));
+    assert_eq!(bed.envoy.send(&sign_out(&Token::of("ada"))).seen().path, "/sign-out");
+}
+
+#[test]
+fn a_service_that_hangs_holds_a_sign_out_up_for_no_longer_than_its_time_out() {
+    let mut bed = Testbed::with(|configuration| {
+        configuration.filter["revocation"]["signout"] = json!({"timeout_seconds": 1});
+    });
+    let token = Token::of("ada");
+    bed.service.pause();
+    assert_eq!(bed.envoy.send(&sign_out(&token)).seen().path, "/sign-out");
+    assert_revoked(&bed.envoy.get("/page", &token));
+    bed.service.resume();
+    eventually(SOON, || bed.service.holds(&token) && bed.envoy.metric("outbox") == 0);
+}
+
+#[test]
+fn a_sign_out_needs_no_feed() {
+    let bed = Testbed::cut_off(|_| {});
+    let token = Token::of("ada");
+    assert_unavailable(&bed.envoy.get("/page", &token));
+    assert_eq!(bed.envoy.send(&sign_out(&token)).seen().path, "/sign-out");
+    assert_revoked(&bed.envoy.get("/page", &token));
+    bed.network.set(Fault::None);
+    eventually(SOON, || bed.service.holds(&token));
+    eventually(SOON, || bed.envoy.get("/page", &Token::of("ada")).status == 200);
+    assert_revoked(&bed.envoy.get("/page", &token));
+}
+
+#[test]
+fn a_sign_out_that_the_outbox_has_no_room_for_is_answered_503() {
+    let mut bed = Testbed::start();
+    bed.service.kill();
+    let claims: Vec<_> = claims_of_one_outbox_key(ENTRIES_A_KEY + 1);
+    let tokens: Vec<_> = claims.iter().map(Token::with).collect();
+    let (room, beyond) = tokens.split_at(ENTRIES_A_KEY);
+    let mut connection = bed.envoy.connect();
+    for tokens in room.chunks(8) {
+        let request = tokens.iter().fold(Request::post("/sign-out"), Request::cookie);
+        assert_eq!(connection.send(&request).status, 200);
+    }
+    bed.application.forget();
+    assert_unavailable(&connection.send(&sign_out(&beyond[0])));
+    assert_eq!(bed.application.seen_at("/sign-out"), []);
+    assert_eq!(connection.send(&sign_out(&Token::of("ada"))).status, 200, "another key has room");
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn sign_out(token: &Token) -> Request {
+    Request::post("/sign-out").bearer(token)
+}
+
+fn sign_out_rule(configuration: &mut Configuration) -> &mut Value {
+    let rules = configuration.filter["routes"].as_array_mut().expect("a list of rules");
+    rules.iter_mut().find(|rule| rule["access"] == "signout").expect("a sign-out rule")
+}
+
+#[track_caller]
+fn assert_revoked(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    assert!(answer.header("retry-after").is_some());
+}
+
+/// Claims whose revocations all wait below the first of the outbox's 64 keys.
+fn claims_of_one_outbox_key(count: usize) -> Vec<Value> {
+    let is_there = |jti: &String| RecordId::of_token("", jti).0[15].is_multiple_of(64);
+    let jtis = (0..).map(|number| format!("session-{number}")).filter(is_there);
+    let claims = |jti: String| {
+        let mut claims = Token::claims_of("ada");
+        claims["jti"] = json!(jti);
+        claims
+    };
+    jtis.take(count).map(claims).collect()
+}
+
+/// A token that only its claims and its signature tell from others.
+fn without_jti(user_id: &str) -> Token {
+    let mut claims = Token::claims_of(user_id);
+    claims["session"] = claims["jti"].take();
+    claims.as_object_mut().expect("claims").remove("jti");
+    Token::with(&claims)
+}
+
+const ROUNDS: usize = 60;
+const ENTRIES_A_KEY: usize = session_guard::outbox::ENTRIES_A_KEY;
+const SOON: Duration = Duration::from_secs(20);
