@@ -1,0 +1,236 @@
+//! Promise: a cutoff refuses every token that was issued before it, on every worker and every
+//! proxy, and no token that a sign-in after its answer makes.
+//! Method: a password route and a deletion route of the application in real Envoys, the service's
+//! API and command line, and a feed that lies; times are compared by `iat`.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
+use testbed::{Answer, Configuration, Fault, Reply, Request, Service, Testbed, Token};
+use testbed::{eventually, unix_seconds};
+
+#[test]
+fn a_changed_password_ends_all_of_the_users_sessions_on_every_worker_and_proxy() {
+    let bed = Testbed::with(routes);
+    let other = bed.another_envoy();
+    let [this, that] = ["ada", "ada"].map(Token::of);
+    assert_eq!(bed.envoy.send(&change_password(&this)).seen().header("x-user-id"), Some("ada"));
+    let again = Token::of("ada");
+    for worker in &mut bed.envoy.connection_per_worker() {
+        for old in [&this, &that] {
+            assert_revoked(&worker.send(&page(old)));
+        }
+        assert_eq!(worker.send(&page(&again)).status, 200, "signed in after the answer");
+        assert_eq!(worker.send(&page(&Token::of("eve"))).status, 200, "another user");
+    }
+    eventually(SOON, || other.get("/page", &this).code() == "revoked");
+    assert_revoked(&other.get("/page", &that));
+    assert_eq!(other.get("/page", &again).status, 200);
+}
+
+#[test]
+fn a_sign_in_right_after_the_answer_works_every_time() {
+    let bed = Testbed::with(routes);
+    let mut connection = bed.envoy.connect();
+    let mut token = Token::of("ada");
+    for _ in 0..5 {
+        assert_eq!(connection.send(&change_password(&token)).status, 200);
+        let next = Token::of("ada");
+        assert_eq!(connection.send(&page(&next)).status, 200);
+        assert_revoked(&connection.send(&page(&token)));
+        token = next;
+    }
+}
+
+#[test]
+fn a_deleted_user_is_the_one_that_the_path_names() {
+    let bed = Testbed::with(routes);
+    let [administrator, eve, eva] = ["ada", "eve@example.com", "eva"].map(Token::of);
+    let request = Request::new("DELETE", "/users/eve%40example.com").bearer(&administrator);
+    assert_eq!(bed.envoy.send(&request).status, 200);
+    assert_revoked(&bed.envoy.get("/page", &eve));
+    for live in [&administrator, &eva] {
+        assert_eq!(bed.envoy.get("/page", live).status, 200);
+    }
+}
+
+#[test]
+fn an_answer_other_than_2xx_ends_nothing() {
+    let bed = Testbed::with(routes);
+    let token = Token::of("ada");
+    for status in [302, 400, 401, 403, 404, 409, 500, 503] {
+        bed.application.on("/password", Reply::status(status));
+        assert_eq!(bed.envoy.send(&change_password(&token)).status, status);
+        assert_eq!(bed.envoy.get("/page", &token).status, 200, "{status}");
+    }
+    assert_eq!(bed.service.records(), [] as [Value; 0]);
+    bed.application.on("/password", Reply::status(204));
+    assert_eq!(bed.envoy.send(&change_password(&token)).status, 204);
+    assert_revoked(&bed.envoy.get("/page", &token));
+}
+
+#[test]
+fn a_refused_request_ends_nothing() {
+    let bed = Testbed::with(routes);
+    let token = Token::of("ada");
+    assert_eq!(bed.envoy.send(&change_password(&token.forged())).status, 401);
+    let delete = Request::new("DELETE", "/users/ada");
+    assert_eq!(bed.envoy.send(&delete).status, 401);
+    assert_eq!(bed.envoy.get("/page", &token).status, 200);
+    assert_eq!(bed.application.seen_at("/password"), []);
+}
+
+#[test]
+fn an_application_whose_clock_is_slow_or_fast_still_ends_the_token_that_asked() {
+    let bed = Testbed::with(routes);
+    for seconds in [-3600, -30, -2, 2, 30] {
+        let date = httpdate::fmt_http_date(shifted(seconds));
+        bed.application.on("/password", Reply::status(200).header("date", &date));
+        let user = format!("user {seconds}");
+        let token = Token::of(&user);
+        assert_eq!(bed.envoy.send(&change_password(&token)).status, 200);
+        assert_revoked(&bed.envoy.get("/page", &token));
+        let mut claims = Token::claims_of(&user);
+        claims["iat"] = json!(unix_seconds().saturating_add_signed(seconds.max(0) + 1));
+        assert_eq!(bed.envoy.get("/page", &Token::with(&claims)).status, 200, "{seconds} s");
+    }
+}
+
+#[test]
+fn a_cutoff_of_a_service_that_is_down_is_delivered_afterwards() {
+    let mut bed = Testbed::with(routes);
+    let other = bed.another_envoy();
+    let token = Token::of("ada");
+    bed.service.kill();
+    assert_eq!(bed.envoy.send(&change_password(&token)).status, 200);
+    assert_revoked(&bed.envoy.get("/page", &token));
+    bed.service.restart();
+    eventually(SOON, || other.get("/page", &token).code() == "revoked");
+    assert_eq!(bed.service.records()[0]["kind"], "user");
+}
+
+#[test]
+fn a_cutoff_through_the_service_refuses_what_was_issued_before_its_answer() {
+    let bed = Testbed::start();
+    let [ada, eve] = ["ada", "eve"].map(Token::of);
+    let asked_at = unix_seconds();
+    bed.service.revoke(&json!({"user_id": "ada"}));
+    let again = Token::of("ada");
+    eventually(SOON, || bed.envoy.get("/page", &ada).code() == "revoked");
+    for live in [&again, &eve] {
+        assert_eq!(bed.envoy.get("/page", live).status, 200);
+    }
+    let cutoff = bed.service.records()[0]["issued_before"].as_u64().expect("a cutoff");
+    assert!((asked_at + 1..=unix_seconds()).contains(&cutoff), "{asked_at} {cutoff}");
+}
+
+#[test]
+fn a_cutoff_with_a_time_of_its_own_is_exact_to_the_second() {
+    let bed = Testbed::start();
+    let cutoff = unix_seconds() - 100;
+    let issued_at = |iat: u64| {
+        let mut claims = Token::claims_of("ada");
+        claims["iat"] = json!(iat);
+        Token::with(&claims)
+    };
+    let (before, at) = (issued_at(cutoff - 1), issued_at(cutoff));
+    bed.service.revoke(&json!({"user_id": "ada", "issued_before": cutoff}));
+    eventually(SOON, || bed.envoy.get("/page", &before).code() == "revoked");
+    assert_eq!(bed.envoy.get("/page", &at).status, 200);
+    bed.service.revoke(&json!({"user_id": "ada", "issued_before": cutoff - 50}));
+    assert_revoked(&bed.envoy.get("/page", &before)); // an earlier one takes nothing back
+}
+
+#[test]
+fn a_token_without_iat_is_refused_under_a_cutoff_only() {
+    let bed = Testbed::start();
+    let undated = |user: &str| {
+        let mut claims = Token::claims_of(user);
+        claims.as_object_mut().expect("claims").remove("iat");
+        Token::with(&claims)
+    };
+    let [ada, eve] = ["ada", "eve"].map(undated);
+    assert_eq!(bed.envoy.get("/page", &ada).status, 200);
+    bed.service.revoke(&json!({"user_id": "ada", "issued_before": 1}));
+    eventually(SOON, || bed.envoy.get("/page", &ada).code() == "revoked");
+    assert_eq!(bed.envoy.get("/page", &eve).status, 200);
+}
+
+#[test]
+fn the_command_line_ends_one_user_or_with_the_administrators_token_everybody() {
+    let service = Service::setup().env("SIGNOUT_ADMIN_TOKEN", ADMINISTRATOR).start();
+    let bed = Testbed::of(service, |setup| setup, Fault::None);
+    bed.envoy.await_guarding();
+    let [ada, eve] = ["ada", "eve"].map(Token::of);
+    let run = |arguments: &[&str], token: &str| {
+        let mut command = bed.service.command(arguments);
+        command.env("SIGNOUT_ADMIN_TOKEN", token).output().expect("signout").status.success()
+    };
+    assert!(run(&["revoke", "--user", "ada"], ""));
+    eventually(SOON, || bed.envoy.get("/page", &ada).code() == "revoked");
+    assert_eq!(bed.envoy.get("/page", &eve).status, 200);
+    assert!(!run(&["revoke", "--all"], "somebody else's token of many characters"));
+    assert_eq!(bed.envoy.get("/page", &eve).status, 200);
+    assert!(run(&["revoke", "--all"], ADMINISTRATOR));
+    eventually(SOON, || bed.envoy.get("/page", &eve).code() == "revoked");
+    assert_eq!(bed.envoy.get("/page", &Token::of("eve")).status, 200);
+}
+
+#[test]
+fn a_feed_that_lies_about_the_time_cannot_lock_users_out_for_longer_than_clocks_may_differ() {
+    let lie = Fault::AnswerWith(a_cutoff_at(TIME_LIMIT_SECONDS - 1));
+    let bed = Testbed::from(|setup| setup.edit(routes), lie);
+    eventually(SOON, || bed.envoy.get("/page", &Token::of("ada")).code() == "revoked");
+    bed.network.set(Fault::Refuse);
+    let mut claims = Token::claims_of("ada");
+    claims["iat"] = json!(unix_seconds() + 301);
+    let latest = Token::with(&claims);
+    eventually(SOON, || bed.envoy.get("/page", &latest).status == 200);
+}
+
+fn routes(configuration: &mut Configuration) {
+    configuration.filter["claims"]["clock_skew_seconds"] = json!(300);
+    let rules = configuration.filter["routes"].as_array_mut().expect("a list of rules");
+    let protected = "protected";
+    rules.push(json!({"path": "/password", "access": protected, "revoke_user": "token"}));
+    let user = json!({"segment": "id"});
+    rules.push(json!({"template": "/users/{id}", "access": protected, "revoke_user": user}));
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn change_password(token: &Token) -> Request {
+    Request::post("/password").bearer(token)
+}
+
+#[track_caller]
+fn assert_revoked(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
+}
+
+fn shifted(seconds: i64) -> SystemTime {
+    let seconds = unix_seconds().saturating_add_signed(seconds);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// The answer of a feed whose only revocation is a cutoff for all at that time.
+fn a_cutoff_at(issued_before: u64) -> Vec<u8> {
+    let cursor = Cursor::new("1.lie").expect("a cursor");
+    let all = Record::all("", issued_before, NEVER);
+    let range = (RecordId::FIRST, RecordId::LAST);
+    let (now, head) = (unix_seconds(), cursor.clone());
+    let page = Page { reset: true, more: false, now, cursor, head, range, records: vec![all] };
+    let body = page.encode();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+const ADMINISTRATOR: &str = "administrator-token-of-more-than-32-characters";
+const SOON: Duration = Duration::from_secs(20);
