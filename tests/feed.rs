@@ -1,0 +1,319 @@
+//! Promise: what one proxy or the service revokes, every proxy refuses one round trip later; what a
+//! proxy cannot know it refuses with 503; nothing that was acknowledged is lost, and nothing that
+//! was refused is let in again, whatever happens to the service and its store.
+//! Method: two real Envoys, a real service that is cut off, killed and robbed of its store.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::{Answer, Configuration, Connection, Fault, Request, Testbed, Token};
+use testbed::{eventually, unix_seconds, until};
+
+#[test]
+fn what_one_envoy_signs_out_another_refuses_within_a_second() {
+    let bed = Testbed::start();
+    let other = bed.another_envoy();
+    let (mut here, mut there) = (bed.envoy.connect(), other.connect());
+    let mut milliseconds: Vec<u128> = Vec::new();
+    for _ in 0..SIGN_OUTS {
+        let token = Token::of("ada");
+        assert_eq!(there.send(&page(&token)).status, 200);
+        assert_eq!(here.send(&sign_out(&token)).status, 200);
+        let left = Instant::now();
+        while there.send(&page(&token)).code() != "revoked" {
+            assert!(left.elapsed() < Duration::from_secs(1), "{milliseconds:?}");
+        }
+        milliseconds.push(left.elapsed().as_millis());
+    }
+    milliseconds.sort_unstable();
+    let [p50, p99] = [50, 99].map(|percent| milliseconds[SIGN_OUTS * percent / 100]);
+    println!("{SIGN_OUTS} sign-outs reached the other Envoy: p50 {p50} ms, p99 {p99} ms");
+}
+
+#[test]
+fn what_the_service_revokes_is_refused_on_every_worker() {
+    let bed = Testbed::start();
+    let mut workers = bed.envoy.connection_per_worker();
+    let (revoked, live) = (Token::of("ada"), Token::of("ada"));
+    bed.service.revoke(&json!({"jti": revoked.jti(), "exp": unix_seconds() + 3600}));
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&revoked)).code() == "revoked");
+        assert_eq!(worker.send(&page(&live)).status, 200);
+    }
+}
+
+#[test]
+fn before_the_first_load_only_what_needs_no_set_is_answered() {
+    let bed = Testbed::cut_off(an_optional_page);
+    let token = Token::of("ada");
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_unavailable(&worker.send(&page(&token)));
+        assert_eq!(worker.send(&page(&token.forged())).status, 401);
+        assert_eq!(worker.send(&ready()).status, 503);
+    }
+    assert_eq!(bed.application.seen(), []);
+    assert_eq!(bed.envoy.get("/", &token).seen().path, "/");
+    let optional = bed.envoy.get("/optional", &token).seen();
+    assert_eq!((optional.header("x-user-id"), optional.header("authorization")), (None, None));
+    bed.network.set(Fault::None);
+    for worker in &mut bed.envoy.connection_per_worker() {
+        eventually(SOON, || worker.send(&ready()).status == 200);
+        assert_eq!(worker.send(&page(&token)).status, 200);
+    }
+}
+
+#[test]
+fn a_service_that_is_down_is_asked_by_one_call_at_a_time_and_ever_more_rarely() {
+    let bed = Testbed::cut_off(|_| {});
+    let refused = || bed.envoy.metric("refresh_rejected.unavailable");
+    let start = Instant::now();
+    eventually(SOON, || {
+        assert!(bed.envoy.stat("cluster.signout.upstream_rq_active") <= 1);
+        assert!(bed.envoy.stat("cluster.signout.upstream_cx_active") <= 1);
+        refused() >= 4
+    });
+    assert!(start.elapsed() > Duration::from_secs(2), "a second at least between two polls");
+    bed.network.set(Fault::Hang);
+    eventually(SOON, || bed.network.accepted() == 1);
+    assert_unavailable(&bed.envoy.get("/page", &Token::of("ada")));
+    assert_eq!(bed.envoy.stat("cluster.signout.upstream_rq_active"), 1);
+}
+
+#[test]
+fn nothing_is_lost_when_the_service_is_killed_under_load() {
+    let mut bed = Testbed::start();
+    let other = bed.another_envoy();
+    let stop = AtomicBool::new(false);
+    let signed_out = thread::scope(|scope| {
+        let load = scope.spawn(|| signs_out_until(&stop, bed.envoy.connect()));
+        for _ in 0..3 {
+            let before = bed.application.seen().len();
+            eventually(SOON, || bed.application.seen().len() > before + 20);
+            bed.service.kill();
+            let before = bed.application.seen().len();
+            eventually(SOON, || bed.application.seen().len() > before + 20);
+            bed.service.restart();
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().expect("a load without a wrong verdict")
+    });
+    eventually(SOON, || bed.envoy.metric("outbox") == 0);
+    eventually(SOON, || signed_out.iter().all(|token| bed.service.holds(token)));
+    let mut there = other.connect();
+    eventually(SOON, || signed_out.iter().all(|token| there.send(&page(token)).status == 401));
+}
+
+#[test]
+fn what_the_service_acknowledged_survives_its_kill() {
+    let mut bed = Testbed::start();
+    let tokens: Vec<_> = (0..50).map(|_| Token::of("ada")).collect();
+    for token in &tokens {
+        bed.service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3600}));
+    }
+    bed.service.kill();
+    bed.service.restart();
+    let fresh = bed.another_envoy();
+    let mut connection = fresh.connect();
+    for token in &tokens {
+        assert_eq!(connection.send(&page(token)).code(), "revoked");
+    }
+}
+
+#[test]
+fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
+    let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    let mut workers = bed.envoy.connection_per_worker();
+    bed.network.set(Fault::Hang);
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&live)).status == 503);
+        assert_unavailable(&worker.send(&page(&live)));
+        assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
+        assert_eq!(worker.send(&ready()).status, 503);
+        let optional = worker.send(&Request::get("/optional").bearer(&live)).seen();
+        assert_eq!((optional.header("x-user-id"), optional.header("authorization")), (None, None));
+    }
+    assert!(bed.envoy.log().contains("no proof for too long"));
+    bed.network.set(Fault::None);
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&live)).status == 200);
+        let optional = worker.send(&Request::get("/optional").bearer(&live)).seen();
+        assert_eq!(optional.header("x-user-id"), Some("ada"));
+    }
+}
+
+#[test]
+fn a_proxy_that_uses_its_last_set_goes_on() {
+    let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "use_last"));
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    bed.network.set(Fault::Hang);
+    eventually(SOON, || bed.envoy.log().contains("no proof for too long"));
+    eventually(SOON, || {
+        let proof = bed.envoy.metric("feed_current_timestamp_seconds");
+        unix_seconds() > proof + 4
+    });
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_eq!(worker.send(&page(&live)).status, 200);
+        assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
+    }
+}
+
+#[test]
+fn a_live_feed_never_becomes_stale_although_nothing_happens() {
+    let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
+    let proof = || bed.envoy.metric("feed_current_timestamp_seconds");
+    let (token, first) = (Token::of("ada"), until(SOON, || Some(proof()).filter(|&at| at > 0)));
+    let mut workers = bed.envoy.connection_per_worker();
+    eventually(SOON, || {
+        for worker in &mut workers {
+            assert_eq!(worker.send(&page(&token)).status, 200);
+        }
+        proof() >= first + 5
+    });
+}
+
+#[test]
+fn a_store_restored_from_an_old_copy_gets_back_what_the_proxies_know() {
+    let mut bed = Testbed::start();
+    let [old, new, last] = ["ada", "ada", "ada"].map(Token::of);
+    bed.envoy.send(&sign_out(&old));
+    bed.service.stop();
+    let copy = fs::read(bed.service.store_file()).expect("the store");
+    bed.service.restart();
+    bed.envoy.send(&sign_out(&new));
+    eventually(SOON, || bed.service.holds(&new));
+    bed.service.revoke(&json!({"jti": last.jti()}));
+    eventually(SOON, || bed.envoy.get("/page", &last).code() == "revoked");
+    bed.service.kill();
+    fs::write(bed.service.store_file(), copy).expect("the store");
+    bed.service.restart();
+    assert!(bed.service.holds(&old) && !bed.service.holds(&last));
+    let is_back = || bed.service.holds(&new) && bed.service.holds(&last);
+    stays_revoked_until(&bed, &[&old, &new, &last], is_back);
+    assert_eq!(bed.another_envoy().get("/page", &last).code(), "revoked");
+}
+
+#[test]
+fn an_empty_store_gets_back_what_the_proxies_know() {
+    let mut bed = Testbed::start();
+    let tokens: Vec<_> = (0..20).map(|_| Token::of("ada")).collect();
+    for token in &tokens {
+        bed.envoy.send(&sign_out(token));
+    }
+    bed.service.revoke(&json!({"user_id": "eve"}));
+    eventually(SOON, || bed.service.records().len() == 21);
+    let refused: Vec<_> = tokens.iter().collect();
+    bed.service.kill();
+    fs::remove_file(bed.service.store_file()).expect("the store");
+    bed.service.restart();
+    stays_revoked_until(&bed, &refused, || bed.service.records().len() == 21);
+    assert!(bed.envoy.metric("resets") >= 2);
+    assert_eq!(bed.another_envoy().get("/page", &tokens[0]).code(), "revoked");
+}
+
+#[test]
+fn two_applications_behind_one_service_do_not_sign_each_others_users_out() {
+    let bed = Testbed::start();
+    let shop = testbed::Envoy::setup().application(bed.application.address());
+    let shop = shop.service(bed.service.address()).edit(|configuration| {
+        configuration.filter["revocation"]["realm"] = json!("shop");
+    });
+    let shop = shop.start();
+    shop.await_guarding();
+    let [here, there] = ["ada", "ada"].map(Token::of);
+    bed.envoy.send(&sign_out(&here));
+    shop.send(&sign_out(&there));
+    bed.service.revoke(&json!({"user_id": "eve", "realm": "shop"}));
+    let eve = Token::with(&issued_a_minute_ago("eve"));
+    eventually(SOON, || shop.get("/page", &eve).code() == "revoked");
+    assert_eq!(bed.envoy.get("/page", &eve).status, 200);
+    assert_eq!(shop.get("/page", &here).status, 200);
+    assert_eq!(bed.envoy.get("/page", &there).status, 200);
+    assert_eq!(shop.get("/page", &there).code(), "revoked");
+    assert_eq!(bed.envoy.get("/page", &here).code(), "revoked");
+}
+
+#[test]
+fn a_proxy_with_a_wrong_api_token_stays_closed_and_says_why() {
+    let wrong = "somebody-else's-token-of-44-characters-length";
+    let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);
+    eventually(SOON, || bed.envoy.metric("refresh_rejected.unauthorized") > 0);
+    assert_unavailable(&bed.envoy.get("/page", &Token::of("ada")));
+    assert_eq!(bed.envoy.send(&ready()).status, 503);
+    let log = bed.envoy.log();
+    assert!(log.contains("the service refuses our API token"), "{log}");
+    assert!(!log.contains(wrong));
+    assert_eq!(bed.application.seen(), []);
+}
+
+/// The tokens are refused on both workers at every moment until the condition holds.
+fn stays_revoked_until(bed: &Testbed, tokens: &[&Token], mut holds: impl FnMut() -> bool) {
+    let mut workers = bed.envoy.connection_per_worker();
+    eventually(SOON, || {
+        for worker in &mut workers {
+            for token in tokens {
+                assert_eq!(worker.send(&page(token)).code(), "revoked");
+            }
+        }
+        holds()
+    });
+}
+
+/// Signs one session after the other out, and looks at each verdict.
+fn signs_out_until(stop: &AtomicBool, mut connection: Connection) -> Vec<Token> {
+    let mut signed_out: Vec<Token> = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let token = Token::of("ada");
+        assert_eq!(connection.send(&page(&token)).status, 200);
+        assert_eq!(connection.send(&sign_out(&token)).status, 200);
+        let earlier = signed_out.get(signed_out.len() / 2).unwrap_or(&token);
+        for revoked in [&token, earlier] {
+            assert_eq!(connection.send(&page(revoked)).code(), "revoked");
+        }
+        signed_out.push(token);
+    }
+    signed_out
+}
+
+fn stale_after_3_seconds(configuration: &mut Configuration, when_unknown: &str) {
+    configuration.filter["revocation"]["max_staleness_seconds"] = json!(3);
+    configuration.filter["revocation"]["when_unknown"] = json!(when_unknown);
+    an_optional_page(configuration);
+}
+
+fn an_optional_page(configuration: &mut Configuration) {
+    let rules = configuration.filter["routes"].as_array_mut().expect("a list of rules");
+    rules.push(json!({"path": "/optional", "access": "optional"}));
+}
+
+fn issued_a_minute_ago(user_id: &str) -> serde_json::Value {
+    let mut claims = Token::claims_of(user_id);
+    claims["iat"] = json!(unix_seconds() - 60);
+    claims
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn sign_out(token: &Token) -> Request {
+    Request::post("/sign-out").bearer(token)
+}
+
+fn ready() -> Request {
+    Request::get("/.session-guard/ready")
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    assert!(answer.header("retry-after").is_some());
+}
+
+const SIGN_OUTS: usize = 300;
+const SOON: Duration = Duration::from_secs(30);
