@@ -1,15 +1,16 @@
 //! Promise: the repository keeps its own rules.
 //! Method: every source file that ships is read.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use testbed::root;
+use testbed::repository::{self, read};
 
 #[test]
 fn only_the_host_room_calls_the_proxy() {
-    let breaches = files(&["src"], "rs", |path, text| {
-        !path.starts_with("src/host/") && text.contains(concat!("proxy_", "wasm::"))
+    let breaches = files("rs", |path, text| {
+        path.starts_with("src/")
+            && !path.starts_with("src/host/")
+            && text.contains(concat!("proxy_", "wasm::"))
     });
     assert_eq!(breaches, [""; 0], "these use the SDK outside src/host");
     assert!(read("src/host/root.rs").contains("proxy_wasm::"), "and this one does");
@@ -18,7 +19,7 @@ fn only_the_host_room_calls_the_proxy() {
 #[test]
 fn unsafe_code_stands_in_one_file() {
     let word = concat!("uns", "afe");
-    let breaches = files(SOURCES, "rs", |path, text| {
+    let breaches = files("rs", |path, text| {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
         let allowed = path == "src/host/raw.rs";
         !allowed && code.flat_map(words).any(|found| found == word)
@@ -29,13 +30,13 @@ fn unsafe_code_stands_in_one_file() {
 
 #[test]
 fn every_source_file_says_which_question_it_answers() {
-    let breaches = files(SOURCES, "rs", |_, text| !text.starts_with("//! "));
+    let breaches = files("rs", |_, text| !text.starts_with("//! "));
     assert_eq!(breaches, [""; 0], "these do not open with `//!`");
 }
 
 #[test]
 fn no_file_is_longer_than_a_reader_bears() {
-    let breaches = files(SOURCES, "rs", |path, text| {
+    let breaches = files("rs", |path, text| {
         let tests =
             path.contains("tests/") || path.ends_with("tests.rs") || path.contains("fixtures");
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
@@ -57,7 +58,7 @@ fn one_word_is_used_for_one_thing() {
     ];
     let forbidden = forbidden.map(|parts| parts.concat());
     for kind in ["rs", "md", "yaml", "toml", "sh"] {
-        let breaches = files(EVERYTHING, kind, |_, text| {
+        let breaches = files(kind, |_, text| {
             let text = text.to_lowercase().replace("tokio_stream::wrappers", ""); // their name for it
             forbidden.iter().any(|word| text.contains(word.as_str()))
         });
@@ -68,7 +69,7 @@ fn one_word_is_used_for_one_thing() {
 #[test]
 fn modules_are_named_by_what_they_answer() {
     let vague = ["util", "utils", "common", "misc", concat!("help", "ers")];
-    let breaches = files(SOURCES, "rs", |path, _| {
+    let breaches = files("rs", |path, _| {
         Path::new(path).components().any(|part| {
             let name = part.as_os_str().to_str().unwrap_or_default();
             vague.contains(&name.strip_suffix(".rs").unwrap_or(name))
@@ -79,7 +80,7 @@ fn modules_are_named_by_what_they_answer() {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    let breaches: Vec<_> = files(EVERYTHING, "toml", |path, _| path.ends_with("Cargo.toml"))
+    let breaches: Vec<_> = files("toml", |path, _| path.ends_with("Cargo.toml"))
         .iter()
         .flat_map(|path| unexplained(&read(path)))
         .collect();
@@ -104,34 +105,10 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-/// The files of that extension below these folders for which the rule is broken.
-fn files(folders: &[&str], extension: &str, broken: impl Fn(&str, &str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
-    for folder in folders {
-        below(&root().join(folder), &mut found);
-    }
-    found.retain(|path| path.extension().is_some_and(|known| known == extension));
-    assert!(!found.is_empty(), "no {extension} below {folders:?}");
-    let names = found.iter().map(|path| path.strip_prefix(root()).expect("below the root"));
-    let mut names: Vec<_> = names.map(|path| path.display().to_string()).collect();
-    names.sort();
+/// The files of that extension for which the rule is broken.
+fn files(extension: &str, broken: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let mut names = repository::files(extension);
+    assert_ne!(names, [""; 0], "no {extension} at all");
     names.retain(|name| broken(name, &read(name)));
     names
 }
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).expect(path)
-}
-
-fn below(path: &Path, found: &mut Vec<PathBuf>) {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if path.is_file() {
-        found.push(path.to_owned());
-    } else if name != "target" && !name.starts_with('.') {
-        let entries = fs::read_dir(path).expect("a folder of the repository");
-        entries.flatten().for_each(|entry| below(&entry.path(), found));
-    }
-}
-
-const SOURCES: &[&str] = &["src", "signout", "examples", "setup", "tests"];
-const EVERYTHING: &[&str] = &["."];

@@ -8,8 +8,7 @@ use std::time::SystemTime;
 use std::{env, fs};
 
 /// The root of the repository.
-#[must_use]
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).expect("tests/testbed lies two below the root").to_owned()
 }

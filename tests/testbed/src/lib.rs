@@ -21,6 +21,7 @@
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
 //! | [`Token`] | tokens, right and wrong |
+//! | [`repository`] | the files that ship |
 //! | [`Shared`] | one of these for all tests of a file |
 //! | [`eventually`] | waits for a condition, never for a time |
 //!
@@ -41,6 +42,7 @@ mod http2;
 mod ports;
 mod process;
 mod program;
+pub mod repository;
 mod request;
 mod service;
 mod shared;
@@ -48,7 +50,6 @@ mod token;
 
 pub use answer::Answer;
 pub use application::{Application, Reply, Seen};
-pub use artifacts::root;
 pub use bare_application::BareApplication;
 pub use configuration::Configuration;
 pub use connection::Connection;
