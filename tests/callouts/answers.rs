@@ -1,0 +1,219 @@
+//! What may come in place of the feed's answer?
+
+use std::time::Duration;
+
+use serde_json::json;
+use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard::revocation::record::{Record, RecordId};
+use testbed::{Connection, Ending, Request, SIGNOUT_TOKEN, Service, Token, unix_seconds};
+
+/// One answer of the real service, and what it answers.
+pub(crate) struct Real {
+    /// A token that was revoked before.
+    pub(crate) first: Token,
+    /// The token that this answer revokes.
+    pub(crate) second: Token,
+    /// The cursors before and after it.
+    pub(crate) cursors: [String; 2],
+    head: String,
+    body: Vec<u8>,
+}
+
+/// Bytes to send in an answer's place, and how the connection ends.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ending: Ending,
+    /// What passes before the first byte, and after each.
+    pub(crate) wait: Duration,
+    pub(crate) pause: Duration,
+    /// Whether it may be as good as the real one: a change in a header that nobody reads.
+    pub(crate) may_count: bool,
+}
+
+impl Real {
+    pub(crate) fn record() -> Self {
+        let service = Service::start();
+        let [first, second] = ["ada", "ada"].map(Token::of);
+        let cursors = [&first, &second].map(|token| {
+            let revocation = json!({"jti": token.jti(), "exp": unix_seconds() + 3600});
+            service.post(&revocation).json()["cursor"].as_str().expect("a cursor").to_owned()
+        });
+        let poll = Request::get(&format!("/v1/revocations?after={}&wait=1", cursors[0]));
+        let poll = poll.header("authorization", format!("Bearer {SIGNOUT_TOKEN}"));
+        let poll = poll.header("accept", CONTENT_TYPE).header("connection", "close");
+        let answer = Connection::to(service.address()).send(&poll);
+        let lines = answer.lines.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", lines.collect::<String>());
+        Self { first, second, cursors, head, body: answer.body }
+    }
+
+    /// The answer as the service gave it.
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        [self.head.as_bytes(), &self.body].concat()
+    }
+
+    /// The first page of a feed: the first revocation.
+    pub(crate) fn first_page(&self) -> Vec<u8> {
+        let exp = unix_seconds() + 3600;
+        let record = Record::token(RecordId::of_token("", &self.first.jti()), exp);
+        self.good(true, &self.cursors[0], vec![record])
+    }
+
+    /// Nothing new, and on from the first cursor.
+    pub(crate) fn nothing_new(&self) -> Vec<u8> {
+        self.good(false, &self.cursors[0], Vec::new())
+    }
+
+    /// Nothing new, and on from the second one.
+    pub(crate) fn nothing_more(&self) -> Vec<u8> {
+        self.good(false, &self.cursors[1], Vec::new())
+    }
+
+    fn good(&self, reset: bool, cursor: &str, records: Vec<Record>) -> Vec<u8> {
+        let cursor = Cursor::new(cursor).expect("a cursor");
+        let (now, head) = (unix_seconds(), cursor.clone());
+        let range = (RecordId::FIRST, RecordId::LAST);
+        let page = Page { reset, more: false, now, cursor, head, range, records };
+        answer("200 OK", &["connection: close"], &page.encode())
+    }
+
+    /// Cut before every byte, by FIN and by RST, with its length and in chunks.
+    pub(crate) fn cut_everywhere(&self) -> Vec<Case> {
+        let forms = [("length", self.whole()), ("chunks", self.in_chunks())];
+        let endings = [Ending::Close, Ending::Reset];
+        let every = forms.iter().flat_map(|form| endings.map(|ending| (form, ending)));
+        let cut = |((form, bytes), ending): (&(&str, Vec<u8>), Ending)| {
+            let case = |at: usize| Case {
+                ending,
+                ..Case::new(&format!("{form} cut at {at}, {ending:?}"), bytes[..at].to_vec())
+            };
+            (0..bytes.len()).map(case).collect::<Vec<_>>()
+        };
+        every.flat_map(cut).collect()
+    }
+
+    /// One bit of every byte, another one each time.
+    pub(crate) fn flipped_everywhere(&self) -> Vec<Case> {
+        let flip = |at: usize| {
+            let mut bytes = self.whole();
+            bytes[at] ^= 1 << (at % 8);
+            let may_count = at < self.head.len() && !self.is_read(at);
+            Case { may_count, ..Case::new(&format!("flipped at {at}"), bytes) }
+        };
+        (0..self.whole().len()).map(flip).collect()
+    }
+
+    /// Whether that byte of the head belongs to the status or to the content type.
+    fn is_read(&self, at: usize) -> bool {
+        let of = |part: &str| self.head.find(part).map(|start| start..start + part.len());
+        let parts = ["200", CONTENT_TYPE];
+        parts.into_iter().filter_map(of).any(|part| part.contains(&at))
+    }
+
+    /// Each of these is counted under that reason.
+    pub(crate) fn with_reasons(&self) -> Vec<(Case, &'static str)> {
+        let json = answer("200 OK", &[], b"{}");
+        let json = String::from_utf8(json).expect("text").replace(CONTENT_TYPE, "application/json");
+        let page = |status: &str, lines: &[&str]| answer(status, lines, &self.body);
+        let named = |name: &str, bytes: Vec<u8>| Case::new(name, bytes);
+        let cut = self.whole().len() - 1;
+        vec![
+            (named("cut", self.whole()[..cut].to_vec()), "no_answer"),
+            (named("nothing", Vec::new()), "unavailable"),
+            (named("unavailable", page("503 Service Unavailable", &[])), "unavailable"),
+            (named("unauthorized", page("401 Unauthorized", &[])), "unauthorized"),
+            (named("server error", page("500 Internal Server Error", &[])), "status"),
+            (named("JSON", json.into_bytes()), "content_type"),
+            (named("empty", answer("200 OK", &[], b"")), "not_a_feed"),
+            (
+                named("one byte less", answer("200 OK", &[], &self.body[..self.body.len() - 1])),
+                "damaged",
+            ),
+            (named("too many bytes", answer("200 OK", &[], &vec![0; 33 << 20])), "no_answer"),
+        ]
+    }
+
+    /// What else comes in the place of answers.
+    pub(crate) fn replaced(&self) -> Vec<Case> {
+        let mut cases: Vec<_> = self.with_reasons().into_iter().map(|(case, _)| case).collect();
+        cases.retain(|case| case.name != "unauthorized"); // lets go of the feed for a minute
+        let type_twice = format!("content-type: {CONTENT_TYPE}");
+        let statuses = [
+            "100 Continue",
+            "201 Created",
+            "204 No Content",
+            "206 Partial Content",
+            "301 Moved Permanently",
+            "302 Found",
+            "304 Not Modified",
+            "400 Bad Request",
+            "404 Not Found",
+            "429 Too Many Requests",
+            "502 Bad Gateway",
+            "504 Gateway Timeout",
+            "999 Odd",
+            "999999 Odd",
+            "20 OK",
+            "-200 OK",
+            "OK",
+        ];
+        for status in statuses {
+            cases.push(Case::new(status, answer(status, &[], &self.body)));
+        }
+        let more = [&self.body[..], b"\0"].concat();
+        let twice = [&self.body[..], &self.body[..]].concat();
+        let texts: [(&str, Vec<u8>); 8] = [
+            (
+                "garbage",
+                (0..4096).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
+            ),
+            ("HTML", b"<html><body>Not here</body></html>".to_vec()),
+            ("gzip", answer("200 OK", &["content-encoding: gzip"], b"\x1f\x8b\x08\0garbage")),
+            ("two content types", answer("200 OK", &[&type_twice], &self.body)),
+            ("a text type beside", answer("200 OK", &["content-type: text/html"], &self.body)),
+            ("a byte more", answer("200 OK", &[], &more)),
+            ("two pages", answer("200 OK", &[], &twice)),
+            ("31 MB", answer("200 OK", &[], &vec![0; 31 << 20])),
+        ];
+        cases.extend(texts.into_iter().map(|(name, bytes)| Case::new(name, bytes)));
+        let drip = Case::new("one byte in 100 ms", self.whole());
+        cases.push(Case { pause: Duration::from_millis(100), ..drip });
+        cases
+    }
+
+    fn in_chunks(&self) -> Vec<u8> {
+        let line = |line: &&str| !line.starts_with("content-length");
+        let head: Vec<_> = self.head.trim_end().split("\r\n").filter(line).collect();
+        let mut bytes = head.join("\r\n").into_bytes();
+        bytes.extend(b"\r\ntransfer-encoding: chunked\r\n\r\n");
+        for chunk in self.body.chunks(60) {
+            bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+            bytes.extend([chunk, b"\r\n"].concat());
+        }
+        bytes.extend(b"0\r\n\r\n");
+        bytes
+    }
+}
+
+impl Case {
+    /// An answer that is as it should be.
+    pub(crate) fn good(bytes: Vec<u8>) -> Self {
+        Self::new("good", bytes)
+    }
+
+    fn new(name: &str, bytes: Vec<u8>) -> Self {
+        let (name, ending) = (name.to_owned(), Ending::Close);
+        Self { name, bytes, ending, wait: Duration::ZERO, pause: Duration::ZERO, may_count: false }
+    }
+}
+
+fn answer(status: &str, lines: &[&str], body: &[u8]) -> Vec<u8> {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {length}\r\n{lines}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}

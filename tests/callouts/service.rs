@@ -1,0 +1,192 @@
+//! A feed that answers each poll as the script says, and watches the cursors.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::answers::{Case, Real};
+
+/// Serves one script a feed; feeds are told apart by the last number of the authority.
+pub(crate) struct FaultyService {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    feeds: Vec<Feed>,
+    violations: Vec<String>,
+    sent: usize,
+    counted: usize,
+    cursors: [String; 2],
+    first_page: Vec<u8>,
+    nothing_new: Vec<u8>,
+    nothing_more: Vec<u8>,
+    whole: Vec<u8>,
+}
+
+struct Feed {
+    cases: VecDeque<Case>,
+    stage: Stage,
+    loaded: bool,
+}
+
+enum Stage {
+    /// Has never asked.
+    New,
+    /// Has got a good answer that leads to the first cursor.
+    Good,
+    /// Has got this.
+    Mutilated(Case),
+    /// Has got the real answer.
+    Last,
+    /// Asks from the second cursor on.
+    Done,
+}
+
+impl FaultyService {
+    pub(crate) fn start(real: &Real, shares: Vec<VecDeque<Case>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let feed = |cases| Feed { cases, stage: Stage::New, loaded: false };
+        let state = State {
+            feeds: shares.into_iter().map(feed).collect(),
+            violations: Vec::new(),
+            sent: 0,
+            counted: 0,
+            cursors: real.cursors.clone(),
+            first_page: real.first_page(),
+            nothing_new: real.nothing_new(),
+            nothing_more: real.nothing_more(),
+            whole: real.whole(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                thread::spawn(move || serve(connection, &state));
+            }
+        });
+        Self { address, state }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn feeds(&self) -> usize {
+        locked(&self.state).feeds.len()
+    }
+
+    pub(crate) fn all_loaded(&self) -> bool {
+        locked(&self.state).feeds.iter().all(|feed| feed.loaded)
+    }
+
+    pub(crate) fn all_done(&self) -> bool {
+        locked(&self.state).feeds.iter().all(|feed| matches!(feed.stage, Stage::Done))
+    }
+
+    /// Mutilated answers that were sent.
+    pub(crate) fn sent(&self) -> usize {
+        locked(&self.state).sent
+    }
+
+    /// Those of them that have counted, as they may.
+    pub(crate) fn counted(&self) -> usize {
+        locked(&self.state).counted
+    }
+
+    /// Cursors that should not have come.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        locked(&self.state).violations.clone()
+    }
+}
+
+fn serve(mut connection: TcpStream, state: &Mutex<State>) {
+    let Some(head) = read_head(&mut connection) else { return };
+    let authority = part(&head, "host: feed-", "\r\n").and_then(|number| number.parse().ok());
+    let Some(feed) = authority else { return }; // the listener that is not under test
+    let reply = locked(state).reply(feed, part(&head, "after=", " "));
+    let Some(Case { bytes, ending, wait, pause, .. }) = reply else { return };
+    thread::sleep(wait);
+    if pause.is_zero() {
+        let _ = connection.write_all(&bytes);
+    } else {
+        for byte in bytes {
+            if connection.write_all(&[byte]).is_err() {
+                return;
+            }
+            thread::sleep(pause);
+        }
+    }
+    ending.of(connection);
+}
+
+impl State {
+    /// What a poll gets; nothing, where it should not have come.
+    fn reply(&mut self, feed: usize, after: Option<&str>) -> Option<Case> {
+        let Self { feeds, violations, sent, counted, cursors, .. } = self;
+        let Feed { cases, stage, loaded } = &mut feeds[feed];
+        let [first, second] = cursors.each_ref().map(|cursor| after == Some(cursor));
+        *loaded |= first;
+        let (next, bytes) = match stage {
+            Stage::New if after.is_none() => (Stage::Good, &self.first_page),
+            Stage::Good if first => match cases.pop_front() {
+                Some(case) => {
+                    *sent += 1;
+                    *stage = Stage::Mutilated(case.clone());
+                    return Some(case);
+                }
+                None => (Stage::Last, &self.whole),
+            },
+            Stage::Mutilated(case) if first || second => {
+                *counted += usize::from(second);
+                if second && !case.may_count {
+                    violations.push(format!("{} has counted", case.name));
+                }
+                (Stage::Good, &self.nothing_new)
+            }
+            Stage::Last | Stage::Done if second => {
+                *stage = Stage::Done;
+                return Some(Case { wait: LONG_POLL, ..Case::good(self.nothing_more.clone()) });
+            }
+            Stage::Mutilated(Case { name, .. }) => {
+                violations.push(format!("{name}: after={after:?}"));
+                return None;
+            }
+            _ => {
+                violations.push(format!("feed {feed}: after={after:?}"));
+                return None;
+            }
+        };
+        *stage = next;
+        Some(Case::good(bytes.clone()))
+    }
+}
+
+fn read_head(connection: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut buffer = [0; 4096];
+        match connection.read(&mut buffer) {
+            Ok(count @ 1..) => head.extend(&buffer[..count]),
+            _ => return None,
+        }
+    }
+    String::from_utf8(head).ok()
+}
+
+fn part<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(part, _)| part)
+}
+
+/// How long a feed without news lets a poll wait: as long as it is asked to.
+const LONG_POLL: Duration = Duration::from_secs(1);
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
