@@ -1,0 +1,171 @@
+//! Promise: a configuration changes under load without one wrong verdict. The revocation set
+//! survives, a key that is gone is refused, and a configuration that does not load changes nothing.
+//! Method: a listener from a file that is replaced while clients ask, each time on a new connection.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::{Envoy, Fault, Request, SESSION_SECRET, Testbed, Token, eventually};
+
+#[test]
+fn changed_routes_and_claims_keep_the_revocation_set() {
+    let mut bed = reloadable();
+    let (revoked, live) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    let changed = bed.envoy.reload(|configuration| {
+        configuration.filter["claims"]["clock_skew_seconds"] = json!(30);
+        configuration.filter["routes"][0] = json!({"path": "/open", "access": "public"});
+    });
+    assert!(changed);
+    eventually(SOON, || bed.envoy.send(&Request::get("/open")).status == 200);
+    eventually(SOON, || bed.envoy.send(&Request::get("/")).status == 401);
+    bed.network.set(Fault::Refuse); // nothing can be learnt anew
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
+        assert_eq!(worker.send(&page(&live)).status, 200);
+    }
+}
+
+#[test]
+fn a_key_is_rotated_with_both_side_by_side_under_load() {
+    let mut bed = reloadable();
+    let claims = Token::claims_of("ada");
+    let (old, new) = (Token::of("ada"), signed_by_the_new_key(&claims));
+    let revoked = Token::of("ada");
+    bed.envoy.send(&sign_out(&revoked));
+    assert_eq!(bed.envoy.get("/page", &new).code(), "bad_signature");
+    under_load(&mut bed.envoy, &old, &revoked, |envoy| {
+        assert!(envoy.reload(|configuration| configuration.filter["keys"] = keys(&[OLD, NEW])));
+        eventually(SOON, || envoy.get("/page", &new).status == 200);
+    });
+    under_load(&mut bed.envoy, &new, &revoked, |envoy| {
+        assert!(envoy.reload(|configuration| configuration.filter["keys"] = keys(&[NEW])));
+        eventually(SOON, || envoy.get("/page", &old).status == 401);
+    });
+    for worker in &mut bed.envoy.connection_per_worker() {
+        eventually(SOON, || worker.send(&page(&old)).code() == "bad_signature");
+        assert_eq!(worker.send(&page(&new)).status, 200);
+    }
+}
+
+#[test]
+fn a_configuration_that_does_not_load_is_refused_and_the_old_one_goes_on() {
+    let mut bed = reloadable();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    let wrong: [fn(&mut Value); 4] = [
+        |filter| filter["keys"] = json!([]),
+        |filter| filter["no_such_setting"] = json!(true),
+        |filter| filter["keys"][0]["secret"] = json!({"env": "NO_SUCH_VARIABLE"}),
+        |filter| *filter = json!("not JSON"),
+    ];
+    for (count, edit) in wrong.iter().enumerate() {
+        assert!(!bed.envoy.reload(|configuration| edit(&mut configuration.filter)));
+        assert_eq!(bed.envoy.stat("listener_manager.lds.update_rejected"), count as u64 + 1);
+        assert_eq!(bed.envoy.get("/page", &live).status, 200);
+        assert_eq!(bed.envoy.get("/page", &revoked).code(), "revoked");
+        assert_eq!(bed.envoy.get("/page", &live.forged()).status, 401);
+    }
+    assert!(
+        bed.envoy.reload(|configuration| configuration.filter["default_access"] = json!("public"))
+    );
+    eventually(SOON, || bed.envoy.send(&Request::get("/page")).status == 200);
+}
+
+#[test]
+fn twenty_changes_under_load_make_no_wrong_verdict() {
+    let mut bed = reloadable();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    let asked = under_load(&mut bed.envoy, &live, &revoked, |envoy| {
+        for change in 0..20 {
+            let skew = json!(30 + change);
+            let set = |filter: &mut Value| filter["claims"]["clock_skew_seconds"] = skew;
+            assert!(envoy.reload(|configuration| set(&mut configuration.filter)));
+        }
+    });
+    println!("20 changes, {asked} requests judged meanwhile");
+    let later = Token::of("ada");
+    bed.service.revoke(&json!({"jti": later.jti()}));
+    eventually(SOON, || bed.envoy.get("/page", &later).code() == "revoked");
+    assert!(bed.envoy.stats("vm_reload").iter().all(|(_, count)| *count == 0));
+}
+
+#[test]
+fn an_envoy_that_starts_again_refuses_what_it_refused() {
+    let mut bed = Testbed::start();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    for _ in 0..3 {
+        bed.envoy.restart();
+        eventually(SOON, || {
+            let verdict = bed.envoy.get("/page", &revoked);
+            assert!(matches!(verdict.status, 401 | 503), "{}", verdict.status);
+            bed.envoy.get("/page", &live).status == 200
+        });
+        assert_eq!(bed.envoy.get("/page", &revoked).code(), "revoked");
+    }
+}
+
+fn reloadable() -> Testbed {
+    let bed = Testbed::from(testbed::EnvoySetup::reloadable, Fault::None);
+    bed.envoy.await_guarding();
+    bed
+}
+
+/// Does that while both workers are asked for verdicts, on new connections; none may be wrong.
+/// Says how many there were.
+fn under_load(
+    envoy: &mut Envoy,
+    live: &Token,
+    revoked: &Token,
+    change: impl FnOnce(&mut Envoy),
+) -> usize {
+    let (stop, asked, address) = (AtomicBool::new(false), AtomicUsize::new(0), envoy.address());
+    thread::scope(|scope| {
+        let load = || {
+            while !stop.load(Ordering::Relaxed) {
+                let ask = |token: &Token| testbed::Connection::to(address).send(&page(token));
+                assert_eq!(ask(live).status, 200);
+                assert_eq!(ask(revoked).status, 401);
+                assert_eq!(ask(&live.forged()).code(), "bad_signature");
+                asked.fetch_add(3, Ordering::Relaxed);
+            }
+        };
+        let clients = [scope.spawn(load), scope.spawn(load)];
+        eventually(SOON, || asked.load(Ordering::Relaxed) > 20);
+        change(envoy);
+        let before = asked.load(Ordering::Relaxed);
+        eventually(SOON, || asked.load(Ordering::Relaxed) > before + 20);
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("no wrong verdict");
+        }
+    });
+    asked.into_inner()
+}
+
+fn keys(secrets: &[&str]) -> Value {
+    secrets
+        .iter()
+        .map(|secret| json!({"algorithm": "HS256", "secret": {"inline": secret}}))
+        .collect()
+}
+
+fn signed_by_the_new_key(claims: &Value) -> Token {
+    Token::signed(r#"{"alg":"HS256"}"#, &claims.to_string(), NEW)
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn sign_out(token: &Token) -> Request {
+    Request::post("/sign-out").bearer(token)
+}
+
+const OLD: &str = SESSION_SECRET;
+const NEW: &str = "another-session-secret-of-44-characters-long";
+const SOON: Duration = Duration::from_secs(30);
