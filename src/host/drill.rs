@@ -1,10 +1,13 @@
 //! What happens when the VM panics? A test build finds out.
 //!
-//! The request header `x-panic-drill` says where: `request`, `tick` or `callout`. Only the feature
+//! The request header `x-panic-drill` says where: `request`, `tick` or `callout` of the VM that gets
+//! it, or `reader`: the next answer of the feed, in whichever VM reads it. Only the feature
 //! `panic-drill` has this file, and no shipped module has the feature.
 #![allow(clippy::panic)]
 
 use std::cell::Cell;
+
+use proxy_wasm::hostcalls;
 
 use crate::headers::Headers;
 
@@ -18,6 +21,7 @@ pub(crate) fn on_request(headers: &Headers) {
         Some(b"request") => panic!("drill: request"),
         Some(b"tick") => ARMED.set(Some("tick")),
         Some(b"callout") => ARMED.set(Some("callout")),
+        Some(b"reader") => arm_reader(Some(b"armed")),
         _ => {}
     }
 }
@@ -28,3 +32,18 @@ pub(crate) fn at(place: &str) {
         panic!("drill: {place}");
     }
 }
+
+/// Panics, once, if that was asked of the VM that reads the feed.
+pub(crate) fn in_reader() {
+    if matches!(hostcalls::get_shared_data(READER), Ok((Some(_), _))) {
+        arm_reader(None);
+        panic!("drill: reader");
+    }
+}
+
+fn arm_reader(value: Option<&[u8]>) {
+    let _ = hostcalls::set_shared_data(READER, value, None);
+}
+
+/// The main thread's VM gets no requests, so it is asked through shared data.
+const READER: &str = "panic-drill";

@@ -133,6 +133,8 @@ impl Request {
 
 impl Context for Request {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
+        #[cfg(feature = "panic-drill")]
+        super::drill::at("callout");
         let (Some(told), Some(filter)) = (self.told.take(), self.filter.clone()) else { return };
         let Some(revocation) = &filter.revocation else { return };
         if told.call != token {

@@ -134,7 +134,7 @@ fn answered(revocation: &Revocation, asked: Asked, answer: Option<&Answer>) -> E
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
-        super::drill::at("callout");
+        super::drill::in_reader();
         let (Some(asked), Some(filter)) = (self.calls.remove(&token), self.filter.clone()) else {
             return;
         };

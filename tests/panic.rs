@@ -1,0 +1,154 @@
+//! Promise: a VM that dies takes nothing with it but the requests that it was judging. None of them
+//! passes, the next one is judged by a new VM, the revocation set is whole, and another VM goes on
+//! reading the feed.
+//! Method: the filter built with a header that makes it panic, on each worker of a real Envoy.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::{Answer, Configuration, Connection, Fault, Request, Testbed, Token, eventually};
+
+#[test]
+fn a_panic_in_a_request_lets_nobody_in_and_the_worker_goes_on_with_the_set_whole() {
+    let bed = drill();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    let mut workers = bed.envoy.connection_per_worker();
+    bed.application.forget();
+    for at in 0..workers.len() {
+        let refused = workers[at].send(&page(&live).header("x-panic-drill", "request"));
+        assert_eq!(refused.status, 503);
+        assert_eq!(bed.application.seen_at("/page"), []);
+        recovers(&mut workers[at], &live, &revoked);
+        for worker in &mut workers {
+            recovers(worker, &live, &revoked);
+        }
+        bed.application.forget();
+    }
+    eventually(SOON, || reloads(&bed) == 2);
+}
+
+#[test]
+fn a_panic_on_the_tick_lets_nobody_in_and_the_worker_goes_on() {
+    let bed = drill();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    for worker in &mut bed.envoy.connection_per_worker() {
+        let before = panics(&bed, "tick");
+        assert_eq!(worker.send(&page(&live).header("x-panic-drill", "tick")).status, 200);
+        eventually(SOON, || panics(&bed, "tick") > before);
+        for token in [&live.forged(), &revoked] {
+            assert_ne!(worker.send(&page(token)).status, 200);
+        }
+        recovers(worker, &live, &revoked);
+    }
+    assert_eq!(reloads(&bed), 2);
+}
+
+/// Envoy leaves a request that waits for a dead VM to its idle time-out.
+#[test]
+fn a_panic_in_a_sign_outs_callout_leaves_the_token_signed_out() {
+    let bed = drill_with(|configuration| {
+        configuration.connection_manager()["stream_idle_timeout"] = json!("2s");
+    });
+    let live = Token::of("ada");
+    for mut waiting in bed.envoy.connection_per_worker() {
+        let token = Token::of("ada");
+        let before = panics(&bed, "callout");
+        waiting.send_bytes(&sign_out(&token).header("x-panic-drill", "callout").to_bytes());
+        eventually(SOON, || panics(&bed, "callout") > before);
+        for worker in &mut bed.envoy.connection_per_worker() {
+            recovers(worker, &live, &token);
+        }
+        eventually(SOON, || bed.service.holds(&token));
+        assert_eq!(waiting.read_answer().status, 503);
+    }
+    assert_eq!(bed.application.seen_at("/sign-out"), []);
+}
+
+#[test]
+fn another_vm_reads_the_feed_when_the_one_that_did_has_died() {
+    let bed = drill();
+    let mut workers = bed.envoy.connection_per_worker();
+    let (live, [lost, next]) = (Token::of("ada"), ["ada", "ada"].map(Token::of));
+    assert_eq!(workers[0].send(&page(&live).header("x-panic-drill", "reader")).status, 200);
+    bed.service.revoke(&json!({"jti": lost.jti()}));
+    eventually(SOON, || panics(&bed, "reader") == 1);
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&lost)).code() == "revoked");
+        assert_eq!(worker.send(&page(&live)).status, 200);
+    }
+    bed.service.revoke(&json!({"jti": next.jti()}));
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&next)).code() == "revoked");
+        assert_eq!(worker.send(&page(&live)).status, 200);
+    }
+}
+
+#[test]
+fn a_hundred_panics_let_nobody_in() {
+    let bed = drill();
+    let (live, revoked) = (Token::of("ada"), Token::of("ada"));
+    bed.envoy.send(&sign_out(&revoked));
+    bed.application.forget();
+    let mut workers = bed.envoy.connection_per_worker();
+    for round in 0..100 {
+        let worker = &mut workers[round % 2];
+        assert_eq!(worker.send(&page(&live).header("x-panic-drill", "request")).status, 503);
+        assert_ne!(worker.send(&page(&live.forged())).status, 200);
+        assert_ne!(worker.send(&page(&revoked)).status, 200);
+    }
+    assert_eq!(bed.application.seen(), []);
+    for worker in &mut workers {
+        recovers(worker, &live, &revoked);
+    }
+}
+
+fn drill() -> Testbed {
+    drill_with(|_| {})
+}
+
+fn drill_with(edit: impl FnOnce(&mut Configuration)) -> Testbed {
+    let bed = Testbed::from(|setup| setup.drill().edit(edit), Fault::None);
+    bed.envoy.await_guarding();
+    bed
+}
+
+/// The worker answers as if nothing had been, at once or when its VM may be loaded again; until
+/// then nothing passes.
+#[track_caller]
+fn recovers(worker: &mut Connection, live: &Token, revoked: &Token) {
+    eventually(SOON, || {
+        let answers = [live, revoked].map(|token| worker.send(&page(token)));
+        let [live, revoked] = answers.each_ref().map(|answer| answer.status);
+        assert!(matches!((live, revoked), (200 | 503, 401 | 503)), "{live} {revoked}");
+        (live, revoked) == (200, 401)
+    });
+    assert_eq!(refused(worker, &live.forged()).code(), "bad_signature");
+}
+
+fn refused(worker: &mut Connection, token: &Token) -> Answer {
+    let answer = worker.send(&page(token));
+    assert_eq!(answer.status, 401);
+    answer
+}
+
+/// How often a VM has died there.
+fn panics(bed: &Testbed, place: &str) -> usize {
+    bed.envoy.log().matches(&format!("drill: {place}")).count()
+}
+
+fn reloads(bed: &Testbed) -> u64 {
+    let counts = bed.envoy.stats("vm_reload_success");
+    counts.iter().map(|(_, count)| count).sum()
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn sign_out(token: &Token) -> Request {
+    Request::post("/sign-out").bearer(token)
+}
+
+const SOON: Duration = Duration::from_secs(30);
