@@ -16,9 +16,10 @@ fn envoy_does_not_start_with_a_wrong_configuration() {
 
 #[test]
 fn without_its_environment_envoy_does_not_start() {
-    for (variable, field) in
-        [("SESSION_SECRET", "keys[0].secret.env: "), ("SIGNOUT_TOKEN", "revocation.upstream.token.env: ")]
-    {
+    for (variable, field) in [
+        ("SESSION_SECRET", "keys[0].secret.env: "),
+        ("SIGNOUT_TOKEN", "revocation.upstream.token.env: "),
+    ] {
         let log = setup().env(variable, "").try_start().expect_err("no start");
         let reason = reason(&log);
         assert!(reason.starts_with(field) && reason.contains(variable), "{reason}");

@@ -21,6 +21,7 @@ pub struct EnvoySetup {
     filter: &'static str,
     workers: usize,
     environment: Vec<(String, String)>,
+    log_levels: &'static str,
     arguments: Vec<String>,
     reloadable: bool,
 }
@@ -53,6 +54,12 @@ impl EnvoySetup {
     /// One more variable of its environment, or another value for `SESSION_SECRET` and the like.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With these log levels of components, `wasm:trace`; all others log from level info.
+    pub fn log_levels(mut self, levels: &'static str) -> Self {
+        self.log_levels = levels;
         self
     }
 
@@ -111,7 +118,7 @@ impl EnvoySetup {
         command.arg("--admin-address-path").arg(path(ADMIN_FILE));
         command.arg("--concurrency").arg(self.workers.to_string());
         command.args(["--disable-hot-restart", "--file-flush-interval-msec", "20"]);
-        command.args(["--log-level", "info", "--component-log-level", "main:warning,wasm:debug"]);
+        command.args(["--log-level", "info", "--component-log-level", self.log_levels]);
         command.args(&self.arguments);
         command.env("SESSION_SECRET", SESSION_SECRET).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -137,6 +144,7 @@ impl Envoy {
             filter: "session_guard",
             workers: 2,
             environment: Vec::new(),
+            log_levels: "main:warning,wasm:debug",
             arguments: Vec::new(),
             reloadable: false,
         }
