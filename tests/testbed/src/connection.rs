@@ -88,6 +88,14 @@ impl Connection {
         self.bytes(length).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
+    /// The same where the other side may end the connection.
+    ///
+    /// # Errors
+    /// Says what was missing when it ended.
+    pub fn try_take(&mut self, length: usize) -> Result<Vec<u8>, String> {
+        self.bytes(length)
+    }
+
     /// Reads on until the other side closes, by FIN or RST.
     #[track_caller]
     pub fn read_until_closed(&mut self) -> Vec<u8> {

@@ -1,0 +1,336 @@
+//! Promise: nothing that a client sends crashes the filter or fills its memory.
+//! Method: one worker, so that every request meets the same VM; after each hostile one a good one
+//! must be served, and at the end no VM may have been replaced.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::{Application, Connection, Envoy, Request, Service, Shared, Token, eventually};
+
+static STAGE: Shared<Stage> = Shared::new(Stage::start);
+
+#[test]
+fn bytes_that_are_no_utf_8_are_judged_like_any_others() {
+    let stage = STAGE.get();
+    for (name, line, expected) in ODD_LINES {
+        let head =
+            [b"GET /page HTTP/1.1\r\nhost: app.example.com\r\n", *line, b"\r\n\r\n"].concat();
+        assert_eq!(stage.status(&head), *expected, "{name}");
+        stage.serves();
+    }
+    for (name, head, expected) in ODD_HEADS {
+        assert_eq!(stage.status(head), *expected, "{name}");
+        stage.serves();
+    }
+    stage.is_unharmed();
+}
+
+#[test]
+fn the_same_bytes_harm_nothing_over_http_2() {
+    let stage = STAGE.get();
+    let odd: &[u8] = b"caf\xe9\xff\xfe\x80";
+    let names: &[&[u8]] =
+        &[b":path", b":authority", b":method", b"authorization", b"cookie", b"x-token", b"x-odd"];
+    for name in names {
+        for value in [
+            odd.to_vec(),
+            [b"/page?access_token=", odd].concat(),
+            [b"Bearer ", odd].concat(),
+            [b"token=", odd].concat(),
+        ] {
+            let mut headers: Vec<(&[u8], &[u8])> = vec![
+                (b":method", b"GET"),
+                (b":scheme", b"http"),
+                (b":authority", b"app.example.com"),
+                (b":path", b"/page"),
+            ];
+            headers.retain(|(known, _)| known != name);
+            headers.insert(0, (name, &value));
+            headers.sort_by_key(|(name, _)| !name.starts_with(b":"));
+            let mut connection = stage.envoy.connect();
+            connection.send_bytes(&http2_request(&headers));
+            await_end_of_stream(&mut connection);
+            stage.serves();
+        }
+    }
+    stage.is_unharmed();
+}
+
+#[test]
+fn sizes_have_limits_on_both_sides_of_which_all_is_well() {
+    let stage = STAGE.get();
+    let token = |length| Request::get("/page").bearer(&Token::text(&"a".repeat(length)));
+    let lines = |count| {
+        (0..count).fold(Request::get("/page"), |request, n| request.header(format!("x-{n}"), "1"))
+    };
+    let cases = [
+        ("59 KB of a token", token(59_000), 401),
+        ("61 KB of a token", token(61_600), 431),
+        ("100 KB of a token", token(100_000), 431),
+        ("90 lines", lines(90), 401),
+        ("110 lines", lines(110), 431),
+        ("4,000 dots", Request::get("/page").bearer(&Token::text(&".".repeat(4_000))), 401),
+        ("58 KB of an open path", Request::get(&format!("/open/{}", "a/".repeat(29_000))), 200),
+        ("58 KB of a path in doubt", Request::get(&format!("/open/{}", "%41".repeat(19_000))), 200),
+        (
+            "58 KB of a query",
+            Request::get(&format!("/page?{}", "access_token=&".repeat(4_100))),
+            401,
+        ),
+        ("58 KB of cookies", Request::get("/page").header("cookie", "token=; ".repeat(7_200)), 401),
+        (
+            "58 KB of schemes",
+            Request::get("/page").header("authorization", "Bearer,".repeat(8_200)),
+            401,
+        ),
+    ];
+    for (name, request, expected) in cases {
+        assert_eq!(stage.status(&request.to_bytes()), expected, "{name}");
+        stage.serves();
+    }
+    stage.is_unharmed();
+}
+
+#[test]
+fn deep_and_wide_json_is_refused_before_it_costs_anything() {
+    let stage = STAGE.get();
+    let nested = |open: &str, close: &str, depth| {
+        format!("{{\"id\":\"ada\",\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth))
+    };
+    let wide: Vec<_> = (0..900).map(|n| format!("\"{n}\":1")).collect();
+    let payloads = [
+        nested("[", "]", 2_900),
+        nested("{\"a\":", "}", 900),
+        format!("{{\"id\":\"ada\",{}}}", wide.join(",")),
+        format!("{{\"id\":\"ada\",\"x\":{}}}", "9".repeat(5_000)),
+        format!("{{\"id\":\"{}\"}}", "\\u0041".repeat(900)),
+        "[".repeat(5_900),
+    ];
+    for payload in payloads {
+        for secret in [testbed::SESSION_SECRET, "a secret of somebody else"] {
+            let token = Token::signed("{\"alg\":\"HS256\"}", &payload, secret);
+            let request = Request::get("/page").bearer(&token);
+            assert_eq!(stage.status(&request.to_bytes()), 401, "{}", &payload[..40]);
+        }
+        stage.serves();
+    }
+    stage.is_unharmed();
+}
+
+#[test]
+fn two_thousand_clients_that_go_away_leave_nothing_behind() {
+    let stage = Stage::start();
+    stage.reset_at_every_byte(400);
+    let before = stage.resident_bytes();
+    stage.reset_at_every_byte(1_600);
+    let grown = stage.resident_bytes().saturating_sub(before);
+    // Each has sent up to 7 KB: kept, they would be 8 MB.
+    assert!(grown < 6_000_000, "{grown} bytes more");
+    stage.serves();
+    stage.is_unharmed();
+}
+
+#[test]
+fn a_client_that_goes_away_while_its_sign_out_waits_is_signed_out() {
+    let mut stage = Stage::start();
+    stage.service.pause();
+    let tokens: Vec<_> = (0..100).map(|n| Token::of(&format!("user-{n}"))).collect();
+    for token in &tokens {
+        let mut connection = stage.envoy.connect();
+        connection.send_bytes(&Request::post("/sign-out").bearer(token).to_bytes());
+        let revoked = || stage.envoy.get("/page", token).code() == "revoked";
+        eventually(WITHIN, revoked);
+        connection.reset();
+    }
+    stage.service.resume();
+    // The service has acknowledged each.
+    eventually(WITHIN, || stage.envoy.metric("outbox_sent") >= 100);
+    stage.serves();
+    stage.is_unharmed();
+}
+
+#[test]
+fn a_panic_would_be_noticed() {
+    let envoy = Envoy::setup().drill().workers(1).start();
+    let drill = Request::get("/page").header("x-panic-drill", "request");
+    assert_eq!(envoy.send(&drill).status, 503);
+    eventually(WITHIN, || envoy.send(&Request::get("/page")).code() == "missing_token");
+    assert!(envoy.stats("vm_reload").iter().any(|(_, count)| *count > 0));
+    assert!(envoy.log().contains("panic"));
+}
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// What a line is about, the line, and the status that answers it.
+const ODD_LINES: &[(&str, &[u8], u16)] = &[
+    ("authorization", b"authorization: caf\xe9", 401),
+    ("a bearer token", b"authorization: Bearer caf\xe9.\xff.\xfe", 401),
+    ("a scheme", b"authorization: \xff Bearer x", 401),
+    ("a cookie", b"cookie: token=\xff\xfe", 401),
+    ("a cookie's name", b"cookie: \xff\xfetoken=a.b.c", 401),
+    ("an escaped cookie's name", b"cookie: to%FFken=a; %=b; %6=c; token=d", 401),
+    ("another cookie", b"cookie: theme=\xe9", 401),
+    ("a token header", b"x-token: \xc3\x28", 401),
+    ("a user", b"x-user-id: \xe9ve", 401),
+    ("any header", b"x-odd: \x80\x81\xfe\xff", 401),
+    ("a site", b"sec-fetch-site: cross-s\xefte", 401),
+    ("a content type", b"content-type: \xff", 401),
+    ("a user agent", b"user-agent: \xf0\x28\x8c\xbc", 401),
+];
+
+/// Whole heads.
+const ODD_HEADS: &[(&str, &[u8], u16)] = &[
+    ("a path", b"GET /p\xe9ge HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
+    ("an open path", b"GET /open/\xff HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
+    ("an escaped path", b"GET /open/%FF%FE HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 200),
+    ("a query", b"GET /page?access_token=\xff HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
+    (
+        "an escaped query",
+        b"GET /page?access_token=%ff%fe HTTP/1.1\r\nhost: app.example.com\r\n\r\n",
+        401,
+    ),
+    ("a host", b"GET /page HTTP/1.1\r\nhost: \xe9.example.com\r\n\r\n", 400),
+    ("no host", b"GET /page HTTP/1.1\r\n\r\n", 400),
+    ("a method", b"G\xcbT /page HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
+];
+
+/// One worker before an application, with tokens in all places.
+struct Stage {
+    envoy: Envoy,
+    service: Service,
+    application: Application,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let (application, service) = (Application::start(), Service::start());
+        let envoy = Envoy::setup().application(application.address()).service(service.address());
+        let envoy = envoy.workers(1).edit(|configuration| {
+            configuration.filter["token_sources"] = json!([
+                {"header": "authorization", "scheme": "Bearer"},
+                {"header": "x-token"},
+                {"cookie": "token"},
+                {"query": "access_token"},
+            ]);
+            let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
+            routes.push(json!({"template": "/open/{one}/{two}", "access": "public"}));
+            routes
+                .push(json!({"prefix": "/open", "access": "public", "hosts": ["app.example.com"]}));
+        });
+        let envoy = envoy.start();
+        envoy.await_guarding();
+        Self { envoy, service, application }
+    }
+
+    /// The status of the answer to these bytes.
+    #[track_caller]
+    fn status(&self, bytes: &[u8]) -> u16 {
+        let mut connection = self.envoy.connect();
+        connection.send_bytes(bytes);
+        connection.read_head().status
+    }
+
+    /// A good request is answered by the application, a forged one by the filter.
+    #[track_caller]
+    fn serves(&self) {
+        let (token, mut connection) = (Token::of("ada"), self.envoy.connect());
+        let good = connection.send(&Request::get("/page").bearer(&token));
+        assert_eq!(good.seen().headers("x-user-id"), ["ada"]);
+        let forged = connection.send(&Request::get("/page").bearer(&token.forged()));
+        assert_eq!(forged.code(), "bad_signature");
+    }
+
+    /// No VM was replaced, and none has panicked.
+    #[track_caller]
+    fn is_unharmed(&self) {
+        for (name, count) in self.envoy.stats("vm_reload") {
+            assert_eq!(count, 0, "{name}");
+        }
+        let log = self.envoy.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("panic")).collect();
+        assert_eq!(lines, [""; 0]);
+    }
+
+    /// Clients over HTTP/1.1 and HTTP/2 by turns that reset after more and more of a request.
+    fn reset_at_every_byte(&self, clients: usize) {
+        let token = Token::text(&format!("{}{}", Token::of("ada"), "a".repeat(7_000)));
+        let request = Request::get("/page").bearer(&token).to_bytes();
+        let bearer = format!("Bearer {token}");
+        let headers: [(&[u8], &[u8]); 5] = [
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":authority", b"app.example.com"),
+            (b":path", b"/page"),
+            (b"authorization", bearer.as_bytes()),
+        ];
+        let streams = [http2_request(&headers), frame(RST_STREAM, 0, &[0, 0, 0, 8])].concat();
+        for client in 0..clients {
+            let bytes = if client % 2 == 0 { &request } else { &streams };
+            let mut connection = self.envoy.connect();
+            // Half of them send all and leave while the answer is on its way.
+            let sent = bytes.len() * (client + 1) * 2 / clients;
+            connection.send_bytes(&bytes[..sent.min(bytes.len())]);
+            connection.reset();
+        }
+        self.application.forget();
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.envoy.process_id());
+        let status = fs::read_to_string(path).expect("a running Envoy");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).expect("kB")
+            * 1_024
+    }
+}
+
+/// Preface, settings and one request on stream 1, whatever is in its headers (RFC 9113 §3.4, §6.2).
+fn http2_request(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
+    // Literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
+    let field = |(name, value): &(&[u8], &[u8])| [&[0], &*text(name), &*text(value)].concat();
+    let block: Vec<u8> = headers.iter().flat_map(field).collect();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    [preface, vec![0, 0, 0, SETTINGS, 0, 0, 0, 0, 0], frame(HEADERS, 0x5, &block)].concat()
+}
+
+/// A string literal of HPACK: its length in 7 bits, more in pieces of 7 (RFC 7541 §5.1, §5.2).
+fn text(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    match bytes.len().checked_sub(0x7f) {
+        None => text.push(u8::try_from(bytes.len()).expect("a short one")),
+        Some(mut rest) => {
+            text.push(0x7f);
+            while rest >= 0x80 {
+                text.push(u8::try_from(rest % 0x80).expect("7 bits") | 0x80);
+                rest /= 0x80;
+            }
+            text.push(u8::try_from(rest).expect("7 bits"));
+        }
+    }
+    [&text, bytes].concat()
+}
+
+/// A frame of stream 1.
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+    [&length[..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+}
+
+/// Reads frames until the stream or the connection has ended in one way or another.
+fn await_end_of_stream(connection: &mut Connection) {
+    while let Ok(head) = connection.try_take(9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        connection.take(length);
+        let is_last = matches!(head[3], HEADERS | DATA) && head[4] & 0x1 == 0x1;
+        if is_last || matches!(head[3], RST_STREAM | GOAWAY) {
+            return;
+        }
+    }
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
