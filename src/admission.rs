@@ -16,6 +16,7 @@ use std::rc::Rc;
 use crate::config::{self, Config, WhenUnknown};
 use crate::feed::staleness::Knowledge;
 use crate::headers::{Edit, Headers};
+use crate::keys::host::SignatureHost;
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
@@ -93,9 +94,14 @@ pub struct Moment<'a> {
 }
 
 impl Admission {
-    /// Takes what it needs of a configuration. `set` belongs to its `revocation`.
+    /// Takes what it needs of a configuration. `set` belongs to its `revocation`; `host` is asked
+    /// about signatures.
     #[must_use]
-    pub fn new(config: Config, set: Option<RevocationSet>) -> Self {
+    pub fn new(
+        config: Config,
+        set: Option<RevocationSet>,
+        host: &'static dyn SignatureHost,
+    ) -> Self {
         let revocation = config.revocation.as_ref().zip(set).map(|(settings, set)| Revocation {
             set,
             when_unknown: settings.when_unknown,
@@ -106,7 +112,8 @@ impl Admission {
             sources: config.sources,
             upstream: config.upstream,
             realm: config.policy.realm.clone(),
-            verifier: Verifier::new(config.keys, config.policy),
+            verifier: Verifier::new(config.keys, config.policy)
+                .with_host(host, config.slow_verifications_per_second),
             revocation,
         }
     }
@@ -124,6 +131,10 @@ impl Admission {
         let outcome = self.outcome(&tokens, moment);
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
             return self.refuse(*refusal, headers, &tokens);
+        }
+        if route.revokes && tokens.iter().flatten().any(Judged::is_unknown) {
+            // Forwarded, it would sign out in appearance only.
+            return self.refuse(Refusal::Unavailable, headers, &tokens);
         }
         let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
         if route.access == Access::Signout {
@@ -276,6 +287,11 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
+    /// A token that may be genuine, which cannot be told now.
+    fn is_unknown(&self) -> bool {
+        self.token.is_none() && self.objection == Some(Refusal::Unavailable)
+    }
+
     /// A genuine token that is not revoked yet, as far as can be told.
     fn live(self) -> Option<Rc<VerifiedToken>> {
         self.token.filter(|_| self.objection != Some(Refusal::Revoked))

@@ -36,6 +36,8 @@ pub struct Config {
     pub keys: KeyRing,
     /// What tokens must say.
     pub policy: Policy,
+    /// How many signatures that take long a VM verifies in a second.
+    pub slow_verifications_per_second: u64,
     /// Where tokens may be.
     pub sources: Sources,
     /// What the application gets to see.
@@ -105,13 +107,28 @@ impl Config {
             .map(|revocation| check_revocation(revocation, environment))
             .transpose()?;
         let policy = policy(&written, revocation.as_ref())?;
+        let slow_verifications_per_second = limits::number(
+            &root.field("slow_verifications_per_second"),
+            written.slow_verifications_per_second,
+            settings::SLOW_VERIFICATIONS_PER_SECOND,
+        )?
+        .unwrap_or_default();
         let places = places(written.token_sources.as_deref())?;
         let upstream = upstream(&written.forward, &places)?;
         let given =
             rules::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
         let routes = rules::check(&written.routes, written.default_access, given)?;
         let sources = Sources::new(places);
-        Ok(Self { keys, policy, sources, upstream, routes, revocation, warnings })
+        Ok(Self {
+            keys,
+            policy,
+            slow_verifications_per_second,
+            sources,
+            upstream,
+            routes,
+            revocation,
+            warnings,
+        })
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Config {
     pub(super) keys: Option<Vec<Key>>,
     #[serde(default)]
     pub(super) claims: Claims,
+    pub(super) slow_verifications_per_second: Option<u64>,
     #[serde(default, deserialize_with = "not_null")]
     pub(super) token_sources: Option<Vec<TokenSource>>,
     #[serde(default)]

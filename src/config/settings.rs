@@ -58,6 +58,10 @@ pub const MAX_STALENESS_SECONDS: Whole = Whole { default: Some(300), least: 3, m
 /// `revocation.signout.timeout_seconds`: a person waits.
 pub const SIGNOUT_TIMEOUT_SECONDS: Whole = Whole { default: Some(2), least: 1, most: 30 };
 
+/// `slow_verifications_per_second`: they take 0.15 to 3 ms each, in WebAssembly.
+pub const SLOW_VERIFICATIONS_PER_SECOND: Whole =
+    Whole { default: Some(100), least: 1, most: 100_000 };
+
 /// What may be written.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
@@ -175,6 +179,12 @@ pub const SETTINGS: &[Setting] = &[
         Form::Number(MAX_LIFETIME_SECONDS),
         Some("null"),
         "The longest time from `iat` to `exp`.",
+    ),
+    setting(
+        "slow_verifications_per_second",
+        Form::Number(SLOW_VERIFICATIONS_PER_SECOND),
+        Some("100"),
+        "Signatures by PS256 to PS512, ES384, EdDSA that each worker verifies; beyond it 503.",
     ),
     setting(
         "token_sources",

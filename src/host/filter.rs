@@ -15,6 +15,7 @@ use crate::host::callout::Service;
 use crate::host::clock;
 use crate::host::metrics::Metrics;
 use crate::host::shared_data::HostSharedData;
+use crate::host::signatures::HostSignatures;
 use crate::host::ticks::Ticks;
 use crate::metrics::Counter;
 use crate::signout;
@@ -60,7 +61,7 @@ impl Filter {
             .as_ref()
             .map(|settings| Revocation::new(settings, max_lifetime_seconds));
         let set = revocation.as_ref().map(|revocation| *revocation.feed.borrow().set());
-        let admission = Admission::new(config, set);
+        let admission = Admission::new(config, set, &HostSignatures);
         Ok(Rc::new(Self {
             admission,
             metrics: Metrics::define(),

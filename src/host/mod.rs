@@ -14,6 +14,7 @@ mod raw;
 mod request;
 mod root;
 mod shared_data;
+mod signatures;
 mod ticks;
 
 /// Tells the SDK which context answers for a configuration: the first thing that runs in a VM.

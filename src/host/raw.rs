@@ -1,9 +1,9 @@
 //! Which of Envoy's functions does the SDK not offer as we need them?
 //!
 //! Those that touch headers: the SDK takes names for UTF-8, copies each line on its own, and panics on
-//! every status that it does not expect. Here bytes stay bytes, and a failure is a value. And the
-//! local reply: the SDK's carries no response code details, by which an access log tells why a
-//! request was refused.
+//! every status that it does not expect. Here bytes stay bytes, and a failure is a value. The local
+//! reply: the SDK's carries no response code details, by which an access log tells why a request was
+//! refused. And the proxy's own functions, for its panics again.
 //!
 //! The only file of the filter with `unsafe` in it.
 #![allow(unsafe_code)]
@@ -89,6 +89,32 @@ pub(crate) fn answer(status: u16, details: &str, headers: &[(&str, &str)], body:
     status == OK
 }
 
+/// Calls a function that this proxy has under that name; an error is the status.
+pub(crate) fn call(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
+    let mut data: *mut u8 = std::ptr::null_mut();
+    let mut size: usize = 0;
+    // SAFETY: every input goes with its slice's length; both outputs are to live locals of the types
+    // that the ABI names.
+    let status = unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            argument.as_ptr(),
+            argument.len(),
+            &mut data,
+            &mut size,
+        )
+    };
+    if status != OK {
+        return Err(status);
+    }
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: as in `headers`.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
 /// proxy-wasm's form of a header map, as [`Headers::parse`] reads it.
 fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
@@ -136,7 +162,20 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        result: *mut *mut u8,
+        result_size: *mut usize,
+    ) -> u32;
 }
 
 const OK: u32 = 0;
+
+/// The status of what this proxy does not have.
+pub(crate) const NOT_FOUND: u32 = 1;
+
 const NO_GRPC_STATUS: i32 = -1;

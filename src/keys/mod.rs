@@ -4,6 +4,9 @@
 //! is refused where no key is bound to that one (RFC 8725 §3.1). A token's `kid` narrows the choice
 //! down, never widens it: keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read.
 
+pub(crate) mod budget;
+mod ecdsa;
+pub mod host;
 pub(crate) mod jwk;
 mod public;
 mod signature;
@@ -12,6 +15,8 @@ use std::fmt;
 
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
+use crate::keys::budget::Budget;
+use crate::keys::host::SignatureHost;
 use crate::keys::public::{PublicKey, Written};
 use crate::keys::signature::SignatureKey;
 use crate::refusal::Refusal;
@@ -120,9 +125,25 @@ impl Key {
     }
 
     /// Whether this key made the signature (RFC 7515 §5.2).
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`]: it would take more effort than is left.
+    pub(crate) fn verify(
+        &self,
+        signing_input: &[u8],
+        signature: &[u8],
+        effort: Effort<'_>,
+    ) -> Result<bool, Refusal> {
+        self.signature.verify(signing_input, signature, effort)
+    }
+
+    /// The same without a host and without a bound.
+    #[cfg(test)]
     pub(crate) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
-        self.signature.verifies(signing_input, signature)
+        let budget = &Budget::new(u64::MAX);
+        let effort = Effort { host: &host::NoHost, budget, unix_seconds: 0 };
+        self.verify(signing_input, signature, effort) == Ok(true)
     }
 
     /// The issuer that tokens verified by this key must have.
@@ -151,6 +172,14 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}, {:?})", self.algorithm, self.id)
     }
+}
+
+/// What a signature may cost, and who may be asked about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort<'a> {
+    pub(crate) host: &'a dyn SignatureHost,
+    pub(crate) budget: &'a Budget,
+    pub(crate) unix_seconds: u64,
 }
 
 /// The keys of one configuration.

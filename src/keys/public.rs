@@ -9,6 +9,7 @@
 //! well (FIPS 186-5 allows both). The twins are one token here: revocations name tokens by their
 //! jti or their signing input, never by their signature.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ed25519_compact as ed25519;
@@ -20,6 +21,10 @@ use p256::ecdsa::signature::Verifier as _;
 use superboring::hash::MessageDigest;
 use superboring::pkey::{PKey, Public};
 use superboring::rsa::Padding;
+
+use crate::keys::host::Question;
+use crate::keys::{Effort, ecdsa};
+use crate::refusal::Refusal;
 
 /// How a token is signed with a key pair (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +85,16 @@ impl PublicAlgorithm {
         !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
     }
 
+    /// The name of its hash where a host may verify it: not for PSS and Ed25519.
+    fn hash_of_host(self) -> Option<&'static str> {
+        match self {
+            Self::Rs256 | Self::Es256 => Some("sha256"),
+            Self::Rs384 | Self::Es384 => Some("sha384"),
+            Self::Rs512 => Some("sha512"),
+            Self::Ps256 | Self::Ps384 | Self::Ps512 | Self::EdDsa => None,
+        }
+    }
+
     /// The algorithm of exactly that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -120,6 +135,8 @@ impl fmt::Display for KeyError {
 pub(crate) struct PublicKey {
     algorithm: PublicAlgorithm,
     native: Native,
+    /// SubjectPublicKeyInfo in DER, as the library writes the key that it has read.
+    der: Vec<u8>,
 }
 
 /// How a public key may be written down.
@@ -136,7 +153,7 @@ pub(super) enum Written<'a> {
 
 #[expect(clippy::large_enum_variant, reason = "a configuration has a handful of keys")]
 enum Native {
-    Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding },
+    Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding, modulus_bytes: usize },
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     Ed25519(ed25519::PublicKey),
@@ -153,8 +170,9 @@ impl PublicKey {
                 return Err(KeyError::NotPublicKeyPem);
             }
         }
-        let native = Native::read(algorithm, written).ok_or(KeyError::Unfit(algorithm))?;
-        Ok(Self { algorithm, native })
+        let read = Native::read(algorithm, written).ok_or(KeyError::Unfit(algorithm))?;
+        let (native, der) = read;
+        Ok(Self { algorithm, native, der })
     }
 
     /// The one algorithm that it verifies.
@@ -164,23 +182,65 @@ impl PublicKey {
 
     /// Whether the signature holds, in its one form: exactly as long as the modulus for RSA, r and
     /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
-    pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+    ///
+    /// What has another form costs nothing. Else the host is asked, and where it cannot tell, or
+    /// takes long itself, the signature comes out of the budget.
+    pub(super) fn verify(
+        &self,
+        signing_input: &[u8],
+        signature: &[u8],
+        effort: Effort<'_>,
+    ) -> Result<bool, Refusal> {
+        let Some(form) = self.form(signature) else { return Ok(false) };
+        let by_host = || {
+            let question = Question {
+                hash: self.algorithm.hash_of_host()?,
+                public_key: &self.der,
+                signature: &form,
+                text: signing_input,
+            };
+            effort.host.verify(&question)
+        };
+        let is_slow_for_host = self.algorithm == PublicAlgorithm::Es384; // 0.35 ms
+        if !is_slow_for_host && let Some(verdict) = by_host() {
+            return Ok(verdict);
+        }
+        if !effort.budget.take(effort.unix_seconds) {
+            return Err(Refusal::Unavailable);
+        }
+        let by_host = if is_slow_for_host { by_host() } else { None };
+        Ok(by_host.unwrap_or_else(|| self.native.verifies(signing_input, signature)))
+    }
+
+    /// The signature as a host wants it; `None` if it cannot be one of this key's.
+    fn form<'a>(&self, signature: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let of_length = |bytes| (signature.len() == bytes).then_some(Cow::Borrowed(signature));
         match &self.native {
-            Native::Rsa { key, hash, padding } => {
-                rsa_verifies(key, hash.clone(), *padding, signing_input, signature).unwrap_or(false)
-            }
-            Native::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
-            Native::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
-            Native::Ed25519(key) => ed25519::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+            Native::Rsa { modulus_bytes, .. } => of_length(*modulus_bytes),
+            Native::P256(_) => ecdsa::to_der(signature, &ecdsa::ORDER_OF_P256).map(Cow::Owned),
+            Native::P384(_) => ecdsa::to_der(signature, &ecdsa::ORDER_OF_P384).map(Cow::Owned),
+            Native::Ed25519(_) => of_length(ed25519::Signature::BYTES),
         }
     }
 }
 
 impl Native {
-    fn read(algorithm: PublicAlgorithm, written: &Written<'_>) -> Option<Self> {
+    fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Rsa { key, hash, padding, .. } => {
+                rsa_verifies(key, hash.clone(), *padding, signing_input, signature).unwrap_or(false)
+            }
+            Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+            Self::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+            Self::Ed25519(key) => ed25519::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signing_input, &signature).is_ok()),
+        }
+    }
+
+    /// The key, and the same in DER.
+    fn read(algorithm: PublicAlgorithm, written: &Written<'_>) -> Option<(Self, Vec<u8>)> {
         match algorithm {
             PublicAlgorithm::Rs256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1),
             PublicAlgorithm::Rs384 => rsa(written, MessageDigest::sha384(), Padding::PKCS1),
@@ -194,7 +254,8 @@ impl Native {
                     Written::Point { x, y } => ES256PublicKey::from_bytes(&sec1::<32>(x, y)?),
                     _ => return None,
                 };
-                Some(Self::P256(*key.ok()?.public_key().as_ref()))
+                let key = key.ok()?;
+                Some((Self::P256(*key.public_key().as_ref()), key.to_der().ok()?))
             }
             PublicAlgorithm::Es384 => {
                 let key = match written {
@@ -202,7 +263,8 @@ impl Native {
                     Written::Point { x, y } => ES384PublicKey::from_bytes(&sec1::<48>(x, y)?),
                     _ => return None,
                 };
-                Some(Self::P384(*key.ok()?.public_key().as_ref()))
+                let key = key.ok()?;
+                Some((Self::P384(*key.public_key().as_ref()), key.to_der().ok()?))
             }
             PublicAlgorithm::EdDsa => {
                 let key = match written {
@@ -210,21 +272,25 @@ impl Native {
                     Written::Ed25519(x) => Ed25519PublicKey::from_bytes(x),
                     _ => return None,
                 };
-                Some(Self::Ed25519(*key.ok()?.public_key().as_ref()))
+                let key = key.ok()?;
+                Some((Self::Ed25519(*key.public_key().as_ref()), key.to_der()))
             }
         }
     }
 }
 
 /// Reads any RSA key; nothing in it is of RS256.
-fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<Native> {
+fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<(Native, Vec<u8>)> {
     let key = match written {
         Written::Pem(pem) => RS256PublicKey::from_pem(pem.trim()),
         Written::Rsa { n, e } => RS256PublicKey::from_components(n, e),
         _ => return None,
     };
-    let key = PKey::from_rsa(key.ok()?.public_key().as_ref().clone()).ok()?;
-    Some(Native::Rsa { key, hash, padding })
+    let key = key.ok()?;
+    let modulus_bytes = key.to_components().n.into_iter().skip_while(|byte| *byte == 0).count();
+    let der = key.to_der().ok()?;
+    let key = PKey::from_rsa(key.public_key().as_ref().clone()).ok()?;
+    Some((Native::Rsa { key, hash, padding, modulus_bytes }, der))
 }
 
 /// An uncompressed point (SEC 1 §2.3.3) of two coordinates of exactly that length.

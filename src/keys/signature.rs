@@ -6,8 +6,9 @@
 use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use jwt_simple::reexports::ct_codecs;
 
-use crate::keys::Algorithm;
 use crate::keys::public::PublicKey;
+use crate::keys::{Algorithm, Effort};
+use crate::refusal::Refusal;
 
 /// What a signature is verified with.
 pub(super) enum SignatureKey {
@@ -27,13 +28,18 @@ impl SignatureKey {
     }
 
     /// Whether the signature holds. An HMAC is compared in constant time, length included.
-    pub(super) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verify(
+        &self,
+        signing_input: &[u8],
+        signature: &[u8],
+        effort: Effort<'_>,
+    ) -> Result<bool, Refusal> {
         let expected = match self {
             Self::Hs256(key) => key.authentication_tag(signing_input),
             Self::Hs384(key) => key.authentication_tag(signing_input),
             Self::Hs512(key) => key.authentication_tag(signing_input),
-            Self::Public(key) => return key.verifies(signing_input, signature),
+            Self::Public(key) => return key.verify(signing_input, signature, effort),
         };
-        ct_codecs::verify(&expected, signature)
+        Ok(ct_codecs::verify(&expected, signature))
     }
 }

@@ -1,10 +1,13 @@
 //! Promise: a token is tried only with keys of its algorithm that take its `kid`.
 
+use std::cell::Cell;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 use crate::keys::fixtures::{ED25519, P_256, P_384, PS256_SHORT_SALT, RSA_1024, RSA_2048, TOKENS};
+use crate::keys::host::Question;
 
 fn key(algorithm: Algorithm, id: Option<&str>) -> Key {
     Key::hmac(algorithm, &[7; 64], id.map(str::to_owned), None, Vec::new())
@@ -108,6 +111,58 @@ fn every_changed_byte_of_a_signature_and_every_other_length_is_refused() {
         }
         assert!(!key.verifies(&input[1..], &signature), "{algorithm}: another input");
     }
+}
+
+/// Says always the same.
+struct Saying {
+    verdict: Option<bool>,
+    asked: Cell<usize>,
+}
+
+impl SignatureHost for Saying {
+    fn verify(&self, _: &Question<'_>) -> Option<bool> {
+        self.asked.set(self.asked.get() + 1);
+        self.verdict
+    }
+}
+
+/// Whether the key says yes, with that host and that many slow verifications left; and how often the
+/// host was asked.
+fn told(
+    key: &Key,
+    (input, signature): (&[u8], &[u8]),
+    verdict: Option<bool>,
+    left: u64,
+) -> (Result<bool, Refusal>, usize) {
+    let host = Saying { verdict, asked: Cell::new(0) };
+    let budget = &Budget::new(left);
+    let told = key.verify(input, signature, Effort { host: &host, budget, unix_seconds: 1 });
+    (told, host.asked.get())
+}
+
+#[test]
+fn a_host_is_asked_where_it_knows_more_and_what_is_slow_has_a_bound() {
+    for (algorithm, pem, token) in TOKENS {
+        let key = public(algorithm, pem).expect("a key");
+        let (input, signature) = parts(token);
+        let cut = (input, &signature[1..]);
+        assert_eq!(told(&key, cut, Some(true), 0), (Ok(false), 0), "{algorithm}: another form");
+        for verdict in [Some(true), Some(false), None] {
+            let own = verdict.unwrap_or(true);
+            let (with_none_left, with_one_left) = match algorithm {
+                "ES384" => ((Err(Refusal::Unavailable), 0), (Ok(own), 1)),
+                "EdDSA" | "PS256" | "PS384" | "PS512" => {
+                    ((Err(Refusal::Unavailable), 0), (Ok(true), 0))
+                }
+                _ => ((verdict.ok_or(Refusal::Unavailable), 1), (Ok(own), 1)),
+            };
+            let whole = (input, &*signature);
+            assert_eq!(told(&key, whole, verdict, 0), with_none_left, "{algorithm} {verdict:?}");
+            assert_eq!(told(&key, whole, verdict, 1), with_one_left, "{algorithm} {verdict:?}");
+        }
+    }
+    let secret = key(Algorithm::Hs256, None);
+    assert_eq!(told(&secret, (b"a", &[0; 32]), Some(true), 0), (Ok(false), 0), "no key pair");
 }
 
 #[test]

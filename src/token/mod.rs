@@ -19,13 +19,15 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::json::Object;
-use crate::keys::KeyRing;
+use crate::keys::budget::Budget;
+use crate::keys::host::{NoHost, SignatureHost};
+use crate::keys::{Effort, Key, KeyRing};
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
 use crate::shared_data::Version;
 use crate::token::cache::TokenCache;
 use crate::token::claims::{Claims, Forwarded, Times};
-use crate::token::compact::Compact;
+use crate::token::compact::{Compact, Header};
 
 /// What a token must say, beyond having been signed by one of the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,14 +54,24 @@ pub struct Policy {
 pub struct Verifier {
     keys: KeyRing,
     policy: Policy,
+    host: &'static dyn SignatureHost,
+    slow: Budget,
     cache: RefCell<TokenCache>,
 }
 
 impl Verifier {
-    /// A verifier with an empty cache.
+    /// A verifier with an empty cache, which does all by itself and without a bound.
     #[must_use]
     pub fn new(keys: KeyRing, policy: Policy) -> Self {
-        Self { keys, policy, cache: RefCell::new(TokenCache::new()) }
+        let slow = Budget::new(u64::MAX);
+        Self { keys, policy, host: &NoHost, slow, cache: RefCell::new(TokenCache::new()) }
+    }
+
+    /// Asks that host first, and verifies so many slow signatures a second at most; beyond that
+    /// unseen tokens are refused as [`Refusal::Unavailable`].
+    #[must_use]
+    pub fn with_host(self, host: &'static dyn SignatureHost, slow_per_second: u64) -> Self {
+        Self { host, slow: Budget::new(slow_per_second), ..self }
     }
 
     /// Takes other keys and forgets every token that the former ones verified.
@@ -92,13 +104,21 @@ impl Verifier {
     fn verify_unseen(&self, token: &[u8], unix_seconds: u64) -> Result<VerifiedToken, Refusal> {
         let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
         let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
-        let key = self
-            .keys
-            .candidates(&token.header.algorithm, token.header.kid.as_deref())?
-            .find(|key| key.verifies(token.signing_input, &token.signature))
-            .ok_or(Refusal::BadSignature)?;
+        let key = self.signer(&token, unix_seconds)?;
         let claims = claims::judge(&claims, key, &self.policy, unix_seconds)?;
         Ok(VerifiedToken::new(claims, token.signing_input, &self.policy.realm))
+    }
+
+    /// The key that made the token's signature.
+    fn signer(&self, token: &Compact<'_>, unix_seconds: u64) -> Result<&Key, Refusal> {
+        let effort = Effort { host: self.host, budget: &self.slow, unix_seconds };
+        let Header { algorithm, kid } = &token.header;
+        for key in self.keys.candidates(algorithm, kid.as_deref())? {
+            if key.verify(token.signing_input, &token.signature, effort)? {
+                return Ok(key);
+            }
+        }
+        Err(Refusal::BadSignature)
     }
 }
 

@@ -1,0 +1,102 @@
+//! How does Envoy verify a signature?
+//!
+//! By its foreign function `verify_signature`, which takes and gives messages of protocol buffers
+//! (`verify_signature.proto` of Envoy's wasm extension). Other proxies may not have it: the first
+//! such answer is remembered as long as the VM lives.
+
+use std::cell::Cell;
+
+use crate::host::raw;
+use crate::keys::host::{Question, SignatureHost};
+
+/// The proxy's own cryptography.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostSignatures;
+
+thread_local! {
+    static IS_ABSENT: Cell<bool> = const { Cell::new(false) };
+}
+
+impl SignatureHost for HostSignatures {
+    fn verify(&self, question: &Question<'_>) -> Option<bool> {
+        if IS_ABSENT.get() {
+            return None;
+        }
+        match raw::call("verify_signature", &argument(question)) {
+            Ok(result) => verdict(&result),
+            Err(status) => {
+                IS_ABSENT.set(status == raw::NOT_FOUND);
+                None
+            }
+        }
+    }
+}
+
+/// `VerifySignatureArguments`: hash_function = 1, public_key = 2, signature = 3, text = 4.
+fn argument(question: &Question<'_>) -> Vec<u8> {
+    let Question { hash, public_key, signature, text } = *question;
+    let fields = [(1, hash.as_bytes()), (2, public_key), (3, signature), (4, text)];
+    let length: usize = fields.iter().map(|(_, bytes)| FIELD_OVERHEAD_BYTES + bytes.len()).sum();
+    let mut message = Vec::with_capacity(length);
+    for (number, bytes) in fields {
+        message.push(number << 3 | LENGTH_DELIMITED);
+        push_varint(&mut message, bytes.len());
+        message.extend_from_slice(bytes);
+    }
+    message
+}
+
+fn push_varint(message: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        message.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    message.push(number as u8);
+}
+
+/// `VerifySignatureResult`: result = 1, error = 2. What is false or empty is not written; anything
+/// that is neither a plain yes nor a plain no is for ourselves to decide.
+fn verdict(result: &[u8]) -> Option<bool> {
+    match result {
+        [RESULT, 1] => Some(true),
+        [] | [ERROR, ..] => Some(false),
+        _ => None,
+    }
+}
+
+const LENGTH_DELIMITED: u8 = 2;
+const RESULT: u8 = 1 << 3;
+const ERROR: u8 = 2 << 3 | LENGTH_DELIMITED;
+
+/// Tag and length of a field.
+const FIELD_OVERHEAD_BYTES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_is_a_message_of_four_fields() {
+        let text = [b't'; 300];
+        let question =
+            Question { hash: "sha256", public_key: b"key", signature: b"signed", text: &text };
+        let expected =
+            [&b"\x0a\x06sha256\x12\x03key\x1a\x06signed\x22\xac\x02"[..], &text].concat();
+        assert_eq!(argument(&question), expected);
+    }
+
+    #[test]
+    fn only_a_plain_answer_is_a_verdict() {
+        for (result, expected) in [
+            (&b"\x08\x01"[..], Some(true)),
+            (b"", Some(false)),
+            (b"\x12\x03bad", Some(false)),
+            (b"\x08\x00", None),
+            (b"\x08\x01\x12\x03bad", None),
+            (b"\x08\x02", None),
+            (b"\x08", None),
+        ] {
+            assert_eq!(verdict(result), expected, "{}", result.escape_ascii());
+        }
+    }
+}
