@@ -69,6 +69,28 @@ fn each_token_gets_the_same_verdict_in_envoy() {
 }
 
 #[test]
+fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
+    let keys = public_keys();
+    let bed = Testbed::with(|configuration| {
+        let key = |key: &PublicKey| json!({"algorithm": key.algorithm, "public_key_pem": key.pem});
+        configuration.filter["keys"] = keys.iter().map(key).collect();
+        configuration.filter["claims"]["user_id"] = json!("sub");
+    });
+    let mut connection = bed.envoy.connect();
+    for PublicKey { algorithm, pem, token } in &keys {
+        let mut ask = |token| connection.send(&Request::get("/page").bearer(&token));
+        assert_eq!(shown(&ask(Token::text(token))), answer(ADA), "{algorithm}");
+        assert_eq!(shown(&ask(forged(token))), answer(Err(BadSignature)), "{algorithm}");
+        // The text of the public key as the secret of an HMAC, by its own name and by the key's.
+        for (name, why) in [("HS256", UnsupportedAlgorithm), (algorithm.as_str(), BadSignature)] {
+            let header = json!({"alg": name}).to_string();
+            let confused = Token::signed(&header, r#"{"sub":"eve"}"#, pem);
+            assert_eq!(shown(&ask(confused)), answer(Err(why)), "{algorithm} as {name}");
+        }
+    }
+}
+
+#[test]
 fn times_count_to_the_second_in_envoy() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
@@ -116,6 +138,33 @@ fn every_verdict_is_counted_once_and_named_in_the_access_log() {
     assert_eq!(until(WITHIN, counted), counts);
     until(WITHIN, || (logged(&bed).lines().count() >= log.lines().count()).then_some(()));
     assert_eq!(logged(&bed), log);
+}
+
+/// A key and a token that it signed for `ada`, with an `exp` in the far future.
+struct PublicKey {
+    algorithm: String,
+    pem: String,
+    token: String,
+}
+
+/// Made once with OpenSSL, an implementation that is not the one under test; the private keys were
+/// not kept.
+fn public_keys() -> Vec<PublicKey> {
+    let keys: serde_json::Value =
+        serde_json::from_str(include_str!("public_keys.json")).expect("JSON");
+    let key = |key: &serde_json::Value| {
+        let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+        let [algorithm, pem, token] = ["algorithm", "public_key_pem", "token"].map(text);
+        PublicKey { algorithm, pem, token }
+    };
+    keys.as_array().expect("a list").iter().map(key).collect()
+}
+
+/// The same signature under another user's claims.
+fn forged(token: &str) -> Token {
+    let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a JWS") };
+    let claims = r#"{"sub":"eve","jti":"1","exp":1099511627775}"#;
+    Token::text(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims)))
 }
 
 /// Name, token, verdict.
