@@ -69,6 +69,8 @@ pub struct Forward {
     pub tokens: Vec<Rc<VerifiedToken>>,
     /// The tokens that it signs out: revoked before it leaves.
     pub sign_out: Vec<Rc<VerifiedToken>>,
+    /// Those that it would sign out and that are revoked already.
+    pub signed_out: Vec<Rc<VerifiedToken>>,
     /// Whose tokens are revoked if the application answers 2xx.
     pub cutoff: Option<Cutoff>,
 }
@@ -138,11 +140,14 @@ impl Admission {
         }
         let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
         if route.access == Access::Signout {
-            if route.revokes {
-                forward.sign_out = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+            for judged in tokens.into_iter().flatten().filter(|_| route.revokes) {
+                let is_revoked = judged.objection == Some(Refusal::Revoked);
+                let Forward { sign_out, signed_out, .. } = &mut forward;
+                if is_revoked { signed_out } else { sign_out }.extend(judged.token);
             }
         } else if outcome.is_ok() {
-            forward.tokens = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+            forward.tokens =
+                tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
         } else {
             forward.edits.extend(self.sources.removal(headers));
         }
@@ -226,6 +231,7 @@ impl Admission {
             edits: self.upstream.edits(headers, token),
             tokens: Vec::new(),
             sign_out: Vec::new(),
+            signed_out: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
         }
     }
@@ -290,10 +296,5 @@ impl Judged<'_> {
     /// A token that may be genuine, which cannot be told now.
     fn is_unknown(&self) -> bool {
         self.token.is_none() && self.objection == Some(Refusal::Unavailable)
-    }
-
-    /// A genuine token that is not revoked yet, as far as can be told.
-    fn live(self) -> Option<Rc<VerifiedToken>> {
-        self.token.filter(|_| self.objection != Some(Refusal::Revoked))
     }
 }
