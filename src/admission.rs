@@ -24,7 +24,7 @@ use crate::revocation::shard::Damaged;
 use crate::routes::{Access, RevokeUser, Route, Routes};
 use crate::shared_data::{SharedData, Version};
 use crate::sources::Sources;
-use crate::token::{User, VerifiedToken, Verifier};
+use crate::token::{self, User, VerifiedToken, Verifier};
 use crate::upstream::Upstream;
 
 /// What decides about requests under one configuration.
@@ -223,7 +223,10 @@ impl Admission {
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
         let user = match &route.revoke_user {
             Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
-            Some(RevokeUser::Named(id)) => Some(RecordId::of_user(&self.realm, id)),
+            // Whom no token can name has none to revoke; a record would be kept for nothing.
+            Some(RevokeUser::Named(id)) => {
+                token::is_user_id(id).then(|| RecordId::of_user(&self.realm, id))
+            }
             None => None,
         };
         let iat = token.and_then(VerifiedToken::iat);
@@ -298,3 +301,6 @@ impl Judged<'_> {
         self.token.is_none() && self.objection == Some(Refusal::Unavailable)
     }
 }
+
+#[cfg(test)]
+mod tests;
