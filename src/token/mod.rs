@@ -14,8 +14,6 @@ mod cache;
 mod claims;
 mod compact;
 
-pub use claims::is_user_id;
-
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;

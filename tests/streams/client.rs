@@ -1,6 +1,6 @@
 //! How does a client see its open request: does it go on, has it ended, and how?
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
@@ -64,7 +64,7 @@ impl Kind {
 pub(crate) struct Client {
     kind: Kind,
     open: Open,
-    _connection: Option<Http2>, // ends with its streams
+    _connection: Option<Arc<Http2>>, // closes when its last stream is dropped
 }
 
 enum Open {
@@ -75,19 +75,38 @@ enum Open {
 impl Client {
     /// Opens a request on a connection of its own and waits until the application has it.
     pub(crate) fn open(envoy: &Envoy, kind: Kind, token: &Token) -> Self {
-        if kind.is_http2() {
-            let connection = envoy.connect_http2();
-            let stream = connection.open(&kind.request(token));
-            Self { kind, open: Open::Http2(stream), _connection: Some(connection) }.begun()
-        } else {
-            Self::open_on(envoy.connect(), kind, token)
+        if !kind.is_http2() {
+            return Self::open_on(envoy.connect(), envoy, kind, token);
         }
+        let connection = Arc::new(envoy.connect_http2());
+        let open = || Self::open_among(&connection, kind, token).keeping(&connection);
+        admitted(envoy, open).begun()
     }
 
     /// The same on this connection.
-    pub(crate) fn open_on(mut connection: Connection, kind: Kind, token: &Token) -> Self {
-        connection.send_bytes(&kind.request(token).to_bytes());
-        Self { kind, open: Open::Http1(connection), _connection: None }.begun()
+    pub(crate) fn open_on(
+        mut connection: Connection,
+        envoy: &Envoy,
+        kind: Kind,
+        token: &Token,
+    ) -> Self {
+        admitted(envoy, || {
+            connection.send_bytes(&kind.request(token).to_bytes());
+            Self { kind, open: Open::Http1(connection), _connection: None }
+        })
+        .begun()
+    }
+
+    /// The same as one of many streams of a connection; waits for nothing.
+    pub(crate) fn open_among(connection: &Http2, kind: Kind, token: &Token) -> Self {
+        let stream = connection.open(&kind.request(token));
+        Self { kind, open: Open::Http2(stream), _connection: None }
+    }
+
+    /// The same, and the connection stays open as long as one of its streams is held.
+    pub(crate) fn keeping(mut self, connection: &Arc<Http2>) -> Self {
+        self._connection = Some(Arc::clone(connection));
+        self
     }
 
     /// Once the headers of its answer have come, if it is to have some.
@@ -108,29 +127,16 @@ impl Client {
 
     /// Whether it is over: closed, reset, or answered where it was pending.
     pub(crate) fn has_ended(&mut self) -> bool {
+        if self.kind == Kind::BusySocket {
+            self.send_word();
+        }
         match &mut self.open {
             Open::Http1(connection) => {
-                if self.kind == Kind::BusySocket {
-                    let _ = connection.try_send_bytes(WORD); // it may have been closed meanwhile
-                }
                 let arrived = connection.arrived();
                 if self.kind.is_pending() { arrived > 0 } else { connection.is_closed() }
             }
             Open::Http2(stream) => stream.has_ended(),
         }
-    }
-
-    /// Fails unless data still comes, or the request is still waiting.
-    pub(crate) fn assert_goes_on(&mut self) {
-        assert!(!self.has_ended(), "{self:?} has ended");
-        if self.kind.is_pending() {
-            return;
-        }
-        let before = self.arrived();
-        if let (Kind::IdleSocket, Open::Http1(connection)) = (self.kind, &mut self.open) {
-            connection.send_bytes(WORD);
-        }
-        eventually(Duration::from_secs(5), || !self.has_ended() && self.arrived() > before);
     }
 
     /// Fails unless it ended as promised: pending ones are answered, started ones cut.
@@ -159,7 +165,16 @@ impl Client {
         }
     }
 
-    fn arrived(&mut self) -> usize {
+    /// Sends something to a socket, which the application sends back.
+    pub(crate) fn send_word(&mut self) {
+        let is_socket = matches!(self.kind, Kind::IdleSocket | Kind::BusySocket);
+        if let (true, Open::Http1(connection)) = (is_socket, &mut self.open) {
+            let _ = connection.try_send_bytes(WORD); // it may have ended meanwhile
+        }
+    }
+
+    /// How many bytes have come that are still to be read.
+    pub(crate) fn arrived(&mut self) -> usize {
         match &mut self.open {
             Open::Http1(connection) => connection.arrived(),
             Open::Http2(stream) => stream.arrived(),
@@ -169,8 +184,20 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        match &self.open {
+            Open::Http1(_) => write!(f, "{:?}", self.kind),
+            Open::Http2(stream) => write!(f, "{:?} {:?}", self.kind, stream.ending()),
+        }
     }
+}
+
+/// Waits until what it opens is on its way to the application.
+fn admitted(envoy: &Envoy, open: impl FnOnce() -> Client) -> Client {
+    let sent = || envoy.stat("cluster.application.upstream_rq_total");
+    let before = sent();
+    let client = open();
+    eventually(Duration::from_secs(20), || sent() > before);
+    client
 }
 
 /// One of each kind, those of HTTP/1.1 on each worker.
@@ -181,10 +208,32 @@ pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<Client> {
             clients.push(Client::open(envoy, kind, token));
         } else {
             let connections = envoy.connection_per_worker();
-            clients.extend(connections.into_iter().map(|c| Client::open_on(c, kind, token)));
+            clients.extend(connections.into_iter().map(|c| Client::open_on(c, envoy, kind, token)));
         }
     }
     clients
+}
+
+/// Fails unless data still comes on each, or it is still waiting.
+#[track_caller]
+pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut Client>) {
+    let mut still = Vec::new();
+    for client in clients {
+        assert!(!client.has_ended(), "{client:?} has ended");
+        if !client.kind.is_pending() {
+            still.push((client.arrived(), client));
+        }
+    }
+    for (_, client) in &mut still {
+        client.send_word();
+    }
+    eventually(Duration::from_secs(5), || {
+        for (_, client) in &mut still {
+            assert!(!client.has_ended(), "{client:?} has ended");
+        }
+        still.retain_mut(|(before, client)| client.arrived() == *before);
+        still.is_empty()
+    });
 }
 
 /// Waits until all have ended and says how long that took; fails after that time.
@@ -201,6 +250,19 @@ pub(crate) fn await_ended(clients: &mut [Client], within: Duration) -> Duration 
         assert!(passed < within, "{} go on: {open:?}", open.len());
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// How many streams this Envoy has ended for that reason, as of its workers' last ticks.
+pub(crate) fn ended(envoy: &Envoy, code: &str) -> u64 {
+    envoy.metric(&format!("streams_ended.{code}"))
+}
+
+/// Fails where a VM had to be replaced: it would have lost sight of all open requests.
+#[track_caller]
+pub(crate) fn assert_no_vm_died(envoy: &Envoy) {
+    assert_eq!(envoy.send(&Request::get("/").header("x-still", "there")).status, 200);
+    let reloads = envoy.stats("vm_reload");
+    assert!(reloads.iter().all(|(_, count)| *count == 0), "{reloads:?}");
 }
 
 /// The user signs out and gets the application's answer.
@@ -237,7 +299,7 @@ pub(crate) fn make_room(configuration: &mut Configuration) {
 
 /// What the application answers to each [`Kind`].
 pub(crate) fn keep_open(application: &Application) {
-    let every = Duration::from_millis(100);
+    let every = Duration::from_millis(500);
     application.on("/events", Reply::events(every));
     application.on("/grpc", Reply::pieces("application/grpc", usize::MAX, every));
     application.on("/poll", Reply::status(200).after(Duration::from_secs(60)));

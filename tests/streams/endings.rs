@@ -1,10 +1,13 @@
 //! Which open requests end, how, and which go on?
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
 use testbed::{Reply, Request, Shared, Testbed, Token, eventually};
 
-use crate::client::{self, Client, PROMISED, alone, await_ended, open_all, sign_out};
+use crate::client::{
+    self, Client, Kind, PROMISED, alone, assert_all_go_on, await_ended, ended, open_all, sign_out,
+};
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 
@@ -12,14 +15,96 @@ static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 fn every_kind_ends_within_a_second_on_all_workers_and_no_other_users() {
     let (bed, _alone) = (BED.get(), alone());
     let (ada, ada_elsewhere, bob) = (Token::of("ada"), Token::of("ada"), Token::of("bob"));
-    let mut ended = open_all(&bed.envoy, &ada);
+    let mut revoked = open_all(&bed.envoy, &ada);
     let mut going_on = open_all(&bed.envoy, &ada_elsewhere);
     going_on.extend(open_all(&bed.envoy, &bob));
     sign_out(&bed.envoy, &ada);
-    let took = await_ended(&mut ended, PROMISED);
-    println!("{} streams ended after {took:?}", ended.len());
-    ended.iter_mut().for_each(Client::assert_revoked);
-    going_on.iter_mut().for_each(Client::assert_goes_on);
+    let took = await_ended(&mut revoked, PROMISED);
+    println!("{} streams ended after {took:?}", revoked.len());
+    revoked.iter_mut().for_each(Client::assert_revoked);
+    assert_all_go_on(&mut going_on);
+}
+
+#[test]
+fn each_end_is_counted_and_shows_in_the_access_log() {
+    let (bed, _alone) = (client::bed(|_| {}), alone());
+    let token = Token::of("ada");
+    let logged = |what: &str| bed.envoy.access_log().matches(what).count();
+    let lines = || {
+        let line = |what: &str| logged(&format!("{what} session_guard_revoked"));
+        [line("/socket 101"), line("/events 200"), line("/grpc 200"), line("/poll 401")]
+    };
+    let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
+    eventually(SOON, || bed.application.seen_at("/poll").len() == 2);
+    sign_out(&bed.envoy, &token);
+    await_ended(&mut clients, PROMISED);
+    eventually(SOON, || lines() == [2, 2, 1, 2]);
+    eventually(SOON, || ended(&bed.envoy, "revoked") == 7);
+    assert_eq!(bed.envoy.metric("refused.revoked"), 0, "no request was refused");
+}
+
+#[test]
+fn they_end_also_where_the_sign_out_was_on_another_envoy() {
+    let (bed, _alone) = (BED.get(), alone());
+    let other = bed.another_envoy();
+    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let (mut revoked, mut going_on) = (open_all(&other, &ada), open_all(&other, &bob));
+    sign_out(&bed.envoy, &ada);
+    let took = await_ended(&mut revoked, PROMISED);
+    println!("{} streams ended after {took:?}", revoked.len());
+    revoked.iter_mut().for_each(Client::assert_revoked);
+    assert_all_go_on(&mut going_on);
+}
+
+#[test]
+fn a_cutoff_ends_the_streams_of_older_tokens() {
+    let (bed, _alone) = (BED.get(), alone());
+    let now = unix_seconds();
+    let issued = |user: &str, iat: u64| {
+        let mut claims = Token::claims_of(user);
+        claims["iat"] = json!(iat);
+        Token::with(&claims)
+    };
+    let open = |user: &str, iat: u64| {
+        let kinds = [Kind::IdleSocket, Kind::Http2Events, Kind::LongPoll].into_iter();
+        let token = issued(user, iat);
+        kinds.map(|kind| Client::open(&bed.envoy, kind, &token)).collect::<Vec<_>>()
+    };
+    let mut old = open("clara", now - 100);
+    let (mut new, mut others) = (open("clara", now), open("dora", now - 100));
+
+    bed.service.revoke(&json!({"user_id": "clara", "issued_before": now}));
+    await_ended(&mut old, PROMISED);
+    old.iter_mut().for_each(Client::assert_revoked);
+    assert_all_go_on(new.iter_mut().chain(&mut others));
+
+    bed.service.revoke(&json!({"issued_before": now - 50})); // of everybody
+    await_ended(&mut others, PROMISED);
+    others.iter_mut().for_each(Client::assert_revoked);
+    assert_all_go_on(&mut new);
+}
+
+#[test]
+fn a_sign_out_and_a_password_change_under_way_are_answered() {
+    let mut bed = client::bed(|configuration| {
+        let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
+        let methods = ["POST"];
+        routes.push(json!({
+            "path": "/password", "methods": methods, "access": "protected", "revoke_user": "token"
+        }));
+    });
+    let _alone = alone();
+    for path in ["/sign-out", "/password"] {
+        let token = Token::of("ada");
+        let mut clients = [Client::open(&bed.envoy, Kind::Events, &token)];
+        bed.service.pause(); // the answer waits for the service, and its token is revoked meanwhile
+        let mut connection = bed.envoy.connect();
+        connection.send_bytes(&Request::post(path).bearer(&token).to_bytes());
+        await_ended(&mut clients, PROMISED);
+        assert_eq!(connection.arrived(), 0, "{path} waits");
+        bed.service.resume();
+        assert_eq!(connection.read_answer().seen().path, path);
+    }
 }
 
 #[test]
@@ -45,3 +130,9 @@ fn a_plain_answer_under_way_comes_whole() {
         assert_eq!(stream.answer().expect("an answer").text(), whole, "{path}");
     }
 }
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
+
+const SOON: Duration = Duration::from_secs(5);

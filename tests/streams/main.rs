@@ -3,4 +3,8 @@
 //! Method: a real Envoy with two workers, clients that hold requests of every kind open.
 
 mod client;
+mod crowd;
+mod dice;
 mod endings;
+mod lifecycle;
+mod settings;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::{self, SendRequest};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::TcpStream;
@@ -26,7 +27,9 @@ impl Http2 {
     pub fn to(address: SocketAddr) -> Self {
         RUNTIME.block_on(async {
             let stream = TcpStream::connect(address).await.expect("a connection");
-            let (sender, connection) = client::handshake(stream).await.expect("HTTP/2");
+            let handshake =
+                client::Builder::new().data_frame_budget(SMALL_FRAMES).handshake(stream);
+            let (sender, connection) = handshake.await.expect("HTTP/2");
             let connection = tokio::spawn(async {
                 let _ = connection.await;
             });
@@ -60,6 +63,23 @@ impl Http2 {
         });
         Http2Stream { progress, task }
     }
+
+    /// The same where nothing of the body is read beyond what fits into the first window (64 KiB).
+    #[must_use]
+    pub fn open_unread(&self, request: &Request) -> Http2Stream {
+        let (sender, request) = (self.sender.clone(), request.clone());
+        let progress = Progress::default();
+        let shared = progress.clone();
+        let task = RUNTIME.spawn(async move {
+            let ending = async {
+                let (head, _unread) = begin(sender, &request).await?.into_parts();
+                shared.begin(&head);
+                std::future::pending().await
+            };
+            shared.locked().ending = Some(ending.await);
+        });
+        Http2Stream { progress, task }
+    }
 }
 
 /// A request whose answer may take long. Dropping it takes the request back (`RST_STREAM`).
@@ -86,6 +106,14 @@ impl Http2Stream {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.progress.locked().ending.is_some()
+    }
+
+    /// How it ended, in words.
+    #[must_use]
+    pub fn ending(&self) -> Option<String> {
+        let progress = self.progress.locked();
+        let ending = progress.ending.as_ref()?;
+        Some(ending.as_ref().map_or_else(ToString::to_string, |()| "whole".to_owned()))
     }
 
     /// Whether it was over before its end: the other side reset the stream or lost the connection.
@@ -116,8 +144,11 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, answer: Answer) {
-        self.locked().answer = Some(answer);
+    fn begin(&self, head: &http::response::Parts) {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let lines = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        let (status, lines) = (head.status.as_u16(), lines.collect());
+        self.locked().answer = Some(Answer { status, lines, body: Vec::new() });
     }
 
     fn append(&self, data: &[u8]) {
@@ -142,6 +173,21 @@ async fn exchange(
     request: &Request,
     progress: &Progress,
 ) -> Result<Answer, h2::Error> {
+    let (head, mut incoming) = begin(sender, request).await?.into_parts();
+    progress.begin(&head);
+    while let Some(data) = incoming.data().await {
+        let data = data?;
+        incoming.flow_control().release_capacity(data.len())?;
+        progress.append(&data);
+    }
+    Ok(progress.take())
+}
+
+/// Sends the request with its body and trailers and waits for the headers of its answer.
+async fn begin(
+    sender: SendRequest<Bytes>,
+    request: &Request,
+) -> Result<http::Response<RecvStream>, h2::Error> {
     let uri = format!("http://{}{}", request.authority, request.path);
     let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
     for (name, value) in &request.lines {
@@ -159,16 +205,7 @@ async fn exchange(
     if !bare {
         stream.send_trailers(trailers)?;
     }
-    let (head, mut incoming) = response.await?.into_parts();
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let lines = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    progress.begin(Answer { status: head.status.as_u16(), lines, body: Vec::new() });
-    while let Some(data) = incoming.data().await {
-        let data = data?;
-        incoming.flow_control().release_capacity(data.len())?;
-        progress.append(&data);
-    }
-    Ok(progress.take())
+    response.await
 }
 
 fn trailers(lines: &[(String, String)]) -> HeaderMap {
@@ -179,3 +216,6 @@ fn trailers(lines: &[(String, String)]) -> HeaderMap {
     }
     map
 }
+
+/// Hundreds of streams of small events on one connection are no attack.
+const SMALL_FRAMES: usize = 1 << 30;

@@ -1,0 +1,69 @@
+//! What becomes of open requests when the configuration changes, or the VM that knows them dies?
+
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::{EnvoySetup, Fault, Reply, Request, Testbed, Token, eventually};
+
+use crate::client::{
+    self, Client, Kind, PROMISED, alone, assert_all_go_on, await_ended, keep_open, make_room,
+    open_all, sign_out,
+};
+
+#[test]
+fn the_old_configuration_still_ends_what_it_admitted() {
+    let _alone = alone();
+    let mut bed = start(|setup| setup.reloadable().edit(make_room));
+    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let (mut revoked, mut going_on) = (open_all(&bed.envoy, &ada), open_all(&bed.envoy, &bob));
+    let changed = |configuration: &mut testbed::Configuration| {
+        configuration.filter["forward"]["user_id"] = json!("x-changed");
+    };
+    assert!(bed.envoy.reload(changed));
+    eventually(LONG, || bed.envoy.get("/page", &bob).seen().header("x-changed") == Some("bob"));
+    assert_all_go_on(going_on.iter_mut().chain(&mut revoked));
+    sign_out(&bed.envoy, &ada);
+    await_ended(&mut revoked, PROMISED);
+    revoked.iter_mut().for_each(Client::assert_revoked);
+    assert_all_go_on(&mut going_on);
+    client::assert_no_vm_died(&bed.envoy);
+}
+
+#[test]
+fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
+    let _alone = alone();
+    let bed = start(|setup| setup.drill().workers(1));
+    bed.application.on("/soon", Reply::status(200).after(Duration::from_secs(1)));
+    let token = Token::of("ada");
+    let mut idle = Client::open(&bed.envoy, Kind::IdleSocket, &token);
+    let mut moving = [Kind::BusySocket, Kind::Events, Kind::Http2Events, Kind::Http2Grpc]
+        .map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut pending = bed.envoy.connect();
+    pending.send_bytes(&Request::get("/soon").bearer(&token).to_bytes());
+    eventually(LONG, || !bed.application.seen_at("/soon").is_empty());
+
+    let fatal = Request::get("/page").bearer(&token).header("x-panic-drill", "request");
+    assert_eq!(bed.envoy.send(&fatal).status, 503);
+    await_ended(&mut moving, LONG);
+    assert_eq!(pending.read_answer().status, 503, "its answer is not forwarded");
+    assert!(!idle.has_ended(), "nobody knows of it any more");
+    idle.send_word();
+    await_ended(std::slice::from_mut(&mut idle), LONG);
+    assert_eq!(idle.arrived(), 0, "the byte that ended it was not forwarded");
+
+    // The VM that comes after it looks after its own.
+    eventually(LONG, || bed.envoy.get("/page", &token).status == 200);
+    let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
+    sign_out(&bed.envoy, &token);
+    await_ended(&mut clients, PROMISED);
+    clients.iter_mut().for_each(Client::assert_revoked);
+}
+
+fn start(change: impl FnOnce(EnvoySetup) -> EnvoySetup) -> Testbed {
+    let bed = Testbed::from(change, Fault::None);
+    keep_open(&bed.application);
+    bed.envoy.await_guarding();
+    bed
+}
+
+const LONG: Duration = Duration::from_secs(20);
