@@ -24,7 +24,7 @@ use crate::revocation::shard::Damaged;
 use crate::routes::{Access, RevokeUser, Route, Routes};
 use crate::shared_data::{SharedData, Version};
 use crate::sources::Sources;
-use crate::token::{User, VerifiedToken, Verifier};
+use crate::token::{self, User, VerifiedToken, Verifier};
 use crate::upstream::Upstream;
 
 /// What decides about requests under one configuration.
@@ -69,6 +69,8 @@ pub struct Forward {
     pub tokens: Vec<Rc<VerifiedToken>>,
     /// The tokens that it signs out: revoked before it leaves.
     pub sign_out: Vec<Rc<VerifiedToken>>,
+    /// Those that it would sign out and that are revoked already.
+    pub signed_out: Vec<Rc<VerifiedToken>>,
     /// Whose tokens are revoked if the application answers 2xx.
     pub cutoff: Option<Cutoff>,
 }
@@ -138,11 +140,14 @@ impl Admission {
         }
         let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
         if route.access == Access::Signout {
-            if route.revokes {
-                forward.sign_out = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+            for judged in tokens.into_iter().flatten().filter(|_| route.revokes) {
+                let is_revoked = judged.objection == Some(Refusal::Revoked);
+                let Forward { sign_out, signed_out, .. } = &mut forward;
+                if is_revoked { signed_out } else { sign_out }.extend(judged.token);
             }
         } else if outcome.is_ok() {
-            forward.tokens = tokens.into_iter().flatten().filter_map(Judged::live).collect();
+            forward.tokens =
+                tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
         } else {
             forward.edits.extend(self.sources.removal(headers));
         }
@@ -218,7 +223,10 @@ impl Admission {
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
         let user = match &route.revoke_user {
             Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
-            Some(RevokeUser::Named(id)) => Some(RecordId::of_user(&self.realm, id)),
+            // Whom no token can name has none to revoke; a record would be kept for nothing.
+            Some(RevokeUser::Named(id)) => {
+                token::is_user_id(id).then(|| RecordId::of_user(&self.realm, id))
+            }
             None => None,
         };
         let iat = token.and_then(VerifiedToken::iat);
@@ -226,6 +234,7 @@ impl Admission {
             edits: self.upstream.edits(headers, token),
             tokens: Vec::new(),
             sign_out: Vec::new(),
+            signed_out: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
         }
     }
@@ -291,9 +300,7 @@ impl Judged<'_> {
     fn is_unknown(&self) -> bool {
         self.token.is_none() && self.objection == Some(Refusal::Unavailable)
     }
-
-    /// A genuine token that is not revoked yet, as far as can be told.
-    fn live(self) -> Option<Rc<VerifiedToken>> {
-        self.token.filter(|_| self.objection != Some(Refusal::Revoked))
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,6 +120,13 @@ impl Outbox {
         entries.map(|entry| entry.record).collect()
     }
 
+    /// Whether a record of that key waits for the service.
+    #[must_use]
+    pub fn holds(&self, shared: &dyn SharedData, record: &Record) -> bool {
+        let entries = self.entries(shared, number(record));
+        entries.iter().any(|entry| entry.record.key() == record.key())
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self, shared: &dyn SharedData) -> usize {
@@ -201,12 +208,17 @@ fn insert(entries: &mut Vec<Entry>, records: &[Record], since: u64) -> Result<()
     if fits { Ok(()) } else { Err(PutError::Full) }
 }
 
+/// The number of a record's key.
+fn number(record: &Record) -> u16 {
+    let [.., last] = record.id.0;
+    u16::from(last) % KEYS
+}
+
 /// The records, sorted, by the number of their key.
 fn by_number(records: &[Record]) -> BTreeMap<u16, Vec<Record>> {
     let mut numbers: BTreeMap<u16, Vec<Record>> = BTreeMap::new();
     for &record in records {
-        let [.., last] = record.id.0;
-        numbers.entry(u16::from(last) % KEYS).or_default().push(record);
+        numbers.entry(number(&record)).or_default().push(record);
     }
     numbers.values_mut().for_each(|records| records.sort_unstable());
     numbers

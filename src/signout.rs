@@ -2,9 +2,15 @@
 //!
 //! Two things end tokens: a request to a sign-out route, which ends those that it carries, and an
 //! application's 2xx answer on a `revoke_user` route, which ends all of a user's. Both go the same
-//! way: into the [set](RevocationSet), so that every worker of this process refuses from now on; into
-//! the [outbox](Outbox), so that the service learns of it whatever happens next; then the service is
+//! way: into the [outbox](Outbox), so that the service learns of it whatever happens next; into the
+//! [set](RevocationSet), so that every worker of this process refuses from now on; then the service is
 //! told at once. [`begin`] does the first two and says what to do, [`SignOut`] waits for the answer.
+//!
+//! # Why the outbox comes first
+//!
+//! A record that is only in the outbox gets to the service, and back through the feed. One that is
+//! only in the set would hold here and nowhere else, and nobody would try again: the user's second
+//! click carries a token that is revoked already.
 
 use crate::clock::Now;
 use crate::feed::call::{Answer, Call};
@@ -86,22 +92,25 @@ pub fn of_user(
 
 /// Makes the revocations hold in this process, and says how to go on.
 ///
-/// No records, nothing to do.
+/// Of `revoked`, what is in force already, the service is told again where it has not acknowledged
+/// it: another click means another try. No records, nothing to do.
 #[must_use]
 pub fn begin(
     set: &RevocationSet,
     outbox: &Outbox,
     shared: &dyn SharedData,
-    records: Vec<Record>,
+    mut records: Vec<Record>,
+    revoked: &[Record],
     settings: Settings,
     now: Now,
 ) -> Step {
+    records.extend(revoked.iter().filter(|record| outbox.holds(shared, record)));
     if records.is_empty() {
         return Step::Forward;
     }
     let due = Due::AfterGraceFrom(now.monotonic_milliseconds);
-    let held = set.add(shared, &records, Horizon::NONE).is_ok()
-        && outbox.put(shared, &records, due).is_ok();
+    let held = outbox.put(shared, &records, due).is_ok()
+        && set.add(shared, &records, Horizon::NONE).is_ok();
     if !held {
         return Step::Unavailable;
     }

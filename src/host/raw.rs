@@ -1,6 +1,6 @@
 //! Which of Envoy's functions does the SDK not offer as we need them?
 //!
-//! Those that touch headers: the SDK takes names for UTF-8, copies each line on its own, and panics on
+//! Those that touch requests: the SDK takes names for UTF-8, copies each line on its own, and panics on
 //! every status that it does not expect. Here bytes stay bytes, and a failure is a value. The local
 //! reply: the SDK's carries no response code details, by which an access log tells why a request was
 //! refused. And the proxy's own functions, for its panics again.
@@ -67,6 +67,21 @@ pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
     // SAFETY: the pointer is to a live slice and goes with that slice's length.
     let status = unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
     status == OK
+}
+
+/// Lets the request, or the application's answer, of the effective context go on. Fails only where
+/// that stream has ended meanwhile.
+pub(crate) fn resume(stream: Stream) -> bool {
+    // SAFETY: no pointers.
+    unsafe { proxy_continue_stream(stream as u32) == OK }
+}
+
+/// Which half of an exchange.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Stream {
+    Request = 0,
+    Answer = 1,
 }
 
 /// Answers the request of the effective context; `details` is what the access log shows as
@@ -151,6 +166,8 @@ unsafe extern "C" {
     ) -> u32;
 
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+
+    fn proxy_continue_stream(stream: u32) -> u32;
 
     fn proxy_send_local_response(
         status: u32,

@@ -6,7 +6,6 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
@@ -14,6 +13,7 @@ use crate::admission::{Cutoff, Decision, Forward};
 use crate::feed::notice::Level;
 use crate::headers::Edit;
 use crate::host::filter::{Filter, Revocation, log};
+use crate::host::raw::Stream;
 use crate::host::shared_data::HostSharedData;
 use crate::host::ticks::{HOLD_TICK_MILLISECONDS, STREAMS_TICK_MILLISECONDS};
 use crate::host::{callout, clock, raw};
@@ -22,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::revocation::record::Record;
 use crate::signout::{self, Hold, SignOut, Step};
 use crate::streams::{self, Place};
+use crate::token::VerifiedToken;
 
 /// The context of one request.
 pub(crate) struct Request {
@@ -59,16 +60,14 @@ impl Request {
             filter.ticks.within(STREAMS_TICK_MILLISECONDS);
             self.place = Some(filter.streams.borrow_mut().enter(self.id, forward.tokens));
         }
-        if forward.sign_out.is_empty() {
+        if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
             return allow(filter);
         }
-        let records: Vec<_> = forward
-            .sign_out
-            .iter()
-            .map(|token| signout::of_token(token.record_id(), token.exp()))
-            .collect();
+        let record = |token: &Rc<VerifiedToken>| signout::of_token(token.record_id(), token.exp());
+        let records: Vec<_> = forward.sign_out.iter().map(record).collect();
+        let revoked: Vec<_> = forward.signed_out.iter().map(record).collect();
         filter.metrics.add(Counter::SignedOut, u64::try_from(records.len()).unwrap_or(u64::MAX));
-        let step = begin(revocation, records);
+        let step = begin(revocation, records, &revoked);
         self.follow(filter, revocation, step, None)
     }
 
@@ -145,11 +144,10 @@ impl Context for Request {
         let outbox = *revocation.feed.borrow().outbox();
         let step = told.sign_out.told(&outbox, &HostSharedData, answer.as_ref());
         if self.follow(&filter, revocation, step, told.cutoff) == Action::Continue {
-            // Fails only where the stream has ended meanwhile.
-            let _ = match told.cutoff {
-                None => hostcalls::resume_http_request(),
-                Some(_) => hostcalls::resume_http_response(),
-            };
+            raw::resume(match told.cutoff {
+                None => Stream::Request,
+                Some(_) => Stream::Answer,
+            });
         }
     }
 }
@@ -205,7 +203,7 @@ impl HttpContext for Request {
         let lifetime = revocation.max_lifetime_seconds;
         let record = signout::of_user(cutoff.user, date, cutoff.iat, clock::now(), lifetime);
         filter.count(Counter::CutOff);
-        let step = begin(revocation, vec![record]);
+        let step = begin(revocation, vec![record], &[]);
         self.follow(&filter, revocation, step, Some(record))
     }
 }
@@ -221,13 +219,20 @@ impl Drop for Request {
     }
 }
 
-fn begin(revocation: &Revocation, records: Vec<Record>) -> Step {
+fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> Step {
     let (set, outbox) = {
         let feed = revocation.feed.borrow();
         (*feed.set(), *feed.outbox())
     };
-    let step =
-        signout::begin(&set, &outbox, &HostSharedData, records, revocation.signout, clock::now());
+    let step = signout::begin(
+        &set,
+        &outbox,
+        &HostSharedData,
+        records,
+        revoked,
+        revocation.signout,
+        clock::now(),
+    );
     if step == Step::Unavailable {
         log(Level::Error, "a sign-out was answered 503: the outbox is full or shared data is busy");
     }

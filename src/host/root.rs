@@ -14,13 +14,14 @@ use crate::feed::Effects;
 use crate::feed::call::{Answer, Call};
 use crate::feed::notice::Level;
 use crate::host::filter::{Filter, Revocation, log, report};
+use crate::host::raw::Stream;
 use crate::host::request::{self, Request};
 use crate::host::shared_data::HostSharedData;
 use crate::host::ticks::{
     ENDING_TICK_MILLISECONDS, FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS,
     STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
 };
-use crate::host::{callout, clock};
+use crate::host::{callout, clock, raw};
 use crate::metrics::Counter;
 use crate::streams::MOST_AT_ONCE;
 use crate::token::VerifiedToken;
@@ -115,7 +116,7 @@ impl Root {
         revocation.held.borrow_mut().retain(|(context, _)| !over.contains(context));
         for context in over {
             if hostcalls::set_effective_context(context).is_ok() {
-                let _ = hostcalls::resume_http_response(); // it may have ended meanwhile
+                raw::resume(Stream::Answer);
             }
         }
         let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again

@@ -29,7 +29,7 @@ fn answer(status: &str, content_type: &str, body: &str) -> Answer {
 fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Call, SignOut) {
     let (set, outbox) = rooms();
     let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
-    match begin(&set, &outbox, shared, vec![record], settings(when_unreachable), NOW) {
+    match begin(&set, &outbox, shared, vec![record], &[], settings(when_unreachable), NOW) {
         Step::Tell(call, sign_out) => (call, sign_out),
         step => panic!("{step:?}"),
     }
@@ -92,20 +92,38 @@ fn a_sign_out_that_could_be_lost_is_not_confirmed() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Forward);
     let record = |number: u128| Record::token(RecordId((number << 8).to_be_bytes()), NEVER);
-    let step = begin(&set, &outbox, &ReadOnly, vec![record(0)], settings, NOW);
+    let step = begin(&set, &outbox, &ReadOnly, vec![record(0)], &[], settings, NOW);
     assert_eq!(step, Step::Unavailable);
     let shared = InMemory::default();
     let full: Vec<_> = (1..=ENTRIES_A_KEY as u128).map(record).collect();
     outbox.put(&shared, &full, Due::AtOnce).unwrap();
-    let step = begin(&set, &outbox, &shared, vec![record(0)], settings, NOW);
+    let step = begin(&set, &outbox, &shared, vec![record(0)], &[], settings, NOW);
     assert_eq!(step, Step::Unavailable);
+    assert_eq!(set.is_revoked(&shared, record(0).id, None, None), Ok(false), "and may try again");
+}
+
+#[test]
+fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
+    let shared = InMemory::default();
+    let (set, outbox) = rooms();
+    let settings = settings(WhenUnreachable::Refuse);
+    let again = |shared: &InMemory| {
+        let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
+        begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
+    };
+    assert_eq!(again(&shared), Step::Forward);
+    let (call, sign_out) = signed_out(&shared, WhenUnreachable::Refuse);
+    assert_eq!(again(&shared), Step::Tell(call, sign_out.clone()));
+    let yes = answer("201", "application/json", r#"{"cursor":"5.a"}"#);
+    assert_eq!(sign_out.told(&outbox, &shared, Some(&yes)), Step::Forward);
+    assert_eq!(again(&shared), Step::Forward);
 }
 
 #[test]
 fn a_request_without_a_valid_token_goes_on() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
-    let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), settings, NOW);
+    let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), &[], settings, NOW);
     assert_eq!(step, Step::Forward);
 }
 

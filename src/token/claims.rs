@@ -157,10 +157,13 @@ fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Refusal> {
         Some(Value::Number(number)) if is_integer(number) => *number,
         _ => return Err(Refusal::BadClaims),
     };
-    if id.is_empty() || id.len() > ID_BYTES_LIMIT || !is_header_text(id) {
-        return Err(Refusal::BadClaims);
-    }
-    Ok(id.into())
+    if is_user_id(id) { Ok(id.into()) } else { Err(Refusal::BadClaims) }
+}
+
+/// Whether a token can name a user so: not empty, at most 256 bytes, fit for a header.
+#[must_use]
+pub fn is_user_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= ID_BYTES_LIMIT && is_header_text(text)
 }
 
 /// Whether a JSON number is a 64-bit integer in its one plain spelling.

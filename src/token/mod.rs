@@ -14,6 +14,8 @@ mod cache;
 mod claims;
 mod compact;
 
+pub use claims::is_user_id;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;

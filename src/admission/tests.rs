@@ -1,0 +1,205 @@
+//! Promise: a request goes on only as its route, its tokens and what is known of revocations admit.
+//! Method: whole decisions on requests to one configuration, with the set in memory.
+
+use super::*;
+use crate::feed::identity::FeedIdentity;
+use crate::keys::host::NoHost;
+use crate::revocation::horizon::Horizon;
+use crate::revocation::record::{NEVER, Record};
+use crate::shared_data::InMemory;
+use crate::token::builder::{NOW, SECRET, TokenBuilder};
+
+const CONFIGURATION: &str = r#"{
+    "keys": [{"algorithm": "HS256", "secret": {"env": "SECRET"}}],
+    "token_sources": [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"}],
+    "routes": [
+        {"path": "/public", "access": "public"},
+        {"path": "/optional", "access": "optional"},
+        {"path": "/sign-out", "access": "signout"},
+        {"template": "/users/{id}", "access": "protected", "revoke_user": {"segment": "id"}},
+        {"path": "/password", "access": "protected", "revoke_user": "token"},
+        {"path": "/ready", "access": "ready"}
+    ],
+    "revocation": {"upstream": {"token": {"inline": "api-token"}}, "when_unknown": "WHEN"}
+}"#;
+
+/// The filter's judgement with a set of its own.
+struct Bench {
+    admission: Admission,
+    set: RevocationSet,
+    shared: InMemory,
+    knowledge: Knowledge,
+}
+
+impl Bench {
+    fn new(when_unknown: &str) -> Self {
+        let secret = || Some(String::from_utf8(SECRET.to_vec()).unwrap());
+        let text = CONFIGURATION.replace("WHEN", when_unknown);
+        let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
+        let set = RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "");
+        let admission = Admission::new(config, Some(set), &NoHost);
+        Self { admission, set, shared: InMemory::default(), knowledge: Knowledge::Current }
+    }
+
+    fn decide(&self, path: &str, lines: &[(&str, &str)]) -> Decision {
+        let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
+        all.extend(lines);
+        let moment = Moment { unix_seconds: NOW, knowledge: self.knowledge, shared: &self.shared };
+        self.admission.decide(&Headers::from_pairs(&all), moment)
+    }
+
+    fn revoke(&self, record: Record) {
+        self.set.add(&self.shared, &[record], Horizon::NONE).unwrap();
+    }
+}
+
+fn token(user: &str, jti: &str) -> String {
+    let quoted = |text: &str| format!("\"{text}\"");
+    TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti)).sign()
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// What became of a request: the user that the application is told, or the refusal's code.
+fn verdict(decision: &Decision) -> String {
+    match decision {
+        Decision::Refuse { refusal, .. } => refusal.answer().code.to_owned(),
+        Decision::Ready(ready) => format!("ready: {ready}"),
+        Decision::Forward(forward) => {
+            let user = forward.edits.iter().find_map(|edit| match edit {
+                Edit::Set(name, value) if name == b"x-user-id" => Some(value.as_slice()),
+                _ => None,
+            });
+            String::from_utf8_lossy(user.unwrap_or(b"nobody")).into_owned()
+        }
+    }
+}
+
+#[test]
+fn each_route_asks_its_own_of_a_token() {
+    let bench = Bench::new("refuse");
+    let [good, forged] = [bearer(&token("ada", "1")), bearer(&(token("ada", "1") + "A"))];
+    let cases = [
+        ("/public", "nobody", "nobody", "nobody"),
+        ("/optional", "nobody", "ada", "nobody"),
+        ("/sign-out", "nobody", "ada", "nobody"),
+        ("/page", "missing_token", "ada", "bad_signature"),
+        ("//public", "missing_token", "ada", "bad_signature"),
+        ("/ready", "ready: true", "ready: true", "ready: true"),
+    ];
+    for (path, none, with_good, with_forged) in cases {
+        assert_eq!(verdict(&bench.decide(path, &[])), none, "{path}");
+        assert_eq!(verdict(&bench.decide(path, &[("authorization", &good)])), with_good, "{path}");
+        let forged = verdict(&bench.decide(path, &[("authorization", &forged)]));
+        assert!([with_forged, "malformed_token"].contains(&forged.as_str()), "{path}: {forged}");
+    }
+}
+
+#[test]
+fn what_is_known_of_revocations_decides_whether_a_good_token_passes() {
+    let good = bearer(&token("ada", "1"));
+    let lines = [("authorization", good.as_str())];
+    let cases = [
+        (Knowledge::Current, "refuse", "ada"),
+        (Knowledge::Current, "use_last", "ada"),
+        (Knowledge::Stale, "refuse", "unavailable"),
+        (Knowledge::Stale, "use_last", "ada"),
+        (Knowledge::Never, "refuse", "unavailable"),
+        (Knowledge::Never, "use_last", "unavailable"),
+    ];
+    for (knowledge, when_unknown, expected) in cases {
+        let bench = Bench { knowledge, ..Bench::new(when_unknown) };
+        let context = format!("{knowledge:?} {when_unknown}");
+        assert_eq!(verdict(&bench.decide("/page", &lines)), expected, "{context}");
+        let ready = format!("ready: {}", expected == "ada");
+        assert_eq!(verdict(&bench.decide("/ready", &[])), ready, "{context}");
+        let optional = if expected == "ada" { "ada" } else { "nobody" };
+        assert_eq!(verdict(&bench.decide("/optional", &lines)), optional, "{context}");
+        assert_eq!(verdict(&bench.decide("/page", &[])), "missing_token", "{context}");
+    }
+}
+
+#[test]
+fn a_revocation_is_seen_on_the_next_request_of_a_token_seen_before() {
+    let bench = Bench::new("refuse");
+    let (ada, bob) = (bearer(&token("ada", "1")), bearer(&token("bob", "2")));
+    let verdict_of = |token: &str| verdict(&bench.decide("/page", &[("authorization", token)]));
+    assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["ada", "bob"]);
+    bench.revoke(Record::token(RecordId::of_token("", "1"), NEVER));
+    assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["revoked", "bob"]);
+    bench.revoke(Record::user(RecordId::of_user("", "bob"), NOW, NEVER));
+    assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["revoked", "revoked"]);
+}
+
+#[test]
+fn every_token_must_hold_and_all_must_agree() {
+    let bench = Bench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    let cases = [
+        (token("ada", "1"), token("ada", "2"), "ada"),
+        (token("ada", "1"), token("bob", "2"), "conflicting_tokens"),
+        (token("ada", "1"), token("ada", "gone"), "revoked"),
+        (token("ada", "gone"), token("bob", "1"), "conflicting_tokens"),
+        (token("ada", "1"), "x".to_owned(), "malformed_token"),
+    ];
+    for (header, cookie, expected) in cases {
+        let lines = [("authorization", &*bearer(&header)), ("cookie", &*format!("token={cookie}"))];
+        assert_eq!(verdict(&bench.decide("/page", &lines)), expected);
+    }
+}
+
+#[test]
+fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
+    let bench = Bench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    let cookies = format!("token={}; token=junk; token={}", token("ada", "1"), token("bob", "2"));
+    let gone = bearer(&token("eve", "gone"));
+    let lines = [("authorization", gone.as_str()), ("cookie", cookies.as_str())];
+    let Decision::Forward(forward) = bench.decide("/sign-out", &lines) else { panic!() };
+    let ids = |tokens: &[Rc<VerifiedToken>]| -> Vec<_> {
+        tokens.iter().map(|token| token.record_id()).collect()
+    };
+    assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", jti)));
+    assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", "gone")]);
+    assert!(forward.tokens.is_empty(), "it is to be answered, not ended");
+}
+
+#[test]
+fn a_cutoff_is_of_the_user_whom_the_route_names() {
+    let bench = Bench::new("refuse");
+    let good = bearer(&token("ada", "1"));
+    let too_long = format!("/users/{}", "x".repeat(257));
+    let cases = [
+        ("/users/bob%40b", Some(RecordId::of_user("", "bob@b"))),
+        ("/password", Some(RecordId::of_user("", "ada"))),
+        (too_long.as_str(), None),
+        ("/page", None),
+    ];
+    for (path, expected) in cases {
+        let decision = bench.decide(path, &[("authorization", &good)]);
+        let Decision::Forward(Forward { cutoff, .. }) = decision else { panic!("{path}") };
+        assert_eq!(cutoff.map(|cutoff| cutoff.user), expected, "{path}");
+    }
+}
+
+#[test]
+fn cookies_are_cleared_where_their_tokens_are_the_reason() {
+    let good = bearer(&token("ada", "1"));
+    let cleared = |knowledge, authorization: &str, cookie: &str| {
+        let bench = Bench { knowledge, ..Bench::new("refuse") };
+        bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+        let cookie = format!("token={cookie}");
+        let lines = [("authorization", authorization), ("cookie", &*cookie)];
+        match bench.decide("/page", &lines) {
+            Decision::Refuse { clear_cookies, .. } => clear_cookies.len(),
+            decision => panic!("{decision:?}"),
+        }
+    };
+    use Knowledge::{Current, Never};
+    assert_eq!(cleared(Current, &good, &token("ada", "gone")), 1);
+    assert_eq!(cleared(Current, &good, &token("bob", "2")), 1, "they disagree");
+    assert_eq!(cleared(Current, &bearer("junk"), &token("ada", "1")), 0, "the header is at fault");
+    assert_eq!(cleared(Never, &good, &token("ada", "2")), 0, "nothing is known");
+}
