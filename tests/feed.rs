@@ -56,8 +56,7 @@ fn before_the_first_load_only_what_needs_no_set_is_answered() {
     }
     assert_eq!(bed.application.seen(), []);
     assert_eq!(bed.envoy.get("/", &token).seen().path, "/");
-    let optional = bed.envoy.get("/optional", &token).seen();
-    assert_eq!((optional.header("x-user-id"), optional.header("authorization")), (None, None));
+    assert_eq!(user_of_an_optional_page(&mut bed.envoy.connect(), &token), None);
     bed.network.set(Fault::None);
     for worker in &mut bed.envoy.connection_per_worker() {
         eventually(SOON, || worker.send(&ready()).status == 200);
@@ -86,20 +85,7 @@ fn a_service_that_is_down_is_asked_by_one_call_at_a_time_and_ever_more_rarely() 
 fn nothing_is_lost_when_the_service_is_killed_under_load() {
     let mut bed = Testbed::start();
     let other = bed.another_envoy();
-    let stop = AtomicBool::new(false);
-    let signed_out = thread::scope(|scope| {
-        let load = scope.spawn(|| signs_out_until(&stop, bed.envoy.connect()));
-        for _ in 0..3 {
-            let before = bed.application.seen().len();
-            eventually(SOON, || bed.application.seen().len() > before + 20);
-            bed.service.kill();
-            let before = bed.application.seen().len();
-            eventually(SOON, || bed.application.seen().len() > before + 20);
-            bed.service.restart();
-        }
-        stop.store(true, Ordering::Relaxed);
-        load.join().expect("a load without a wrong verdict")
-    });
+    let signed_out = signed_out_while_the_service_dies(&mut bed);
     eventually(SOON, || bed.envoy.metric("outbox") == 0);
     eventually(SOON, || signed_out.iter().all(|token| bed.service.holds(token)));
     let mut there = other.connect();
@@ -134,15 +120,13 @@ fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
         assert_unavailable(&worker.send(&page(&live)));
         assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
         assert_eq!(worker.send(&ready()).status, 503);
-        let optional = worker.send(&Request::get("/optional").bearer(&live)).seen();
-        assert_eq!((optional.header("x-user-id"), optional.header("authorization")), (None, None));
+        assert_eq!(user_of_an_optional_page(worker, &live), None);
     }
     assert!(bed.envoy.log().contains("no proof for too long"));
     bed.network.set(Fault::None);
     for worker in &mut workers {
         eventually(SOON, || worker.send(&page(&live)).status == 200);
-        let optional = worker.send(&Request::get("/optional").bearer(&live)).seen();
-        assert_eq!(optional.header("x-user-id"), Some("ada"));
+        assert_eq!(user_of_an_optional_page(worker, &live).as_deref(), Some("ada"));
     }
 }
 
@@ -219,12 +203,9 @@ fn an_empty_store_gets_back_what_the_proxies_know() {
 #[test]
 fn two_applications_behind_one_service_do_not_sign_each_others_users_out() {
     let bed = Testbed::start();
-    let shop = testbed::Envoy::setup().application(bed.application.address());
-    let shop = shop.service(bed.service.address()).edit(|configuration| {
+    let shop = bed.another_envoy_with(|configuration| {
         configuration.filter["revocation"]["realm"] = json!("shop");
     });
-    let shop = shop.start();
-    shop.await_guarding();
     let [here, there] = ["ada", "ada"].map(Token::of);
     bed.envoy.send(&sign_out(&here));
     shop.send(&sign_out(&there));
@@ -262,6 +243,34 @@ fn stays_revoked_until(bed: &Testbed, tokens: &[&Token], mut holds: impl FnMut()
         }
         holds()
     });
+}
+
+/// Whom the application sees there; without a user it does not get the token either.
+fn user_of_an_optional_page(connection: &mut Connection, token: &Token) -> Option<String> {
+    let seen = connection.send(&Request::get("/optional").bearer(token)).seen();
+    assert_eq!(seen.header("x-user-id").is_some(), seen.header("authorization").is_some());
+    seen.header("x-user-id").map(str::to_owned)
+}
+
+/// The same service is killed and started again three times while users sign out; says who did.
+fn signed_out_while_the_service_dies(bed: &mut Testbed) -> Vec<Token> {
+    let stop = AtomicBool::new(false);
+    let Testbed { envoy, service, application, .. } = bed;
+    let twenty_requests_come = || {
+        let before = application.seen().len();
+        eventually(SOON, || application.seen().len() > before + 20);
+    };
+    thread::scope(|scope| {
+        let load = scope.spawn(|| signs_out_until(&stop, envoy.connect()));
+        for _ in 0..3 {
+            twenty_requests_come();
+            service.kill();
+            twenty_requests_come();
+            service.restart();
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().expect("a load without a wrong verdict")
+    })
 }
 
 /// Signs one session after the other out, and looks at each verdict.

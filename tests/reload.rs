@@ -55,13 +55,7 @@ fn a_configuration_that_does_not_load_is_refused_and_the_old_one_goes_on() {
     let mut bed = reloadable();
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
-    let wrong: [fn(&mut Value); 4] = [
-        |filter| filter["keys"] = json!([]),
-        |filter| filter["no_such_setting"] = json!(true),
-        |filter| filter["keys"][0]["secret"] = json!({"env": "NO_SUCH_VARIABLE"}),
-        |filter| *filter = json!("not JSON"),
-    ];
-    for (count, edit) in wrong.iter().enumerate() {
+    for (count, edit) in WRONG.iter().enumerate() {
         assert!(!bed.envoy.reload(|configuration| edit(&mut configuration.filter)));
         assert_eq!(bed.envoy.stat("listener_manager.lds.update_rejected"), count as u64 + 1);
         assert_eq!(bed.envoy.get("/page", &live).status, 200);
@@ -165,6 +159,14 @@ fn page(token: &Token) -> Request {
 fn sign_out(token: &Token) -> Request {
     Request::post("/sign-out").bearer(token)
 }
+
+/// Each of these keeps a configuration from loading.
+const WRONG: [fn(&mut Value); 4] = [
+    |filter| filter["keys"] = json!([]),
+    |filter| filter["no_such_setting"] = json!(true),
+    |filter| filter["keys"][0]["secret"] = json!({"env": "NO_SUCH_VARIABLE"}),
+    |filter| *filter = json!("not JSON"),
+];
 
 const OLD: &str = SESSION_SECRET;
 const NEW: &str = "another-session-secret-of-44-characters-long";

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jwt_simple::prelude::ES256KeyPair;
 use serde_json::{Value, json};
 use session_guard::revocation::record::RecordId;
 use testbed::{Answer, Configuration, Fault, Request, Testbed, Token, eventually, unix_seconds};
@@ -46,13 +47,7 @@ fn a_token_is_signed_out_wherever_the_configuration_looks_for_it() {
             {"header": "x-session"}, {"cookie": "token"}, {"query": "token"},
         ]);
     });
-    let places: [fn(&Token) -> Request; 4] = [
-        sign_out,
-        |token| Request::post("/sign-out").header("x-session", token.as_str()),
-        |token| Request::post("/sign-out").cookie(token),
-        |token| Request::post(&format!("/sign-out?a=b&token={token}")),
-    ];
-    for request in places {
+    for request in SIGN_OUTS_BY_PLACE {
         let token = Token::of("ada");
         assert_eq!(bed.envoy.send(&request(&token)).status, 200);
         assert_revoked(&bed.envoy.get("/page", &token));
@@ -147,6 +142,26 @@ fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
         assert_ne!(bed.envoy.get("/page", &Token::text(&spelling)).status, 200, "{end:?}");
         assert_ne!(bed.envoy.get("/page", &Token::text(&format!("{token}{end}"))).status, 200);
     }
+    assert_eq!(bed.envoy.get("/page", &other).status, 200);
+}
+
+/// Of an ECDSA signature (r, s) there are always two: (r, n - s) verifies as well.
+#[test]
+fn a_token_without_jti_is_signed_out_under_both_its_signatures() {
+    let key = ES256KeyPair::generate();
+    let bed = Testbed::with(|configuration| {
+        let pem = key.public_key().to_pem().expect("a public key");
+        configuration.filter["keys"] = json!([{"algorithm": "ES256", "public_key_pem": pem}]);
+        configuration.filter["claims"]["required"] = json!(["exp"]);
+    });
+    let [token, other] = [1, 2].map(|session| es256::token(&key, session));
+    let twin = es256::other_signature(&token);
+    for live in [&token, &twin, &other] {
+        assert_eq!(bed.envoy.get("/page", live).status, 200);
+    }
+    bed.envoy.send(&sign_out(&twin));
+    assert_revoked(&bed.envoy.get("/page", &token));
+    assert_revoked(&bed.envoy.get("/page", &twin));
     assert_eq!(bed.envoy.get("/page", &other).status, 200);
 }
 
@@ -248,6 +263,14 @@ fn sign_out(token: &Token) -> Request {
     Request::post("/sign-out").bearer(token)
 }
 
+/// A sign-out with the token in each place where this file looks for one.
+const SIGN_OUTS_BY_PLACE: [fn(&Token) -> Request; 4] = [
+    sign_out,
+    |token| Request::post("/sign-out").header("x-session", token.as_str()),
+    |token| Request::post("/sign-out").cookie(token),
+    |token| Request::post(&format!("/sign-out?a=b&token={token}")),
+];
+
 fn sign_out_rule(configuration: &mut Configuration) -> &mut Value {
     let rules = configuration.filter["routes"].as_array_mut().expect("a list of rules");
     rules.iter_mut().find(|rule| rule["access"] == "signout").expect("a sign-out rule")
@@ -282,6 +305,40 @@ fn without_jti(user_id: &str) -> Token {
     claims["session"] = claims["jti"].take();
     claims.as_object_mut().expect("claims").remove("jti");
     Token::with(&claims)
+}
+
+mod es256 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jwt_simple::prelude::{Claims, ECDSAP256KeyPairLike, ES256KeyPair};
+    use serde_json::json;
+    use testbed::Token;
+
+    pub(super) fn token(key: &ES256KeyPair, session: u32) -> Token {
+        let custom = json!({"id": "ada", "session": session});
+        let lifetime = jwt_simple::prelude::Duration::from_hours(1);
+        Token::text(&key.sign(Claims::with_custom_claims(custom, lifetime)).expect("a token"))
+    }
+
+    /// The same token with the other signature that its key verifies.
+    pub(super) fn other_signature(token: &Token) -> Token {
+        let (input, signature) = token.as_str().rsplit_once('.').expect("a token");
+        let mut signature = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+        let mut borrow = 0;
+        for (s, n) in signature[32..].iter_mut().zip(ORDER).rev() {
+            let difference = i16::from(n) - i16::from(*s) - borrow;
+            *s = difference.rem_euclid(256) as u8;
+            borrow = i16::from(difference < 0);
+        }
+        Token::text(&format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// n of P-256 (FIPS 186-5, SP 800-186 §3.2.1.3).
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63,
+        0x25, 0x51,
+    ];
 }
 
 const ROUNDS: usize = 60;

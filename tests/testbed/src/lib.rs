@@ -134,8 +134,15 @@ impl Testbed {
     #[must_use]
     #[track_caller]
     pub fn another_envoy(&self) -> Envoy {
+        self.another_envoy_with(|_| {})
+    }
+
+    /// The same with a changed configuration.
+    #[must_use]
+    #[track_caller]
+    pub fn another_envoy_with(&self, edit: impl FnOnce(&mut Configuration)) -> Envoy {
         let setup = Envoy::setup().application(self.application.address());
-        let envoy = setup.service(self.service.address()).start();
+        let envoy = setup.service(self.service.address()).edit(edit).start();
         envoy.await_guarding();
         envoy
     }
