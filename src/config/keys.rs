@@ -34,10 +34,12 @@ pub(super) fn check(
     Ok(KeyRing::new(keys))
 }
 
-/// Whether a token could not tell which of two keys it means.
+/// Whether a token could not tell which of two keys it means. Issuers name their keys without
+/// asking each other.
 pub(super) fn comes_twice(keys: &[Key], new: &Key) -> bool {
-    let same = |key: &Key| (key.algorithm(), key.id()) == (new.algorithm(), new.id());
-    new.id().is_some() && keys.iter().any(same)
+    let same_name = |key: &&Key| (key.algorithm(), key.id()) == (new.algorithm(), new.id());
+    let mut namesakes = keys.iter().filter(same_name);
+    new.id().is_some() && namesakes.any(|key| key.issuer() == new.issuer())
 }
 
 /// Issuer and audiences of a key's tokens.

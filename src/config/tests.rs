@@ -253,6 +253,7 @@ fn keys_are_checked() {
             (json!([key(json!({"id": "a"})), key(json!({"id": "b"}))]), ""),
             (json!([key(json!({"id": "a"})), key(json!({"id": "a"}))]), "keys[1].id"),
             (json!([key(json!({"id": "a"})), key(json!({"id": "a", "algorithm": "HS512"}))]), ""),
+            (json!([key(json!({"id": "a"})), key(json!({"id": "a", "issuer": "b"}))]), ""),
             (json!(vec![key(json!({})); 8]), ""),
             (json!(vec![key(json!({})); 9]), "keys[8]"),
             (json!((0..9).map(|n| key(json!({"id": n.to_string()}))).collect::<Vec<_>>()), ""),
