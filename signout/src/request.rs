@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use session_guard::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_service};
 use session_guard::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
 use crate::error::Error;
@@ -23,9 +24,9 @@ pub(crate) const LIST_RECORDS: usize = 10_000;
 /// How far in the future a cutoff may lie: more than clocks differ, less than would do harm.
 pub(crate) const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
-/// When a token's `exp` is past for every proxy: the largest clock skew that a proxy may admit (300
-/// s), and a minute for clocks that differ. Until then a proxy may still accept the token.
-pub(crate) const PAST_BEYOND_EXP_SECONDS: u64 = 360;
+/// The same for a record as the feed gives it: a proxy makes a cutoff that reaches beyond the token
+/// it came with, whose `iat` may be ahead by the largest clock skew.
+pub(crate) const RECORD_AHEAD_SECONDS: u64 = LARGEST_SKEW_SECONDS;
 
 /// Most bytes of a jti, a user id and a realm: what a proxy accepts in a token.
 const ID_BYTES: usize = 256;
@@ -62,7 +63,7 @@ impl Batch {
                 })
             })?;
             batch.has_all |= record.kind == Kind::All;
-            if record.exp.saturating_add(PAST_BEYOND_EXP_SECONDS) < now {
+            if is_past_for_service(&record, now) {
                 batch.past += 1;
                 continue;
             }
@@ -180,13 +181,15 @@ impl Written {
     fn record(self, now: u64) -> Result<Record, String> {
         let exp = self.exp.map_or(Ok(NEVER), |exp| seconds("exp", exp))?;
         let (kind, id) = self.subject()?;
+        let ahead = if self.id.is_some() { RECORD_AHEAD_SECONDS } else { CUTOFF_AHEAD_SECONDS };
         match (kind, self.issued_before) {
             (Kind::Token, None) => Ok(Record::token(id, exp)),
             (Kind::Token, Some(_)) => {
                 Err("One token has no `issued_before`; a cutoff names `user_id` or all.".to_owned())
             }
             (_, cutoff) => {
-                let issued_before = cutoff.map_or(Ok(now + 1), |time| cutoff_at(time, now))?;
+                let issued_before =
+                    cutoff.map_or(Ok(now + 1), |time| cutoff_at(time, now, ahead))?;
                 Ok(Record { id, kind, issued_before, exp })
             }
         }
@@ -244,12 +247,12 @@ fn seconds(name: &str, time: u64) -> Result<u64, String> {
     Err(format!("`{name}` is {time}: times are seconds since 1970 UTC; are these milliseconds?"))
 }
 
-fn cutoff_at(time: u64, now: u64) -> Result<u64, String> {
+fn cutoff_at(time: u64, now: u64, ahead: u64) -> Result<u64, String> {
     match seconds("issued_before", time)? {
         0 => Err("`issued_before` is 0: that revokes nothing.".to_owned()),
-        time if time > now + CUTOFF_AHEAD_SECONDS => Err(format!(
-            "`issued_before` is {time}, more than {CUTOFF_AHEAD_SECONDS} seconds after now, \
-             which is {now}: that would refuse sign-ins to come."
+        time if time > now + ahead => Err(format!(
+            "`issued_before` is {time}, more than {ahead} seconds after now, which is {now}: that \
+             would refuse sign-ins to come."
         )),
         time => Ok(time),
     }

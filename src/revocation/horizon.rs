@@ -9,6 +9,14 @@ use crate::revocation::record::Record;
 /// The largest `clock_skew_seconds` that a configuration may set.
 pub const LARGEST_SKEW_SECONDS: u64 = 300;
 
+/// Whether the service has no use for the record any more: no proxy may accept its tokens, not even
+/// one whose clock is a minute behind. It is acknowledged and not stored.
+#[must_use]
+pub fn is_past_for_service(record: &Record, service_unix_seconds: u64) -> bool {
+    record.exp.saturating_add(LARGEST_SKEW_SECONDS + CLOCK_DIFFERENCE_SECONDS)
+        < service_unix_seconds
+}
+
 /// Records that expired before this moment may be dropped; seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Horizon(u64);
@@ -30,6 +38,9 @@ impl Horizon {
         record.exp < self.0
     }
 }
+
+/// How far the clocks of a proxy and the service may be apart.
+const CLOCK_DIFFERENCE_SECONDS: u64 = 60;
 
 #[cfg(test)]
 mod tests {

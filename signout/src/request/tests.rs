@@ -115,6 +115,17 @@ fn a_cutoff_may_lie_a_minute_ahead_and_no_second_more() {
 }
 
 #[test]
+fn a_proxys_cutoff_may_lie_as_far_ahead_as_a_tokens_iat_and_no_second_more() {
+    for kind in ["user", "all"] {
+        let body = |time| format!(r#"{{"kind": "{kind}", "id": "{ID}", "issued_before": {time}}}"#);
+        assert_eq!(one(&body(NOW + 300)).issued_before, NOW + 300);
+        assert_eq!(status(body(NOW + 301).as_bytes()), 422);
+    }
+    let without_id = format!(r#"{{"kind": "all", "issued_before": {}}}"#, NOW + 61);
+    assert_eq!(status(without_id.as_bytes()), 422);
+}
+
+#[test]
 fn only_a_cutoff_that_is_made_here_holds_the_answer() {
     let answer_at = |body: &str| Batch::read(body.as_bytes(), NOW).unwrap().answer_at;
     assert_eq!(answer_at(r#"{"user_id": "u"}"#), NOW + 1);
