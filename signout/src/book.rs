@@ -138,6 +138,11 @@ impl Book {
         found.then(|| self.log.range(at + 1..).map(|logged| &logged.entry))
     }
 
+    /// Whether the log holds exactly that entry.
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        self.entries_after(position).is_some()
+    }
+
     /// The newest entry.
     pub(crate) fn head(&self) -> Position {
         self.head

@@ -3,7 +3,8 @@
 //! Changes, if the log holds the entry that the proxy names; otherwise the live set, page by page
 //! (a reset). The pages of a reset tile the space of record ids from the lowest to the highest; the
 //! last one hands out the position at which the reset began, so that what has changed meanwhile
-//! follows as changes. A reset whose beginning the log no longer holds begins again.
+//! follows as changes. A reset begins again if the log no longer holds its beginning, or the newest
+//! entry that it may have shown.
 
 use session_guard::feed::wire::{
     CHANGES_PAGE_RECORDS, Page, RESET_PAGE_PREFIX_BITS, RESET_PAGE_RECORDS,
@@ -16,7 +17,8 @@ use crate::cursor::{Place, Position};
 /// Whether the answer to that place is a page of a reset.
 pub(crate) fn is_reset(book: &Book, place: Place) -> bool {
     match place {
-        Place::After(position) => book.entries_after(position).is_none(),
+        Place::After(after) => !book.holds(after),
+        Place::AfterReset { after, seen } => !book.holds(after) || !book.holds(seen),
         Place::Start | Place::InReset { .. } => true,
     }
 }
@@ -24,25 +26,32 @@ pub(crate) fn is_reset(book: &Book, place: Place) -> bool {
 /// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
 /// or what the feed admits. Without changes it is empty, and its cursor the one that was sent.
 pub(crate) fn page(book: &Book, place: Place, limit: usize, now: u64) -> Page {
-    let (began, next) = match place {
-        Place::After(position) => match changes(book, position, limit, now) {
-            Some(page) => return page,
-            None => (book.head(), RecordId::FIRST),
-        },
-        Place::InReset { began, next } if book.entries_after(began).is_some() => (began, next),
-        Place::InReset { .. } | Place::Start => (book.head(), RecordId::FIRST),
+    let changes = match place {
+        Place::After(after) => changes(book, after, after, limit, now),
+        Place::AfterReset { after, seen } if book.holds(seen) => {
+            changes(book, after, seen, limit, now)
+        }
+        _ => None,
     };
-    reset(book, began, next, limit, now)
+    changes.unwrap_or_else(|| {
+        let (began, next) = match place {
+            Place::InReset { began, seen, next } if book.holds(began) && book.holds(seen) => {
+                (began, next)
+            }
+            _ => (book.head(), RecordId::FIRST),
+        };
+        reset(book, began, next, limit, now)
+    })
 }
 
-fn changes(book: &Book, after: Position, limit: usize, now: u64) -> Option<Page> {
+fn changes(book: &Book, after: Position, seen: Position, limit: usize, now: u64) -> Option<Page> {
     let mut entries = book.entries_after(after)?;
     let taken: Vec<_> = entries.by_ref().take(limit.clamp(1, CHANGES_PAGE_RECORDS)).collect();
     Some(Page {
         reset: false,
         more: entries.next().is_some(),
         now,
-        cursor: Place::After(taken.last().map_or(after, |entry| entry.position)).cursor(),
+        cursor: place_after(taken.last().map_or(after, |entry| entry.position), seen).cursor(),
         head: Place::After(book.head()).cursor(),
         range: (RecordId::FIRST, RecordId::LAST),
         records: taken.into_iter().filter_map(|entry| entry.record).collect(),
@@ -51,18 +60,28 @@ fn changes(book: &Book, after: Position, limit: usize, now: u64) -> Option<Page>
 
 fn reset(book: &Book, began: Position, first: RecordId, limit: usize, now: u64) -> Page {
     let (records, last) = piece(book, first, limit.clamp(Kind::ALL.len(), RESET_PAGE_RECORDS));
+    let seen = book.head();
     let (place, more) = match successor(last) {
-        Some(next) => (Place::InReset { began, next }, true),
-        None => (Place::After(began), began != book.head()),
+        Some(next) => (Place::InReset { began, seen, next }, true),
+        None => (place_after(began, seen), began != seen),
     };
     Page {
         reset: true,
         more,
         now,
         cursor: place.cursor(),
-        head: Place::After(book.head()).cursor(),
+        head: Place::After(seen).cursor(),
         range: (first, last),
         records,
+    }
+}
+
+/// The place of a proxy that knows everything up to an entry, and nothing later than the other.
+fn place_after(after: Position, seen: Position) -> Place {
+    if seen.sequence > after.sequence {
+        Place::AfterReset { after, seen }
+    } else {
+        Place::After(after)
     }
 }
 

@@ -138,6 +138,30 @@ fn a_reset_whose_beginning_has_left_the_log_begins_again() {
 }
 
 #[test]
+fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
+    let [low, high] = [RecordId::FIRST, RecordId::LAST].map(|id| Record::token(id, NEVER));
+    let before = book(&[high]);
+    let lasts = |place| matches!(place, Place::InReset { next, .. } if next.0[0] == 0xf8);
+    let mut place = Place::parse(page(&before, Place::Start, 9, 5).cursor.as_str());
+    // What came meanwhile is shown by a later page, before the service falls back.
+    let mut at_work = book(&[high, Record::token(RecordId([0xf0; 16]), NEVER)]);
+    while !lasts(place) {
+        place = Place::parse(page(&at_work, place, 9, 5).cursor.as_str());
+    }
+    assert_eq!(page(&before, place, 9, 5).range.0, RecordId::FIRST);
+    place = Place::parse(page(&at_work, place, 9, 5).cursor.as_str());
+    assert!(matches!(place, Place::AfterReset { .. }));
+    assert!(is_reset(&before, place) && page(&before, place, 9, 5).reset);
+    // Where nothing was lost it ends, page by page, as if nothing else were to be known.
+    append(&mut at_work, &[low]);
+    let changes = page(&at_work, place, 1, 5);
+    assert_eq!((changes.reset, changes.more, changes.records.len()), (false, true, 1));
+    let place = Place::parse(changes.cursor.as_str());
+    assert_eq!(place, Place::After(entry(3, None).position));
+    assert_eq!(page(&at_work, place, 9, 5).records, [low]);
+}
+
+#[test]
 fn a_page_is_never_larger_than_the_feed_admits() {
     let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
     let records: Vec<_> = (0..RESET_PAGE_RECORDS + 1).map(token).collect();
