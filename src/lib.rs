@@ -69,3 +69,6 @@ pub mod sources;
 pub mod streams;
 pub mod token;
 pub mod upstream;
+
+#[cfg(test)]
+extern crate self as session_guard; // tests of the core share the simulation's model service

@@ -1,19 +1,35 @@
-//! Which revocations has the service not acknowledged yet?
+//! Which revocations may the service not have?
 //!
 //! They wait in shared data, so that they outlive the request and the VM that made them, though not
-//! the process. An entry goes in before the service is told, and leaves when the service has
-//! acknowledged exactly that record. There are 64 keys with at most 4,096 entries each; the last byte
-//! of the id chooses the key, since a page of a reset gives back ids that begin alike.
+//! the process. An entry goes in before the service is told; when the service has acknowledged it,
+//! it waits on until the feed has shown its record. There are 64 keys with at most 4,096 entries
+//! each; the last byte of the id chooses the key, since a page of a reset gives back ids that begin
+//! alike.
 //!
-//! A value is `SGO1`, then sorted entries: a record as in the feed, and the monotonic milliseconds
-//! since when it waits, big endian. A value that is not well-formed is lost; its records are still in
-//! the set, so the feed is [forgotten](state::forget): the reload gives back what the service lacks.
+//! # Why the service's word is not enough
+//!
+//! The feed is at its cursor, and a service that falls back to before that (a restored backup, a
+//! replica that was behind) does not hold it: it sends everything again, and gets back what it
+//! lacks. What it acknowledged *after* our cursor it could lose without a sign, unless it waits here
+//! until the cursor has passed it. So everything in the set either came by the feed, or is here.
+//!
+//! If the feed is complete ten seconds after an acknowledgement and has not shown the record, the
+//! service has lost it, or has shown it before we asked for it: it is
+//! [missing](Outbox::is_missing_any), and the feed is read again from its beginning, which shows the
+//! record or gives it back. The other remedy, to read everything again now and then, would cost every
+//! proxy 33 MB an hour at a million revocations, and leave the others an hour without the record.
+//!
+//! A value is `SGO1`, then sorted entries: a record as in the feed, 1 where it was acknowledged, and
+//! the monotonic milliseconds since when it is so, big endian. A value that is not well-formed is
+//! lost; its records are still in the set, so the feed is [forgotten](state::forget): the reload
+//! gives back what the service lacks.
 
 use std::collections::BTreeMap;
 
 use crate::clock::Now;
 use crate::feed::identity::{FeedIdentity, HexDigits, Key};
 use crate::feed::state;
+use crate::revocation::horizon::is_past_for_service;
 use crate::revocation::record::{RECORD_BYTES, Record};
 use crate::revocation::swap::{Contended, swap};
 use crate::shared_data::SharedData;
@@ -27,7 +43,12 @@ pub const ENTRIES_A_KEY: usize = 4_096;
 /// How long whoever made an entry has to deliver it; then the lease owner does.
 pub const GRACE_MILLISECONDS: u64 = 2_000;
 
-/// How far ahead of its clock the service takes a cutoff; one further ahead waits until then.
+/// How much later than an acknowledgement the feed shows the record, if at all: longer than any
+/// replica is behind.
+pub const SHOWN_WITHIN_MILLISECONDS: u64 = 10_000;
+
+/// How far ahead of our clock a cutoff may lie that the lease owner delivers; one further ahead waits.
+/// Four minutes less than what the service takes, for its clock may be behind ours.
 const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
 /// The outbox of one feed.
@@ -84,7 +105,51 @@ impl Outbox {
         result
     }
 
-    /// Takes out what the service has acknowledged: the entries that still equal these records.
+    /// Notes what the service has acknowledged: the entries that still equal these records.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`]: some will be sent again.
+    pub fn acknowledged(
+        &self,
+        shared: &dyn SharedData,
+        records: &[Record],
+        now: Now,
+    ) -> Result<(), Contended> {
+        for (number, records) in by_number(records) {
+            self.change(shared, number, |entries| {
+                let equal = |entry: &&mut Entry| records.binary_search(&entry.record).is_ok();
+                for entry in entries.iter_mut().filter(equal) {
+                    entry.state = State::Acknowledged;
+                    entry.since = now.monotonic_milliseconds;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes out what the feed has shown: the entries that these records cover.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`]: some are still in.
+    pub fn shown(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
+        if self.len(shared) == 0 {
+            return Ok(()); // as nearly always
+        }
+        for (number, records) in by_number(records) {
+            let covers = |entry: &Entry| {
+                let at = records.partition_point(|record| record.key() < entry.record.key());
+                let mut same =
+                    records.iter().skip(at).take_while(|r| r.key() == entry.record.key());
+                same.any(|record| record.covers(&entry.record))
+            };
+            self.change(shared, number, |entries| entries.retain(|entry| !covers(entry)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes out what the service will never have: the entries that still equal these records.
     ///
     /// # Errors
     ///
@@ -96,6 +161,28 @@ impl Outbox {
             })?;
         }
         Ok(())
+    }
+
+    /// Takes out what is past for the service, which neither stores nor shows it.
+    pub fn forget_past(&self, shared: &dyn SharedData, service_unix_seconds: u64) {
+        let is_past = |entry: &Entry| is_past_for_service(&entry.record, service_unix_seconds);
+        for number in 0..KEYS {
+            if self.entries(shared, number).iter().any(is_past) {
+                // What fails is done when somebody comes by again.
+                let _ = self.change(shared, number, |entries| entries.retain(|e| !is_past(e)));
+            }
+        }
+    }
+
+    /// Whether a feed that was complete at `current_at` (monotonic milliseconds) should have shown
+    /// something that it has not.
+    #[must_use]
+    pub fn is_missing_any(&self, shared: &dyn SharedData, current_at: u64) -> bool {
+        let is_missing = |entry: &Entry| {
+            entry.state == State::Acknowledged
+                && entry.since.saturating_add(SHOWN_WITHIN_MILLISECONDS) <= current_at
+        };
+        (0..KEYS).any(|number| self.entries(shared, number).iter().any(is_missing))
     }
 
     /// At most `limit` records that are due.
@@ -120,11 +207,11 @@ impl Outbox {
         entries.map(|entry| entry.record).collect()
     }
 
-    /// Whether a record of that key waits for the service.
+    /// Whether a record of that key waits to be acknowledged.
     #[must_use]
-    pub fn holds(&self, shared: &dyn SharedData, record: &Record) -> bool {
-        let entries = self.entries(shared, number(record));
-        entries.iter().any(|entry| entry.record.key() == record.key())
+    pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
+        let owed = |e: &Entry| e.record.key() == record.key() && e.state == State::Undelivered;
+        self.entries(shared, number(record)).iter().any(owed)
     }
 
     /// How many entries there are.
@@ -169,7 +256,15 @@ impl Outbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     record: Record,
+    state: State,
+    /// Monotonic milliseconds.
     since: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Undelivered = 0,
+    Acknowledged = 1,
 }
 
 impl Entry {
@@ -177,7 +272,9 @@ impl Entry {
         let latest = now.unix_seconds.saturating_add(CUTOFF_AHEAD_SECONDS);
         // A moment that lies ahead is not of our making: better told twice than never.
         let age = now.monotonic_milliseconds.checked_sub(self.since);
-        self.record.issued_before <= latest && age.is_none_or(|age| age >= GRACE_MILLISECONDS)
+        self.state == State::Undelivered
+            && self.record.issued_before <= latest
+            && age.is_none_or(|age| age >= GRACE_MILLISECONDS)
     }
 }
 
@@ -189,9 +286,13 @@ fn insert(entries: &mut Vec<Entry>, records: &[Record], since: u64) -> Result<()
         match found.ok().and_then(|at| entries.get_mut(at)) {
             Some(entry) => {
                 entry.record = entry.record.merge(record);
-                entry.since = entry.since.min(since);
+                entry.since = match entry.state {
+                    State::Undelivered => entry.since.min(since),
+                    State::Acknowledged => since,
+                };
+                entry.state = State::Undelivered;
             }
-            None => fresh.push(Entry { record, since }),
+            None => fresh.push(Entry { record, state: State::Undelivered, since }),
         }
     }
     fresh.dedup_by(|later, kept| {
@@ -232,6 +333,7 @@ fn write(entries: &[Entry]) -> Vec<u8> {
     value.extend_from_slice(MAGIC);
     for entry in entries {
         value.extend_from_slice(&entry.record.to_bytes());
+        value.push(entry.state as u8);
         value.extend_from_slice(&entry.since.to_be_bytes());
     }
     value
@@ -250,13 +352,19 @@ fn read(value: &[u8]) -> Option<Vec<Entry>> {
 }
 
 fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
-    let (record, since) = bytes.split_first_chunk()?;
+    let (record, rest) = bytes.split_first_chunk()?;
+    let (&state, since) = rest.split_first()?;
+    let state = match state {
+        0 => State::Undelivered,
+        1 => State::Acknowledged,
+        _ => return None,
+    };
     let since = u64::from_be_bytes(since.try_into().ok()?);
-    Some(Entry { record: Record::from_bytes(record)?, since })
+    Some(Entry { record: Record::from_bytes(record)?, state, since })
 }
 
 const MAGIC: &[u8] = b"SGO1";
-const ENTRY_BYTES: usize = RECORD_BYTES + 8;
+const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8;
 
 /// Longer ago than any grace, except in the first two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;

@@ -104,7 +104,7 @@ pub fn begin(
     settings: Settings,
     now: Now,
 ) -> Step {
-    records.extend(revoked.iter().filter(|record| outbox.holds(shared, record)));
+    records.extend(revoked.iter().filter(|record| outbox.owes(shared, record)));
     if records.is_empty() {
         return Step::Forward;
     }
@@ -121,10 +121,16 @@ pub fn begin(
 impl SignOut {
     /// The service has answered, or not: `None` also stands for a call that could not be made.
     #[must_use]
-    pub fn told(self, outbox: &Outbox, shared: &dyn SharedData, answer: Option<&Answer>) -> Step {
+    pub fn told(
+        self,
+        outbox: &Outbox,
+        shared: &dyn SharedData,
+        answer: Option<&Answer>,
+        now: Now,
+    ) -> Step {
         if tell::is_acknowledged(answer) {
-            // What stays in is sent once more, which changes nothing.
-            let _ = outbox.remove(shared, &self.records);
+            // What fails to be noted is sent once more, which changes nothing.
+            let _ = outbox.acknowledged(shared, &self.records, now);
             return Step::Forward;
         }
         match self.when_unreachable {

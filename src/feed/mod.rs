@@ -102,7 +102,7 @@ pub struct Gauges {
     /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
     /// as of the last whole sweep.
     pub revocations: Option<Counts>,
-    /// `outbox`: revocations that the service has not acknowledged.
+    /// `outbox`: revocations that the service has not acknowledged and shown in the feed.
     pub outbox: u64,
 }
 
@@ -306,7 +306,12 @@ impl Feed {
         self.compare_clocks(&page, now, effects);
         let Self { identity, set, outbox, .. } = &*self;
         let ground = Ground { shared, identity, set, outbox };
-        let given_back = page::take_over(ground, page.clone(), asked, now)?;
+        let given_back = page::take_over(ground, page.clone(), asked, now);
+        if matches!(given_back, Ok(_) | Err(Rejection::NoRoom)) {
+            // What is left in will be missing, and makes us read everything again.
+            let _ = outbox.shown(shared, &page.records);
+        }
+        let given_back = given_back?;
         if poll::begins_reset(&page) {
             effects.counts.push(Count::Reset);
             effects.notices.push(Notice::Reset);
@@ -341,7 +346,10 @@ impl Feed {
     fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
         self.set.renew_generation(shared);
         let (state, expect) = FeedState::read(shared, &self.identity);
-        if state.wants_clamped(now.unix_seconds) {
+        self.outbox.forget_past(shared, state.service_now);
+        let is_missing_any = |at| self.outbox.is_missing_any(shared, at);
+        let lacks = !state.is_in_reset() && state.current_at.is_some_and(is_missing_any);
+        if lacks || state.wants_clamped(now.unix_seconds) {
             let again = FeedState { cursor: None, next_id: None, clamped: None, ..state.clone() };
             let _ = again.write(shared, &self.identity, expect); // else in a second
         }

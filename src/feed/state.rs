@@ -86,6 +86,12 @@ impl FeedState {
         next
     }
 
+    /// Whether everything is being read, or about to be.
+    #[must_use]
+    pub fn is_in_reset(&self) -> bool {
+        self.cursor.is_none() || self.next_id.is_some()
+    }
+
     /// What was clamped would now be taken as it is: everything has to be read again.
     #[must_use]
     pub fn wants_clamped(&self, unix_seconds: u64) -> bool {

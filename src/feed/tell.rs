@@ -138,10 +138,10 @@ impl Tell {
         if is_acknowledged(answer) || refused {
             self.failures = 0;
         }
-        // What a removal leaves in is sent once more, which changes nothing.
+        // What fails to be noted is sent once more, which changes nothing.
         Some(match batch.as_slice() {
             batch if is_acknowledged(answer) => {
-                let _ = outbox.remove(shared, batch);
+                let _ = outbox.acknowledged(shared, batch, now);
                 Outcome::Delivered(batch.len() as u64)
             }
             &[record] if refused => {

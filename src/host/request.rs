@@ -110,7 +110,7 @@ impl Request {
                 }
                 None => {
                     let outbox = *revocation.feed.borrow().outbox();
-                    let step = sign_out.told(&outbox, &HostSharedData, None);
+                    let step = sign_out.told(&outbox, &HostSharedData, None, clock::now());
                     self.follow(filter, revocation, step, cutoff)
                 }
             },
@@ -142,7 +142,7 @@ impl Context for Request {
         }
         let answer = callout::answer(headers, body);
         let outbox = *revocation.feed.borrow().outbox();
-        let step = told.sign_out.told(&outbox, &HostSharedData, answer.as_ref());
+        let step = told.sign_out.told(&outbox, &HostSharedData, answer.as_ref(), clock::now());
         if self.follow(&filter, revocation, step, told.cutoff) == Action::Continue {
             raw::resume(match told.cutoff {
                 None => Stream::Request,

@@ -1,4 +1,4 @@
-//! Promise: what the service has not acknowledged stays, whoever else writes at the same time.
+//! Promise: what the feed has not shown stays, whoever else writes at the same time.
 //! Method: tables, and properties against a map of records.
 
 use std::collections::BTreeMap;
@@ -43,6 +43,20 @@ proptest! {
         left.sort_unstable();
         prop_assert_eq!(&left, &model.into_values().collect::<Vec<_>>());
         prop_assert_eq!(outbox().len(&shared), left.len());
+    }
+
+    #[test]
+    fn the_feed_takes_out_what_it_covers_and_nothing_else(
+        puts in prop::collection::vec(record(), 0..20),
+        others in prop::collection::vec(record(), 0..20),
+    ) {
+        let shared = InMemory::default();
+        outbox().put(&shared, &puts, Due::AtOnce).unwrap();
+        let mut expected = outbox().records(&shared);
+        let shown = [others, puts[..puts.len() / 2].to_vec()].concat();
+        outbox().shown(&shared, &shown).unwrap();
+        expected.retain(|record| !shown.iter().any(|shown| shown.covers(record)));
+        prop_assert_eq!(outbox().records(&shared), expected);
     }
 
     #[test]
@@ -101,6 +115,47 @@ fn a_full_key_takes_no_more_and_loses_nothing() {
     assert_eq!(outbox().put(&shared, &[elsewhere], Due::AtOnce), Ok(()));
     outbox().remove(&shared, &records[..1]).unwrap();
     assert_eq!(outbox().put(&shared, &[last], Due::AtOnce), Ok(()));
+}
+
+#[test]
+fn what_was_acknowledged_is_not_sent_again_and_waits_to_be_shown() {
+    let shared = InMemory::default();
+    let records = of_one_key(2);
+    outbox().put(&shared, &records, Due::AtOnce).unwrap();
+    outbox().acknowledged(&shared, &records[..1], NOW).unwrap();
+    let later = Now { monotonic_milliseconds: 1_000_000, ..NOW };
+    assert_eq!(outbox().due(&shared, later, 10), records[1..]);
+    for (complete_after, missing) in [(0, false), (9_999, false), (10_000, true)] {
+        let current_at = NOW.monotonic_milliseconds + complete_after;
+        assert_eq!(outbox().is_missing_any(&shared, current_at), missing, "{complete_after}");
+    }
+    outbox().shown(&shared, &records[..1]).unwrap();
+    assert!(!outbox().is_missing_any(&shared, u64::MAX));
+    assert_eq!(outbox().records(&shared), records[1..]);
+}
+
+#[test]
+fn what_the_service_has_lost_is_sent_again_though_it_was_acknowledged() {
+    let shared = InMemory::default();
+    let records = of_one_key(1);
+    for due in [Due::AfterGraceFrom(NOW.monotonic_milliseconds), Due::AtOnce] {
+        outbox().put(&shared, &records, due).unwrap();
+        outbox().acknowledged(&shared, &records, NOW).unwrap();
+    }
+    outbox().put(&shared, &records, Due::AtOnce).unwrap();
+    assert_eq!(outbox().due(&shared, NOW, 10), records);
+    assert!(!outbox().is_missing_any(&shared, u64::MAX));
+}
+
+#[test]
+fn what_is_past_for_the_service_is_not_waited_for() {
+    let shared = InMemory::default();
+    let [past, not_yet] = [1_000, 1_001].map(|exp| Record::token(RecordId::FIRST, exp));
+    for (record, left) in [(past, 0), (not_yet, 1)] {
+        outbox().put(&shared, &[record], Due::AtOnce).unwrap();
+        outbox().forget_past(&shared, 1_361);
+        assert_eq!(outbox().len(&shared), left);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Promise: a revocation leaves the outbox only when the service has it, or will never take it.
+//! Promise: a revocation is sent until the service has it, or says that it will never take it.
 //! Method: the deliveries that follow from each kind of answer, written out.
 
 use super::*;
@@ -31,7 +31,7 @@ impl Delivery {
         self.tell.start(&self.shared, &self.outbox, self.now)
     }
 
-    /// What becomes of a delivery that is answered like this, and how many records are left.
+    /// What becomes of a delivery that is answered like this, and how many records are left to send.
     fn answered(&mut self, answer: Option<(&str, &str, &str)>) -> (Option<Outcome>, usize) {
         let answer = answer.map(|(status, content_type, body)| Answer {
             headers: Headers::from_pairs(&[(":status", status), ("content-type", content_type)]),
@@ -39,7 +39,8 @@ impl Delivery {
         });
         let (shared, outbox) = (&self.shared, &self.outbox);
         let outcome = self.tell.answered(shared, outbox, self.now, 0, answer.as_ref());
-        (outcome, self.outbox.len(&self.shared))
+        let due = self.outbox.due(&self.shared, self.now, BATCH_RECORDS);
+        (outcome, due.len())
     }
 }
 
@@ -48,7 +49,7 @@ fn token(last: u8) -> Record {
 }
 
 #[test]
-fn only_the_services_own_word_takes_a_record_out() {
+fn only_the_services_own_word_ends_a_delivery() {
     let record = token(1);
     let delivered = (Some(Outcome::Delivered(1)), 0);
     let dropped = (Some(Outcome::Dropped(record)), 0);

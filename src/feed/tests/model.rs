@@ -1,153 +1,13 @@
-//! A service of the shape that the feed relies on, and a process of several VMs that follows it.
-//!
-//! The service is a log and the live set made of it; restored from a backup it forgets what came
-//! later and numbers anew. Calls wait until a test says what becomes of them.
-
-use std::collections::BTreeMap;
+//! A process of several VMs that follows the feed. Its calls wait until a test says what becomes of
+//! them.
 
 use super::super::*;
-use crate::feed::wire::{CONTENT_TYPE, Cursor};
-use crate::headers::Headers;
+use super::service::{Model, Service};
 use crate::outbox::Due;
 use crate::revocation::horizon::Horizon;
-use crate::revocation::record::{Kind, NEVER, Record};
+use crate::revocation::record::Record;
 use crate::revocation::shard::{Place, Shard};
 use crate::shared_data::InMemory;
-
-pub(super) type Model = BTreeMap<(RecordId, Kind), Record>;
-
-pub(super) fn add(model: &mut Model, record: Record) {
-    model.entry(record.key()).and_modify(|held| *held = held.merge(record)).or_insert(record);
-}
-
-/// An upstream with a log.
-#[derive(Clone)]
-pub(super) struct Service {
-    pub(super) live: Model,
-    /// Tag and record of each entry; the first holds none.
-    pub(super) log: Vec<(u64, Option<Record>)>,
-    /// What it writes from now on has this tag.
-    pub(super) tag: u64,
-    pub(super) page_records: usize,
-    /// Refuses these, alone or in a batch.
-    pub(super) refuses: Vec<Record>,
-}
-
-impl Service {
-    pub(super) fn new(page_records: usize) -> Self {
-        let log = vec![(1, None)];
-        Self { live: Model::new(), log, tag: 1, page_records, refuses: Vec::new() }
-    }
-
-    pub(super) fn revoke(&mut self, record: Record) {
-        let before = self.live.clone();
-        add(&mut self.live, record);
-        if self.live != before {
-            self.log.push((self.tag, Some(self.live[&record.key()])));
-        }
-    }
-
-    /// Whether it goes on from there without beginning a reset.
-    pub(super) fn knows(&self, cursor: &Cursor) -> bool {
-        let in_reset = cursor.as_str().strip_prefix('r').and_then(|rest| rest.rsplit_once('.'));
-        self.length_at(in_reset.map_or(cursor.as_str(), |(began, _)| began)).is_some()
-    }
-
-    /// The answer to a call.
-    pub(super) fn answer(&mut self, call: &Call, unix_seconds: u64) -> Answer {
-        match call.method {
-            "GET" => {
-                let after = call.path.split_once("&after=").map_or("", |(_, after)| after);
-                let page = self.page(after, unix_seconds);
-                answer(200, CONTENT_TYPE, page.encode())
-            }
-            "POST" => self.take(&call.body),
-            method => panic!("{method}"),
-        }
-    }
-
-    fn take(&mut self, body: &[u8]) -> Answer {
-        let list: Vec<serde_json::Value> = serde_json::from_slice(body).expect("a list");
-        let records: Vec<_> = list.iter().map(read_record).collect();
-        if records.iter().any(|record| self.refuses.contains(record)) {
-            return answer(422, "application/json", br#"{"code":"unacceptable"}"#.to_vec());
-        }
-        records.into_iter().for_each(|record| self.revoke(record));
-        answer(201, "application/json", br#"{"cursor":"1.a"}"#.to_vec())
-    }
-
-    fn cursor(&self, length: usize) -> String {
-        format!("{length}.{}", self.log[length - 1].0)
-    }
-
-    fn length_at(&self, cursor: &str) -> Option<usize> {
-        (1..=self.log.len()).find(|&length| self.cursor(length) == cursor)
-    }
-
-    fn page(&self, after: &str, now: u64) -> Page {
-        if let Some(length) = self.length_at(after) {
-            let end = self.log.len().min(length + self.page_records);
-            let records = self.log[length..end].iter().filter_map(|entry| entry.1).collect();
-            let range = (RecordId::FIRST, RecordId::LAST);
-            return self.envelope(
-                false,
-                end < self.log.len(),
-                self.cursor(end),
-                range,
-                records,
-                now,
-            );
-        }
-        let place = after.strip_prefix('r').and_then(|rest| rest.rsplit_once('.'));
-        let place = place.filter(|(began, _)| self.length_at(began).is_some());
-        let began = place.map_or(self.cursor(self.log.len()), |place| place.0.to_owned());
-        let first = place.map_or(RecordId::FIRST, |place| place.1.parse().expect("an id"));
-        let mut records: Vec<_> = self.live.values().filter(|r| r.id >= first).copied().collect();
-        let next = records.get(self.page_records).map(|record| record.id);
-        let next = next.filter(|&next| next > first);
-        records.retain(|record| next.is_none_or(|next| record.id < next));
-        match next {
-            Some(next) => {
-                let last = RecordId((u128::from_be_bytes(next.0) - 1).to_be_bytes());
-                self.envelope(true, true, format!("r{began}.{next}"), (first, last), records, now)
-            }
-            None => {
-                let more = began != self.cursor(self.log.len());
-                self.envelope(true, more, began, (first, RecordId::LAST), records, now)
-            }
-        }
-    }
-
-    fn envelope(
-        &self,
-        reset: bool,
-        more: bool,
-        cursor: String,
-        range: (RecordId, RecordId),
-        records: Vec<Record>,
-        now: u64,
-    ) -> Page {
-        let cursor = Cursor::new(&cursor).expect("printable");
-        let head = Cursor::new(&self.cursor(self.log.len())).expect("printable");
-        Page { reset, more, now, cursor, head, range, records }
-    }
-}
-
-pub(super) fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
-    let status = status.to_string();
-    let pairs = [(":status", status.as_str()), ("content-type", content_type)];
-    Answer { headers: Headers::from_pairs(&pairs), body }
-}
-
-fn read_record(value: &serde_json::Value) -> Record {
-    let kind = Kind::ALL.into_iter().find(|kind| value["kind"] == kind.name()).expect("a kind");
-    Record {
-        id: value["id"].as_str().expect("an id").parse().expect("hex"),
-        kind,
-        issued_before: value["issued_before"].as_u64().unwrap_or(0),
-        exp: value["exp"].as_u64().unwrap_or(NEVER),
-    }
-}
 
 /// One VM and its calls.
 pub(super) struct Vm {
@@ -262,7 +122,7 @@ impl Process {
                     self.answer_tell(vm, Some(&answer));
                 }
                 // A poll without anything new is left waiting for a while.
-                if let Some(call) = self.vms[vm].poll.clone() {
+                while let Some(call) = self.vms[vm].poll.clone() {
                     let answer = service.answer(&call, self.now.unix_seconds);
                     self.answer_poll(vm, Some(&answer));
                 }

@@ -1,0 +1,214 @@
+//! A signout service as the feed relies on it, in memory: a log, and the live set made of it.
+//!
+//! Everything it has is durable, so a restart changes nothing; who restores a backup takes a clone
+//! and gives it new tags. It is a second reading of the protocol, written apart from the real one.
+
+use std::collections::BTreeMap;
+
+use session_guard::feed::call::{Answer, Call};
+use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
+use session_guard::headers::Headers;
+use session_guard::revocation::horizon::is_past_for_service;
+use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
+
+/// Records by what they are merged by.
+pub(super) type Model = BTreeMap<(RecordId, Kind), Record>;
+
+/// The upstream.
+#[derive(Clone)]
+pub(super) struct Service {
+    /// What it holds.
+    pub(super) live: Model,
+    /// Refuses these, alone or in a batch.
+    pub(super) refuses: Vec<Record>,
+    /// Tag and record of each entry; the first holds none.
+    log: Vec<(u64, Option<Record>)>,
+    /// Entries before this one are forgotten.
+    oldest: usize,
+    tag: u64,
+    page_records: usize,
+    log_entries: usize,
+}
+
+/// An entry of the log: its place, from 1 on, and its tag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Position(usize, u64);
+
+impl Service {
+    /// An empty one whose entries have that tag; a page holds so many records, and the log so many
+    /// entries.
+    pub(super) fn new(tag: u64, page_records: usize, log_entries: usize) -> Self {
+        let log = vec![(tag, None)];
+        let (live, refuses) = (Model::new(), Vec::new());
+        Self { live, refuses, log, oldest: 1, tag, page_records, log_entries }
+    }
+
+    /// The same, restored from a backup: what it writes from now on has another tag.
+    pub(super) fn restored(&self, tag: u64) -> Self {
+        Self { tag, ..self.clone() }
+    }
+
+    /// Stores a record; says whether it adds anything.
+    pub(super) fn revoke(&mut self, record: Record) -> bool {
+        let held = self.live.get(&record.key()).copied();
+        if held.is_some_and(|held| held.covers(&record)) {
+            return false;
+        }
+        let merged = held.map_or(record, |held| held.merge(record));
+        self.live.insert(merged.key(), merged);
+        self.log.push((self.tag, Some(merged)));
+        self.oldest = self.oldest.max(self.log.len().saturating_sub(self.log_entries) + 1);
+        true
+    }
+
+    /// Whether it holds everything that the record revokes.
+    pub(super) fn covers(&self, record: &Record) -> bool {
+        self.live.get(&record.key()).is_some_and(|held| held.covers(record))
+    }
+
+    /// Drops what has been past for a day.
+    pub(super) fn sweep(&mut self, unix_seconds: u64) {
+        self.live.retain(|_, record| record.exp.saturating_add(24 * 60 * 60) >= unix_seconds);
+    }
+
+    /// Whether it would let the poll wait.
+    pub(super) fn has_no_news(&self, call: &Call) -> bool {
+        call.method == "GET" && after(call) == self.head().to_string()
+    }
+
+    /// The answer to a call.
+    pub(super) fn answer(&mut self, call: &Call, unix_seconds: u64) -> Answer {
+        match call.method {
+            "GET" => answer(200, CONTENT_TYPE, self.page(&after(call), unix_seconds).encode()),
+            "POST" => self.take(&call.body, unix_seconds),
+            method => panic!("{method}"),
+        }
+    }
+
+    fn take(&mut self, body: &[u8], now: u64) -> Answer {
+        let records = told(body);
+        let refused = |r: &Record| self.refuses.contains(r) || r.issued_before > now + 300;
+        if records.iter().any(refused) {
+            return answer(422, JSON, br#"{"code":"unacceptable","detail":""}"#.to_vec());
+        }
+        let mut added = false;
+        for record in records.into_iter().filter(|record| !is_past_for_service(record, now)) {
+            added |= self.revoke(record);
+        }
+        let body = format!(r#"{{"cursor":"{}"}}"#, self.head());
+        answer(if added { 201 } else { 200 }, JSON, body.into_bytes())
+    }
+
+    fn page(&self, after: &str, now: u64) -> Page {
+        self.changes(after, now).unwrap_or_else(|| self.reset(after, now))
+    }
+
+    fn changes(&self, after: &str, now: u64) -> Option<Page> {
+        let (from, seen) = self.read_after(after)?;
+        let end = self.log.len().min(from.0 + self.page_records);
+        let cursor = spell(self.at(end), seen);
+        let records = self.log[from.0..end].iter().filter_map(|entry| entry.1).collect();
+        let more = end < self.log.len();
+        let range = (RecordId::FIRST, RecordId::LAST);
+        Some(self.envelope(false, more, cursor, range, records, now))
+    }
+
+    fn reset(&self, after: &str, now: u64) -> Page {
+        let head = self.head();
+        let (began, first) = self.read_reset(after).unwrap_or((head, RecordId::FIRST));
+        let first_number = u128::from_be_bytes(first.0);
+        let end = RecordId((first_number | u128::MAX >> RESET_PAGE_PREFIX_BITS).to_be_bytes());
+        let piece = self.live.range((first, Kind::Token)..=(end, Kind::All));
+        let mut records: Vec<_> = piece.map(|(_, record)| *record).collect();
+        let cut = records.get(self.page_records).map(|record| record.id).filter(|&id| id > first);
+        records.retain(|record| cut.is_none_or(|cut| record.id < cut));
+        let before = |id: RecordId| RecordId((u128::from_be_bytes(id.0) - 1).to_be_bytes());
+        let last = cut.map_or(end, before);
+        let (cursor, more) = match u128::from_be_bytes(last.0).checked_add(1) {
+            Some(next) => (format!("r{began}-{head}.{next:032x}"), true),
+            None => (spell(began, head), began != head),
+        };
+        self.envelope(true, more, cursor, (first, last), records, now)
+    }
+
+    fn envelope(
+        &self,
+        reset: bool,
+        more: bool,
+        cursor: String,
+        range: (RecordId, RecordId),
+        records: Vec<Record>,
+        now: u64,
+    ) -> Page {
+        let cursor = Cursor::new(&cursor).expect("printable");
+        let head = Cursor::new(&self.head().to_string()).expect("printable");
+        Page { reset, more, now, cursor, head, range, records }
+    }
+
+    fn at(&self, place: usize) -> Position {
+        Position(place, self.log[place - 1].0)
+    }
+
+    fn head(&self) -> Position {
+        self.at(self.log.len())
+    }
+
+    /// The entry that is spelled like this, if the log holds it.
+    fn held(&self, text: &str) -> Option<Position> {
+        let place = text.split_once('.')?.0.parse().ok()?;
+        let known = (self.oldest..=self.log.len()).contains(&place);
+        known.then(|| self.at(place)).filter(|position| position.to_string() == text)
+    }
+
+    /// Up to where everything is known, and the newest entry of which anything may be.
+    fn read_after(&self, text: &str) -> Option<(Position, Position)> {
+        let (after, seen) = text.split_once('-').unwrap_or((text, text));
+        Some((self.held(after)?, self.held(seen)?))
+    }
+
+    /// Where the reset began, and the id that it goes on with.
+    fn read_reset(&self, text: &str) -> Option<(Position, RecordId)> {
+        let (entries, next) = text.strip_prefix('r')?.rsplit_once('.')?;
+        Some((self.read_after(entries)?.0, next.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:x}", self.0, self.1)
+    }
+}
+
+fn spell(after: Position, seen: Position) -> String {
+    if after.0 < seen.0 { format!("{after}-{seen}") } else { after.to_string() }
+}
+
+/// An answer of that status and type.
+pub(super) fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    let status = status.to_string();
+    let pairs = [(":status", status.as_str()), ("content-type", content_type)];
+    Answer { headers: Headers::from_pairs(&pairs), body }
+}
+
+fn after(call: &Call) -> String {
+    let after = call.path.split_once("&after=").map_or("", |(_, after)| after);
+    percent_encoding::percent_decode_str(after).decode_utf8_lossy().into_owned()
+}
+
+/// The records that such a body tells the service.
+pub(super) fn told(body: &[u8]) -> Vec<Record> {
+    let list: Vec<serde_json::Value> = serde_json::from_slice(body).expect("a list");
+    list.iter().map(read_record).collect()
+}
+
+fn read_record(value: &serde_json::Value) -> Record {
+    let kind = Kind::ALL.into_iter().find(|kind| value["kind"] == kind.name()).expect("a kind");
+    Record {
+        id: value["id"].as_str().expect("an id").parse().expect("hex"),
+        kind,
+        issued_before: value["issued_before"].as_u64().unwrap_or(0),
+        exp: value["exp"].as_u64().unwrap_or(NEVER),
+    }
+}
+
+const JSON: &str = "application/json";
