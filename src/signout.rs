@@ -15,6 +15,7 @@
 use crate::clock::Now;
 use crate::feed::call::{Answer, Call};
 use crate::feed::tell;
+use crate::headers::Headers;
 use crate::outbox::{Due, Outbox};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
@@ -88,6 +89,15 @@ pub fn of_user(
         issued_before,
         end(max_lifetime_seconds.map(|s| issued_before.saturating_add(s))),
     )
+}
+
+/// Whether the application's answer says that it has done what it was asked for. What fails before
+/// it gets there is answered 200 as well, to a client that speaks gRPC: the failure is in
+/// `grpc-status`.
+#[must_use]
+pub fn is_success(answer: &Headers) -> bool {
+    let is_2xx = matches!(answer.first(b":status"), Some([b'2', _, _]));
+    is_2xx && answer.first(b"grpc-status").is_none_or(|status| status == b"0")
 }
 
 /// Makes the revocations hold in this process, and says how to go on.

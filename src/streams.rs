@@ -27,12 +27,18 @@ use crate::token::VerifiedToken;
 /// Most streams to end in one call into the VM: it breaks near 300.
 pub const MOST_AT_ONCE: usize = 64;
 
+/// Most open requests to ask again in one call into the VM: 3 ms, for each takes three look-ups.
+pub const MOST_ASKED: usize = 1_000;
+
 /// The open requests of one VM.
 #[derive(Debug, Default)]
 pub struct Streams {
     open: Slab<Stream>,
     due: VecDeque<(usize, Refusal)>,
-    swept_at: Option<(Option<Version>, u64)>,
+    /// Generation and second at which the last round began.
+    round: Option<(Option<Version>, u64)>,
+    /// Where the round goes on, while it is not at its end.
+    next: Option<usize>,
 }
 
 /// Where a request stands in the registry.
@@ -72,9 +78,9 @@ impl Streams {
         self.open.is_empty()
     }
 
-    /// Asks each open request again; those with an objection are due from then on, once each. Does
-    /// nothing while the set's generation and the second stay the same: what was admitted since was
-    /// judged by that very set.
+    /// Asks open requests again, at most [`MOST_ASKED`], and goes on there the next time; those with
+    /// an objection are due from then on, once each. No new round begins while the set's generation
+    /// and the second stay the same: what was admitted since was judged by that very set.
     pub fn sweep(
         &mut self,
         generation: Option<Version>,
@@ -82,13 +88,16 @@ impl Streams {
         objection: impl Fn(&VerifiedToken) -> Option<Refusal>,
     ) {
         let now = Some((generation, unix_seconds));
-        if std::mem::replace(&mut self.swept_at, now) == now {
-            return;
+        let Some(first) = self.next.or((self.round != now).then_some(0)) else { return };
+        if first == 0 {
+            self.round = now;
         }
-        for (place, stream) in &mut self.open {
-            if stream.ending {
+        let end = first.saturating_add(MOST_ASKED);
+        self.next = (end < self.open.capacity()).then_some(end);
+        for place in first..end.min(self.open.capacity()) {
+            let Some(stream) = self.open.get_mut(place).filter(|stream| !stream.ending) else {
                 continue;
-            }
+            };
             if let Some(refusal) = stream.tokens.iter().find_map(|token| objection(token)) {
                 stream.ending = true;
                 self.due.push_back((place, refusal));
@@ -103,10 +112,10 @@ impl Streams {
         due.filter_map(|(place, why)| Some((self.open.get(place)?.context, why))).collect()
     }
 
-    /// Whether there are more to end.
+    /// Whether there are more to end or to ask.
     #[must_use]
-    pub fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    pub fn is_busy(&self) -> bool {
+        !self.due.is_empty() || self.next.is_some()
     }
 }
 
@@ -198,6 +207,26 @@ mod tests {
         assert_eq!(asked(&[(1, NOW), (1, NOW)]), 1);
         assert_eq!(asked(&[(1, NOW), (2, NOW), (2, NOW), (1, NOW)]), 3);
         assert_eq!(asked(&[(1, NOW), (1, NOW + 1), (1, NOW + 1)]), 2);
+    }
+
+    #[test]
+    fn a_crowd_is_asked_in_slices_and_a_change_on_the_way_begins_another_round() {
+        let mut streams = Streams::default();
+        let token = tokens(1);
+        for id in 0..2_500 {
+            let _ = streams.enter(id, token.clone());
+        }
+        let mut asked_at = |generation| {
+            let asked = std::cell::Cell::new(0);
+            streams.sweep(Some(Version(generation)), NOW, |_| {
+                asked.set(asked.get() + 1);
+                None
+            });
+            asked.get()
+        };
+        let asked: Vec<usize> = [1, 2].into_iter().chain([2; 20]).map(&mut asked_at).collect();
+        assert!(asked.iter().all(|&count| count <= MOST_ASKED), "{asked:?}");
+        assert_eq!(asked.iter().sum::<usize>(), 2 * 2_500, "each once a round: {asked:?}");
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl HttpContext for Request {
         let Some(headers) = raw::headers(MapType::HttpResponseHeaders) else {
             return Action::Continue;
         };
-        if !matches!(headers.first(b":status"), Some([b'2', _, _])) {
+        if !signout::is_success(&headers) {
             return Action::Continue;
         }
         self.leave(); // this answer ends the user's streams, and is not one of them

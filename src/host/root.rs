@@ -63,7 +63,7 @@ impl Root {
                 pending.extend(self.send(revocation, asked, &call));
             }
         }
-        if filter.streams.borrow().has_due() {
+        if filter.streams.borrow().is_busy() {
             wanted = wanted.min(ENDING_TICK_MILLISECONDS);
         } else if !filter.streams.borrow().is_empty() {
             wanted = wanted.min(STREAMS_TICK_MILLISECONDS);

@@ -122,6 +122,23 @@ fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
 }
 
 #[test]
+fn only_success_cuts_a_user_off() {
+    let cases: [(&[(&str, &str)], bool); 8] = [
+        (&[(":status", "200")], true),
+        (&[(":status", "204")], true),
+        (&[(":status", "200"), ("grpc-status", "0")], true),
+        (&[(":status", "200"), ("grpc-status", "14")], false),
+        (&[(":status", "302")], false),
+        (&[(":status", "503")], false),
+        (&[(":status", "2000")], false),
+        (&[], false),
+    ];
+    for (headers, success) in cases {
+        assert_eq!(is_success(&Headers::from_pairs(headers)), success, "{headers:?}");
+    }
+}
+
+#[test]
 fn a_request_without_a_valid_token_goes_on() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
