@@ -23,11 +23,12 @@
 //!
 //! # The way of a revocation
 //!
-//! [`signout`] writes the [set](revocation::set), which all VMs of the process share, and the
-//! [`outbox`], tells the signout service, and lets the request go on to the application. The service
-//! stores it durably and hands it to every proxy through the [`feed`]: one long poll a process, by
-//! whoever holds the [lease](feed::lease). What a proxy knows and the service has lost goes back to
-//! it through the outbox, so a revocation lives as long as one store, or one proxy that saw it.
+//! [`signout`] puts it into the [`outbox`] and the [set](revocation::set), which all VMs of the
+//! process share, tells the signout service, and lets the request go on to the application; what is
+//! [open](streams) of the token ends on the next tick. The service stores the revocation durably and
+//! hands it to every proxy through the [`feed`]: one long poll a process, by whoever holds the
+//! [lease](feed::lease). What a proxy knows and the service has lost goes back to it through the
+//! outbox, so a revocation lives as long as one store, or one proxy that saw it.
 //!
 //! # Pure core, one host room
 //!
