@@ -129,7 +129,7 @@ impl Admission {
             Access::Public => return Decision::Forward(self.forward(headers, None, &route)),
             Access::Optional | Access::Protected | Access::Signout => {}
         }
-        let tokens = self.judge(headers, moment);
+        let tokens = self.judge(headers, route.access, moment);
         let outcome = self.outcome(&tokens, moment);
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
             return self.refuse(*refusal, headers, &tokens);
@@ -145,11 +145,14 @@ impl Admission {
                 let Forward { sign_out, signed_out, .. } = &mut forward;
                 if is_revoked { signed_out } else { sign_out }.extend(judged.token);
             }
-        } else if outcome.is_ok() {
+            return Decision::Forward(forward);
+        }
+        if outcome.is_err() || self.upstream.strips_token() {
+            forward.edits.extend(self.sources.removal(headers));
+        }
+        if outcome.is_ok() {
             forward.tokens =
                 tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
-        } else {
-            forward.edits.extend(self.sources.removal(headers));
         }
         Decision::Forward(forward)
     }
@@ -158,10 +161,14 @@ impl Admission {
     fn judge<'a>(
         &self,
         headers: &'a Headers,
+        access: Access,
         moment: Moment<'_>,
     ) -> Result<Vec<Judged<'a>>, Refusal> {
-        let tokens = self.sources.find(headers)?;
-        Ok(tokens.iter().map(|bytes| self.judge_one(bytes.clone(), moment)).collect())
+        let one = |bytes: &Cow<'a, [u8]>| self.judge_one(bytes.clone(), moment);
+        if access == Access::Signout {
+            return Ok(self.sources.find_to_sign_out(headers).iter().map(one).collect());
+        }
+        Ok(self.sources.find(headers)?.iter().map(one).collect())
     }
 
     fn judge_one<'a>(&self, bytes: Cow<'a, [u8]>, moment: Moment<'_>) -> Judged<'a> {
@@ -260,10 +267,12 @@ impl Admission {
         }
     }
 
-    /// What changes in a request's trailers.
+    /// What changes in a request's trailers, on every route.
     #[must_use]
     pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
-        self.upstream.trailers(trailers)
+        let mut edits = self.upstream.trailers(trailers);
+        edits.extend(self.sources.trailers(trailers));
+        edits
     }
 
     /// A refusal clears the cookies whose tokens it is about: those with an objection of their own,

@@ -3,6 +3,12 @@
 //! All of them, as bytes, read once a request. Envoy hands them over as one buffer (proxy-wasm's
 //! serialised map); the pairs are kept as ranges into it, so nothing is copied and nothing is
 //! assumed about the encoding: a header may hold any byte.
+//!
+//! # Spellings
+//!
+//! CGI and what descends from it (WSGI, Rack, PHP) turn header names into variables: case goes, and
+//! `-`, `_`, sometimes any sign at all, become one and the same. So where a name may be forged, it
+//! is compared by its letters and digits alone, any other sign being equal to any other.
 
 use std::ops::Range;
 
@@ -62,13 +68,30 @@ impl Headers {
 
     /// The value of every line of that (lower-case) name.
     pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.lines().filter(move |line| line.0 == name).map(|line| line.1)
+        self.of_length(name.len()).filter(move |line| line.0 == name).map(|line| line.1)
     }
 
     /// The value of the first line of that (lower-case) name.
     #[must_use]
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.lines().find(|line| line.0 == name).map(|line| line.1)
+        self.of_length(name.len()).find(|line| line.0 == name).map(|line| line.1)
+    }
+
+    /// Name and value of every line whose name some server takes for that one.
+    pub fn alike<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.of_length(name.len()).filter(move |line| passes_for(line.0, name))
+    }
+
+    /// The names of the lines whose names may be among those of these lengths.
+    pub(crate) fn names_of(&self, lengths: Lengths) -> impl Iterator<Item = &[u8]> {
+        let lines = self.lines.iter().filter(move |(name, _)| lengths.contain(name.len()));
+        lines.map(|(name, _)| self.text(name))
+    }
+
+    /// The lines whose names are that long: most lines of a request need no further look.
+    fn of_length(&self, length: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.lines.iter().filter(move |(name, _)| name.len() == length);
+        lines.map(|(name, value)| (self.text(name), self.text(value)))
     }
 
     fn text(&self, range: &Range<usize>) -> &[u8] {
@@ -82,6 +105,24 @@ impl Headers {
     }
 }
 
+/// How long some header names are, one bit a length: what is longer than 62 counts as 63.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths(u64);
+
+impl Lengths {
+    pub(crate) fn of<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        Self(names.fold(0, |lengths, name| lengths | Self::bit(name.len())))
+    }
+
+    fn contain(self, length: usize) -> bool {
+        self.0 & Self::bit(length) != 0
+    }
+
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
+    }
+}
+
 /// One change to the headers of a request on its way to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
@@ -89,6 +130,28 @@ pub enum Edit {
     Remove(Vec<u8>),
     /// Replace all lines of that name by this one.
     Set(Vec<u8>, Vec<u8>),
+}
+
+impl Edit {
+    /// Removes each of these names, once.
+    pub(crate) fn removals<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Self> {
+        let mut edits = vec![];
+        for name in names {
+            let edit = Self::Remove(name.to_vec());
+            if !edits.contains(&edit) {
+                edits.push(edit);
+            }
+        }
+        edits
+    }
+}
+
+/// Whether some server takes one header name for the other. Pseudo-headers become no variables.
+pub(crate) fn passes_for(name: &[u8], other: &[u8]) -> bool {
+    let is_sign = |byte: &u8| !byte.is_ascii_alphanumeric();
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || is_sign(a) && is_sign(b);
+    let is_twin = || !name.starts_with(b":") && name.iter().zip(other).all(same);
+    name == other || name.len() == other.len() && is_twin()
 }
 
 fn number_at(buffer: &[u8], at: usize) -> Option<u32> {
@@ -146,5 +209,15 @@ mod tests {
         let cookies: Vec<_> = headers.values(b"cookie").collect();
         assert_eq!(cookies, [b"a=1", b"b=2"]);
         assert_eq!(headers.first(b"host"), None);
+    }
+
+    #[test]
+    fn a_name_passes_for_another_by_its_letters_and_digits() {
+        let names = ["x-token", "x_token", "X.Token", "x-tokem", "x-tokens", "xtoken", "-x-token"];
+        let headers = Headers::from_pairs(&names.map(|name| (name, "")));
+        let alike: Vec<_> = headers.alike(b"x_token").map(|line| line.0).collect();
+        assert_eq!(alike, [b"x-token", b"x_token", b"X.Token"]);
+        let headers = Headers::from_pairs(&[(":path", "/"), ("_path", "/")]);
+        assert_eq!(headers.alike(b"-path").map(|line| line.0).collect::<Vec<_>>(), [b"_path"]);
     }
 }

@@ -3,9 +3,16 @@
 //! Every token counts, in every configured place, not the first one: the application may look
 //! elsewhere than we do, and last where we look first. So whatever some server somewhere would take
 //! for a token is found here, as it was sent: all lines of a header, all values of a joined header,
-//! all cookie lines, cookies that come twice, names with odd space or escapes around them. What is
-//! found and is no token is the verifier's to refuse. To find too much costs a client that sends
-//! such things its request; to find too little would let a token pass unseen.
+//! all cookie lines, cookies that come twice, header names in every spelling that servers fold into
+//! one, other names with odd space or escapes around them. What is found and is no token is the
+//! verifier's to refuse. To find too much costs a client that sends such things its request; to find
+//! too little would let a token pass unseen.
+//!
+//! # Names of cookies and parameters
+//!
+//! PHP turns `.`, space and `[` in them into `_`, and ends them at NUL. Python's `SimpleCookie`
+//! begins a new cookie at white space, readers of RFC 2109 at a comma. So a name is the last word
+//! before a `=`, also within a cookie's value, and its signs count as PHP has them.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -16,6 +23,10 @@ use crate::refusal::Refusal;
 
 /// Most distinct tokens of one request: each may cost a signature check.
 pub const MOST_TOKENS: usize = 8;
+
+/// Most distinct tokens that a sign-out looks at. More than the 180 cookies that a browser keeps of
+/// one site: whatever a neighbouring host tosses in, the user's own token is among them.
+pub const MOST_TOKENS_TO_SIGN_OUT: usize = 256;
 
 /// Every place that may hold a token.
 #[derive(Clone, Debug)]
@@ -69,20 +80,47 @@ impl Sources {
         Ok(tokens)
     }
 
+    /// The distinct tokens of a sign-out, at most [`MOST_TOKENS_TO_SIGN_OUT`].
+    ///
+    /// A refusal would help whoever crowds them: it keeps a session alive that was to end.
+    #[must_use]
+    pub fn find_to_sign_out<'a>(&self, headers: &'a Headers) -> Vec<Cow<'a, [u8]>> {
+        let mut tokens = vec![];
+        let mut add = |token| {
+            if tokens.len() == MOST_TOKENS_TO_SIGN_OUT {
+                return Err(Refusal::MalformedToken);
+            }
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+            Ok(())
+        };
+        // What is there beyond the limit is left.
+        let _ = self.places.iter().try_for_each(|place| place.each(headers, &mut add));
+        tokens
+    }
+
     /// What takes every token out of the request: headers are removed, cookies and query parameters
     /// cut out. After it [`find`](Self::find) finds nothing; other cookies and parameters stay.
     #[must_use]
     pub fn removal(&self, headers: &Headers) -> Vec<Edit> {
-        let headers_with_tokens = self.places.iter().filter_map(|place| match place {
-            Place::Header { name, .. } => {
-                place.is_filled(headers).then(|| Edit::Remove(name.clone().into_bytes()))
-            }
-            Place::Cookie(_) | Place::Query(_) => None,
+        let mut edits =
+            Edit::removals(self.places.iter().flat_map(|place| place.filled_headers(headers)));
+        edits.extend(self.without_cookies(headers));
+        edits.extend(self.without_parameters(headers));
+        edits
+    }
+
+    /// What takes everything out of a request's trailers that a server which merges them with the
+    /// headers could take for a token: credentials have no business there (RFC 9110 §6.5.1).
+    #[must_use]
+    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+        let names = self.places.iter().filter_map(|place| match place {
+            Place::Header { name, .. } => Some(name.as_bytes()),
+            Place::Cookie(_) => Some(&b"cookie"[..]),
+            Place::Query(_) => None,
         });
-        headers_with_tokens
-            .chain(self.without_cookies(headers))
-            .chain(self.without_parameters(headers))
-            .collect()
+        Edit::removals(names.flat_map(|name| trailers.alike(name)).map(|line| line.0))
     }
 
     /// `Set-Cookie` values that clear the configured cookies whose token was refused.
@@ -106,12 +144,12 @@ impl Sources {
     }
 
     fn without_cookies(&self, headers: &Headers) -> Option<Edit> {
-        let is_token = |pair: &Pair<'_>| self.places.iter().any(|place| place.is_cookie(pair));
-        let pairs = || headers.values(b"cookie").flat_map(cookies);
-        if !pairs().any(|pair| is_token(&pair)) {
+        let is_token = |cookie: &[u8]| self.places.iter().any(|place| place.is_cookie(cookie));
+        let cookies = || headers.values(b"cookie").flat_map(cookies);
+        if !cookies().any(is_token) {
             return None;
         }
-        let kept: Vec<_> = pairs().filter(|pair| !is_token(pair)).map(|pair| pair.whole).collect();
+        let kept: Vec<_> = cookies().filter(|cookie| !is_token(cookie)).collect();
         let name = b"cookie".to_vec();
         Some(if kept.is_empty() {
             Edit::Remove(name)
@@ -152,22 +190,15 @@ impl Place {
     /// Calls `each` for every token in this place.
     fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Refusal> {
         match self {
-            Self::Header { name, scheme } => {
-                for (_, value) in headers.lines().filter(|line| line.0 == name.as_bytes()) {
-                    match scheme {
-                        Some(scheme) => credentials(value, scheme.as_bytes())
-                            .try_for_each(|token| each(Cow::Borrowed(token)))?,
-                        None if trimmed(value).is_empty() => {}
-                        None => each(Cow::Borrowed(trimmed(value)))?,
-                    }
-                }
-                Ok(())
-            }
-            Self::Cookie(_) => headers
+            Self::Header { name, scheme } => headers
+                .alike(name.as_bytes())
+                .flat_map(|(_, value)| in_header(value, scheme.as_deref()))
+                .try_for_each(|token| each(Cow::Borrowed(token))),
+            Self::Cookie(name) => headers
                 .values(b"cookie")
                 .flat_map(cookies)
-                .filter(|pair| self.is_cookie(pair) && !pair.value.is_empty())
-                .try_for_each(|pair| each(Cow::Borrowed(pair.value))),
+                .filter_map(|cookie| in_cookie(cookie, name))
+                .try_for_each(|token| each(Cow::Borrowed(token))),
             Self::Query(_) => {
                 let query = headers.first(b":path").and_then(|target| path::split(target).1);
                 let pieces = query.into_iter().flat_map(pieces);
@@ -183,22 +214,26 @@ impl Place {
         }
     }
 
-    fn is_filled(&self, headers: &Headers) -> bool {
-        self.each(headers, &mut |_| Err(Refusal::MalformedToken)).is_err()
+    /// The names, as sent, of the header lines that hold a token here.
+    fn filled_headers<'a>(&'a self, headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
+        let header = match self {
+            Self::Header { name, scheme } => Some((name.as_bytes(), scheme.as_deref())),
+            Self::Cookie(_) | Self::Query(_) => None,
+        };
+        header.into_iter().flat_map(|(name, scheme)| {
+            let is_filled = move |value| in_header(value, scheme).next().is_some();
+            headers.alike(name).filter(move |line| is_filled(line.1)).map(|line| line.0)
+        })
     }
 
-    fn is_cookie(&self, pair: &Pair<'_>) -> bool {
-        let Self::Cookie(name) = self else { return false };
-        pair.name == name.as_bytes()
-            || pair.name.len() > name.len() && *path::decoded(pair.name) == *name.as_bytes()
+    fn is_cookie(&self, cookie: &[u8]) -> bool {
+        matches!(self, Self::Cookie(name) if in_cookie(cookie, name).is_some())
     }
 
     fn is_parameter(&self, piece: &[u8]) -> bool {
         let Self::Query(name) = self else { return false };
-        // Decoding and trimming make nothing longer: most parameters need neither.
-        piece.len() > name.len()
-            && parameter(piece)
-                .is_some_and(|(found, value)| found.trim() == name && !value.is_empty())
+        let (found, value) = piece.split_at(memchr::memchr(b'=', piece).unwrap_or(piece.len()));
+        value.len() > 1 && ends_in(found, name.as_bytes())
     }
 }
 
@@ -221,6 +256,12 @@ impl<'a> Deref for Tokens<'a> {
     }
 }
 
+/// The tokens of one header line.
+fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> impl Iterator<Item = &'a [u8]> {
+    let whole = scheme.is_none().then(|| trimmed(value)).filter(|value| !value.is_empty());
+    scheme.into_iter().flat_map(|scheme| credentials(value, scheme.as_bytes())).chain(whole)
+}
+
 /// The credentials of that scheme in a header value that may join several.
 ///
 /// What follows the scheme without being a part of its name divides them, and is left for the
@@ -236,27 +277,56 @@ fn credentials<'a>(value: &'a [u8], scheme: &[u8]) -> impl Iterator<Item = &'a [
     })
 }
 
-/// One cookie as sent.
-struct Pair<'a> {
-    whole: &'a [u8],
-    name: &'a [u8],
-    value: &'a [u8],
+/// The cookies of one line as sent (RFC 6265 §5.4).
+fn cookies(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    divided(line, |rest| memchr::memchr(b';', rest)).map(trimmed).filter(|it| !it.is_empty())
 }
 
-/// The cookies of one line (RFC 6265 §5.4), read leniently: quotes and space around them do not count.
-fn cookies(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    divided(line, |rest| memchr::memchr(b';', rest))
-        .map(trimmed)
-        .filter(|pair| !pair.is_empty())
-        .map(|whole| {
-            let at = memchr::memchr(b'=', whole);
-            let (name, value) = whole.split_at(at.unwrap_or(whole.len()));
-            let value = trimmed(value.get(1..).unwrap_or_default());
-            let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-            // Some servers take any odd byte for space, and a comma too: it once joined cookies.
-            let name = trimmed_of(name, |byte| !byte.is_ascii_graphic() || byte == b',');
-            Pair { whole, name, value: unquoted.map_or(value, trimmed) }
+/// What some server takes for the value of that name in one cookie as sent. Quotes and space around
+/// it do not count; what else stands in it is left for the verifier to refuse.
+fn in_cookie<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut start = 0;
+    let at = memchr::memchr_iter(b'=', cookie).find(|&at| {
+        // With the `=` in front, which no name follows at once: `x=token=1` is one cookie.
+        let before = cookie.get(start..at).unwrap_or_default();
+        start = at;
+        ends_in(before, name.as_bytes())
+    })?;
+    let value = trimmed(cookie.get(at + 1..)?);
+    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    Some(unquoted.map_or(value, trimmed)).filter(|value| !value.is_empty())
+}
+
+/// Whether the last word of the text, escaped or not, is that name as PHP folds names.
+fn ends_in(text: &[u8], name: &[u8]) -> bool {
+    let fits = |mut text: &[u8]| {
+        while let [rest @ .., last] = text
+            && divides(*last)
+        {
+            text = rest;
+        }
+        let start = text.len().checked_sub(name.len());
+        start.and_then(|start| text.split_at_checked(start)).is_some_and(|(before, word)| {
+            before.last().is_none_or(|byte| divides(*byte))
+                && word.iter().zip(name).all(|(a, b)| folded(*a) == folded(*b))
         })
+    };
+    // Decoding makes nothing longer: most names need none.
+    fits(text)
+        || text.len() > name.len()
+            && memchr::memchr(b'%', text).is_some()
+            && path::decoded(text).split(|byte| *byte == 0).next().is_some_and(fits)
+}
+
+/// Whether a new word may begin behind it. Some servers take any odd byte for space, and a comma
+/// too: it once joined cookies; `+` is an escaped space.
+fn divides(byte: u8) -> bool {
+    !byte.is_ascii_graphic() || matches!(byte, b',' | b'+')
+}
+
+/// As PHP has it in a name.
+fn folded(byte: u8) -> u8 {
+    if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte }
 }
 
 /// Whether a browser takes a cookie of that name only together with `Secure` (RFC 6265bis §4.1.3).
@@ -300,19 +370,8 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Without space and tab at both ends (RFC 9110 §5.6.3).
-fn trimmed(value: &[u8]) -> &[u8] {
-    trimmed_of(value, |byte| matches!(byte, b' ' | b'\t'))
-}
-
-fn trimmed_of(mut value: &[u8], is_space: impl Fn(u8) -> bool) -> &[u8] {
-    while let [first, rest @ ..] = value
-        && is_space(*first)
-    {
-        value = rest;
-    }
-    while let [rest @ .., last] = value
-        && is_space(*last)
-    {
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }
     value

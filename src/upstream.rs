@@ -3,15 +3,8 @@
 //! The user and the claims that the verified token names, in headers that no client can forge:
 //! first every header that we may ever set is removed, in every spelling that some server takes
 //! for it, then ours are set. Removed on every route, also where nobody is signed in.
-//!
-//! # Spellings
-//!
-//! CGI and what descends from it (WSGI, Rack, PHP) turn header names into variables: case goes, and
-//! `-`, `_`, sometimes any sign at all, become one and the same. So names are compared by their
-//! letters and digits alone, any other sign being equal to any other.
 
-use crate::headers::{Edit, Headers};
-use crate::sources::Sources;
+use crate::headers::{Edit, Headers, Lengths, passes_for};
 use crate::token::VerifiedToken;
 
 /// What the application gets to see.
@@ -20,6 +13,8 @@ pub struct Upstream {
     user_id: Option<Vec<u8>>,
     claims: Vec<(String, Vec<u8>)>,
     token: Forward,
+    /// Of all these headers.
+    lengths: Lengths,
 }
 
 /// Whether the application gets the token itself.
@@ -27,8 +22,9 @@ pub struct Upstream {
 pub enum Forward {
     /// It does: applications that verify again need it.
     Keep,
-    /// It is taken out of these places once it has been verified.
-    Strip(Sources),
+    /// It is taken out of the request where it opens the route. A sign-out keeps it: nothing is
+    /// removed there, as the application signs out by it.
+    Strip,
 }
 
 impl Upstream {
@@ -39,24 +35,33 @@ impl Upstream {
         claims: Vec<(String, String)>,
         token: Forward,
     ) -> Self {
+        let lengths = Lengths::of(
+            user_id
+                .iter()
+                .chain(claims.iter().map(|(_, header)| header))
+                .map(|header| header.as_bytes()),
+        );
         let claims = claims.into_iter().map(|(claim, header)| (claim, header.into_bytes()));
-        Self { user_id: user_id.map(String::into_bytes), claims: claims.collect(), token }
+        Self { user_id: user_id.map(String::into_bytes), claims: claims.collect(), token, lengths }
     }
 
     /// The edits to a request on its way to the application.
     ///
-    /// With the token of the request where one was verified; `None` on public and sign-out routes,
-    /// and on optional ones without a valid token: then all identity is removed, and of the tokens
-    /// themselves nothing.
+    /// With the token that speaks for the request; `None` on public routes, and on optional and
+    /// sign-out routes without a valid one: then all identity is removed. Of the tokens themselves
+    /// nothing is: see [`strips_token`](Self::strips_token).
     #[must_use]
     pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Vec<Edit> {
         let values = || token.into_iter().flat_map(|token| self.values(token));
         let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
         edits.extend(values().map(|(name, value)| Edit::Set(name.to_vec(), value.into())));
-        if let (Forward::Strip(sources), Some(_)) = (&self.token, token) {
-            edits.extend(sources.removal(headers));
-        }
         edits
+    }
+
+    /// Whether the token of an admitted request is to be taken out of it.
+    #[must_use]
+    pub fn strips_token(&self) -> bool {
+        matches!(self.token, Forward::Strip)
     }
 
     /// The edits to a request's trailers: servers may merge them with the headers.
@@ -77,26 +82,12 @@ impl Upstream {
     /// Removes each header that passes for one of ours, except those of which `is_set` says that
     /// they will be replaced.
     fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
-        let mut edits = vec![];
-        for (name, _) in headers.lines() {
-            let ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));
-            if ours.into_iter().any(|header| passes_for(name, header)) && !is_set(name) {
-                let edit = Edit::Remove(name.to_vec());
-                if !edits.contains(&edit) {
-                    edits.push(edit);
-                }
-            }
-        }
-        edits
+        let names = headers.names_of(self.lengths).filter(|name| {
+            let mut ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));
+            ours.any(|header| passes_for(name, header)) && !is_set(name)
+        });
+        Edit::removals(names)
     }
-}
-
-/// Whether some server takes one header name for the other.
-pub(crate) fn passes_for(name: &[u8], other: &[u8]) -> bool {
-    name.len() == other.len()
-        && name.iter().zip(other).all(|(a, b)| {
-            a.eq_ignore_ascii_case(b) || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric())
-        })
 }
 
 #[cfg(test)]

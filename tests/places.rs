@@ -3,21 +3,34 @@
 //! Method: one table of requests over all places, then what each kind of route makes of a bad token.
 
 use serde_json::json;
-use testbed::{Request, Shared, Testbed, Token};
+use testbed::{Configuration, Request, Shared, Testbed, Token};
 
-static BED: Shared<Testbed> = Shared::new(|| {
+static BED: Shared<Testbed> = Shared::new(|| Testbed::with(places));
+
+/// Envoy's own default for names with an underscore, trailers wherever they may be, and no token for
+/// the application.
+static LENIENT: Shared<Testbed> = Shared::new(|| {
     Testbed::with(|configuration| {
-        configuration.filter["token_sources"] = json!([
-            {"header": "authorization", "scheme": "Bearer"},
-            {"header": "x-token"},
-            {"cookie": "token"},
-            {"cookie": "__Host-session"},
-            {"query": "access_token"},
-        ]);
-        let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
-        routes.push(json!({"path": "/optional", "access": "optional"}));
+        places(configuration);
+        configuration.filter["forward"]["token"] = json!("strip");
+        let manager = configuration.connection_manager();
+        let options = manager["common_http_protocol_options"].as_object_mut();
+        options.and_then(|it| it.remove("headers_with_underscores_action")).expect("the setting");
+        configuration.speak_http2("application");
     })
 });
+
+fn places(configuration: &mut Configuration) {
+    configuration.filter["token_sources"] = json!([
+        {"header": "authorization", "scheme": "Bearer"},
+        {"header": "x-token"},
+        {"cookie": "token"},
+        {"cookie": "__Host-session"},
+        {"query": "access_token"},
+    ]);
+    let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
+    routes.push(json!({"path": "/optional", "access": "optional"}));
+}
 
 /// Tokens of two users.
 struct Tokens {
@@ -167,6 +180,61 @@ fn a_sign_out_route_forwards_whatever_comes() {
 }
 
 #[test]
+fn a_name_with_an_underscore_carries_tokens_where_envoy_lets_it_pass() {
+    let bed = LENIENT.get();
+    let mut connection = bed.envoy.connect();
+    let Tokens { ada, forged, .. } = Tokens::new();
+    for name in ["x_token", "X_Token"] {
+        let beside = Request::get("/page").bearer(&ada).header(name, forged.as_str());
+        assert_eq!(connection.send(&beside).code(), "bad_signature", "{name}");
+        let optional = Request::get("/optional").header(name, forged.as_str());
+        assert_eq!(connection.send(&optional).seen().header("x_token"), None, "{name}");
+        let good = connection.send(&Request::get("/page").header(name, ada.as_str())).seen();
+        assert_eq!((good.header("x-user-id"), good.header("x_token")), (Some("ada"), None));
+    }
+}
+
+#[test]
+fn trailers_carry_no_token() {
+    let bed = LENIENT.get();
+    let http2 = bed.envoy.connect_http2();
+    let Tokens { ada, forged, .. } = Tokens::new();
+    for path in ["/page", "/optional", "/sign-in"] {
+        let request = Request::post(path).bearer(&ada).body("words").trailer("x-sum", "1");
+        let bearer = format!("Bearer {forged}");
+        let request = request.trailer("authorization", &bearer).trailer("x-token", "a");
+        let request = request.trailer("x_token", "a").trailer("cookie", "token=a");
+        let seen = http2.send(&request).seen();
+        assert_eq!(seen.trailers, [("x-sum".to_owned(), "1".to_owned())], "{path}");
+    }
+}
+
+#[test]
+fn a_token_that_the_application_is_not_to_see_reaches_its_sign_out() {
+    let bed = LENIENT.get();
+    let ada = Token::of("ada");
+    let cookie = format!("theme=dark; token={ada}");
+    let seen = |request: Request| {
+        let request = request.bearer(&ada).header("cookie", cookie.clone());
+        let seen = bed.envoy.send(&request).seen();
+        (seen.headers("authorization").len(), seen.headers("cookie").join("; "))
+    };
+    assert_eq!(seen(Request::get("/page")), (0, "theme=dark".to_owned()));
+    assert_eq!(seen(Request::post("/sign-out")), (1, cookie.clone()));
+}
+
+#[test]
+fn junk_cookies_keep_no_session_alive() {
+    let bed = BED.get();
+    let own = Token::of("ada");
+    let header = own.as_str().split('.').next().expect("a header");
+    let junk: String = (0..180).map(|n| format!("token={header}.{n:02x}.AAAA; ")).collect();
+    let request = Request::post("/sign-out").header("cookie", format!("{junk}token={own}"));
+    assert_eq!(bed.envoy.send(&request).seen().path, "/sign-out");
+    assert_eq!(bed.envoy.get("/page", &own).code(), "revoked");
+}
+
+#[test]
 fn a_refused_cookie_is_cleared_and_no_other_one() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
@@ -217,10 +285,19 @@ const PLACES: &[Place] = &[
     ("/page", &[("cookie", "to%6ben=TOKEN")]),
     ("/page", &[("cookie", "a=1"), ("cookie", "token=TOKEN"), ("cookie", "b=2")]),
     ("/page", &[("cookie", "__Host-session=TOKEN")]),
+    ("/page", &[("x.token", "TOKEN")]),
+    ("/page", &[("cookie", "a=1 token=TOKEN")]),
+    ("/page", &[("cookie", "a=1\ttoken=TOKEN; b=2")]),
+    ("/page", &[("cookie", "a=1,token=TOKEN")]),
+    ("/page", &[("cookie", "..Host-session=TOKEN")]),
     ("/page?access_token=TOKEN", &[]),
     ("/page?a=1&access_token=TOKEN&b", &[]),
     ("/page?a=1;access_token=TOKEN", &[]),
     ("/page?access%5Ftoken=TOKEN", &[]),
+    ("/page?access.token=TOKEN", &[]),
+    ("/page?access%20token=TOKEN", &[]),
+    ("/page?access[token=TOKEN", &[]),
+    ("/page?access%5Btoken%00=TOKEN", &[]),
 ];
 
 const NO_PLACES: &[Place] = &[
@@ -234,10 +311,14 @@ const NO_PLACES: &[Place] = &[
     ("/page", &[("cookie", "token=")]),
     ("/page", &[("cookie", "Token=TOKEN")]),
     ("/page", &[("cookie", "token2=TOKEN")]),
+    ("/page", &[("cookie", "a=token=TOKEN")]),
+    ("/page", &[("cookie", "a=1 mytoken=TOKEN")]),
     ("/page", &[("x-token", "")]),
+    ("/page", &[("xtoken", "TOKEN")]),
     ("/page?token=TOKEN", &[]),
     ("/page?Access_token=TOKEN", &[]),
     ("/page?access_token", &[]),
+    ("/page?access-token=TOKEN", &[]),
     ("/page/TOKEN", &[]),
 ];
 
@@ -248,12 +329,15 @@ const PAIRS: &[Place] = &[
     ("/page", &[("authorization", "Bearer FIRST, Bearer SECOND")]),
     ("/page", &[("authorization", "Bearer FIRST"), ("x-token", "SECOND")]),
     ("/page", &[("x-token", "FIRST"), ("x-token", "SECOND")]),
+    ("/page", &[("x-token", "FIRST"), ("x.token", "SECOND")]),
     ("/page", &[("cookie", "token=FIRST; token=SECOND")]),
+    ("/page", &[("cookie", "token=FIRST; x=1 token=SECOND")]),
     ("/page", &[("cookie", "token=FIRST"), ("cookie", "token=SECOND")]),
     ("/page", &[("cookie", "token=FIRST; __Host-session=SECOND")]),
     ("/page?access_token=FIRST", &[("cookie", "token=SECOND")]),
     ("/page?access_token=FIRST&access_token=SECOND", &[]),
     ("/page?access_token=FIRST;access_token=SECOND", &[]),
+    ("/page?access_token=FIRST&access.token=SECOND", &[]),
 ];
 
 fn at(place: &Place, token: &Token) -> Request {

@@ -20,6 +20,7 @@ const CONFIGURATION: &str = r#"{
         {"path": "/password", "access": "protected", "revoke_user": "token"},
         {"path": "/ready", "access": "ready"}
     ],
+    "forward": {"token": "FORWARD"},
     "revocation": {"upstream": {"token": {"inline": "api-token"}}, "when_unknown": "WHEN"}
 }"#;
 
@@ -33,8 +34,12 @@ struct Bench {
 
 impl Bench {
     fn new(when_unknown: &str) -> Self {
+        Self::with(when_unknown, "keep")
+    }
+
+    fn with(when_unknown: &str, forward: &str) -> Self {
         let secret = || Some(String::from_utf8(SECRET.to_vec()).unwrap());
-        let text = CONFIGURATION.replace("WHEN", when_unknown);
+        let text = CONFIGURATION.replace("WHEN", when_unknown).replace("FORWARD", forward);
         let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
         let set = RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "");
         let admission = Admission::new(config, Some(set), &NoHost);
@@ -164,6 +169,35 @@ fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
     assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", jti)));
     assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", "gone")]);
     assert!(forward.tokens.is_empty(), "it is to be answered, not ended");
+}
+
+#[test]
+fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
+    let own = token("ada", "1");
+    let junk: Vec<_> =
+        (0..100).map(|n| format!("token={}", token("ada", "x") + &n.to_string())).collect();
+    let cookie = format!("{}; token={own}", junk.join("; "));
+    let lines = [("cookie", cookie.as_str())];
+    for forward in ["keep", "strip"] {
+        let bench = Bench::with("refuse", forward);
+        let Decision::Forward(crowded) = bench.decide("/sign-out", &lines) else { panic!() };
+        let ids: Vec<_> = crowded.sign_out.iter().map(|token| token.record_id()).collect();
+        assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", "1")], vec![]));
+        assert_eq!(verdict(&bench.decide("/page", &lines)), "malformed_token");
+        let alone = format!("a=1; token={own}");
+        let cookie_at = |path: &str| {
+            let Decision::Forward(it) = bench.decide(path, &[("cookie", &alone)]) else { panic!() };
+            it.edits
+                .into_iter()
+                .find(|edit| matches!(edit, Edit::Set(name, _) if name == b"cookie"))
+        };
+        let stripped = Edit::Set(b"cookie".to_vec(), b"a=1".to_vec());
+        assert_eq!(cookie_at("/sign-out"), None);
+        assert_eq!(cookie_at("/public"), None);
+        for path in ["/page", "/optional"] {
+            assert_eq!(cookie_at(path), (forward == "strip").then(|| stripped.clone()), "{path}");
+        }
+    }
 }
 
 #[test]

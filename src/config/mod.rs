@@ -23,11 +23,12 @@ pub use crate::feed::staleness::WhenUnknown;
 pub use crate::signout::WhenUnreachable;
 
 use crate::config::error::At;
+use crate::headers::passes_for;
 use crate::keys::KeyRing;
 use crate::routes::Routes;
 use crate::sources::{Place, Sources};
 use crate::token::Policy;
-use crate::upstream::{Forward, Upstream, passes_for};
+use crate::upstream::{Forward, Upstream};
 
 /// One configuration, checked.
 #[derive(Debug)]
@@ -233,7 +234,7 @@ fn upstream(forward: &raw::Forward, places: &[Place]) -> Result<Upstream, Config
     }
     let token = match forward.token {
         raw::ForwardToken::Keep => Forward::Keep,
-        raw::ForwardToken::Strip => Forward::Strip(Sources::new(places.to_vec())),
+        raw::ForwardToken::Strip => Forward::Strip,
     };
     Ok(Upstream::new(user_id, claims, token))
 }

@@ -74,6 +74,26 @@ fn every_cookie_of_the_name_is_found_on_every_line() {
         (b"x=1; ,token=a", b"a"),
         (b"token=a=", b"a="),
         (b"token=\"a; x=b\"", b"\"a"),
+        // Readers that divide cookies at white space or commas begin another one there.
+        (b"token=a; x=1 token=b", b"a|b"),
+        (b"x=1\ttoken=a", b"a"),
+        (b"x=1\xa0token=a", b"a"),
+        (b"x=1,token=a", b"a"),
+        (b"x=1 token = a", b"a"),
+        (b"x token=a", b"a"),
+        (b"x=1 y=2 token=\"a\"", b"a"),
+        (b"x=\"1 token=a\"", b"a\""),
+        (b"x=1 to%6Ben=a", b"a"),
+        (b"token=a token=b", b"a token=b"),
+        // And these are within values of other cookies.
+        (b"x=token=a", b""),
+        (b"x=1?token=a", b""),
+        (b"x=1&token=a", b""),
+        (b"x=a mytoken=a", b""),
+        (b"x=my token", b""),
+        (b"x={\"token\": \"a=\"}", b""),
+        (b"x=1 token=", b""),
+        (b"_ga=GA1.2.1.1; q=one two==; theme=dark", b""),
         (b"token=", b""),
         (b"token=\"\"", b""),
         (b"token", b""),
@@ -98,6 +118,15 @@ fn every_query_parameter_of_the_name_is_found() {
         (b"/?access_token=a=", b"a="),
         (b"/../x;y?access_token=a", b"a"),
         (b"/?access_token=%ff", "\u{fffd}".as_bytes()),
+        (b"/?access.token=a", b"a"),
+        (b"/?access%20token=a", b"a"),
+        (b"/?access+token=a", b"a"),
+        (b"/?access[token=a", b"a"),
+        (b"/?access%5Btoken=a", b"a"),
+        (b"/?%61ccess%2Etoken%00x=a", b"a"),
+        (b"/?%00access_token=a", b""),
+        (b"/?access-token=a", b""),
+        (b"/?xaccess_token=a&access_tokens=b", b""),
         (b"/?access_token=", b""),
         (b"/?access_token", b""),
         (b"/?Access_token=a", b""),
@@ -117,6 +146,63 @@ fn one_token_in_several_places_is_one_token() {
         ("cookie", b"token=a; token=b"),
     ];
     assert_eq!(found(&lines), b"a|b");
+}
+
+#[test]
+fn a_token_header_is_found_in_every_spelling() {
+    for (name, value) in [
+        ("x_token", &b"a"[..]),
+        ("x.token", b"a"),
+        ("X-Token", b"a"),
+        ("authorization", b"Bearer a"),
+    ] {
+        assert_eq!(found(&[(name, value)]), b"a", "{name}");
+    }
+    assert_eq!(found(&[("x-token", b"a"), ("x_token", b"b")]), b"a|b");
+    assert_eq!(found(&[("xtoken", b"a"), ("x--token", b"b"), ("x-tokens", b"c")]), b"");
+}
+
+#[test]
+fn a_cookies_name_is_found_as_php_folds_it() {
+    let sources = Sources::new(vec![Place::Cookie("access_token".to_owned())]);
+    for (value, count) in [
+        ("access.token=a; access token=b; access[token=c; access%2etoken=d; access%5Btoken=e", 5),
+        ("x=1 access.token=a", 1),
+        ("access-token=a; access__token=b; access_token.=c; xaccess.token=d; access=token=e", 0),
+    ] {
+        let headers = Headers::from_pairs(&[("cookie", value)]);
+        assert_eq!(sources.find(&headers).expect("few").len(), count, "{value}");
+    }
+}
+
+#[test]
+fn a_sign_out_looks_behind_more_junk_than_a_browser_can_carry() {
+    let cookies = |junk: usize| {
+        let lines: Vec<_> = (0..junk).map(|n| format!("token=a.{n}.c; token=a.{n}.c")).collect();
+        let headers =
+            Headers::from_pairs(&[("cookie", format!("{}; token=own", lines.join("; ")))]);
+        let tokens = everywhere().find_to_sign_out(&headers);
+        (tokens.len(), tokens.iter().any(|token| **token == *b"own"))
+    };
+    assert_eq!(cookies(8), (9, true));
+    assert_eq!(cookies(180), (181, true));
+    assert_eq!(cookies(MOST_TOKENS_TO_SIGN_OUT), (MOST_TOKENS_TO_SIGN_OUT, false));
+}
+
+#[test]
+fn trailers_carry_no_tokens() {
+    let trailers = Headers::from_pairs(&[
+        ("authorization", "Bearer a"),
+        ("x_token", "a"),
+        ("x-token", "a"),
+        ("x_token", "b"),
+        ("cookie", "a=1"),
+        ("x-sum", "1"),
+    ]);
+    let removed = ["authorization", "x_token", "x-token", "cookie"];
+    assert_eq!(everywhere().trailers(&trailers), removed.map(|it| Edit::Remove(it.into())));
+    let bearer_only = Sources::new(vec![header("authorization", Some("Bearer"))]);
+    assert_eq!(bearer_only.trailers(&trailers), [Edit::Remove(b"authorization".to_vec())]);
 }
 
 #[test]
@@ -155,6 +241,26 @@ fn removal_leaves_everything_else() {
             Edit::Remove(b"authorization".to_vec()),
             edit("cookie", "a=1; b=\"2\"; c"),
             edit(":path", "/a?x=1&y=2&z"),
+        ]
+    );
+}
+
+#[test]
+fn removal_takes_names_as_sent_and_cookies_as_a_whole() {
+    let headers = Headers::from_pairs(&[
+        (":path", "/a?access.token=t&b"),
+        ("x_token", "t"),
+        ("x.token", ""),
+        ("x-token", "u"),
+        ("cookie", "a=1; b=2 token=t; c=3"),
+    ]);
+    assert_eq!(
+        everywhere().removal(&headers),
+        [
+            Edit::Remove(b"x_token".to_vec()),
+            Edit::Remove(b"x-token".to_vec()),
+            Edit::Set(b"cookie".to_vec(), b"a=1; c=3".to_vec()),
+            Edit::Set(b":path".to_vec(), b"/a?b".to_vec()),
         ]
     );
 }
@@ -201,7 +307,14 @@ fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
 }
 
 fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
-    let name = prop::sample::select(vec!["authorization", "x-token", "cookie", "cookie", ":path"]);
+    let name = prop::sample::select(vec![
+        "authorization",
+        "x-token",
+        "x_token",
+        "cookie",
+        "cookie",
+        ":path",
+    ]);
     let piece = prop::sample::select(vec![
         &b"Bearer "[..],
         b"bearer",
@@ -209,6 +322,8 @@ fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
         b"token",
         b"access_token=",
         b"access%5ftoken",
+        b"access.token",
+        b"to%6ben=",
         b"keep=1",
         b"/",
         b"?",

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sources::Place;
 use crate::token::builder::{NOW, TokenBuilder, ring};
 use crate::token::{Policy, Verifier};
 
@@ -83,19 +82,26 @@ fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
 }
 
 #[test]
-fn trailers_name_nobody() {
-    let trailers = Headers::from_pairs(&[("x-user-id", "root"), ("grpc-status", "0")]);
-    assert_eq!(upstream().trailers(&trailers), [remove("x-user-id")]);
+fn a_pseudo_header_passes_for_none_of_ours() {
+    let upstream = Upstream::new(Some("-path".to_owned()), vec![], Forward::Keep);
+    let headers = Headers::from_pairs(&[(":path", "/"), ("_path", "root")]);
+    assert_eq!(upstream.edits(&headers, None), [remove("_path")]);
 }
 
 #[test]
-fn a_stripped_token_goes_only_where_one_was_verified() {
-    let cookie = Sources::new(vec![Place::Cookie("token".to_owned())]);
-    let upstream = Upstream::new(None, vec![], Forward::Strip(cookie));
-    let headers = Headers::from_pairs(&[("cookie", "a=1; token=t")]);
-    let token = token(TokenBuilder::new());
-    assert_eq!(upstream.edits(&headers, Some(&token)), [set("cookie", "a=1")]);
-    assert_eq!(upstream.edits(&headers, None), []);
+fn names_of_any_length_are_removed() {
+    for length in [1, 62, 63, 64, 65, 256] {
+        let name = "x".repeat(length);
+        let upstream = Upstream::new(None, vec![("role".to_owned(), name.clone())], Forward::Keep);
+        let headers = Headers::from_pairs(&[(name.clone(), "root"), (name.clone() + "x", "mine")]);
+        assert_eq!(upstream.edits(&headers, None), [remove(&name)], "{length}");
+    }
+}
+
+#[test]
+fn trailers_name_nobody() {
+    let trailers = Headers::from_pairs(&[("x-user-id", "root"), ("grpc-status", "0")]);
+    assert_eq!(upstream().trailers(&trailers), [remove("x-user-id")]);
 }
 
 proptest! {
