@@ -144,8 +144,8 @@ fn a_client_that_goes_away_while_its_sign_out_waits_is_signed_out() {
         connection.reset();
     }
     stage.service.resume();
-    // The service has acknowledged each.
-    eventually(WITHIN, || stage.envoy.metric("outbox_sent") >= 100);
+    eventually(WITHIN, || tokens.iter().all(|token| stage.service.holds(token)));
+    eventually(WITHIN, || stage.envoy.metric("outbox") == 0);
     stage.serves();
     stage.is_unharmed();
 }
