@@ -175,13 +175,15 @@ impl RevocationSet {
         horizon: Horizon,
     ) -> Result<Vec<Record>, Contended> {
         let in_range = |id| covered.is_some_and(|(first, last)| first <= id && id <= last);
-        let (first, last) = place.ids();
-        let whole = in_range(first) && in_range(last);
+        let whole = || [place.ids().0, place.ids().1].into_iter().all(in_range);
         swap(shared, &place.key(&self.identity), |value| {
+            if value.is_none() && new.is_empty() {
+                return (None, Vec::new()); // most places of a page, as long as the set is small
+            }
             let (held, mut changed) = match Shard::read(place, value) {
                 Ok(held) => (held, false),
                 Err(Damaged) => {
-                    if !whole {
+                    if !whole() {
                         state::forget(shared, &self.identity);
                     }
                     (Shard::empty(place), true)

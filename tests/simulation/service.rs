@@ -61,9 +61,14 @@ impl Service {
         true
     }
 
-    /// Whether it holds everything that the record revokes.
-    pub(super) fn covers(&self, record: &Record) -> bool {
-        self.live.get(&record.key()).is_some_and(|held| held.covers(record))
+    /// Whether a proxy that knows what it holds refuses what the record revokes.
+    pub(super) fn refuses(&self, record: &Record) -> bool {
+        let cutoff = |held: &&Record| held.kind == Kind::All || held.key() == record.key();
+        match record.kind {
+            Kind::Token => self.live.contains_key(&record.key()),
+            _ => (self.live.values().filter(cutoff))
+                .any(|held| held.issued_before >= record.issued_before),
+        }
     }
 
     /// Drops what has been past for a day.
@@ -190,7 +195,8 @@ pub(super) fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
     Answer { headers: Headers::from_pairs(&pairs), body }
 }
 
-fn after(call: &Call) -> String {
+/// The cursor that a poll names; empty where it names none.
+pub(super) fn after(call: &Call) -> String {
     let after = call.path.split_once("&after=").map_or("", |(_, after)| after);
     percent_encoding::percent_decode_str(after).decode_utf8_lossy().into_owned()
 }

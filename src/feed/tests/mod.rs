@@ -58,12 +58,12 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
     // The poll does not bring it any more: the service falls back to where we are.
     let told = process.vms[0].tell.clone().expect("told");
     process.answer_tell(0, Some(&at_work.answer(&told, 2_000)));
-    assert!(at_work.covers(&token(2)));
+    assert!(at_work.refuses(&token(2)));
     let mut restored = service.restored(7);
     process.settle(&mut restored, 5);
-    assert!(!restored.covers(&token(2)), "it shows no sign of it");
+    assert!(!restored.refuses(&token(2)), "it shows no sign of it");
     process.settle(&mut restored, 15);
-    assert!(restored.covers(&token(2)));
+    assert!(restored.refuses(&token(2)));
     assert_eq!(process.vms[0].feed.outbox().len(&process.shared), 0);
 }
 

@@ -1,0 +1,59 @@
+//! Promises: what a proxy has once refused it never accepts again before it expires; what anybody
+//! still knows when the faults end, everybody knows soon after; no proxy loses the set, or distrusts
+//! it, without reason. Method: the state machines of the filter, two or three processes of two VMs,
+//! and a model of the service live through schedules of faults drawn by lot: calls that are lost,
+//! late, repeated, cut, changed, replayed or answered by somebody else; services that stop, fall
+//! back to a backup or come back empty; VMs and processes that die; clocks that are wrong and jump.
+//!
+//! A schedule is a number. A failure prints it; `SIMULATION_SEED=<number>` tells that one aloud,
+//! and `SIMULATION_SCHEDULES=<count>` tries more or fewer than usual.
+
+mod chance;
+mod memory;
+mod process;
+mod service;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use world::{Ground, World};
+
+const SCHEDULES: u64 = 20_000;
+
+#[test]
+fn every_schedule_of_faults_ends_well() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        return World::live_through(seed, &Ground::new(), true);
+    }
+    let schedules = number("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES);
+    let next = AtomicU64::new(0);
+    let run = || {
+        let ground = Ground::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= schedules {
+                return;
+            }
+            let lived =
+                catch_unwind(AssertUnwindSafe(|| World::live_through(seed, &ground, false)));
+            if lived.is_err() {
+                next.store(schedules, Ordering::Relaxed); // the others need not go on
+                panic!(
+                    "replay: SIMULATION_SEED={seed} cargo test --test simulation -- --nocapture"
+                );
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(run);
+        }
+    });
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text}")))
+}

@@ -1,0 +1,224 @@
+//! An Envoy process: VMs that share one memory, and the calls that they have made.
+
+use std::time::Duration;
+
+use session_guard::clock::Now;
+use session_guard::feed::call::{Answer, Call};
+use session_guard::feed::identity::FeedIdentity;
+use session_guard::feed::staleness::Knowledge;
+use session_guard::feed::state::FeedState;
+use session_guard::feed::{Effects, Feed, Settings};
+use session_guard::revocation::record::{Kind, Record, RecordId};
+use session_guard::signout::{self, SignOut, Step, WhenUnreachable};
+
+use super::memory::Memory;
+
+/// How old the last proof may be.
+pub(super) const MAX_STALENESS_SECONDS: u64 = 300;
+
+pub(super) struct Process {
+    pub(super) memory: Memory,
+    pub(super) vms: Vec<Vm>,
+    /// How far its wall clock is ahead of the truth.
+    pub(super) ahead_seconds: i64,
+    /// Its monotonic clock at the beginning of the simulation.
+    booted: Duration,
+    /// The latest that its wall clock has ever shown.
+    pub(super) latest_unix_seconds: u64,
+    pub(super) has_loaded: bool,
+    /// When it was last shown to be up to date.
+    pub(super) proved_at: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Flights {
+    pub(super) poll: Option<Flight>,
+    pub(super) tell: Option<Flight>,
+    pub(super) sign_outs: Vec<(Flight, SignOut)>,
+}
+
+pub(super) struct Vm {
+    pub(super) feed: Feed,
+    pub(super) flights: Flights,
+}
+
+/// A call under way.
+pub(super) struct Flight {
+    pub(super) call: Call,
+    pub(super) left_at: Duration,
+    /// What the service has answered, if the call has arrived.
+    pub(super) answer: Option<Answer>,
+}
+
+/// Which call of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Poll,
+    Tell,
+    SignOut(usize),
+}
+
+impl Process {
+    pub(super) fn new(memory: Memory, vms: usize, booted: Duration, owner: u64) -> Self {
+        let mut process = Self {
+            memory,
+            vms: Vec::new(),
+            ahead_seconds: 0,
+            booted,
+            latest_unix_seconds: 0,
+            has_loaded: false,
+            proved_at: Duration::ZERO,
+        };
+        process.vms = (0..vms as u64).map(|vm| Vm::new(owner << 8 | vm)).collect();
+        process
+    }
+
+    pub(super) fn now(&mut self, time: Duration) -> Now {
+        let unix_seconds = time.as_secs().saturating_add_signed(self.ahead_seconds);
+        self.latest_unix_seconds = self.latest_unix_seconds.max(unix_seconds);
+        let monotonic_milliseconds = (self.booted + time).as_millis() as u64;
+        Now { unix_seconds, monotonic_milliseconds }
+    }
+
+    pub(super) fn tick(&mut self, vm: usize, time: Duration) {
+        let now = self.now(time);
+        let effects = self.vms[vm].feed.tick(&self.memory, now);
+        self.vms[vm].carry_out(effects, time);
+    }
+
+    /// A request to a sign-out route that carries this one's token, if it was admitted.
+    pub(super) fn sign_out(&mut self, vm: usize, record: Record, time: Duration) {
+        let now = self.now(time);
+        let Vm { feed, flights } = &mut self.vms[vm];
+        feed.note_request();
+        let is_revoked = record.kind == Kind::Token && refuses(feed, &self.memory, &record);
+        let (fresh, revoked) =
+            if is_revoked { (vec![], vec![record]) } else { (vec![record], vec![]) };
+        let settings = signout::Settings {
+            timeout_milliseconds: 2_000,
+            when_unreachable: WhenUnreachable::Forward,
+        };
+        let (set, outbox) = (feed.set(), feed.outbox());
+        let step = signout::begin(set, outbox, &self.memory, fresh, &revoked, settings, now);
+        match step {
+            Step::Tell(call, sign_out) => {
+                flights.sign_outs.push((Flight { call, left_at: time, answer: None }, sign_out));
+            }
+            Step::Forward => assert!(is_revoked),
+            Step::Unavailable => panic!("there is room"),
+        }
+    }
+
+    /// Every call under way.
+    pub(super) fn flights(&self) -> Vec<(usize, Which)> {
+        let of_vm = |(vm, Vm { flights, .. }): (usize, &Vm)| {
+            let poll = flights.poll.as_ref().map(|_| Which::Poll);
+            let tell = flights.tell.as_ref().map(|_| Which::Tell);
+            let sign_outs = (0..flights.sign_outs.len()).map(Which::SignOut);
+            let which = poll.into_iter().chain(tell).chain(sign_outs);
+            which.map(move |which| (vm, which)).collect::<Vec<_>>()
+        };
+        self.vms.iter().enumerate().flat_map(of_vm).collect()
+    }
+
+    pub(super) fn flight(&mut self, vm: usize, which: Which) -> &mut Flight {
+        let flights = &mut self.vms[vm].flights;
+        match which {
+            Which::Poll => flights.poll.as_mut().expect("under way"),
+            Which::Tell => flights.tell.as_mut().expect("under way"),
+            Which::SignOut(at) => &mut flights.sign_outs[at].0,
+        }
+    }
+
+    /// The call ends with this answer.
+    pub(super) fn end(
+        &mut self,
+        (vm, which): (usize, Which),
+        answer: Option<&Answer>,
+        random: u32,
+        time: Duration,
+    ) {
+        let now = self.now(time);
+        let Self { memory, vms, .. } = self;
+        let Vm { feed, flights } = &mut vms[vm];
+        let effects = match which {
+            Which::Poll => {
+                flights.poll = None;
+                feed.poll_answered(memory, now, random, answer)
+            }
+            Which::Tell => {
+                flights.tell = None;
+                feed.tell_answered(memory, now, random, answer)
+            }
+            Which::SignOut(at) => {
+                let (_, sign_out) = flights.sign_outs.remove(at);
+                assert_eq!(sign_out.told(feed.outbox(), memory, answer, now), Step::Forward);
+                return;
+            }
+        };
+        vms[vm].carry_out(effects, time);
+    }
+
+    /// A VM dies with its calls; another takes its place.
+    pub(super) fn kill(&mut self, vm: usize, owner: u64) {
+        self.vms[vm] = Vm::new(owner << 8 | vm as u64);
+    }
+
+    /// Whether the tokens of that record are refused here.
+    pub(super) fn refuses(&self, record: &Record) -> bool {
+        refuses(&self.vms[0].feed, &self.memory, record)
+    }
+
+    pub(super) fn knowledge(&mut self, time: Duration) -> Knowledge {
+        let now = self.now(time);
+        self.vms[0].feed.known_at(&self.memory, now)
+    }
+
+    /// How far it has followed the feed; empty where it has not.
+    pub(super) fn cursor_text(&self) -> String {
+        let identity = FeedIdentity::new("", "signout", "signout");
+        let cursor = FeedState::read(&self.memory, &identity).0.cursor;
+        cursor.map_or(String::new(), |cursor| cursor.to_string())
+    }
+
+    pub(super) fn waiting(&self) -> Vec<Record> {
+        self.vms[0].feed.outbox().records(&self.memory)
+    }
+}
+
+impl Vm {
+    fn new(owner: u64) -> Self {
+        let settings = Settings {
+            realm: String::new(),
+            cluster: "signout".to_owned(),
+            authority: "signout".to_owned(),
+            max_staleness_seconds: MAX_STALENESS_SECONDS,
+            tell_timeout_milliseconds: 2_000,
+        };
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&owner.to_be_bytes());
+        Self { feed: Feed::new(&settings, name), flights: Flights::default() }
+    }
+
+    fn carry_out(&mut self, effects: Effects, left_at: Duration) {
+        let flight = |call| Flight { call, left_at, answer: None };
+        if let Some(call) = effects.poll {
+            assert!(self.flights.poll.replace(flight(call)).is_none(), "two polls are under way");
+        }
+        if let Some(call) = effects.tell {
+            assert!(self.flights.tell.replace(flight(call)).is_none(), "two tells are under way");
+        }
+    }
+}
+
+/// Asks for a token that this record revokes, and as little else as possible.
+fn refuses(feed: &Feed, memory: &Memory, record: &Record) -> bool {
+    let nobody = RecordId([0x55; 16]);
+    let last = record.issued_before.checked_sub(1);
+    let verdict = match record.kind {
+        Kind::Token => feed.set().is_revoked(memory, record.id, None, Some(u64::MAX)),
+        Kind::User => feed.set().is_revoked(memory, nobody, Some(record.id), last),
+        Kind::All => feed.set().is_revoked(memory, nobody, None, last),
+    };
+    verdict.expect("shared data is not damaged")
+}

@@ -1,0 +1,464 @@
+//! One schedule: processes and their service live through faults drawn by lot, then through quiet.
+
+use std::time::Duration;
+
+use session_guard::feed::call::Answer;
+use session_guard::feed::staleness::Knowledge;
+use session_guard::feed::wire::Page;
+use session_guard::revocation::horizon::is_past_for_service;
+use session_guard::revocation::record::{NEVER, Record, RecordId};
+
+use super::chance::Chance;
+use super::memory::Memory;
+use super::process::{MAX_STALENESS_SECONDS, Process, Which};
+use super::service::{Service, after, answer};
+
+pub(super) struct World {
+    chance: Chance,
+    /// Prints what happens.
+    aloud: bool,
+    /// The true time, by which clocks are wrong; the seconds are those since 1970.
+    time: Duration,
+    service: Service,
+    service_is_up: bool,
+    service_ahead_seconds: i64,
+    backups: Vec<Service>,
+    processes: Vec<Process>,
+    /// What may be revoked, and by process whether it was ever refused there.
+    records: Vec<Record>,
+    refused: Vec<Vec<bool>>,
+    /// What polls were answered, for one that is answered again.
+    answers: Vec<(String, Answer)>,
+    /// Clocks of proxies may jump by an hour.
+    clocks_jump: bool,
+    lives: u64,
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Whole,
+    Lost,
+    Cut,
+    Changed,
+    /// An earlier answer to the same poll comes instead.
+    Replayed,
+    Foreign,
+}
+
+/// What all schedules begin with: the memory of a process that has read an empty service.
+pub(super) struct Ground {
+    memory: Memory,
+    service: Service,
+}
+
+impl Ground {
+    pub(super) fn new() -> Self {
+        let service = Service::new(1, PAGE_RECORDS, LOG_ENTRIES);
+        let ground = Self { memory: Memory::new(), service };
+        let mut world = World::new(0, &ground, false);
+        world.processes.truncate(1);
+        world.records.clear();
+        world.processes[0] = Process::new(Memory::new(), 1, BOOTED, 0);
+        world.settle();
+        Self { memory: world.processes.remove(0).memory, service: world.service }
+    }
+}
+
+impl World {
+    fn new(seed: u64, ground: &Ground, aloud: bool) -> Self {
+        let mut chance = Chance::new(seed);
+        let count = if chance.one_in(4) { 3 } else { 2 };
+        let time = Duration::from_secs(2_000_000_000);
+        let processes: Vec<_> = (0..count)
+            .map(|number| Process::new(ground.memory.clone(), 2, BOOTED, number + 1))
+            .collect();
+        let clocks_jump = chance.one_in(4);
+        let records = some_records(&mut chance, time.as_secs(), clocks_jump);
+        let refused = vec![vec![false; records.len()]; processes.len()];
+        let service = ground.service.clone();
+        Self {
+            chance,
+            aloud,
+            // The lease of whoever has read the ground is over.
+            time: time + Duration::from_secs(20),
+            backups: vec![service.clone()],
+            service,
+            service_is_up: true,
+            service_ahead_seconds: 0,
+            processes,
+            records,
+            refused,
+            answers: Vec::new(),
+            clocks_jump,
+            lives: 10,
+        }
+    }
+
+    /// Lives through the schedule of that seed. Panics if a promise is broken.
+    pub(super) fn live_through(seed: u64, ground: &Ground, aloud: bool) {
+        let mut world = Self::new(seed, ground, aloud);
+        for process in 0..world.processes.len() {
+            world.set_clock(process);
+        }
+        let mut restores = [0, 0, 0, 0, 0, 1, 2, 2][world.chance.below(8)];
+        for _ in 0..world.chance.between(10, 60) {
+            // Most is at stake while somebody reads everything.
+            let is_read = world.processes.iter().any(|process| process.cursor_text().contains('-'));
+            if restores > 0 && world.chance.one_in(if is_read { 6 } else { 40 }) {
+                restores -= 1;
+                world.restore();
+            }
+            world.happen();
+            world.check();
+        }
+        world.settle();
+    }
+
+    fn happen(&mut self) {
+        let process = self.chance.below(self.processes.len());
+        let vm = self.chance.below(2);
+        match self.chance.below(100) {
+            0..30 => self.let_time_pass(),
+            30..52 => self.call_moves(process),
+            52..62 => {
+                for _ in 0..self.chance.between(1, 50) {
+                    self.call_goes_well(process);
+                }
+            }
+            62..74 => {
+                let record = self.record();
+                self.say(|| format!("process {process} vm {vm}: sign-out {record:?}"));
+                self.processes[process].sign_out(vm, record, self.time);
+            }
+            74..82 if self.service_is_up => {
+                let record = self.record();
+                let past = is_past_for_service(&record, self.service_unix_seconds());
+                self.say(|| format!("service: revoke {record:?}"));
+                let _ = !past && self.service.revoke(record);
+            }
+            82..85 => {
+                self.service_is_up = !self.service_is_up;
+                self.say(|| "service: stops or starts".to_owned());
+            }
+            85..88 => {
+                self.lives += 1;
+                self.say(|| format!("process {process} vm {vm}: dies"));
+                self.processes[process].kill(vm, self.lives);
+            }
+            88 if self.chance.one_in(4) => self.restart(process),
+            89..93 => self.set_clock(process),
+            93..97 => self.backups.push(self.service.clone()),
+            _ => self.service.sweep(self.service_unix_seconds()),
+        }
+    }
+
+    fn record(&mut self) -> Record {
+        let record = self.chance.below(self.records.len());
+        self.records[record]
+    }
+
+    fn let_time_pass(&mut self) {
+        let milliseconds = match self.chance.below(20) {
+            0..10 => self.chance.between(0, 1_000),
+            10..18 => self.chance.between(1_000, 3_000),
+            18 => self.chance.between(3_000, 70_000),
+            _ => self.chance.between(60_000, 700_000),
+        };
+        self.time += Duration::from_millis(milliseconds as u64);
+        self.say(|| format!("{milliseconds} ms pass"));
+        for process in 0..self.processes.len() {
+            for vm in 0..2 {
+                if !self.chance.one_in(4) {
+                    self.processes[process].tick(vm, self.time);
+                }
+            }
+        }
+    }
+
+    /// Some call of that process arrives, or comes back.
+    fn call_moves(&mut self, process: usize) {
+        let flights = self.processes[process].flights();
+        if flights.is_empty() {
+            return;
+        }
+        let flight = flights[self.chance.below(flights.len())];
+        if self.chance.one_in(2) {
+            self.arrive(process, flight);
+        } else {
+            let fate = match self.chance.below(10) {
+                0..5 => Fate::Whole,
+                5 => Fate::Lost,
+                6 => Fate::Cut,
+                7 => Fate::Changed,
+                8 => Fate::Replayed,
+                _ => Fate::Foreign,
+            };
+            self.come_back(process, flight, fate);
+        }
+    }
+
+    fn call_goes_well(&mut self, process: usize) {
+        let flights = self.processes[process].flights();
+        if flights.is_empty() {
+            return;
+        }
+        let flight = flights[self.chance.below(flights.len())];
+        self.arrive(process, flight);
+        self.come_back(process, flight, Fate::Whole);
+    }
+
+    /// The call reaches the service, perhaps not for the first time.
+    fn arrive(&mut self, process: usize, (vm, which): (usize, Which)) {
+        if !self.service_is_up {
+            return;
+        }
+        let now = self.service_unix_seconds();
+        let flight = self.processes[process].flight(vm, which);
+        let answer = self.service.answer(&flight.call, now);
+        if which == Which::Poll {
+            self.answers.push((flight.call.path.clone(), answer.clone()));
+        }
+        flight.answer = Some(answer);
+        self.say(|| format!("process {process} vm {vm}: {which:?} arrives"));
+    }
+
+    fn come_back(&mut self, process: usize, (vm, which): (usize, Which), fate: Fate) {
+        let call = self.processes[process].flight(vm, which).call.clone();
+        let path = call.path.clone();
+        let is_at_cursor = self.processes[process].cursor_text() == after(&call);
+        let mut answer = self.processes[process].flight(vm, which).answer.take();
+        match (fate, &mut answer) {
+            (Fate::Whole, _) => {}
+            (Fate::Cut, Some(answer)) => drop(answer.body.pop()),
+            (Fate::Changed, Some(answer)) => {
+                let at = self.chance.below(answer.body.len());
+                answer.body[at] ^= 1 << self.chance.below(8);
+            }
+            (Fate::Replayed, answer) if which == Which::Poll => {
+                let earlier: Vec<_> = self.answers.iter().filter(|(of, _)| *of == path).collect();
+                if !earlier.is_empty() {
+                    *answer = Some(earlier[self.chance.below(earlier.len())].1.clone());
+                }
+            }
+            (Fate::Foreign, answer) => *answer = Some(foreign(&mut self.chance)),
+            (_, answer) => *answer = None,
+        }
+        self.say(|| format!("process {process} vm {vm}: {which:?} comes back, {fate:?}"));
+        let random = self.chance.number() as u32;
+        self.processes[process].end((vm, which), answer.as_ref(), random, self.time);
+        if which == Which::Poll && is_at_cursor {
+            self.note_proof(process, answer.as_ref());
+        }
+        self.say(|| format!("process {process} is at {:?}", self.processes[process].cursor_text()));
+        self.check();
+    }
+
+    /// A page that was taken over and says that it is the last proves the set to be complete.
+    fn note_proof(&mut self, process: usize, answer: Option<&Answer>) {
+        let process = &mut self.processes[process];
+        let page = answer.and_then(|answer| Page::decode(&answer.body).ok());
+        if page.is_some_and(|page| !page.more && process.cursor_text() == page.cursor.as_str()) {
+            process.proved_at = self.time;
+        }
+    }
+
+    fn restore(&mut self) {
+        self.lives += 1;
+        self.service = match self.chance.below(8) {
+            0 => Service::new(self.lives, PAGE_RECORDS, LOG_ENTRIES),
+            1 | 2 => self.backups[self.chance.below(self.backups.len())].restored(self.lives),
+            _ => {
+                // It loses what came last.
+                let before = self.service.clone();
+                self.service_is_up = true;
+                for _ in 0..self.chance.between(1, 8) {
+                    self.happen();
+                    self.check();
+                }
+                before.restored(self.lives)
+            }
+        };
+        self.say(|| "service: restored".to_owned());
+    }
+
+    fn restart(&mut self, process: usize) {
+        self.lives += 1;
+        self.say(|| format!("process {process}: restarts"));
+        self.processes[process] = Process::new(Memory::new(), 2, BOOTED, self.lives);
+        self.refused[process].fill(false);
+        self.set_clock(process);
+    }
+
+    fn set_clock(&mut self, process: usize) {
+        let far = if self.clocks_jump && self.chance.one_in(3) { 3_600 } else { CLOCKS_APART };
+        self.processes[process].ahead_seconds = self.chance.between(-far, far);
+        self.service_ahead_seconds = self.chance.between(-CLOCKS_APART, CLOCKS_APART);
+    }
+
+    /// Nothing fails any more, clocks are right to half a minute, and time passes until all is well.
+    fn settle(&mut self) {
+        self.say(|| "quiet".to_owned());
+        self.service_is_up = true;
+        for process in 0..self.processes.len() {
+            let ahead = self.chance.between(-CLOCKS_APART, CLOCKS_APART);
+            self.processes[process].ahead_seconds = ahead;
+            while let Some(&flight) = self.processes[process].flights().first() {
+                if self.chance.one_in(2) {
+                    self.arrive(process, flight);
+                }
+                self.come_back(process, flight, Fate::Whole);
+                if self.chance.one_in(40) {
+                    break;
+                }
+            }
+        }
+        let end = self.time + QUIET;
+        let mut step = Duration::from_millis(500);
+        while let Some(what) = self.amiss() {
+            assert!(self.time < end, "{QUIET:?} of quiet, and still {what}");
+            self.time += step;
+            step = (step * 5 / 4).min(Duration::from_secs(3));
+            for process in 0..self.processes.len() {
+                for vm in 0..self.processes[process].vms.len() {
+                    self.processes[process].tick(vm, self.time);
+                }
+                self.answer_all(process);
+            }
+            self.check();
+        }
+    }
+
+    /// Every call is answered, but for polls that have to wait.
+    fn answer_all(&mut self, process: usize) {
+        loop {
+            let flights = self.processes[process].flights();
+            let next = flights.into_iter().find(|&(vm, which)| {
+                let flight = self.processes[process].flight(vm, which);
+                let waits = self.service.has_no_news(&flight.call);
+                !waits || self.time - flight.left_at >= LONGEST_WAIT
+            });
+            let Some(flight) = next else { return };
+            self.arrive(process, flight);
+            self.come_back(process, flight, Fate::Whole);
+        }
+    }
+
+    /// What every process promises at every moment.
+    fn check(&mut self) {
+        for (number, process) in self.processes.iter_mut().enumerate() {
+            for (record, refused) in self.records.iter().zip(&mut self.refused[number]) {
+                let refuses = process.refuses(record);
+                // Both clocks have to have passed `exp` before it may be forgotten.
+                let service_has_passed = self.time.as_secs() > record.exp.saturating_add(270);
+                let we_have_passed = process.latest_unix_seconds > record.exp.saturating_add(300);
+                let may_forget = service_has_passed && we_have_passed;
+                assert!(
+                    refuses || !*refused || may_forget,
+                    "process {number} accepts again what it refused: {record:?}"
+                );
+                *refused |= refuses;
+            }
+            let knowledge = process.knowledge(self.time);
+            let age = self.time.saturating_sub(process.proved_at);
+            match knowledge {
+                Knowledge::Current => process.has_loaded = true,
+                Knowledge::Never => assert!(!process.has_loaded, "process {number} forgot the set"),
+                Knowledge::Stale => assert!(
+                    age > Duration::from_secs(MAX_STALENESS_SECONDS),
+                    "process {number} calls a proof of {age:?} ago too old"
+                ),
+            }
+        }
+    }
+
+    /// What keeps all from being well: whatever anybody enforces or holds, everybody does.
+    fn amiss(&mut self) -> Option<String> {
+        let (time, now) = (self.time, self.service_unix_seconds());
+        for record in self.records.iter().filter(|record| !is_past_for_service(record, now)) {
+            let there = self.service.refuses(record);
+            let holders = self.processes.iter().filter(|process| process.refuses(record)).count();
+            if there && holders < self.processes.len() {
+                return Some(format!("not everybody refuses {record:?}"));
+            }
+            if !there && holders > 0 {
+                return Some(format!("the service lacks {record:?}"));
+            }
+        }
+        for (number, process) in self.processes.iter_mut().enumerate() {
+            if process.knowledge(time) != Knowledge::Current {
+                return Some(format!("process {number} knows nothing current"));
+            }
+            if !process.waiting().is_empty() {
+                return Some(format!("the outbox of process {number} is not empty"));
+            }
+        }
+        None
+    }
+
+    fn service_unix_seconds(&self) -> u64 {
+        self.time.as_secs().saturating_add_signed(self.service_ahead_seconds)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.aloud {
+            println!("{:?} {}", self.time, what());
+        }
+    }
+}
+
+/// Some revocations. Cutoffs of one user differ in their moment alone, so that a verdict shows which
+/// of them is known.
+fn some_records(chance: &mut Chance, now: u64, clocks_jump: bool) -> Vec<Record> {
+    let user = RecordId([7 << 5; 16]);
+    let cutoffs_end = any_exp(chance, now);
+    let ahead = if clocks_jump { 0 } else { 250 };
+    let mut any_record = || {
+        let issued_before = now.saturating_add_signed(chance.between(-1_000, ahead));
+        match chance.below(8) {
+            0 => Record::all("", issued_before, cutoffs_end),
+            1 | 2 => Record::user(user, issued_before, cutoffs_end),
+            _ => {
+                let mut id = RecordId([0; 16]);
+                id.0[..8].copy_from_slice(&chance.number().to_be_bytes());
+                Record::token(id, any_exp(chance, now))
+            }
+        }
+    };
+    let first = any_record();
+    let mut records: Vec<_> = (0..6).map(|_| any_record()).collect();
+    records.truncate(chance.below(7));
+    records.push(first);
+    records
+}
+
+/// In the course of the schedule, later, or never.
+fn any_exp(chance: &mut Chance, now: u64) -> u64 {
+    match chance.below(4) {
+        0 => NEVER,
+        1 => now + chance.between(0, 300) as u64,
+        _ => now + chance.between(300, 5_000) as u64,
+    }
+}
+
+/// What Envoy or somebody else may answer in the service's place.
+fn foreign(chance: &mut Chance) -> Answer {
+    let status = [200, 204, 400, 404, 500, 503, 504][chance.below(7)];
+    answer(status, "text/plain", b"upstream connect error".to_vec())
+}
+
+const PAGE_RECORDS: usize = 3;
+
+/// So few that a proxy which was away gets everything again.
+const LOG_ENTRIES: usize = 12;
+
+/// How far clocks are apart that are as right as can be asked for.
+const CLOCKS_APART: i64 = 25;
+
+/// How long it may take until all is well: the longest back-off, the wait of a poll, and a reset
+/// that waits because it is not the first in a minute.
+const QUIET: Duration = Duration::from_secs(400);
+
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+const BOOTED: Duration = Duration::from_secs(50);
