@@ -12,8 +12,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use session_guard::feed::tell::JsonRecord;
 use session_guard::feed::wire::{CONTENT_TYPE, Page};
-use session_guard::revocation::record::{Kind, NEVER, Record};
 use tokio::time::Instant;
 
 use crate::clock::unix_seconds;
@@ -145,17 +145,6 @@ struct JsonPage<'a> {
     revocations: Vec<JsonRecord>,
 }
 
-/// A record in JSON. A token has no `issued_before`, a record for ever no `exp`.
-#[derive(Serialize)]
-struct JsonRecord {
-    kind: &'static str,
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issued_before: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exp: Option<u64>,
-}
-
 impl<'a> From<&'a Page> for JsonPage<'a> {
     fn from(page: &'a Page) -> Self {
         Self {
@@ -165,17 +154,6 @@ impl<'a> From<&'a Page> for JsonPage<'a> {
             reset: page.reset,
             more: page.more,
             revocations: page.records.iter().map(JsonRecord::from).collect(),
-        }
-    }
-}
-
-impl From<&Record> for JsonRecord {
-    fn from(record: &Record) -> Self {
-        Self {
-            kind: record.kind.name(),
-            id: record.id.to_string(),
-            issued_before: (record.kind != Kind::Token).then_some(record.issued_before),
-            exp: (record.exp != NEVER).then_some(record.exp),
         }
     }
 }

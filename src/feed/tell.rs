@@ -24,7 +24,7 @@ pub const BATCH_RECORDS: usize = 1_000;
 /// The call that tells the service of these records.
 #[must_use]
 pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
-    let list: Vec<_> = records.iter().map(Spelled::of).collect();
+    let list: Vec<_> = records.iter().map(JsonRecord::from).collect();
     Call {
         method: "POST",
         path: "/v1/revocations".to_owned(),
@@ -166,9 +166,10 @@ impl Tell {
     }
 }
 
-/// A record as the service's JSON spells it.
-#[derive(Serialize)]
-struct Spelled {
+/// A record as the service's JSON spells it, in both directions. A token has no `issued_before`, a
+/// record for ever no `exp`.
+#[derive(Debug, Serialize)]
+pub struct JsonRecord {
     kind: &'static str,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,8 +178,8 @@ struct Spelled {
     exp: Option<u64>,
 }
 
-impl Spelled {
-    fn of(record: &Record) -> Self {
+impl From<&Record> for JsonRecord {
+    fn from(record: &Record) -> Self {
         Self {
             kind: record.kind.name(),
             id: record.id.to_string(),
