@@ -7,8 +7,15 @@
 //! # Why nothing is forwarded by default
 //!
 //! The way to [`Forward`] on a protected route leads through a [`VerifiedToken`], which only the
-//! verifier can make and only a set that is known to be current lets pass. Every other way out of
-//! [`Admission::decide`] is a [`Refusal`].
+//! verifier can make and only a set that is known to be current lets pass, or through an API key that
+//! the configuration leaves to the application. Every other way out of [`Admission::decide`] is a
+//! [`Refusal`].
+//!
+//! # What an API key changes
+//!
+//! It stands for a token where there is none, and takes the user out of the request: whom it belongs
+//! to is not known here. It excuses no token beside it, which is judged as ever. Where a route signs
+//! out the user of the request's own token, a key names nobody, and is not enough.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -130,7 +137,11 @@ impl Admission {
             Access::Optional | Access::Protected | Access::Signout => {}
         }
         let tokens = self.judge(headers, route.access, moment);
-        let outcome = self.outcome(&tokens, moment);
+        let has_api_key = self.sources.hold_api_key(headers);
+        let outcome = match self.outcome(&tokens, moment) {
+            Ok(_) | Err(Refusal::MissingToken) if has_api_key => by_api_key(&tokens, &route),
+            outcome => outcome.map(Some),
+        };
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
             return self.refuse(*refusal, headers, &tokens);
         }
@@ -138,7 +149,8 @@ impl Admission {
             // Forwarded, it would sign out in appearance only.
             return self.refuse(Refusal::Unavailable, headers, &tokens);
         }
-        let mut forward = self.forward(headers, outcome.as_deref().ok(), &route);
+        let token = outcome.as_ref().ok().and_then(Option::as_deref);
+        let mut forward = self.forward(headers, token, &route);
         if route.access == Access::Signout {
             for judged in tokens.into_iter().flatten().filter(|_| route.revokes) {
                 let is_revoked = judged.objection == Some(Refusal::Revoked);
@@ -292,6 +304,18 @@ impl Admission {
             Err(_) => true,
         };
         Decision::Refuse { refusal, clear_cookies: self.sources.clearing(headers, refused) }
+    }
+}
+
+/// Nobody, for whom an API key speaks beside tokens without objection, or none.
+fn by_api_key(
+    tokens: &Result<Vec<Judged<'_>>, Refusal>,
+    route: &Route,
+) -> Result<Option<Rc<VerifiedToken>>, Refusal> {
+    match (&route.revoke_user, tokens.as_deref()) {
+        (Some(RevokeUser::OfToken), Ok([])) => Err(Refusal::MissingToken),
+        (Some(RevokeUser::OfToken), _) => Err(Refusal::ConflictingTokens),
+        _ => Ok(None),
     }
 }
 

@@ -14,6 +14,10 @@
 //! begins a new cookie at white space, readers of RFC 2109 at a comma. So a name is the last word
 //! before a `=`, also within a cookie's value, and its signs count as PHP has them.
 
+mod source;
+
+pub use source::Source;
+
 use std::borrow::Cow;
 use std::ops::Deref;
 
@@ -31,7 +35,7 @@ pub const MOST_TOKENS_TO_SIGN_OUT: usize = 256;
 /// Every place that may hold a token.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    places: Vec<Place>,
+    sources: Vec<Source>,
 }
 
 /// One place that may hold a token.
@@ -63,8 +67,14 @@ pub struct Tokens<'a> {
 impl Sources {
     /// Tokens come from these places.
     #[must_use]
-    pub fn new(places: Vec<Place>) -> Self {
-        Self { places }
+    pub fn new(sources: Vec<Source>) -> Self {
+        Self { sources }
+    }
+
+    /// Whether the request carries an API key where that may be.
+    #[must_use]
+    pub fn hold_api_key(&self, headers: &Headers) -> bool {
+        self.sources.iter().any(|source| source.holds_api_key(headers))
     }
 
     /// Every distinct token in every place.
@@ -74,8 +84,8 @@ impl Sources {
     /// [`Refusal::MalformedToken`] for more than [`MOST_TOKENS`]. No token is no error.
     pub fn find<'a>(&self, headers: &'a Headers) -> Result<Tokens<'a>, Refusal> {
         let mut tokens = Tokens { found: [const { Cow::Borrowed(&[]) }; MOST_TOKENS], count: 0 };
-        for place in &self.places {
-            place.each(headers, &mut |token| tokens.add(token))?;
+        for source in &self.sources {
+            source.each(headers, &mut |token| tokens.add(token))?;
         }
         Ok(tokens)
     }
@@ -96,7 +106,7 @@ impl Sources {
             Ok(())
         };
         // What is there beyond the limit is left.
-        let _ = self.places.iter().try_for_each(|place| place.each(headers, &mut add));
+        let _ = self.sources.iter().try_for_each(|source| source.each(headers, &mut add));
         tokens
     }
 
@@ -104,8 +114,8 @@ impl Sources {
     /// cut out. After it [`find`](Self::find) finds nothing; other cookies and parameters stay.
     #[must_use]
     pub fn removal(&self, headers: &Headers) -> Vec<Edit> {
-        let mut edits =
-            Edit::removals(self.places.iter().flat_map(|place| place.filled_headers(headers)));
+        let filled = self.sources.iter().flat_map(|source| source.filled_headers(headers));
+        let mut edits = Edit::removals(filled);
         edits.extend(self.without_cookies(headers));
         edits.extend(self.without_parameters(headers));
         edits
@@ -115,7 +125,7 @@ impl Sources {
     /// headers could take for a token: credentials have no business there (RFC 9110 §6.5.1).
     #[must_use]
     pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
-        let names = self.places.iter().filter_map(|place| match place {
+        let names = self.sources.iter().filter_map(|source| match &source.place {
             Place::Header { name, .. } => Some(name.as_bytes()),
             Place::Cookie(_) => Some(&b"cookie"[..]),
             Place::Query(_) => None,
@@ -130,9 +140,9 @@ impl Sources {
     #[must_use]
     pub fn clearing(&self, headers: &Headers, refused: impl Fn(&[u8]) -> bool) -> Vec<String> {
         let mut lines = vec![];
-        for place in &self.places {
-            let Place::Cookie(name) = place else { continue };
-            let all_good = place.each(headers, &mut |token| {
+        for source in &self.sources {
+            let Place::Cookie(name) = &source.place else { continue };
+            let all_good = source.each(headers, &mut |token| {
                 if refused(&token) { Err(Refusal::MalformedToken) } else { Ok(()) }
             });
             if all_good.is_err() {
@@ -144,7 +154,8 @@ impl Sources {
     }
 
     fn without_cookies(&self, headers: &Headers) -> Option<Edit> {
-        let is_token = |cookie: &[u8]| self.places.iter().any(|place| place.is_cookie(cookie));
+        let is_token =
+            |cookie: &[u8]| self.sources.iter().any(|source| source.holds_cookie(cookie));
         let cookies = || headers.values(b"cookie").flat_map(cookies);
         if !cookies().any(is_token) {
             return None;
@@ -162,7 +173,8 @@ impl Sources {
         let target = headers.first(b":path")?;
         let (path, query) = path::split(target);
         let query = query?;
-        let is_token = |piece: &[u8]| self.places.iter().any(|place| place.is_parameter(piece));
+        let is_token =
+            |piece: &[u8]| self.sources.iter().any(|source| source.holds_parameter(piece));
         if !pieces(query).any(is_token) {
             return None;
         }
@@ -187,7 +199,7 @@ impl Sources {
 type Each<'e, 'a> = &'e mut dyn FnMut(Cow<'a, [u8]>) -> Result<(), Refusal>;
 
 impl Place {
-    /// Calls `each` for every token in this place.
+    /// Calls `each` for every value in this place.
     fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Refusal> {
         match self {
             Self::Header { name, scheme } => headers
@@ -212,22 +224,6 @@ impl Place {
                 Ok(())
             }
         }
-    }
-
-    /// The names, as sent, of the header lines that hold a token here.
-    fn filled_headers<'a>(&'a self, headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
-        let header = match self {
-            Self::Header { name, scheme } => Some((name.as_bytes(), scheme.as_deref())),
-            Self::Cookie(_) | Self::Query(_) => None,
-        };
-        header.into_iter().flat_map(|(name, scheme)| {
-            let is_filled = move |value| in_header(value, scheme).next().is_some();
-            headers.alike(name).filter(move |line| is_filled(line.1)).map(|line| line.0)
-        })
-    }
-
-    fn is_cookie(&self, cookie: &[u8]) -> bool {
-        matches!(self, Self::Cookie(name) if in_cookie(cookie, name).is_some())
     }
 
     fn is_parameter(&self, piece: &[u8]) -> bool {

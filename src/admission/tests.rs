@@ -11,7 +11,10 @@ use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
 const CONFIGURATION: &str = r#"{
     "keys": [{"algorithm": "HS256", "secret": {"env": "SECRET"}}],
-    "token_sources": [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"}],
+    "token_sources": [
+        {"header": "authorization", "scheme": "Bearer", "pass_prefix": "sk-"},
+        {"cookie": "token"}
+    ],
     "routes": [
         {"path": "/public", "access": "public"},
         {"path": "/optional", "access": "optional"},
@@ -153,6 +156,46 @@ fn every_token_must_hold_and_all_must_agree() {
         let lines = [("authorization", &*bearer(&header)), ("cookie", &*format!("token={cookie}"))];
         assert_eq!(verdict(&bench.decide("/page", &lines)), expected);
     }
+}
+
+#[test]
+fn an_api_key_passes_without_a_user_and_excuses_no_token() {
+    let bench = Bench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    let own = format!("token={}", token("ada", "1"));
+    let gone = format!("token={}", token("ada", "gone"));
+    let cases = [
+        ("/page", "", "nobody"),
+        ("/page", &own, "nobody"),
+        ("/page", &gone, "revoked"),
+        ("/page", "token=sk-0", "malformed_token"), // not configured there
+        ("/optional", "", "nobody"),
+        ("/optional", &own, "nobody"),
+        ("/users/bob", "", "nobody"),
+        ("/password", "", "missing_token"),
+        ("/password", &own, "conflicting_tokens"),
+        ("/password", &gone, "revoked"),
+        ("/sign-out", &own, "nobody"),
+    ];
+    for (path, cookie, expected) in cases {
+        let lines = [("authorization", "Bearer sk-0"), ("cookie", cookie)];
+        let spoofed = [lines[0], lines[1], ("x-user-id", "root")];
+        let decision = bench.decide(path, &spoofed);
+        assert_eq!(verdict(&decision), expected, "{path} {cookie}");
+        if let Decision::Forward(forward) = decision {
+            let removed = Edit::Remove(b"x-user-id".to_vec());
+            assert!(forward.edits.contains(&removed), "{path} {cookie}: {:?}", forward.edits);
+        }
+    }
+}
+
+#[test]
+fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
+    let bench = Bench { knowledge: Knowledge::Never, ..Bench::new("refuse") };
+    let own = format!("token={}", token("ada", "1"));
+    let key = ("authorization", "Bearer sk-0");
+    assert_eq!(verdict(&bench.decide("/page", &[key])), "nobody");
+    assert_eq!(verdict(&bench.decide("/page", &[key, ("cookie", &own)])), "unavailable");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod raw;
 mod rules;
 mod secret;
 pub mod settings;
+mod sources;
 mod text;
 
 pub use error::ConfigError;
@@ -26,7 +27,7 @@ use crate::config::error::At;
 use crate::headers::passes_for;
 use crate::keys::KeyRing;
 use crate::routes::Routes;
-use crate::sources::{Place, Sources};
+use crate::sources::{Place, Source, Sources};
 use crate::token::Policy;
 use crate::upstream::{Forward, Upstream};
 
@@ -114,12 +115,12 @@ impl Config {
             settings::SLOW_VERIFICATIONS_PER_SECOND,
         )?
         .unwrap_or_default();
-        let places = places(written.token_sources.as_deref())?;
-        let upstream = upstream(&written.forward, &places)?;
+        let sources = sources::check(written.token_sources.as_deref())?;
+        let upstream = upstream(&written.forward, &sources)?;
         let given =
             rules::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
         let routes = rules::check(&written.routes, written.default_access, given)?;
-        let sources = Sources::new(places);
+        let sources = Sources::new(sources);
         Ok(Self {
             keys,
             policy,
@@ -167,47 +168,7 @@ fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Poli
     })
 }
 
-fn places(written: Option<&[raw::TokenSource]>) -> Result<Vec<Place>, ConfigError> {
-    let at = At::root().field("token_sources");
-    let bearer =
-        || Place::Header { name: "authorization".to_owned(), scheme: Some("Bearer".to_owned()) };
-    let Some(written) = written else { return Ok(vec![bearer()]) };
-    limits::some(&at, written.len(), settings::TOKEN_SOURCES, "leave it out for Bearer")?;
-    let mut places = vec![];
-    for (index, source) in written.iter().enumerate() {
-        let at = at.item(index);
-        let place = place(&at, source)?;
-        if places.contains(&place) {
-            return Err(at.error("comes twice", "remove one"));
-        }
-        places.push(place);
-    }
-    Ok(places)
-}
-
-fn place(at: &At, source: &raw::TokenSource) -> Result<Place, ConfigError> {
-    let word = |name: &str, text: &str| {
-        let at = at.field(name);
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$*".contains(&byte);
-        if limits::text(&at, text, settings::NAME_BYTES)?.bytes().all(sound) {
-            Ok(text.to_owned())
-        } else {
-            Err(at.error("is no plain name", "use letters, digits, `-`, `_`, `.`"))
-        }
-    };
-    match (&source.header, &source.cookie, &source.query, &source.scheme) {
-        (Some(header), None, None, scheme) => Ok(Place::Header {
-            name: header_name::carrying_a_token(&at.field("header"), header)?,
-            scheme: scheme.as_ref().map(|scheme| word("scheme", scheme)).transpose()?,
-        }),
-        (None, Some(cookie), None, None) => Ok(Place::Cookie(word("cookie", cookie)?)),
-        (None, None, Some(query), None) => Ok(Place::Query(word("query", query)?)),
-        (None, _, _, Some(_)) => Err(at.field("scheme").error("is for headers", "remove it")),
-        _ => Err(at.error("needs exactly one of header, cookie, query", "")),
-    }
-}
-
-fn upstream(forward: &raw::Forward, places: &[Place]) -> Result<Upstream, ConfigError> {
+fn upstream(forward: &raw::Forward, sources: &[Source]) -> Result<Upstream, ConfigError> {
     let at = At::root().field("forward");
     let mut taken: Vec<String> = vec![];
     let mut free = |at: &At, written: &str| {
@@ -216,8 +177,9 @@ fn upstream(forward: &raw::Forward, places: &[Place]) -> Result<Upstream, Config
         if taken.iter().any(|other| is_it(other)) {
             return Err(at.error("two values would share this header", "name another header"));
         }
-        let carries = |place: &Place| matches!(place, Place::Header { name, .. } if is_it(name));
-        if places.iter().any(carries) {
+        let carries =
+            |source: &Source| matches!(&source.place, Place::Header { name, .. } if is_it(name));
+        if sources.iter().any(carries) {
             return Err(at.error("carries tokens (`token_sources`)", "name another header"));
         }
         taken.push(name.clone());

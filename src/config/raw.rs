@@ -120,6 +120,8 @@ pub(super) struct TokenSource {
     pub(super) scheme: Option<String>,
     pub(super) cookie: Option<String>,
     pub(super) query: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) pass_prefix: Option<String>,
 }
 
 #[derive(Deserialize)]

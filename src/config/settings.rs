@@ -10,6 +10,9 @@ pub const CONFIGURATION_BYTES: usize = 1 << 20;
 /// Longest name: of a claim, cookie, header, query parameter, key, cluster.
 pub const NAME_BYTES: usize = 256;
 
+/// Longest `pass_prefix`; the shortest has two signs.
+pub const PREFIX_BYTES: usize = 32;
+
 /// Longest other text: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
@@ -201,6 +204,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("token_sources[].cookie", Form::Text(NAME_BYTES), None, "In this cookie."),
     setting("token_sources[].query", Form::Text(NAME_BYTES), None, "In this query parameter."),
+    setting(
+        "token_sources[].pass_prefix",
+        Form::Text(PREFIX_BYTES),
+        None,
+        "What begins so is an API key and no token: for the application to judge.",
+    ),
     setting(
         "forward.user_id",
         Form::Text(NAME_BYTES),

@@ -513,6 +513,35 @@ fn token_sources_are_checked() {
 }
 
 #[test]
+fn no_token_can_begin_like_an_api_key() {
+    let prefix = |text: &str| json!([{"header": "x-token", "pass_prefix": text}]);
+    for text in ["sk-", "sk", "0x", "Bx", "glpat-", &"s".repeat(32)] {
+        assert_eq!(wrong(&with("token_sources", prefix(text))), "", "{text}");
+    }
+    // Base64url of `{`, of white space, NUL and byte order marks before it; what decoders leave out.
+    let first = ["ey", "ew", "eyJ", "IH", "CX", "Cg", "DQ", "AH", "77", "_n", "-e", ".e", "!e"];
+    let rest = ["", "s", "s.", "s e", "s=", "s+", "s/", "s,", "s\u{e9}", &"s".repeat(33)];
+    for text in first.into_iter().chain(rest) {
+        let at = "token_sources[0].pass_prefix";
+        assert_eq!(wrong(&with("token_sources", prefix(text))), at, "{text}");
+    }
+    let base64url = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    for begin in ["{\"", " {", "\t{", "\n{", "\r\n{", "\u{b}{", "\u{c}{", "\0{", "\u{feff}{"] {
+        let token = base64::Engine::encode(&base64url, format!("{begin}\"alg\":\"HS256\"}}"));
+        let at = "token_sources[0].pass_prefix";
+        assert_eq!(wrong(&with("token_sources", prefix(&token[..2]))), at, "{token}");
+    }
+    for sources in [
+        json!([{"header": "x-token", "pass_prefix": null}]),
+        json!([{"header": "x-token", "pass_prefix": ["sk-"]}]),
+        json!([{"pass_prefix": "sk-"}]),
+        json!([{"cookie": "token"}, {"cookie": "token", "pass_prefix": "sk-"}]),
+    ] {
+        assert_ne!(wrong(&with("token_sources", sources.clone())), "", "{sources}");
+    }
+}
+
+#[test]
 fn headers_to_be_set_are_checked() {
     for name in ["x-user-id", "X-User-Id", "x-forwarded-user", "remote-user", "x_user_id"] {
         assert_eq!(wrong(&with("forward.user_id", json!(name))), "", "{name}");

@@ -3,16 +3,20 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn header(name: &str, scheme: Option<&str>) -> Place {
-    Place::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) }
+fn header(name: &str, scheme: Option<&str>) -> Source {
+    place(Place::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) })
+}
+
+fn place(place: Place) -> Source {
+    Source { place, pass_prefix: None }
 }
 
 fn everywhere() -> Sources {
     Sources::new(vec![
         header("authorization", Some("Bearer")),
         header("x-token", None),
-        Place::Cookie("token".to_owned()),
-        Place::Query("access_token".to_owned()),
+        place(Place::Cookie("token".to_owned())),
+        place(Place::Query("access_token".to_owned())),
     ])
 }
 
@@ -50,6 +54,81 @@ fn credentials_of_the_scheme_are_found_and_others_are_not() {
         (b"Bearer caf\xe9", b"caf\xe9"),
     ] {
         assert_eq!(found(&[("authorization", value)]), tokens, "{}", value.escape_ascii());
+    }
+}
+
+/// Tokens joined by `|`, and whether there is an API key.
+fn found_beside_keys(lines: &[(&str, &str)]) -> (String, bool) {
+    let Sources { sources } = everywhere();
+    let passing = |source| Source { pass_prefix: Some("sk-".to_owned()), ..source };
+    let sources = Sources::new(sources.into_iter().map(passing).collect());
+    let headers = Headers::from_pairs(lines);
+    let tokens = sources.find(&headers).expect("few").join(&b"|"[..]);
+    let to_sign_out = sources.find_to_sign_out(&headers).join(&b"|"[..]);
+    assert_eq!(tokens, to_sign_out, "a sign-out looks at the same");
+    (String::from_utf8(tokens).expect("text"), sources.hold_api_key(&headers))
+}
+
+#[test]
+fn an_api_key_is_no_token_and_hides_none() {
+    let long = |length: usize| format!("Bearer sk-{}", "k".repeat(length - 3));
+    let (longest, too_long) = (long(512), long(513));
+    for (name, value, tokens, has_key) in [
+        ("authorization", "Bearer sk-0", "", true),
+        ("authorization", "bearer  sk-a.b_c-d~e ", "", true),
+        ("authorization", "Basic sk-0", "", false),
+        ("authorization", "Bearer sk-0, Bearer a", "a", true),
+        ("authorization", "Bearer a,Bearer sk-0", "a", true),
+        ("authorization", "Bearer sk-", "sk-", false),
+        ("authorization", "Bearer SK-0", "SK-0", false),
+        ("authorization", "Bearer sk_0", "sk_0", false),
+        ("authorization", "Bearer  -sk-0", "-sk-0", false),
+        // What some server could take apart is a token, which the verifier refuses.
+        ("authorization", "Bearer sk-0 a", "sk-0 a", false),
+        ("authorization", "Bearer sk-0;a", "sk-0;a", false),
+        ("authorization", "Bearer sk-0=", "sk-0=", false),
+        ("authorization", "Bearer sk-0%20a", "sk-0%20a", false),
+        ("authorization", "Bearer sk-\u{e9}", "sk-\u{e9}", false),
+        ("authorization", &longest, "", true),
+        ("authorization", &too_long, &too_long["Bearer ".len()..], false),
+        ("x-token", "sk-0", "", true),
+        ("x_token", " sk-0", "", true),
+        ("x-token", "sk-0,a", "sk-0,a", false),
+        ("x-token", "Bearer sk-0", "Bearer sk-0", false),
+        ("cookie", "token=sk-0; token=a", "a", true),
+        ("cookie", "token=\"sk-0\"", "", true),
+        ("cookie", "token=sk-0 token=a", "sk-0 token=a", false),
+        ("cookie", "token=sk-0+token=a", "sk-0+token=a", false),
+        ("cookie", "other=sk-0; token=a", "a", false),
+        (":path", "/?access_token=sk-0", "", true),
+        (":path", "/?access_token=sk%2D0&access_token=a", "a", true),
+        (":path", "/?access_token=sk-0%00a", "sk-0\0a", false),
+    ] {
+        let expected = (tokens.to_owned(), has_key);
+        assert_eq!(found_beside_keys(&[(name, value)]), expected, "{name}: {value}");
+    }
+    assert_eq!(found(&[("authorization", b"Bearer sk-0")]), b"sk-0", "where none is configured");
+}
+
+#[test]
+fn removal_leaves_api_keys() {
+    let Sources { sources } = everywhere();
+    let passing = |source| Source { pass_prefix: Some("sk-".to_owned()), ..source };
+    let sources = Sources::new(sources.into_iter().map(passing).collect());
+    let left = |name: &str, value: &str| {
+        let headers = Headers::from_pairs(&[(name, value)]);
+        let left = edited(&headers, &sources.removal(&headers));
+        String::from_utf8_lossy(left.first(name.as_bytes()).unwrap_or(b"nothing")).into_owned()
+    };
+    for (name, value, expected) in [
+        ("authorization", "Bearer sk-0", "Bearer sk-0"),
+        ("authorization", "Bearer sk-0, Bearer a", "nothing"),
+        ("x-token", "sk-0", "sk-0"),
+        ("x-token", "a", "nothing"),
+        ("cookie", "token=sk-0; token=a; b=c", "token=sk-0; b=c"),
+        (":path", "/?access_token=sk-0&access_token=a", "/?access_token=sk-0"),
+    ] {
+        assert_eq!(left(name, value), expected, "{name}: {value}");
     }
 }
 
@@ -164,7 +243,7 @@ fn a_token_header_is_found_in_every_spelling() {
 
 #[test]
 fn a_cookies_name_is_found_as_php_folds_it() {
-    let sources = Sources::new(vec![Place::Cookie("access_token".to_owned())]);
+    let sources = Sources::new(vec![place(Place::Cookie("access_token".to_owned()))]);
     for (value, count) in [
         ("access.token=a; access token=b; access[token=c; access%2etoken=d; access%5Btoken=e", 5),
         ("x=1 access.token=a", 1),
@@ -216,7 +295,7 @@ fn eight_tokens_are_looked_at_and_nine_are_refused() {
 
 #[test]
 fn only_configured_places_count() {
-    let sources = Sources::new(vec![Place::Cookie("token".to_owned())]);
+    let sources = Sources::new(vec![place(Place::Cookie("token".to_owned()))]);
     let headers = Headers::from_pairs(&[
         (":path", "/?access_token=a"),
         ("authorization", "Bearer a"),
@@ -281,8 +360,8 @@ fn removal_leaves_credentials_of_other_schemes() {
 #[test]
 fn a_cookie_is_cleared_if_its_own_token_was_refused() {
     let sources = Sources::new(vec![
-        Place::Cookie("token".to_owned()),
-        Place::Cookie("__Host-token".to_owned()),
+        place(Place::Cookie("token".to_owned())),
+        place(Place::Cookie("__Host-token".to_owned())),
     ]);
     let headers = Headers::from_pairs(&[("cookie", "token=a; __Host-token=b; token=c")]);
     let plain = "token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax";

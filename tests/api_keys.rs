@@ -1,0 +1,76 @@
+//! Promise: an API key reaches the application as it came and names nobody, and no token of the same
+//! request passes unseen because of it.
+//! Method: one table of requests to an application that takes keys and tokens in the same places.
+
+use serde_json::json;
+use testbed::{Configuration, Request, Shared, Testbed, Token};
+
+static BED: Shared<Testbed> = Shared::new(|| Testbed::with(with_keys));
+
+fn with_keys(configuration: &mut Configuration) {
+    configuration.filter["token_sources"] = json!([
+        {"header": "authorization", "scheme": "Bearer", "pass_prefix": "sk-"},
+        {"header": "x-api-key", "pass_prefix": "sk-"},
+        {"cookie": "token"},
+    ]);
+    configuration.filter["forward"]["token"] = json!("strip");
+}
+
+const KEY: &str = "sk-0123456789abcdef0123456789abcdef";
+
+fn request() -> Request {
+    Request::get("/page").header("x-user-id", "root")
+}
+
+fn bearer(credentials: &str) -> Request {
+    request().header("authorization", format!("Bearer {credentials}"))
+}
+
+#[test]
+fn a_key_reaches_the_application_and_names_nobody() {
+    let bed = BED.get();
+    for (name, value) in [("authorization", format!("Bearer {KEY}")), ("x-api-key", KEY.to_owned())]
+    {
+        let seen = bed.envoy.send(&request().header(name, &value)).seen();
+        assert_eq!(seen.headers(name), [value], "it is not a token to be stripped");
+        assert_eq!(seen.headers("x-user-id"), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_key_excuses_no_token_beside_it() {
+    let bed = BED.get();
+    let (ada, gone) = (Token::of("ada"), Token::of("ada"));
+    bed.service.revoke(&json!({"jti": gone.jti(), "exp": testbed::unix_seconds() + 3600}));
+    let mut connection = bed.envoy.connect();
+    testbed::eventually(std::time::Duration::from_secs(10), || {
+        connection.send(&Request::get("/page").bearer(&gone)).code() == "revoked"
+    });
+    for (name, request, code) in [
+        ("a good cookie", bearer(KEY).cookie(&ada), ""),
+        ("a revoked cookie", bearer(KEY).cookie(&gone), "revoked"),
+        ("a forged cookie", bearer(KEY).cookie(&ada.forged()), "bad_signature"),
+        ("another line", bearer(KEY).header("authorization", format!("Bearer {gone}")), "revoked"),
+        ("the same line", bearer(&format!("{KEY}, Bearer {gone}")), "revoked"),
+        ("the other header", bearer(gone.as_str()).header("x-api-key", KEY), "revoked"),
+        ("behind the key", bearer(&format!("{KEY} {ada}")), "malformed_token"),
+        ("glued to the prefix", bearer(&format!("sk-{ada}=")), "malformed_token"),
+        ("no key at all", bearer("sk-"), "malformed_token"),
+        (
+            "a place without keys",
+            request().header("cookie", format!("token={KEY}")),
+            "malformed_token",
+        ),
+    ] {
+        let answer = connection.send(&request);
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (if code.is_empty() { 200 } else { 401 }, code),
+            "{name}"
+        );
+        if code.is_empty() {
+            assert_eq!(answer.seen().headers("x-user-id"), [""; 0], "{name}");
+            assert_eq!(answer.seen().headers("cookie"), [""; 0], "{name}: stripped as ever");
+        }
+    }
+}
