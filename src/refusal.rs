@@ -2,7 +2,10 @@
 //!
 //! One enum, one table: status, stable code, sentence, challenge. Nothing in an answer depends on
 //! the content of the token. The order of the variants is the order in which a token is judged: of
-//! several reasons the first one is named.
+//! several reasons the first one is named. Codes are for programs and always ours; the sentence may
+//! be the application's own, whose front end knows no other.
+
+use serde_json::Value;
 
 /// Why a request goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,23 +40,48 @@ pub enum Refusal {
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// HTTP status: 401 or 503.
     pub status: u16,
     /// Stable name, for programs: body, counter, access log.
     pub code: &'static str,
     /// One sentence, for people.
-    pub detail: &'static str,
+    pub detail: &'a str,
     /// Value of `WWW-Authenticate` (RFC 6750 §3), on 401 only.
     pub challenge: Option<&'static str>,
     /// Value of `Retry-After`, on 503 only.
     pub retry_after_seconds: Option<&'static str>,
 }
 
-impl Answer {
+/// What is said in an application's own words; `None`: in ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sentences {
+    /// Where no token came.
+    pub missing_token: Option<String>,
+    /// Where a token came and is refused: the error of RFC 6750 §3.1.
+    pub invalid_token: Option<String>,
+    /// Where it cannot be told.
+    pub unavailable: Option<String>,
+}
+
+impl Sentences {
+    /// What the client gets, in these words.
+    #[must_use]
+    pub fn answer(&self, refusal: Refusal) -> Answer<'_> {
+        let detail = match refusal {
+            Refusal::MissingToken => &self.missing_token,
+            Refusal::Unavailable => &self.unavailable,
+            _ => &self.invalid_token,
+        };
+        let answer = refusal.answer();
+        Answer { detail: detail.as_deref().unwrap_or(answer.detail), ..answer }
+    }
+}
+
+impl Answer<'_> {
     /// The headers of the answer; `clear_cookies` are whole values of `Set-Cookie`.
     #[must_use]
-    pub fn headers<'a>(&self, clear_cookies: &'a [String]) -> Vec<(&'static str, &'a str)> {
+    pub fn headers<'c>(&self, clear_cookies: &'c [String]) -> Vec<(&'static str, &'c str)> {
         let mut headers = vec![("content-type", "application/json"), ("cache-control", "no-store")];
         headers.extend(self.challenge.map(|challenge| ("www-authenticate", challenge)));
         headers.extend(self.retry_after_seconds.map(|seconds| ("retry-after", seconds)));
@@ -64,8 +92,8 @@ impl Answer {
     /// The body of the answer.
     #[must_use]
     pub fn body(&self) -> String {
-        let Self { code, detail, .. } = self;
-        format!("{{\"code\": \"{code}\", \"detail\": \"{detail}\"}}")
+        let (code, detail) = (self.code, Value::from(self.detail));
+        format!("{{\"code\": \"{code}\", \"detail\": {detail}}}")
     }
 
     /// What the access log shows as response code details.
@@ -95,7 +123,7 @@ impl Refusal {
 
     /// The table.
     #[must_use]
-    pub fn answer(self) -> Answer {
+    pub fn answer(self) -> Answer<'static> {
         let (code, detail) = match self {
             Self::MissingToken => ("missing_token", "The request carries no token."),
             Self::MalformedToken => ("malformed_token", "The token is not a well-formed JWT."),
@@ -156,6 +184,28 @@ mod tests {
         for answer in Refusal::ALL.map(Refusal::answer) {
             let body: serde_json::Value = serde_json::from_str(&answer.body()).unwrap();
             assert_eq!(body, serde_json::json!({"code": answer.code, "detail": answer.detail}));
+        }
+    }
+
+    #[test]
+    fn an_applications_own_words_change_the_sentence_alone() {
+        let own = |text: &str| Some(text.to_owned());
+        let sentences = Sentences {
+            missing_token: own("who?"),
+            invalid_token: own("\"no\"\\"),
+            unavailable: own("später"),
+        };
+        for refusal in Refusal::ALL {
+            let (answer, ours) = (sentences.answer(refusal), refusal.answer());
+            let expected = match refusal {
+                Refusal::MissingToken => "who?",
+                Refusal::Unavailable => "später",
+                _ => "\"no\"\\",
+            };
+            assert_eq!(answer, Answer { detail: expected, ..ours }, "{refusal:?}");
+            let body: serde_json::Value = serde_json::from_str(&answer.body()).unwrap();
+            assert_eq!(body, serde_json::json!({"code": ours.code, "detail": expected}));
+            assert_eq!(Sentences::default().answer(refusal), ours);
         }
     }
 

@@ -14,8 +14,10 @@
 //! begins a new cookie at white space, readers of RFC 2109 at a comma. So a name is the last word
 //! before a `=`, also within a cookie's value, and its signs count as PHP has them.
 
+mod any_scheme;
 mod source;
 
+pub use any_scheme::ANY_SCHEME;
 pub use source::Source;
 
 use std::borrow::Cow;
@@ -43,7 +45,8 @@ pub struct Sources {
 pub enum Place {
     /// A header of that lower-case name. With a scheme: the credentials of that scheme (RFC 9110
     /// §11.4), which is compared without case, in each of the values that commas join; values of
-    /// other schemes are none of our business. Without: the whole value.
+    /// other schemes are none of our business. With `*`: what follows any scheme. Without: the whole
+    /// value.
     Header {
         /// Lower case.
         name: String,
@@ -254,8 +257,14 @@ impl<'a> Deref for Tokens<'a> {
 
 /// The tokens of one header line.
 fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> impl Iterator<Item = &'a [u8]> {
-    let whole = scheme.is_none().then(|| trimmed(value)).filter(|value| !value.is_empty());
-    scheme.into_iter().flat_map(|scheme| credentials(value, scheme.as_bytes())).chain(whole)
+    let whole = match scheme {
+        None => Some(trimmed(value)),
+        Some(ANY_SCHEME) => Some(any_scheme::credentials(value)),
+        Some(_) => None,
+    };
+    let named = scheme.filter(|scheme| *scheme != ANY_SCHEME);
+    let credentials = named.into_iter().flat_map(|scheme| credentials(value, scheme.as_bytes()));
+    credentials.chain(whole.filter(|value| !value.is_empty()))
 }
 
 /// The credentials of that scheme in a header value that may join several.

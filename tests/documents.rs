@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::{env, fs};
 
 use session_guard::config::Config;
+use session_guard::config::preset::OPEN_WEBUI;
 use session_guard::config::settings::{Form, SETTINGS};
 use session_guard::metrics::{Counter, Gauge};
 use session_guard::refusal::Refusal;
@@ -13,6 +14,8 @@ use session_guard::refusal::Refusal;
 fn every_table_is_the_codes_own() {
     compare("docs/configuration.md", "settings", &settings());
     compare("docs/configuration.md", "answers", &answers());
+    let preset = format!("```json\n{OPEN_WEBUI}```\n");
+    compare("docs/configuration.md", "preset open-webui", &preset);
     compare("docs/operations.md", "metrics", &metrics());
 }
 

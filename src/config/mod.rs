@@ -10,6 +10,7 @@ mod jwks;
 mod keys;
 mod known_secrets;
 mod limits;
+pub mod preset;
 mod raw;
 mod rules;
 mod secret;
@@ -26,6 +27,7 @@ pub use crate::signout::WhenUnreachable;
 use crate::config::error::At;
 use crate::headers::passes_for;
 use crate::keys::KeyRing;
+use crate::refusal::Sentences;
 use crate::routes::Routes;
 use crate::sources::{Place, Source, Sources};
 use crate::token::Policy;
@@ -44,6 +46,8 @@ pub struct Config {
     pub sources: Sources,
     /// What the application gets to see.
     pub upstream: Upstream,
+    /// What refusals say.
+    pub sentences: Sentences,
     /// What each route asks.
     pub routes: Routes,
     /// Whom to ask what is revoked; `None`: tokens are only verified.
@@ -95,12 +99,11 @@ impl Config {
         text: &[u8],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let written = text::read(text)?;
-        let root = At::root();
-        if written.preset.is_some() {
-            let remedy = "write the settings out";
-            return Err(root.field("preset").error("not supported by this version", remedy));
+        let mut written = text::read(text)?;
+        if let Some(preset) = written.preset {
+            written = text::read(&preset::filled(preset, text))?;
         }
+        let root = At::root();
         let mut warnings = vec![];
         let keys = keys::check(written.keys.as_deref(), environment, &mut warnings)?;
         let revocation = written
@@ -117,6 +120,7 @@ impl Config {
         .unwrap_or_default();
         let sources = sources::check(written.token_sources.as_deref())?;
         let upstream = upstream(&written.forward, &sources)?;
+        let sentences = sentences(&written.answers)?;
         let given =
             rules::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
         let routes = rules::check(&written.routes, written.default_access, given)?;
@@ -127,6 +131,7 @@ impl Config {
             slow_verifications_per_second,
             sources,
             upstream,
+            sentences,
             routes,
             revocation,
             warnings,
@@ -165,6 +170,19 @@ fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Poli
         )?,
         forwarded: written.forward.claims.0.iter().map(|(claim, _)| claim.clone()).collect(),
         realm: revocation.map(|revocation| revocation.realm.clone()).unwrap_or_default(),
+    })
+}
+
+fn sentences(written: &raw::Answers) -> Result<Sentences, ConfigError> {
+    let at = At::root().field("answers");
+    let sentence = |name: &str, text: &Option<String>| {
+        let text = text.as_ref();
+        text.map(|text| limits::text(&at.field(name), text, settings::NAME_BYTES)).transpose()
+    };
+    Ok(Sentences {
+        missing_token: sentence("missing_token", &written.missing_token)?,
+        invalid_token: sentence("invalid_token", &written.invalid_token)?,
+        unavailable: sentence("unavailable", &written.unavailable)?,
     })
 }
 

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
-    pub(super) preset: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) preset: Option<Preset>,
     pub(super) keys: Option<Vec<Key>>,
     #[serde(default)]
     pub(super) claims: Claims,
@@ -23,11 +24,19 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) forward: Forward,
     #[serde(default)]
+    pub(super) answers: Answers,
+    #[serde(default)]
     pub(super) routes: Vec<Rule>,
     #[serde(default)]
     pub(super) default_access: DefaultAccess,
     #[serde(default, deserialize_with = "not_null")]
     pub(super) revocation: Option<Revocation>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Preset {
+    OpenWebui,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +156,14 @@ impl Default for Forward {
 pub(super) enum ForwardToken {
     Keep,
     Strip,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answers {
+    pub(super) missing_token: Option<String>,
+    pub(super) invalid_token: Option<String>,
+    pub(super) unavailable: Option<String>,
 }
 
 #[derive(Deserialize)]

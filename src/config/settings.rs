@@ -101,6 +101,12 @@ pub struct Setting {
 
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
+    setting(
+        "preset",
+        Form::Choice(&["open-webui"]),
+        None,
+        "Fills what is not written with what holds for that application.",
+    ),
     setting("keys", Form::Objects(KEYS), None, "The keys that verify tokens; at least one."),
     setting(
         "keys[].id",
@@ -200,7 +206,7 @@ pub const SETTINGS: &[Setting] = &[
         "token_sources[].scheme",
         Form::Text(NAME_BYTES),
         None,
-        "After this word; without it the header's whole value is the token.",
+        "After this word, after any for `*`; without it the header's whole value is the token.",
     ),
     setting("token_sources[].cookie", Form::Text(NAME_BYTES), None, "In this cookie."),
     setting("token_sources[].query", Form::Text(NAME_BYTES), None, "In this query parameter."),
@@ -228,6 +234,14 @@ pub const SETTINGS: &[Setting] = &[
         Some(r#""keep""#),
         "Whether the application gets the token; `strip` breaks Envoy's internal redirects.",
     ),
+    setting(
+        "answers.missing_token",
+        Form::Text(NAME_BYTES),
+        None,
+        "The `detail` of a 401 where no token came, in the application's own words.",
+    ),
+    setting("answers.invalid_token", Form::Text(NAME_BYTES), None, "The same of every other 401."),
+    setting("answers.unavailable", Form::Text(NAME_BYTES), None, "The same of a 503."),
     setting("routes", Form::Objects(ROUTES), Some("[]"), "Rules; the first that matches decides."),
     setting("routes[].path", Form::Text(TEXT_BYTES), None, "Matches this path."),
     setting(

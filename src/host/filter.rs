@@ -1,6 +1,7 @@
 //! What do the contexts of one configuration share within one VM?
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
@@ -18,12 +19,14 @@ use crate::host::shared_data::HostSharedData;
 use crate::host::signatures::HostSignatures;
 use crate::host::ticks::Ticks;
 use crate::metrics::Counter;
+use crate::refusal::Sentences;
 use crate::signout;
 use crate::streams::Streams;
 
 /// One configuration at work in one VM.
 pub(crate) struct Filter {
     pub(crate) admission: Admission,
+    pub(crate) sentences: Sentences,
     pub(crate) metrics: Metrics,
     pub(crate) ticks: Ticks,
     /// The requests that are open; empty where they need not end early.
@@ -51,7 +54,7 @@ pub(crate) struct Revocation {
 impl Filter {
     /// Reads the configuration and gets everything ready.
     pub(crate) fn new(text: &[u8]) -> Result<Rc<Self>, ConfigError> {
-        let config = Config::parse(text, &|name| std::env::var(name).ok())?;
+        let mut config = Config::parse(text, &|name| std::env::var(name).ok())?;
         for warning in &config.warnings {
             log(Level::Warning, warning);
         }
@@ -61,9 +64,11 @@ impl Filter {
             .as_ref()
             .map(|settings| Revocation::new(settings, max_lifetime_seconds));
         let set = revocation.as_ref().map(|revocation| *revocation.feed.borrow().set());
+        let sentences = mem::take(&mut config.sentences);
         let admission = Admission::new(config, set, &HostSignatures);
         Ok(Rc::new(Self {
             admission,
+            sentences,
             metrics: Metrics::define(),
             ticks: Ticks::default(),
             streams: RefCell::default(),

@@ -247,13 +247,13 @@ fn allow(filter: &Filter) -> Action {
 /// Answers in the application's place. What Envoy is told to do after that does not matter.
 pub(crate) fn refuse(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) -> Action {
     filter.count(Counter::Refused(refusal));
-    answer(refusal, clear_cookies);
+    answer(filter, refusal, clear_cookies);
     Action::Pause
 }
 
 /// What a refusal looks like. To a stream whose answer has begun Envoy only makes an end.
-pub(crate) fn answer(refusal: Refusal, clear_cookies: &[String]) {
-    let answer = refusal.answer();
+pub(crate) fn answer(filter: &Filter, refusal: Refusal, clear_cookies: &[String]) {
+    let answer = filter.sentences.answer(refusal);
     let headers = answer.headers(clear_cookies);
     raw::answer(answer.status, &answer.response_code_details(), &headers, &answer.body());
 }

@@ -98,7 +98,7 @@ impl Root {
             // Only where that context is still there: what follows would hit another one.
             if hostcalls::set_effective_context(context).is_ok() {
                 filter.count(Counter::StreamsEnded(refusal));
-                request::answer(refusal, &[]);
+                request::answer(filter, refusal, &[]);
             }
         }
         let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again

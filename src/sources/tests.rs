@@ -140,6 +140,34 @@ fn a_header_without_scheme_is_a_token_as_a_whole() {
     assert_eq!(found(&[("x-token", b"a"), ("x-token", b"b")]), b"a|b");
 }
 
+/// A back end that takes `Authorization` apart at its first space, whatever stands before it.
+#[test]
+fn behind_any_scheme_a_token_is_found_and_oddities_with_it() {
+    let sources = Sources::new(vec![header("authorization", Some(ANY_SCHEME))]);
+    for (value, token) in [
+        (&b"Bearer a.b.c"[..], &b"a.b.c"[..]),
+        (b"bearer a.b.c", b"a.b.c"),
+        (b"Token a.b.c ", b"a.b.c"),
+        (b"Bearer\ta.b.c", b"a.b.c"),
+        (b"Bearer  a.b.c", b"a.b.c"),
+        (b"Bearer a.b.c,", b"a.b.c,"),
+        (b"Foo,x a.b.c", b",x a.b.c"),
+        (b", a.b.c", b", a.b.c"),
+        (b"\xe9 a.b.c", b"\xe9 a.b.c"),
+        (b"F(o a.b.c", b"(o a.b.c"),
+        (b"Bearer a, Bearer b", b"a, Bearer b"),
+        (b"Bearer", b""),
+        (b"Bearer ", b""),
+        (b"a.b.c", b""),
+        (b"", b""),
+    ] {
+        let headers = Headers::from_pairs(&[("authorization", value)]);
+        let found = sources.find(&headers).expect("few").join(&b"|"[..]);
+        assert_eq!(found, token, "{}", value.escape_ascii());
+        assert_eq!(sources.removal(&headers).is_empty(), token.is_empty());
+    }
+}
+
 #[test]
 fn every_cookie_of_the_name_is_found_on_every_line() {
     for (value, tokens) in [

@@ -28,8 +28,13 @@ impl Configuration {
     #[must_use]
     pub fn shipped() -> Self {
         let path = artifacts::root().join("envoy/envoy.yaml");
-        let text = fs::read_to_string(&path).expect("envoy/envoy.yaml");
-        let bootstrap: Value = serde_saphyr::from_str(&text).expect("envoy/envoy.yaml is YAML");
+        Self::read(&fs::read_to_string(&path).expect("envoy/envoy.yaml"))
+    }
+
+    /// The same of a text that was made from it.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let bootstrap: Value = serde_saphyr::from_str(text).expect("YAML");
         let mut configuration = Self { bootstrap, filter: Value::Null, more_listeners: Vec::new() };
         let text = configuration.plugin()["configuration"]["value"].take();
         let text = text.as_str().expect("the filter's configuration is a string");

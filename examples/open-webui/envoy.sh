@@ -1,0 +1,21 @@
+#!/bin/sh
+# Which configuration does Envoy need in front of Open WebUI? Prints envoy/envoy.yaml with the three
+# things that differ: the preset, the variables that it reads, and where the others listen.
+#
+#   examples/open-webui/envoy.sh OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT > open-webui.yaml
+set -eu
+[ $# = 2 ] || { echo "usage: $0 OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT" >&2; exit 2; }
+
+awk -v application="$1" -v signout="$2" '
+    function at(place,   parts) {
+        split(place, parts, ":")
+        return "address: " parts[1] ", port_value: " parts[2] " "
+    }
+    in_value && /- name:/ { in_value = 0 }
+    in_value { next }
+    /value: \|$/ { sub(/\|$/, "'\''{\"preset\": \"open-webui\"}'\''"); in_value = 1 }
+    /host_env_keys:/ { sub(/SESSION_SECRET/, "WEBUI_SECRET_KEY, WEBUI_JWT_SECRET_KEY") }
+    { sub(/address: application, port_value: [0-9]* /, at(application)) }
+    { sub(/address: signout, port_value: [0-9]* /, at(signout)) }
+    { print }
+' "$(dirname "$0")/../../envoy/envoy.yaml"

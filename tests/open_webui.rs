@@ -1,0 +1,305 @@
+//! Promise: `{"preset": "open-webui"}` is all that Open WebUI needs: what its page does goes on
+//! working, and a token that was signed out is refused wherever its back end would look for it.
+//! Method: real Envoys before an application that answers with what it saw; requests and tokens are
+//! those of Open WebUI. `make open-webui` does the same with the real one.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::{Answer, Configuration, Connection, EnvoySetup, Fault, Reply, Request, Shared};
+use testbed::{SESSION_SECRET, Testbed, Token, eventually};
+
+static BED: Shared<Testbed> = Shared::new(|| bed("WEBUI_SECRET_KEY"));
+
+fn bed(variable: &str) -> Testbed {
+    let bed = Testbed::from(|setup| preset(setup, variable), Fault::None);
+    bed.envoy.await_guarding();
+    bed
+}
+
+/// Envoy as the example's script configures it, the secret in that variable.
+fn preset(setup: EnvoySetup, variable: &str) -> EnvoySetup {
+    setup.env(variable, SESSION_SECRET).edit(|shipped| {
+        let mut made = Configuration::read(&script(&["127.0.0.1:3000", "127.0.0.1:8090"]));
+        for cluster in ["application", "signout"] {
+            made.cluster(cluster)["load_assignment"] =
+                shipped.cluster(cluster)["load_assignment"].take();
+        }
+        *shipped = made;
+    })
+}
+
+fn script(arguments: &[&str]) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/open-webui/envoy.sh");
+    let made = Command::new(path).args(arguments).output().expect("the script runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).expect("text")
+}
+
+/// The claims of a sign-in of 0.12.4; the user is a UUID there.
+fn claims_of(user_id: &str) -> Value {
+    let mut claims = Token::claims_of(user_id);
+    claims["typ"] = json!("session");
+    claims["auth_method"] = json!("password");
+    claims["auth_time"] = claims["iat"].clone();
+    claims["session_stamp"] = json!("1f0c");
+    claims["mfa_verified"] = json!(false);
+    claims
+}
+
+fn sign_in(user_id: &str) -> Token {
+    Token::with(&claims_of(user_id))
+}
+
+#[test]
+fn the_sign_out_of_the_page_ends_its_token_wherever_the_back_end_looks_for_one() {
+    let bed = bed("WEBUI_SECRET_KEY"); // of its own: one connection to each worker
+    let (token, phone) = (sign_in("u-out"), sign_in("u-out"));
+    for place in PLACES {
+        assert_eq!(bed.envoy.send(&place(chats(), &token)).status, 200);
+    }
+    let answer = bed.envoy.send(&Request::post(SIGN_OUT).cookie(&token));
+    assert_eq!(answer.seen().header("cookie"), Some(&*format!("token={token}")));
+    for worker in &mut bed.envoy.connection_per_worker() {
+        for place in PLACES {
+            assert_signed_out(&worker.send(&place(chats(), &token)));
+            assert_signed_out(&worker.send(&place(chats(), &phone).cookie(&token)));
+            assert_eq!(worker.send(&place(chats(), &phone)).status, 200);
+        }
+    }
+    assert!(bed.service.holds(&token) && !bed.service.holds(&phone));
+}
+
+#[test]
+fn older_pages_sign_out_with_get_and_other_sites_do_not() {
+    let bed = BED.get();
+    let token = sign_in("u-get");
+    let elsewhere = Request::get(SIGN_OUT).cookie(&token).header("sec-fetch-site", "cross-site");
+    assert_eq!(bed.envoy.send(&elsewhere).status, 200);
+    assert_eq!(bed.envoy.send(&chats().cookie(&token)).status, 200);
+    assert_eq!(bed.envoy.send(&Request::get(SIGN_OUT).cookie(&token)).status, 200);
+    assert_signed_out(&bed.envoy.send(&chats().cookie(&token)));
+}
+
+#[test]
+fn the_page_and_its_settings_come_also_with_a_token_that_is_no_good() {
+    let bed = BED.get();
+    let (good, bad) = (sign_in("u-page"), sign_in("u-page"));
+    bed.envoy.send(&Request::post(SIGN_OUT).cookie(&bad));
+    for path in ["/api/config", "/", "/auth", "/c/0a1b", "/_app/version.json", "/api/version"] {
+        for place in PLACES {
+            let seen = bed.envoy.send(&place(Request::get(path), &bad)).seen();
+            let carried =
+                [seen.header("cookie"), seen.header("authorization"), seen.header("x-api-key")];
+            assert_eq!(carried, [None; 3], "{path}");
+        }
+        let seen = bed.envoy.send(&Request::get(path).cookie(&good)).seen();
+        assert_eq!(seen.header("x-user-id"), Some("u-page"), "{path}");
+        assert_eq!(bed.envoy.send(&Request::get(path)).status, 200, "{path}");
+    }
+    for path in ["/api/v1/auths/signin", "/api/v1/auths/signup"] {
+        assert_eq!(bed.envoy.send(&Request::post(path).cookie(&bad)).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn the_answer_to_a_refused_token_is_one_that_the_page_understands() {
+    let bed = BED.get();
+    let token = sign_in("u-says");
+    bed.envoy.send(&Request::post(SIGN_OUT).cookie(&token));
+    for bad in [&token, &token.forged(), &Token::text("undefined")] {
+        let answer = bed.envoy.send(&chats().bearer(bad).cookie(bad));
+        assert_eq!((answer.status, answer.json()["detail"].as_str()), (401, Some(EXPIRED)));
+        let cleared = answer.header("set-cookie").unwrap_or_default();
+        assert!(cleared.starts_with("token=; Max-Age=0; Path=/"), "{cleared}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+    }
+    let answer = bed.envoy.send(&chats());
+    assert_eq!((answer.status, answer.json()["detail"].as_str()), (401, Some("Not authenticated")));
+    assert_eq!(answer.code(), "missing_token");
+}
+
+#[test]
+fn what_ends_all_sessions_of_a_user_does_so_and_a_sign_in_right_after_it_works() {
+    let bed = BED.get();
+    let administrator = sign_in("u-admin");
+    for (index, method_and_path) in ENDS_SESSIONS_OF.iter().enumerate() {
+        let user = format!("u-ends-{index}");
+        let (method, path) = method_and_path.split_once(' ').expect("method and path");
+        let [this, that, other] = [&user, &user, "u-ends"].map(|user: &str| sign_in(user));
+        let by = if path.contains("{id}") { &administrator } else { &this };
+        let request = Request::new(method, &path.replace("{id}", &user)).bearer(by);
+        bed.application.on(&path.replace("{id}", &user), Reply::status(403));
+        assert_eq!(bed.envoy.send(&request).status, 403);
+        assert_eq!(bed.envoy.send(&chats().bearer(&that)).status, 200, "{path}: it has failed");
+        bed.application.on(&path.replace("{id}", &user), Reply::status(200));
+        assert_eq!(bed.envoy.send(&request).status, 200, "{path}");
+        let again = sign_in(&user); // often within the same second
+        for old in [&this, &that] {
+            assert_signed_out(&bed.envoy.send(&chats().bearer(old)));
+        }
+        for live in [&again, &other, &administrator] {
+            assert_eq!(bed.envoy.send(&chats().bearer(live)).status, 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn an_account_that_scim_deletes_is_signed_out_by_its_own_bearer() {
+    let bed = BED.get();
+    let token = sign_in("u-scim");
+    let delete = Request::new("DELETE", "/api/v1/scim/v2/Users/u-scim");
+    let seen = bed.envoy.send(&delete.header("authorization", "Bearer scim-token")).seen();
+    assert_eq!(seen.header("authorization"), Some("Bearer scim-token"));
+    assert_signed_out(&bed.envoy.send(&chats().bearer(&token)));
+}
+
+#[test]
+fn tokens_of_every_version_can_be_signed_out() {
+    let bed = BED.get();
+    for absent in [&["exp"][..], &["jti"], &["jti", "iat"], &["jti", "iat", "exp"]] {
+        let mut claims = claims_of("u-old");
+        claims["nonce"] = json!(absent);
+        absent.iter().for_each(|name| drop(claims.as_object_mut().unwrap().remove(*name)));
+        let token = Token::with(&claims);
+        assert_eq!(bed.envoy.send(&chats().bearer(&token)).status, 200, "{absent:?}");
+        bed.envoy.send(&Request::post(SIGN_OUT).cookie(&token));
+        assert_signed_out(&bed.envoy.send(&chats().bearer(&token)));
+    }
+    let mut claims = claims_of("u-old");
+    claims.as_object_mut().unwrap().remove("id");
+    assert_eq!(bed.envoy.send(&chats().bearer(&Token::with(&claims))).code(), "bad_claims");
+}
+
+#[test]
+fn an_api_key_passes_wherever_the_back_end_takes_one_and_excuses_no_token() {
+    let bed = BED.get();
+    let key = Token::text("sk-0123456789abcdef0123456789abcdef");
+    let (good, bad) = (sign_in("u-key"), sign_in("u-key"));
+    bed.envoy.send(&Request::post(SIGN_OUT).cookie(&bad));
+    for place in PLACES {
+        let seen = bed.envoy.send(&place(chats(), &key)).seen();
+        assert_eq!(seen.header("x-user-id"), None);
+        let carried =
+            ["authorization", "cookie", "x-api-key"].map(|name| seen.header(name).is_some());
+        assert_eq!(carried.iter().filter(|it| **it).count(), 1);
+    }
+    for (first, second) in
+        [(by_bearer as Place, by_cookie as Place), (by_api_key_header, by_bearer)]
+    {
+        assert_eq!(bed.envoy.send(&second(first(chats(), &key), &good)).status, 200);
+        assert_signed_out(&bed.envoy.send(&second(first(chats(), &key), &bad)));
+    }
+    let no_key = Token::text("SK-0123456789abcdef0123456789abcdef");
+    assert_eq!(bed.envoy.send(&chats().bearer(&no_key)).code(), "malformed_token");
+}
+
+#[test]
+fn a_socket_opens_with_the_cookie_alone_and_ends_at_the_sign_out() {
+    let bed = BED.get();
+    let (token, phone) = (sign_in("u-socket"), sign_in("u-socket"));
+    assert_eq!(open_socket(&mut bed.envoy.connect(), None).status, 401);
+    let mut sockets = [bed.envoy.connect(), bed.envoy.connect()];
+    for (socket, token) in sockets.iter_mut().zip([&token, &phone]) {
+        assert_eq!(open_socket(socket, Some(token)).status, 101);
+        echo(socket);
+    }
+    bed.envoy.send(&Request::post(SIGN_OUT).cookie(&token));
+    eventually(Duration::from_secs(1), || sockets[0].is_closed());
+    echo(&mut sockets[1]);
+    assert_signed_out(&open_socket(&mut bed.envoy.connect(), Some(&token)));
+}
+
+#[test]
+fn the_configuration_differs_from_the_shipped_one_where_it_must() {
+    let mut made = Configuration::read(&script(&["chat.local:3001", "10.0.0.7:8091"]));
+    let mut shipped = Configuration::shipped();
+    assert_eq!(made.filter, json!({"preset": "open-webui"}));
+    for (cluster, host, port) in
+        [("application", "chat.local", 3001), ("signout", "10.0.0.7", 8091)]
+    {
+        let address = json!({"socket_address": {"address": host, "port_value": port}});
+        let at = |configuration: &mut Configuration| {
+            let endpoints = &mut configuration.cluster(cluster)["load_assignment"]["endpoints"];
+            endpoints[0]["lb_endpoints"][0]["endpoint"]["address"].take()
+        };
+        assert_eq!((at(&mut made), at(&mut shipped).is_null()), (address, false));
+    }
+    let names = json!(["WEBUI_SECRET_KEY", "WEBUI_JWT_SECRET_KEY", "SIGNOUT_TOKEN"]);
+    assert_eq!(made.plugin()["vm_config"]["environment_variables"]["host_env_keys"], names);
+    shipped.plugin()["vm_config"]["environment_variables"]["host_env_keys"] = names;
+    for configuration in [&mut made, &mut shipped] {
+        configuration.plugin()["configuration"]["value"].take();
+    }
+    assert_eq!(made.bootstrap, shipped.bootstrap);
+}
+
+#[test]
+fn the_secret_may_have_its_old_name() {
+    let bed = bed("WEBUI_JWT_SECRET_KEY");
+    assert_eq!(bed.envoy.send(&chats().bearer(&sign_in("u"))).status, 200);
+    assert_eq!(bed.envoy.send(&chats().bearer(&sign_in("u").forged())).code(), "bad_signature");
+}
+
+#[test]
+fn while_nothing_is_known_the_page_comes_and_nobody_is_taken_for_signed_out() {
+    let bed = Testbed::from(|setup| preset(setup, "WEBUI_SECRET_KEY"), Fault::Refuse);
+    let token = sign_in("u");
+    assert_eq!(bed.envoy.send(&Request::get("/auth").cookie(&token)).seen().header("cookie"), None);
+    let answer = bed.envoy.send(&chats().cookie(&token));
+    assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+fn chats() -> Request {
+    Request::get("/api/v1/chats/")
+}
+
+type Place = fn(Request, &Token) -> Request;
+
+fn by_bearer(request: Request, token: &Token) -> Request {
+    request.bearer(token)
+}
+
+fn by_other_scheme(request: Request, token: &Token) -> Request {
+    request.header("authorization", format!("Token {token}"))
+}
+
+fn by_cookie(request: Request, token: &Token) -> Request {
+    request.cookie(token)
+}
+
+fn by_api_key_header(request: Request, token: &Token) -> Request {
+    request.header("x-api-key", token.as_str())
+}
+
+#[track_caller]
+fn assert_signed_out(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
+    assert_eq!(answer.json()["detail"], EXPIRED);
+}
+
+fn open_socket(connection: &mut Connection, token: Option<&Token>) -> Answer {
+    let path = "/ws/socket.io/?EIO=4&transport=websocket";
+    let request = Request::get(path).header("connection", "upgrade").header("upgrade", "websocket");
+    connection.send(&match token {
+        Some(token) => request.cookie(token),
+        None => request,
+    })
+}
+
+fn echo(socket: &mut Connection) {
+    socket.send_bytes(b"ping");
+    assert_eq!(socket.take(4), b"ping");
+}
+
+const PLACES: [Place; 4] = [by_bearer, by_other_scheme, by_cookie, by_api_key_header];
+const SIGN_OUT: &str = "/api/v1/auths/signout";
+const EXPIRED: &str = "Your session has expired or the token is invalid. Please sign in again.";
+const ENDS_SESSIONS_OF: [&str; 4] = [
+    "POST /api/v1/auths/update/password",
+    "POST /api/v1/users/{id}/update",
+    "POST /api/v1/users/{id}/sessions/revoke",
+    "DELETE /api/v1/users/{id}",
+];
