@@ -107,6 +107,29 @@ impl Gauge {
     }
 }
 
+/// Something that takes time in which the worker serves nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duration {
+    /// Taking over one answer of the feed, in microseconds.
+    Page,
+    /// One tick, in microseconds: the sweep of the set, open requests that must end.
+    Tick,
+}
+
+impl Duration {
+    /// Every duration.
+    pub const ALL: [Self; 2] = [Self::Page, Self::Tick];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Page => named("page_microseconds"),
+            Self::Tick => named("tick_microseconds"),
+        }
+    }
+}
+
 fn named(name: &str) -> String {
     format!("session_guard.{name}")
 }
@@ -118,7 +141,7 @@ mod tests {
     #[test]
     fn every_name_is_taken_once() {
         let names = Counter::all().map(Counter::name).chain(Gauge::all().map(Gauge::name));
-        let mut names: Vec<_> = names.collect();
+        let mut names: Vec<_> = names.chain(Duration::ALL.map(Duration::name)).collect();
         let count = names.len();
         names.sort();
         names.dedup();

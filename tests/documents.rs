@@ -7,7 +7,7 @@ use std::{env, fs};
 use session_guard::config::Config;
 use session_guard::config::preset::OPEN_WEBUI;
 use session_guard::config::settings::{Form, SETTINGS};
-use session_guard::metrics::{Counter, Gauge};
+use session_guard::metrics::{Counter, Duration, Gauge};
 use session_guard::refusal::Refusal;
 
 #[test]
@@ -89,6 +89,9 @@ fn metrics() -> String {
     }
     for name in Gauge::all().map(Gauge::name) {
         writeln!(table, "| `{name}` | gauge |").unwrap();
+    }
+    for name in Duration::ALL.map(Duration::name) {
+        writeln!(table, "| `{name}` | histogram |").unwrap();
     }
     table
 }

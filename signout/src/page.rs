@@ -6,9 +6,7 @@
 //! follows as changes. A reset begins again if the log no longer holds its beginning, or the newest
 //! entry that it may have shown.
 
-use session_guard::feed::wire::{
-    CHANGES_PAGE_RECORDS, Page, RESET_PAGE_PREFIX_BITS, RESET_PAGE_RECORDS,
-};
+use session_guard::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard::revocation::record::{Kind, Record, RecordId};
 
 use crate::book::Book;
@@ -24,7 +22,7 @@ pub(crate) fn is_reset(book: &Book, place: Place) -> bool {
 }
 
 /// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
-/// or what the feed admits. Without changes it is empty, and its cursor the one that was sent.
+/// or as many as a page may have. Without changes it is empty, and its cursor the one that was sent.
 pub(crate) fn page(book: &Book, place: Place, limit: usize, now: u64) -> Page {
     let changes = match place {
         Place::After(after) => changes(book, after, after, limit, now),
@@ -46,7 +44,7 @@ pub(crate) fn page(book: &Book, place: Place, limit: usize, now: u64) -> Page {
 
 fn changes(book: &Book, after: Position, seen: Position, limit: usize, now: u64) -> Option<Page> {
     let mut entries = book.entries_after(after)?;
-    let taken: Vec<_> = entries.by_ref().take(limit.clamp(1, CHANGES_PAGE_RECORDS)).collect();
+    let taken: Vec<_> = entries.by_ref().take(limit.clamp(1, CHANGES_RECORDS)).collect();
     Some(Page {
         reset: false,
         more: entries.next().is_some(),
@@ -59,7 +57,7 @@ fn changes(book: &Book, after: Position, seen: Position, limit: usize, now: u64)
 }
 
 fn reset(book: &Book, began: Position, first: RecordId, limit: usize, now: u64) -> Page {
-    let (records, last) = piece(book, first, limit.clamp(Kind::ALL.len(), RESET_PAGE_RECORDS));
+    let (records, last) = piece(book, first, limit.clamp(Kind::ALL.len(), RESET_RECORDS));
     let seen = book.head();
     let (place, more) = match successor(last) {
         Some(next) => (Place::InReset { began, seen, next }, true),
@@ -112,6 +110,14 @@ fn successor(id: RecordId) -> Option<RecordId> {
     let next = u128::from_be_bytes(id.0).checked_add(1)?;
     Some(RecordId(next.to_be_bytes()))
 }
+
+/// Most records in one page of a reset, far below what proxies admit: taking them over holds one of
+/// their workers for a millisecond, and for 4 while the table of shared data grows.
+const RESET_RECORDS: usize = 2_500;
+
+/// Most records in one page of changes, each of which may touch another shard: a millisecond too,
+/// where a million records are held.
+const CHANGES_RECORDS: usize = 250;
 
 #[cfg(test)]
 #[path = "page/tests.rs"]

@@ -24,14 +24,15 @@ use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 /// Media type of the binary form.
 pub const CONTENT_TYPE: &str = "application/vnd.session-guard.feed";
 
-/// Most records in one page of a reset: applying them takes a worker 1.7 ms.
+/// Most records in one page of a reset. Our service sends far fewer, so that none holds a worker for
+/// long.
 pub const RESET_PAGE_RECORDS: usize = 20_000;
 
-/// Most records in one page of changes: each may touch another shard.
+/// Most records in one page of changes: each may touch another shard. Our service sends fewer.
 pub const CHANGES_PAGE_RECORDS: usize = 1_000;
 
 /// Most of the id space that one page of a reset covers, as a number of leading bits: 1/32 of it,
-/// so that comparing an empty page with a full proxy touches 2,048 shards and not 65,536. The service
+/// so that comparing an empty page with a full proxy touches 1,024 shards and not 32,768. The service
 /// keeps to it; a wider page counts all the same, and takes a worker 20 ms at worst.
 pub const RESET_PAGE_PREFIX_BITS: u32 = 5;
 

@@ -1,20 +1,22 @@
-//! How do counts and gauges get to Envoy?
+//! How do counts, gauges and durations get to Envoy?
 //!
 //! Counts are summed in the VM and written on the tick: a request costs no call for them.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::feed::Gauges;
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::{Counter, Duration, Gauge};
 use crate::revocation::record::Kind;
 
 /// The metrics of one VM. The numbers behind the names are the process's.
 pub(crate) struct Metrics {
     counters: Vec<(Counter, u32, Cell<u64>)>,
     gauges: Vec<(Gauge, u32)>,
+    durations: Vec<(Duration, u32)>,
 }
 
 impl Metrics {
@@ -28,9 +30,14 @@ impl Metrics {
             let id = hostcalls::define_metric(MetricType::Gauge, &gauge.name()).ok()?;
             Some((gauge, id))
         };
+        let duration = |duration: Duration| {
+            let id = hostcalls::define_metric(MetricType::Histogram, &duration.name()).ok()?;
+            Some((duration, id))
+        };
         Self {
             counters: Counter::all().filter_map(counter).collect(),
             gauges: Gauge::all().filter_map(gauge).collect(),
+            durations: Duration::ALL.into_iter().filter_map(duration).collect(),
         }
     }
 
@@ -60,6 +67,14 @@ impl Metrics {
         }
         for (kind, count) in Kind::ALL.into_iter().zip(gauges.revocations.unwrap_or_default()) {
             self.set(Gauge::Revocations(kind), count);
+        }
+    }
+
+    /// Shows how long something has taken that began then.
+    pub(crate) fn took(&self, duration: Duration, began: Instant) {
+        if let Some((_, id)) = self.durations.iter().find(|known| known.0 == duration) {
+            let microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let _ = hostcalls::record_metric(*id, microseconds); // a metric is no reason to fail
         }
     }
 

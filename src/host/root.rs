@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -22,7 +23,7 @@ use crate::host::ticks::{
     STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
 };
 use crate::host::{callout, clock, raw};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Duration};
 use crate::streams::MOST_AT_ONCE;
 use crate::token::VerifiedToken;
 
@@ -136,6 +137,7 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
         super::drill::in_reader();
+        let began = Instant::now();
         let (Some(asked), Some(filter)) = (self.calls.remove(&token), self.filter.clone()) else {
             return;
         };
@@ -144,6 +146,9 @@ impl Context for Root {
         let effects = answered(revocation, asked, answer.as_ref());
         revocation.knowledge.set(revocation.feed.borrow().knowledge());
         self.carry_out(&filter, revocation, effects);
+        if let Asked::Poll = asked {
+            filter.metrics.took(Duration::Page, began);
+        }
     }
 }
 
@@ -169,6 +174,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         #[cfg(feature = "panic-drill")]
         super::drill::at("tick");
+        let began = Instant::now();
         let Some(filter) = self.filter.clone() else { return };
         filter.metrics.write();
         let Some(revocation) = &filter.revocation else {
@@ -186,6 +192,7 @@ impl RootContext for Root {
             effects
         };
         self.carry_out(&filter, revocation, effects);
+        filter.metrics.took(Duration::Tick, began);
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

@@ -9,8 +9,8 @@ use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Place;
 use crate::shared_data::SharedData;
 
-/// Shards a step: a third of a millisecond, and a round takes a little over two minutes.
-pub const SHARDS_A_STEP: usize = 512;
+/// Shards a step: a millisecond at a million records, and a round takes a little over two minutes.
+pub const SHARDS_A_STEP: usize = 256;
 
 /// Live records of each kind, in the order of [`Kind::ALL`].
 pub type Counts = [u64; 3];

@@ -162,13 +162,13 @@ fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
 }
 
 #[test]
-fn a_page_is_never_larger_than_the_feed_admits() {
+fn a_page_is_small_whatever_was_asked_for() {
     let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
-    let records: Vec<_> = (0..RESET_PAGE_RECORDS + 1).map(token).collect();
+    let records: Vec<_> = (0..RESET_RECORDS + 1).map(token).collect();
     let book = book(&records);
     let reset = page(&book, Place::Start, usize::MAX, 5);
-    assert_eq!(reset.records.len(), RESET_PAGE_RECORDS);
+    assert_eq!(reset.records.len(), RESET_RECORDS);
     assert_eq!(reset.range.1, reset.records.last().unwrap().id);
     let changes = page(&book, Place::After(entry(1, None).position), usize::MAX, 5);
-    assert_eq!(changes.records.len(), CHANGES_PAGE_RECORDS);
+    assert_eq!(changes.records.len(), CHANGES_RECORDS);
 }
