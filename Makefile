@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test wasm wasm-drill envoy programs lint ci
+.PHONY: help demo test wasm wasm-drill envoy redis programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -10,7 +10,7 @@ help: ## print this list
 demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
 	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy programs ## all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
 wasm: ## the filter: target/session_guard.wasm
@@ -21,6 +21,9 @@ wasm-drill: # the same with a header that makes it panic: for tests, never shipp
 
 envoy: # the pinned Envoy: target/envoy
 	@setup/envoy.sh
+
+redis: # a Redis for the tests: target/redis-server
+	@setup/redis.sh
 
 programs: # the service, the demo and its application: tests and demo start them from here
 	@cargo build --workspace

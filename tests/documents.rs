@@ -61,8 +61,14 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "docs/configuration.md", "docs/operations.md", "docs/streams.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/configuration.md",
+    "docs/fleet.md",
+    "docs/operations.md",
+    "docs/streams.md",
+    "CHANGELOG.md",
+];
 
 fn settings() -> String {
     let mut table = String::from("| setting | form | default | |\n| --- | --- | --- | --- |\n");

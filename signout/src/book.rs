@@ -1,10 +1,10 @@
 //! What is revoked, and in what order did it come?
 //!
 //! Everything is served from here: the live set in order of id and kind, and the newest entries of
-//! the log in order of sequence. Both are a view of one thing, the rows of the store: every change
-//! is an entry with a new sequence number, and an entry holds the whole record after the merge. So
-//! the set is the join of all rows, in whatever order they are read, and a row that a later one
-//! replaced is needed only as long as a proxy may name it as its cursor.
+//! the log in order of sequence. Every change is an entry with a new sequence number, and an entry
+//! holds the whole record after the merge. So the set is the join of all that a store holds, in
+//! whatever order it is read, and an entry that a later one replaced is needed only as long as a
+//! proxy may name it as its cursor.
 //!
 //! The book itself never waits for anything and knows no clock.
 
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map};
 use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use crate::cursor::Position;
+use crate::store::Forget;
 
 /// Entries that the log keeps at least, expired or not: a proxy that was away for fewer gets the
 /// changes, any other the whole set.
@@ -46,7 +47,7 @@ type Key = (RecordId, Kind);
 struct Held {
     issued_before: u64,
     exp: u64,
-    /// The entry that this came with: its row must stay.
+    /// The entry that this came with: its row must stay. 0 where no entry is there any more.
     sequence: u64,
 }
 
@@ -66,13 +67,12 @@ impl Book {
             log: VecDeque::new(),
             head: first.position,
         };
-        book.append(first, &mut Vec::new());
+        book.append(first, &mut Forget::default());
         book
     }
 
-    /// Enters what the store now holds. Sequence numbers of rows that are no longer needed are
-    /// added to `dead`.
-    pub(crate) fn append(&mut self, entry: Entry, dead: &mut Vec<u64>) {
+    /// Enters what the store now holds. What is no longer needed is added to `dead`.
+    pub(crate) fn append(&mut self, entry: Entry, dead: &mut Forget) {
         let sequence = entry.position.sequence;
         if self.head.sequence + 1 != sequence {
             // Only while a store is read: rows between these two were needed no more, and what lies
@@ -98,6 +98,42 @@ impl Book {
         self.shorten_log(LOG_ENTRIES, dead);
     }
 
+    /// Enters a record that the store holds without an entry.
+    pub(crate) fn load(&mut self, record: Record) {
+        match self.live.entry(record.key()) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(Held::new(record, 0));
+                self.count(record.kind, 1);
+            }
+            btree_map::Entry::Occupied(mut place) => {
+                let Held { sequence, .. } = *place.get();
+                let merged = place.get().record(record.key()).merge(record);
+                place.insert(Held::new(merged, sequence));
+            }
+        }
+    }
+
+    /// Enters what was appended to the log after `known`, as far as it is not here yet. False if it
+    /// belongs to another log than ours; then nothing is entered.
+    pub(crate) fn follow(&mut self, known: Position, entries: &[Entry], dead: &mut Forget) -> bool {
+        let is_ours = |entry: &Entry| {
+            entry.position.sequence != self.head.sequence || entry.position == self.head
+        };
+        let next = if known == self.head {
+            Some(0)
+        } else {
+            entries.iter().position(|entry| entry.position == self.head).map(|at| at + 1)
+        };
+        let Some(new) = next.and_then(|next| entries.get(next..)) else {
+            let last = entries.last().map_or(known, |entry| entry.position);
+            return last.sequence <= self.head.sequence && entries.iter().all(is_ours);
+        };
+        for entry in new {
+            self.append(*entry, dead);
+        }
+        true
+    }
+
     /// Looks at up to `most` records, beginning with id `from`, and drops those that nobody needs
     /// any more. Answers where to go on; after the last record that is the lowest id again.
     pub(crate) fn sweep(
@@ -105,18 +141,19 @@ impl Book {
         from: RecordId,
         most: usize,
         now: u64,
-        dead: &mut Vec<u64>,
+        dead: &mut Forget,
     ) -> RecordId {
         let mut looked_at = self.live.range((from, Kind::Token)..);
         let past: Vec<_> = (looked_at.by_ref().take(most))
             .filter(|(_, held)| is_past(held.exp, now))
-            .map(|(key, held)| (*key, held.sequence))
+            .map(|(key, held)| (*key, *held))
             .collect();
         let next = looked_at.next().map_or(RecordId::FIRST, |(key, _)| key.0);
-        for (key, sequence) in past {
+        for (key, held) in past {
             self.live.remove(&key);
             self.count(key.1, -1);
-            self.let_go(sequence, dead);
+            self.let_go(held.sequence, dead);
+            dead.records.push(held.record(key));
         }
         next
     }
@@ -169,18 +206,18 @@ impl Book {
     }
 
     /// Notes that the set no longer holds anything by that entry.
-    fn let_go(&mut self, sequence: u64, dead: &mut Vec<u64>) {
+    fn let_go(&mut self, sequence: u64, dead: &mut Forget) {
         match self.place_in_log(sequence).and_then(|at| self.log.get_mut(at)) {
             Some(logged) => logged.is_held = false,
-            None => dead.push(sequence),
+            None => dead.rows.push(sequence),
         }
     }
 
     /// Drops the oldest entries of the log, until that many are left.
-    fn shorten_log(&mut self, most: usize, dead: &mut Vec<u64>) {
+    fn shorten_log(&mut self, most: usize, dead: &mut Forget) {
         let surplus = self.log.len().saturating_sub(most);
         let dropped = self.log.drain(..surplus).filter(|logged| !logged.is_held);
-        dead.extend(dropped.map(|logged| logged.entry.position.sequence));
+        dead.rows.extend(dropped.map(|logged| logged.entry.position.sequence));
     }
 
     fn place_in_log(&self, sequence: u64) -> Option<usize> {

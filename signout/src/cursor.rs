@@ -69,6 +69,15 @@ impl Place {
         place.unwrap_or(Self::Start)
     }
 
+    /// The newest entry that it knows of.
+    pub(crate) fn newest(self) -> Option<Position> {
+        match self {
+            Self::Start => None,
+            Self::After(after) => Some(after),
+            Self::AfterReset { seen, .. } | Self::InReset { seen, .. } => Some(seen),
+        }
+    }
+
     /// The cursor that [`Place::parse`] reads as this place.
     pub(crate) fn cursor(self) -> Cursor {
         let text = match self {

@@ -34,6 +34,8 @@ pub enum Error {
     Busy(&'static str),
     /// The store does not take anything at the moment.
     StoreUnavailable,
+    /// Others may have stored what we do not know of, and we cannot ask.
+    StoreUnreachable,
     /// The service holds as many revocations as it may.
     Full,
 }
@@ -75,6 +77,11 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",
                 "The store does not take revocations at the moment; try again.",
+            ),
+            Self::StoreUnreachable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_unreachable",
+                "The store cannot be asked what is new; try again, or ask another replica.",
             ),
             Self::Full => (
                 StatusCode::INSUFFICIENT_STORAGE,

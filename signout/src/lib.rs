@@ -13,16 +13,21 @@
 //! 2. [`request`] turns the body into records: strict, with times checked.
 //! 3. [`writer`] has one thread that owns the store. Whatever waits becomes one commit; then it is
 //!    entered in the [`book`], and then the callers are answered.
-//! 4. [`store`] keeps rows. A row is an entry of the log and a piece of the set at once: the set is
-//!    the join of all rows, so there is nothing that could disagree with it.
+//! 4. [`store`] keeps entries and records. An entry of the log is a piece of the set at once: the set
+//!    is the join of everything, so there is nothing that could disagree with it.
 //! 5. [`poll`] waits for news and answers with the [`page`] that follows a proxy's [`cursor`].
+//!
+//! Several services may share one store. Then a [`follower`] enters what the others have appended,
+//! [`currency`] says whether that can be trusted to be everything, and [`reading`] puts back what a
+//! store has lost.
 //!
 //! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`error`] all the ways in which
 //! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs.
 //!
 //! # What it promises
 //!
-//! What was answered with 200 or 201 survives a crash of the process and of the machine. Nothing
+//! What was answered with 200 or 201 survives a crash of the process and, with the embedded store
+//! or a Redis that is set up for it, of the machine. Nothing
 //! that is live is ever dropped for room: at its capacity the service says so (507) and goes on
 //! serving what it has. A proxy that names an entry which this store does not hold, whatever the
 //! reason, gets the whole set and may give back what the store has lost.
@@ -43,10 +48,13 @@ pub mod store;
 
 mod book;
 mod clock;
+mod currency;
 mod cursor;
+mod follower;
 mod metrics;
 mod page;
 mod poll;
+mod reading;
 mod request;
 mod writer;
 

@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     /// Whether the last commit succeeded.
     pub(crate) store_up: IntGauge,
+    /// Whether the store keeps what it is given, as far as its settings tell.
+    pub(crate) store_durable: IntGauge,
+    /// How often the store had lost entries that we knew.
+    pub(crate) store_losses: IntCounter,
 }
 
 impl Metrics {
@@ -46,6 +50,10 @@ impl Metrics {
             registered(&registry, IntCounterVec::new(Opts::new(name, what), &[label])?)
         };
         let reset_pages = IntCounter::new("signout_reset_pages_total", "Pages of resets answered")?;
+        let store_losses = IntCounter::new(
+            "signout_store_losses_total",
+            "Times that the store had lost what it had",
+        )?;
         let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Time of one commit")
             .buckets(COMMIT_SECONDS.to_vec());
         Ok(Self {
@@ -62,6 +70,11 @@ impl Metrics {
             waiting_polls: gauge("signout_waiting_polls", "Polls that wait for a change")?,
             commit_seconds: registered(&registry, Histogram::with_opts(commit_seconds)?)?,
             store_up: gauge("signout_store_up", "1 if the last commit succeeded")?,
+            store_durable: gauge(
+                "signout_store_durable",
+                "1 if the store's settings keep what is acknowledged",
+            )?,
+            store_losses: registered(&registry, store_losses)?,
             registry,
         })
     }

@@ -52,18 +52,35 @@ pub(crate) async fn poll(
     let place = wish.after.as_deref().map_or(Place::Start, Place::parse);
     let wait = Duration::from_secs(wish.wait.min(WAIT_SECONDS));
     let form = Form::of(&headers);
+    if place.newest().is_some_and(|newest| newest.sequence > service.book().head().sequence) {
+        // Another service may have told the proxy what we have not heard of yet.
+        service.catch_up().await?;
+    }
     wait_for_change(&service, place, wait).await?;
     if !is_reset(&service.book(), place) {
-        return Ok(form.render(&page(&service.book(), place, limit, unix_seconds())));
+        let page = page(&service.book(), place, limit, unix_seconds());
+        return as_current(&service, page).map(|page| form.render(&page));
     }
     let herd = "Too many resets at a time; try again.";
     let _turn = service.parts.resets.try_acquire().map_err(|_| Error::Busy(herd))?;
     let at_work = service.clone();
     let answer = tokio::task::spawn_blocking(move || {
-        form.render(&page(&at_work.book(), place, limit, unix_seconds()))
+        let page = page(&at_work.book(), place, limit, unix_seconds());
+        as_current(&at_work, page).map(|page| form.render(&page))
     });
     service.parts.metrics.reset_pages.inc();
-    answer.await.map_err(|_| Error::Busy("The page could not be made."))
+    answer.await.map_err(|_| Error::Busy("The page could not be made."))?
+}
+
+/// The page; not as a proof that there is no more, where we do not know what others have stored.
+fn as_current(service: &Service, mut page: Page) -> Result<Page, Error> {
+    if !service.is_current() {
+        if page.records.is_empty() && !page.reset {
+            return Err(Error::StoreUnreachable);
+        }
+        page.more = true;
+    }
+    Ok(page)
 }
 
 /// Returns as soon as there is something to tell, the time is up, or the service closes.

@@ -6,17 +6,19 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use session_guard::revocation::record::{Record, RecordId};
+use session_guard::revocation::record::Record;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;
-use crate::book::{Book, Entry, KEPT_BEYOND_EXP_SECONDS};
-use crate::clock::unix_seconds;
+use crate::book::Book;
+use crate::currency::Currency;
 use crate::cursor::Position;
 use crate::error::Error;
+use crate::follower::Following;
 use crate::metrics::Metrics;
+use crate::reading;
 use crate::store::{Store, StoreError};
-use crate::writer::{self, Work, Writer, Written};
+use crate::writer::{Work, Writer, Written};
 
 /// A running service.
 #[derive(Clone)]
@@ -51,7 +53,10 @@ pub(crate) struct Parts {
     pub(crate) polls: Semaphore,
     pub(crate) began: Instant,
     book: Arc<RwLock<Book>>,
+    currency: Arc<Currency>,
     writer: Writer,
+    /// As long as this is here, the store is followed.
+    _alive: Arc<()>,
     bell: watch::Sender<()>,
     closing: watch::Sender<bool>,
 }
@@ -64,21 +69,39 @@ impl Service {
     /// The store cannot be read, or the system gives no thread or no random numbers.
     pub fn start(settings: Settings) -> Result<Self, StoreError> {
         let Settings { mut store, access, capacity } = settings;
-        let (book, dead) = open_book(store.as_mut())?;
+        let began = Instant::now();
+        let (book, dead) = reading::read(store.as_mut())?;
+        let follower = store.follower();
         let cannot_start = |error: &dyn std::fmt::Display| StoreError::new("cannot start", error);
         let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
         metrics.capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
+        let currency = Arc::new(Currency::new(follower.is_some(), began));
         let (head, head_changes) = watch::channel(book.head());
         let book = Arc::new(RwLock::new(book));
         let work = Work {
             store,
             book: Arc::clone(&book),
-            head,
+            head: head.clone(),
+            currency: Arc::clone(&currency),
+            is_shared: follower.is_some(),
             metrics: Arc::clone(&metrics),
             capacity,
             dead,
         };
+        let writer = Writer::start(work).map_err(|error| cannot_start(&error))?;
+        let alive = Arc::new(());
+        if let Some(follower) = follower {
+            let following = Following {
+                follower,
+                book: Arc::clone(&book),
+                head,
+                currency: Arc::clone(&currency),
+                writer: writer.queue(),
+                alive: Arc::downgrade(&alive),
+            };
+            following.start().map_err(|error| cannot_start(&error))?;
+        }
         let bell = watch::Sender::new(());
         tokio::spawn(ring(head_changes, bell.clone()));
         let parts = Parts {
@@ -89,7 +112,9 @@ impl Service {
             polls: Semaphore::new(WAITING_POLLS),
             began: Instant::now(),
             book,
-            writer: Writer::start(work).map_err(|error| cannot_start(&error))?,
+            currency,
+            writer,
+            _alive: alive,
             bell,
             closing: watch::Sender::new(false),
         };
@@ -126,6 +151,16 @@ impl Service {
         self.parts.writer.write(records).await
     }
 
+    /// Asks the store for what others have appended to it.
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+        self.parts.writer.ask().await
+    }
+
+    /// Whether we know everything that the store holds.
+    pub(crate) fn is_current(&self) -> bool {
+        self.parts.currency.holds(Instant::now())
+    }
+
     /// Changes whenever waiting polls are to look again.
     pub(crate) fn bell(&self) -> watch::Receiver<()> {
         self.parts.bell.subscribe()
@@ -138,40 +173,8 @@ impl Service {
 
     /// Whether calls should come here.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_alive() && !*self.parts.closing.borrow()
+        self.is_alive() && !*self.parts.closing.borrow() && self.is_current()
     }
-}
-
-/// The book of a store, and the rows of it that nobody needs.
-fn open_book(store: &mut dyn Store) -> Result<(Book, Vec<u64>), StoreError> {
-    let began = Instant::now();
-    let (mut book, mut dead) = (None::<Book>, Vec::new());
-    store.read_all(&mut |entry| match &mut book {
-        Some(book) => book.append(entry, &mut dead),
-        None => book = Some(Book::new(entry)),
-    })?;
-    let book = match book {
-        Some(mut book) => {
-            book.sweep(RecordId::FIRST, usize::MAX, unix_seconds(), &mut dead);
-            book
-        }
-        None => {
-            let tag = writer::random_numbers(1).ok().and_then(|mut tags| tags.next());
-            let tag = tag.ok_or_else(|| StoreError::new("cannot start", "no random numbers"))?;
-            let first = Entry { position: Position { sequence: 1, tag }, record: None };
-            store.append(&[first], &[])?;
-            Book::new(first)
-        }
-    };
-    tracing::info!(
-        revocations = book.len(),
-        log_entries = book.log_len(),
-        rows_to_drop = dead.len(),
-        milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        kept_beyond_exp_seconds = KEPT_BEYOND_EXP_SECONDS,
-        "the store is read"
-    );
-    Ok((book, dead))
 }
 
 /// Rings when the head has changed, but not again within [`RING_INTERVAL`]: all polls that wait are

@@ -1,12 +1,16 @@
 //! How does a batch become durable?
 //!
-//! One thread owns the store. Whatever waits when it comes round is one commit: the more callers,
+//! One thread writes to the store. Whatever waits when it comes round is one commit: the more callers,
 //! the more revocations a `fsync` carries. It decides what a batch adds, has the store append it,
 //! enters it in the book, and only then answers. A batch that is in the queue is carried out,
 //! whether its caller still waits or not.
 //!
 //! Between two commits the thread sweeps: a bounded look at the set for records that are past, and
-//! the removal of rows that nobody needs any more.
+//! the removal of what nobody needs any more.
+//!
+//! A store that several services share is asked even where a batch adds nothing: only what it holds
+//! now may be acknowledged. Should it have lost what we know, it gets it back, and the batch is tried
+//! again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -19,10 +23,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::book::{Book, Entry};
 use crate::clock::unix_seconds;
+use crate::currency::Currency;
 use crate::cursor::Position;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::reading;
+use crate::store::{Appended, Forget, Store, StoreError};
 
 /// The way to the thread that owns the store.
 pub(crate) struct Writer {
@@ -46,9 +52,12 @@ pub(crate) struct Work {
     pub(crate) book: Arc<RwLock<Book>>,
     pub(crate) head: watch::Sender<Position>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) currency: Arc<Currency>,
+    /// Whether others write to the store as well.
+    pub(crate) is_shared: bool,
     pub(crate) capacity: usize,
-    /// Rows that nobody needs any more.
-    pub(crate) dead: Vec<u64>,
+    /// What nobody needs any more.
+    pub(crate) dead: Forget,
 }
 
 impl Writer {
@@ -74,6 +83,18 @@ impl Writer {
         answered.await.unwrap_or(Err(Error::StoreUnavailable))
     }
 
+    /// Asks the store whether it holds what we know, and for what others have appended.
+    pub(crate) async fn ask(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Message::Ask(answer)).map_err(|_| Error::StoreUnavailable)?;
+        answered.await.unwrap_or(Err(Error::StoreUnavailable))
+    }
+
+    /// A way to the thread for others.
+    pub(crate) fn queue(&self) -> Sender<Message> {
+        self.queue.clone()
+    }
+
     /// Whether the thread is still there.
     pub(crate) fn is_alive(&self) -> bool {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,12 +111,18 @@ impl Writer {
     }
 }
 
-enum Message {
+/// What the thread is told.
+pub(crate) enum Message {
+    /// Store a batch.
     Write(Job),
+    /// Look whether the store holds what we know, and what others have appended.
+    Ask(oneshot::Sender<Result<(), Error>>),
+    /// Finish and end.
     Stop,
 }
 
-struct Job {
+/// A batch and who waits for it.
+pub(crate) struct Job {
     records: Vec<Record>,
     answer: oneshot::Sender<Result<Written, Error>>,
     _room: OwnedSemaphorePermit,
@@ -110,19 +137,27 @@ struct Running {
 impl Running {
     fn run(mut self, messages: &Receiver<Message>) {
         loop {
-            let mut jobs = Vec::new();
+            let (mut jobs, mut asked) = (Vec::new(), Vec::new());
             let mut waiting = 0;
             let mut next = messages.recv_timeout(SWEEP_INTERVAL);
-            while let Ok(Message::Write(job)) = next {
-                waiting += job.records.len();
-                jobs.push(job);
+            loop {
+                match next {
+                    Ok(Message::Write(job)) => {
+                        waiting += job.records.len();
+                        jobs.push(job);
+                    }
+                    Ok(Message::Ask(answer)) => asked.push(answer),
+                    Ok(Message::Stop) | Err(_) => break,
+                }
                 if waiting >= COMMIT_RECORDS {
                     next = Err(RecvTimeoutError::Timeout);
                     break;
                 }
                 next = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
             }
-            self.commit(jobs);
+            if !jobs.is_empty() || !asked.is_empty() {
+                self.commit(jobs, asked);
+            }
             if matches!(next, Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected)) {
                 return;
             }
@@ -132,47 +167,111 @@ impl Running {
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
-        let (outcomes, entries) = {
-            let book = self.work.book.read().unwrap_or_else(PoisonError::into_inner);
-            let mut plan = Plan::new(&book, self.work.capacity);
-            let outcomes: Vec<_> = jobs.iter().map(|job| plan.add(&job.records)).collect();
-            (outcomes, plan.entries)
+    fn commit(&mut self, jobs: Vec<Job>, asked: Vec<oneshot::Sender<Result<(), Error>>>) {
+        let outcomes = self.carry_out(&jobs).or_else(|error| {
+            if !error.is_lost() {
+                return Err(error);
+            }
+            self.restore(&error)?;
+            self.carry_out(&jobs)
+        });
+        let (outcomes, asked_for) = match outcomes {
+            Ok(outcomes) => (outcomes, Ok(())),
+            Err(error) => {
+                tracing::error!(%error, batches = jobs.len(), "the store takes nothing");
+                let none = jobs.iter().map(|_| Err(Error::StoreUnavailable)).collect();
+                (none, Err(Error::StoreUnavailable))
+            }
         };
-        let stored = entries.is_empty() || self.store(&entries);
+        // The callers may have gone.
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            let outcome = if stored { outcome } else { Err(Error::StoreUnavailable) };
-            let _ = job.answer.send(outcome); // the caller may have gone
+            let _ = job.answer.send(outcome);
+        }
+        for answer in asked {
+            let _ = answer.send(asked_for.clone());
         }
     }
 
-    /// Has the store append the entries, then enters them in the book.
-    fn store(&mut self, entries: &[Entry]) -> bool {
+    /// Stores what is new in the batches; what became of each.
+    fn carry_out(&mut self, jobs: &[Job]) -> Result<Vec<Result<Written, Error>>, StoreError> {
+        let (known, mut outcomes, entries) = {
+            let book = self.work.book.read().unwrap_or_else(PoisonError::into_inner);
+            let mut plan = Plan::new(&book, self.work.capacity);
+            let outcomes: Vec<_> = jobs.iter().map(|job| plan.add(&job.records)).collect();
+            (book.head(), outcomes, plan.into_entries())
+        };
+        if entries.is_empty() && !self.work.is_shared {
+            return Ok(outcomes);
+        }
+        if let Some(head) = self.store(known, &entries)? {
+            for written in outcomes.iter_mut().flatten() {
+                match written {
+                    Written::Added(position) | Written::Known(position) => *position = head,
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Has the store append the entries, then enters them in the book. The new head, where others
+    /// have appended as well.
+    fn store(
+        &mut self,
+        known: Position,
+        entries: &[Entry],
+    ) -> Result<Option<Position>, StoreError> {
         let work = &mut self.work;
         let began = Instant::now();
         // As many as are added at least, so that they never pile up.
-        let forget = FORGET_ROWS.max(entries.len());
-        let forget = work.dead.split_off(work.dead.len().saturating_sub(forget));
-        let appended = work.store.append(entries, &forget);
+        let forget = work.dead.take(FORGET_ROWS.max(entries.len()));
+        let appended = work.store.append(known, entries, &forget);
         work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         work.metrics.store_up.set(i64::from(appended.is_ok()));
-        if let Err(error) = appended {
-            work.dead.extend(forget);
-            tracing::error!(%error, entries = entries.len(), "the store takes nothing");
-            return false;
-        }
+        work.metrics.store_durable.set(i64::from(work.store.is_durable()));
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                work.dead.extend(forget);
+                return Err(error);
+            }
+        };
+        let news = match &appended {
+            Appended::AsGiven => entries,
+            Appended::Instead(news) => news,
+        };
         let head = {
             let mut book = work.book.write().unwrap_or_else(PoisonError::into_inner);
-            for entry in entries {
-                book.append(*entry, &mut work.dead);
+            if !book.follow(known, news, &mut work.dead) {
+                return Err(StoreError::lost("the store", "its log is another one"));
             }
             book.head()
         };
-        tracing::debug!(entries = entries.len(), forgotten = forget.len(), "committed");
-        if !entries.is_empty() {
+        work.currency.prove(began);
+        tracing::debug!(entries = news.len(), forgotten = forget.len(), "committed");
+        if !news.is_empty() {
             work.head.send_replace(head);
         }
-        true
+        Ok((appended != Appended::AsGiven).then_some(head))
+    }
+
+    /// Reads a store anew that has lost what we know, and gives it back.
+    fn restore(&mut self, why: &StoreError) -> Result<(), StoreError> {
+        let work = &mut self.work;
+        work.metrics.store_losses.inc();
+        tracing::error!(%why, "the store has lost entries; it is read anew");
+        let began = Instant::now();
+        let (mut book, mut dead) = reading::read(work.store.as_mut())?;
+        let given_back = {
+            let old = work.book.read().unwrap_or_else(PoisonError::into_inner);
+            reading::give_back(work.store.as_mut(), &old, &mut book, &mut dead)?
+        };
+        let head = book.head();
+        *work.book.write().unwrap_or_else(PoisonError::into_inner) = book;
+        work.dead = dead;
+        work.currency.prove(began);
+        work.head.send_replace(head);
+        tracing::warn!(records = given_back, "the store has got back what it had lost");
+        Ok(())
     }
 
     fn sweep(&mut self) {
@@ -183,13 +282,16 @@ impl Running {
             self.sweep_from = book.sweep(from, SWEEP_RECORDS, now, &mut self.work.dead);
         }
         if !self.work.dead.is_empty() {
-            self.store(&[]);
+            let known = self.work.book.read().unwrap_or_else(PoisonError::into_inner).head();
+            if let Err(error) = self.store(known, &[]) {
+                tracing::error!(%error, "the store forgets nothing");
+            }
         }
     }
 }
 
 /// What the batches of one commit add to the book.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     book: &'a Book,
     added: HashMap<(RecordId, Kind), Record>,
     new_keys: usize,
@@ -199,13 +301,14 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(book: &'a Book, capacity: usize) -> Self {
+    /// Nothing so far.
+    pub(crate) fn new(book: &'a Book, capacity: usize) -> Self {
         let (added, entries) = (HashMap::new(), Vec::new());
         Self { book, added, new_keys: 0, capacity, head: book.head(), entries }
     }
 
     /// Adds what is new in a batch, or nothing of it.
-    fn add(&mut self, records: &[Record]) -> Result<Written, Error> {
+    pub(crate) fn add(&mut self, records: &[Record]) -> Result<Written, Error> {
         let unknown = records.iter().map(Record::key).filter(|key| self.find(*key).is_none());
         let new_keys = self.new_keys + unknown.collect::<HashSet<_>>().len();
         if new_keys > self.new_keys && self.book.len() + new_keys > self.capacity {
@@ -229,6 +332,11 @@ impl<'a> Plan<'a> {
         Ok(if added { Written::Added(self.head) } else { Written::Known(self.head) })
     }
 
+    /// The entries that were added.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     fn find(&self, key: (RecordId, Kind)) -> Option<Record> {
         self.added.get(&key).copied().or_else(|| self.book.find(key))
     }
@@ -249,7 +357,7 @@ pub(crate) fn random_numbers(count: usize) -> Result<impl Iterator<Item = u64>, 
 const QUEUE_RECORDS: usize = 200_000;
 
 /// Records after which a commit waits for no more: what follows is another commit.
-const COMMIT_RECORDS: usize = 20_000;
+pub(crate) const COMMIT_RECORDS: usize = 20_000;
 
 /// Rows that a commit which adds fewer removes at most: each may lie on another page of the file.
 const FORGET_ROWS: usize = 2_000;

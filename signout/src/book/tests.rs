@@ -14,8 +14,8 @@ fn entry(sequence: u64, record: Option<Record>) -> Entry {
 }
 
 /// A book of these records, one entry each after the genesis entry.
-fn book(records: impl IntoIterator<Item = Record>) -> (Book, Vec<u64>) {
-    let (mut book, mut dead) = (Book::new(entry(1, None)), Vec::new());
+fn book(records: impl IntoIterator<Item = Record>) -> (Book, Forget) {
+    let (mut book, mut dead) = (Book::new(entry(1, None)), Forget::default());
     for (sequence, record) in (2..).zip(records) {
         book.append(entry(sequence, Some(record)), &mut dead);
     }
@@ -87,26 +87,26 @@ fn the_log_keeps_its_newest_entries_and_gives_up_rows_that_nobody_needs() {
     let first = [user(1), token(1), user(2)];
     let (mut book, mut dead) = book(first.into_iter().chain((2..=most).map(token)));
     assert_eq!((book.log_len(), book.place_in_log(4)), (LOG_ENTRIES, Some(0)));
-    assert_eq!(dead, [1, 2], "the genesis entry and the replaced cutoff");
+    assert_eq!(dead.rows, [1, 2], "the genesis entry and the replaced cutoff");
     assert!(book.entries_after(entry(3, None).position).is_none());
     assert!(book.entries_after(entry(4, None).position).is_some());
 
-    dead.clear();
+    dead.rows.clear();
     book.append(entry(most + 4, Some(user(3))), &mut dead);
-    assert_eq!(dead, [4], "the cutoff that was replaced has just left the log");
+    assert_eq!(dead.rows, [4], "the cutoff that was replaced has just left the log");
     book.append(entry(most + 5, Some(token(1).merge(Record::token(token(1).id, 5)))), &mut dead);
-    assert_eq!(dead, [4, 3], "its row lay before the log, and a newer one says it all");
+    assert_eq!(dead.rows, [4, 3], "its row lay before the log, and a newer one says it all");
 }
 
 #[test]
 fn rows_before_a_gap_are_kept_only_for_the_set() {
     let (mut book, mut dead) = book([Record::token(id(1), NEVER)]);
     book.append(entry(7, Some(Record::token(id(2), NEVER))), &mut dead);
-    assert_eq!(dead, [1]);
+    assert_eq!(dead.rows, [1]);
     assert_eq!((book.len(), book.log_len()), (2, 1));
     assert!(book.entries_after(entry(2, None).position).is_none());
     book.append(entry(8, Some(Record::token(id(1), NEVER))), &mut dead);
-    assert_eq!(dead, [1, 2]);
+    assert_eq!(dead.rows, [1, 2]);
 }
 
 #[test]

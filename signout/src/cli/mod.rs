@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod client;
 mod list;
+mod place;
 mod revoke;
 mod serve;
 mod status;

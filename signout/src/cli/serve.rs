@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -11,12 +11,12 @@ use clap::Args;
 use signout::access::Access;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
-use signout::store::{Embedded, Store};
 use signout::{Service, Settings, app};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use super::place::{Place, RedisOptions};
 
 /// Run the service.
 #[derive(Args)]
@@ -25,9 +25,13 @@ pub(super) struct Serve {
     /// Address to listen on; port 0 takes a free one. The address is printed on standard output.
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Where revocations are kept: `redb:PATH`, a file that this process has to itself.
-    #[arg(long)]
+    /// Where revocations are kept: `redb:PATH`, a file that this process has to itself, or a Redis
+    /// or Valkey that several services share: `redis://[user:password@]host[:port][/db]`,
+    /// `redis+sentinel://host:port,…/primary`, `redis+cluster://host:port,…`; with TLS `rediss…`.
+    #[arg(long, env = "SIGNOUT_STORE", hide_env_values = true)]
     store: String,
+    #[command(flatten)]
+    redis: RedisOptions,
     /// Most revocations at a time; beyond it new ones are answered 507.
     #[arg(long, default_value_t = DEFAULT_CAPACITY)]
     capacity: usize,
@@ -49,20 +53,18 @@ impl Serve {
     }
 
     async fn serve(self) -> Result<(), Failure> {
-        let path = store_path(&self.store)?;
-        let access = access(&path)?;
+        let place = Place::of(&self.store)?;
+        let access = access(&place)?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", &error))?;
         let start = tokio::task::spawn_blocking(move || {
-            let store: Box<dyn Store> = Box::new(Embedded::open(&path)?);
-            Service::start(Settings { store, access, capacity: self.capacity })
+            let store = place.open(&self.redis)?;
+            let settings = Settings { store, access, capacity: self.capacity };
+            Service::start(settings).map_err(|error| Failure::Refused(error.to_string()))
         });
-        let service = start
-            .await
-            .map_err(|error| failed("cannot start", &error))?
-            .map_err(|error| Failure::Refused(error.to_string()))?;
+        let service = start.await.map_err(|error| failed("cannot start", &error))??;
         // Not before: a signal while the store is read ends the process, and harms nothing.
         let stop = stop_signal()?;
         println!("listening on http://{address}");
@@ -117,22 +119,19 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     })
 }
 
-fn store_path(store: &str) -> Result<PathBuf, Failure> {
-    match store.split_once(':') {
-        Some(("redb", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(Failure::Usage(format!(
-            "--store {store}: there is no such store; available: redb:PATH"
-        ))),
-    }
-}
-
 /// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in `<store>.token`, which
-/// the first start makes.
-fn access(store: &Path) -> Result<Access, Failure> {
-    let tokens = match super::client::api_tokens()? {
-        Some(tokens) => tokens,
-        None => {
-            let mut file = OsString::from(store);
+/// the first start makes. Services that share a store must share the token, so it cannot be made.
+fn access(store: &Place) -> Result<Access, Failure> {
+    let tokens = match (super::client::api_tokens()?, store) {
+        (Some(tokens), _) => tokens,
+        (None, Place::Redis(_)) => {
+            let way_out = "no API token: with a store that several services share, set \
+                SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE, the same for each of them and for the proxies \
+                (`signout keygen FILE` makes one)";
+            return Err(Failure::Usage(way_out.to_owned()));
+        }
+        (None, Place::Redb(path)) => {
+            let mut file = OsString::from(path);
             file.push(".token");
             let file = PathBuf::from(file);
             let name = format!("the API token {}", file.display());
@@ -169,7 +168,10 @@ Environment:
   SIGNOUT_TOKEN_FILE   a file that holds them
   SIGNOUT_ADMIN_TOKEN  where set, the cutoff for all needs this token
   RUST_LOG             what is logged on standard error (default: info)
-With neither of the first two, the first start makes a token in <store>.token and says so.
+  SIGNOUT_STORE        the store, where its address holds a password
+With neither of the first two, the first start makes a token in <store>.token and says so; with
+Redis, start fails.
 
-Example:
-  signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb";
+Examples:
+  signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb
+  signout serve --listen 127.0.0.1:8090 --store redis://redis.internal:6379";

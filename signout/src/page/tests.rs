@@ -21,7 +21,7 @@ fn book(records: &[Record]) -> Book {
 
 fn append(book: &mut Book, records: &[Record]) {
     for record in records {
-        book.append(entry(book.head().sequence + 1, Some(*record)), &mut Vec::new());
+        book.append(entry(book.head().sequence + 1, Some(*record)), &mut Default::default());
     }
 }
 

@@ -11,10 +11,13 @@
 use std::fs::File;
 use std::path::Path;
 
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
+};
 use session_guard::revocation::record::{RECORD_BYTES, Record};
 
-use super::{Store, StoreError};
+use super::{Appended, Forget, Row, Store, StoreError};
 use crate::book::Entry;
 use crate::cursor::Position;
 
@@ -49,12 +52,12 @@ impl Embedded {
         open: impl Fn() -> Result<Database, DatabaseError> + Send + 'static,
     ) -> Result<Self, StoreError> {
         let mut store = Self { open: Box::new(open), name, database: None };
-        store.database = Some(store.begin()?);
+        store.database = Some(store.opened()?);
         Ok(store)
     }
 
     /// The open database; opened again if the last use failed.
-    fn begin(&mut self) -> Result<Database, StoreError> {
+    fn opened(&mut self) -> Result<Database, StoreError> {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
@@ -75,19 +78,37 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn read_all(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
-        let database = self.begin()?;
-        read_rows(&database, each).map_err(|error| StoreError::new(&self.name, error))?;
+    fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
+        let database = self.opened()?;
+        let position = Position { sequence: 1, tag };
+        let begun = is_empty(&database).and_then(|is_empty| match is_empty {
+            true => write_rows(&database, &[Entry { position, record: None }], &[]),
+            false => Ok(()),
+        });
+        begun.map_err(|error| StoreError::new(&self.name, error))?;
         self.database = Some(database);
         Ok(())
     }
 
-    fn append(&mut self, entries: &[Entry], forget: &[u64]) -> Result<(), StoreError> {
-        let database = self.begin()?;
-        write_rows(&database, entries, forget)
+    fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
+        let database = self.opened()?;
+        read_rows(&database, &mut |entry| each(Row::Entry(entry)))
             .map_err(|error| StoreError::new(&self.name, error))?;
         self.database = Some(database);
         Ok(())
+    }
+
+    fn append(
+        &mut self,
+        _: Position,
+        entries: &[Entry],
+        forget: &Forget,
+    ) -> Result<Appended, StoreError> {
+        let database = self.opened()?;
+        write_rows(&database, entries, &forget.rows)
+            .map_err(|error| StoreError::new(&self.name, error))?;
+        self.database = Some(database);
+        Ok(Appended::AsGiven)
     }
 }
 
@@ -104,6 +125,10 @@ fn check_format(database: &Database) -> Result<u64, Box<dyn std::error::Error>> 
     write.open_table(ROWS)?;
     write.commit()?;
     Ok(FORMAT)
+}
+
+fn is_empty(database: &Database) -> Result<bool, Box<dyn std::error::Error>> {
+    Ok(database.begin_read()?.open_table(ROWS)?.is_empty()?)
 }
 
 fn read_rows(

@@ -6,23 +6,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use session_guard::revocation::record::NEVER;
 
 use super::*;
-use crate::store::StoreError;
+use crate::store::{Row, StoreError};
 
 /// Rows in memory; fails while told to, and waits.
 #[derive(Clone, Default)]
 struct Memory {
     rows: Arc<Mutex<Vec<Entry>>>,
-    forgotten: Arc<Mutex<Vec<u64>>>,
+    forgotten: Arc<Mutex<Forget>>,
     fails: Arc<AtomicBool>,
     waits: Arc<AtomicBool>,
 }
 
 impl Store for Memory {
-    fn read_all(&mut self, _: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
+    fn begin(&mut self, _: u64) -> Result<(), StoreError> {
         unreachable!("the book is given")
     }
 
-    fn append(&mut self, entries: &[Entry], forget: &[u64]) -> Result<(), StoreError> {
+    fn read_all(&mut self, _: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
+        unreachable!("the book is given")
+    }
+
+    fn append(
+        &mut self,
+        _: Position,
+        entries: &[Entry],
+        forget: &Forget,
+    ) -> Result<Appended, StoreError> {
         while self.waits.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -30,8 +39,8 @@ impl Store for Memory {
             return Err(StoreError::new("the disk", "full"));
         }
         self.rows.lock().unwrap().extend(entries);
-        self.forgotten.lock().unwrap().extend(forget);
-        Ok(())
+        self.forgotten.lock().unwrap().extend(forget.clone());
+        Ok(Appended::AsGiven)
     }
 }
 
@@ -53,8 +62,10 @@ fn bench(capacity: usize) -> Bench {
         book: Arc::clone(&book),
         head: watch::Sender::new(first.position),
         metrics: Arc::new(Metrics::new().unwrap()),
+        currency: Arc::new(Currency::new(false, Instant::now())),
+        is_shared: false,
         capacity,
-        dead: DEAD.to_vec(),
+        dead: Forget { rows: DEAD.to_vec(), records: Vec::new() },
     });
     Bench { store, writer: writer.unwrap(), book }
 }
@@ -135,5 +146,7 @@ async fn what_is_past_goes_by_itself_and_so_do_rows_that_nobody_needs() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(book.read().unwrap().find(past.key()), None);
-    assert_eq!(*store.forgotten.lock().unwrap(), DEAD, "the log still needs the others");
+    let forgotten = store.forgotten.lock().unwrap();
+    assert_eq!(forgotten.rows, DEAD, "the log still needs the others");
+    assert_eq!(forgotten.records, [past]);
 }

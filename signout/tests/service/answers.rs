@@ -6,7 +6,7 @@ use crate::support::{ADMIN, InProcess, TOKEN, request};
 use axum::body::Body;
 use axum::http::{Request, header};
 use signout::access::Access;
-use signout::store::{Entry, Position, Store, StoreError};
+use signout::store::{Appended, Entry, Forget, Position, Row, Store, StoreError};
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -134,12 +134,16 @@ async fn a_store_in_trouble_is_503_with_retry_after_and_the_feed_goes_on() {
 struct Broken;
 
 impl Store for Broken {
-    fn read_all(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
-        each(Entry { position: Position { sequence: 1, tag: 1 }, record: None });
+    fn begin(&mut self, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn append(&mut self, _: &[Entry], _: &[u64]) -> Result<(), StoreError> {
+    fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
+        each(Row::Entry(Entry { position: Position { sequence: 1, tag: 1 }, record: None }));
+        Ok(())
+    }
+
+    fn append(&mut self, _: Position, _: &[Entry], _: &Forget) -> Result<Appended, StoreError> {
         Err(StoreError::new("the disk", "full"))
     }
 }

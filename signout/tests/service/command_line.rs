@@ -152,9 +152,25 @@ fn a_secret_is_made_once() {
 
 #[test]
 fn a_store_that_is_not_there_is_named_with_those_that_are() {
-    for store in ["redis://127.0.0.1", "redb:", "db"] {
+    for store in ["http://127.0.0.1", "redb:", "db"] {
         let serve = run(signout().args(["serve", "--listen", "127.0.0.1:0", "--store", store]));
         assert!(serve.0 == 2 && serve.2.contains("available: redb:PATH"), "{serve:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_shared_needs_a_token_that_is_shared_and_no_message_holds_its_password() {
+    let serve = |store: &str| {
+        let mut command = signout();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
+        command
+    };
+    let without = run(&mut serve("redis://:canary-password@127.0.0.1:1"));
+    assert!(without.0 == 2 && without.2.contains("SIGNOUT_TOKEN"), "{without:?}");
+    for store in ["redis://:canary-password@127.0.0.1:1", "redis://:canary-password@"] {
+        let refused = run(serve(store).env("SIGNOUT_TOKEN", TOKEN).env("RUST_LOG", "trace"));
+        assert_ne!(refused.0, 0, "{refused:?}");
+        assert!(!format!("{refused:?}").contains("canary-password"), "{refused:?}");
     }
 }
 

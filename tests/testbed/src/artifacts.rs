@@ -29,6 +29,14 @@ pub(crate) fn envoy() -> PathBuf {
     }
 }
 
+/// The Redis that `make redis` has found or installed, or the one that `REDIS_SERVER` names.
+pub(crate) fn redis() -> PathBuf {
+    match env::var_os("REDIS_SERVER") {
+        Some(path) => path.into(),
+        None => fresh(root().join("target/redis-server"), None),
+    }
+}
+
 /// A program of the workspace, beside the running test or demo. Cargo wrote down its sources.
 pub(crate) fn program(name: &str) -> PathBuf {
     let running = env::current_exe().expect("the running program");

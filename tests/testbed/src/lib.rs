@@ -15,6 +15,8 @@
 //! | [`Testbed`] | all three together |
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
 //! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
+//! | [`Redis`] | the store that several services share: kill it, rob it, pause it |
+//! | [`Fleet`] | several Envoys and services over one Redis |
 //! | [`Program`] | any other program of the workspace |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
 //! | [`BareApplication`] | an upstream that takes any request line |
@@ -38,10 +40,12 @@ mod connection;
 mod envoy;
 mod eventually;
 mod fault_proxy;
+mod fleet;
 mod http2;
 mod ports;
 mod process;
 mod program;
+mod redis;
 pub mod repository;
 mod request;
 mod service;
@@ -56,9 +60,11 @@ pub use connection::Connection;
 pub use envoy::{Envoy, EnvoySetup};
 pub use eventually::{eventually, until};
 pub use fault_proxy::{Ending, Fault, FaultProxy};
+pub use fleet::Fleet;
 pub use http2::{Http2, Http2Stream};
 pub use process::stop_everything;
 pub use program::{Program, command};
+pub use redis::{Redis, RedisSetup};
 pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use shared::Shared;

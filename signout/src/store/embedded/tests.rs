@@ -23,8 +23,20 @@ fn entries(sequences: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
 
 fn rows(store: &mut Embedded) -> Vec<Entry> {
     let mut rows = Vec::new();
-    store.read_all(&mut |entry| rows.push(entry)).unwrap();
+    store
+        .read_all(&mut |row| match row {
+            Row::Entry(entry) => rows.push(entry),
+            Row::Record(record) => panic!("{record:?}"),
+        })
+        .unwrap();
     rows
+}
+
+fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), StoreError> {
+    let forget = Forget { rows: rows.to_vec(), records: Vec::new() };
+    let appended = store.append(entry(1).position, entries, &forget)?;
+    assert_eq!(appended, Appended::AsGiven);
+    Ok(())
 }
 
 #[test]
@@ -32,8 +44,8 @@ fn what_was_appended_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let mut store = Embedded::open(&path).unwrap();
-    store.append(&entries(1..=5), &[]).unwrap();
-    store.append(&[entry(6)], &[1, 3, 99]).unwrap();
+    append(&mut store, &entries(1..=5), &[]).unwrap();
+    append(&mut store, &[entry(6)], &[1, 3, 99]).unwrap();
     drop(store);
     assert_eq!(rows(&mut Embedded::open(&path).unwrap()), [2, 4, 5, 6].map(entry));
 }
@@ -88,15 +100,15 @@ fn a_disk_in_trouble_takes_nothing_and_works_again_when_it_is_well() {
         Database::builder().create_with_backend(Disk { file, fails: Arc::clone(&trouble) })
     };
     let mut store = Embedded::with("a store".to_owned(), open).unwrap();
-    store.append(&entries(1..=3), &[]).unwrap();
+    append(&mut store, &entries(1..=3), &[]).unwrap();
     fails.store(true, Ordering::Relaxed);
     for _ in 0..3 {
-        assert!(store.append(&entries(4..=5), &[2]).is_err());
+        assert!(append(&mut store, &entries(4..=5), &[2]).is_err());
     }
     fails.store(false, Ordering::Relaxed);
     // Other entries take the sequence numbers of those that failed.
     let instead = Entry { record: entry(9).record, ..entry(4) };
-    store.append(&[instead], &[]).unwrap();
+    append(&mut store, &[instead], &[]).unwrap();
     assert_eq!(rows(&mut store), [entry(1), entry(2), entry(3), instead]);
     drop(store);
     assert_eq!(rows(&mut Embedded::open(&path).unwrap()).len(), 4);
@@ -106,8 +118,8 @@ fn a_disk_in_trouble_takes_nothing_and_works_again_when_it_is_well() {
 fn rows_that_nobody_was_told_of_go_before_others_take_their_place() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Embedded::open(&folder.path().join("db")).unwrap();
-    store.append(&entries(1..=9), &[]).unwrap();
-    store.append(&[entry(5)], &[]).unwrap();
+    append(&mut store, &entries(1..=9), &[]).unwrap();
+    append(&mut store, &[entry(5)], &[]).unwrap();
     assert_eq!(rows(&mut store), entries(1..=5));
 }
 
@@ -150,5 +162,16 @@ impl StorageBackend for Disk {
 
     fn close(&self) -> Result<(), io::Error> {
         self.file.close()
+    }
+}
+
+#[test]
+fn the_first_entry_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Embedded::open(&folder.path().join("db")).unwrap();
+    for tag in [7, 8] {
+        store.begin(tag).unwrap();
+        let first = Entry { position: Position { sequence: 1, tag: 7 }, record: None };
+        assert_eq!(rows(&mut store), [first]);
     }
 }

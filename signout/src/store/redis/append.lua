@@ -1,0 +1,67 @@
+-- Appends a batch, all or nothing: Redis runs a script alone, and writes it to its log as one piece.
+--
+-- KEYS  records: record key (kind, id) to issued_before and exp; the field `format` says whose it is
+--       log: a stream, entry `<sequence>-0` with field `e`: tag, tag of the entry before, record
+-- ARGV  format
+--       known: sequence number of an entry that must be there ("0": none, begin where nothing is)
+--       its tag
+--       the tag of the first entry, should there be none
+--       what to add: tag (8 bytes), record (33 bytes), over and over
+--       what to forget: records (33 bytes), over and over; one that has grown since is kept
+--       how many entries the log keeps
+--       touch: "1" makes a write of every call, so that WAIT covers what others have written
+-- Answers the sequence number and tag of the last entry before, and the number of entries added;
+-- or an error that begins with LOST or FORMAT.
+local records, log = KEYS[1], KEYS[2]
+local format, known, known_tag, first_tag, new, past, kept, touch = unpack(ARGV)
+
+local function entry(at) return string.sub(at[2][2], 1, 8) end
+local function number(id) return tonumber(string.match(id, '^%d+')) end
+local function id(sequence) return string.format('%.0f-0', sequence) end
+
+local has = redis.call('HGET', records, 'format')
+if has and has ~= format then return redis.error_reply('FORMAT ' .. has) end
+local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+if known ~= '0' then
+  local held = last
+  if held and number(held[1]) ~= tonumber(known) then
+    held = redis.call('XRANGE', log, id(tonumber(known)), id(tonumber(known)))[1]
+  end
+  if not (has and held and entry(held) == known_tag) then
+    return redis.error_reply('LOST the entry ' .. known)
+  end
+elseif not (has and last) then
+  redis.call('HSET', records, 'format', format)
+  redis.call('DEL', log)
+  redis.call('XADD', log, id(1), 'e', first_tag .. string.rep('\0', 8))
+  last = {id(1), {'e', first_tag}}
+end
+
+local before, before_tag = number(last[1]), entry(last)
+local sequence, tag, added = before, before_tag, 0
+for at = 1, #new, 41 do
+  local key, value = string.sub(new, at + 8, at + 24), string.sub(new, at + 25, at + 40)
+  local old = redis.call('HGET', records, key)
+  if old then
+    local old_cutoff, old_exp = struct.unpack('>I8I8', old)
+    local cutoff, exp = struct.unpack('>I8I8', value)
+    value = (cutoff > old_cutoff and string.sub(value, 1, 8) or string.sub(old, 1, 8))
+      .. (exp > old_exp and string.sub(value, 9, 16) or string.sub(old, 9, 16))
+  end
+  if value ~= old then
+    local new_tag = string.sub(new, at, at + 7)
+    redis.call('HSET', records, key, value)
+    sequence, added = sequence + 1, added + 1
+    redis.call('XADD', log, id(sequence), 'e', new_tag .. tag .. key .. value)
+    tag = new_tag
+  end
+end
+if added > 0 then redis.call('XTRIM', log, 'MAXLEN', '~', kept) end
+for at = 1, #past, 33 do
+  local key = string.sub(past, at, at + 16)
+  if redis.call('HGET', records, key) == string.sub(past, at + 17, at + 32) then
+    redis.call('HDEL', records, key)
+  end
+end
+if touch == '1' then redis.call('HSET', records, 'format', format) end
+return {string.format('%.0f', before), before_tag, added}

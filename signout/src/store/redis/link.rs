@@ -1,0 +1,260 @@
+//! How is a Redis reached, and does it keep what it is given?
+//!
+//! One server, the primary that Sentinels name, or a Cluster. Whatever goes wrong on a connection,
+//! the next use makes a new one: after a failover that finds the new primary.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::cluster::{ClusterClient, ClusterConnection};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult,
+    TlsCertificates, TlsMode, cmd,
+};
+
+use super::super::StoreError;
+
+/// The way to a Redis.
+pub struct Link {
+    way: Way,
+    name: String,
+}
+
+enum Way {
+    One(Client),
+    Sentinel(Mutex<SentinelClient>),
+    Cluster(ClusterClient),
+}
+
+/// What to do with a Redis that does not keep what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Not to start.
+    Refuse,
+    /// To say so in the log and in a metric.
+    Warn,
+}
+
+/// Who must have a batch before it is acknowledged, beside the primary's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// That many replicas (`WAIT`).
+    pub replicas: u32,
+    /// The disks of the primary and of those replicas (`WAITAOF`).
+    pub fsync: bool,
+}
+
+/// A connection to one server or to a Cluster.
+pub(super) enum Connected {
+    One(Box<redis::Connection>),
+    Cluster(Box<ClusterConnection>),
+}
+
+impl Connected {
+    /// Has the command carried out.
+    pub(super) fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        match self {
+            Self::One(connection) => command.query(connection.as_mut()),
+            Self::Cluster(connection) => command.query(connection.as_mut()),
+        }
+    }
+}
+
+impl Link {
+    /// Reads an address: `redis://[user:password@]host[:port][/db]`,
+    /// `redis+sentinel://host:port,host:port/primary[/db]` or
+    /// `redis+cluster://host:port,host:port`; each with TLS as `rediss…`, then verified with the
+    /// certificates in `ca` (PEM) or the system's.
+    ///
+    /// # Errors
+    ///
+    /// It is no such address, or `ca` cannot be read.
+    pub fn new(address: &str, ca: Option<&Path>) -> Result<Self, StoreError> {
+        let name = without_password(address);
+        let wrong = |error: &dyn fmt::Display| StoreError::new(&name, error);
+        let certificates = match ca {
+            Some(path) => {
+                let pem =
+                    std::fs::read(path).map_err(|error| StoreError::new(path.display(), error))?;
+                TlsCertificates { client_tls: None, root_cert: Some(pem) }
+            }
+            None => TlsCertificates { client_tls: None, root_cert: None },
+        };
+        let (scheme, rest) = address.split_once("://").ok_or_else(|| wrong(&NO_ADDRESS))?;
+        let way = match scheme {
+            "redis" => Client::open(address).map(Way::One),
+            "rediss" => Client::build_with_tls(address, certificates).map(Way::One),
+            "redis+sentinel" | "rediss+sentinel" => {
+                sentinel(rest, scheme.starts_with("rediss"), certificates)
+                    .map(|client| Way::Sentinel(Mutex::new(client)))
+            }
+            "redis+cluster" | "rediss+cluster" => {
+                cluster(rest, scheme.starts_with("rediss"), certificates).map(Way::Cluster)
+            }
+            _ => return Err(wrong(&NO_ADDRESS)),
+        };
+        let way = way.map_err(|error| wrong(&error))?;
+        Ok(Self { way, name: format!("the store {name}") })
+    }
+
+    /// What it is called in messages; without a password.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a Cluster: there `WAIT` does not say which node is meant.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
+    }
+
+    /// A new connection that gives up on an answer after that time.
+    pub(super) fn connect(&self, answer_timeout: Duration) -> RedisResult<Connected> {
+        let client = match &self.way {
+            Way::One(client) => client.clone(),
+            Way::Sentinel(client) => {
+                client.lock().unwrap_or_else(PoisonError::into_inner).get_client()?
+            }
+            Way::Cluster(client) => {
+                let connection = client.get_connection()?;
+                connection.set_read_timeout(Some(answer_timeout))?;
+                connection.set_write_timeout(Some(answer_timeout))?;
+                return Ok(Connected::Cluster(Box::new(connection)));
+            }
+        };
+        let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        connection.set_read_timeout(Some(answer_timeout))?;
+        connection.set_write_timeout(Some(answer_timeout))?;
+        Ok(Connected::One(Box::new(connection)))
+    }
+}
+
+/// What of a Redis' settings loses what was acknowledged, each with its remedy. Asked by a script,
+/// so that in a Cluster the node answers that has the key.
+pub(super) fn lapses(connection: &mut Connected, key: &str) -> RedisResult<Vec<String>> {
+    let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
+    Ok(lapses_of(&info))
+}
+
+fn lapses_of(info: &str) -> Vec<String> {
+    let find = |name: &str| {
+        let mut pairs = info.lines().filter_map(|line| line.trim().split_once(':'));
+        pairs.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    };
+    let mut lapses = Vec::new();
+    if find("aof_enabled") != "1" {
+        lapses.push(
+            "it has no append-only file (appendonly no), so a crash takes everything since the \
+             last dump; set `appendonly yes`"
+                .to_owned(),
+        );
+    }
+    let policy = find("maxmemory_policy");
+    if policy != "noeviction" && !policy.starts_with("volatile-") {
+        lapses.push(format!(
+            "it drops keys when memory runs short (maxmemory-policy {policy}); \
+             set `maxmemory-policy noeviction`"
+        ));
+    }
+    lapses
+}
+
+fn sentinel(rest: &str, tls: bool, certs: TlsCertificates) -> RedisResult<SentinelClient> {
+    let (nodes, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (primary, db) = path.split_once('/').unwrap_or((path, "0"));
+    let nodes = nodes_of(nodes, tls)?;
+    let login = nodes.first().map(|node| node.redis_settings().clone()).unwrap_or_default();
+    let addresses = nodes.iter().map(|node| node.addr().clone());
+    let addresses: Vec<ConnectionAddr> = addresses.collect();
+    let mut builder = SentinelClientBuilder::new(addresses, primary, SentinelServerType::Master)?
+        .set_client_to_redis_db(db.parse().unwrap_or_default());
+    if let Some(username) = login.username() {
+        builder = builder.set_client_to_redis_username(username);
+    }
+    if let Some(password) = login.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if tls {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure)
+            .set_client_to_redis_certificates(certs.clone())
+            .set_client_to_sentinel_certificates(certs);
+    }
+    builder.build()
+}
+
+fn cluster(rest: &str, tls: bool, certificates: TlsCertificates) -> RedisResult<ClusterClient> {
+    let nodes = rest.split_once('/').map_or(rest, |(nodes, _)| nodes);
+    let builder = ClusterClient::builder(nodes_of(nodes, tls)?)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .retries(CLUSTER_RETRIES);
+    if tls { builder.certs(certificates).build() } else { builder.build() }
+}
+
+/// The nodes of a list; a login before the first is that of all.
+fn nodes_of(list: &str, tls: bool) -> RedisResult<Vec<ConnectionInfo>> {
+    let (login, nodes) = match list.rsplit_once('@') {
+        Some((login, nodes)) => (format!("{login}@"), nodes),
+        None => (String::new(), list),
+    };
+    let scheme = if tls { "rediss" } else { "redis" };
+    let node = |node| format!("{scheme}://{login}{node}").into_connection_info();
+    nodes.split(',').map(node).collect()
+}
+
+fn without_password(address: &str) -> String {
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => address.to_owned(),
+    }
+}
+
+const NO_ADDRESS: &str = "this is no address of a Redis";
+
+const INFO: &str = "return redis.call('INFO', 'persistence') .. redis.call('INFO', 'memory')";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Enough to follow a slot to another node once; then the caller tries again.
+const CLUSTER_RETRIES: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_what_is_meant_and_nothing_else_is_one() {
+        for address in [
+            "redis://127.0.0.1",
+            "redis://:secret@127.0.0.1:6380/2",
+            "rediss://user:secret@redis.example",
+            "redis+sentinel://a:26379,b:26379/main",
+            "rediss+sentinel://:secret@a:26379,b:26379/main/1",
+            "redis+cluster://a:1,b:2",
+        ] {
+            let link = Link::new(address, None).map_err(|error| panic!("{address}: {error}"));
+            assert!(link.is_ok_and(|link| !link.name().contains("secret")));
+        }
+        for address in ["redis", "http://a", "redis://", "redis+sentinel://"] {
+            assert!(Link::new(address, None).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn settings_that_lose_revocations_are_named() {
+        let info = |aof, policy| format!("aof_enabled:{aof}\r\nmaxmemory_policy:{policy}\r\n");
+        for (aof, policy, expected) in [
+            (1, "noeviction", 0),
+            (1, "volatile-lru", 0), // our keys never expire, so it drops none of them
+            (1, "allkeys-lru", 1),
+            (0, "noeviction", 1),
+            (0, "allkeys-random", 2),
+        ] {
+            assert_eq!(lapses_of(&info(aof, policy)).len(), expected, "{aof} {policy}");
+        }
+        assert_eq!(lapses_of("").len(), 2, "what cannot be known is not trusted");
+    }
+}

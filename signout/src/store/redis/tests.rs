@@ -1,0 +1,313 @@
+//! Several services may write at once and lose nothing; what was lost is noticed; what cannot be
+//! kept is not acknowledged: a real Redis.
+
+use std::collections::BTreeMap;
+
+use session_guard::revocation::record::{Kind, NEVER, RecordId};
+
+use super::*;
+
+fn open(redis: &testbed::Redis) -> Redis {
+    try_open(redis, Check::Refuse, Wait::default()).unwrap()
+}
+
+fn try_open(redis: &testbed::Redis, check: Check, wait: Wait) -> Result<Redis, StoreError> {
+    Redis::open(Link::new(&redis.url(), None).unwrap(), check, wait)
+}
+
+fn token(number: u64, exp: u64) -> Record {
+    Record::token(RecordId(u128::from(number).to_be_bytes()), exp)
+}
+
+/// Entries for those records, as a service numbers them that knows no other than `known`.
+fn entries(known: Position, records: impl IntoIterator<Item = Record>) -> Vec<Entry> {
+    let position = |sequence| Position { sequence, tag: rand_tag() };
+    let from = known.sequence + 1;
+    (from..)
+        .zip(records)
+        .map(|(at, it)| Entry { position: position(at), record: Some(it) })
+        .collect()
+}
+
+fn rand_tag() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    u64::from_be_bytes(bytes)
+}
+
+/// What a store holds: its last entry, the number of entries, and the set.
+fn read(store: &mut Redis) -> (Position, usize, BTreeMap<(RecordId, Kind), Record>) {
+    store.begin(rand_tag()).unwrap();
+    let (mut last, mut count, mut set) = (None, 0, BTreeMap::new());
+    store
+        .read_all(&mut |row| {
+            let record = match row {
+                Row::Entry(entry) => {
+                    (last, count) = (Some(entry.position), count + 1);
+                    entry.record
+                }
+                Row::Record(record) => Some(record),
+            };
+            if let Some(record) = record {
+                let known: &mut Record = set.entry(record.key()).or_insert(record);
+                *known = known.merge(record);
+            }
+        })
+        .unwrap();
+    (last.unwrap(), count, set)
+}
+
+fn append(
+    store: &mut Redis,
+    known: Position,
+    records: &[Record],
+) -> Result<Vec<Entry>, StoreError> {
+    let given = entries(known, records.iter().copied());
+    Ok(match store.append(known, &given, &Forget::default())? {
+        Appended::AsGiven => given,
+        Appended::Instead(entries) => entries,
+    })
+}
+
+#[test]
+fn what_was_appended_is_read_by_everybody_and_merged_by_maximum() {
+    let redis = testbed::Redis::start();
+    let (mut one, mut other) = (open(&redis), open(&redis));
+    let (known, ..) = read(&mut one);
+    assert_eq!(read(&mut other).0, known, "who comes second finds what the first has begun");
+    let user = |cutoff, exp| Record::user(RecordId([7; 16]), cutoff, exp);
+    let mine = append(&mut one, known, &[token(1, 50), user(9, NEVER)]).unwrap();
+    assert_eq!(mine.len(), 2);
+    let both = append(&mut other, known, &[token(1, 40), token(2, 5), user(20, 60)]).unwrap();
+    let records: Vec<_> = both.iter().filter_map(|entry| entry.record).collect();
+    let expected = [token(1, 50), user(9, NEVER), token(2, 5), user(20, NEVER)];
+    assert_eq!(
+        records, expected,
+        "what others appended comes first, and a lesser exp adds nothing"
+    );
+    assert_eq!(both[..2], mine);
+    let (last, count, set) = read(&mut one);
+    assert_eq!((last, count), (both.last().unwrap().position, 5));
+    let expected: BTreeMap<_, _> = expected.map(|record| (record.key(), record)).into();
+    assert_eq!(set, expected);
+}
+
+#[test]
+fn a_follower_gets_what_others_append_and_a_proof_when_there_is_no_more() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    let (known, ..) = read(&mut store);
+    let mut follower = open(&redis).follower().unwrap();
+    let nothing = Followed { entries: Vec::new(), is_all: true };
+    assert_eq!(follower.follow(known).unwrap(), nothing);
+    let waiting = std::thread::spawn(move || follower.follow(known).unwrap());
+    let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
+    assert_eq!(waiting.join().unwrap(), Followed { entries: appended, is_all: true });
+}
+
+#[test]
+fn four_services_that_write_at_once_agree_on_one_log() {
+    let redis = testbed::Redis::start();
+    let (known, ..) = read(&mut open(&redis));
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let mut store = open(&redis);
+            scope.spawn(move || {
+                let mut at = known;
+                for number in 0..50 {
+                    let own = token(writer * 1_000 + number, 100);
+                    let news = append(&mut store, at, &[own, token(number, 100)]).unwrap();
+                    at = news.last().map_or(at, |entry| entry.position);
+                }
+            });
+        }
+    });
+    let (last, count, set) = read(&mut open(&redis));
+    assert_eq!((set.len(), count, last.sequence), (200, 201, 201), "no record has two entries");
+}
+
+/// A way to lose something.
+type Loss = fn(&mut testbed::Redis);
+
+#[test]
+fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
+    let losses: [(&str, Loss); 5] = [
+        ("emptied", |redis| drop(redis.command(&["FLUSHALL"]))),
+        ("log gone", |redis| drop(redis.command(&["DEL", LOG]))),
+        ("set gone", |redis| drop(redis.command(&["DEL", RECORDS]))),
+        ("last entry gone", |redis| drop(redis.command(&["XDEL", LOG, "4-0"]))),
+        ("another's log", |redis| {
+            redis.command(&["FLUSHALL"]);
+            let mut other = open(redis);
+            let (known, ..) = read(&mut other);
+            append(&mut other, known, &[token(7, 5), token(8, 5), token(9, 5)]).unwrap();
+        }),
+    ];
+    for (name, lose) in losses {
+        let mut redis = testbed::Redis::start();
+        let mut store = open(&redis);
+        let (known, ..) = read(&mut store);
+        let records = [token(1, 5), token(2, 5), token(3, 5)];
+        let known = append(&mut store, known, &records).unwrap().last().unwrap().position;
+        let mut follower = store.follower().unwrap();
+        assert!(follower.follow(known).unwrap().is_all);
+        lose(&mut redis);
+        let written = append(&mut store, known, &[token(4, 5)]).unwrap_err();
+        assert!(written.is_lost(), "{name}: {written}");
+        if name != "set gone" {
+            let followed = follower.follow(known).unwrap_err();
+            assert!(followed.is_lost(), "{name}: {followed}");
+        }
+        assert!(store.append(known, &[], &Forget::default()).unwrap_err().is_lost(), "{name}");
+        let (_, _, set) = read(&mut store);
+        assert!(!set.contains_key(&token(4, 5).key()), "{name}: nothing of it was stored");
+        let kept = set.keys().filter(|key| records.iter().any(|it| it.key() == **key)).count();
+        let expected = match name {
+            "emptied" | "another's log" => 0,
+            _ => 3, // each of the two keys alone has them all, as long as the log is not trimmed
+        };
+        assert_eq!(kept, expected, "{name}");
+    }
+}
+
+#[test]
+fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    let (first, ..) = read(&mut store);
+    let known = append(&mut store, first, &[token(1, 5)]).unwrap()[0].position;
+    // A replica that was behind became the primary, and another service went on from there.
+    redis.command(&["XDEL", LOG, "2-0"]);
+    redis.command(&["XSETID", LOG, "1-0"]);
+    let instead = append(&mut store, first, &[token(2, 5), token(3, 5)]).unwrap();
+    assert_eq!(instead.last().unwrap().position.sequence, known.sequence + 1);
+    assert!(store.follower().unwrap().follow(known).unwrap_err().is_lost());
+    assert!(append(&mut store, known, &[token(4, 5)]).unwrap_err().is_lost());
+}
+
+#[test]
+fn the_log_keeps_its_last_entries_and_the_set_keeps_all() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    let (mut known, ..) = read(&mut store);
+    let most = LOG_ENTRIES as u64 + 20_000;
+    for first in (0..most).step_by(10_000) {
+        let records: Vec<_> = (first..first + 10_000).map(|number| token(number, NEVER)).collect();
+        known = append(&mut store, known, &records).unwrap().last().unwrap().position;
+    }
+    let (last, count, set) = read(&mut store);
+    assert_eq!((last, set.len() as u64), (known, most));
+    assert!((LOG_ENTRIES..LOG_ENTRIES + 1_000).contains(&count), "{count} entries");
+}
+
+#[test]
+fn what_is_past_goes_unless_it_has_grown_since() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    let (known, ..) = read(&mut store);
+    let known = append(&mut store, known, &[token(1, 5), token(2, 5)]).unwrap()[1].position;
+    let known = append(&mut store, known, &[token(2, 90)]).unwrap()[0].position;
+    let forget = Forget { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
+    assert_eq!(store.append(known, &[], &forget).unwrap(), Appended::AsGiven);
+    assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
+}
+
+#[test]
+fn a_redis_that_loses_or_drops_what_it_is_given_is_refused_or_named() {
+    for (name, value, word) in
+        [("appendonly", "no", "appendonly yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
+    {
+        let redis = testbed::Redis::setup().set(name, value).start();
+        let refused = try_open(&redis, Check::Refuse, Wait::default()).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains(word), "{refused}");
+        assert!(!try_open(&redis, Check::Warn, Wait::default()).unwrap().is_durable());
+    }
+    assert!(open(&testbed::Redis::start()).is_durable());
+}
+
+#[test]
+fn a_redis_without_room_takes_nothing_and_says_so() {
+    let redis = testbed::Redis::setup().set("maxmemory", "4mb").start();
+    let mut store = open(&redis);
+    let (mut known, ..) = read(&mut store);
+    let mut number = 0;
+    let error = loop {
+        let records: Vec<_> = (number..number + 500).map(|at| token(at, NEVER)).collect();
+        match append(&mut store, known, &records) {
+            Ok(entries) => known = entries.last().unwrap().position,
+            Err(error) => break error,
+        }
+        number += 500;
+    };
+    assert!(error.to_string().contains("maxmemory"), "{error}");
+    let (last, _, set) = read(&mut store);
+    assert_eq!((last, set.len() as u64), (known, number), "no half of a batch");
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(append(&mut store, known, &[token(number, NEVER)]).is_ok());
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
+    let redis = testbed::Redis::start();
+    let needs_one = Wait { replicas: 1, fsync: false };
+    let mut store = try_open(&redis, Check::Refuse, needs_one).unwrap();
+    let (known, ..) = read(&mut store);
+    let alone = append(&mut store, known, &[token(1, 5)]).unwrap_err();
+    assert!(alone.to_string().contains("0 of 1"), "{alone}");
+    let port = redis.address().port().to_string();
+    let replica = testbed::Redis::setup().set("replicaof", &format!("127.0.0.1 {port}")).start();
+    testbed::eventually(Duration::from_secs(20), || {
+        replica.command(&["INFO", "replication"]).contains("master_link_status:up")
+    });
+    // What is there already is not enough: it is acknowledged when the replica has it.
+    let entries = append(&mut store, known, &[token(1, 5)]).unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(replica.command(&["HLEN", RECORDS]), "2");
+    let mut store = try_open(&replica, Check::Refuse, Wait::default()).unwrap();
+    assert!(append(&mut store, known, &[token(2, 5)]).is_err(), "a replica takes no writes");
+}
+
+#[test]
+fn a_server_without_waitaof_is_refused_where_that_is_asked_for() {
+    let redis = testbed::Redis::start();
+    let has_it = redis.try_command(&["WAITAOF", "0", "0", "1"]).is_ok();
+    let opened = try_open(&redis, Check::Refuse, Wait { replicas: 0, fsync: true });
+    match opened {
+        Ok(mut store) => {
+            let (known, ..) = read(&mut store);
+            assert!(has_it && append(&mut store, known, &[token(1, 5)]).is_ok());
+        }
+        Err(error) => assert!(!has_it && error.to_string().contains("Valkey"), "{error}"),
+    }
+}
+
+#[test]
+fn what_another_program_or_version_keeps_there_is_not_touched() {
+    let redis = testbed::Redis::start();
+    redis.command(&["HSET", RECORDS, "format", "2"]);
+    let error = open(&redis).begin(1).unwrap_err();
+    assert!(error.to_string().contains("format 2"), "{error}");
+    redis.command(&["HSET", RECORDS, "format", "1", "odd", "value"]);
+    let mut store = open(&redis);
+    store.begin(1).unwrap();
+    let error = store.read_all(&mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("a record is damaged"), "{error}");
+}
+
+#[test]
+fn a_cluster_serves_as_one() {
+    let redis = testbed::Redis::setup().set("cluster-enabled", "yes").start();
+    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    testbed::eventually(Duration::from_secs(20), || {
+        redis.command(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    });
+    let address = format!("redis+cluster://{}", redis.address());
+    let link = Link::new(&address, None).unwrap();
+    let mut store = Redis::open(link, Check::Refuse, Wait::default()).unwrap();
+    let (known, ..) = read(&mut store);
+    let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
+    let followed = store.follower().unwrap().follow(known).unwrap();
+    assert_eq!(followed.entries, appended);
+    let link = Link::new(&address, None).unwrap();
+    assert!(Redis::open(link, Check::Refuse, Wait { replicas: 1, fsync: false }).is_err());
+}

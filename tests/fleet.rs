@@ -1,0 +1,275 @@
+//! Promise: several services over one Redis are one service. What one acknowledges every proxy
+//! refuses; whatever happens to a service or to Redis, nothing that was acknowledged is lost and
+//! nothing that was refused is let in again; what Redis has not taken is not acknowledged; and a
+//! service that cannot ask Redis does not pass for current.
+//! Method: two real Envoys, each with a service of its own, over a real Redis that is killed,
+//! emptied, restored from an old copy, filled up and stopped.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use serde_json::json;
+use testbed::{Connection, Fault, Fleet, Redis, Request, Service, Token};
+use testbed::{eventually, unix_seconds, until};
+
+#[test]
+fn what_one_envoy_signs_out_the_other_refuses_although_it_asks_another_service() {
+    let fleet = Fleet::start();
+    let [mut here, mut there] = connections(&fleet);
+    for _ in 0..20 {
+        let token = Token::of("ada");
+        assert_eq!(there.send(&page(&token)).status, 200);
+        assert_eq!(here.send(&sign_out(&token)).status, 200);
+        eventually(SOON, || there.send(&page(&token)).code() == "revoked");
+        assert!(fleet.services.iter().all(|service| service.holds(&token)));
+    }
+}
+
+#[test]
+fn a_proxy_that_moves_to_the_other_service_goes_on_without_a_reset() {
+    let fleet = Fleet::start();
+    for number in 0..50 {
+        let [from, to] = [number % 2, (number + 1) % 2].map(|at: usize| &fleet.services[at]);
+        let token = Token::of("ada");
+        let answer = from.post(&json!({"jti": token.jti()})).json();
+        let cursor = answer["cursor"].as_str().expect("a cursor").to_owned();
+        let page = to.get(&format!("/v1/revocations?after={cursor}")).json();
+        assert_eq!((&page["reset"], &page["cursor"]), (&json!(false), &json!(cursor)), "{number}");
+    }
+}
+
+#[test]
+fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
+    let mut fleet = Fleet::start();
+    let [mut here, mut there] = connections(&fleet);
+    let tokens: Vec<_> = (0..20).map(|_| Token::of("ada")).collect();
+    fleet.services[0].kill();
+    for token in &tokens[..10] {
+        assert_eq!(here.send(&sign_out(token)).status, 200); // waits in the outbox
+    }
+    for token in &tokens[10..] {
+        assert_eq!(there.send(&sign_out(token)).status, 200);
+    }
+    assert!(tokens[10..].iter().all(|token| fleet.services[1].holds(token)));
+    fleet.services[0].restart();
+    eventually(SOON, || tokens.iter().all(|token| fleet.services[1].holds(token)));
+    for connection in [&mut here, &mut there] {
+        eventually(SOON, || are_revoked(connection, &tokens));
+    }
+}
+
+#[test]
+fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() {
+    let mut fleet = Fleet::start();
+    let tokens = acknowledged(&fleet, 20);
+    fleet.redis.kill();
+    let lost = Token::of("ada");
+    for service in &fleet.services {
+        let answer = service.post(&json!({"jti": lost.jti()}));
+        assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
+        // Not even what is known: nobody can say whether it is still there.
+        assert_eq!(service.post(&json!({"jti": tokens[0].jti()})).status, 503);
+    }
+    fleet.redis.restart();
+    recovers(&fleet, &tokens);
+    assert!(!fleet.services[0].holds(&lost));
+    assert!(fleet.services.iter().all(|service| !service.log().contains("it is read anew")));
+}
+
+#[test]
+fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
+    let losses: [fn(&mut Redis); 2] = [
+        |redis| drop(redis.command(&["FLUSHALL"])),
+        |redis| {
+            redis.kill();
+            redis.lose_files();
+            redis.restart();
+        },
+    ];
+    for lose in losses {
+        let mut fleet = Fleet::start();
+        let tokens = acknowledged(&fleet, 20);
+        lose(&mut fleet.redis);
+        recovers(&fleet, &tokens);
+        let lost: u64 = fleet.services.iter().map(losses_noticed).sum();
+        assert!(lost >= 1);
+    }
+}
+
+#[test]
+fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies() {
+    let mut fleet = Fleet::start();
+    let tokens = acknowledged(&fleet, 20);
+    for service in &mut fleet.services {
+        service.kill();
+    }
+    fleet.redis.command(&["FLUSHALL"]);
+    for service in &mut fleet.services {
+        service.restart();
+    }
+    recovers(&fleet, &tokens);
+}
+
+#[test]
+fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
+    let mut fleet = Fleet::start();
+    let old = acknowledged(&fleet, 10);
+    let copy = tempfile::tempdir().expect("a folder");
+    fleet.redis.kill();
+    copy_files(&fleet.redis.files(), copy.path()).expect("the files of Redis");
+    fleet.redis.restart();
+    eventually(SOON, || fleet.services.iter().all(takes_revocations));
+    let new = acknowledged(&fleet, 10);
+    fleet.redis.kill();
+    fleet.redis.lose_files();
+    copy_files(copy.path(), &fleet.redis.files()).expect("the files of Redis");
+    fleet.redis.restart();
+    recovers(&fleet, &[old, new].concat());
+}
+
+#[test]
+fn a_redis_without_room_is_answered_5xx_and_the_feed_goes_on() {
+    let fleet = Fleet::of(2, Redis::setup().set("maxmemory", "4mb"), |_| {});
+    let tokens = acknowledged(&fleet, 5);
+    let (mut stored, service) = (0, &fleet.services[0]);
+    let refused = until(SOON, || {
+        let batch: Vec<_> = (0..500).map(|_| json!({"jti": Token::of("ada").jti()})).collect();
+        let answer = service.post(&json!(batch));
+        stored += usize::from(answer.status == 201) * 500;
+        (answer.status != 201).then_some(answer)
+    });
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));
+    assert_eq!(service.records().len(), stored + tokens.len(), "all of a batch or nothing");
+    let token = Token::of("ada");
+    assert_eq!(fleet.envoys[0].send(&sign_out(&token)).status, 200); // waits in the outbox
+    assert_eq!(fleet.envoys[1].get("/page", &tokens[0]).code(), "revoked");
+    assert_eq!(fleet.envoys[1].get("/page", &Token::of("ada")).status, 200);
+    fleet.redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually(SOON, || fleet.envoys[1].get("/page", &token).code() == "revoked");
+}
+
+#[test]
+fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
+    let fleet = Fleet::with(|configuration| {
+        configuration.filter["revocation"]["max_staleness_seconds"] = json!(6);
+    });
+    let [mut cut_off, mut other] = connections(&fleet);
+    let (live, token) = (Token::of("ada"), Token::of("ada"));
+    fleet.store_networks[0].set(Fault::Hang);
+    fleet.services[1].revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3600}));
+    eventually(SOON, || other.send(&page(&token)).code() == "revoked");
+    // Its proxy cannot have heard of that, so it refuses everything, as if it were cut off itself.
+    eventually(SOON, || cut_off.send(&page(&live)).status == 503);
+    assert_eq!(Connection::to(fleet.services[0].address()).send(&ready()).status, 503);
+    assert_eq!(other.send(&page(&live)).status, 200);
+    fleet.store_networks[0].set(Fault::None);
+    eventually(SOON, || cut_off.send(&page(&live)).status == 200);
+    assert_eq!(cut_off.send(&page(&token)).code(), "revoked");
+}
+
+#[test]
+fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_for_it() {
+    let mut fleet = Fleet::start();
+    let tokens = acknowledged(&fleet, 5);
+    let [mut here, mut there] = connections(&fleet);
+    fleet.redis.pause();
+    let token = Token::of("ada");
+    assert_eq!(here.send(&sign_out(&token)).status, 200);
+    assert_eq!(here.send(&page(&token)).code(), "revoked");
+    assert!(are_revoked(&mut there, &tokens));
+    assert_eq!(there.send(&page(&Token::of("ada"))).status, 200);
+    fleet.redis.resume();
+    eventually(SOON, || there.send(&page(&token)).code() == "revoked");
+    // The same without a stopped process: commands that write wait for two seconds.
+    fleet.redis.command(&["CLIENT", "PAUSE", "2000", "WRITE"]);
+    let token = Token::of("ada");
+    assert_eq!(here.send(&sign_out(&token)).status, 200);
+    eventually(SOON, || there.send(&page(&token)).code() == "revoked");
+}
+
+#[test]
+fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
+    let fleet = Fleet::start();
+    let [mut here, mut there] = connections(&fleet);
+    for network in &fleet.store_networks {
+        network.set(Fault::Delay(Duration::from_millis(300)));
+    }
+    eventually(SOON, || fleet.services.iter().all(takes_revocations));
+    let token = Token::of("ada");
+    assert_eq!(here.send(&sign_out(&token)).status, 200);
+    assert_eq!(here.send(&page(&token)).code(), "revoked");
+    eventually(SOON, || there.send(&page(&token)).code() == "revoked");
+    assert_eq!(there.send(&page(&Token::of("ada"))).status, 200);
+}
+
+/// That many sessions, each signed out at one of the proxies or by the service, acknowledged.
+fn acknowledged(fleet: &Fleet, count: usize) -> Vec<Token> {
+    let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
+    for (number, token) in tokens.iter().enumerate() {
+        let revocation = json!({"jti": token.jti(), "exp": unix_seconds() + 3600});
+        fleet.services[number % 2].revoke(&revocation);
+    }
+    for envoy in &fleet.envoys {
+        let mut connection = envoy.connect();
+        eventually(SOON, || are_revoked(&mut connection, &tokens));
+    }
+    tokens
+}
+
+/// The tokens are refused at every moment until Redis and all services have them again and take new
+/// ones; then a proxy that has never seen them refuses them too.
+fn recovers(fleet: &Fleet, tokens: &[Token]) {
+    let mut connections = connections(fleet);
+    eventually(SOON, || {
+        assert!(connections.iter_mut().all(|connection| are_revoked(connection, tokens)));
+        fleet.services.iter().all(|service| {
+            takes_revocations(service) && tokens.iter().all(|token| service.holds(token))
+        })
+    });
+    let fresh = Service::setup().store(&fleet.redis.url()).start();
+    assert!(tokens.iter().all(|token| fresh.holds(token)), "they are in Redis itself");
+    let token = acknowledged(fleet, 1);
+    assert!(are_revoked(&mut fleet.envoys[1].connect(), &token));
+}
+
+fn are_revoked(connection: &mut Connection, tokens: &[Token]) -> bool {
+    tokens.iter().all(|token| connection.send(&page(token)).code() == "revoked")
+}
+
+fn takes_revocations(service: &Service) -> bool {
+    service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
+}
+
+fn losses_noticed(service: &Service) -> u64 {
+    let metrics = service.get("/metrics").text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("signout_store_losses_total "));
+    line.and_then(|count| count.parse().ok()).expect("a counter")
+}
+
+fn connections(fleet: &Fleet) -> [Connection; 2] {
+    [0, 1].map(|number: usize| fleet.envoys[number].connect())
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+fn sign_out(token: &Token) -> Request {
+    Request::post("/sign-out").bearer(token)
+}
+
+fn ready() -> Request {
+    Request::get("/readyz")
+}
+
+const SOON: Duration = Duration::from_secs(60);

@@ -1,0 +1,66 @@
+//! How does a test get several proxies, several services, and the Redis that they share?
+
+use crate::{
+    Application, Configuration, Envoy, FaultProxy, Redis, RedisSetup, SIGNOUT_TOKEN, Service,
+};
+
+/// One Envoy a service, over one Redis, before one application; between any two a network that a
+/// test may disturb.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The proxies; each asks the service of its number.
+    pub envoys: Vec<Envoy>,
+    /// The way of each proxy to its service.
+    pub networks: Vec<FaultProxy>,
+    /// The services.
+    pub services: Vec<Service>,
+    /// The way of each service to Redis.
+    pub store_networks: Vec<FaultProxy>,
+    /// What they share.
+    pub redis: Redis,
+    /// Answers with what it saw.
+    pub application: Application,
+}
+
+impl Fleet {
+    /// Two of each with the shipped configuration, ready to judge tokens.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// The same with a changed configuration.
+    #[must_use]
+    #[track_caller]
+    pub fn with(edit: impl Fn(&mut Configuration)) -> Self {
+        Self::of(2, Redis::setup(), edit)
+    }
+
+    /// That many of each, with that Redis.
+    #[must_use]
+    #[track_caller]
+    pub fn of(size: usize, redis: RedisSetup, edit: impl Fn(&mut Configuration)) -> Self {
+        let redis = redis.start();
+        let application = Application::start();
+        let store_networks: Vec<_> = (0..size).map(|_| FaultProxy::to(redis.address())).collect();
+        let services: Vec<_> = store_networks
+            .iter()
+            .map(|network| Service::setup().store(&format!("redis://{}", network.address())))
+            .map(|setup| setup.env("SIGNOUT_TOKEN", SIGNOUT_TOKEN).start())
+            .collect();
+        let networks: Vec<_> =
+            services.iter().map(|service| FaultProxy::to(service.address())).collect();
+        let envoys: Vec<_> = networks
+            .iter()
+            .map(|network| {
+                let setup = Envoy::setup().application(application.address());
+                setup.service(network.address()).edit(&edit).start()
+            })
+            .collect();
+        for envoy in &envoys {
+            envoy.await_guarding();
+        }
+        Self { envoys, networks, services, store_networks, redis, application }
+    }
+}

@@ -1,0 +1,205 @@
+//! How does a test get a Redis, and take it away?
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::redis::{Client, Cmd, RedisError, Value};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::artifacts;
+use crate::ports::free_address;
+use crate::process::Process;
+
+/// What a Redis starts with.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct RedisSetup {
+    settings: Vec<(String, String)>,
+}
+
+impl RedisSetup {
+    /// One more setting of `redis.conf`, or another value for one of ours.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it on a free port and waits until it answers.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Redis {
+        let directory = TempDir::with_prefix("session-guard-redis-").expect("a directory");
+        let mut attempts = 0;
+        loop {
+            let address = free_address();
+            let mut process = self.spawn(&directory, address);
+            attempts += 1;
+            match await_answering(&mut process, address) {
+                Ok(()) => return Redis { process, address, directory, setup: self },
+                Err(log) if attempts == ATTEMPTS => panic!("Redis does not start:\n{log}"),
+                Err(_) => {} // perhaps somebody else took the port
+            }
+        }
+    }
+
+    fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
+        let mut command = Command::new(artifacts::redis());
+        command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "yes", "--dir"]).arg(directory.path());
+        for (name, value) in &self.settings {
+            command.arg(format!("--{name}")).args(value.split(' '));
+        }
+        Process::start("Redis", command, &directory.path().join("redis.log"))
+    }
+}
+
+/// A running Redis with an append-only file. Stops when dropped.
+#[derive(Debug)]
+pub struct Redis {
+    process: Process,
+    address: SocketAddr,
+    directory: TempDir,
+    setup: RedisSetup,
+}
+
+impl Redis {
+    /// The shipped settings, except that it keeps what it is given.
+    pub fn setup() -> RedisSetup {
+        RedisSetup::default()
+    }
+
+    /// The same, started.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::setup().start()
+    }
+
+    /// Where it listens, also after a restart.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as `signout serve --store` takes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Has a command carried out and answers what it said, lists as one line each.
+    ///
+    /// # Panics
+    /// It cannot be asked, or says no.
+    #[track_caller]
+    pub fn command(&self, words: &[&str]) -> String {
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same where it may say no.
+    ///
+    /// # Errors
+    /// What it said, or why it did not.
+    pub fn try_command(&self, words: &[&str]) -> Result<String, String> {
+        ask(self.address, words)
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port and files, after ending it where it still runs.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.process.stop();
+        self.process = self.setup.spawn(&self.directory, self.address);
+        await_answering(&mut self.process, self.address)
+            .unwrap_or_else(|log| panic!("Redis does not start again:\n{log}"));
+    }
+
+    /// SIGSTOP: connections are open and nothing moves.
+    pub fn pause(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// The folder of its append-only file.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.directory.path().join("appendonlydir")
+    }
+
+    /// Takes its files away; for a Redis that does not run.
+    pub fn lose_files(&self) {
+        fs::remove_dir_all(self.files()).expect("the append-only files");
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.process.signal(Signal::CONT); // a paused process cannot end
+        self.directory.disable_cleanup(thread::panicking());
+    }
+}
+
+fn ask(address: SocketAddr, words: &[&str]) -> Result<String, String> {
+    let text = |error: RedisError| error.to_string();
+    let client = Client::open(format!("redis://{address}")).map_err(text)?;
+    let mut connection = client.get_connection_with_timeout(ANSWERS_WITHIN).map_err(text)?;
+    connection.set_read_timeout(Some(ANSWERS_WITHIN)).map_err(text)?;
+    let mut command = Cmd::new();
+    command.arg(words);
+    command.query(&mut connection).map(|value| text_of(&value)).map_err(text)
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Nil => String::new(),
+        Value::Int(number) => number.to_string(),
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join("\n"),
+        Value::SimpleString(text) => text.clone(),
+        Value::Okay => "OK".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), String> {
+    let start = Instant::now();
+    while start.elapsed() < STARTS_WITHIN {
+        if process.has_ended() {
+            return Err(process.log());
+        }
+        if ask(address, &["PING"]).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Err(format!("not within {STARTS_WITHIN:?}:\n{}", process.log()))
+}
+
+const ATTEMPTS: u32 = 5;
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
