@@ -22,7 +22,8 @@
 //! store has lost.
 //!
 //! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`error`] all the ways in which
-//! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs.
+//! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs, [`copy`]
+//! moves revocations from one store to another.
 //!
 //! # What it promises
 //!
@@ -41,6 +42,7 @@
 
 pub mod access;
 pub mod app;
+pub mod copy;
 pub mod error;
 pub mod secret;
 pub mod service;

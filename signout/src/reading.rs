@@ -7,10 +7,11 @@
 
 use std::time::Instant;
 
-use session_guard::revocation::record::{Record, RecordId};
+use session_guard::revocation::record::RecordId;
 
-use crate::book::{Book, KEPT_BEYOND_EXP_SECONDS, is_past};
+use crate::book::{Book, KEPT_BEYOND_EXP_SECONDS};
 use crate::clock::unix_seconds;
+use crate::copy::missing;
 use crate::store::{Appended, Forget, Row, Store, StoreError};
 use crate::writer::{COMMIT_RECORDS, Plan, random_numbers};
 
@@ -41,18 +42,16 @@ pub(crate) fn read(store: &mut dyn Store) -> Result<(Book, Forget), StoreError> 
 }
 
 /// Puts what `old` knows and `book` lacks into the store and into `book`; how many records.
+/// `progress` gets how many are done, and of how many.
 pub(crate) fn give_back(
     store: &mut dyn Store,
     old: &Book,
     book: &mut Book,
     dead: &mut Forget,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<usize, StoreError> {
-    let now = unix_seconds();
-    let is_missing = |record: &Record| {
-        let known = book.find(record.key());
-        !is_past(record.exp, now) && !known.is_some_and(|known| known.covers(record))
-    };
-    let missing: Vec<_> = old.live_from(RecordId::FIRST).filter(is_missing).collect();
+    let missing = missing(old, book);
+    let mut done = 0;
     for piece in missing.chunks(COMMIT_RECORDS) {
         let known = book.head();
         let mut plan = Plan::new(book, usize::MAX);
@@ -66,6 +65,8 @@ pub(crate) fn give_back(
         if !followed {
             return Err(StoreError::lost("the store", "it has changed again"));
         }
+        done += piece.len();
+        progress(done, missing.len());
     }
     Ok(missing.len())
 }

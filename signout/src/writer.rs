@@ -263,7 +263,7 @@ impl Running {
         let (mut book, mut dead) = reading::read(work.store.as_mut())?;
         let given_back = {
             let old = work.book.read().unwrap_or_else(PoisonError::into_inner);
-            reading::give_back(work.store.as_mut(), &old, &mut book, &mut dead)?
+            reading::give_back(work.store.as_mut(), &old, &mut book, &mut dead, &mut |_, _| {})?
         };
         let head = book.head();
         *work.book.write().unwrap_or_else(PoisonError::into_inner) = book;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod client;
+mod copy;
 mod list;
 mod place;
 mod revoke;
@@ -17,6 +18,7 @@ mod status;
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Copy(copy) => copy.run(),
         Command::Keygen { file } => keygen(&file),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
@@ -43,6 +45,8 @@ struct Cli {
 enum Command {
     /// Run the service.
     Serve(serve::Serve),
+    /// Copy all revocations from one store into another.
+    Copy(copy::Copy),
     /// Make a session secret, once; a file that is there is kept.
     #[command(after_help = "Example:\n  signout keygen session.secret\n  \
         SESSION_SECRET=$(cat session.secret) envoy -c envoy.yaml")]

@@ -176,7 +176,7 @@ fn a_store_that_is_shared_needs_a_token_that_is_shared_and_no_message_holds_its_
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["serve", "keygen", "revoke", "list", "status"] {
+    for command in ["serve", "copy", "keygen", "revoke", "list", "status"] {
         let (code, help, _) = run(signout().args([command, "--help"]));
         assert!(code == 0 && help.contains(&format!("  signout {command}")), "{help}");
     }

@@ -1,0 +1,57 @@
+//! How do revocations move from one store to another?
+
+use std::io::IsTerminal;
+
+use clap::Args;
+use signout::copy::{Copied, copy};
+
+use super::Failure;
+use super::place::{Place, RedisOptions};
+
+/// Copy all revocations from one store into another.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Copy {
+    /// The store to read: `redb:PATH`, or the address of a Redis as `serve --store` takes it.
+    #[arg(long, value_name = "STORE")]
+    from: String,
+    /// The store to add to. What it holds already stays.
+    #[arg(long, value_name = "STORE")]
+    to: String,
+    #[command(flatten)]
+    redis: RedisOptions,
+}
+
+impl Copy {
+    /// Copies, reads the target again, and says so once everything is there.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (from, to) = (Place::of(&self.from)?, Place::of(&self.to)?);
+        if let Place::Redb(path) = &from
+            && !path.exists()
+        {
+            let path = path.display();
+            return Err(Failure::Usage(format!("--from {path}: there is no such file")));
+        }
+        let (mut from, mut to) = (from.open(&self.redis)?, to.open(&self.redis)?);
+        let shows = std::io::stderr().is_terminal();
+        let mut progress = |done: usize, all: usize| {
+            if shows || done == all {
+                let ending = if shows && done < all { '\r' } else { '\n' };
+                eprint!("{done} of {all} revocations{ending}");
+            }
+        };
+        let Copied { read, added } = copy(from.as_mut(), to.as_mut(), &mut progress)
+            .map_err(|error| Failure::Refused(format!("not everything is copied: {error}")))?;
+        println!("{read} revocations read, {added} added; the target holds them all");
+        Ok(())
+    }
+}
+
+const EXAMPLES: &str = "\
+Stop the service of a redb store first: the file belongs to one process. A Redis may be in use, on
+either side. Copying again does no harm and adds what has come since.
+
+Exit code 0: the target holds everything that was read; 1: it does not.
+
+Example:
+  signout copy --from redb:/var/lib/signout/revocations.redb --to redis://redis.internal:6379";
