@@ -25,6 +25,9 @@ use crate::shared_data::SharedData;
 /// Longest time that an application's answer is held until a cutoff's second has begun.
 pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
 
+/// How long a server may go on sending the date that it made.
+const OLDEST_DATE_SECONDS: u64 = 1;
+
 /// What to do when the service cannot be told: `revocation.signout.when_unreachable`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenUnreachable {
@@ -71,6 +74,9 @@ pub fn of_token(id: RecordId, exp: Option<u64>) -> Record {
 /// The cutoff of a user whose tokens an application's answer has ended: everything issued before
 /// that answer was made (`date`, the value of its header of that name, RFC 9110 §5.6.7) or together
 /// with the token that the request came with (`iat`).
+///
+/// A `date` may be a second old: servers make it once a second, uvicorn and nginx among them, and a
+/// token issued meanwhile is one of those to be ended.
 #[must_use]
 pub fn of_user(
     id: RecordId,
@@ -79,7 +85,9 @@ pub fn of_user(
     now: Now,
     max_lifetime_seconds: Option<u64>,
 ) -> Record {
-    let answered_at = date.and_then(unix_seconds).unwrap_or(now.unix_seconds);
+    let date = date.and_then(unix_seconds);
+    let answered_at =
+        date.map_or(now.unix_seconds, |date| date.saturating_add(OLDEST_DATE_SECONDS));
     // No token is taken that was issued later than this, so that no cutoff has to reach further.
     let latest = now.unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let last_token = answered_at.max(iat.unwrap_or(0)).min(latest);

@@ -158,11 +158,12 @@ fn a_token_whose_end_no_record_may_have_is_revoked_for_ever() {
 fn a_cutoff_covers_the_answer_and_the_token_it_came_with() {
     let t = NOW.unix_seconds;
     let cases = [
-        (Some(DATE), None, t + 1),
-        (Some(DATE), Some(t - 50), t + 1),
+        (Some(DATE), None, t + 2),
+        (Some(DATE), Some(t - 50), t + 2),
+        (Some(DATE), Some(t + 1), t + 2),
         (Some(DATE), Some(t + 20), t + 21),
         (Some(DATE), Some(u64::MAX), t + 301),
-        (Some(b"Fri, 15 Jan 2027 07:59:00 GMT".as_slice()), None, t - 59),
+        (Some(b"Fri, 15 Jan 2027 07:59:00 GMT".as_slice()), None, t - 58),
         (Some(b"yesterday".as_slice()), None, t + 1),
         (Some(b"\xff".as_slice()), Some(t - 50), t + 1),
         (None, None, t + 1),
@@ -173,7 +174,7 @@ fn a_cutoff_covers_the_answer_and_the_token_it_came_with() {
         assert!(cutoff.is_sound());
     }
     let cutoff = of_user(RecordId::FIRST, Some(DATE), None, NOW, Some(3_600));
-    assert_eq!(cutoff.exp, t + 3_601);
+    assert_eq!(cutoff.exp, t + 3_602);
 }
 
 #[test]
