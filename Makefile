@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test wasm wasm-drill envoy redis programs lint ci
+.PHONY: help demo test open-webui wasm wasm-drill envoy redis programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -12,6 +12,11 @@ demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed tok
 
 test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
+
+open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it; installs 7.3 GB
+	@setup/open-webui.sh
+	@cargo build --package signout
+	@target/open-webui/bin/python examples/open-webui/run.py
 
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm
