@@ -23,6 +23,7 @@ use std::rc::Rc;
 use crate::config::{self, Config, WhenUnknown};
 use crate::feed::staleness::Knowledge;
 use crate::headers::{Edit, Headers};
+use crate::keys::KeyRing;
 use crate::keys::host::SignatureHost;
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
@@ -132,7 +133,10 @@ impl Admission {
     pub fn decide(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
         let route = self.routes.find(headers);
         match route.access {
-            Access::Ready => return Decision::Ready(self.may_rely(moment)),
+            Access::Ready => {
+                let is_ready = self.may_rely(moment) && self.verifier.has_all_keys();
+                return Decision::Ready(is_ready);
+            }
             Access::Public => return Decision::Forward(self.forward(headers, None, &route)),
             Access::Optional | Access::Protected | Access::Signout => {}
         }
@@ -256,6 +260,16 @@ impl Admission {
             signed_out: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
         }
+    }
+
+    /// Verifies with these keys from now on.
+    pub fn replace_keys(&self, keys: KeyRing) {
+        self.verifier.replace_keys(keys);
+    }
+
+    /// Whether since the last call a token came that names a key which is not there.
+    pub fn take_missed_key(&self) -> bool {
+        self.verifier.take_missed_key()
     }
 
     /// The number of the last change to the revocation set.

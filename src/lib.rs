@@ -19,6 +19,8 @@
 //! 5. [`revocation`]: is one revoked? Asked on every request.
 //! 6. [`upstream`]: what does the application get to see?
 //!
+//! Where keys are published by an issuer, [`key_sets`] fetches them, for all VMs of the process.
+//!
 //! Every no is a [`refusal::Refusal`]: one table of status, code, sentence and challenge.
 //!
 //! # The way of a revocation
@@ -57,6 +59,7 @@ pub mod feed;
 pub mod headers;
 pub mod host;
 mod json;
+pub mod key_sets;
 pub mod keys;
 pub mod metrics;
 pub mod outbox;

@@ -5,6 +5,7 @@
 
 use crate::feed::Count;
 use crate::feed::poll::Rejection;
+use crate::key_sets::{self, answer};
 use crate::refusal::Refusal;
 use crate::revocation::record::Kind;
 
@@ -31,6 +32,10 @@ pub enum Counter {
     OutboxSent,
     /// Times that shared data did not hold what was written there.
     SetDamaged,
+    /// Key sets that were fetched.
+    KeysFetched,
+    /// Answers to the question for keys that did not count, by reason.
+    KeysRejected(answer::Rejection),
 }
 
 impl Counter {
@@ -42,7 +47,17 @@ impl Counter {
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
             .chain([Self::SignedOut, Self::CutOff, Self::Resets])
             .chain(Rejection::ALL.map(Self::RefreshRejected))
-            .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged])
+            .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
+            .chain(answer::Rejection::ALL.map(Self::KeysRejected))
+    }
+
+    /// The counter that fetching keys means.
+    #[must_use]
+    pub fn of_keys(count: key_sets::Count) -> Self {
+        match count {
+            key_sets::Count::Fetched => Self::KeysFetched,
+            key_sets::Count::Rejected(reason) => Self::KeysRejected(reason),
+        }
     }
 
     /// The counter that the feed means, and by how much it grows.
@@ -71,6 +86,8 @@ impl Counter {
             Self::OutboxDropped => named("outbox_dropped"),
             Self::OutboxSent => named("outbox_sent"),
             Self::SetDamaged => named("set_damaged"),
+            Self::KeysFetched => named("keys_fetched"),
+            Self::KeysRejected(reason) => named("keys_rejected.") + reason.name(),
         }
     }
 }
@@ -80,6 +97,8 @@ impl Counter {
 pub enum Gauge {
     /// Unix time of the last proof that the revocation set is complete; alert on `time() - x`.
     FeedCurrent,
+    /// Unix time at which the oldest of the key sets that are fetched came; 0 while one lacks.
+    KeysCurrent,
     /// How far the service's clock and ours are apart, in seconds, whichever is ahead.
     ClockDifference,
     /// Revocations that the service has not acknowledged.
@@ -92,7 +111,9 @@ impl Gauge {
     /// Every gauge.
     pub fn all() -> impl Iterator<Item = Self> {
         let kinds = Kind::ALL.map(Self::Revocations);
-        [Self::FeedCurrent, Self::ClockDifference, Self::Outbox].into_iter().chain(kinds)
+        [Self::FeedCurrent, Self::KeysCurrent, Self::ClockDifference, Self::Outbox]
+            .into_iter()
+            .chain(kinds)
     }
 
     /// Its name.
@@ -100,6 +121,7 @@ impl Gauge {
     pub fn name(self) -> String {
         match self {
             Self::FeedCurrent => named("feed_current_timestamp_seconds"),
+            Self::KeysCurrent => named("keys_current_timestamp_seconds"),
             Self::ClockDifference => named("clock_difference_seconds"),
             Self::Outbox => named("outbox"),
             Self::Revocations(kind) => named("revocations.") + kind.name(),

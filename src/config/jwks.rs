@@ -1,21 +1,24 @@
-//! Which keys of a JWK Set can verify tokens?
+//! Which JWK Sets did the operator give, and which of their keys can verify tokens?
 //!
-//! Each key is judged alone: one that is bad, or for an algorithm that we do not know, is left out
-//! and named in the operator's log; an issuer's next key must not stop the present one. Keys that
-//! say themselves that they are for something else are left out in silence.
+//! A set stands in the configuration itself or is fetched later. Each key is judged alone: one that is
+//! bad, or for an algorithm that we do not know, is left out and named in the operator's log; an
+//! issuer's next key must not stop the present one. Keys that say themselves that they are for
+//! something else are left out in silence.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::secret::Weak;
 use crate::config::{keys, limits, raw, secret, settings};
+use crate::key_sets;
+use crate::key_sets::document::Rules;
 use crate::keys::jwk::Jwk;
 use crate::keys::{Key, PublicAlgorithm};
 
-/// Adds the keys of the set that `written` holds.
+/// Adds the keys of the set that `written` holds, or the set that is to be fetched.
 pub(super) fn check(
     at: &At,
     written: &raw::Key,
     jwks: &raw::Jwks,
-    found: &mut Vec<Key>,
+    found: &mut keys::Found,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     let remedy = "each key of a JWK Set says it itself";
@@ -25,18 +28,81 @@ pub(super) fn check(
     keys::refuse(at, "public_key_pem", written.public_key_pem.is_some(), remedy)?;
     let (issuer, audiences) = keys::issuer_and_audiences(at, written)?;
     let rsa = rsa_algorithm(&at.field("algorithm"), written.algorithm.as_deref())?;
+    let rules = Rules { rsa, issuer, audiences };
     let at = at.field("jwks");
-    let set = inline(&at, jwks)?;
+    match &jwks.inline {
+        Some(set) => inline(&at, jwks, set, &rules, &mut found.keys, warnings),
+        None => {
+            let set = remote(&at, jwks, rules)?;
+            if found.sets.len() == settings::KEY_SETS {
+                let problem = format!("more than {} sets to fetch", settings::KEY_SETS);
+                return Err(at.error(problem, ""));
+            }
+            found.sets.push(set);
+            Ok(())
+        }
+    }
+}
+
+fn remote(at: &At, jwks: &raw::Jwks, rules: Rules) -> Result<key_sets::Settings, ConfigError> {
+    let text = |name: &str, text: &Option<String>, most: usize, remedy: &str| {
+        let at = at.field(name);
+        let text = text.as_ref().ok_or_else(|| at.error("missing", remedy))?;
+        limits::text(&at, text, most)
+    };
+    let name = settings::NAME_BYTES;
+    if [&jwks.cluster, &jwks.authority, &jwks.path].into_iter().all(Option::is_none) {
+        let remedy = "or the `cluster`, `authority` and `path` that publish it";
+        return Err(at.field("inline").error("missing: give a JWK Set", remedy));
+    }
+    let cluster = text("cluster", &jwks.cluster, name, "Envoy's name of a cluster")?;
+    let authority = text("authority", &jwks.authority, name, "the issuer's host")?;
+    if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(at.field("authority").error("is no host", "like id.example.com"));
+    }
+    let path = text("path", &jwks.path, settings::TEXT_BYTES, "like /.well-known/jwks.json")?;
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !path.starts_with('/') || !is_plain {
+        return Err(at.field("path").error("is no path", "like /.well-known/jwks.json"));
+    }
+    let refresh_seconds = limits::number(
+        &at.field("refresh_seconds"),
+        jwks.refresh_seconds,
+        settings::REFRESH_SECONDS,
+    )?;
+    Ok(key_sets::Settings {
+        name: at.to_string(),
+        cluster,
+        authority,
+        path,
+        refresh_seconds: refresh_seconds.unwrap_or_default(),
+        rules,
+    })
+}
+
+fn inline(
+    at: &At,
+    jwks: &raw::Jwks,
+    set: &raw::JwkSet,
+    rules: &Rules,
+    found: &mut Vec<Key>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let remedy = "a set that stands here is not fetched";
+    keys::refuse(at, "cluster", jwks.cluster.is_some(), remedy)?;
+    keys::refuse(at, "authority", jwks.authority.is_some(), remedy)?;
+    keys::refuse(at, "path", jwks.path.is_some(), remedy)?;
+    keys::refuse(at, "refresh_seconds", jwks.refresh_seconds.is_some(), remedy)?;
     let at = at.field("inline").field("keys");
     limits::some(&at, set.keys.len(), settings::KEYS, "give the keys that sign tokens")?;
     let (before, mut first_problem) = (found.len(), None);
     for (index, json) in set.keys.iter().enumerate() {
         let at = at.item(index);
-        let key = read(json.get(), rsa, &at, warnings)
-            .map(|jwk| jwk.map(|jwk| jwk.into_key(issuer.clone(), audiences.clone())));
+        let key = read(json.get(), rules.rsa, &at, warnings)
+            .map(|jwk| jwk.map(|jwk| jwk.into_key(rules.issuer.clone(), rules.audiences.clone())));
         let problem = match key {
             Ok(None) => continue,
-            Ok(Some(key)) if keys::comes_twice(found, &key) => {
+            Ok(Some(key)) if found.iter().any(|other| other.is_namesake_of(&key)) => {
                 at.error("its `kid` comes twice", "keep one of the two")
             }
             Ok(Some(key)) => {
@@ -76,20 +142,6 @@ fn read(
         warnings.push(format!("{at}: shows in Envoy's config_dump; use `secret` with `env`"));
     }
     Ok(jwk)
-}
-
-fn inline<'a>(at: &At, jwks: &'a raw::Jwks) -> Result<&'a raw::JwkSet, ConfigError> {
-    let remote = [
-        ("cluster", jwks.cluster.is_some()),
-        ("authority", jwks.authority.is_some()),
-        ("path", jwks.path.is_some()),
-        ("refresh_seconds", jwks.refresh_seconds.is_some()),
-    ];
-    if let Some((name, _)) = remote.iter().find(|(_, written)| *written) {
-        let remedy = "give the keys themselves: {\"jwks\": {\"inline\": {\"keys\": […]}}}";
-        return Err(at.field(name).error("not supported by this version", remedy));
-    }
-    jwks.inline.as_ref().ok_or_else(|| at.field("inline").error("missing", "give a JWK Set"))
 }
 
 /// What RSA keys without `alg` are for. Other keys say it by `alg` or curve.

@@ -3,43 +3,44 @@
 use crate::config::error::{At, ConfigError};
 use crate::config::secret::{self, Environment};
 use crate::config::{jwks, limits, raw, settings};
+use crate::key_sets;
 use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 
-/// The keys, ready to verify.
+/// Keys that are ready to verify, and sets that are to be fetched.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) keys: Vec<Key>,
+    pub(super) sets: Vec<key_sets::Settings>,
+}
+
+/// The keys, and where there are more of them.
 pub(super) fn check(
     written: Option<&[raw::Key]>,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
-) -> Result<KeyRing, ConfigError> {
+) -> Result<(KeyRing, Vec<key_sets::Settings>), ConfigError> {
     let at = At::root().field("keys");
     let remedy = "give at least one: {\"algorithm\": \"HS256\", \"secret\": {\"env\": \"…\"}}";
     let written = written.ok_or_else(|| at.error("missing", remedy))?;
     limits::some(&at, written.len(), settings::KEYS, remedy)?;
-    let mut keys = vec![];
+    let mut found = Found::default();
     for (index, key) in written.iter().enumerate() {
         let at = at.item(index);
         match &key.jwks {
-            Some(set) => jwks::check(&at, key, set, &mut keys, warnings)?,
+            Some(set) => jwks::check(&at, key, set, &mut found, warnings)?,
             None => {
                 let key = one(&at, key, environment, warnings)?;
-                if comes_twice(&keys, &key) {
+                if found.keys.iter().any(|other| other.is_namesake_of(&key)) {
                     let remedy = "give each key an id of its own";
                     return Err(at.field("id").error("comes twice", remedy));
                 }
-                keys.push(key);
+                found.keys.push(key);
             }
         }
-        check_number(&at, &keys, warnings)?;
+        check_number(&at, &found.keys, warnings)?;
     }
-    Ok(KeyRing::new(keys))
-}
-
-/// Whether a token could not tell which of two keys it means. Issuers name their keys without
-/// asking each other.
-pub(super) fn comes_twice(keys: &[Key], new: &Key) -> bool {
-    let same_name = |key: &&Key| (key.algorithm(), key.id()) == (new.algorithm(), new.id());
-    let mut namesakes = keys.iter().filter(same_name);
-    new.id().is_some() && namesakes.any(|key| key.issuer() == new.issuer())
+    let ring = KeyRing::new(found.keys).with(std::iter::empty(), !found.sets.is_empty());
+    Ok((ring, found.sets))
 }
 
 /// Issuer and audiences of a key's tokens.

@@ -26,6 +26,7 @@ pub use crate::signout::WhenUnreachable;
 
 use crate::config::error::At;
 use crate::headers::passes_for;
+use crate::key_sets;
 use crate::keys::KeyRing;
 use crate::refusal::Sentences;
 use crate::routes::Routes;
@@ -38,6 +39,8 @@ use crate::upstream::{Forward, Upstream};
 pub struct Config {
     /// What verifies tokens.
     pub keys: KeyRing,
+    /// Where more keys are published.
+    pub key_sets: Vec<key_sets::Settings>,
     /// What tokens must say.
     pub policy: Policy,
     /// How many signatures that take long a VM verifies in a second.
@@ -105,7 +108,7 @@ impl Config {
         }
         let root = At::root();
         let mut warnings = vec![];
-        let keys = keys::check(written.keys.as_deref(), environment, &mut warnings)?;
+        let (keys, key_sets) = keys::check(written.keys.as_deref(), environment, &mut warnings)?;
         let revocation = written
             .revocation
             .as_ref()
@@ -127,6 +130,7 @@ impl Config {
         let sources = Sources::new(sources);
         Ok(Self {
             keys,
+            key_sets,
             policy,
             slow_verifications_per_second,
             sources,

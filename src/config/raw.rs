@@ -7,7 +7,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
@@ -59,10 +59,10 @@ pub(super) struct Key {
 #[serde(deny_unknown_fields)]
 pub(super) struct Jwks {
     pub(super) inline: Option<JwkSet>,
-    pub(super) cluster: Option<IgnoredAny>,
-    pub(super) authority: Option<IgnoredAny>,
-    pub(super) path: Option<IgnoredAny>,
-    pub(super) refresh_seconds: Option<IgnoredAny>,
+    pub(super) cluster: Option<String>,
+    pub(super) authority: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) refresh_seconds: Option<u64>,
 }
 
 /// As the issuer published it; members that we do not know are to be ignored (RFC 7517 §5).

@@ -16,8 +16,12 @@ pub const PREFIX_BYTES: usize = 32;
 /// Longest other text: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// Most keys, those of JWK Sets counted one by one.
+/// Most keys, those of inline JWK Sets counted one by one; a set that is fetched may have as many
+/// again.
 pub const KEYS: usize = 64;
+
+/// Most JWK Sets that are fetched: each VM looks at each on every tick.
+pub const KEY_SETS: usize = 8;
 
 /// Most keys without id of one algorithm: so many are tried on one token, so none is in vain. With
 /// ids there may be more, for a token's `kid` picks its key.
@@ -60,6 +64,9 @@ pub const MAX_STALENESS_SECONDS: Whole = Whole { default: Some(300), least: 3, m
 
 /// `revocation.signout.timeout_seconds`: a person waits.
 pub const SIGNOUT_TIMEOUT_SECONDS: Whole = Whole { default: Some(2), least: 1, most: 30 };
+
+/// `keys[].jwks.refresh_seconds`: for so long a key that the issuer has withdrawn is trusted.
+pub const REFRESH_SECONDS: Whole = Whole { default: Some(300), least: 5, most: 86_400 };
 
 /// `slow_verifications_per_second`: they take 0.15 to 3 ms each, in WebAssembly.
 pub const SLOW_VERIFICATIONS_PER_SECOND: Whole =
@@ -150,6 +157,30 @@ pub const SETTINGS: &[Setting] = &[
         Form::Other,
         None,
         "A JWK Set; each key is bound to its own `alg` or curve, bad ones are left out and logged.",
+    ),
+    setting(
+        "keys[].jwks.cluster",
+        Form::Text(NAME_BYTES),
+        None,
+        "Envoy's name of the cluster that publishes a JWK Set.",
+    ),
+    setting(
+        "keys[].jwks.authority",
+        Form::Text(NAME_BYTES),
+        None,
+        "The `:authority` of the request for it.",
+    ),
+    setting(
+        "keys[].jwks.path",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Its path there, with query: `/.well-known/jwks.json`.",
+    ),
+    setting(
+        "keys[].jwks.refresh_seconds",
+        Form::Number(REFRESH_SECONDS),
+        Some("300"),
+        "How old it may get; also how often a token with an unknown `kid` fetches it early.",
     ),
     setting("keys[].issuer", Form::Text(TEXT_BYTES), None, "What `iss` of its tokens must be."),
     setting(

@@ -70,6 +70,10 @@ fn least() -> Value {
 /// [`least`] with `value` at `path`; `[]` and `[0]` is a list's first item.
 fn with(path: &str, value: Value) -> Value {
     let mut config = least();
+    if path.starts_with("keys[].jwks.refresh") {
+        let set = json!({"cluster": "idp", "authority": "id.example.com", "path": "/jwks.json"});
+        config["keys"] = json!([{"jwks": set}]);
+    }
     let mut place = &mut config;
     for name in path.split('.') {
         let list = name.find('[');
@@ -152,10 +156,12 @@ fn every_number_loads_up_to_its_limits() {
             (i128::from(whole.most) + 1, *path),
         ] {
             let number = json!(i64::try_from(number).unwrap());
+            let at = at.replace("[]", "[0]");
             assert_eq!(wrong(&with(path, number.clone())), at, "{path}: {number}");
         }
-        assert_eq!(wrong(&with(path, json!(2.5))), *path);
-        assert_eq!(wrong(&with(path, json!("60"))), *path);
+        let at = path.replace("[]", "[0]");
+        assert_eq!(wrong(&with(path, json!(2.5))), at);
+        assert_eq!(wrong(&with(path, json!("60"))), at);
     }
 }
 
@@ -206,8 +212,7 @@ fn the_table_names_every_setting_that_the_parser_knows() {
             let path = if place.is_empty() { known.to_owned() } else { format!("{place}.{known}") };
             let listed =
                 SETTINGS.iter().any(|s| s.path == path || s.path.starts_with(&format!("{path}.")));
-            let remote = path.starts_with("keys[].jwks.") && !path.ends_with(".inline");
-            assert!(listed != remote, "{path}");
+            assert!(listed, "{path}");
         }
     }
 }
@@ -349,10 +354,26 @@ fn the_keys_of_a_jwk_set_are_checked_one_by_one() {
 }
 
 #[test]
-fn a_jwk_set_stands_in_the_configuration_itself() {
+fn a_jwk_set_stands_in_the_configuration_or_is_fetched() {
     let at = "keys[0].jwks";
+    let remote = |name: &str, value: Value| {
+        let mut set = json!({"cluster": "idp", "authority": "a", "path": "/jwks.json?tenant=1"});
+        set[name] = value;
+        set
+    };
     for (jwks, at) in [
-        (json!({"cluster": "idp", "path": "/jwks.json"}), format!("{at}.cluster")),
+        (remote("refresh_seconds", json!(5)), String::new()),
+        (remote("refresh_seconds", json!(4)), format!("{at}.refresh_seconds")),
+        (remote("cluster", json!("")), format!("{at}.cluster")),
+        (remote("cluster", json!(null)), format!("{at}.cluster")),
+        (remote("authority", json!(null)), format!("{at}.authority")),
+        (remote("authority", json!("a b")), format!("{at}.authority")),
+        (remote("path", json!(null)), format!("{at}.path")),
+        (remote("path", json!("jwks.json")), format!("{at}.path")),
+        (remote("path", json!("/a b")), format!("{at}.path")),
+        (remote("path", json!("/a#b")), format!("{at}.path")),
+        (remote("path", json!("/a\r\nb: c")), format!("{at}.path")),
+        (remote("inline", json!({"keys": []})), format!("{at}.cluster")),
         (json!({"inline": {"keys": []}, "refresh_seconds": 5}), format!("{at}.refresh_seconds")),
         (json!({}), format!("{at}.inline")),
         (json!({"inline": {}}), format!("{at}.inline")),
@@ -362,6 +383,23 @@ fn a_jwk_set_stands_in_the_configuration_itself() {
         (json!(null), at.to_owned()),
     ] {
         assert_eq!(wrong(&with("keys[]", json!({"jwks": jwks}))), at, "{jwks}");
+    }
+    let set = |n: usize| json!({"jwks": remote("path", json!(format!("/{n}")))});
+    for (count, at) in [(8, ""), (9, "keys[8].jwks")] {
+        let sets: Vec<_> = (0..count).map(set).collect();
+        assert_eq!(wrong(&with("keys", json!(sets))), at);
+    }
+    for (name, value, at) in [
+        ("algorithm", json!("RS256"), ""),
+        ("algorithm", json!("HS256"), "keys[0].algorithm"),
+        ("issuer", json!("https://id.example.com"), ""),
+        ("audiences", json!(["app"]), ""),
+        ("id", json!("a"), "keys[0].id"),
+        ("secret", json!({"env": "SESSION_SECRET"}), "keys[0].secret"),
+    ] {
+        let mut key = set(1);
+        key[name] = value;
+        assert_eq!(wrong(&with("keys[]", key.clone())), at, "{key}");
     }
 }
 

@@ -24,8 +24,18 @@ impl FeedIdentity {
     /// The feed of that realm from the service at that cluster and authority.
     #[must_use]
     pub fn new(realm: &str, cluster: &str, authority: &str) -> Self {
+        Self::of(&[realm, cluster, authority])
+    }
+
+    /// The key set of that path from the issuer at that cluster and authority, read in that way.
+    #[must_use]
+    pub fn of_key_set(cluster: &str, authority: &str, path: &str, way: &str) -> Self {
+        Self::of(&["key set", cluster, authority, path, way])
+    }
+
+    fn of(parts: &[&str]) -> Self {
         let mut hash = hmac_sha256::Hash::new();
-        for part in [realm, cluster, authority] {
+        for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -121,5 +131,8 @@ mod tests {
                 assert_ne!(one, FeedIdentity::new(other.0, other.1, other.2));
             }
         }
+        let of_key_set = FeedIdentity::of_key_set("a", "b", "c", "");
+        assert_ne!(of_key_set, FeedIdentity::new("a", "b", "c"));
+        assert_ne!(of_key_set, FeedIdentity::new("key set", "a", "b"));
     }
 }

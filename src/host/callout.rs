@@ -1,4 +1,4 @@
-//! How is the signout service called?
+//! How are the signout service and the issuers of keys called?
 
 use std::time::Duration;
 
@@ -20,18 +20,29 @@ impl Service {
     /// Sends a call from the context that is active now, which will get the answer under the number
     /// returned. `None`: it could not be sent (no such cluster, no healthy host, circuit open).
     pub(crate) fn send(&self, call: &Call) -> Option<u32> {
-        let mut headers = vec![
-            (":method", call.method),
-            (":path", call.path.as_str()),
-            (":authority", self.authority.as_str()),
-            (":scheme", "http"),
-            ("authorization", self.authorization.as_str()),
-        ];
-        headers.extend(call.headers);
-        let body = (!call.body.is_empty()).then_some(call.body.as_slice());
-        let timeout = Duration::from_millis(call.timeout_milliseconds);
-        hostcalls::dispatch_http_call(&self.cluster, headers, body, vec![], timeout).ok()
+        let authorization = ("authorization", self.authorization.as_str());
+        send(&self.cluster, &self.authority, &[authorization], call)
     }
+}
+
+/// The same to anybody, with these headers besides the call's own.
+pub(crate) fn send(
+    cluster: &str,
+    authority: &str,
+    more: &[(&str, &str)],
+    call: &Call,
+) -> Option<u32> {
+    let mut headers = vec![
+        (":method", call.method),
+        (":path", call.path.as_str()),
+        (":authority", authority),
+        (":scheme", "http"),
+    ];
+    headers.extend(more);
+    headers.extend(call.headers);
+    let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+    let timeout = Duration::from_millis(call.timeout_milliseconds);
+    hostcalls::dispatch_http_call(cluster, headers, body, vec![], timeout).ok()
 }
 
 /// The answer to a call, inside the callback that announces it.

@@ -18,6 +18,7 @@ use crate::host::metrics::Metrics;
 use crate::host::shared_data::HostSharedData;
 use crate::host::signatures::HostSignatures;
 use crate::host::ticks::Ticks;
+use crate::key_sets::KeySets;
 use crate::metrics::Counter;
 use crate::refusal::Sentences;
 use crate::signout;
@@ -32,6 +33,11 @@ pub(crate) struct Filter {
     /// The requests that are open; empty where they need not end early.
     pub(crate) streams: RefCell<Streams>,
     pub(crate) revocation: Option<Revocation>,
+    pub(crate) key_sets: RefCell<KeySets>,
+    /// Where each of them is published: cluster and authority.
+    pub(crate) issuers: Vec<(String, String)>,
+    /// Whether this VM has served a request since the last tick.
+    pub(crate) has_served: Cell<bool>,
 }
 
 /// What there is besides where the configuration has `revocation`.
@@ -45,8 +51,6 @@ pub(crate) struct Revocation {
     pub(crate) ends_streams: bool,
     /// What was known about revocations on the last tick.
     pub(crate) knowledge: Cell<Knowledge>,
-    /// Whether this VM has served a request since then.
-    pub(crate) has_served: Cell<bool>,
     /// The contexts whose answers are held until a cutoff lies in the past.
     pub(crate) held: RefCell<Vec<(u32, signout::Hold)>>,
 }
@@ -65,6 +69,12 @@ impl Filter {
             .map(|settings| Revocation::new(settings, max_lifetime_seconds));
         let set = revocation.as_ref().map(|revocation| *revocation.feed.borrow().set());
         let sentences = mem::take(&mut config.sentences);
+        let issuers = config.key_sets.iter();
+        let issuers = issuers.map(|set| (set.cluster.clone(), set.authority.clone())).collect();
+        let sets = mem::take(&mut config.key_sets);
+        let owner = *uuid::Uuid::new_v4().as_bytes();
+        let mut key_sets = KeySets::new(sets, mem::take(&mut config.keys), owner);
+        config.keys = key_sets.load(&HostSharedData, clock::now(), random());
         let admission = Admission::new(config, set, &HostSignatures);
         Ok(Rc::new(Self {
             admission,
@@ -73,11 +83,15 @@ impl Filter {
             ticks: Ticks::default(),
             streams: RefCell::default(),
             revocation,
+            key_sets: RefCell::new(key_sets),
+            issuers,
+            has_served: Cell::new(false),
         }))
     }
 
     /// What a request is judged by, apart from itself.
     pub(crate) fn moment(&self) -> Moment<'static> {
+        self.has_served.set(true);
         let knowledge = self.revocation.as_ref().map(Revocation::knowledge);
         Moment {
             unix_seconds: clock::unix_seconds(),
@@ -126,7 +140,6 @@ impl Revocation {
             },
             max_lifetime_seconds,
             ends_streams: settings.streams.end_on_revocation || settings.streams.end_at_expiry,
-            has_served: Cell::new(false),
             held: RefCell::new(Vec::new()),
         }
     }
@@ -134,7 +147,6 @@ impl Revocation {
     /// What this process knows, for a request: as of the last tick, unless that would refuse it.
     /// Another VM may have read the feed meanwhile.
     fn knowledge(&self) -> Knowledge {
-        self.has_served.set(true);
         if self.knowledge.get() != Knowledge::Current {
             self.knowledge.set(self.feed.borrow().known_at(&HostSharedData, clock::now()));
         }
@@ -150,6 +162,11 @@ pub(crate) fn log(level: Level, message: &str) {
         Level::Error => LogLevel::Error,
     };
     let _ = hostcalls::log(level, &format!("session-guard: {message}")); // there is no one to tell
+}
+
+/// Any number, for waits that are to differ.
+pub(crate) fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
 }
 
 /// Tells the operator what the feed has noticed.

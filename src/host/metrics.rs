@@ -78,7 +78,8 @@ impl Metrics {
         }
     }
 
-    fn set(&self, gauge: Gauge, value: u64) {
+    /// Shows one number.
+    pub(crate) fn set(&self, gauge: Gauge, value: u64) {
         if let Some((_, id)) = self.gauges.iter().find(|known| known.0 == gauge) {
             let _ = hostcalls::record_metric(*id, value); // a metric is no reason to fail
         }

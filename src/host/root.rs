@@ -14,7 +14,7 @@ use proxy_wasm::types::{BufferType, ContextType};
 use crate::feed::Effects;
 use crate::feed::call::{Answer, Call};
 use crate::feed::notice::Level;
-use crate::host::filter::{Filter, Revocation, log, report};
+use crate::host::filter::{Filter, Revocation, log, random, report};
 use crate::host::raw::Stream;
 use crate::host::request::{self, Request};
 use crate::host::shared_data::HostSharedData;
@@ -23,7 +23,8 @@ use crate::host::ticks::{
     STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
 };
 use crate::host::{callout, clock, raw};
-use crate::metrics::{Counter, Duration};
+use crate::key_sets;
+use crate::metrics::{Counter, Duration, Gauge};
 use crate::streams::MOST_AT_ONCE;
 use crate::token::VerifiedToken;
 
@@ -32,6 +33,8 @@ pub(crate) struct Root {
     id: u32,
     filter: Option<Rc<Filter>>,
     calls: HashMap<u32, Asked>,
+    /// Which key set was asked for.
+    fetches: HashMap<u32, usize>,
 }
 
 /// What a call was about.
@@ -43,7 +46,7 @@ enum Asked {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, filter: None, calls: HashMap::new() }
+        Self { id, filter: None, calls: HashMap::new(), fetches: HashMap::new() }
     }
 
     /// Carries out what the feed says, and what it says to that.
@@ -72,7 +75,57 @@ impl Root {
         if !revocation.held.borrow().is_empty() {
             wanted = wanted.min(HOLD_TICK_MILLISECONDS);
         }
-        filter.ticks.every(wanted);
+        filter.ticks.every_or_for_keys(wanted);
+    }
+
+    /// Carries out what the key sets say, and what they say to that.
+    fn carry_out_keys(&mut self, filter: &Filter, effects: key_sets::Effects) {
+        let mut wanted = None;
+        let mut pending = vec![effects];
+        while let Some(effects) = pending.pop() {
+            for notice in &effects.notices {
+                log(notice.level(), &notice.to_string());
+            }
+            for counter in effects.counts.into_iter().map(Counter::of_keys) {
+                filter.count(counter);
+            }
+            if let Some(time) = effects.keys_current_timestamp_seconds {
+                filter.metrics.set(Gauge::KeysCurrent, time);
+            }
+            if let Some(keys) = effects.keys {
+                filter.admission.replace_keys(keys);
+            }
+            wanted = effects.tick_within_milliseconds.into_iter().chain(wanted).min();
+            for (index, call) in effects.fetch {
+                let issuer = filter.issuers.get(index);
+                match issuer.and_then(|(cluster, host)| callout::send(cluster, host, &[], &call)) {
+                    Some(number) => {
+                        self.fetches.insert(number, index);
+                    }
+                    None => pending.push(keys_answered(filter, index, None)),
+                }
+            }
+        }
+        filter.ticks.for_keys(wanted);
+    }
+
+    /// Looks after the keys that are fetched, if there are any.
+    fn tick_keys(&mut self, filter: &Filter, has_served: bool) {
+        if filter.key_sets.borrow().is_empty() {
+            return;
+        }
+        let now = clock::now();
+        let effects = {
+            let mut sets = filter.key_sets.borrow_mut();
+            if has_served {
+                sets.note_request();
+            }
+            if filter.admission.take_missed_key() {
+                sets.note_missed_key(&HostSharedData, now);
+            }
+            sets.tick(&HostSharedData, now, random())
+        };
+        self.carry_out_keys(filter, effects);
     }
 
     /// Sends a call; one that cannot be sent has failed at once.
@@ -125,7 +178,7 @@ impl Root {
 }
 
 fn answered(revocation: &Revocation, asked: Asked, answer: Option<&Answer>) -> Effects {
-    let (now, random) = (clock::now(), getrandom::u32().unwrap_or_default());
+    let (now, random) = (clock::now(), random());
     let mut feed = revocation.feed.borrow_mut();
     match asked {
         Asked::Poll => feed.poll_answered(&HostSharedData, now, random, answer),
@@ -133,16 +186,24 @@ fn answered(revocation: &Revocation, asked: Asked, answer: Option<&Answer>) -> E
     }
 }
 
+fn keys_answered(filter: &Filter, index: usize, answer: Option<&Answer>) -> key_sets::Effects {
+    let mut sets = filter.key_sets.borrow_mut();
+    sets.answered(index, &HostSharedData, clock::now(), random(), answer)
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
         super::drill::in_reader();
         let began = Instant::now();
-        let (Some(asked), Some(filter)) = (self.calls.remove(&token), self.filter.clone()) else {
-            return;
-        };
-        let Some(revocation) = &filter.revocation else { return };
+        let Some(filter) = self.filter.clone() else { return };
+        let (fetch, call) = (self.fetches.remove(&token), self.calls.remove(&token));
         let answer = callout::answer(headers, body);
+        if let Some(index) = fetch {
+            let effects = keys_answered(&filter, index, answer.as_ref());
+            self.carry_out_keys(&filter, effects);
+        }
+        let (Some(asked), Some(revocation)) = (call, &filter.revocation) else { return };
         let effects = answered(revocation, asked, answer.as_ref());
         revocation.knowledge.set(revocation.feed.borrow().knowledge());
         self.carry_out(&filter, revocation, effects);
@@ -177,14 +238,16 @@ impl RootContext for Root {
         let began = Instant::now();
         let Some(filter) = self.filter.clone() else { return };
         filter.metrics.write();
+        let has_served = filter.has_served.take();
+        self.tick_keys(&filter, has_served);
         let Some(revocation) = &filter.revocation else {
-            return filter.ticks.every(TICK_MILLISECONDS);
+            return filter.ticks.every_or_for_keys(TICK_MILLISECONDS);
         };
         self.release_held(revocation);
         self.end_streams(&filter);
         let effects = {
             let mut feed = revocation.feed.borrow_mut();
-            if revocation.has_served.take() {
+            if has_served {
                 feed.note_request();
             }
             let effects = feed.tick(&HostSharedData, clock::now());
@@ -209,6 +272,7 @@ impl Drop for Root {
     fn drop(&mut self) {
         let Some(filter) = &self.filter else { return };
         filter.metrics.write();
+        filter.key_sets.borrow_mut().release(&HostSharedData, clock::now());
         if let Some(revocation) = &filter.revocation {
             revocation.feed.borrow_mut().release(&HostSharedData, clock::now());
         }

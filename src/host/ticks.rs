@@ -9,6 +9,7 @@ use proxy_wasm::hostcalls;
 #[derive(Default)]
 pub(crate) struct Ticks {
     period_milliseconds: Cell<u64>,
+    wanted_by_keys: Cell<Option<u64>>,
 }
 
 impl Ticks {
@@ -17,6 +18,19 @@ impl Ticks {
         let milliseconds = milliseconds.max(1); // 0 would mean never again
         if self.period_milliseconds.replace(milliseconds) != milliseconds {
             let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds)); // cannot fail
+        }
+    }
+
+    /// The same, but sooner where fetching keys wants it.
+    pub(crate) fn every_or_for_keys(&self, milliseconds: u64) {
+        self.every(milliseconds.min(self.wanted_by_keys.get().unwrap_or(milliseconds)));
+    }
+
+    /// Notes how soon fetching keys wants a tick.
+    pub(crate) fn for_keys(&self, milliseconds: Option<u64>) {
+        self.wanted_by_keys.set(milliseconds);
+        if let Some(milliseconds) = milliseconds {
+            self.within(milliseconds);
         }
     }
 

@@ -12,6 +12,7 @@ mod public;
 mod signature;
 
 use std::fmt;
+use std::rc::Rc;
 
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
@@ -68,6 +69,7 @@ impl Algorithm {
 pub struct Key {
     algorithm: &'static str,
     signature: SignatureKey,
+    fingerprint: Fingerprint,
     id: Option<String>,
     issuer: Option<String>,
     audiences: Vec<String>,
@@ -87,7 +89,7 @@ impl Key {
         audiences: Vec<String>,
     ) -> Self {
         let signature = SignatureKey::hmac(algorithm, secret);
-        Self { algorithm: algorithm.name(), signature, id, issuer, audiences }
+        Self::bound(algorithm.name(), signature, secret, id, issuer, audiences)
     }
 
     /// A public key in PEM (`BEGIN PUBLIC KEY`); the rest as in [`Key::hmac`].
@@ -108,8 +110,36 @@ impl Key {
         issuer: Option<String>,
         audiences: Vec<String>,
     ) -> Self {
-        let algorithm = key.algorithm().name();
-        Self { algorithm, signature: SignatureKey::Public(key), id, issuer, audiences }
+        let (algorithm, material) = (key.algorithm().name(), key.der().to_vec());
+        Self::bound(algorithm, SignatureKey::Public(key), &material, id, issuer, audiences)
+    }
+
+    fn bound(
+        algorithm: &'static str,
+        signature: SignatureKey,
+        material: &[u8],
+        id: Option<String>,
+        issuer: Option<String>,
+        audiences: Vec<String>,
+    ) -> Self {
+        let texts = [id.as_deref(), issuer.as_deref()].map(|text| text.unwrap_or_default());
+        let parts = [algorithm.as_bytes(), material].into_iter();
+        let parts = parts.chain(texts.iter().map(|text| text.as_bytes()));
+        let fingerprint = Fingerprint::of(parts.chain(audiences.iter().map(String::as_bytes)));
+        Self { algorithm, signature, fingerprint, id, issuer, audiences }
+    }
+
+    /// What tells this key from every other one: whatever decides about a token is in it.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Whether a token could not tell which of the two it means. Issuers name their keys without
+    /// asking each other.
+    pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
+        self.id.is_some()
+            && (self.algorithm, &self.id, &self.issuer)
+                == (other.algorithm, &other.id, &other.issuer)
     }
 
     /// The name of its one algorithm.
@@ -174,6 +204,23 @@ impl fmt::Debug for Key {
     }
 }
 
+/// A hash of all that a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    pub(crate) fn of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut hash = hmac_sha256::Hash::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut fingerprint = [0; 16];
+        fingerprint.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+        Self(fingerprint)
+    }
+}
+
 /// What a signature may cost, and who may be asked about it.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort<'a> {
@@ -183,16 +230,35 @@ pub(crate) struct Effort<'a> {
 }
 
 /// The keys of one configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    keys: Vec<Key>,
+    keys: Vec<Rc<Key>>,
+    lacks_some: bool,
 }
 
 impl KeyRing {
     /// A ring of these keys, tried in this order.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
-        Self { keys }
+        Self { keys: keys.into_iter().map(Rc::new).collect(), lacks_some: false }
+    }
+
+    /// The same with more keys behind; `lacks_some`: further ones are still to come, so that a token
+    /// which no key takes may be genuine.
+    #[must_use]
+    pub(crate) fn with(&self, more: impl Iterator<Item = Rc<Key>>, lacks_some: bool) -> Self {
+        Self { keys: self.keys.iter().cloned().chain(more).collect(), lacks_some }
+    }
+
+    /// Whether keys are still to come.
+    #[must_use]
+    pub fn lacks_some(&self) -> bool {
+        self.lacks_some
+    }
+
+    /// Whether that key is on it.
+    pub(crate) fn holds(&self, fingerprint: Fingerprint) -> bool {
+        self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
     /// How many keys there are.
@@ -211,7 +277,8 @@ impl KeyRing {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
-        let bound = || self.keys.iter().filter(move |key| key.algorithm == algorithm);
+        let bound =
+            || self.keys.iter().map(|key| &**key).filter(move |key| key.algorithm == algorithm);
         if bound().next().is_none() {
             return Err(Refusal::UnsupportedAlgorithm);
         }

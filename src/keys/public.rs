@@ -180,6 +180,11 @@ impl PublicKey {
         self.algorithm
     }
 
+    /// SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    pub(super) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// Whether the signature holds, in its one form: exactly as long as the modulus for RSA, r and
     /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
     ///

@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use lru::LruCache;
 
+use crate::keys::Fingerprint;
 use crate::token::VerifiedToken;
 
 /// Verified tokens of one configuration.
@@ -30,6 +31,7 @@ type End = [u8; 24];
 struct Entry {
     token: Box<[u8]>,
     verified: Rc<VerifiedToken>,
+    signer: Fingerprint,
 }
 
 impl TokenCache {
@@ -44,12 +46,12 @@ impl TokenCache {
     }
 
     /// Remembers a token, unless it is so long that it would take the place of many.
-    pub(super) fn keep(&mut self, token: &[u8], verified: Rc<VerifiedToken>) {
+    pub(super) fn keep(&mut self, token: &[u8], verified: Rc<VerifiedToken>, signer: Fingerprint) {
         let Some(end) = token.last_chunk::<{ size_of::<End>() }>() else { return };
         if token.len() > CACHED_TOKEN_BYTES_LIMIT {
             return;
         }
-        let entry = Entry { token: token.into(), verified };
+        let entry = Entry { token: token.into(), verified, signer };
         self.bytes += entry.bytes();
         if let Some((_, replaced)) = self.tokens.push(*end, entry) {
             self.bytes -= replaced.bytes();
@@ -57,6 +59,15 @@ impl TokenCache {
         while self.bytes > CACHE_BYTES {
             let Some((_, oldest)) = self.tokens.pop_lru() else { break };
             self.bytes -= oldest.bytes();
+        }
+    }
+
+    /// Forgets the tokens of every key that is not to be trusted any more.
+    pub(super) fn forget_unless(&mut self, is_trusted: impl Fn(Fingerprint) -> bool) {
+        let gone = self.tokens.iter().filter(|(_, entry)| !is_trusted(entry.signer));
+        let gone: Vec<End> = gone.map(|(end, _)| *end).collect();
+        for entry in gone.iter().filter_map(|end| self.tokens.pop(end)) {
+            self.bytes -= entry.bytes();
         }
     }
 }
@@ -103,7 +114,11 @@ mod tests {
     }
 
     fn entry(token: &[u8], user_id: &str) -> Entry {
-        Entry { token: token.into(), verified: verified(user_id) }
+        Entry { token: token.into(), verified: verified(user_id), signer: signer(1) }
+    }
+
+    fn signer(number: u8) -> Fingerprint {
+        Fingerprint::of([&[number][..]].into_iter())
     }
 
     #[test]
@@ -112,14 +127,14 @@ mod tests {
         let token = |n: usize| format!("{n:04000}").into_bytes();
         let kept = CACHE_BYTES / entry(&token(0), "user").bytes();
         for n in 0..kept {
-            cache.keep(&token(n), verified("user"));
+            cache.keep(&token(n), verified("user"), signer(1));
         }
         assert!(cache.find(&token(0)).is_some(), "all fit, and this one is now the latest");
-        cache.keep(&token(kept), verified("user"));
+        cache.keep(&token(kept), verified("user"), signer(1));
         assert_eq!((cache.tokens.len(), cache.find(&token(1)).is_some()), (kept, false));
         assert!(cache.find(&token(0)).is_some() && cache.find(&token(kept)).is_some());
         for n in 0..3 * kept {
-            cache.keep(&token(n), verified(&"u".repeat(n % 200)));
+            cache.keep(&token(n), verified(&"u".repeat(n % 200)), signer(1));
             assert!(cache.bytes <= CACHE_BYTES);
         }
         while let Some((_, entry)) = cache.tokens.pop_lru() {
@@ -132,16 +147,29 @@ mod tests {
     fn a_token_kept_twice_is_counted_once() {
         let mut cache = TokenCache::new();
         let token = [b'a'; 100];
-        cache.keep(&token, verified("a long user id"));
-        cache.keep(&token, verified("b"));
+        cache.keep(&token, verified("a long user id"), signer(1));
+        cache.keep(&token, verified("b"), signer(1));
         assert_eq!(cache.bytes, entry(&token, "b").bytes());
+    }
+
+    #[test]
+    fn tokens_of_a_key_that_is_gone_are_forgotten_and_no_others() {
+        let mut cache = TokenCache::new();
+        let token = |n: u8| [n; 100];
+        for n in 0..6 {
+            cache.keep(&token(n), verified("user"), signer(n % 3));
+        }
+        cache.forget_unless(|known| known != signer(1));
+        let kept: Vec<_> = (0..6).filter(|n| cache.find(&token(*n)).is_some()).collect();
+        assert_eq!(kept, [0, 2, 3, 5]);
+        assert_eq!(cache.bytes, 4 * entry(&token(0), "user").bytes());
     }
 
     #[test]
     fn tokens_that_end_alike_are_different_tokens() {
         let mut cache = TokenCache::new();
         let end = "e".repeat(2 * size_of::<End>());
-        cache.keep(format!("a{end}").as_bytes(), verified("a"));
+        cache.keep(format!("a{end}").as_bytes(), verified("a"), signer(1));
         assert!(cache.find(format!("b{end}").as_bytes()).is_none());
         assert!(cache.find(end.as_bytes()).is_none());
         assert!(cache.find(format!("a{end}").as_bytes()).is_some());
@@ -154,7 +182,7 @@ mod tests {
             [(CACHED_TOKEN_BYTES_LIMIT, true), (CACHED_TOKEN_BYTES_LIMIT + 1, false)]
         {
             let token = vec![b'a'; length];
-            cache.keep(&token, verified("user"));
+            cache.keep(&token, verified("user"), signer(1));
             assert_eq!(cache.find(&token).is_some(), kept, "{length} bytes");
         }
     }

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use crate::json::Object;
 use crate::keys::budget::Budget;
 use crate::keys::host::{NoHost, SignatureHost};
-use crate::keys::{Effort, Key, KeyRing};
+use crate::keys::{Effort, Fingerprint, Key, KeyRing, PublicAlgorithm};
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
 use crate::shared_data::Version;
@@ -54,7 +54,9 @@ pub struct Policy {
 
 /// Verifies tokens under one configuration.
 pub struct Verifier {
-    keys: KeyRing,
+    keys: RefCell<KeyRing>,
+    /// Whether a token came that a key may have signed which is not there.
+    misses_key: Cell<bool>,
     policy: Policy,
     host: &'static dyn SignatureHost,
     slow: Budget,
@@ -65,8 +67,14 @@ impl Verifier {
     /// A verifier with an empty cache, which does all by itself and without a bound.
     #[must_use]
     pub fn new(keys: KeyRing, policy: Policy) -> Self {
-        let slow = Budget::new(u64::MAX);
-        Self { keys, policy, host: &NoHost, slow, cache: RefCell::new(TokenCache::new()) }
+        Self {
+            keys: RefCell::new(keys),
+            misses_key: Cell::new(false),
+            policy,
+            host: &NoHost,
+            slow: Budget::new(u64::MAX),
+            cache: RefCell::new(TokenCache::new()),
+        }
     }
 
     /// Asks that host first, and verifies so many slow signatures a second at most; beyond that
@@ -76,10 +84,23 @@ impl Verifier {
         Self { host, slow: Budget::new(slow_per_second), ..self }
     }
 
-    /// Takes other keys and forgets every token that the former ones verified.
-    pub fn replace_keys(&mut self, keys: KeyRing) {
-        self.keys = keys;
-        self.cache = RefCell::new(TokenCache::new());
+    /// Takes other keys, and forgets every token whose key is not among them. The others stay known:
+    /// were all to be verified anew, slow ones would be refused beyond the budget.
+    pub fn replace_keys(&self, keys: KeyRing) {
+        self.cache.borrow_mut().forget_unless(|signer| keys.holds(signer));
+        self.keys.replace(keys);
+    }
+
+    /// Whether all keys are there that the configuration names.
+    #[must_use]
+    pub fn has_all_keys(&self) -> bool {
+        !self.keys.borrow().lacks_some()
+    }
+
+    /// Whether since the last call a token came that names a key which is not there, or a public
+    /// algorithm that no key is bound to.
+    pub fn take_missed_key(&self) -> bool {
+        self.misses_key.take()
     }
 
     /// Whether the token is genuine at that time (seconds since 1970 UTC).
@@ -89,8 +110,9 @@ impl Verifier {
             self.check_times(&known, unix_seconds)?;
             return Ok(known);
         }
-        let verified = Rc::new(self.verify_unseen(token, unix_seconds)?);
-        self.cache.borrow_mut().keep(token, Rc::clone(&verified));
+        let (verified, signer) = self.verify_unseen(token, unix_seconds)?;
+        let verified = Rc::new(verified);
+        self.cache.borrow_mut().keep(token, Rc::clone(&verified), signer);
         Ok(verified)
     }
 
@@ -103,19 +125,50 @@ impl Verifier {
         token.times.check(unix_seconds, self.policy.clock_skew_seconds)
     }
 
-    fn verify_unseen(&self, token: &[u8], unix_seconds: u64) -> Result<VerifiedToken, Refusal> {
+    fn verify_unseen(
+        &self,
+        token: &[u8],
+        unix_seconds: u64,
+    ) -> Result<(VerifiedToken, Fingerprint), Refusal> {
         let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
         let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
-        let key = self.signer(&token, unix_seconds)?;
+        let keys = self.keys.borrow();
+        let key = self.signer(&keys, &token, unix_seconds)?;
         let claims = claims::judge(&claims, key, &self.policy, unix_seconds)?;
-        Ok(VerifiedToken::new(claims, token.signing_input, &self.policy.realm))
+        let verified = VerifiedToken::new(claims, token.signing_input, &self.policy.realm);
+        Ok((verified, key.fingerprint()))
     }
 
-    /// The key that made the token's signature.
-    fn signer(&self, token: &Compact<'_>, unix_seconds: u64) -> Result<&Key, Refusal> {
+    /// The key that made the token's signature. Where keys are still to come, one of them may have.
+    fn signer<'a>(
+        &self,
+        keys: &'a KeyRing,
+        token: &Compact<'_>,
+        unix_seconds: u64,
+    ) -> Result<&'a Key, Refusal> {
+        let found = self.signer_among(keys, token, unix_seconds);
+        let algorithm = &*token.header.algorithm;
+        match found.as_ref().err() {
+            Some(Refusal::UnknownKey) => self.misses_key.set(true),
+            Some(Refusal::UnsupportedAlgorithm)
+                if PublicAlgorithm::from_name(algorithm).is_some() =>
+            {
+                self.misses_key.set(true);
+            }
+            _ => {}
+        }
+        found.map_err(|refusal| if keys.lacks_some() { Refusal::Unavailable } else { refusal })
+    }
+
+    fn signer_among<'a>(
+        &self,
+        keys: &'a KeyRing,
+        token: &Compact<'_>,
+        unix_seconds: u64,
+    ) -> Result<&'a Key, Refusal> {
         let effort = Effort { host: self.host, budget: &self.slow, unix_seconds };
         let Header { algorithm, kid } = &token.header;
-        for key in self.keys.candidates(algorithm, kid.as_deref())? {
+        for key in keys.candidates(algorithm, kid.as_deref())? {
             if key.verify(token.signing_input, &token.signature, effort)? {
                 return Ok(key);
             }

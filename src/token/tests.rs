@@ -604,21 +604,57 @@ fn a_token_remembers_the_generation_at_which_it_was_live() {
 }
 
 #[test]
-fn with_other_keys_every_token_is_verified_anew() {
-    let mut verifier = Verifier::new(ring(), policy());
-    let token = token().sign();
-    let first = verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    verifier.replace_keys(ring());
-    let second = verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    assert!(!Rc::ptr_eq(&first, &second));
-    verifier.replace_keys(KeyRing::new(vec![Key::hmac(
-        Algorithm::Hs256,
-        &[9; 32],
-        None,
-        None,
-        vec![],
-    )]));
-    assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(BadSignature));
+fn other_keys_leave_alone_the_tokens_of_those_that_stay() {
+    let key = |byte: u8, id: &str, issuer: Option<&str>| {
+        let issuer = issuer.map(str::to_owned);
+        Key::hmac(Algorithm::Hs256, &[byte; 32], Some(id.to_owned()), issuer, vec![])
+    };
+    let signed = |byte: u8, id: &str| {
+        token().header("kid", format!("\"{id}\"")).claim("iss", "\"i\"").sign_with(&[byte; 32])
+    };
+    let verifier = Verifier::new(KeyRing::new(vec![key(1, "a", None)]), policy());
+    let verify = |token: &str| verifier.verify(token.as_bytes(), NOW);
+    let (old, new) = (signed(1, "a"), signed(2, "b"));
+    let first = verify(&old).expect("genuine");
+    assert_eq!(verify(&new).err(), Some(UnknownKey));
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", None), key(1, "a", None)]));
+    assert!(Rc::ptr_eq(&first, &verify(&old).expect("genuine")), "still known");
+    assert!(verify(&new).is_ok());
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", None)]));
+    assert_eq!(verify(&old).err(), Some(UnknownKey));
+    let before = verify(&new).expect("genuine");
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", Some("i"))]));
+    let after = verify(&new).expect("genuine");
+    assert!(!Rc::ptr_eq(&before, &after), "what the key asks for has changed");
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", Some("j"))]));
+    assert_eq!(verify(&new).err(), Some(WrongIssuer));
+}
+
+#[test]
+fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
+    let key = |id: &str| Key::hmac(Algorithm::Hs256, SECRET, Some(id.to_owned()), None, vec![]);
+    let named = |id: &str| token().header("kid", format!("\"{id}\""));
+    let asymmetric = || token().header("alg", "\"RS256\"").sign();
+    let none = || token().header("alg", "\"none\"").sign();
+    for (lacks_some, unknown) in [(false, UnknownKey), (true, Unavailable)] {
+        let ring = KeyRing::new(vec![key("a")]).with(std::iter::empty(), lacks_some);
+        let verifier = Verifier::new(ring, policy());
+        let or = |refusal| if lacks_some { Unavailable } else { refusal };
+        for (token, verdict, misses_key) in [
+            (named("a").sign(), None, false),
+            (named("a").sign_with(&[9; 32]), Some(or(BadSignature)), false),
+            (named("b").sign(), Some(unknown), true),
+            (asymmetric(), Some(or(UnsupportedAlgorithm)), true),
+            (none(), Some(or(UnsupportedAlgorithm)), false),
+            (named("a").claim("exp", NOW - 3_600).sign(), Some(Expired), false),
+            ("junk".to_owned(), Some(MalformedToken), false),
+        ] {
+            assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), verdict, "{token}");
+            assert_eq!(verifier.take_missed_key(), misses_key, "{token}");
+        }
+        assert_eq!(verifier.has_all_keys(), !lacks_some);
+        assert!(!verifier.take_missed_key(), "told once");
+    }
 }
 
 #[test]

@@ -65,6 +65,16 @@ impl Configuration {
         clusters.find(|cluster| cluster["name"] == name).expect("a cluster of that name")
     }
 
+    /// One more cluster: an issuer of keys, say.
+    pub fn add_cluster(&mut self, name: &str, address: SocketAddr) {
+        let mut cluster = self.cluster("application").clone();
+        cluster["name"] = json!(name);
+        cluster["load_assignment"]["cluster_name"] = json!(name);
+        let clusters = self.bootstrap["static_resources"]["clusters"].as_array_mut();
+        clusters.expect("a list of clusters").push(cluster);
+        self.set_address(name, address);
+    }
+
     /// Sends a cluster's requests to that address.
     pub fn set_address(&mut self, cluster: &str, address: SocketAddr) {
         let endpoints = &mut self.cluster(cluster)["load_assignment"]["endpoints"];

@@ -1,0 +1,391 @@
+//! Promise: the keys of a published set reach every VM of the process, stay when the issuer fails,
+//! change when it says so, and cost it a bounded number of requests.
+//! Method: some VMs over one memory, ticking by the second, with an issuer whose answer the test sets.
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::feed::lease::TERM_MILLISECONDS;
+use crate::headers::Headers;
+use crate::keys::fixtures::TOKENS;
+use crate::shared_data::{Expect, InMemory};
+use crate::token::{Policy, Verifier};
+
+const START: u64 = 1_000_000;
+const REFRESH: u64 = 300;
+
+fn settings() -> Settings {
+    Settings {
+        name: "keys[0].jwks".to_owned(),
+        cluster: "idp".to_owned(),
+        authority: "id.example.com".to_owned(),
+        path: "/jwks.json".to_owned(),
+        refresh_seconds: REFRESH,
+        rules: Rules::default(),
+    }
+}
+
+/// An Ed25519 key of its own for each id.
+fn key(id: &str) -> Value {
+    let bytes = jwt_simple::algorithms::Ed25519KeyPair::generate().public_key().to_bytes();
+    let x = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+    json!({"kid": id, "kty": "OKP", "crv": "Ed25519", "x": x})
+}
+
+fn set_of(keys: &[Value]) -> String {
+    json!({"keys": keys}).to_string()
+}
+
+fn ids(ring: &KeyRing) -> Vec<String> {
+    let debug = format!("{ring:?}");
+    let keys = debug.split("Some(\"").skip(1);
+    keys.filter_map(|rest| rest.split_once('"').map(|(id, _)| id.to_owned())).collect()
+}
+
+/// One process and its issuer.
+struct Process {
+    shared: InMemory,
+    now: u64,
+    vms: Vec<Vm>,
+    /// What the issuer answers; `None`: nothing.
+    answer: RefCell<Option<Answer>>,
+    fetches: Vec<u64>,
+    notices: Vec<Notice>,
+    counts: Vec<Count>,
+}
+
+struct Vm {
+    sets: KeySets,
+    ring: KeyRing,
+}
+
+impl Process {
+    fn new(vms: u8, json: &str) -> Self {
+        let mut process = Self {
+            shared: InMemory::default(),
+            now: START,
+            vms: Vec::new(),
+            answer: RefCell::default(),
+            fetches: Vec::new(),
+            notices: Vec::new(),
+            counts: Vec::new(),
+        };
+        process.publish(json);
+        (1..=vms).for_each(|owner| process.add(owner));
+        process
+    }
+
+    fn add(&mut self, owner: u8) {
+        self.add_with(owner, settings());
+    }
+
+    fn add_with(&mut self, owner: u8, settings: Settings) {
+        let mut sets = KeySets::new(vec![settings], KeyRing::default(), [owner; 16]);
+        let ring = sets.load(&self.shared, self.time(), 0);
+        self.vms.push(Vm { sets, ring });
+    }
+
+    fn publish(&self, json: &str) {
+        self.answer_with("200", "application/json", json.as_bytes());
+    }
+
+    fn answer_with(&self, status: &str, content_type: &str, body: &[u8]) {
+        let headers = Headers::from_pairs(&[(":status", status), ("content-type", content_type)]);
+        *self.answer.borrow_mut() = Some(Answer { headers, body: body.to_vec() });
+    }
+
+    fn time(&self) -> Now {
+        Now { unix_seconds: 1_795_332_120 + self.now / 1_000, monotonic_milliseconds: self.now }
+    }
+
+    /// A tick of every VM, each answered at once.
+    fn tick(&mut self) {
+        for at in 0..self.vms.len() {
+            let (time, shared) = (self.time(), &self.shared);
+            let effects = self.vms[at].sets.tick(shared, time, u32::MAX / 2);
+            self.carry_out(at, effects);
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, effects: Effects) {
+        self.notices.extend(effects.notices);
+        self.counts.extend(effects.counts);
+        if let Some(ring) = effects.keys {
+            self.vms[at].ring = ring;
+        }
+        for (index, call) in effects.fetch {
+            assert_eq!((call.method, &*call.path), ("GET", "/jwks.json"));
+            self.fetches.push(self.now);
+            let answer = self.answer.borrow().clone();
+            let (time, random) = (self.time(), u32::MAX / 2);
+            let sets = &mut self.vms[at].sets;
+            let effects = sets.answered(index, &self.shared, time, random, answer.as_ref());
+            self.carry_out(at, effects);
+        }
+    }
+
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.tick();
+            self.now += 1_000;
+        }
+    }
+
+    fn held(&self) -> Vec<Vec<String>> {
+        self.vms.iter().map(|vm| ids(&vm.ring)).collect()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        let told = self.notices.drain(..).map(|notice| format!("{notice}"));
+        told.map(|text| text.strip_prefix("keys[0].jwks: ").expect("which set").to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn a_set_is_fetched_once_and_reaches_every_vm() {
+    let mut process = Process::new(3, &set_of(&[key("a"), key("b")]));
+    assert!(process.vms.iter().all(|vm| vm.ring.lacks_some() && vm.ring.count() == 0));
+    process.run(2);
+    assert_eq!(process.held(), vec![vec!["a", "b"]; 3]);
+    assert!(process.vms.iter().all(|vm| !vm.ring.lacks_some()));
+    assert_eq!(process.fetches, [START]);
+    assert_eq!(process.told(), ["2 keys are in use"]);
+    process.add(9);
+    assert_eq!(process.held()[3], ["a", "b"], "a configuration that begins later has them at once");
+}
+
+#[test]
+fn a_change_reaches_every_vm_and_nothing_else_makes_them_read() {
+    let (a, b) = (key("a"), key("b"));
+    let mut process = Process::new(2, &set_of(std::slice::from_ref(&a)));
+    process.run(REFRESH * 4);
+    assert_eq!(process.told(), ["1 keys are in use"], "the same set again changes nothing");
+    process.publish(&set_of(&[a, b.clone()]));
+    process.run(REFRESH);
+    assert_eq!(process.held(), vec![vec!["a", "b"]; 2]);
+    process.publish(&set_of(&[b]));
+    process.run(REFRESH);
+    assert_eq!(process.held(), vec![vec!["b"]; 2]);
+    for pair in process.fetches.windows(2) {
+        let apart = pair[1] - pair[0];
+        assert!((REFRESH * 800..=REFRESH * 1_000).contains(&apart), "{apart}");
+    }
+}
+
+#[test]
+fn what_does_not_count_leaves_the_keys_as_they_are() {
+    let good = set_of(&[key("a")]);
+    let json = "application/json";
+    let many: Vec<_> = (0..=document::SET_KEYS_LIMIT).map(|_| json!({"kty": "x"})).collect();
+    let long = format!("{good}{}", " ".repeat(document::SET_BYTES_LIMIT));
+    for (status, content_type, body, reason) in [
+        ("500", json, good.as_str(), Rejection::Status),
+        ("503", json, &good, Rejection::Unavailable),
+        ("504", json, &good, Rejection::TimedOut),
+        ("200", "text/html", &good, Rejection::ContentType),
+        ("200", json, "", Rejection::NotASet),
+        ("200", json, "[]", Rejection::NotASet),
+        ("200", json, "{}", Rejection::NotASet),
+        ("200", json, "{\"keys\": {}}", Rejection::NotASet),
+        ("200", json, "{\"keys\": [], \"keys\": []}", Rejection::NotASet),
+        ("200", json, &good[..good.len() - 1], Rejection::NotASet),
+        ("200", json, &format!("{good}x"), Rejection::NotASet),
+        ("200", json, "{\"keys\": []}", Rejection::NoKeys),
+        ("200", json, "{\"keys\": [{\"kty\": \"RSA\", \"use\": \"enc\"}]}", Rejection::NoKeys),
+        ("200", json, &set_of(&many), Rejection::TooManyKeys),
+        ("200", json, &long, Rejection::TooLong),
+    ] {
+        let mut process = Process::new(2, &good);
+        process.run(2);
+        process.answer_with(status, content_type, body.as_bytes());
+        process.run(REFRESH * 2);
+        assert_eq!(process.held(), vec![vec!["a"]; 2], "{reason}");
+        let of = |count: &&Count| **count == Count::Rejected(reason);
+        let rejected = process.counts.iter().filter(of).count();
+        assert!((2..30).contains(&rejected), "{reason}: {rejected}");
+        let told = format!("an answer does not count ({reason}); the keys stay as they are");
+        assert_eq!(process.told()[1..], [told], "once");
+        process.publish(&good);
+        process.run(61);
+        assert_eq!(process.told(), ["answers count again"]);
+    }
+}
+
+#[test]
+fn while_the_issuer_fails_it_is_asked_less_and_less_and_nobody_guesses() {
+    let mut process = Process::new(2, "");
+    *process.answer.borrow_mut() = None;
+    process.run(600);
+    assert!((10..40).contains(&process.fetches.len()), "{:?}", process.fetches);
+    assert!(process.vms.iter().all(|vm| vm.ring.lacks_some()));
+    let told = process.told();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("503"), "{told:?}");
+    let time = process.time();
+    let soon = process.vms[1].sets.tick(&process.shared, time, 0);
+    assert_eq!(soon.tick_within_milliseconds, Some(LACKING_TICK_MILLISECONDS));
+    process.publish(&set_of(&[key("a")]));
+    process.run(61);
+    assert_eq!(process.held(), vec![vec!["a"]; 2]);
+}
+
+#[test]
+fn one_bad_key_is_left_out_and_named() {
+    let k = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, [7; 64]);
+    let mut private = key("private");
+    private["d"] = json!("AA");
+    let odd = json!({"kty": "odd", "kid": format!("\n{}", "x".repeat(100))});
+    let keys = [
+        key("a"),
+        json!(7),
+        json!({"kty": "oct", "alg": "HS256", "kid": "secret", "k": k}),
+        private,
+        odd,
+        key("a"),
+        json!({"kty": "EC", "use": "enc"}),
+        key("b"),
+    ];
+    let mut process = Process::new(1, &set_of(&keys));
+    process.run(1);
+    assert_eq!(process.held(), [["a", "b"]]);
+    let told = process.told();
+    let begins = |at: usize, text: &str| assert!(told[at].starts_with(text), "{told:?}");
+    begins(0, "left out: keys[1]: ");
+    begins(1, "left out: keys[2] (kid \"secret\"): a secret");
+    begins(2, "left out: keys[3] (kid \"private\"): holds a private key");
+    begins(3, &format!("left out: keys[4] (kid \"\\n{}\"): ", "x".repeat(63)));
+    begins(4, "left out: keys[5] (kid \"a\"): its `kid` comes twice");
+    begins(5, "2 keys are in use");
+    assert!(!told.concat().contains(&k), "{told:?}");
+}
+
+#[test]
+fn an_unknown_key_makes_one_early_request_in_each_interval() {
+    let a = key("a");
+    let mut process = Process::new(3, &set_of(std::slice::from_ref(&a)));
+    process.run(20);
+    assert_eq!(process.fetches.len(), 1);
+    process.publish(&set_of(&[a, key("b")]));
+    process.vms[2].sets.note_missed_key(&process.shared, process.time());
+    process.run(2);
+    assert_eq!(process.held(), vec![vec!["a", "b"]; 3], "the new key is there");
+    assert_eq!(process.fetches.len(), 2);
+    let begin = process.now;
+    for _ in 0..REFRESH * 10 {
+        process.vms[1].sets.note_missed_key(&process.shared, process.time());
+        process.run(1);
+    }
+    let within = |from: u64| {
+        let seen = process.fetches.iter().filter(|at| (from..from + REFRESH * 1_000).contains(at));
+        seen.count()
+    };
+    let most = (begin..process.now - REFRESH * 1_000).step_by(1_000).map(within).max();
+    assert!(most <= Some(3), "a flood for ten intervals: {:?}", process.fetches);
+    assert!(process.fetches.len() <= 2 + 10 * 2 + 3, "{:?}", process.fetches);
+}
+
+#[test]
+fn who_fetches_dies_and_another_does_it() {
+    let mut process = Process::new(2, &set_of(&[key("a")]));
+    process.run(2);
+    let dead = process.vms.iter().position(|vm| vm.sets.sets[0].lease.is_held(process.now));
+    process.vms.remove(dead.expect("one holds the lease"));
+    process.publish(&set_of(&[key("b")]));
+    process.run(REFRESH + 3 * TERM_MILLISECONDS / 1_000);
+    assert_eq!(process.held(), [["b"]]);
+}
+
+#[test]
+fn an_answer_that_comes_late_does_not_replace_a_newer_set() {
+    let mut process = Process::new(1, &set_of(&[key("a")]));
+    let time = process.time();
+    let effects = process.vms[0].sets.tick(&process.shared, time, 0);
+    assert_eq!(effects.fetch.len(), 1);
+    let place = Place::new(&FeedIdentity::of_key_set("idp", "id.example.com", "/jwks.json", ""));
+    let newer = Published { fetched_at: process.now, json: set_of(&[key("b")]).into_bytes() };
+    assert!(place.write(&process.shared, &newer, None));
+    let late = process.answer.borrow().clone();
+    let (shared, time) = (&process.shared, process.time());
+    let effects = process.vms[0].sets.answered(0, shared, time, 0, late.as_ref());
+    assert_eq!(effects.counts, [Count::Rejected(Rejection::Superseded)]);
+    assert_eq!(ids(&effects.keys.expect("the newer one")), ["b"]);
+}
+
+#[test]
+fn a_set_that_comes_while_a_vm_looks_at_the_clock_counts() {
+    let mut process = Process::new(1, &set_of(&[key("a")]));
+    process.run(1);
+    process.now = START - 5;
+    process.add(2);
+    assert_eq!(process.held()[1], ["a"]);
+    process.now = START + REFRESH * 2_000;
+    process.run(20);
+    assert_eq!(process.fetches.len(), 2, "its time is not believed for longer");
+}
+
+#[test]
+fn damage_in_shared_data_takes_no_key_away_and_is_repaired() {
+    let future = [&b"SGK1"[..], &u64::MAX.to_be_bytes(), b"{}"].concat();
+    for value in [&b""[..], b"SGK1", b"junk", b"SGK1\0\0\0\0\0\0\0\x01{\"keys\":[]}", &future] {
+        let mut process = Process::new(2, &set_of(&[key("a")]));
+        process.run(5);
+        let identity = FeedIdentity::of_key_set("idp", "id.example.com", "/jwks.json", "");
+        assert!(process.shared.set_if(&identity.key("keys", None), value, Expect::Anything));
+        process.run(2);
+        assert_eq!(process.held(), vec![vec!["a"]; 2], "{}", value.escape_ascii());
+        process.run(10);
+        assert_eq!(process.fetches.len(), 2, "{}", value.escape_ascii());
+        process.add(9);
+        assert_eq!(process.held()[2], ["a"], "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn two_ways_to_read_a_set_do_not_stand_in_each_others_way() {
+    // An RSA key without `alg` is a key only where the configuration says for what.
+    let (pem, _) = (crate::keys::fixtures::RSA_2048, TOKENS);
+    let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).unwrap();
+    let n = &der[33..33 + 256];
+    let n = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, n);
+    let mut process = Process::new(0, &set_of(&[json!({"kty": "RSA", "n": n, "e": "AQAB"})]));
+    let rules = Rules { rsa: Some(PublicAlgorithm::Rs256), ..Rules::default() };
+    process.add(1);
+    process.add_with(2, Settings { rules, ..settings() });
+    process.run(20);
+    let counts: Vec<_> = process.vms.iter().map(|vm| vm.ring.count()).collect();
+    assert_eq!(counts, [0, 1]);
+    assert!(process.vms[0].ring.lacks_some() && !process.vms[1].ring.lacks_some());
+}
+
+#[test]
+fn a_set_takes_nothing_from_the_keys_of_the_configuration() {
+    let fixed = KeyRing::new(vec![Key::hmac(
+        crate::keys::Algorithm::Hs256,
+        crate::token::builder::SECRET,
+        None,
+        None,
+        vec![],
+    )]);
+    let shared = InMemory::default();
+    let mut sets = KeySets::new(vec![settings()], fixed, [1; 16]);
+    let now = Now { unix_seconds: 0, monotonic_milliseconds: START };
+    let verifier = Verifier::new(sets.load(&shared, now, 0), Policy::default());
+    let good = crate::token::builder::TokenBuilder::new();
+    let verdict = |token: &str| verifier.verify(token.as_bytes(), crate::token::builder::NOW).err();
+    assert_eq!(verdict(&good.sign()), None, "whatever becomes of the set");
+    let other = good.header("alg", "\"EdDSA\"").sign();
+    assert_eq!(verdict(&other), Some(crate::refusal::Refusal::Unavailable));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes: Vec<u8>, key in "[{}\\[\\]\":,a-z0-9]{0,60}") {
+        let _ = document::read(&bytes, &Rules::default());
+        let _ = document::read(format!("{{\"keys\":[{key}]}}").as_bytes(), &Rules::default());
+    }
+}

@@ -1,0 +1,361 @@
+//! Promise: keys that an issuer publishes reach every worker before the first request and after each
+//! change, are asked for by one VM of the process, and stay when the issuer fails, in whatever way.
+//! Method: an issuer over HTTP that the tests let fail; tokens by keys made on the spot.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{iter, thread};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::algorithms::{ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256KeyPair};
+use jwt_simple::claims::Claims;
+use serde_json::{Value, json};
+use testbed::{
+    Application, Configuration, Connection, Ending, Envoy, Fault, FaultProxy, Reply, Request,
+    Testbed, Token, eventually,
+};
+
+#[test]
+fn keys_are_fetched_once_for_all_workers_with_and_without_a_signout_service() {
+    for with_service in [true, false] {
+        let issuer = Issuer::of(&[&Signer::new("a")]);
+        let bed = Testbed::with(|configuration| {
+            issuer.configure(configuration, 300);
+            if !with_service {
+                let filter = configuration.filter.as_object_mut().expect("an object");
+                filter.remove("revocation");
+                filter["routes"].as_array_mut().expect("rules").remove(2); // the sign-out
+            }
+        });
+        for worker in &mut bed.envoy.connection_per_worker() {
+            let answer = worker.send(&page(&issuer.signers[0].token()));
+            assert_eq!(answer.seen().headers("x-user-id"), ["ada"]);
+            assert_eq!(worker.send(&page(&Signer::new("a").token())).code(), "bad_signature");
+            assert_eq!(worker.send(&page(&Token::of("ada"))).status, 200, "the secret's");
+        }
+        eventually(SOON, || bed.envoy.metric("keys_fetched") == 1);
+        assert_eq!(issuer.asked(), 1);
+        let seen = issuer.application.seen();
+        assert_eq!(seen[0].header("host"), Some("id.example.com"));
+        assert_eq!(seen[0].header("authorization"), None, "the API token is not the issuer's");
+    }
+}
+
+#[test]
+fn until_the_keys_are_there_nobody_guesses() {
+    let issuer = Issuer::of(&[&Signer::new("a")]);
+    let network = FaultProxy::to(issuer.application.address());
+    network.set(Fault::Refuse);
+    let change = |configuration: &mut Configuration| {
+        issuer.configure(configuration, 300);
+        configuration.set_address("idp", network.address());
+    };
+    let bed = Testbed::from(|setup| setup.edit(change), Fault::None);
+    let token = issuer.signers[0].token();
+    eventually(SOON, || bed.envoy.metric("keys_rejected.unavailable") > 0);
+    eventually(SOON, || bed.envoy.get("/page", &Token::of("ada")).status == 200);
+    for worker in &mut bed.envoy.connection_per_worker() {
+        let answer = worker.send(&page(&token));
+        assert_eq!((answer.status, &*answer.code()), (503, "unavailable"));
+        assert_eq!(answer.header("retry-after"), Some("2"));
+        assert_eq!(worker.send(&Request::get("/.session-guard/ready")).status, 503);
+        assert_eq!(worker.send(&Request::get("/")).status, 200, "public");
+        assert_eq!(worker.send(&page(&Token::text("junk"))).code(), "malformed_token");
+    }
+    assert_eq!(bed.envoy.metric("keys_current_timestamp_seconds"), 0);
+    network.set(Fault::None);
+    bed.envoy.await_guarding();
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_eq!(worker.send(&page(&token)).status, 200);
+    }
+    assert!(bed.envoy.metric("keys_current_timestamp_seconds") > 1_700_000_000);
+}
+
+#[test]
+fn whatever_an_issuer_answers_its_good_keys_stay() {
+    let (cut, refused) = (Fault::CutAfter(200, Ending::Reset), Fault::Refuse);
+    let whole = |reply: Reply| move |_: &str| reply.clone();
+    let json = |text: &str| Reply::status(200).header("content-type", JSON).text(text);
+    let padded = move |set: &str| json(&format!("{set}{}", " ".repeat(200_000)));
+    let cases: Vec<(&str, Box<dyn Fn(&str) -> Reply>, Fault)> = vec![
+        ("status", Box::new(|set| published(set, 500)), Fault::None),
+        ("content_type", Box::new(|set| Reply::status(200).text(set)), Fault::None),
+        ("too_long", Box::new(padded), Fault::None),
+        ("not_a_set", Box::new(move |set| json(&set[..set.len() - 2])), Fault::None),
+        ("no_keys", Box::new(whole(json(r#"{"keys": [{"kty": "oct"}, 7]}"#))), Fault::None),
+        ("timed_out", Box::new(|set| published(set, 200).after(SLOW)), Fault::None),
+        ("no_answer", Box::new(|set| published(set, 200)), cut),
+        ("unavailable", Box::new(|set| published(set, 200)), refused),
+    ];
+    let issuers: Vec<_> = cases.iter().map(|_| Issuer::of(&[&Signer::new("a")])).collect();
+    let networks: Vec<_> =
+        issuers.iter().map(|issuer| FaultProxy::to(issuer.application.address())).collect();
+    let bed = Testbed::with(|configuration| {
+        let mut keys = vec![];
+        for (at, network) in networks.iter().enumerate() {
+            let cluster = format!("idp-{at}");
+            configuration.add_cluster(&cluster, network.address());
+            keys.push(json!({"jwks": published_at(&cluster, 5)}));
+        }
+        configuration.filter["keys"] = Value::Array(keys);
+    });
+    for ((issuer, network), (_, reply, fault)) in iter::zip(iter::zip(&issuers, &networks), &cases)
+    {
+        issuer.application.on(PATH, reply(&issuer.set()));
+        network.set(fault.clone());
+    }
+    let mut workers = bed.envoy.connection_per_worker();
+    let mut all_stay = || {
+        for worker in &mut workers {
+            for (issuer, (reason, ..)) in iter::zip(&issuers, &cases) {
+                assert_eq!(worker.send(&page(&issuer.signers[0].token())).status, 200, "{reason}");
+            }
+        }
+    };
+    eventually(LONG, || {
+        all_stay();
+        let counted = |reason: &str| bed.envoy.metric(&format!("keys_rejected.{reason}")) > 0;
+        cases.iter().all(|(reason, ..)| counted(reason))
+    });
+    println!("{:?}", bed.envoy.stats("keys_rejected"));
+    let later: Vec<_> = issuers.iter().map(|_| Signer::new("b")).collect();
+    for ((issuer, network), signer) in iter::zip(iter::zip(&issuers, &networks), &later) {
+        issuer.publish(&[&issuer.signers[0], signer]);
+        network.set(Fault::None);
+    }
+    for signer in &later {
+        eventually(LONG, || bed.envoy.get("/page", &signer.token()).status == 200);
+    }
+    all_stay();
+    assert!(bed.envoy.stats("vm_reload").iter().all(|(_, count)| *count == 0));
+}
+
+#[test]
+fn a_new_key_is_fetched_early_once_and_a_flood_of_unknown_ones_changes_nothing() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let issuer = Issuer::of(&[&a]);
+    let bed = Testbed::with(|configuration| issuer.configure(configuration, 300));
+    let mut workers = bed.envoy.connection_per_worker();
+    assert_eq!(workers[0].send(&page(&a.token())).status, 200);
+    issuer.publish(&[&a, &b]);
+    assert_eq!(workers[0].send(&page(&b.token())).code(), "unknown_key");
+    for worker in &mut workers {
+        eventually(SOON, || worker.send(&page(&b.token())).status == 200);
+        assert_eq!(worker.send(&page(&a.token())).status, 200);
+    }
+    assert_eq!(issuer.asked(), 2);
+    let begin = std::time::Instant::now();
+    let mut flood = 0;
+    while begin.elapsed() < Duration::from_secs(5) {
+        let made_up = b.named(&format!("made-up-{flood}"));
+        assert_eq!(workers[flood % 2].send(&page(&made_up)).code(), "unknown_key");
+        flood += 1;
+    }
+    assert_eq!(issuer.asked(), 2, "{flood} tokens with unknown keys");
+    assert_eq!(workers[0].send(&page(&b.token())).status, 200);
+}
+
+#[test]
+fn a_key_that_is_gone_is_gone_for_tokens_seen_before_and_a_bad_one_is_named() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let issuer = Issuer::of(&[&a, &b]);
+    let bed = Testbed::with(|configuration| issuer.configure(configuration, 5));
+    let (old, new) = (a.token(), b.token());
+    let mut workers = bed.envoy.connection_per_worker();
+    for worker in &mut workers {
+        assert_eq!(worker.send(&page(&old)).status, 200);
+        assert_eq!(worker.send(&page(&new)).status, 200);
+    }
+    let bad = json!({"kty": "EC", "crv": "P-256", "kid": "the-bad-one", "x": "AA", "y": "AA"});
+    issuer.publish_raw(&json!({"keys": [bad, b.jwk()]}).to_string());
+    for worker in &mut workers {
+        eventually(LONG, || {
+            assert_eq!(worker.send(&page(&new)).status, 200, "the other key's token all along");
+            worker.send(&page(&old)).code() == "unknown_key"
+        });
+    }
+    let log = bed.envoy.log();
+    let named = log.lines().filter(|line| line.contains("left out: keys[0] (kid \"the-bad-one\")"));
+    assert_eq!(named.count(), 1, "told once for all workers");
+}
+
+/// Secrets and keys side by side, with and without ids, inline and fetched.
+#[test]
+fn keys_come_and_go_by_reload_under_load_without_a_wrong_verdict() {
+    let [first, second, fetched] = ["a", "b", "c"].map(Signer::new);
+    let issuer = Issuer::of(&[&fetched]);
+    let change = |configuration: &mut Configuration| issuer.configure(configuration, 300);
+    let mut bed = Testbed::from(|setup| setup.edit(change).reloadable(), Fault::None);
+    bed.envoy.await_guarding();
+    let secret = |id: &str, secret: &str| json!({"id": id, "algorithm": "HS256", "secret": {"inline": secret}});
+    let (old, next) = ("old-secret-of-more-than-32-bytes-", "next-secret-of-more-than-32-bytes");
+    let by = |id: &str, secret: &str| {
+        let header = json!({"alg": "HS256", "kid": id}).to_string();
+        Token::signed(&header, &Token::claims_of("ada").to_string(), secret)
+    };
+    let inline = |signer: &Signer| json!({"jwks": {"inline": {"keys": [signer.jwk()]}}});
+    let remote = json!({"jwks": published_at("idp", 300)});
+    // Each step with the tokens that hold throughout it and in the step before.
+    let steps = [
+        (vec![remote.clone(), secret("old", old)], vec![fetched.token()]),
+        (
+            vec![secret("old", old), secret("next", next), remote.clone()],
+            vec![fetched.token(), by("old", old)],
+        ),
+        (
+            vec![secret("next", next), inline(&first), remote.clone()],
+            vec![fetched.token(), by("next", next)],
+        ),
+        (
+            vec![inline(&first), inline(&second), remote.clone()],
+            vec![fetched.token(), first.token()],
+        ),
+        (vec![remote.clone(), inline(&second)], vec![fetched.token(), second.token()]),
+        (vec![remote, secret("old", old)], vec![fetched.token()]),
+    ];
+    for (keys, good) in steps {
+        let bad = Signer::new("c").token();
+        let asked = under_load(&mut bed.envoy, &good, &bad, |envoy| {
+            assert!(envoy.reload(|configuration| configuration.filter["keys"] = json!(keys)));
+        });
+        println!("{} keys, {asked} verdicts", keys.len());
+    }
+    for gone in [first.token(), second.token(), by("next", next)] {
+        eventually(SOON, || bed.envoy.get("/page", &gone).status == 401);
+    }
+    eventually(SOON, || bed.envoy.get("/page", &by("old", old)).status == 200);
+    assert_eq!(issuer.asked(), 1, "what is fetched survives every configuration");
+}
+
+/// Does that while two clients ask about these tokens, on new connections; none may be judged wrong.
+/// Says how many verdicts there were.
+fn under_load(
+    envoy: &mut Envoy,
+    good: &[Token],
+    bad: &Token,
+    change: impl FnOnce(&mut Envoy),
+) -> usize {
+    let (stop, asked, address) = (AtomicBool::new(false), AtomicUsize::new(0), envoy.address());
+    thread::scope(|scope| {
+        let load = || {
+            while !stop.load(Ordering::Relaxed) {
+                let ask = |token| Connection::to(address).send(&page(token));
+                for token in good {
+                    let answer = ask(token);
+                    assert_eq!(answer.status, 200, "{} {}", answer.code(), token.as_str());
+                }
+                assert_eq!(ask(bad).code(), "bad_signature");
+                asked.fetch_add(good.len() + 1, Ordering::Relaxed);
+            }
+        };
+        let clients = [scope.spawn(load), scope.spawn(load)];
+        eventually(SOON, || asked.load(Ordering::Relaxed) > 20);
+        change(envoy);
+        let before = asked.load(Ordering::Relaxed);
+        eventually(SOON, || asked.load(Ordering::Relaxed) > before + 60);
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("no wrong verdict");
+        }
+    });
+    asked.into_inner()
+}
+
+/// Publishes a set over HTTP.
+struct Issuer {
+    application: Application,
+    signers: Vec<Signer>,
+}
+
+impl Issuer {
+    fn of(signers: &[&Signer]) -> Self {
+        let signers: Vec<_> = signers.iter().map(|signer| (*signer).clone()).collect();
+        let issuer = Self { application: Application::start(), signers };
+        issuer.publish_raw(&issuer.set());
+        issuer
+    }
+
+    /// Names it in a configuration, beside the key that is there.
+    fn configure(&self, configuration: &mut Configuration, refresh_seconds: u64) {
+        configuration.add_cluster("idp", self.application.address());
+        let keys = configuration.filter["keys"].as_array_mut().expect("a list of keys");
+        keys.push(json!({"jwks": published_at("idp", refresh_seconds)}));
+    }
+
+    fn set(&self) -> String {
+        set_of(&self.signers.iter().collect::<Vec<_>>())
+    }
+
+    fn publish(&self, signers: &[&Signer]) {
+        self.publish_raw(&set_of(signers));
+    }
+
+    fn publish_raw(&self, set: &str) {
+        self.application.on(PATH, published(set, 200));
+    }
+
+    /// How often it was asked for the set.
+    fn asked(&self) -> usize {
+        self.application.seen_at(PATH).len()
+    }
+}
+
+/// A key pair of an issuer.
+#[derive(Clone)]
+struct Signer {
+    id: String,
+    private: Vec<u8>,
+}
+
+impl Signer {
+    fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), private: ES256KeyPair::generate().to_bytes() }
+    }
+
+    fn pair(&self) -> ES256KeyPair {
+        ES256KeyPair::from_bytes(&self.private).expect("a key").with_key_id(&self.id)
+    }
+
+    fn jwk(&self) -> Value {
+        let point = self.pair().public_key().public_key().to_bytes_uncompressed();
+        let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
+        json!({"kid": self.id, "kty": "EC", "crv": "P-256", "x": x, "y": y})
+    }
+
+    fn token(&self) -> Token {
+        let own = json!({"id": "ada"});
+        let claims = Claims::with_custom_claims(own, jwt_simple::prelude::Duration::from_hours(1));
+        let claims = claims.with_jwt_id(Token::of("ada").jti());
+        Token::text(&self.pair().sign(claims).expect("signed"))
+    }
+
+    /// A token under that `kid`.
+    fn named(&self, id: &str) -> Token {
+        Self { id: id.to_owned(), ..self.clone() }.token()
+    }
+}
+
+fn set_of(signers: &[&Signer]) -> String {
+    let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
+    json!({"keys": keys}).to_string()
+}
+
+fn published(set: &str, status: u16) -> Reply {
+    Reply::status(status).header("content-type", JSON).text(set)
+}
+
+fn published_at(cluster: &str, refresh_seconds: u64) -> Value {
+    let authority = "id.example.com";
+    json!({"cluster": cluster, "authority": authority, "path": PATH, "refresh_seconds": refresh_seconds})
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+const PATH: &str = "/jwks.json";
+const JSON: &str = "application/json; charset=utf-8";
+const SLOW: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(120);
