@@ -72,6 +72,8 @@ pub enum Decision {
 pub struct Forward {
     /// What changes in its headers.
     pub edits: Vec<Edit>,
+    /// The user id that other filters and access logs get, where the configuration wants that.
+    pub published_user: Option<Box<str>>,
     /// The tokens that it was admitted with: if one of them is revoked, so is this request. None on
     /// a sign-out, which is to be answered.
     pub tokens: Vec<Rc<VerifiedToken>>,
@@ -255,6 +257,7 @@ impl Admission {
         let iat = token.and_then(VerifiedToken::iat);
         Forward {
             edits: self.upstream.edits(headers, token),
+            published_user: self.upstream.published_user(token),
             tokens: Vec::new(),
             sign_out: Vec::new(),
             signed_out: Vec::new(),

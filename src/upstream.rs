@@ -15,6 +15,8 @@ pub struct Upstream {
     token: Forward,
     /// Of all these headers.
     lengths: Lengths,
+    /// Whether other filters get the user id, and access logs.
+    publishes_user: bool,
 }
 
 /// Whether the application gets the token itself.
@@ -42,7 +44,18 @@ impl Upstream {
                 .map(|header| header.as_bytes()),
         );
         let claims = claims.into_iter().map(|(claim, header)| (claim, header.into_bytes()));
-        Self { user_id: user_id.map(String::into_bytes), claims: claims.collect(), token, lengths }
+        Self {
+            user_id: user_id.map(String::into_bytes),
+            claims: claims.collect(),
+            token,
+            lengths,
+            publishes_user: false,
+        }
+    }
+
+    /// The same; other filters and access logs get the user id, or not.
+    pub(crate) fn publishing_user(self, publishes_user: bool) -> Self {
+        Self { publishes_user, ..self }
     }
 
     /// The edits to a request on its way to the application.
@@ -62,6 +75,13 @@ impl Upstream {
     #[must_use]
     pub fn strips_token(&self) -> bool {
         matches!(self.token, Forward::Strip)
+    }
+
+    /// The user id that other filters of the proxy get, and access logs.
+    #[must_use]
+    pub fn published_user(&self, token: Option<&VerifiedToken>) -> Option<Box<str>> {
+        let user = token.filter(|_| self.publishes_user)?.user()?;
+        Some(user.id().into())
     }
 
     /// The edits to a request's trailers: servers may merge them with the headers.

@@ -199,6 +199,32 @@ fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
 }
 
 #[test]
+fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
+    let published = |filter_state: &str, path: &str, lines: &[(&str, &str)]| {
+        let forward = format!("keep\", \"filter_state\": {filter_state}, \"user_id\": \"x-user-id");
+        match Bench::with("refuse", &forward).decide(path, lines) {
+            Decision::Forward(forward) => forward.published_user.map(String::from),
+            decision => panic!("{decision:?}"),
+        }
+    };
+    let good = bearer(&token("ada", "1"));
+    let good = ("authorization", good.as_str());
+    let ada = Some("ada".to_owned());
+    for (path, lines, expected) in [
+        ("/page", vec![good], ada.clone()),
+        ("/optional", vec![good], ada.clone()),
+        ("/sign-out", vec![good], ada),
+        ("/public", vec![good], None),
+        ("/optional", vec![], None),
+        ("/optional", vec![("authorization", "Bearer junk")], None),
+        ("/page", vec![("authorization", "Bearer sk-0")], None),
+    ] {
+        assert_eq!(published("true", path, &lines), expected, "{path} {lines:?}");
+        assert_eq!(published("false", path, &lines), None, "{path} {lines:?}");
+    }
+}
+
+#[test]
 fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
     let bench = Bench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));

@@ -220,7 +220,7 @@ fn upstream(forward: &raw::Forward, sources: &[Source]) -> Result<Upstream, Conf
         raw::ForwardToken::Keep => Forward::Keep,
         raw::ForwardToken::Strip => Forward::Strip,
     };
-    Ok(Upstream::new(user_id, claims, token))
+    Ok(Upstream::new(user_id, claims, token).publishing_user(forward.filter_state))
 }
 
 fn check_revocation(

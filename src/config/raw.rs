@@ -139,6 +139,7 @@ pub(super) struct Forward {
     pub(super) user_id: Option<String>,
     pub(super) claims: Pairs,
     pub(super) token: ForwardToken,
+    pub(super) filter_state: bool,
 }
 
 impl Default for Forward {
@@ -147,6 +148,7 @@ impl Default for Forward {
             user_id: Some("x-user-id".to_owned()),
             claims: Pairs(vec![("role".to_owned(), "x-user-role".to_owned())]),
             token: ForwardToken::Keep,
+            filter_state: false,
         }
     }
 }

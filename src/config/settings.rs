@@ -266,6 +266,12 @@ pub const SETTINGS: &[Setting] = &[
         "Whether the application gets the token; `strip` breaks Envoy's internal redirects.",
     ),
     setting(
+        "forward.filter_state",
+        Form::Flag,
+        Some("false"),
+        "Whether access logs and other filters get the user id, as `wasm.session_guard.user_id`.",
+    ),
+    setting(
         "answers.missing_token",
         Form::Text(NAME_BYTES),
         None,

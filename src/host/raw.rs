@@ -104,6 +104,15 @@ pub(crate) fn answer(status: u16, details: &str, headers: &[(&str, &str)], body:
     status == OK
 }
 
+/// Lets other filters and the access log read this value of the effective context's request. The SDK
+/// would make the name anew on every request.
+pub(crate) fn publish(name: &str, value: &[u8]) -> bool {
+    // SAFETY: every pointer is to a live slice and goes with that slice's length.
+    let status =
+        unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    status == OK
+}
+
 /// Calls a function that this proxy has under that name; an error is the status.
 pub(crate) fn call(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
     let mut data: *mut u8 = std::ptr::null_mut();
@@ -178,6 +187,13 @@ unsafe extern "C" {
         headers: *const u8,
         headers_size: usize,
         grpc_status: i32,
+    ) -> u32;
+
+    fn proxy_set_property(
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
     ) -> u32;
 
     fn proxy_call_foreign_function(

@@ -54,6 +54,12 @@ impl Request {
         if !apply(MapType::HttpRequestHeaders, &forward.edits) {
             return refuse(filter, Refusal::Unavailable, &[]);
         }
+        if let Some(user) = &forward.published_user
+            && !raw::publish(USER_ID_PROPERTY, user.as_bytes())
+        {
+            // A rule that forbids something to this user would not see who it is.
+            return refuse(filter, Refusal::Unavailable, &[]);
+        }
         self.cutoff = forward.cutoff;
         let Some(revocation) = &filter.revocation else { return allow(filter) };
         if revocation.ends_streams && !forward.tokens.is_empty() {
@@ -279,3 +285,7 @@ fn apply(map: MapType, edits: &[Edit]) -> bool {
     }
     true
 }
+
+/// Other filters find it in the filter state as `wasm.` and this: one name with a dot in it, for what
+/// has several elements cannot be named in an access log.
+const USER_ID_PROPERTY: &str = "session_guard.user_id";

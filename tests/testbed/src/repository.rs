@@ -36,6 +36,13 @@ pub fn documents(name: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// A YAML text that stands in another document.
+#[must_use]
+#[track_caller]
+pub fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+}
+
 fn collect(path: &Path, found: &mut Vec<PathBuf>) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if path.is_file() {
