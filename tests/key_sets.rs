@@ -78,7 +78,7 @@ fn whatever_an_issuer_answers_its_good_keys_stay() {
     let whole = |reply: Reply| move |_: &str| reply.clone();
     let json = |text: &str| Reply::status(200).header("content-type", JSON).text(text);
     let padded = move |set: &str| json(&format!("{set}{}", " ".repeat(200_000)));
-    let cases: Vec<(&str, Box<dyn Fn(&str) -> Reply>, Fault)> = vec![
+    let cases: Vec<Failing> = vec![
         ("status", Box::new(|set| published(set, 500)), Fault::None),
         ("content_type", Box::new(|set| Reply::status(200).text(set)), Fault::None),
         ("too_long", Box::new(padded), Fault::None),
@@ -261,6 +261,10 @@ fn under_load(
     });
     asked.into_inner()
 }
+
+/// How an issuer fails with its good set: the reason that is counted, what it replies, what befalls
+/// the reply.
+type Failing = (&'static str, Box<dyn Fn(&str) -> Reply>, Fault);
 
 /// Publishes a set over HTTP.
 struct Issuer {
