@@ -61,10 +61,11 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/configuration.md",
     "docs/fleet.md",
+    "docs/jwt-authn.md",
     "docs/operations.md",
     "docs/streams.md",
     "examples/open-webui/README.md",

@@ -1,0 +1,227 @@
+//! Promise: a protected route opens to a genuine token alone, and every other one is refused with
+//! the code of its first fault.
+//! Method: one table of tokens, each with its verdict, judged natively and by the module in Envoy.
+
+mod peer;
+mod table;
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+use session_guard::config::Config;
+use session_guard::refusal::Refusal::{self, *};
+use session_guard::token::Verifier;
+use table::{ADA, Case, Draft, Verdict, cases, filter, spellings, times};
+use testbed::{Answer, Request, Shared, Testbed, Token, until};
+
+static BED: Shared<Testbed> = Shared::new(start);
+
+fn start() -> Testbed {
+    Testbed::with(|configuration| configuration.filter = filter())
+}
+
+#[test]
+fn each_token_gets_its_verdict_natively() {
+    let config = Config::parse(filter().to_string().as_bytes(), &|_| Some("t".repeat(40)));
+    let config = config.expect("a sound configuration");
+    let verifier = Verifier::new(config.keys, config.policy);
+    for (name, token, expected) in cases(NOW).into_iter().chain(times(NOW)) {
+        let verdict = verifier.verify(token.as_bytes(), NOW);
+        let user = verdict.as_ref().map(|token| token.user().map_or("", |user| user.id()));
+        assert_eq!(user.map_err(|refusal| *refusal), expected, "{name}");
+    }
+}
+
+#[test]
+fn each_token_gets_the_same_verdict_in_envoy() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    for (name, token, expected) in cases(unix_seconds()) {
+        for time in ["the first time", "the second time"] {
+            let request = Request::get("/page").bearer(&Token::text(&token));
+            assert_eq!(shown(&connection.send(&request)), answer(expected), "{name}, {time}");
+        }
+    }
+}
+
+#[test]
+fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
+    let keys = public_keys();
+    let bed = Testbed::with(|configuration| {
+        let key = |key: &PublicKey| json!({"algorithm": key.algorithm, "public_key_pem": key.pem});
+        configuration.filter["keys"] = keys.iter().map(key).collect();
+        configuration.filter["claims"]["user_id"] = json!("sub");
+    });
+    let mut connection = bed.envoy.connect();
+    for PublicKey { algorithm, pem, token } in &keys {
+        let mut ask = |token| connection.send(&Request::get("/page").bearer(&token));
+        assert_eq!(shown(&ask(Token::text(token))), answer(ADA), "{algorithm}");
+        assert_eq!(shown(&ask(forged(token))), answer(Err(BadSignature)), "{algorithm}");
+        // The text of the public key as the secret of an HMAC, by its own name and by the key's.
+        for (name, why) in [("HS256", UnsupportedAlgorithm), (algorithm.as_str(), BadSignature)] {
+            let header = json!({"alg": name}).to_string();
+            let confused = Token::signed(&header, r#"{"sub":"eve"}"#, pem);
+            assert_eq!(shown(&ask(confused)), answer(Err(why)), "{algorithm} as {name}");
+        }
+    }
+}
+
+#[test]
+fn times_count_to_the_second_in_envoy() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let mut verdicts = |now| -> Vec<_> {
+        let send = |(name, token, expected): Case| {
+            let request = Request::get("/page").bearer(&Token::text(&token));
+            (name, shown(&connection.send(&request)), answer(expected))
+        };
+        times(now).into_iter().map(send).collect()
+    };
+    for (name, shown, expected) in in_one_second(&mut verdicts) {
+        assert_eq!(shown, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_second_spelling_of_a_genuine_token_is_refused_after_the_first_was_taken() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let token = Draft::new(unix_seconds()).sign();
+    let mut status =
+        |token: &str| connection.send(&Request::get("/page").bearer(&Token::text(token))).status;
+    assert_eq!(status(&token), 200);
+    for (name, spelling) in spellings(&token) {
+        assert_eq!(status(&spelling), 401, "{name}");
+    }
+    assert_eq!(status(&token), 200);
+}
+
+#[test]
+fn every_verdict_is_counted_once_and_named_in_the_access_log() {
+    let bed = start();
+    let before = counters(&bed);
+    let mut connection = bed.envoy.connect();
+    let (mut counts, mut log) = (before.clone(), String::new());
+    for (index, (_, token, verdict)) in cases(unix_seconds()).into_iter().enumerate() {
+        let path = format!("/case-{index}");
+        connection.send(&Request::get(&path).bearer(&Token::text(&token)));
+        *counts.iter_mut().find(|(name, _)| *name == counter(verdict)).map(|(_, n)| n).unwrap() +=
+            1;
+        writeln!(log, "GET {path} {}", details(verdict)).unwrap();
+    }
+    let sum = |counts: &[(String, u64)]| counts.iter().map(|(_, n)| n).sum::<u64>();
+    let counted = || Some(counters(&bed)).filter(|now| sum(now) >= sum(&counts));
+    assert_eq!(until(WITHIN, counted), counts);
+    until(WITHIN, || (logged(&bed).lines().count() >= log.lines().count()).then_some(()));
+    assert_eq!(logged(&bed), log);
+}
+
+/// A key and a token that it signed for `ada`, with an `exp` in the far future.
+struct PublicKey {
+    algorithm: String,
+    pem: String,
+    token: String,
+}
+
+/// Made once with OpenSSL, an implementation that is not the one under test; the private keys were
+/// not kept.
+fn public_keys() -> Vec<PublicKey> {
+    let keys: serde_json::Value =
+        serde_json::from_str(include_str!("../public_keys.json")).expect("JSON");
+    let key = |key: &serde_json::Value| {
+        let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+        let [algorithm, pem, token] = ["algorithm", "public_key_pem", "token"].map(text);
+        PublicKey { algorithm, pem, token }
+    };
+    keys.as_array().expect("a list").iter().map(key).collect()
+}
+
+/// The same signature under another user's claims.
+fn forged(token: &str) -> Token {
+    let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a JWS") };
+    let claims = r#"{"sub":"eve","jti":"1","exp":1099511627775}"#;
+    Token::text(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims)))
+}
+
+/// What of an answer is part of the contract.
+#[derive(Debug, PartialEq)]
+enum Shown {
+    /// The application's own, with the user that it saw.
+    Admitted(Vec<String>),
+    /// Status, body and the headers that matter.
+    Refused(u16, serde_json::Value, [Option<String>; 4]),
+}
+
+fn shown(answer: &Answer) -> Shown {
+    if answer.status == 200 {
+        let users = answer.seen();
+        return Shown::Admitted(
+            users.headers("x-user-id").into_iter().map(str::to_owned).collect(),
+        );
+    }
+    let names = ["content-type", "cache-control", "www-authenticate", "retry-after"];
+    let headers = names.map(|name| answer.header(name).map(str::to_owned));
+    Shown::Refused(answer.status, answer.json(), headers)
+}
+
+/// The contract of answers, written out.
+fn answer(verdict: Verdict) -> Shown {
+    match verdict {
+        // The application shows bytes as Latin-1.
+        Ok(user) => Shown::Admitted(vec![user.bytes().map(char::from).collect()]),
+        Err(refusal) => {
+            let table = refusal.answer();
+            let body = json!({"code": table.code, "detail": table.detail});
+            let headers = ["application/json", "no-store", "Bearer error=\"invalid_token\""];
+            let [kind, cache, challenge] = headers.map(|text| Some(text.to_owned()));
+            Shown::Refused(401, body, [kind, cache, challenge, None])
+        }
+    }
+}
+
+fn counter(verdict: Verdict) -> String {
+    let name =
+        verdict.map_or_else(|why| format!("refused.{}", why.answer().code), |_| "allowed".into());
+    format!("wasmcustom.session_guard.{name}")
+}
+
+fn details(verdict: Verdict) -> String {
+    let refused = |why: Refusal| format!("401 session_guard_{}", why.answer().code);
+    verdict.map_or_else(refused, |_| "200 via_upstream".to_owned())
+}
+
+fn counters(bed: &Testbed) -> Vec<(String, u64)> {
+    let is_verdict = |name: &str| name.contains(".allowed") || name.contains(".refused.");
+    let mut counters = bed.envoy.stats("wasmcustom.session_guard.");
+    counters.retain(|(name, _)| is_verdict(name));
+    counters
+}
+
+/// Method, path, status and details of every request for a case.
+fn logged(bed: &Testbed) -> String {
+    let log = bed.envoy.access_log();
+    let lines = log.lines().filter(|line| line.contains(" /case-"));
+    let fields = |line: &str| line.split(' ').skip(1).take(4).collect::<Vec<_>>().join(" ") + "\n";
+    lines.map(fields).collect()
+}
+
+/// Asks until question and answer fall into one second.
+fn in_one_second<T>(ask: &mut impl FnMut(u64) -> T) -> T {
+    loop {
+        let now = unix_seconds();
+        let answer = ask(now);
+        if unix_seconds() == now {
+            return answer;
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
+
+const WITHIN: Duration = Duration::from_secs(20);
+const NOW: u64 = 1_795_332_120;

@@ -1,0 +1,141 @@
+//! Where do this filter and Envoy's own jwt_authn disagree, and why?
+//!
+//! Promise: the table in `docs/jwt-authn.md` names every token of the table on which they do.
+//! Method: both judge each one, with settings that say the same as far as jwt_authn has them.
+//! `UPDATE_DOCUMENTS=1 cargo test --test tokens` writes the table anew.
+
+use std::fmt::Write as _;
+use std::{env, fs};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use testbed::{Configuration, Request, Testbed, Token, repository};
+
+use crate::table::{A, B, C, Case, cases, filter, times};
+use crate::{in_one_second, unix_seconds};
+
+/// Every disagreement begins like one of these.
+const REASONS: &[(&str, &str)] = &[
+    ("header typ", "A token of another kind is no session token (RFC 8725 §3.11)."),
+    ("header crit", "What the issuer calls critical must be understood (RFC 7515 §4.1.11)."),
+    ("header b64", "An extension that changes what is signed (RFC 7797)."),
+    ("header zip", "Compression has no place in a signed token (RFC 7516 §4.1.3)."),
+    ("the second key, an audience", "A key may have audiences of its own."),
+    (
+        "claim aud",
+        "An audience is compared as it stands; jwt_authn leaves out scheme and last slash.",
+    ),
+    ("claim tenant", "Claims can be required."),
+    ("claim jti", "What is to be revoked has a name: required, a text, not too long."),
+    ("claim iat: 1099511627775", "A token is not issued in the future."),
+    ("claim iat", "The longest lifetime counts from `iat`, which must then be there."),
+    ("claim sub", "The user id goes into a header: a text or whole number that one can carry."),
+    ("claim role", "A claim that is forwarded must be one that a header can carry."),
+    ("claim deep", "JSON is nested at most 16 deep."),
+    ("a last dot", "A token has three parts (RFC 7515 §7.1), and nothing follows them."),
+    ("a first dot", "A token has three parts (RFC 7515 §7.1), and nothing comes before them."),
+    ("with ", "A token has one spelling (RFC 7515 §2)."),
+    ("longer than that", "At most 8 KiB are read."),
+    ("exp: now -60", "`exp` itself is too late (RFC 7519 §4.1.4), also when the skew is added."),
+    ("exp: now +", "The longest lifetime counts from `iat`."),
+    ("iat: now", "A token is not issued in the future."),
+];
+
+#[test]
+fn every_disagreement_with_jwt_authn_is_documented_with_its_reason() {
+    let (ours, theirs) = (Testbed::with(ours), Testbed::with(theirs));
+    let (mut us, mut them) = (ours.envoy.connect(), theirs.envoy.connect());
+    let mut judge = |(name, token, _): Case| {
+        let request = Request::get("/page").bearer(&Token::text(&token));
+        (name, us.send(&request), them.send(&request))
+    };
+    let mut judgements: Vec<_> = cases(unix_seconds()).into_iter().map(&mut judge).collect();
+    judgements.extend(in_one_second(&mut |now| {
+        times(now).into_iter().map(&mut judge).collect::<Vec<_>>()
+    }));
+    let mut table = String::from("| token | here | jwt_authn | why |\n| --- | --- | --- | --- |\n");
+    let (judged, mut unexplained) = (judgements.len(), Vec::new());
+    for (name, us, them) in judgements {
+        if (us.status == 200) == (them.status == 200) {
+            continue;
+        }
+        let reason = REASONS.iter().find(|(begin, _)| name.starts_with(begin));
+        let Some((_, reason)) = reason else {
+            unexplained.push(name);
+            continue;
+        };
+        let here = if us.status == 200 { "admitted".to_owned() } else { us.code() };
+        let there = if them.status == 200 { "admitted".to_owned() } else { them.text() };
+        let name = name.replace('|', "\\|");
+        writeln!(table, "| `{name}` | {here} | {there} | {reason} |").unwrap();
+    }
+    assert_eq!(unexplained, [""; 0], "each needs a reason");
+    println!("{judged} tokens, {} disagreements", table.lines().count() - 2);
+    compare(&table);
+}
+
+fn ours(configuration: &mut Configuration) {
+    configuration.filter = filter();
+}
+
+/// Ours lets all pass, and behind it stands jwt_authn.
+fn theirs(configuration: &mut Configuration) {
+    configuration.filter["default_access"] = json!("public");
+    let manager = configuration.connection_manager();
+    let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
+    let kind = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+    filters.insert(
+        1,
+        json!({
+            "name": "envoy.filters.http.jwt_authn",
+            "typed_config": {
+                "@type": format!("type.googleapis.com/{kind}"),
+                "providers": {"id": {
+                    "issuer": "https://id.example",
+                    "audiences": ["api", "web"],
+                    "forward": true,
+                    "require_expiration": true,
+                    "max_lifetime": "100000s",
+                    "local_jwks": {"inline_string": jwks().to_string()},
+                }},
+                "rules": [{
+                    "match": {"path": "/page"},
+                    "requires": {"provider_name": "id"},
+                }],
+            },
+        }),
+    );
+}
+
+fn jwks() -> Value {
+    let key = |id: Option<&str>, algorithm: &str, secret: &str| {
+        let k = URL_SAFE_NO_PAD.encode(secret);
+        let mut key = json!({"kty": "oct", "alg": algorithm, "k": k});
+        if let Some(id) = id {
+            key["kid"] = json!(id);
+        }
+        key
+    };
+    json!({"keys": [
+        key(Some("a"), "HS256", A),
+        key(Some("b"), "HS256", B),
+        key(None, "HS384", C),
+        key(Some("d"), "HS512", C),
+    ]})
+}
+
+fn compare(table: &str) {
+    let text = repository::read(DOCUMENT);
+    let (begin, end) = ("<!-- disagreements -->\n", "<!-- end of disagreements -->");
+    let (before, rest) = text.split_once(begin).expect("the table's first line");
+    let (written, after) = rest.split_once(end).expect("the table's last line");
+    if env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
+        fs::write(path, [before, begin, table, end, after].concat()).expect("written");
+    } else {
+        assert_eq!(written, table, "run UPDATE_DOCUMENTS=1 cargo test --test tokens");
+    }
+}
+
+const DOCUMENT: &str = "docs/jwt-authn.md";
