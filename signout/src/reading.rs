@@ -15,8 +15,16 @@ use crate::copy::missing;
 use crate::store::{Appended, Forget, Row, Store, StoreError};
 use crate::writer::{COMMIT_RECORDS, Plan, random_numbers};
 
-/// The book of a store, and what in the store nobody needs.
+/// The book of a store, and what in the store nobody needs. A store that changes while it is read, or
+/// has to be mended first, is read once more.
 pub(crate) fn read(store: &mut dyn Store) -> Result<(Book, Forget), StoreError> {
+    match read_once(store) {
+        Err(error) if error.is_lost() => read_once(store),
+        read => read,
+    }
+}
+
+fn read_once(store: &mut dyn Store) -> Result<(Book, Forget), StoreError> {
     let began = Instant::now();
     let tag = random_numbers(1).ok().and_then(|mut tags| tags.next());
     let tag = tag.ok_or_else(|| StoreError::new("cannot start", "no random numbers"))?;

@@ -76,6 +76,7 @@ impl Service {
         let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
         metrics.capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
+        metrics.store_durable.set(i64::from(store.is_durable()));
         let currency = Arc::new(Currency::new(follower.is_some(), began));
         let (head, head_changes) = watch::channel(book.head());
         let book = Arc::new(RwLock::new(book));

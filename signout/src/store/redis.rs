@@ -11,6 +11,10 @@
 //! entry sees by the first tag whether this is still the same log, and whoever reads nothing asks
 //! for the last entry. So a Redis that was emptied, restored, or failed over to a replica that was
 //! behind is noticed at the next write or within a second, even where sequence numbers agree.
+//!
+//! The log itself may be broken: when Redis loads an append-only file that ends within a transaction,
+//! it may keep the torn half and carry it out at the load after that. The hash suffers no harm by it,
+//! the chain does; then the log is begun anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +26,7 @@ use self::link::Connected;
 use super::{Appended, Followed, Follower, Forget, Row, Store, StoreError};
 use crate::book::{Entry, LOG_ENTRIES};
 use crate::cursor::Position;
+use crate::writer::random_numbers;
 
 mod link;
 
@@ -97,6 +102,7 @@ impl Redis {
         first_tag: u64,
         entries: &[Entry],
         forget: &[Record],
+        broken: Option<u64>,
     ) -> Result<(Position, usize), StoreError> {
         let (sequence, tag) = known.map_or((0, 0), |known| (known.sequence, known.tag));
         let mut new = Vec::with_capacity(entries.len() * (8 + RECORD_BYTES));
@@ -110,6 +116,7 @@ impl Redis {
         script.arg(APPEND).arg(2).arg(RECORDS).arg(LOG).arg(FORMAT);
         script.arg(sequence).arg(&tag.to_be_bytes()).arg(&first_tag.to_be_bytes());
         script.arg(new).arg(past).arg(LOG_ENTRIES).arg(u8::from(self.wait != Wait::default()));
+        script.arg(broken.map_or(Vec::new(), |tag| tag.to_be_bytes().to_vec()));
         let (sequence, tag, added): (u64, Vec<u8>, usize) = self.run(&script)?;
         let tag = tag.try_into().map_err(|_| self.damaged("the last entry"))?;
         Ok((Position { sequence, tag: u64::from_be_bytes(tag) }, added))
@@ -155,6 +162,19 @@ impl Redis {
         }
     }
 
+    /// Begins a log anew whose entries do not follow each other, unless somebody else has done so:
+    /// the hash has everything.
+    fn begin_anew(&mut self) -> Result<(), StoreError> {
+        let last: Vec<RawEntry> =
+            self.run(cmd("XREVRANGE").arg(LOG).arg(&["+", "-", "COUNT", "1"]))?;
+        let last = decode_all(&last).and_then(|mut last| last.pop());
+        let Some(last) = last else { return Ok(()) };
+        tracing::error!(store = self.link.name(), "the log is broken and begun anew");
+        let tag = random_numbers(1).ok().and_then(|mut tags| tags.next());
+        let tag = tag.ok_or_else(|| StoreError::new(self.link.name(), "no random numbers"))?;
+        self.call(None, tag, &[], &[], Some(last.entry.position.tag)).map(|_| ())
+    }
+
     /// Every record that the hash holds.
     fn read_records(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
         let mut cursor = "0".to_owned();
@@ -195,7 +215,7 @@ impl Store for Redis {
                 page = self.entries_from(&from)?;
             }
         }
-        self.call(None, tag, &rest, &[]).map(|_| ())
+        self.call(None, tag, &rest, &[], None).map(|_| ())
     }
 
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
@@ -206,7 +226,14 @@ impl Store for Redis {
         // The log first: a record that is in both is then known by its entry. And the log last:
         // what came while the set was read.
         for is_end in [false, true] {
-            for entry in self.entries_after(last)? {
+            let entries = match self.entries_after(last) {
+                Err(error) if error.is_lost() => {
+                    self.begin_anew()?;
+                    return Err(error);
+                }
+                entries => entries?,
+            };
+            for entry in entries {
                 last = entry.position;
                 each(Row::Entry(entry));
             }
@@ -214,7 +241,7 @@ impl Store for Redis {
                 self.read_records(each)?;
             }
         }
-        self.call(Some(last), 0, &[], &[]).map(|_| ())
+        self.call(Some(last), 0, &[], &[], None).map(|_| ())
     }
 
     fn append(
@@ -223,7 +250,7 @@ impl Store for Redis {
         entries: &[Entry],
         forget: &Forget,
     ) -> Result<Appended, StoreError> {
-        let (before, added) = self.call(Some(known), 0, entries, &forget.records)?;
+        let (before, added) = self.call(Some(known), 0, entries, &forget.records, None)?;
         self.wait()?;
         if before == known && added == entries.len() {
             return Ok(Appended::AsGiven);

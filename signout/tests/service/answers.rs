@@ -183,6 +183,8 @@ async fn the_state_of_the_service_can_be_asked_without_a_token() {
         r#"signout_answers_total{status="201"} 1"#,
         "signout_log_sequence 3",
         "signout_store_up 1",
+        "signout_store_durable 1",
+        "signout_store_losses_total 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
     }

@@ -10,10 +10,11 @@
 --       what to forget: records (33 bytes), over and over; one that has grown since is kept
 --       how many entries the log keeps
 --       touch: "1" makes a write of every call, so that WAIT covers what others have written
+--       broken: the tag of the last entry of a log that is to be begun anew, or nothing
 -- Answers the sequence number and tag of the last entry before, and the number of entries added;
 -- or an error that begins with LOST or FORMAT.
 local records, log = KEYS[1], KEYS[2]
-local format, known, known_tag, first_tag, new, past, kept, touch = unpack(ARGV)
+local format, known, known_tag, first_tag, new, past, kept, touch, broken = unpack(ARGV)
 
 local function entry(at) return string.sub(at[2][2], 1, 8) end
 local function number(id) return tonumber(string.match(id, '^%d+')) end
@@ -22,6 +23,7 @@ local function id(sequence) return string.format('%.0f-0', sequence) end
 local has = redis.call('HGET', records, 'format')
 if has and has ~= format then return redis.error_reply('FORMAT ' .. has) end
 local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+if last and entry(last) == broken then last = nil end
 if known ~= '0' then
   local held = last
   if held and number(held[1]) ~= tonumber(known) then

@@ -186,6 +186,22 @@ fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
 }
 
 #[test]
+fn a_log_that_is_broken_within_is_begun_anew_and_loses_nothing() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    let (known, ..) = read(&mut store);
+    let records = [token(1, 5), token(2, 5), token(3, 5)];
+    let known = append(&mut store, known, &records).unwrap()[2].position;
+    redis.command(&["XDEL", LOG, "3-0"]);
+    store.begin(rand_tag()).unwrap();
+    assert!(store.read_all(&mut |_| {}).unwrap_err().is_lost(), "and it is mended meanwhile");
+    let (last, count, set) = read(&mut store);
+    assert_eq!((last.sequence, count, set.len()), (1, 1, 3));
+    assert!(append(&mut store, known, &[token(4, 5)]).unwrap_err().is_lost());
+    assert_eq!(append(&mut store, last, &[token(4, 5)]).unwrap().len(), 1);
+}
+
+#[test]
 fn the_log_keeps_its_last_entries_and_the_set_keeps_all() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
