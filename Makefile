@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test open-webui wasm wasm-drill envoy redis programs lint ci
+.PHONY: help demo test faults open-webui wasm wasm-drill envoy redis programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -17,6 +17,9 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 	@setup/open-webui.sh
 	@cargo build --package signout
 	@target/open-webui/bin/python examples/open-webui/run.py
+
+faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
+	@FAULTS_LONG=1 tests/faults.sh
 
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm

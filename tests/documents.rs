@@ -64,6 +64,7 @@ fn every_make_target_in_the_documents_exists() {
 const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/configuration.md",
+    "docs/faults.md",
     "docs/fleet.md",
     "docs/jwt-authn.md",
     "docs/operations.md",

@@ -20,6 +20,7 @@ use crate::process::Process;
 #[must_use]
 pub struct RedisSetup {
     settings: Vec<(String, String)>,
+    watches: Option<(String, SocketAddr)>,
 }
 
 impl RedisSetup {
@@ -49,6 +50,21 @@ impl RedisSetup {
 
     fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
         let mut command = Command::new(artifacts::redis());
+        if let Some((name, primary)) = &self.watches {
+            let file = directory.path().join("sentinel.conf");
+            let text = format!(
+                "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} {} {} 1\n\
+                 sentinel down-after-milliseconds {name} 1000\n\
+                 sentinel failover-timeout {name} 4000\n",
+                address.port(),
+                directory.path().display(),
+                primary.ip(),
+                primary.port(),
+            );
+            fs::write(&file, text).expect("a configuration");
+            command.arg(file).arg("--sentinel");
+            return Process::start("Sentinel", command, &directory.path().join("redis.log"));
+        }
         command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "yes", "--dir"]).arg(directory.path());
         for (name, value) in &self.settings {
@@ -78,6 +94,13 @@ impl Redis {
     #[track_caller]
     pub fn start() -> Self {
         Self::setup().start()
+    }
+
+    /// A Sentinel that watches that primary under that name, and needs no other to decide.
+    #[must_use]
+    #[track_caller]
+    pub fn sentinel(name: &str, primary: SocketAddr) -> Self {
+        RedisSetup { watches: Some((name.to_owned(), primary)), ..RedisSetup::default() }.start()
     }
 
     /// Where it listens, also after a restart.

@@ -21,6 +21,7 @@ pub struct ServiceSetup {
     store: Option<String>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    inside: Option<(String, SocketAddr)>,
 }
 
 impl ServiceSetup {
@@ -42,6 +43,13 @@ impl ServiceSetup {
         self
     }
 
+    /// In a network namespace, listening on all its addresses at the port of that one, by which the
+    /// test reaches it.
+    pub fn inside(mut self, namespace: &str, address: SocketAddr) -> Self {
+        self.inside = Some((namespace.to_owned(), address));
+        self
+    }
+
     /// Starts it on a free port and waits until it answers.
     #[must_use]
     #[track_caller]
@@ -49,7 +57,7 @@ impl ServiceSetup {
         let directory = TempDir::with_prefix("session-guard-signout-").expect("a directory");
         let mut attempts = 0;
         loop {
-            let address = free_address();
+            let address = self.inside.as_ref().map_or_else(free_address, |(_, address)| *address);
             let mut process = self.spawn(&directory, address);
             attempts += 1;
             match await_answering(&mut process, address) {
@@ -63,7 +71,14 @@ impl ServiceSetup {
     fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
         let embedded = format!("redb:{}", directory.path().join(STORE_FILE).display());
         let mut command = command("signout");
-        command.args(["serve", "--listen", &address.to_string()]);
+        let mut listen = address;
+        if let Some((namespace, _)) = &self.inside {
+            let program = command.get_program().to_owned();
+            command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(program);
+            listen.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
+        }
+        command.args(["serve", "--listen", &listen.to_string()]);
         command.arg("--store").arg(self.store.as_ref().unwrap_or(&embedded));
         command.args(&self.arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -1,0 +1,117 @@
+//! A proxy whose clock is wrong judges by that clock, exact to the second, keeps reading the feed,
+//! and forgets no revocation when the clock jumps: Envoy sees a clock that the test sets.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use testbed::{Connection, Fault, Request, Testbed, Token, eventually, unix_seconds};
+
+use crate::load::assert_no_vm_died;
+
+#[test]
+fn verdicts_follow_the_proxys_clock_to_the_second() {
+    let clock = Clock::new();
+    let bed = clock.bed();
+    let mut connection = bed.envoy.connect();
+    for offset in [0, -3600, 3600, -61, 61] {
+        clock.set(offset);
+        let now = unix_seconds().saturating_add_signed(offset);
+        // Skew 60 s; some seconds for the test itself, on a busy machine.
+        for (claim, at, expected) in [
+            ("exp", now - 45, 200),
+            ("exp", now - 61, 401),
+            ("nbf", now + 60, 200),
+            ("nbf", now + 75, 401),
+            ("iat", now + 60, 200),
+            ("iat", now + 75, 401),
+        ] {
+            let mut claims = Token::claims_of("ada");
+            claims["iat"] = json!(now - 100);
+            claims["exp"] = json!(now + 1_000);
+            claims[claim] = json!(at);
+            let status = connection.send(&page(&Token::with(&claims))).status;
+            assert_eq!(status, expected, "clock {offset} s, {claim} {at}, now {now}");
+        }
+    }
+    assert_no_vm_died(&bed.envoy);
+}
+
+#[test]
+fn a_clock_that_jumps_forgets_nothing_and_the_feed_goes_on() {
+    let clock = Clock::new();
+    let bed = clock.bed();
+    // Issued long ago, for some hours: it is the clock's step that is judged, not its time.
+    let mut claims = Token::claims_of("ada");
+    claims["iat"] = json!(unix_seconds() - 7_200);
+    claims["exp"] = json!(unix_seconds() + 7_200);
+    let token = Token::with(&claims);
+    bed.envoy.send(&Request::post("/sign-out").bearer(&token));
+    for offset in [3_600, 0, 90_000, 0, -600, -(unix_seconds() as i64) + 5, 0] {
+        clock.set(offset);
+        // The feed is read at this time too, and sweeps come by.
+        let swept = bed.envoy.metric("feed_current_timestamp_seconds");
+        let marker = Token::of("ada");
+        bed.service.revoke(&json!({"user_id": marker.jti(), "issued_before": 5}));
+        eventually(SOON, || bed.envoy.metric("feed_current_timestamp_seconds") != swept);
+        let refused = bed.envoy.get("/page", &token);
+        assert_ne!(refused.status, 200, "clock {offset} s");
+        if (-600..=3_600).contains(&offset) {
+            assert_eq!(refused.code(), "revoked", "clock {offset} s");
+        }
+    }
+    let live = Token::of("ada");
+    eventually(SOON, || bed.envoy.get("/page", &live).status == 200);
+    assert_eq!(bed.envoy.get("/page", &token).code(), "revoked");
+    assert_no_vm_died(&bed.envoy);
+}
+
+/// The clock of one Envoy.
+struct Clock {
+    folder: TempDir,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("offset"), 0i64.to_ne_bytes()).expect("a file");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/clock_shim.c");
+        let built = Command::new("cc")
+            .args(["-O2", "-Wall", "-Wno-nonnull-compare", "-shared", "-fPIC", "-o"])
+            .arg(folder.path().join("shim.so"))
+            .arg(source)
+            .status();
+        assert!(built.expect("a C compiler: install Debian's gcc").success());
+        Self { folder }
+    }
+
+    fn set(&self, seconds: i64) {
+        let file = fs::File::options().write(true).open(self.folder.path().join("offset"));
+        file.expect("a file").write_all_at(&seconds.to_ne_bytes(), 0).expect("a file");
+    }
+
+    fn bed(&self) -> Testbed {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let bed = Testbed::from(
+            |setup| setup.env("LD_PRELOAD", &path("shim.so")).env("CLOCK_SHIM", &path("offset")),
+            Fault::None,
+        );
+        bed.envoy.await_guarding();
+        let mut connection = Connection::to(bed.envoy.address());
+        self.set(86_400);
+        let answer = connection.send(&page(&Token::of("ada")));
+        assert_eq!(answer.code(), "expired", "Envoy does not see the clock that the test sets");
+        self.set(0);
+        bed
+    }
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+const SOON: Duration = Duration::from_secs(60);

@@ -1,0 +1,42 @@
+//! A proxy that is killed and starts again lets no revoked token in, from its first answer on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::{Testbed, Token, unix_seconds};
+
+use crate::load::{Load, rounds};
+
+#[test]
+fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
+    let mut bed = Testbed::start();
+    let exp = unix_seconds() + 3_600;
+    let fill = |count: usize| {
+        let jtis: Vec<_> = (0..count).map(|_| Token::of("eve")).collect();
+        for batch in jtis.chunks(5_000) {
+            let batch: Vec<_> =
+                batch.iter().map(|token| json!({"jti": token.jti(), "exp": exp})).collect();
+            bed.service.revoke(&json!(batch));
+        }
+        jtis
+    };
+    let mut revoked = fill(10);
+    revoked.extend(fill(10_000).into_iter().step_by(1_000));
+    let (mut slowest, address) = (Duration::ZERO, bed.envoy.address());
+    let rounds = rounds(4, 20);
+    let ((), counts) = Load::around(address, &revoked, |load| {
+        for _ in 0..rounds {
+            bed.envoy.restart();
+            *load.address.lock().expect("an address") = bed.envoy.address();
+            let listening = Instant::now();
+            bed.envoy.await_guarding();
+            slowest = slowest.max(listening.elapsed());
+            load.await_more();
+        }
+    });
+    assert!(counts.refused > 100, "{counts:?}");
+    println!(
+        "figure: {rounds} kills, guarding after {} ms at most, {counts:?}",
+        slowest.as_millis()
+    );
+}

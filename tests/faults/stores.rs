@@ -1,0 +1,223 @@
+//! A store whose file is torn, whose disk is full, or whose primary is lost takes nothing that it
+//! cannot keep, works again when it is well, and gets back what it has lost.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+use testbed::{Application, Fault};
+use testbed::{Envoy, Fleet, Redis, Request, Service, Testbed, Token, eventually, unix_seconds};
+
+use crate::load::{Load, assert_no_vm_died, rounds};
+
+#[test]
+fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
+    let mut fleet = Fleet::start();
+    let mut tokens = Vec::new();
+    let cuts: &[u64] = &[1, 7, 60, 200];
+    for cut in cuts.iter().cycle().take(rounds(cuts.len(), 40)) {
+        tokens.extend(revoked(&fleet.services[0], 5));
+        for envoy in &fleet.envoys {
+            eventually(SOON, || are_refused(envoy, &tokens));
+        }
+        fleet.redis.kill();
+        tear(&fleet.redis.files(), *cut);
+        fleet.redis.restart();
+        eventually(SOON, || {
+            assert!(fleet.envoys.iter().all(|envoy| are_refused(envoy, &tokens)));
+            fleet.services.iter().all(takes_revocations)
+        });
+        let fresh = Service::setup().store(&fleet.redis.url()).start();
+        assert!(tokens.iter().all(|token| fresh.holds(token)), "{cut} bytes were cut");
+    }
+    fleet.envoys.iter().for_each(assert_no_vm_died);
+    println!("figure: {} revocations, 0 lost", tokens.len());
+}
+
+#[test]
+fn failover_to_a_replica_that_is_behind_loses_nothing_that_a_service_has_seen() {
+    let mut primary = Redis::start();
+    let port = primary.address().port().to_string();
+    let replica = Redis::setup().set("replicaof", &format!("127.0.0.1 {port}")).start();
+    let in_step = || replica.command(&["INFO", "replication"]).contains("master_link_status:up");
+    eventually(SOON, in_step);
+    let sentinel = Sentinel::of(&primary);
+    let services = [(); 2].map(|()| Service::setup().store(&sentinel.url()).start());
+    let application = Application::start();
+    let envoys = services.each_ref().map(|service| {
+        let setup = Envoy::setup().application(application.address());
+        setup.service(service.address()).start()
+    });
+    envoys.iter().for_each(Envoy::await_guarding);
+    let mut tokens = revoked(&services[0], 5);
+    eventually(SOON, || sentinel.knows_a_replica());
+    // From here on the replica hears nothing more.
+    replica.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    tokens.extend(revoked(&services[1], 5));
+    for envoy in &envoys {
+        eventually(SOON, || are_refused(envoy, &tokens));
+    }
+    primary.kill();
+    let killed = Instant::now();
+    eventually(LONG, || {
+        assert!(envoys.iter().all(|envoy| are_refused(envoy, &tokens)));
+        services.iter().all(takes_revocations)
+    });
+    println!(
+        "figure: revocations taken again {:.1} s after the kill",
+        killed.elapsed().as_secs_f32()
+    );
+    let fresh = Service::setup().store(&replica.url()).start();
+    assert!(tokens.iter().all(|token| fresh.holds(token)), "the new primary has them all");
+    envoys.iter().for_each(assert_no_vm_died);
+}
+
+#[test]
+#[ignore = "needs root: `make faults` runs it"]
+fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
+    let disk = Disk::mount("6m");
+    let store = format!("redb:{}/revocations", disk.path());
+    let mut bed = Testbed::of(Service::setup().store(&store).start(), |setup| setup, Fault::None);
+    bed.envoy.await_guarding();
+    let first = revoked(&bed.service, 5);
+    eventually(SOON, || are_refused(&bed.envoy, &first));
+    let (mut stored, mut kept) = (0, Vec::new());
+    let ((), counts) = Load::around(bed.envoy.address(), &first, |_| {
+        let refused = loop {
+            let tokens: Vec<_> = (0..2_000).map(|_| Token::of("eve")).collect();
+            let batch: Vec<_> = tokens.iter().map(|token| json!({"jti": token.jti()})).collect();
+            match bed.service.post(&json!(batch)).status {
+                201 => kept.push(tokens[0].clone()),
+                status => break status,
+            }
+            stored += 2_000;
+        };
+        assert_eq!(refused, 503);
+        eventually(SOON, || are_refused(&bed.envoy, &kept));
+    });
+    assert!(counts.unavailable == 0, "the feed goes on: {counts:?}");
+    bed.service.kill();
+    bed.service.restart();
+    assert_eq!(bed.service.records().len(), stored + first.len(), "all that was acknowledged");
+    disk.resize("64m");
+    eventually(SOON, || takes_revocations(&bed.service));
+    println!("figure: {stored} revocations fitted, then 503; {counts:?}");
+}
+
+#[test]
+#[ignore = "needs root: `make faults` runs it"]
+fn disk_full_below_redis_is_answered_503_until_there_is_room() {
+    let disk = Disk::mount("3m");
+    let redis = Redis::setup().set("dir", &disk.path()).set("appendfsync", "always");
+    let redis = redis.set("auto-aof-rewrite-percentage", "0").start();
+    let service = Service::setup().store(&redis.url()).start();
+    let mut stored = 0;
+    // With `always` Redis ends itself when it cannot sync; nothing was acknowledged of that.
+    let refused = loop {
+        let batch: Vec<_> = (0..2_000).map(|_| json!({"jti": Token::of("eve").jti()})).collect();
+        let status = service.post(&json!(batch)).status;
+        if status != 201 {
+            break status;
+        }
+        stored += 2_000;
+    };
+    assert_eq!(refused, 503);
+    assert!(service.records().len() >= stored, "what was acknowledged is served");
+    disk.resize("64m");
+    let mut redis = redis;
+    redis.restart();
+    eventually(SOON, || takes_revocations(&service));
+    let fresh = Service::setup().store(&redis.url()).start();
+    assert!(fresh.records().len() > stored, "and is in Redis");
+    println!("figure: {stored} revocations fitted, then 503");
+}
+
+/// That many tokens, revoked one by one and acknowledged.
+fn revoked(service: &Service, count: usize) -> Vec<Token> {
+    let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
+    for token in &tokens {
+        service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3_600}));
+    }
+    tokens
+}
+
+fn takes_revocations(service: &Service) -> bool {
+    service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
+}
+
+fn are_refused(envoy: &Envoy, tokens: &[Token]) -> bool {
+    let mut connection = envoy.connect();
+    let mut code = |token| connection.send(&Request::get("/page").bearer(token)).code();
+    tokens.iter().all(|token| code(token) == "revoked")
+}
+
+/// Cuts so many bytes off the newest part of an append-only file.
+fn tear(files: &Path, bytes: u64) {
+    let newest = fs::read_dir(files)
+        .expect("the files of Redis")
+        .map(|file| file.expect("a file").path())
+        .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .max_by_key(|path| path.metadata().and_then(|about| about.modified()).ok());
+    let file = fs::File::options().write(true).open(newest.expect("a file")).expect("a file");
+    let length = file.metadata().expect("its length").len();
+    file.set_len(length.saturating_sub(bytes)).expect("a shorter file");
+}
+
+/// A real Sentinel that watches one primary.
+struct Sentinel {
+    redis: Redis,
+}
+
+impl Sentinel {
+    fn of(primary: &Redis) -> Self {
+        let address = primary.address();
+        Self { redis: Redis::sentinel("main", address) }
+    }
+
+    fn url(&self) -> String {
+        format!("redis+sentinel://{}/main", self.redis.address())
+    }
+
+    fn knows_a_replica(&self) -> bool {
+        self.redis.command(&["SENTINEL", "REPLICAS", "main"]).contains("slave")
+    }
+}
+
+/// A small disk of its own.
+struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    fn mount(size: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Self { folder };
+        let size = format!("size={size}");
+        let words = ["-t", "tmpfs", "-o", &size, "tmpfs", &disk.path()];
+        let mounted = Command::new("mount").args(words).status().expect("mount");
+        assert!(mounted.success(), "a small disk needs root: run this as root");
+        disk
+    }
+
+    fn resize(&self, size: &str) {
+        let size = format!("remount,size={size}");
+        let done = Command::new("mount").args(["-o", &size, &self.path()]).status();
+        assert!(done.expect("mount").success());
+    }
+
+    fn path(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", &self.path()]).status();
+    }
+}
+
+const SOON: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
