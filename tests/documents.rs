@@ -61,7 +61,7 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/configuration.md",
     "docs/faults.md",
