@@ -1,11 +1,11 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test faults open-webui wasm wasm-drill envoy redis programs lint ci
+.PHONY: help demo test open-webui monitoring wasm wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
 	@$(PROGRAMS)/demo
@@ -21,6 +21,9 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
 
+monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
+	cargo test --test monitoring -- --include-ignored
+
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm
 
@@ -33,6 +36,9 @@ envoy: # the pinned Envoy: target/envoy
 redis: # a Redis for the tests: target/redis-server
 	@setup/redis.sh
 
+prometheus: # the installed Prometheus, or Debian's: target/prometheus
+	@setup/prometheus.sh
+
 programs: # the service, the demo and its application: tests and demo start them from here
 	@cargo build --workspace
 
@@ -41,4 +47,4 @@ lint: ## formatting, clippy and documentation, each without a warning
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint test demo ## everything that CI checks, the cheap things first
+ci: lint test monitoring demo ## everything that CI checks, the cheap things first

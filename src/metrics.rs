@@ -1,7 +1,8 @@
 //! What is counted, and under which name?
 //!
 //! Envoy shows `session_guard.allowed` as `wasmcustom.session_guard.allowed`, and to Prometheus as
-//! `session_guard_allowed`. Every name exists from the start, so that a rate over it is never absent.
+//! `session_guard_allowed`; what follows the second dot becomes a label there (`stats_tags` in
+//! `envoy/envoy.yaml`). Every name exists from the start, so that a rate over it is never absent.
 
 use crate::feed::Count;
 use crate::feed::poll::Rejection;
@@ -105,6 +106,8 @@ pub enum Gauge {
     Outbox,
     /// Live revocations, by kind.
     Revocations(Kind),
+    /// Always 1; its name tells the filter's version.
+    Build,
 }
 
 impl Gauge {
@@ -114,6 +117,7 @@ impl Gauge {
         [Self::FeedCurrent, Self::KeysCurrent, Self::ClockDifference, Self::Outbox]
             .into_iter()
             .chain(kinds)
+            .chain([Self::Build])
     }
 
     /// Its name.
@@ -125,6 +129,7 @@ impl Gauge {
             Self::ClockDifference => named("clock_difference_seconds"),
             Self::Outbox => named("outbox"),
             Self::Revocations(kind) => named("revocations.") + kind.name(),
+            Self::Build => named("build_info.") + VERSION,
         }
     }
 }
@@ -151,6 +156,9 @@ impl Duration {
         }
     }
 }
+
+/// The filter's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn named(name: &str) -> String {
     format!("session_guard.{name}")

@@ -23,7 +23,7 @@ fn every_table_is_the_codes_own() {
 fn every_configuration_in_the_documents_loads() {
     let environment = |_: &str| Some("long-enough-for-any-algorithm-".repeat(3));
     let mut found = 0;
-    for document in DOCUMENTS {
+    for document in &documents() {
         for block in read(document).split("```json\n").skip(1) {
             let json = block.split("```").next().unwrap_or_default();
             if ["\"keys\"", "\"preset\""].iter().any(|name| json.contains(name)) {
@@ -38,7 +38,7 @@ fn every_configuration_in_the_documents_loads() {
 
 #[test]
 fn every_link_within_the_repository_leads_somewhere() {
-    for document in DOCUMENTS {
+    for document in &documents() {
         let folder = root(document).parent().expect("a file").to_owned();
         for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (file, _anchor) = link.split_once('#').unwrap_or((link, ""));
@@ -51,7 +51,7 @@ fn every_link_within_the_repository_leads_somewhere() {
 #[test]
 fn every_make_target_in_the_documents_exists() {
     let makefile = read("Makefile");
-    for document in DOCUMENTS {
+    for document in &documents() {
         for target in
             read(document).split("`make ").skip(1).filter_map(|rest| rest.split('`').next())
         {
@@ -61,17 +61,10 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
-const DOCUMENTS: [&str; 9] = [
-    "README.md",
-    "docs/configuration.md",
-    "docs/faults.md",
-    "docs/fleet.md",
-    "docs/jwt-authn.md",
-    "docs/operations.md",
-    "docs/streams.md",
-    "examples/open-webui/README.md",
-    "CHANGELOG.md",
-];
+/// Everything that is written in Markdown.
+fn documents() -> Vec<String> {
+    testbed::repository::files("md")
+}
 
 fn settings() -> String {
     let mut table = String::from("| setting | form | default | |\n| --- | --- | --- | --- |\n");

@@ -56,3 +56,13 @@ fn no_keys(configuration: &mut Configuration) {
 fn no_json(configuration: &mut Configuration) {
     configuration.filter = json!("{");
 }
+
+/// As they are, addresses and all; the tests change theirs.
+#[test]
+fn every_configuration_that_ships_is_one_that_envoy_takes() {
+    for file in ["envoy/envoy.yaml", "examples/compose/front.yaml"] {
+        let arguments = ["--mode", "validate", "--config-path", file];
+        let output = Envoy::tool(&arguments).output().expect("Envoy runs");
+        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -49,6 +49,9 @@ impl Metrics {
         let counters = |name, what, label| {
             registered(&registry, IntCounterVec::new(Opts::new(name, what), &[label])?)
         };
+        let version = Opts::new("signout_build_info", "Always 1; the version is its label")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        registered(&registry, IntGauge::with_opts(version)?)?.set(1);
         let reset_pages = IntCounter::new("signout_reset_pages_total", "Pages of resets answered")?;
         let store_losses = IntCounter::new(
             "signout_store_losses_total",
@@ -56,6 +59,10 @@ impl Metrics {
         )?;
         let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Time of one commit")
             .buckets(COMMIT_SECONDS.to_vec());
+        let answers = counters("signout_answers_total", "Answers of /v1, by status", "status")?;
+        for status in ["200", "201", "401", "403", "503", "507"] {
+            answers.with_label_values(&[status]); // from the start: a rate needs a zero before the first
+        }
         Ok(Self {
             revocations: gauges("signout_revocations", "Live revocations", "kind")?,
             capacity: gauge("signout_capacity", "Most live revocations (--capacity)")?,
@@ -65,7 +72,7 @@ impl Metrics {
                 "Revocations received, by what became of them",
                 "result",
             )?,
-            answers: counters("signout_answers_total", "Answers of /v1, by status", "status")?,
+            answers,
             reset_pages: registered(&registry, reset_pages)?,
             waiting_polls: gauge("signout_waiting_polls", "Polls that wait for a change")?,
             commit_seconds: registered(&registry, Histogram::with_opts(commit_seconds)?)?,

@@ -34,11 +34,13 @@ impl Metrics {
             let id = hostcalls::define_metric(MetricType::Histogram, &duration.name()).ok()?;
             Some((duration, id))
         };
-        Self {
+        let metrics = Self {
             counters: Counter::all().filter_map(counter).collect(),
             gauges: Gauge::all().filter_map(gauge).collect(),
             durations: Duration::ALL.into_iter().filter_map(duration).collect(),
-        }
+        };
+        metrics.set(Gauge::Build, 1);
+        metrics
     }
 
     /// Counts.

@@ -24,7 +24,7 @@ use crate::host::ticks::{
 };
 use crate::host::{callout, clock, raw};
 use crate::key_sets;
-use crate::metrics::{Counter, Duration, Gauge};
+use crate::metrics::{Counter, Duration, Gauge, VERSION};
 use crate::streams::MOST_AT_ONCE;
 use crate::token::VerifiedToken;
 
@@ -219,8 +219,7 @@ impl RootContext for Root {
         let text = text.ok().flatten().unwrap_or_default();
         match Filter::new(&text) {
             Ok(filter) => {
-                let version = env!("CARGO_PKG_VERSION");
-                log(Level::Info, &format!("version {version}, configuration accepted"));
+                log(Level::Info, &format!("version {VERSION}, configuration accepted"));
                 filter.ticks.every(FIRST_TICK_MILLISECONDS);
                 self.filter = Some(filter);
                 true

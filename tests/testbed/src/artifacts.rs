@@ -37,6 +37,13 @@ pub(crate) fn redis() -> PathBuf {
     }
 }
 
+/// Prometheus' own programs: `prometheus`, `promtool`.
+pub(crate) fn prometheus(name: &str) -> PathBuf {
+    let path = root().join("target/prometheus").join(name);
+    assert!(path.exists(), "{} is missing: run `make monitoring`", path.display());
+    path
+}
+
 /// A program of the workspace, beside the running test or demo. Cargo wrote down its sources.
 pub(crate) fn program(name: &str) -> PathBuf {
     let running = env::current_exe().expect("the running program");

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::artifacts;
+use crate::ports::free_address;
 
 /// The shipped configuration, to be changed in place.
 #[derive(Clone, Debug)]
@@ -21,6 +22,11 @@ pub struct Configuration {
     /// More listeners like the first one, on ports of their own: the name and the filter's
     /// configuration of each.
     pub more_listeners: Vec<(String, Value)>,
+    /// Whether the listener that Prometheus reads from is there too. It needs the admin interface on
+    /// a port that is known beforehand, so only tests that read from it have it.
+    pub scraped: bool,
+    /// What stands where the plugin would: the same, to be discovered elsewhere.
+    pub replacement: Option<Value>,
 }
 
 impl Configuration {
@@ -35,12 +41,17 @@ impl Configuration {
     #[must_use]
     pub fn read(text: &str) -> Self {
         let bootstrap: Value = serde_saphyr::from_str(text).expect("YAML");
-        let mut configuration = Self { bootstrap, filter: Value::Null, more_listeners: Vec::new() };
+        let mut configuration = Self::of(bootstrap);
         let text = configuration.plugin()["configuration"]["value"].take();
         let text = text.as_str().expect("the filter's configuration is a string");
         configuration.filter =
             serde_json::from_str(text).expect("the filter's configuration is JSON");
         configuration
+    }
+
+    fn of(bootstrap: Value) -> Self {
+        let (filter, more_listeners) = (Value::Null, Vec::new());
+        Self { bootstrap, filter, more_listeners, scraped: false, replacement: None }
     }
 
     /// The listener.
@@ -101,7 +112,15 @@ impl Configuration {
     /// spread over the workers, the access log in a file.
     pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {
         let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.bootstrap["admin"]["address"] = socket_address(free_port);
+        let admin = if self.scraped { free_address() } else { free_port };
+        self.bootstrap["admin"]["address"] = socket_address(admin);
+        self.set_address("admin", admin);
+        let listeners = self.bootstrap["static_resources"]["listeners"].as_array_mut();
+        let listeners = listeners.expect("a list of listeners");
+        listeners.retain(|listener| self.scraped || listener["name"] != METRICS);
+        for listener in listeners.iter_mut().skip(1) {
+            listener["address"] = socket_address(free_port);
+        }
         self.listener()["address"] = socket_address(free_port);
         self.listener()["connection_balance_config"] = json!({"exact_balance": {}});
         self.plugin()["vm_config"]["code"]["local"] = json!({"filename": wasm});
@@ -111,7 +130,9 @@ impl Configuration {
     /// The bootstrap with the filter's configuration in its place.
     pub(crate) fn whole(&self) -> Value {
         let mut whole = self.clone();
-        let mut listeners = vec![whole.listener().take()];
+        let shipped = whole.bootstrap["static_resources"]["listeners"].take();
+        let Value::Array(mut listeners) = shipped else { panic!("a list of listeners") };
+        let others = listeners.split_off(1);
         for (name, _) in &self.more_listeners {
             let mut listener = listeners[0].clone();
             listener["name"] = json!(name);
@@ -127,6 +148,11 @@ impl Configuration {
                 place["value"] = Value::String(text);
             }
         }
+        if let Some(replacement) = &self.replacement {
+            let manager = &mut listeners[0]["filter_chains"][0]["filters"][0]["typed_config"];
+            manager["http_filters"][0] = replacement.clone();
+        }
+        listeners.extend(others);
         whole.bootstrap["static_resources"]["listeners"] = Value::Array(listeners);
         whole.bootstrap
     }
@@ -149,6 +175,8 @@ impl Configuration {
     }
 }
 
+const METRICS: &str = "metrics";
+
 fn plugin_of(listener: &mut Value) -> &mut Value {
     let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
     &mut manager["http_filters"][0]["typed_config"]["config"]
@@ -164,7 +192,7 @@ mod tests {
 
     fn read(configuration: &Configuration) -> Configuration {
         let bootstrap = configuration.whole();
-        Configuration { bootstrap, filter: Value::Null, more_listeners: Vec::new() }
+        Configuration::of(bootstrap)
     }
 
     #[test]

@@ -150,6 +150,15 @@ impl Envoy {
         }
     }
 
+    /// Envoy itself, to be run to its end in the root of the repository: `--mode validate` and such.
+    #[must_use]
+    pub fn tool(arguments: &[&str]) -> Command {
+        let mut command = Command::new(artifacts::envoy());
+        command.args(arguments).current_dir(artifacts::root());
+        command.env("SESSION_SECRET", SESSION_SECRET).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
+        command
+    }
+
     /// Where clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -18,6 +18,7 @@
 //! | [`Redis`] | the store that several services share: kill it, rob it, pause it |
 //! | [`Fleet`] | several Envoys and services over one Redis |
 //! | [`Program`] | any other program of the workspace |
+//! | [`Prometheus`] | what an operator would see and be told |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
 //! | [`BareApplication`] | an upstream that takes any request line |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
@@ -45,6 +46,7 @@ mod http2;
 mod ports;
 mod process;
 mod program;
+mod prometheus;
 mod redis;
 pub mod repository;
 mod request;
@@ -64,6 +66,7 @@ pub use fleet::Fleet;
 pub use http2::{Http2, Http2Stream};
 pub use process::stop_everything;
 pub use program::{Program, command};
+pub use prometheus::Prometheus;
 pub use redis::{Redis, RedisSetup};
 pub use request::Request;
 pub use service::{Service, ServiceSetup};
@@ -75,6 +78,15 @@ pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
 
 /// The API token that Envoy and the service get as `SIGNOUT_TOKEN`.
 pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
+
+/// The filter's module, as built.
+///
+/// # Panics
+/// It is missing, or older than its sources.
+#[must_use]
+pub fn filter() -> Vec<u8> {
+    std::fs::read(artifacts::filter("session_guard")).expect("the filter's module")
+}
 
 /// Envoy before an application, with a service behind it: as in production, on one machine.
 #[derive(Debug)]

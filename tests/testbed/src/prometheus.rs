@@ -1,0 +1,122 @@
+//! How does a test see what an operator would see in Prometheus?
+//!
+//! A real Prometheus of its own reads every second from what the test has started, and evaluates the
+//! rules that the test gives it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::ports::free_address;
+use crate::process::Process;
+use crate::{Answer, Connection, Request, artifacts, until};
+
+/// A running Prometheus. Stops when dropped.
+#[derive(Debug)]
+pub struct Prometheus {
+    _process: Process,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Prometheus {
+    /// Reads from those targets (job, address, path) and evaluates those rules, every second. Waits
+    /// until it has done both.
+    #[must_use]
+    #[track_caller]
+    pub fn start(targets: &[(&str, SocketAddr, &str)], rules: &Value) -> Self {
+        let directory = TempDir::with_prefix("session-guard-prometheus-").expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let jobs = targets.iter().map(|(job, address, path)| {
+            let targets = json!([{"targets": [address.to_string()]}]);
+            json!({"job_name": job, "metrics_path": path, "static_configs": targets})
+        });
+        let every = "1s";
+        let configuration = json!({
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+            "rule_files": [path("rules.yaml")],
+            "scrape_configs": jobs.collect::<Vec<_>>(),
+        });
+        fs::write(path("rules.yaml"), rules.to_string()).expect("written"); // JSON is YAML
+        fs::write(path("prometheus.yaml"), configuration.to_string()).expect("written");
+        let address = free_address();
+        let mut command = Command::new(artifacts::prometheus("prometheus"));
+        command.arg("--config.file").arg(path("prometheus.yaml"));
+        command.arg("--storage.tsdb.path").arg(path("data"));
+        command.arg("--web.listen-address").arg(address.to_string());
+        let _process = Process::start("Prometheus", command, &path("prometheus.log"));
+        let prometheus = Self { _process, address, directory };
+        until(WITHIN, || (prometheus.query("up").len() == targets.len()).then_some(()));
+        until(WITHIN, || prometheus.has_evaluated().then_some(()));
+        prometheus
+    }
+
+    /// What an expression gives now: labels and a number for each series.
+    #[must_use]
+    #[track_caller]
+    pub fn query(&self, expression: &str) -> Vec<(Value, f64)> {
+        let query: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let Some(answer) = self.get(&format!("/api/v1/query?query={query}")) else {
+            return Vec::new(); // it is starting
+        };
+        let answer = answer.json();
+        assert_ne!(answer["status"], "error", "{expression}: {}", answer["error"]);
+        let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let number = |series: &Value| series["value"][1].as_str()?.parse().ok();
+        series.iter().filter_map(|one| Some((one["metric"].clone(), number(one)?))).collect()
+    }
+
+    /// The number of the only series of an expression.
+    #[must_use]
+    pub fn number(&self, expression: &str) -> Option<f64> {
+        match self.query(expression).as_slice() {
+            [(_, number)] => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The names of the alerts that fire now.
+    #[must_use]
+    pub fn firing(&self) -> BTreeSet<String> {
+        let alerts = self.get("/api/v1/alerts").map(|answer| answer.json()).unwrap_or_default();
+        let alerts = alerts["data"]["alerts"].as_array().cloned().unwrap_or_default();
+        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        firing.filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned())).collect()
+    }
+
+    /// Whether each rule was evaluated, without an error.
+    fn has_evaluated(&self) -> bool {
+        let rules = self.get("/api/v1/rules").map(|answer| answer.json()).unwrap_or_default();
+        let groups = rules["data"]["groups"].as_array().cloned().unwrap_or_default();
+        let rules = || groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
+        let problem = rules().find(|rule| rule["health"] == "err");
+        assert!(problem.is_none(), "{problem:?}");
+        rules().count() > 0 && rules().all(|rule| rule["health"] == "ok")
+    }
+
+    fn get(&self, path: &str) -> Option<Answer> {
+        Connection::try_to(self.address).ok()?.try_send(&Request::get(path)).ok()
+    }
+
+    /// Prometheus' own tool, to be run to its end in the root of the repository.
+    #[must_use]
+    pub fn tool(arguments: &[&str]) -> Command {
+        let mut command = Command::new(artifacts::prometheus("promtool"));
+        command.args(arguments).current_dir(artifacts::root());
+        command
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        self.directory.disable_cleanup(thread::panicking());
+    }
+}
+
+const WITHIN: Duration = Duration::from_secs(60);
