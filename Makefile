@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo test open-webui monitoring kubernetes wasm image wasm-drill envoy redis prometheus programs lint ci
+.PHONY: help demo compose-demo test open-webui monitoring kubernetes compose-test wasm image wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -11,6 +11,11 @@ demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed tok
 	@$(PROGRAMS)/demo
 
 test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
+
+compose-demo: ## the same with docker compose: two Envoys behind a front
+	@examples/compose/demo.sh
+
+test: wasm wasm-drill envoy programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
 open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it; installs 7.3 GB
@@ -27,6 +32,9 @@ kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 
 monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
 	cargo test --test monitoring -- --include-ignored
+
+compose-test: ## compose-demo where no container registry can be reached: as root, on Debian
+	@tests/compose.sh
 
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm

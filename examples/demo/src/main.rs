@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 use std::{fs, process, thread};
 
+use demo::walk::Doors;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use testbed::{Envoy, Program, Service, command, stop_everything};
-
-mod walk;
 
 fn main() -> ExitCode {
     let stop = stop_on_signal();
@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         .start();
     envoy.await_guarding();
 
-    let as_expected = walk::walk(&envoy);
+    let workers = envoy.connection_per_worker().into_iter().enumerate();
+    let doors = workers.map(|(number, door)| (format!("worker {number}"), door)).collect();
+    let propagation = Duration::ZERO;
+    let as_expected = Doors { front: envoy.address(), doors, propagation }.walk();
     println!("\n{}", if as_expected { "All came as expected." } else { "Not as expected (✗)." });
     if stdout().is_terminal() {
         print_what_to_try(&envoy, service.address());

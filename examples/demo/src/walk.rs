@@ -1,49 +1,93 @@
 //! What does a visitor see, step by step, and is it what was promised?
 
-use testbed::{Answer, Connection, Envoy, Request, Token};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Walks through everything and prints a line for each step. True where all came as expected.
-pub(crate) fn walk(envoy: &Envoy) -> bool {
-    let mut workers = envoy.connection_per_worker();
-    let mut steps = Steps { all_as_expected: true };
-    steps.title();
+use testbed::{Answer, Connection, Request, Token};
 
-    steps.check("a request without a token", "401 missing_token", &whoami(envoy, None));
-    let (ada, laptop) = (sign_in(envoy), sign_in(envoy));
-    steps.compare(
-        "ada signs in, on two devices",
-        "two tokens",
-        match (&ada, &laptop) {
-            (Some(_), Some(_)) => "two tokens",
-            _ => "no token",
-        },
-    );
-    let (Some(ada), Some(laptop)) = (ada, laptop) else { return false };
-
-    steps.each_worker("her request", "200 ada", &mut workers, &ada);
-    steps.check("the same, token forged", "401 bad_signature", &whoami(envoy, Some(&ada.forged())));
-    let spoofed = Request::get("/whoami").header("x-user-id", "root");
-    steps.check("x-user-id: root, no token", "401 missing_token", &envoy.send(&spoofed));
-    steps.check("x-user-id: root, ada's token", "200 ada", &envoy.send(&spoofed.bearer(&ada)));
-
-    let sign_out = Request::post("/sign-out").bearer(&ada);
-    steps.check("she signs out on one device", "200", &envoy.send(&sign_out));
-    steps.each_worker("that token again", "401 revoked", &mut workers, &ada);
-    steps.each_worker("the other device", "200 ada", &mut workers, &laptop);
-    steps.all_as_expected
+/// The ways in to one application.
+#[derive(Debug)]
+pub struct Doors {
+    /// For whoever comes, on a new connection each time.
+    pub front: SocketAddr,
+    /// Workers of one proxy, or several proxies: signing out at the first closes all.
+    pub doors: Vec<(String, Connection)>,
+    /// How long the others may take for that: nothing between workers of one process.
+    pub propagation: Duration,
 }
 
-fn whoami(envoy: &Envoy, token: Option<&Token>) -> Answer {
-    let request = Request::get("/whoami");
-    envoy.send(&match token {
-        Some(token) => request.bearer(token),
-        None => request,
-    })
+impl Doors {
+    /// Walks through everything and prints a line for each step. True where all came as expected.
+    pub fn walk(mut self) -> bool {
+        let mut steps = Steps { all_as_expected: true };
+        steps.title();
+
+        steps.check("a request without a token", "401 missing_token", &self.whoami(None));
+        let (ada, laptop) = (self.sign_in(), self.sign_in());
+        steps.compare(
+            "ada signs in, on two devices",
+            "two tokens",
+            match (&ada, &laptop) {
+                (Some(_), Some(_)) => "two tokens",
+                _ => "no token",
+            },
+        );
+        let (Some(ada), Some(laptop)) = (ada, laptop) else { return false };
+
+        self.at_each(&mut steps, "her request", "200 ada", &ada);
+        let forged = self.whoami(Some(&ada.forged()));
+        steps.check("the same, token forged", "401 bad_signature", &forged);
+        let spoofed = Request::get("/whoami").header("x-user-id", "root");
+        steps.check("x-user-id: root, no token", "401 missing_token", &self.send(&spoofed));
+        let spoofed = self.send(&spoofed.bearer(&ada));
+        steps.check("x-user-id: root, ada's token", "200 ada", &spoofed);
+
+        let signed_out = self.doors[0].1.send(&Request::post("/sign-out").bearer(&ada));
+        steps.check(&format!("she signs out, {}", self.doors[0].0), "200", &signed_out);
+        self.at_each(&mut steps, "that token again", "401 revoked", &ada);
+        self.at_each(&mut steps, "her other device", "200 ada", &laptop);
+        steps.all_as_expected
+    }
+
+    fn whoami(&self, token: Option<&Token>) -> Answer {
+        let request = Request::get("/whoami");
+        self.send(&match token {
+            Some(token) => request.bearer(token),
+            None => request,
+        })
+    }
+
+    fn sign_in(&self) -> Option<Token> {
+        let form = Request::post("/sign-in").header("content-type", FORM).body("name=ada");
+        self.send(&form).json()["token"].as_str().map(Token::text)
+    }
+
+    fn send(&self, request: &Request) -> Answer {
+        Connection::to(self.front).send(request)
+    }
+
+    /// The same request at each door; the first has no time to change its mind.
+    fn at_each(&mut self, steps: &mut Steps, step: &str, expected: &str, token: &Token) {
+        let request = Request::get("/whoami").bearer(token);
+        for (number, (name, connection)) in self.doors.iter_mut().enumerate() {
+            let patience = if number == 0 { Duration::ZERO } else { self.propagation };
+            let start = Instant::now();
+            let mut answer = connection.send(&request);
+            while told(&answer) != expected && start.elapsed() < patience {
+                thread::sleep(Duration::from_millis(1));
+                answer = connection.send(&request);
+            }
+            steps.check(&format!("{step}, {name}"), expected, &answer);
+        }
+    }
 }
 
-fn sign_in(envoy: &Envoy) -> Option<Token> {
-    let form = Request::post("/sign-in").header("content-type", FORM).body("name=ada");
-    envoy.send(&form).json()["token"].as_str().map(Token::text)
+/// The status, and the code or the user that the body names.
+fn told(answer: &Answer) -> String {
+    let json = answer.json();
+    let told = json["code"].as_str().or(json["user_id"].as_str()).unwrap_or_default();
+    format!("{} {told}", answer.status).trim().to_owned()
 }
 
 struct Steps {
@@ -55,18 +99,8 @@ impl Steps {
         println!("\n  {:<38} {:<20} came", "step", "expected");
     }
 
-    /// The same request on one kept connection to each worker.
-    fn each_worker(&mut self, step: &str, expected: &str, all: &mut [Connection], token: &Token) {
-        for (worker, connection) in all.iter_mut().enumerate() {
-            let answer = connection.send(&Request::get("/whoami").bearer(token));
-            self.check(&format!("{step}, worker {worker}"), expected, &answer);
-        }
-    }
-
     fn check(&mut self, step: &str, expected: &str, answer: &Answer) {
-        let json = answer.json();
-        let told = json["code"].as_str().or(json["user_id"].as_str()).unwrap_or_default();
-        self.compare(step, expected, format!("{} {told}", answer.status).trim());
+        self.compare(step, expected, &told(answer));
     }
 
     fn compare(&mut self, step: &str, expected: &str, came: &str) {

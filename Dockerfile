@@ -1,0 +1,52 @@
+# The images of session-guard: docker build --target NAME --tag NAME .
+#
+#   signout       the service
+#   envoy         Envoy with the filter and envoy/envoy.yaml
+#   application   the demo's application
+#   walk          the demo's walk, for `make compose-demo`
+#
+# Each takes its secrets from files, one a variable (setup/with-secrets.sh), runs without root, and
+# writes nowhere but to its volumes.
+
+FROM rust:1.90.0-slim-bookworm AS build
+WORKDIR /session-guard
+COPY . .
+RUN setup/wasm.sh target/session_guard.wasm && rm -rf target/wasm*
+# The demo's programs need no long optimisation.
+RUN cargo build --locked --release --package signout \
+    && cargo build --locked --package demo --config profile.dev.debug=0 \
+    && install -D -t /programs target/release/signout target/debug/demo-application \
+        target/debug/demo-walk \
+    && rm -rf target/debug target/release
+
+FROM debian:12.12-slim AS base
+COPY setup/with-secrets.sh /usr/local/bin/with-secrets
+# A volume takes over owner and mode of the directory that it is first mounted on.
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/signout /run/session-guard
+USER 65532:65532
+ENTRYPOINT ["with-secrets"]
+
+FROM base AS signout
+COPY --from=build /programs/signout /usr/local/bin/
+EXPOSE 8090
+VOLUME /var/lib/signout
+CMD ["signout", "serve", "--listen", "0.0.0.0:8090", "--store", "redb:/var/lib/signout/revocations.redb"]
+
+FROM base AS application
+COPY --from=build /programs/demo-application /usr/local/bin/
+EXPOSE 3000
+CMD ["demo-application", "0.0.0.0:3000"]
+
+FROM base AS walk
+COPY --from=build /programs/demo-walk /usr/local/bin/
+ENTRYPOINT ["demo-walk"]
+
+FROM envoyproxy/envoy:v1.40.0 AS envoy
+COPY setup/with-secrets.sh /usr/local/bin/with-secrets
+COPY envoy/envoy.yaml /session-guard/envoy/envoy.yaml
+COPY --from=build /session-guard/target/session_guard.wasm /session-guard/target/
+WORKDIR /session-guard
+USER 65532:65532
+EXPOSE 8080 9902
+ENTRYPOINT ["with-secrets"]
+CMD ["envoy", "--config-path", "envoy/envoy.yaml"]
