@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test open-webui monitoring kubernetes compose-test wasm image wasm-drill envoy redis prometheus programs lint ci
+.PHONY: help demo compose-demo test open-webui monitoring kubernetes compose-test wasm image reproducible wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -41,6 +41,9 @@ wasm: ## the filter: target/session_guard.wasm
 
 image: wasm ## the filter as an OCI image for Istio: target/image; prints both digests
 	@cargo run --quiet -p oci-image -- target/session_guard.wasm target/image
+
+reproducible: ## builds the filter twice, in different places, and compares
+	@tests/reproducible.sh
 
 wasm-drill: # the same with a header that makes it panic: for tests, never shipped
 	@setup/wasm.sh target/session_guard_drill.wasm panic-drill

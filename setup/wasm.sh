@@ -65,18 +65,22 @@ else
     use_debian
 fi
 
+# Panics name source files: not by the folders of this machine, or each would build other bytes.
+remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
+
 set -- rustc --release --lib --crate-type cdylib --target $target -p session-guard
 [ -z "$feature" ] || set -- "$@" --features "$feature"
 if [ -e "$with_debian" ]; then
     say "building with Debian's Rust (remembered in $with_debian; remove it to try rustup again)"
     built=target/wasm-debian
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-22 \
-        RUSTFLAGS="-Lnative=/usr/lib/wasm32-wasi -Clink-self-contained=no" \
+        RUSTFLAGS="-Lnative=/usr/lib/wasm32-wasi -Clink-self-contained=no $remap" \
         /usr/bin/cargo "$@" --target-dir $built -Zbuild-std=std,panic_abort
 else
     built=target/wasm
-    cargo "$@" --target-dir $built
+    RUSTFLAGS="${RUSTFLAGS:-} $remap" cargo "$@" --target-dir $built
 fi
 
 # Envoy calls every callback that a module exports; what the filter has no use for goes.
 cargo run --quiet -p trim-exports -- "$built/$target/release/session_guard.wasm" "$output"
+sha256sum "$output" 2>/dev/null || shasum -a 256 "$output"
