@@ -22,10 +22,8 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 	@setup/open-webui.sh
 	@cargo build --package signout
 	@target/open-webui/bin/python examples/open-webui/run.py
-
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
-
 kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes.py
