@@ -1,6 +1,7 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test open-webui monitoring kubernetes compose-test wasm image reproducible wasm-drill envoy redis prometheus programs lint ci
+.PHONY: help demo compose-demo test open-webui kubernetes monitoring compose-test wasm image \
+    reproducible wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -14,9 +15,6 @@ test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the 
 
 compose-demo: ## the same with docker compose: two Envoys behind a front
 	@examples/compose/demo.sh
-
-test: wasm wasm-drill envoy programs ## all tests: the core natively, the filter in a real Envoy
-	cargo test --workspace
 
 open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it; installs 7.3 GB
 	@setup/open-webui.sh

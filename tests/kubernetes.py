@@ -199,26 +199,27 @@ def main():
             found += [f"{variant}: {problem}" for problem in problems(document)]
             count += 1
         check_sentences(variant, documents)
-    external = external_service()
-    found += [f"external-service: {problem}" for one in external for problem in problems(one)]
+    for component in ["istio/external-service", "kubernetes/redis"]:
+        documents = build(with_component("istio/gateway", component))
+        found += [f"{component}: {problem}" for one in documents for problem in problems(one)]
+        count += len(documents)
+        assert not [one for one in documents if one["kind"] == "PersistentVolumeClaim"], component
+    assert find(documents, "Deployment", "signout")["spec"]["strategy"]["type"] == "RollingUpdate"
     if found:
         sys.exit("\n".join(found))
     check_that_mistakes_are_seen(build(ROOT / "envoy/istio/gateway"))
-    print(f"{count + len(external)} objects are as Istio 1.31 and Kubernetes 1.37 want them")
+    print(f"{count} objects are as Istio 1.31 and Kubernetes 1.37 want them")
 
 
-def external_service():
-    """The gateway with the component in it; nothing of the service is left."""
-    folder = ROOT / "target/kubernetes-external"
+def with_component(variant, component):
+    """A folder that builds the variant with the component in it, as an overlay of somebody's own."""
+    folder = ROOT / "target/kubernetes-component"
     folder.mkdir(exist_ok=True)
     (folder / "kustomization.yaml").write_text(yaml.safe_dump({
-        "resources": ["../../envoy/istio/gateway"],
-        "components": ["../../envoy/istio/external-service"],
+        "resources": [f"../../envoy/{variant}"],
+        "components": [f"../../envoy/{component}"],
     }))
-    documents = build(folder)
-    find(documents, "ServiceEntry", "signout")
-    assert not [one for one in documents if one["kind"] == "PersistentVolumeClaim"]
-    return documents
+    return folder
 
 
 if __name__ == "__main__":
