@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test open-webui kubernetes monitoring compose-test wasm image \
+.PHONY: help demo compose-demo test faults open-webui kubernetes monitoring compose-test wasm image \
     reproducible wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
@@ -12,6 +12,7 @@ demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed tok
 	@$(PROGRAMS)/demo
 
 test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
+	cargo test --workspace
 
 compose-demo: ## the same with docker compose: two Envoys behind a front
 	@examples/compose/demo.sh
@@ -20,8 +21,10 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 	@setup/open-webui.sh
 	@cargo build --package signout
 	@target/open-webui/bin/python examples/open-webui/run.py
+
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
+
 kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes.py
