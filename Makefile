@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test faults open-webui kubernetes monitoring compose-test wasm image \
+.PHONY: help demo compose-demo test bench faults open-webui kubernetes monitoring compose-test wasm image \
     reproducible wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
@@ -34,6 +34,12 @@ monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, i
 
 compose-test: ## compose-demo where no container registry can be reached: as root, on Debian
 	@tests/compose.sh
+
+bench: wasm envoy ## what a request costs, beside jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
+	@mkdir -p target/bench
+	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
+	@cargo build --profile measure -p bench -p signout
+	@$${CARGO_TARGET_DIR:-target}/measure/bench $(BENCH)
 
 wasm: ## the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the filter: setup/wasm.sh OUTPUT [FEATURE]
+# Builds the filter: setup/wasm.sh OUTPUT [FEATURE]; or, for comparison, another crate of the
+# workspace: PACKAGE=empty-filter setup/wasm.sh OUTPUT
 #
 # A toolchain that has the wasm32-wasip1 target builds it as any other. Where the target can be
 # neither found nor added (its server is not reachable from everywhere), Debian's own Rust does it
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.."
 
 output=$1
 feature=${2:-}
+package=${PACKAGE:-session-guard}
 target=wasm32-wasip1
 packages="rustc-web cargo-web rust-web-src lld-22 wasi-libc"
 with_debian=target/setup/wasm-with-debian
@@ -68,7 +70,7 @@ fi
 # Panics name source files: not by the folders of this machine, or each would build other bytes.
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
 
-set -- rustc --release --lib --crate-type cdylib --target $target -p session-guard
+set -- rustc --release --lib --crate-type cdylib --target $target -p $package
 [ -z "$feature" ] || set -- "$@" --features "$feature"
 if [ -e "$with_debian" ]; then
     say "building with Debian's Rust (remembered in $with_debian; remove it to try rustup again)"
@@ -82,5 +84,5 @@ else
 fi
 
 # Envoy calls every callback that a module exports; what the filter has no use for goes.
-cargo run --quiet -p trim-exports -- "$built/$target/release/session_guard.wasm" "$output"
+cargo run --quiet -p trim-exports -- "$built/$target/release/$(echo "$package" | tr - _).wasm" "$output"
 sha256sum "$output" 2>/dev/null || shasum -a 256 "$output"

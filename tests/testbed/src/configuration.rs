@@ -15,7 +15,8 @@ use crate::ports::free_address;
 /// The shipped configuration, to be changed in place.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// The whole bootstrap, except the text of the filter's own configuration.
+    /// The whole bootstrap, except the text of the filter's own configuration. Listeners added after
+    /// the first one go to Envoy as they are, on free ports.
     pub bootstrap: Value,
     /// The filter's own configuration. A string is handed to the filter as it is, JSON or not.
     pub filter: Value,
@@ -118,13 +119,18 @@ impl Configuration {
         let listeners = self.bootstrap["static_resources"]["listeners"].as_array_mut();
         let listeners = listeners.expect("a list of listeners");
         listeners.retain(|listener| self.scraped || listener["name"] != METRICS);
-        for listener in listeners.iter_mut().skip(1) {
+        for listener in listeners {
             listener["address"] = socket_address(free_port);
+            listener["connection_balance_config"] = json!({"exact_balance": {}});
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let code = manager.pointer_mut(CODE_OF_FIRST_FILTER);
+            if let Some(name) = code.filter(|name| **name == SHIPPED_WASM) {
+                *name = json!(wasm);
+            }
+            if let Some(path) = manager.pointer_mut("/access_log/0/typed_config/path") {
+                *path = json!(access_log);
+            }
         }
-        self.listener()["address"] = socket_address(free_port);
-        self.listener()["connection_balance_config"] = json!({"exact_balance": {}});
-        self.plugin()["vm_config"]["code"]["local"] = json!({"filename": wasm});
-        self.connection_manager()["access_log"][0]["typed_config"]["path"] = json!(access_log);
     }
 
     /// The bootstrap with the filter's configuration in its place.
@@ -185,6 +191,12 @@ fn plugin_of(listener: &mut Value) -> &mut Value {
 fn socket_address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }
+
+const CODE_OF_FIRST_FILTER: &str =
+    "/http_filters/0/typed_config/config/vm_config/code/local/filename";
+
+/// As `envoy/envoy.yaml` names the filter.
+const SHIPPED_WASM: &str = "target/session_guard.wasm";
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,12 @@ impl Program {
         self.address
     }
 
+    /// Its process id: for its CPU time.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,0 +1,227 @@
+//! What would decide behind ext_authz, if it were as fast as it can be?
+//!
+//! The same checks as the filter's on the same tokens: signature, times, issuer, audience, and
+//! whether the `jti` is among a million in memory. One thread, no log, no store, tokens seen before
+//! are remembered. HTTP/1.1 and gRPC on one port. What a real service does beyond that makes it
+//! dearer; Envoy's part, which is what is compared, stays the same.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use clap::Parser;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::Builder;
+use prost::Message;
+use session_guard::config::Config;
+use session_guard::revocation::record::RecordId;
+use session_guard::token::{User, Verifier};
+use testbed::unix_seconds;
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+
+/// Decides behind ext_authz.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen.
+    listen: SocketAddr,
+    /// The filter's configuration, as JSON: keys and what tokens must say.
+    configuration: String,
+    /// How many tokens are revoked: `revoked-0` and so on.
+    revoked: usize,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = Config::parse(arguments.configuration.as_bytes(), &environment);
+    let config = config.expect("the configuration of the filter");
+    let revoked = |number| RecordId::of_token("", &format!("revoked-{number}"));
+    let judge = Rc::new(Judge {
+        verifier: Verifier::new(config.keys, config.policy),
+        revoked: (0..arguments.revoked).map(revoked).collect(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    LocalSet::new().block_on(&runtime.expect("a runtime"), serve(arguments.listen, judge));
+}
+
+struct Judge {
+    verifier: Verifier,
+    revoked: HashSet<RecordId>,
+}
+
+impl Judge {
+    /// The user of a token that is genuine and not revoked.
+    fn user(&self, authorization: Option<&str>) -> Option<String> {
+        let token = authorization?.strip_prefix("Bearer ")?;
+        let token = self.verifier.verify(token.as_bytes(), unix_seconds()).ok()?;
+        let user = token.user().map(User::id).unwrap_or_default().to_owned();
+        (!self.revoked.contains(&token.record_id())).then_some(user)
+    }
+}
+
+async fn serve(address: SocketAddr, judge: Rc<Judge>) {
+    let listener = TcpListener::bind(address).await.expect("a free port");
+    println!("listening on http://{}", listener.local_addr().expect("a bound socket"));
+    std::io::stdout().flush().expect("standard output");
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).expect("an open socket");
+        let judge = Rc::clone(&judge);
+        spawn_local(async move {
+            let service = service_fn(|request| answer(request, Rc::clone(&judge)));
+            let _ = Builder::new(Local).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    judge: Rc<Judge>,
+) -> Result<Response<Whole>, Infallible> {
+    if request.uri().path() == CHECK {
+        let body = request.into_body().collect().await.map(|body| body.to_bytes());
+        return Ok(grpc(&body.unwrap_or_default(), &judge));
+    }
+    let line = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let mut answer = Response::new(Whole::default());
+    match judge.user(line).and_then(|user| HeaderValue::from_str(&user).ok()) {
+        Some(user) => drop(answer.headers_mut().insert("x-user-id", user)),
+        None => *answer.status_mut() = hyper::StatusCode::UNAUTHORIZED,
+    }
+    Ok(answer)
+}
+
+fn grpc(body: &[u8], judge: &Judge) -> Response<Whole> {
+    let message = body.get(GRPC_PREFIX_BYTES..).unwrap_or_default();
+    let asked = CheckRequest::decode(message).unwrap_or_default();
+    let headers = asked.attributes.and_then(|known| known.request?.http).map(|http| http.headers);
+    let line = headers.as_ref().and_then(|headers| headers.get("authorization"));
+    let decision = match judge.user(line.map(String::as_str)) {
+        Some(user) => {
+            let header = HeaderOf { key: "x-user-id".to_owned(), value: user };
+            let headers = vec![HeaderOption { header: Some(header) }];
+            CheckResponse { status: Some(Status { code: 0 }), ok_response: Some(Ok200 { headers }) }
+        }
+        None => CheckResponse { status: Some(Status { code: UNAUTHENTICATED }), ok_response: None },
+    };
+    let mut bytes = BytesMut::with_capacity(128);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(decision.encoded_len()).unwrap_or_default());
+    decision.encode(&mut bytes).expect("room in memory");
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let mut answer = Response::new(Whole { data: bytes.freeze(), trailers: Some(trailers) });
+    let kind = HeaderValue::from_static("application/grpc");
+    answer.headers_mut().insert("content-type", kind);
+    answer
+}
+
+/// A body that is there, and trailers.
+#[derive(Default)]
+struct Whole {
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.data.has_remaining() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.data)))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+}
+
+/// Spawns on this thread.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
+
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+const GRPC_PREFIX_BYTES: usize = 5;
+const UNAUTHENTICATED: i32 = 16;
+
+/// `envoy.service.auth.v3.CheckRequest`, as far as it is read here.
+#[derive(Clone, PartialEq, Message)]
+struct CheckRequest {
+    #[prost(message, optional, tag = "1")]
+    attributes: Option<Attributes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attributes {
+    #[prost(message, optional, tag = "4")]
+    request: Option<RequestOf>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestOf {
+    #[prost(message, optional, tag = "2")]
+    http: Option<HttpOf>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HttpOf {
+    #[prost(map = "string, string", tag = "3")]
+    headers: HashMap<String, String>,
+}
+
+/// `envoy.service.auth.v3.CheckResponse`, as far as it is used here.
+#[derive(Clone, PartialEq, Message)]
+struct CheckResponse {
+    #[prost(message, optional, tag = "1")]
+    status: Option<Status>,
+    #[prost(message, optional, tag = "3")]
+    ok_response: Option<Ok200>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Ok200 {
+    #[prost(message, repeated, tag = "2")]
+    headers: Vec<HeaderOption>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HeaderOption {
+    #[prost(message, optional, tag = "1")]
+    header: Option<HeaderOf>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HeaderOf {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}

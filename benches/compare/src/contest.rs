@@ -1,0 +1,242 @@
+//! What does each peer cost, when all run at the same time?
+//!
+//! In rounds: in each, every peer has one slice of a fraction of a second, in an order drawn anew, so
+//! that whatever else the machine does hits everyone alike. What counts is the processor time that
+//! the Envoy process used in a slice, divided by the requests that it answered; how long it took
+//! does not. The added cost of a peer is the difference to the bare Envoy *of the same round*.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use testbed::{Envoy, Program};
+
+use crate::load::{Load, Requests};
+use crate::machine::cpu_nanoseconds;
+use crate::peers::{PEERS, Peer, Tokens};
+use crate::progress::Progress;
+use crate::statistics::quantile;
+use crate::tokens::{self, Rsa};
+use crate::writer::Writer;
+
+/// One slice of one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// Which round.
+    pub(crate) round: usize,
+    /// Which peer.
+    pub(crate) peer: &'static str,
+    /// Answers.
+    pub(crate) requests: u64,
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// Processor time of the Envoy process.
+    pub(crate) envoy_nanoseconds: u64,
+    /// The same of the service behind ext_authz.
+    pub(crate) authz_nanoseconds: u64,
+    /// How long half of the requests were waited for at most.
+    pub(crate) p50_milliseconds: f64,
+    /// The same of 99 of 100.
+    pub(crate) p99_milliseconds: f64,
+}
+
+impl Sample {
+    /// Processor time of Envoy for each request, in microseconds.
+    pub(crate) fn microseconds(&self) -> f64 {
+        self.envoy_nanoseconds as f64 / self.requests.max(1) as f64 / 1_000.0
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Rounds.
+    pub(crate) rounds: usize,
+    /// Length of a slice.
+    pub(crate) slice: Duration,
+    /// Whether the extra peers take part.
+    pub(crate) all: bool,
+}
+
+/// Everything that runs.
+pub(crate) struct Contest<'a> {
+    /// The proxy with a listener for each peer.
+    pub(crate) envoy: &'a Envoy,
+    /// What decides behind ext_authz.
+    pub(crate) authz: &'a Program,
+    /// The service of the million.
+    pub(crate) million: SocketAddr,
+    /// The requests.
+    pub(crate) circles: &'a Circles,
+}
+
+impl Contest<'_> {
+    /// Measures all peers.
+    ///
+    /// # Errors
+    /// A request was not answered with 200.
+    pub(crate) fn run(
+        &self,
+        extent: Extent,
+        progress: &mut Progress,
+    ) -> Result<Vec<Sample>, String> {
+        // Connections for each, so that each goes on in its own circle of tokens.
+        let connect = |peer: &Peer| Load::to(self.envoy.address_of(peer.listener), CONNECTIONS);
+        let mut loads = PEERS.each_ref().map(connect);
+        let mut samples = Vec::new();
+        let takes_part = |at: &usize| extent.all || !PEERS[*at].extra;
+        let mut order: Vec<usize> = (0..PEERS.len()).filter(takes_part).collect();
+        let mut chance = 0x2545_f491_4f6c_dd1d_u64;
+        for round in 0..=extent.rounds {
+            shuffle(&mut order, &mut chance);
+            for at in &order {
+                let (peer, load) = (&PEERS[*at], &mut loads[*at]);
+                let sample = self.sample(peer, load, extent.slice, round);
+                let sample = sample.map_err(|problem| format!("{}: {problem}", peer.name))?;
+                if round > 0 {
+                    samples.push(sample); // the first round makes everything warm
+                }
+            }
+            progress.round(round, extent.rounds, &samples);
+        }
+        Ok(samples)
+    }
+
+    /// A slice that counts; a busy machine may need several attempts.
+    fn sample(
+        &self,
+        peer: &Peer,
+        load: &mut Load,
+        time: Duration,
+        round: usize,
+    ) -> Result<Sample, String> {
+        for _ in 0..ATTEMPTS {
+            if let Some(sample) = self.slice(peer, load, time, round)? {
+                return Ok(sample);
+            }
+        }
+        Err(format!("fewer than {REVOCATIONS_PER_SECOND} revocations a second came in"))
+    }
+
+    fn slice(
+        &self,
+        peer: &Peer,
+        load: &mut Load,
+        time: Duration,
+        round: usize,
+    ) -> Result<Option<Sample>, String> {
+        let fresh = (peer.tokens == Tokens::FreshHs256).then(|| fresh(time));
+        let requests =
+            fresh.as_ref().map_or_else(|| self.circles.of(peer.tokens), |fresh| &fresh.1);
+        let writer = peer.busy.then(|| Writer::start(self.million, REVOCATIONS_PER_SECOND));
+        match &fresh {
+            Some((before, _)) => load.run_once(before, Duration::MAX)?,
+            None => load.run_count(requests, WARM_TOKENS)?,
+        };
+        let before =
+            (cpu_nanoseconds(self.envoy.process_id()), cpu_nanoseconds(self.authz.process_id()));
+        let answered = match &fresh {
+            Some((_, fresh)) => load.run_once(fresh, time)?,
+            None => load.run_for(requests, time)?,
+        };
+        let envoy_nanoseconds = cpu_nanoseconds(self.envoy.process_id()) - before.0;
+        let authz_nanoseconds = cpu_nanoseconds(self.authz.process_id()) - before.1;
+        if let Some(writer) = writer
+            && !writer.stop()?
+        {
+            return Ok(None);
+        }
+        let waited = answered.milliseconds();
+        Ok(Some(Sample {
+            round,
+            peer: peer.name,
+            requests: answered.requests,
+            seconds: answered.seconds,
+            envoy_nanoseconds,
+            authz_nanoseconds,
+            p50_milliseconds: quantile(&waited, 0.5),
+            p99_milliseconds: quantile(&waited, 0.99),
+        }))
+    }
+}
+
+/// The requests that are sent again and again.
+pub(crate) struct Circles {
+    hs256: Requests,
+    hs256_cookie: Requests,
+    hs256_more_headers: Requests,
+    rs256: Requests,
+    many_rs256: Requests,
+}
+
+impl Circles {
+    /// Signs their tokens.
+    pub(crate) fn new(rsa: &Rsa) -> Self {
+        let hs256: Vec<_> = (0..WARM_TOKENS).map(|_| tokens::hs256()).collect();
+        let rs256 = rsa.tokens(WARM_TOKENS + MANY_TOKENS);
+        let line = |n| format!("x-header-{n}: of some twenty bytes\r\n");
+        let more: String = (0..20).map(line).collect();
+        let (few, many) = rs256.split_at(WARM_TOKENS);
+        Self {
+            hs256: Requests::with(&hs256, bearer, ""),
+            hs256_cookie: Requests::with(
+                &hs256,
+                |token| format!("cookie: theme=dark; token={token}\r\n"),
+                "",
+            ),
+            hs256_more_headers: Requests::with(&hs256, bearer, &more),
+            rs256: Requests::with(few, bearer, ""),
+            many_rs256: Requests::with(many, bearer, ""),
+        }
+    }
+
+    fn of(&self, tokens: Tokens) -> &Requests {
+        match tokens {
+            Tokens::Hs256 | Tokens::FreshHs256 => &self.hs256,
+            Tokens::Hs256Cookie => &self.hs256_cookie,
+            Tokens::Hs256MoreHeaders => &self.hs256_more_headers,
+            Tokens::Rs256 => &self.rs256,
+            Tokens::ManyRs256 => &self.many_rs256,
+        }
+    }
+}
+
+/// Requests with tokens that nobody has seen: some to begin with, and enough for the slice.
+fn fresh(time: Duration) -> (Requests, Requests) {
+    let make = |count| {
+        let tokens: Vec<_> = (0..count).map(|_| tokens::hs256()).collect();
+        Requests::with(&tokens, bearer, "")
+    };
+    let enough = time.as_secs_f64() * MOST_FRESH_PER_SECOND;
+    (make(WARM_TOKENS / 4), make(enough as usize))
+}
+
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+fn shuffle(order: &mut [usize], chance: &mut u64) {
+    for at in (1..order.len()).rev() {
+        *chance ^= *chance << 13;
+        *chance ^= *chance >> 7;
+        *chance ^= *chance << 17;
+        order.swap(at, (*chance % (at as u64 + 1)) as usize);
+    }
+}
+
+const ATTEMPTS: usize = 10;
+
+/// As many as keep one worker busy, so that it never waits for the load.
+const CONNECTIONS: usize = 16;
+
+/// Tokens in a circle: each is seen before, and all fit every cache.
+const WARM_TOKENS: usize = 1_000;
+
+/// Nearly twice what the filter's cache holds of them (4 MiB, a good 1,000 bytes each), in a
+/// circle: when one comes again, it has been forgotten.
+const MANY_TOKENS: usize = 8_000;
+
+/// No worker answers more.
+const MOST_FRESH_PER_SECOND: f64 = 60_000.0;
+
+/// What comes in while a busy peer is measured.
+const REVOCATIONS_PER_SECOND: u32 = 1_000;

@@ -1,0 +1,230 @@
+//! What does session-guard cost, beside what else a user could take? `make bench` builds what it
+//! needs.
+//!
+//! 1. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
+//! 2. [`cold_start`]: a million revocations loaded into a new Envoy: time, memory, and what requests
+//!    feel of it.
+//! 3. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
+//!
+//! The results go to the terminal and to `target/bench/`: every sample, a summary, a picture.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use testbed::{Connection, Envoy, Program, Request, Service};
+
+use contest::{Circles, Contest, Extent, Sample};
+use machine::Processors;
+use progress::Progress;
+use results::Results;
+use statistics::{median, quantile};
+use tokens::Rsa;
+
+mod cold_start;
+mod contest;
+mod fill;
+mod load;
+mod machine;
+mod peers;
+mod picture;
+mod progress;
+mod propagation;
+mod record;
+mod results;
+mod statistics;
+mod tokens;
+mod writer;
+
+/// Measures what the filter costs, beside jwt_authn and ext_authz in the same Envoy.
+#[derive(Parser)]
+struct Arguments {
+    /// Fewer rounds: minutes instead of a quarter of an hour, wider intervals.
+    #[arg(long)]
+    quick: bool,
+    /// More peers: a Lua filter, requests with 20 more headers.
+    #[arg(long)]
+    all: bool,
+    /// Keeps this run in the repository: benches/results, docs/performance.md, the picture.
+    #[arg(long)]
+    record: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match Run::of(&arguments).and_then(|mut run| run.measure(arguments.record)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("bench: the measurement is void: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One run and what it has found so far.
+struct Run {
+    extent: Extent,
+    starts: usize,
+    sign_outs: usize,
+    processors: Processors,
+    progress: Progress,
+    figures: BTreeMap<&'static str, f64>,
+    /// What is told, for the record.
+    report: String,
+}
+
+impl Run {
+    fn of(arguments: &Arguments) -> Result<Self, String> {
+        fs::create_dir_all(OUT).map_err(|error| format!("{OUT}: {error}"))?;
+        let (rounds, milliseconds) = if arguments.quick { (15, 100) } else { (60, 200) };
+        Ok(Self {
+            extent: Extent {
+                rounds,
+                slice: Duration::from_millis(milliseconds),
+                all: arguments.all,
+            },
+            starts: if arguments.quick { 2 } else { 5 },
+            sign_outs: if arguments.quick { 200 } else { 1_000 },
+            processors: Processors::choose()?,
+            progress: Progress::start(),
+            figures: BTreeMap::new(),
+            report: String::new(),
+        })
+    }
+
+    fn measure(&mut self, record: bool) -> Result<(), String> {
+        self.report = machine::description() + "\n";
+        println!("{}", machine::description());
+        self.progress.step("signing RS256 tokens");
+        let rsa = Rsa::generate();
+        let circles = Circles::new(&rsa);
+        self.progress.step("filling a service with 1,000,000 revocations");
+        let (none, million) = (Service::start(), Service::start());
+        let per_second = fill::fill(million.address(), LIVE)?;
+        self.tell("revocations_per_second", per_second);
+        self.cold_starts(&none, &million)?;
+        self.propagation()?;
+        let samples = self.contest(&none, &million, &rsa, &circles)?;
+        self.conclude(&samples);
+        if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
+    }
+
+    fn cold_starts(&mut self, none: &Service, million: &Service) -> Result<(), String> {
+        self.progress.step("loading 1,000,000 revocations into a cold Envoy");
+        let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
+        let (mut slower, mut pages) = (Vec::new(), Vec::new());
+        for _ in 0..self.starts {
+            let without = cold_start::start(none.address())?;
+            let with = cold_start::start(million.address())?;
+            println!("  {}", with.report());
+            pages.push(with.longest_page_milliseconds);
+            seconds.push(with.load_seconds);
+            slower.push(with.loading_p99_milliseconds - with.quiet_p99_milliseconds);
+            let set = with.resident_bytes.saturating_sub(without.resident_bytes);
+            bytes.push(set as f64 / LIVE as f64);
+        }
+        self.tell("load_1m_seconds", median(&seconds));
+        self.tell("load_1m_p99_added_milliseconds", median(&slower));
+        self.tell("load_1m_longest_page_milliseconds", quantile(&pages, 1.0));
+        self.tell("bytes_per_revocation", median(&bytes));
+        Ok(())
+    }
+
+    fn propagation(&mut self) -> Result<(), String> {
+        self.progress.step("signing out on one Envoy, asking another");
+        let milliseconds = propagation::measure(self.sign_outs)?;
+        self.tell("propagation_p50_ms", median(&milliseconds));
+        self.tell("propagation_p99_ms", quantile(&milliseconds, 0.99));
+        Ok(())
+    }
+
+    fn contest(
+        &mut self,
+        none: &Service,
+        million: &Service,
+        rsa: &Rsa,
+        circles: &Circles,
+    ) -> Result<Vec<Sample>, String> {
+        self.progress.step("starting one Envoy with every peer");
+        let authz = start_authz();
+        let around = peers::Surroundings {
+            none: none.address(),
+            million: million.address(),
+            authz: authz.address(),
+            rsa: (&rsa.public_key_pem(), &rsa.jwks()),
+            empty_filter: Path::new("target/bench/empty_filter.wasm"),
+        };
+        let envoy = Envoy::setup().workers(1).log_levels("main:warning,wasm:warning");
+        let envoy = envoy.edit(|configuration| peers::configure(configuration, &around)).start();
+        let Processors { load, proxy } = self.processors;
+        machine::pin(envoy.process_id(), proxy);
+        for service in [none.process_id(), million.process_id(), authz.process_id()] {
+            machine::pin(service, load);
+        }
+        machine::pin_this_thread(load);
+        for listener in peers::LISTENERS_WITH_A_SET {
+            let mut connection = Connection::to(envoy.address_of(listener));
+            let ready = Request::get("/.session-guard/ready");
+            testbed::eventually(READY_WITHIN, || connection.send(&ready).status == 200);
+        }
+        peers::check(&envoy)?;
+        let million = million.address();
+        let contest = Contest { envoy: &envoy, authz: &authz, million, circles };
+        contest.run(self.extent, &mut self.progress)
+    }
+
+    fn conclude(&mut self, samples: &[Sample]) {
+        let out = Path::new(OUT);
+        results::write_samples(&out.join("samples.csv"), samples);
+        let results = Results::of(samples);
+        let mut report = format!("{}\n", results.table());
+        for (name, own, others) in RATIOS {
+            let ratio = results.ratio(own, others);
+            let (low, high) = ratio.interval;
+            let _ = writeln!(report, "{name:34} {:10.3}   {low:.3} … {high:.3}", ratio.value);
+            self.figures.insert(name, ratio.value);
+        }
+        for (name, figure) in &self.figures {
+            if !RATIOS.iter().any(|(ratio, ..)| ratio == name) {
+                let _ = writeln!(report, "{name:34} {figure:10.3}");
+            }
+        }
+        println!("\n{report}");
+        self.report += &report;
+        results::write_summary(&out.join("summary.json"), &self.figures);
+        let picture = picture::draw(&results, &machine::description());
+        fs::write(out.join("comparison.svg"), picture).expect("a file below target/");
+        println!("\nsamples.csv, summary.json, comparison.svg: {OUT}/");
+    }
+
+    fn tell(&mut self, name: &'static str, figure: f64) {
+        println!("  {name}: {figure:.2}");
+        self.figures.insert(name, figure);
+    }
+}
+
+fn start_authz() -> Program {
+    let configuration = peers::authz_configuration().to_string();
+    let revoked = LIVE.to_string();
+    let environment = [("SESSION_SECRET", testbed::SESSION_SECRET)];
+    Program::start("bench-authz", &["127.0.0.1:0", &configuration, &revoked], &environment)
+}
+
+const OUT: &str = "target/bench";
+const LIVE: usize = 1_000_000;
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is compared with what: name, peer, and those of which the cheapest counts.
+const RATIOS: [(&str, &str, &[&str]); 7] = [
+    ("warm_1m_over_jwt_authn", "warm_1m", &["jwt_authn_hs256"]),
+    ("warm_1m_over_jwt_authn_cached", "warm_1m", &["jwt_authn_hs256_cached"]),
+    ("warm_1m_over_ext_authz", "warm_1m", &["ext_authz_http", "ext_authz_grpc"]),
+    ("warm_1m_over_warm_0", "warm_1m", &["warm_0"]),
+    ("warm_1m_busy_over_warm_0", "warm_1m_busy", &["warm_0"]),
+    ("cold_hs256_over_jwt_authn", "cold_hs256", &["jwt_authn_hs256"]),
+    ("cold_rs256_over_jwt_authn", "cold_rs256", &["jwt_authn_rs256"]),
+];

@@ -1,0 +1,393 @@
+//! Who is measured, and how is each configured?
+//!
+//! Every peer is a listener of the same Envoy: the shipped one, hardened as it is, with another
+//! filter in front of an answer that Envoy gives itself. The application behind it costs every peer
+//! the same, so it is left out.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use testbed::{Configuration, Connection, Envoy, Request, SESSION_SECRET, Token};
+
+use crate::tokens::{self, AUDIENCE, ISSUER, REVOKED_JTI};
+
+/// One thing that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its name in all results.
+    pub(crate) name: &'static str,
+    /// What a reader sees.
+    pub(crate) title: &'static str,
+    /// The listener that it is asked at.
+    pub(crate) listener: &'static str,
+    /// Whose costs are not its own.
+    pub(crate) baseline: &'static str,
+    /// What its requests carry.
+    pub(crate) tokens: Tokens,
+    /// Whether revocations come in meanwhile.
+    pub(crate) busy: bool,
+    /// Whether it is measured only with `--all`.
+    pub(crate) extra: bool,
+}
+
+/// What requests carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    /// The same HS256 tokens in a circle, all of which fit every cache.
+    Hs256,
+    /// The same, as a cookie.
+    Hs256Cookie,
+    /// The same, with 20 more header lines.
+    Hs256MoreHeaders,
+    /// HS256 tokens that were never sent before.
+    FreshHs256,
+    /// The same RS256 tokens in a circle.
+    Rs256,
+    /// RS256 tokens in a circle of several times what the filter's cache holds.
+    ManyRs256,
+}
+
+const fn peer(
+    name: &'static str,
+    title: &'static str,
+    listener: &'static str,
+    tokens: Tokens,
+) -> Peer {
+    let baseline = match tokens {
+        Tokens::Rs256 | Tokens::ManyRs256 => "bare_rs256",
+        Tokens::Hs256MoreHeaders => "bare_20_headers",
+        _ => "bare",
+    };
+    Peer { name, title, listener, baseline, tokens, busy: false, extra: false }
+}
+
+const fn busy(peer: Peer) -> Peer {
+    Peer { busy: true, ..peer }
+}
+
+const fn extra(peer: Peer) -> Peer {
+    Peer { extra: true, ..peer }
+}
+
+/// Everybody, in the order of the table.
+pub(crate) const PEERS: [Peer; 26] = {
+    use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
+    [
+        peer("bare", "bare Envoy", "bare", Hs256),
+        peer("bare_rs256", "bare Envoy, RS256 token", "bare", Rs256),
+        peer("empty_filter", "empty wasm filter", "empty", Hs256),
+        peer("jwt_authn_hs256", "jwt_authn, HS256", "jwt_hs256", Hs256),
+        peer(
+            "jwt_authn_hs256_cached",
+            "jwt_authn with its cache, HS256",
+            "jwt_hs256_cached",
+            Hs256,
+        ),
+        peer("jwt_authn_rs256", "jwt_authn, RS256", "jwt_rs256", ManyRs256),
+        peer(
+            "jwt_authn_rs256_cached",
+            "jwt_authn with its cache, RS256",
+            "jwt_rs256_cached",
+            Rs256,
+        ),
+        peer("ext_authz_http", "ext_authz over HTTP", "authz_http", Hs256),
+        peer("ext_authz_grpc", "ext_authz over gRPC", "authz_grpc", Hs256),
+        peer("verify_only", "session-guard without revocation", "verify_only", Hs256),
+        peer("warm_0", "token seen before, none revoked", "none", Hs256),
+        peer("warm_1m", "token seen before, 1 million revoked", "million", Hs256),
+        peer("warm_1m_cookie", "the same, as a cookie", "million", Hs256Cookie),
+        busy(peer("warm_1m_busy", "the same, 1,000 more a second", "million", Hs256)),
+        peer("warm_rs256_0", "RS256, seen before, none revoked", "none_rs256", Rs256),
+        peer("warm_rs256_1m", "RS256, seen before, 1 million", "million_rs256", Rs256),
+        peer("cold_hs256_0", "HS256, first sight, none revoked", "none", FreshHs256),
+        peer("cold_hs256", "HS256, first sight, 1 million", "million", FreshHs256),
+        peer("cold_rs256_0", "RS256, first sight, none revoked", "none_rs256", ManyRs256),
+        peer("cold_rs256", "RS256, first sight, 1 million", "million_rs256", ManyRs256),
+        busy(peer(
+            "cold_hs256_busy",
+            "HS256, first sight, 1,000 more a second",
+            "million",
+            FreshHs256,
+        )),
+        peer(
+            "warm_1m_no_body",
+            "token seen before, 1 million, answer without body",
+            "million_no_body",
+            Hs256,
+        ),
+        extra(peer("lua_hs256", "Lua filter, HS256", "lua", Hs256)),
+        extra(peer("bare_20_headers", "bare Envoy, 20 more headers", "bare", Hs256MoreHeaders)),
+        extra(peer(
+            "jwt_authn_20_headers",
+            "jwt_authn, 20 more headers",
+            "jwt_hs256",
+            Hs256MoreHeaders,
+        )),
+        extra(peer(
+            "warm_1m_20_headers",
+            "seen before, 1 million, 20 more headers",
+            "million",
+            Hs256MoreHeaders,
+        )),
+    ]
+};
+
+/// Everything outside Envoy that the peers need.
+pub(crate) struct Surroundings<'a> {
+    /// A service that knows of no revocation.
+    pub(crate) none: SocketAddr,
+    /// One with a million.
+    pub(crate) million: SocketAddr,
+    /// What decides behind ext_authz.
+    pub(crate) authz: SocketAddr,
+    /// The RSA key: PEM and JWK Set.
+    pub(crate) rsa: (&'a str, &'a str),
+    /// The module that does nothing.
+    pub(crate) empty_filter: &'a Path,
+}
+
+/// Makes the shipped configuration one with a listener for each peer.
+pub(crate) fn configure(configuration: &mut Configuration, around: &Surroundings<'_>) {
+    let manager = configuration.connection_manager();
+    manager["access_log"] = Value::Array(Vec::new()); // costs every peer the same: left out
+    answer_directly(manager, Some("a page\n"));
+    clusters(configuration, around);
+    let filters = filters(configuration, around);
+    let shipped = configuration.listener().clone();
+    let listeners = filters.into_iter().map(|(name, filter)| {
+        let mut listener = shipped.clone();
+        listener["name"] = json!(name);
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        if name.ends_with("no_body") {
+            answer_directly(manager, None);
+        }
+        let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
+        match filter {
+            Some(filter) => filters[0] = filter,
+            None => drop(filters.remove(0)),
+        }
+        listener
+    });
+    let listeners: Vec<_> = listeners.collect();
+    let all = &mut configuration.bootstrap["static_resources"]["listeners"];
+    all.as_array_mut().expect("a list of listeners").extend(listeners);
+    // The first listener is there for readiness alone.
+    configuration.plugin()["vm_config"]["vm_id"] = json!("million");
+    configuration.filter = ours(HS256_KEY, "million");
+}
+
+/// The shipped configuration, with an answer that Envoy gives itself and tokens of that issuer.
+pub(crate) fn configure_alone(configuration: &mut Configuration) {
+    let manager = configuration.connection_manager();
+    manager["access_log"] = Value::Array(Vec::new());
+    answer_directly(manager, Some("a page\n"));
+    configuration.set_address("application", NOBODY);
+    configuration.filter["claims"] = json!({"issuer": ISSUER, "audiences": [AUDIENCE]});
+}
+
+fn answer_directly(manager: &mut Value, body: Option<&str>) {
+    let mut answer = json!({"status": 200});
+    if let Some(body) = body {
+        answer["body"] = json!({"inline_string": body});
+    }
+    manager["route_config"]["virtual_hosts"][0]["routes"] =
+        json!([{"match": {"prefix": "/"}, "direct_response": answer}]);
+}
+
+fn clusters(configuration: &mut Configuration, around: &Surroundings<'_>) {
+    for (name, address, http2) in [
+        ("none", around.none, false),
+        ("million", around.million, false),
+        ("authz_http", around.authz, false),
+        ("authz_grpc", around.authz, true),
+    ] {
+        let mut cluster = configuration.cluster("signout").clone();
+        cluster["name"] = json!(name);
+        cluster["load_assignment"]["cluster_name"] = json!(name);
+        let clusters = &mut configuration.bootstrap["static_resources"]["clusters"];
+        clusters.as_array_mut().expect("a list of clusters").push(cluster);
+        configuration.set_address(name, address);
+        if http2 {
+            configuration.speak_http2(name);
+        }
+    }
+    // Unused here; a name that nobody resolves would be looked up again and again.
+    configuration.set_address("application", NOBODY);
+    configuration.set_address("signout", NOBODY);
+}
+
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
+const HS256_KEY: &str = r#"{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}"#;
+
+/// The filter's own configuration: as its documents recommend, for that issuer.
+fn ours(key: &str, service: &str) -> Value {
+    let key: Value = serde_json::from_str(key).expect("a key");
+    json!({
+        "keys": [key],
+        "claims": {"issuer": ISSUER, "audiences": [AUDIENCE]},
+        "token_sources": [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"}],
+        "forward": {"user_id": "x-user-id"},
+        "routes": [
+            {"path": "/", "access": "public"},
+            {"path": "/login", "methods": ["POST"], "access": "public"},
+            {"path": "/logout", "methods": ["POST"], "access": "signout"},
+            {"path": "/.session-guard/ready", "access": "ready"}
+        ],
+        "revocation": {
+            "upstream": {
+                "cluster": service, "authority": service, "token": {"env": "SIGNOUT_TOKEN"}
+            }
+        }
+    })
+}
+
+/// Every listener with its filter.
+fn filters(
+    configuration: &mut Configuration,
+    around: &Surroundings<'_>,
+) -> Vec<(&'static str, Option<Value>)> {
+    let shipped = configuration.connection_manager()["http_filters"][0].clone();
+    // A VM for each set: one with a million records must not lie in the other's map.
+    let plugin = |vm_id: &str, filter: &Value| {
+        let mut plugin = shipped.clone();
+        let config = &mut plugin["typed_config"]["config"];
+        config["vm_config"]["vm_id"] = json!(vm_id);
+        config["configuration"]["value"] = json!(filter.to_string());
+        Some(plugin)
+    };
+    let rs256_key = json!({"algorithm": "RS256", "public_key_pem": around.rsa.0}).to_string();
+    let mut verify_only = ours(HS256_KEY, "none");
+    let whole = verify_only.as_object_mut().expect("an object");
+    whole.remove("revocation");
+    verify_only["routes"] = json!([{"path": "/", "access": "public"}]);
+    let mut empty = plugin("empty", &json!({})).expect("a plugin");
+    let config = &mut empty["typed_config"]["config"];
+    config["vm_config"]["code"]["local"]["filename"] = json!(around.empty_filter);
+    let secret = URL_SAFE_NO_PAD.encode(SESSION_SECRET);
+    let hs256 = format!(r#"{{"keys":[{{"kty":"oct","alg":"HS256","k":"{secret}"}}]}}"#);
+    vec![
+        ("bare", None),
+        ("empty", Some(empty)),
+        ("jwt_hs256", Some(jwt_authn(&hs256, None))),
+        ("jwt_hs256_cached", Some(jwt_authn(&hs256, Some(CACHED_TOKENS)))),
+        ("jwt_rs256", Some(jwt_authn(around.rsa.1, None))),
+        ("jwt_rs256_cached", Some(jwt_authn(around.rsa.1, Some(CACHED_TOKENS)))),
+        ("authz_http", Some(ext_authz(&http_service(around.authz)))),
+        ("authz_grpc", Some(ext_authz(&grpc_service()))),
+        ("lua", Some(lua())),
+        ("verify_only", plugin("none", &verify_only)),
+        ("none", plugin("none", &ours(HS256_KEY, "none"))),
+        ("none_rs256", plugin("none", &ours(&rs256_key, "none"))),
+        ("million", plugin("million", &ours(HS256_KEY, "million"))),
+        ("million_rs256", plugin("million", &ours(&rs256_key, "million"))),
+        ("million_no_body", plugin("million", &ours(HS256_KEY, "million"))),
+    ]
+}
+
+/// As its documentation recommends, with the user in a header as ours has it.
+fn jwt_authn(jwks: &str, cached_tokens: Option<u32>) -> Value {
+    let mut provider = json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "forward": true,
+        "local_jwks": {"inline_string": jwks},
+        "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}]
+    });
+    if let Some(size) = cached_tokens {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": size});
+    }
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"issuer": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "issuer"}}]
+        }
+    })
+}
+
+fn ext_authz(service: &Value) -> Value {
+    let mut config = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3"
+    });
+    for (name, value) in service.as_object().expect("an object") {
+        config[name] = value.clone();
+    }
+    json!({"name": "envoy.filters.http.ext_authz", "typed_config": config})
+}
+
+fn lua() -> Value {
+    json!({
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {
+                "inline_string": include_str!("hs256.lua").replace("@SECRET@", SESSION_SECRET)
+            }
+        }
+    })
+}
+
+fn http_service(address: SocketAddr) -> Value {
+    json!({"http_service": {
+        "server_uri": {
+            "uri": format!("http://{address}"), "cluster": "authz_http", "timeout": "5s"
+        },
+        "authorization_response": {
+            "allowed_upstream_headers": {"patterns": [{"exact": "x-user-id"}]}
+        }
+    }})
+}
+
+fn grpc_service() -> Value {
+    json!({"grpc_service": {"envoy_grpc": {"cluster_name": "authz_grpc"}, "timeout": "5s"}})
+}
+
+/// Room for every token that is sent in a circle.
+const CACHED_TOKENS: u32 = 5_000;
+
+/// Listeners whose set must be loaded before anything is measured.
+pub(crate) const LISTENERS_WITH_A_SET: [&str; 5] =
+    ["none", "none_rs256", "million", "million_rs256", "million_no_body"];
+
+/// What decides behind ext_authz judges by: ours without revocation, which it looks after itself.
+pub(crate) fn authz_configuration() -> Value {
+    json!({
+        "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
+        "claims": {"issuer": ISSUER, "audiences": [AUDIENCE]}
+    })
+}
+
+/// Makes sure that every peer does what it is compared for: a genuine token passes, a forged one and
+/// a revoked one do not.
+///
+/// # Errors
+/// Which of them does not.
+pub(crate) fn check(envoy: &Envoy) -> Result<(), String> {
+    let genuine = Token::text(&tokens::hs256());
+    let revoked = Token::text(&tokens::hs256_with(&format!("{REVOKED_JTI}-0")));
+    for peer in PEERS.iter().filter(|peer| peer.baseline == "bare") {
+        let status = |token: &Token| {
+            let request = Request::get("/api/v1/page").bearer(token);
+            Connection::to(envoy.address_of(peer.listener)).send(&request).status
+        };
+        let verifies = !matches!(peer.listener, "bare" | "empty");
+        let revokes = peer.listener.starts_with("million") || peer.listener.starts_with("authz");
+        let came = (status(&genuine), status(&genuine.forged()), status(&revoked));
+        let refusal = |refuses| if refuses { 401 } else { 200 };
+        let forged = if peer.listener == "authz_grpc" { 403 } else { refusal(verifies) };
+        let signed_out = if peer.listener == "authz_grpc" { 403 } else { refusal(revokes) };
+        if came != (200, forged, signed_out) {
+            return Err(format!(
+                "{} answers {came:?} to a genuine, a forged and a revoked token",
+                peer.name
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! What does each step of the core cost, so that a regression names its place?
+//!
+//! Natively, with criterion: `cargo bench --bench core`. In Envoy the same code runs as WebAssembly
+//! and pays for each call of the host besides; `make bench` measures that.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::{Value, json};
+use session_guard::admission::{Admission, Decision, Moment};
+use session_guard::config::Config;
+use session_guard::feed::identity::FeedIdentity;
+use session_guard::feed::staleness::Knowledge;
+use session_guard::feed::wire::{CHANGES_PAGE_RECORDS, Cursor, Page, RESET_PAGE_RECORDS};
+use session_guard::headers::Headers;
+use session_guard::keys::host::NoHost;
+use session_guard::refusal::Refusal;
+use session_guard::revocation::horizon::Horizon;
+use session_guard::revocation::record::{Record, RecordId};
+use session_guard::revocation::set::RevocationSet;
+use session_guard::shared_data::InMemory;
+use session_guard::token::Verifier;
+use testbed::{SESSION_SECRET, Token, repository, unix_seconds};
+
+criterion_group!(benches, request, signatures, set, page);
+criterion_main!(benches);
+
+/// The rooms that every request passes, and all of them together.
+fn request(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("request");
+    let token = Token::of("ada");
+    let bytes = serialised(&lines(&token));
+    group.bench_function("headers: parse 12 lines", |bencher| {
+        bencher.iter_batched(|| bytes.clone(), Headers::parse, BatchSize::SmallInput);
+    });
+    let headers = Headers::parse(bytes).expect("header lines");
+    let config = config(&shipped());
+    let Config { keys, policy, .. } = self::config(&shipped());
+    group.bench_function("route: find among 5 rules", |bencher| {
+        bencher.iter(|| config.routes.find(black_box(&headers)).access);
+    });
+    let verifier = Verifier::new(keys, policy);
+    let now = unix_seconds();
+    group.bench_function("token: seen before", |bencher| {
+        bencher.iter(|| verifier.verify(black_box(token.as_str().as_bytes()), now).is_ok());
+    });
+    let (shared, set) = million();
+    let admission = Admission::new(config, Some(set), &NoHost);
+    let moment = Moment { unix_seconds: now, knowledge: Knowledge::Current, shared: &shared };
+    let is_forwarded = |decision| matches!(decision, Decision::Forward(_));
+    assert!(is_forwarded(admission.decide(&headers, moment)), "a refusal is measured");
+    group.bench_function("decide: seen before, 1 million revoked", |bencher| {
+        bencher.iter(|| is_forwarded(admission.decide(black_box(&headers), moment)));
+    });
+    group.bench_function("decide: the same after a change of the set", |bencher| {
+        bencher.iter(|| {
+            set.renew_generation(&shared);
+            is_forwarded(admission.decide(black_box(&headers), moment))
+        });
+    });
+    group.finish();
+}
+
+/// First sight of a token: parser, signature, claims. An expired one, which is never remembered.
+fn signatures(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("first sight");
+    let hs256 = json!({"algorithm": "HS256", "secret": {"inline": SESSION_SECRET}});
+    let mut cases = vec![("HS256".to_owned(), hs256, Token::of("ada").to_string())];
+    let public: Value = serde_json::from_str(&repository::read("tests/public_keys.json"))
+        .expect("keys with a token each");
+    for case in public.as_array().expect("a list") {
+        let algorithm = case["algorithm"].as_str().expect("a name").to_owned();
+        let key = json!({"algorithm": algorithm, "public_key_pem": case["public_key_pem"]});
+        cases.push((algorithm, key, case["token"].as_str().expect("a token").to_owned()));
+    }
+    for (algorithm, key, token) in cases {
+        let config = config(&json!({"keys": [key], "claims": {"user_id": null}}));
+        let verifier = Verifier::new(config.keys, config.policy);
+        let verify = || verifier.verify(black_box(token.as_bytes()), FAR_FUTURE);
+        // Time is looked at after the signature, so nothing is left out.
+        assert_eq!(verify().err(), Some(Refusal::Expired), "{algorithm}");
+        group.bench_function(&algorithm, |bencher| bencher.iter(|| verify().is_err()));
+    }
+    group.finish();
+}
+
+/// The revocation set with a million records.
+fn set(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("set of 1 million");
+    let (shared, set) = million();
+    let (live, user) = (RecordId::of_token("", "live"), Some(RecordId::of_user("", "ada")));
+    group.bench_function("generation", |bencher| {
+        bencher.iter(|| set.generation(black_box(&shared)));
+    });
+    group.bench_function("look up a token, its user and all", |bencher| {
+        bencher.iter(|| set.is_revoked(&shared, black_box(live), user, Some(1)).is_ok());
+    });
+    let mut number = LIVE;
+    group.bench_function("insert one record", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            set.add(&shared, &[record(number)], Horizon::NONE).is_ok()
+        });
+    });
+    group.finish();
+}
+
+/// Pages of the feed, read and taken over.
+fn page(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("page");
+    group.sample_size(20);
+    let (shared, set) = million();
+    let mut sorted: Vec<_> = (0..LIVE).map(record).collect();
+    sorted.sort_unstable_by_key(|record| record.id);
+    sorted.truncate(RESET_PAGE_RECORDS);
+    let range = (RecordId::FIRST, sorted[RESET_PAGE_RECORDS - 1].id);
+    let cursor = Cursor::new("1.1").expect("a cursor");
+    let head = cursor.clone();
+    let records = sorted.clone();
+    let page = Page { reset: true, more: true, now: 0, cursor, head, range, records }.encode();
+    group.throughput(Throughput::Elements(RESET_PAGE_RECORDS as u64));
+    group.bench_function("read 20,000 records", |bencher| {
+        bencher.iter(|| Page::decode(black_box(&page)).is_ok());
+    });
+    group.bench_function("reset: 20,000 records into an empty set", |bencher| {
+        let apply = |shared: InMemory| set.compare(&shared, &sorted, range, Horizon::NONE).is_ok();
+        bencher.iter_batched(InMemory::default, apply, BatchSize::LargeInput);
+    });
+    group.bench_function("reset: 20,000 records that are all there", |bencher| {
+        bencher.iter(|| set.compare(&shared, &sorted, range, Horizon::NONE).is_ok());
+    });
+    group.throughput(Throughput::Elements(CHANGES_PAGE_RECORDS as u64));
+    let mut number = LIVE;
+    group.bench_function("changes: 1,000 records in the order of the feed", |bencher| {
+        bencher.iter_batched(
+            || {
+                number += CHANGES_PAGE_RECORDS;
+                (number..number + CHANGES_PAGE_RECORDS).map(record).collect::<Vec<_>>()
+            },
+            |new| set.add(&shared, &new, Horizon::NONE).is_ok(),
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn million() -> (InMemory, RevocationSet) {
+    let (shared, set) = (InMemory::default(), set_of_nothing());
+    let mut records: Vec<_> = (0..LIVE).map(record).collect();
+    records.sort_unstable_by_key(|record| record.id);
+    set.add(&shared, &records, Horizon::NONE).expect("room in memory");
+    (shared, set)
+}
+
+fn set_of_nothing() -> RevocationSet {
+    RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "")
+}
+
+fn record(number: usize) -> Record {
+    Record::token(RecordId::of_token("", &format!("revoked-{number}")), u64::MAX)
+}
+
+fn config(text: &Value) -> Config {
+    let environment = |_: &str| Some(SESSION_SECRET.to_owned());
+    Config::parse(text.to_string().as_bytes(), &environment).expect("a configuration")
+}
+
+fn shipped() -> Value {
+    testbed::Configuration::shipped().filter
+}
+
+/// What a browser sends through Envoy.
+fn lines(token: &Token) -> Vec<(&'static str, String)> {
+    let line = |name, value: &str| (name, value.to_owned());
+    vec![
+        line(":authority", "app.example.com"),
+        line(":path", "/api/v1/chats/42?page=2"),
+        line(":method", "GET"),
+        line(":scheme", "https"),
+        line(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        ),
+        line("accept", "application/json"),
+        line("accept-language", "en-US,en;q=0.5"),
+        line("accept-encoding", "gzip, deflate, br"),
+        line("authorization", &format!("Bearer {token}")),
+        line("x-forwarded-proto", "https"),
+        line("x-forwarded-for", "192.0.2.1"),
+        line("x-request-id", "b1ef0eb5-6d83-4a3b-9e0d-1b1e6ad7c3ff"),
+    ]
+}
+
+/// As Envoy hands them over: lengths first, then the texts, each with a zero.
+fn serialised(lines: &[(&str, String)]) -> Vec<u8> {
+    let number = |length: usize| u32::try_from(length).expect("a short text").to_le_bytes();
+    let mut bytes = number(lines.len()).to_vec();
+    for (name, value) in lines {
+        bytes.extend([number(name.len()), number(value.len())].concat());
+    }
+    for (name, value) in lines {
+        bytes.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    bytes
+}
+
+const LIVE: usize = 1_000_000;
+
+/// After every token's `exp`.
+const FAR_FUTURE: u64 = 1 << 41;
