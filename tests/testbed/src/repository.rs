@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::artifacts::root;
+use crate::artifacts::{self, root};
 
 /// The files of that extension, in order; what is built and what is hidden is not among them.
 #[must_use]
@@ -27,6 +27,13 @@ pub fn files(extension: &str) -> Vec<String> {
 #[track_caller]
 pub fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The filter as `make wasm` builds it.
+#[must_use]
+#[track_caller]
+pub fn module() -> Vec<u8> {
+    fs::read(artifacts::filter("session_guard")).expect("the filter's module")
 }
 
 /// The documents of a YAML file.

@@ -1,0 +1,166 @@
+//! Promise: no change makes a request dearer unnoticed. What repeats exactly is compared with
+//! `tests/budget.json`: every crossing between Envoy and the VM that a request takes, what the module
+//! exports, and its size. Times are for `make bench`.
+//! Method: a real Envoy with one worker, whose log at level trace names each crossing.
+//!
+//! `UPDATE_BUDGET=1 cargo test --test budget` records what is there now.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::{env, fs};
+
+use serde_json::{Value, json};
+use testbed::{Connection, Fault, Request, Testbed, Token, eventually, repository};
+use wasmparser::{ExternalKind, Parser, Payload};
+
+#[test]
+fn a_request_crosses_between_envoy_and_the_vm_as_often_as_recorded() {
+    let mut stage = Stage::start();
+    let token = Token::of("ada");
+    let (bearer, cookie) =
+        (Request::get("/page").bearer(&token), Request::get("/page").cookie(&token));
+    let forged = Request::get("/page").bearer(&token.forged());
+    let public = stage.crossings(&Request::get("/"));
+    let first_sight = stage.crossings(&bearer);
+    let (seen_before, after_a_change) = stage.without_and_with_look_up(&bearer);
+    let (as_a_cookie, _) = stage.without_and_with_look_up(&cookie);
+    compare("public", &public);
+    compare("first_sight", &first_sight);
+    compare("seen_before", &seen_before);
+    compare("seen_before_as_a_cookie", &as_a_cookie);
+    compare("after_a_change_of_the_set", &after_a_change);
+    compare("refused", &stage.crossings(&forged));
+}
+
+#[test]
+fn the_module_exports_the_recorded_functions() {
+    let module = repository::module();
+    let mut functions = Vec::new();
+    for payload in Parser::new(0).parse_all(&module) {
+        if let Payload::ExportSection(section) = payload.expect("a module") {
+            let exports = section.into_iter().map(|export| export.expect("an export"));
+            let exports = exports.filter(|export| export.kind == ExternalKind::Func);
+            functions.extend(exports.map(|export| export.name.to_owned()));
+        }
+    }
+    functions.sort();
+    compare("exported_functions", &functions);
+}
+
+/// Compilers differ by some percent; Envoy compiles the whole module before it listens.
+#[test]
+fn the_module_is_no_larger_than_recorded() {
+    let bytes = repository::module().len() as u64;
+    if env::var_os("UPDATE_BUDGET").is_some() {
+        return record("module_bytes_at_most", json!(bytes + bytes / 20));
+    }
+    let most = recorded()["module_bytes_at_most"].as_u64().expect("a number");
+    assert!(bytes <= most, "{bytes} bytes, more than {most}; {REMEDY}");
+}
+
+struct Stage {
+    bed: Testbed,
+    connection: Connection,
+    read: usize,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let bed = Testbed::from(|setup| setup.workers(1).log_levels("wasm:trace"), Fault::None);
+        bed.envoy.await_guarding();
+        let connection = bed.envoy.connect();
+        Self { bed, connection, read: 0 }
+    }
+
+    /// What one request takes, in order: `>` into the VM, `<` to Envoy.
+    fn crossings(&mut self, request: &Request) -> Vec<String> {
+        self.read = self.bed.envoy.log().len();
+        self.connection.send(request);
+        let mut log = String::new();
+        eventually(Duration::from_secs(20), || {
+            log = self.bed.envoy.log().split_off(self.read);
+            log.contains("[host<-vm] proxy_on_delete")
+        });
+        of_one_request(&log)
+    }
+
+    /// The same for a token seen before: where its verdict still stands, and where it is looked up
+    /// again. That happens at least once a second, so both kinds come by themselves.
+    fn without_and_with_look_up(&mut self, request: &Request) -> (Vec<String>, Vec<String>) {
+        let mut kinds = BTreeSet::new();
+        eventually(Duration::from_secs(20), || {
+            let crossings = self.crossings(request);
+            kinds.insert((crossings.len(), crossings));
+            kinds.len() == 2
+        });
+        let mut kinds = kinds.into_iter().map(|(_, crossings)| crossings);
+        (kinds.next().expect("the short one"), kinds.next().expect("the long one"))
+    }
+}
+
+/// Between a request and its answer the worker may tick, or get a page of the feed.
+fn of_one_request(log: &str) -> Vec<String> {
+    let created = log.find("[host->vm] proxy_on_context_create").expect("a context of the request");
+    let thread = log[..created].rsplit('[').find_map(|word| {
+        let number = word.trim_end().strip_suffix(']')?;
+        number.parse::<u32>().ok().map(|_| format!("][{number}]["))
+    });
+    let thread = thread.expect("the thread of the worker");
+    let mut crossings = Vec::new();
+    let mut is_elsewhere = false;
+    let lines = log[created..].lines().enumerate();
+    for (_, line) in lines.filter(|(at, line)| *at == 0 || line.contains(&thread)) {
+        let of_others = OF_NO_REQUEST.iter().any(|name| line.contains(name));
+        if of_others {
+            is_elsewhere = line.contains("[host->vm]");
+        } else if !is_elsewhere {
+            crossings.extend(crossing(line));
+        }
+        if line.contains("[host<-vm] proxy_on_delete") {
+            break;
+        }
+    }
+    crossings
+}
+
+fn crossing(line: &str) -> Option<String> {
+    let into = line.split_once("[host->vm] ").map(|(_, call)| ('>', call));
+    let out = line.split_once("[vm->host] ").map(|(_, call)| ('<', call));
+    let (direction, call) = into.or(out)?;
+    let name = call.split('(').next()?.rsplit('.').next()?;
+    (name != AT_MOST_ONCE_A_TICK).then(|| format!("{direction} {name}"))
+}
+
+fn compare(name: &str, found: &[String]) {
+    if env::var_os("UPDATE_BUDGET").is_some() {
+        return record(name, json!(found));
+    }
+    let recorded = recorded();
+    let recorded: Vec<_> = recorded[name].as_array().into_iter().flatten().collect();
+    assert!(
+        found.iter().eq(recorded.iter().copied()),
+        "{name}: {found:#?}\ninstead of {recorded:#?}; {REMEDY}"
+    );
+}
+
+fn recorded() -> Value {
+    serde_json::from_str(&repository::read(BUDGET)).expect("the budget is JSON")
+}
+
+fn record(name: &str, found: Value) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().expect("no panic");
+    let mut budget = recorded();
+    budget[name] = found;
+    let text = serde_json::to_string_pretty(&budget).expect("JSON");
+    fs::write(format!("{}/{BUDGET}", env!("CARGO_MANIFEST_DIR")), text + "\n").expect("written");
+}
+
+const OF_NO_REQUEST: [&str; 2] = ["proxy_on_tick", "proxy_on_http_call_response"];
+
+/// Whoever comes first after a tick asks for the next one: a request in thousands.
+const AT_MOST_ONCE_A_TICK: &str = "proxy_set_tick_period_milliseconds";
+
+const BUDGET: &str = "tests/budget.json";
+const REMEDY: &str = "if that is meant, run UPDATE_BUDGET=1 cargo test --test budget";
