@@ -16,15 +16,13 @@ pub const PREFIX_BYTES: usize = 32;
 /// Longest other text: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// Most keys, those of inline JWK Sets counted one by one; a set that is fetched may have as many
-/// again.
+/// Most keys, those of inline JWK Sets counted one by one; a fetched set may have as many again.
 pub const KEYS: usize = 64;
 
 /// Most JWK Sets that are fetched: each VM looks at each on every tick.
 pub const KEY_SETS: usize = 8;
 
-/// Most keys without id of one algorithm: so many are tried on one token, so none is in vain. With
-/// ids there may be more, for a token's `kid` picks its key.
+/// Most keys without id of one algorithm: all are tried on one token. A `kid` picks its key.
 pub const KEYS_TRIED: usize = 8;
 
 /// All that a key may be bound to.

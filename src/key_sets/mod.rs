@@ -2,8 +2,7 @@
 //!
 //! A published JWK Set is fetched from a cluster: at start, then again and again, by the one VM of the
 //! process that holds the set's [lease](crate::feed::lease). What was published lies in shared data;
-//! every VM takes it over on its tick when it has changed, and a new configuration has it from its
-//! first request on.
+//! every VM takes it over when it has changed, and a new configuration before its first request.
 //!
 //! [`KeySets`] is the state machine of one VM. It is told what happened (a tick, an answer), with the
 //! time and a random number, and says what to do ([`Effects`]); it reads no clock and calls nobody.
@@ -393,8 +392,7 @@ impl KeySet {
 /// How long the issuer may take.
 const TIMEOUT_MILLISECONDS: u64 = 5_000;
 
-/// A refresh comes up to a fifth of the time earlier than it must: proxies that started together do not
-/// come back together.
+/// A refresh comes up to a fifth of its time early: proxies that started together drift apart.
 const JITTER_SHARE: u64 = 5;
 
 /// How soon a VM looks again for keys that it needs.

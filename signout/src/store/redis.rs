@@ -397,5 +397,4 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
 const WAIT_TIMEOUT_MS: u64 = 1_000;
 
 #[cfg(test)]
-#[path = "redis/tests.rs"]
 mod tests;
