@@ -30,7 +30,7 @@ kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 	@target/kubernetes/bin/python tests/kubernetes.py
 
 monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
-	cargo test --test monitoring -- --include-ignored
+	cargo test --workspace --test monitoring -- --include-ignored
 
 compose-test: ## compose-demo where no container registry can be reached: as root, on Debian
 	@tests/compose.sh
