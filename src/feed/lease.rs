@@ -5,7 +5,9 @@
 //! never ticks; whoever dies with it is replaced after its end.
 //!
 //! Best is the main thread, which serves no requests. It cannot be recognised, so those who have
-//! served one stand back: they wait one more term, and let go once of a lease that they took before.
+//! served one stand back: they wait one more term, and offer once a lease that they took before. They
+//! keep it until a VM that has served nothing asks for it, and hand it over between two calls; that
+//! VM ticks fast meanwhile. Whatever comes in between would be learned a tick later.
 
 use crate::feed::identity::{FeedIdentity, Key};
 use crate::shared_data::{Expect, SharedData};
@@ -26,6 +28,10 @@ pub struct Lease {
     has_served: bool,
     /// Whether it was taken before this VM had served a request.
     taken_idle: bool,
+    /// Who asked for it, as of the last tick, where this VM holds it.
+    heir: Option<Owner>,
+    /// Whether this VM has asked for it.
+    is_heir: bool,
     /// When this VM first saw that there is no lease.
     vacant_since: Option<u64>,
     /// Until when this VM does not want it.
@@ -42,6 +48,8 @@ impl Lease {
             held_until: None,
             has_served: false,
             taken_idle: false,
+            heir: None,
+            is_heir: false,
             vacant_since: None,
             barred_until: 0,
         }
@@ -61,45 +69,73 @@ impl Lease {
     /// Whether this VM had better let go, as soon as none of its calls is under way.
     #[must_use]
     pub fn should_let_go(&self, now: u64) -> bool {
-        self.is_held(now) && (now < self.barred_until || self.has_served && self.taken_idle)
+        self.is_held(now) && (now < self.barred_until || self.heir.is_some())
     }
 
-    /// Takes or renews the lease where that is due.
+    /// Whether the lease may come to this VM at any moment, so that it had better tick soon.
+    #[must_use]
+    pub fn is_heir(&self) -> bool {
+        self.is_heir
+    }
+
+    /// Takes, renews, offers or asks for the lease, whatever is due.
     pub fn tick(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::At(found.version));
         // An end further away than a term is not of our making.
-        let lease = found.and_then(|found| read(&found.value));
-        let lease = lease.filter(|&(_, end)| end <= now.saturating_add(TERM_MILLISECONDS));
-        self.held_until = lease.filter(|lease| lease.0 == self.owner).map(|lease| lease.1);
-        let vacant_since = match lease {
-            Some((_, end)) if now < end => {
+        let held = found.and_then(|found| Held::from_bytes(&found.value));
+        let held = held.filter(|held| held.end <= now.saturating_add(TERM_MILLISECONDS));
+        let had_it = self.held_until.is_some();
+        self.held_until = held.filter(|held| held.owner == self.owner).map(|held| held.end);
+        self.is_heir = false;
+        self.heir = None;
+        let vacant_since = match held {
+            Some(held) if now < held.end => {
                 self.vacant_since = None;
-                let is_due = end - now <= TERM_MILLISECONDS * 2 / 3;
-                if self.is_held(now) && is_due && now >= self.barred_until {
-                    self.take(shared, now, expect);
+                if self.is_held(now) {
+                    // Where another VM has handed it over, nobody has served in between.
+                    self.taken_idle = if had_it { self.taken_idle } else { !self.has_served };
+                    self.keep(shared, now, held, expect);
+                } else {
+                    self.ask_for(shared, now, held, expect);
                 }
                 return;
             }
-            Some((_, end)) => end,
+            Some(held) => held.end,
             None => *self.vacant_since.get_or_insert(now),
         };
         let wait = if self.has_served { TERM_MILLISECONDS } else { 0 };
         if now >= self.barred_until && now >= vacant_since.saturating_add(wait) {
             self.taken_idle = !self.has_served;
-            self.take(shared, now, expect);
+            self.take(shared, now, Next::Settled, expect);
         }
     }
 
-    /// Lets go, if this VM holds the lease, so that nobody has to wait for its end.
+    /// Lets go, if this VM holds the lease: it is the heir's or, where nobody asked for it, there to
+    /// be taken, so that nobody has to wait for its end. Who asked for it does not any more.
     pub fn release(&mut self, shared: &dyn SharedData, now: u64) {
-        if let Some(found) = shared.get(&self.key).filter(|_| self.is_held(now)) {
-            let mine = read(&found.value).is_some_and(|lease| lease.0 == self.owner);
-            // Where the write fails, the lease is another's already.
-            let _ =
-                mine && shared.set_if(&self.key, &write([0; 16], now), Expect::At(found.version));
+        let found = shared.get(&self.key);
+        let held = found.as_ref().and_then(|found| Held::from_bytes(&found.value));
+        if let (Some(found), Some(held)) = (found, held) {
+            let next = match held.next {
+                Next::Heir(owner) if self.is_held(now) && held.owner == self.owner => {
+                    let end = now.saturating_add(HANDED_OVER_MILLISECONDS);
+                    Some(Held { owner, end, next: Next::Settled })
+                }
+                _ if self.is_held(now) && held.owner == self.owner => Some(Held::vacant(now)),
+                Next::Heir(heir) if heir == self.owner => {
+                    Some(Held { next: Next::Offered, ..held })
+                }
+                _ => None,
+            };
+            // Where the write fails, the lease is another's already, or soon.
+            let _ = next.is_some_and(|next| {
+                shared.set_if(&self.key, &next.to_bytes(), Expect::At(found.version))
+            });
         }
         self.held_until = None;
+        self.heir = None;
+        self.is_heir = false;
     }
 
     /// This VM does not want the lease for that long, and lets go of it when it can.
@@ -107,123 +143,99 @@ impl Lease {
         self.barred_until = now.saturating_add(milliseconds);
     }
 
-    fn take(&mut self, shared: &dyn SharedData, now: u64, expect: Expect) {
+    /// Renews a lease of ours, and offers it where this VM had better not have it.
+    fn keep(&mut self, shared: &dyn SharedData, now: u64, held: Held, expect: Expect) {
+        let stands_back = self.has_served && self.taken_idle;
+        let next = match held.next {
+            Next::Settled if stands_back => Next::Offered,
+            next => next,
+        };
+        if let Next::Heir(heir) = next {
+            self.heir = Some(heir);
+        }
+        let is_due = held.end - now <= TERM_MILLISECONDS * 2 / 3 || next != held.next;
+        if is_due && now >= self.barred_until {
+            self.take(shared, now, next, expect);
+        }
+    }
+
+    /// Asks for a lease that another VM offers.
+    fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: Held, expect: Expect) {
+        self.is_heir = match held.next {
+            Next::Offered if !self.has_served && now >= self.barred_until => {
+                let asked = Held { next: Next::Heir(self.owner), ..held };
+                shared.set_if(&self.key, &asked.to_bytes(), expect)
+            }
+            next => next == Next::Heir(self.owner),
+        };
+    }
+
+    fn take(&mut self, shared: &dyn SharedData, now: u64, next: Next, expect: Expect) {
         let end = now.saturating_add(TERM_MILLISECONDS);
-        let taken = shared.set_if(&self.key, &write(self.owner, end), expect);
+        let held = Held { owner: self.owner, end, next };
+        let taken = shared.set_if(&self.key, &held.to_bytes(), expect);
         self.held_until = taken.then_some(end);
         self.vacant_since = None;
     }
 }
 
-fn write(owner: Owner, end: u64) -> Vec<u8> {
-    [MAGIC, &owner, &end.to_be_bytes()].concat()
+/// The lease as it lies in shared data: magic, owner (16 bytes), end (8 bytes, big endian), and who
+/// is next (16 bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    owner: Owner,
+    end: u64,
+    next: Next,
 }
 
-fn read(value: &[u8]) -> Option<(Owner, u64)> {
-    let (&owner, end) = value.strip_prefix(MAGIC)?.split_first_chunk()?;
-    Some((owner, u64::from_be_bytes(end.try_into().ok()?)))
+/// To whom the lease goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It stays.
+    Settled,
+    /// To whoever asks for it.
+    Offered,
+    /// To that VM, as soon as no call is under way.
+    Heir(Owner),
+}
+
+impl Held {
+    /// A lease that is nobody's since then.
+    fn vacant(end: u64) -> Self {
+        Self { owner: NOBODY, end, next: Next::Settled }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let next = match self.next {
+            Next::Settled => NOBODY,
+            Next::Offered => ANYBODY,
+            Next::Heir(owner) => owner,
+        };
+        [MAGIC, &self.owner, &self.end.to_be_bytes(), &next].concat()
+    }
+
+    fn from_bytes(value: &[u8]) -> Option<Self> {
+        let (&owner, rest) = value.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let (&end, next) = rest.split_first_chunk()?;
+        let next = match Owner::try_from(next).ok()? {
+            NOBODY => Next::Settled,
+            ANYBODY => Next::Offered,
+            owner => Next::Heir(owner),
+        };
+        Some(Self { owner, end: u64::from_be_bytes(end), next })
+    }
 }
 
 const MAGIC: &[u8] = b"SGL1";
 
+/// Names that no VM has: theirs are random UUIDs.
+const NOBODY: Owner = [0; 16];
+const ANYBODY: Owner = [0xff; 16];
+
+/// How long a lease lasts that was handed over: the heir renews it on its next tick, and should it
+/// have died meanwhile, nobody waits for long.
+const HANDED_OVER_MILLISECONDS: u64 = 2_000;
+
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::shared_data::InMemory;
-
-    fn identity() -> FeedIdentity {
-        FeedIdentity::new("", "signout", "signout")
-    }
-
-    fn leases(count: u8) -> Vec<Lease> {
-        (1..=count).map(|owner| Lease::new(&identity(), [owner; 16])).collect()
-    }
-
-    #[derive(Clone, Debug)]
-    enum Event {
-        Tick,
-        Serve,
-        Release,
-        Bar,
-        Die,
-    }
-
-    fn event() -> impl Strategy<Value = (usize, u64, Event)> {
-        let event = prop_oneof![
-            10 => Just(Event::Tick),
-            1 => Just(Event::Serve),
-            1 => Just(Event::Release),
-            1 => Just(Event::Bar),
-            1 => Just(Event::Die),
-        ];
-        (0..3usize, 0..2_000u64, event)
-    }
-
-    proptest! {
-        #[test]
-        fn at_most_one_holds_the_lease(events in prop::collection::vec(event(), 0..100)) {
-            let shared = InMemory::default();
-            let (mut leases, mut now) = (leases(3), 10_000);
-            for (index, (vm, time, event)) in events.into_iter().enumerate() {
-                now += time;
-                match event {
-                    Event::Tick => leases[vm].tick(&shared, now),
-                    Event::Serve => leases[vm].note_request(),
-                    Event::Release => leases[vm].release(&shared, now),
-                    Event::Bar => leases[vm].bar(now, 5_000),
-                    Event::Die => leases[vm] = Lease::new(&identity(), [10 + index as u8; 16]),
-                }
-                prop_assert!(leases.iter().filter(|lease| lease.is_held(now)).count() <= 1);
-            }
-        }
-
-        #[test]
-        fn the_dead_are_replaced_within_two_terms(serving: [bool; 2], time in 0..10_000u64) {
-            let shared = InMemory::default();
-            let mut leases = leases(3);
-            leases[0].tick(&shared, 10_000);
-            prop_assert!(leases[0].is_held(10_000));
-            for (lease, serves) in leases[1..].iter_mut().zip(serving) {
-                if serves {
-                    lease.note_request();
-                }
-            }
-            // The owner keeps it as long as it ticks, and is then heard of no more.
-            let died = 10_000 + time;
-            for now in (10_000..=died).step_by(1_000) {
-                leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
-                prop_assert!(leases[0].is_held(now));
-            }
-            let heirs = &mut leases[1..];
-            for now in (died..).step_by(1_000).take_while(|now| *now <= died + 2 * TERM_MILLISECONDS + 1_000) {
-                heirs.iter_mut().for_each(|lease| lease.tick(&shared, now));
-            }
-            prop_assert!(heirs.iter().any(|lease| lease.held_until.is_some()));
-        }
-    }
-
-    #[test]
-    fn who_serves_stands_back_for_who_does_not() {
-        let shared = InMemory::default();
-        let mut leases = leases(2);
-        leases[0].note_request();
-        for now in (10_000..40_000).step_by(1_000) {
-            leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
-            assert!(!leases[0].is_held(now) && leases[1].is_held(now), "{now}");
-        }
-    }
-
-    #[test]
-    fn a_lease_that_is_not_of_our_making_is_none() {
-        let far = write([9; 16], 10_000 + TERM_MILLISECONDS + 1);
-        for value in [b"".as_slice(), b"SGL1", b"SGL1 and something else", &far] {
-            let shared = InMemory::default();
-            let mut lease = leases(1).remove(0);
-            assert!(shared.set_if(&lease.key, value, Expect::Absent));
-            lease.tick(&shared, 10_000);
-            assert!(lease.is_held(10_000), "{value:?}");
-        }
-    }
-}
+#[path = "lease/tests.rs"]
+mod tests;

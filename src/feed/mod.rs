@@ -192,7 +192,8 @@ impl Feed {
         self.lease.tick(shared, milliseconds);
         self.look(shared, now, &mut effects);
         if !self.lease.is_held(milliseconds) {
-            return effects;
+            let soon = self.lease.is_heir().then_some(poll::PAUSE_MILLISECONDS);
+            return Effects { tick_within_milliseconds: soon, ..effects };
         }
         if !held {
             effects.notices.push(Notice::Reads);
