@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test bench faults open-webui kubernetes monitoring compose-test wasm image \
+.PHONY: help demo compose-demo test bench faults soak open-webui kubernetes monitoring compose-test wasm image \
     reproducible wasm-drill envoy redis prometheus programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
@@ -24,6 +24,9 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
+
+soak: wasm wasm-drill envoy redis programs ## faults drawn by lot for SOAK_MINUTES=60; SOAK_SEED says which
+	SOAK_MINUTES=$${SOAK_MINUTES:-60} cargo test --workspace --test faults -- --nocapture soak::
 
 kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 	@setup/kubernetes.sh

@@ -18,14 +18,10 @@ wanted=" $* "
 while IFS='|' read -r id what target filters; do
     case $id in '' | \#*) continue ;; esac
     case $wanted in "  ") ;; *" $id "*) ;; *) continue ;; esac
-    if [ "$target" = - ]; then
-        printf '| %s | %s | %s | | |\n' "$id" "$what" "$filters" | tee -a "$table"
-        continue
-    fi
     log=$out/$id.log
     began=$(date +%s)
     # shellcheck disable=SC2086 # both are lists of words
-    RUST_BACKTRACE=0 cargo test --quiet $target -- --include-ignored --nocapture $filters </dev/null >"$log" 2>&1
+    RUST_BACKTRACE=0 cargo test --workspace --quiet $target -- --include-ignored --nocapture $filters </dev/null >"$log" 2>&1
     status=$?
     ran=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
     result="passed ($ran tests)"

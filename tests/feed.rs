@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Answer, Configuration, Connection, Fault, Request, Testbed, Token};
+use testbed::{Answer, Answers, Configuration, Connection, Fault, Load, Request, Testbed, Token};
 use testbed::{eventually, unix_seconds, until};
 
 #[test]
@@ -62,6 +62,24 @@ fn before_the_first_load_only_what_needs_no_set_is_answered() {
         eventually(SOON, || worker.send(&ready()).status == 200);
         assert_eq!(worker.send(&page(&token)).status, 200);
     }
+}
+
+#[test]
+fn no_setting_lets_anybody_in_before_the_first_load() {
+    let unknown_host = json!({"address": "no-such-host.invalid", "port_value": 8090});
+    let bed = Testbed::cut_off(|configuration| {
+        configuration.filter["revocation"]["when_unknown"] = json!("use_last");
+        let endpoints = &mut configuration.cluster("signout")["load_assignment"]["endpoints"];
+        endpoints[0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"] = unknown_host;
+    });
+    let token = Token::of("ada");
+    eventually(SOON, || bed.envoy.metric("refresh_rejected.unavailable") > 0);
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_unavailable(&worker.send(&page(&token)));
+        assert_eq!(worker.send(&ready()).status, 503);
+        assert_eq!(worker.send(&Request::get("/")).status, 200);
+    }
+    assert!(bed.application.seen().iter().all(|seen| seen.path == "/"));
 }
 
 #[test]
@@ -173,6 +191,8 @@ fn a_store_restored_from_an_old_copy_gets_back_what_the_proxies_know() {
     eventually(SOON, || bed.service.holds(&new));
     bed.service.revoke(&json!({"jti": last.jti()}));
     eventually(SOON, || bed.envoy.get("/page", &last).code() == "revoked");
+    let all = [old.clone(), new.clone(), last.clone()];
+    let _load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &all);
     bed.service.kill();
     fs::write(bed.service.store_file(), copy).expect("the store");
     bed.service.restart();
@@ -192,6 +212,7 @@ fn an_empty_store_gets_back_what_the_proxies_know() {
     bed.service.revoke(&json!({"user_id": "eve"}));
     let eve = Token::with(&issued_a_minute_ago("eve"));
     eventually(SOON, || bed.envoy.get("/page", &eve).code() == "revoked");
+    let _load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &tokens);
     let refused: Vec<_> = tokens.iter().chain([&eve]).collect();
     bed.service.kill();
     fs::remove_file(bed.service.store_file()).expect("the store");

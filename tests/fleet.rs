@@ -3,14 +3,14 @@
 //! nothing that was refused is let in again; what Redis has not taken is not acknowledged; and a
 //! service that cannot ask Redis does not pass for current.
 //! Method: two real Envoys, each with a service of its own, over a real Redis that is killed,
-//! emptied, restored from an old copy, filled up and stopped.
+//! emptied, restored from an old copy, filled up and stopped, while clients ask all the time.
 
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
 use serde_json::json;
-use testbed::{Connection, Fault, Fleet, Redis, Request, Service, Token};
+use testbed::{Answers, Connection, Fault, Fleet, Redis, Request, Service, Token};
 use testbed::{eventually, unix_seconds, until};
 
 #[test]
@@ -42,6 +42,7 @@ fn a_proxy_that_moves_to_the_other_service_goes_on_without_a_reset() {
 #[test]
 fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
     let mut fleet = Fleet::start();
+    let _load = fleet.load(Answers::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
     let tokens: Vec<_> = (0..20).map(|_| Token::of("ada")).collect();
     fleet.services[0].kill();
@@ -63,6 +64,7 @@ fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
 fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
+    let _load = fleet.load(Answers::Always, &tokens);
     fleet.redis.kill();
     let lost = Token::of("ada");
     for service in &fleet.services {
@@ -90,6 +92,7 @@ fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
     for lose in losses {
         let mut fleet = Fleet::start();
         let tokens = acknowledged(&fleet, 20);
+        let _load = fleet.load(Answers::Always, &tokens);
         lose(&mut fleet.redis);
         recovers(&fleet, &tokens);
         let lost: u64 = fleet.services.iter().map(losses_noticed).sum();
@@ -101,6 +104,7 @@ fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
 fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
+    let _load = fleet.load(Answers::Always, &tokens);
     for service in &mut fleet.services {
         service.kill();
     }
@@ -115,12 +119,14 @@ fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies()
 fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
     let mut fleet = Fleet::start();
     let old = acknowledged(&fleet, 10);
+    let load = fleet.load(Answers::Always, &old);
     let copy = tempfile::tempdir().expect("a folder");
     fleet.redis.kill();
     copy_files(&fleet.redis.files(), copy.path()).expect("the files of Redis");
     fleet.redis.restart();
     eventually(SOON, || fleet.services.iter().all(takes_revocations));
     let new = acknowledged(&fleet, 10);
+    load.enforced(&new);
     fleet.redis.kill();
     fleet.redis.lose_files();
     copy_files(copy.path(), &fleet.redis.files()).expect("the files of Redis");
@@ -132,6 +138,7 @@ fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
 fn a_redis_without_room_is_answered_5xx_and_the_feed_goes_on() {
     let fleet = Fleet::of(2, Redis::setup().set("maxmemory", "4mb"), |_| {});
     let tokens = acknowledged(&fleet, 5);
+    let _load = fleet.load(Answers::Always, &tokens);
     let (mut stored, service) = (0, &fleet.services[0]);
     let refused = until(SOON, || {
         let batch: Vec<_> = (0..500).map(|_| json!({"jti": Token::of("ada").jti()})).collect();
@@ -172,6 +179,7 @@ fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
 fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_for_it() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 5);
+    let _load = fleet.load(Answers::Always, &tokens);
     let [mut here, mut there] = connections(&fleet);
     fleet.redis.pause();
     let token = Token::of("ada");
@@ -191,6 +199,7 @@ fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_fo
 #[test]
 fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
     let fleet = Fleet::start();
+    let _load = fleet.load(Answers::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
     for network in &fleet.store_networks {
         network.set(Fault::Delay(Duration::from_millis(300)));

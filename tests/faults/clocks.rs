@@ -1,17 +1,12 @@
 //! A proxy whose clock is wrong judges by that clock, exact to the second, keeps reading the feed,
 //! and forgets no revocation when the clock jumps: Envoy sees a clock that the test sets.
 
-use std::fs;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
-use tempfile::TempDir;
-use testbed::{Connection, Fault, Request, Testbed, Token, eventually, unix_seconds};
+use testbed::{Connection, EnvoySetup, Fault, Request, Testbed, Token, eventually, unix_seconds};
 
-use crate::load::assert_no_vm_died;
+use crate::shim::Shim;
 
 #[test]
 fn verdicts_follow_the_proxys_clock_to_the_second() {
@@ -38,7 +33,6 @@ fn verdicts_follow_the_proxys_clock_to_the_second() {
             assert_eq!(status, expected, "clock {offset} s, {claim} {at}, now {now}");
         }
     }
-    assert_no_vm_died(&bed.envoy);
 }
 
 #[test]
@@ -67,39 +61,34 @@ fn a_clock_that_jumps_forgets_nothing_and_the_feed_goes_on() {
     let live = Token::of("ada");
     eventually(SOON, || bed.envoy.get("/page", &live).status == 200);
     assert_eq!(bed.envoy.get("/page", &token).code(), "revoked");
-    assert_no_vm_died(&bed.envoy);
 }
 
-/// The clock of one Envoy.
-struct Clock {
-    folder: TempDir,
+/// The clock of a program that loads it first.
+pub(crate) struct Clock {
+    shim: Shim,
 }
 
 impl Clock {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("offset"), 0i64.to_ne_bytes()).expect("a file");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/clock_shim.c");
-        let built = Command::new("cc")
-            .args(["-O2", "-Wall", "-Wno-nonnull-compare", "-shared", "-fPIC", "-o"])
-            .arg(folder.path().join("shim.so"))
-            .arg(source)
-            .status();
-        assert!(built.expect("a C compiler: install Debian's gcc").success());
-        Self { folder }
+    pub(crate) fn new() -> Self {
+        Self { shim: Shim::build("clock_shim", &0i64.to_ne_bytes()) }
     }
 
-    fn set(&self, seconds: i64) {
-        let file = fs::File::options().write(true).open(self.folder.path().join("offset"));
-        file.expect("a file").write_all_at(&seconds.to_ne_bytes(), 0).expect("a file");
+    /// So many seconds ahead.
+    pub(crate) fn set(&self, seconds: i64) {
+        self.shim.order(&seconds.to_ne_bytes());
+    }
+
+    /// What such a program has in its environment.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        [("LD_PRELOAD", self.shim.library()), ("CLOCK_SHIM", self.shim.orders())]
     }
 
     fn bed(&self) -> Testbed {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let bed = Testbed::from(
-            |setup| setup.env("LD_PRELOAD", &path("shim.so")).env("CLOCK_SHIM", &path("offset")),
-            Fault::None,
-        );
+        let environment = self.environment();
+        let with_clock = |setup: EnvoySetup| {
+            environment.iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+        };
+        let bed = Testbed::from(with_clock, Fault::None);
         bed.envoy.await_guarding();
         let mut connection = Connection::to(bed.envoy.address());
         self.set(86_400);

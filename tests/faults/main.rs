@@ -4,8 +4,14 @@
 //! scenarios, and writes one table.
 
 mod clocks;
+mod floods;
+mod hot_restart;
 mod load;
+mod masses;
 mod partitions;
+mod power;
 mod processes;
 mod propagation;
+mod shim;
+mod soak;
 mod stores;

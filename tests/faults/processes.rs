@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Testbed, Token, unix_seconds};
+use testbed::{Answers, Load, Testbed, Token, unix_seconds};
 
-use crate::load::{Load, rounds};
+use crate::load::rounds;
 
 #[test]
 fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
@@ -22,18 +22,18 @@ fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
     };
     let mut revoked = fill(10);
     revoked.extend(fill(10_000).into_iter().step_by(1_000));
-    let (mut slowest, address) = (Duration::ZERO, bed.envoy.address());
-    let rounds = rounds(4, 20);
-    let ((), counts) = Load::around(address, &revoked, |load| {
-        for _ in 0..rounds {
-            bed.envoy.restart();
-            *load.address.lock().expect("an address") = bed.envoy.address();
-            let listening = Instant::now();
-            bed.envoy.await_guarding();
-            slowest = slowest.max(listening.elapsed());
-            load.await_more();
-        }
-    });
+    let load =
+        Load::start(&bed.application, [bed.envoy.address()], Answers::OrUnavailable, &revoked);
+    let (rounds, mut slowest) = (rounds(4, 20), Duration::ZERO);
+    for _ in 0..rounds {
+        bed.envoy.restart();
+        load.moved(0, bed.envoy.address());
+        let listening = Instant::now();
+        bed.envoy.await_guarding();
+        slowest = slowest.max(listening.elapsed());
+        load.await_more();
+    }
+    let counts = load.end();
     assert!(counts.refused > 100, "{counts:?}");
     println!(
         "figure: {rounds} kills, guarding after {} ms at most, {counts:?}",

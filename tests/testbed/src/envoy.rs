@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +11,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::vitals::{MEMORY_MIB, peak_mib};
 use crate::{Answer, Configuration, Connection, Http2, Request, Token, until};
 use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
+
+mod hot_restart;
 
 /// What an Envoy starts with.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct EnvoySetup {
     log_levels: &'static str,
     arguments: Vec<String>,
     reloadable: bool,
+    memory_mib: u64,
+    hot_restart: Option<PathBuf>,
 }
 
 impl EnvoySetup {
@@ -71,13 +77,19 @@ impl EnvoySetup {
 
     /// With the filter that panics on demand (`make wasm-drill`).
     pub fn drill(mut self) -> Self {
-        self.filter = "session_guard_drill";
+        self.filter = DRILL;
         self
     }
 
     /// With a listener that [`Envoy::reload`] can change.
     pub fn reloadable(mut self) -> Self {
         self.reloadable = true;
+        self
+    }
+
+    /// With that much memory at most, instead of what a small set needs.
+    pub fn memory_mib(mut self, memory_mib: u64) -> Self {
+        self.memory_mib = memory_mib;
         self
     }
 
@@ -97,6 +109,7 @@ impl EnvoySetup {
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
         let mut setup = self;
         setup.configuration.prepare(&wasm, &directory.path().join("access.log"));
+        setup.make_hot(&directory);
         let process = setup.spawn(&directory);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut envoy = Envoy { process, admin: nowhere, address: nowhere, directory, setup };
@@ -117,7 +130,10 @@ impl EnvoySetup {
         command.arg("--config-path").arg(path("envoy.json"));
         command.arg("--admin-address-path").arg(path(ADMIN_FILE));
         command.arg("--concurrency").arg(self.workers.to_string());
-        command.args(["--disable-hot-restart", "--file-flush-interval-msec", "20"]);
+        if self.hot_restart.is_none() {
+            command.arg("--disable-hot-restart");
+        }
+        command.args(["--file-flush-interval-msec", "20"]);
         command.args(["--log-level", "info", "--component-log-level", self.log_levels]);
         command.args(&self.arguments);
         command.env("SESSION_SECRET", SESSION_SECRET).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
@@ -147,6 +163,8 @@ impl Envoy {
             log_levels: "main:warning,wasm:debug",
             arguments: Vec::new(),
             reloadable: false,
+            memory_mib: MEMORY_MIB,
+            hot_restart: None,
         }
     }
 
@@ -373,6 +391,26 @@ impl Envoy {
 impl Drop for Envoy {
     fn drop(&mut self) {
         self.directory.disable_cleanup(thread::panicking());
+        if !thread::panicking() {
+            self.check_vitals();
+        }
+    }
+}
+
+impl Envoy {
+    /// No VM has died, where dying is not what the test is about, and memory is bounded.
+    fn check_vitals(&self) {
+        if let Some(peak) = peak_mib(self.process_id()) {
+            let most = self.setup.memory_mib;
+            assert!(peak <= most, "Envoy has needed {peak} MiB, and {most} are enough");
+        }
+        if self.setup.filter == DRILL {
+            return;
+        }
+        let reloads = self.ask("/stats?filter=vm_reload").map(|answer| answer.text());
+        let reloads = reloads.unwrap_or_default(); // it may have been killed
+        assert!(reloads.lines().all(|line| line.ends_with(": 0")), "{reloads}");
+        assert!(!self.log().contains("panicked"), "{}", self.log());
     }
 }
 
@@ -385,6 +423,7 @@ fn write_whole(directory: &TempDir, name: &str, content: &Value) {
 
 /// A busy machine takes seconds to compile the module, once for each Envoy.
 const WITHIN: Duration = Duration::from_secs(60);
+const DRILL: &str = "session_guard_drill";
 const READY: &str = "/.session-guard/ready";
 const ADMIN_FILE: &str = "admin-address";
 const LISTENER_FILE: &str = "listener.json";

@@ -1,7 +1,10 @@
 //! How does a test get several proxies, several services, and the Redis that they share?
 
+use std::net::SocketAddr;
+
 use crate::{
-    Application, Configuration, Envoy, FaultProxy, Redis, RedisSetup, SIGNOUT_TOKEN, Service,
+    Answers, Application, Configuration, Envoy, FaultProxy, Load, Redis, RedisSetup, SIGNOUT_TOKEN,
+    Service, Token,
 };
 
 /// One Envoy a service, over one Redis, before one application; between any two a network that a
@@ -62,5 +65,16 @@ impl Fleet {
             envoy.await_guarding();
         }
         Self { envoys, networks, services, store_networks, redis, application }
+    }
+    /// Where clients connect, proxy by proxy.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.envoys.iter().map(Envoy::address).collect()
+    }
+
+    /// Clients of all proxies.
+    #[must_use]
+    pub fn load(&self, answers: Answers, enforced: &[Token]) -> Load {
+        Load::start(&self.application, self.addresses(), answers, enforced)
     }
 }

@@ -23,6 +23,7 @@
 //! | [`BareApplication`] | an upstream that takes any request line |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
+//! | [`Load`], [`Answers`] | what must hold all the while, whatever breaks |
 //! | [`Token`] | tokens, right and wrong |
 //! | [`repository`] | the files that ship |
 //! | [`Shared`] | one of these for all tests of a file |
@@ -43,6 +44,7 @@ mod eventually;
 mod fault_proxy;
 mod fleet;
 mod http2;
+mod load;
 mod ports;
 mod process;
 mod program;
@@ -53,6 +55,7 @@ mod request;
 mod service;
 mod shared;
 mod token;
+mod vitals;
 
 pub use answer::Answer;
 pub use application::{Application, Reply, Seen};
@@ -64,6 +67,7 @@ pub use eventually::{eventually, until};
 pub use fault_proxy::{Ending, Fault, FaultProxy};
 pub use fleet::Fleet;
 pub use http2::{Http2, Http2Stream};
+pub use load::{Answers, Counts, Load};
 pub use process::stop_everything;
 pub use program::{Program, command};
 pub use prometheus::Prometheus;
@@ -72,6 +76,7 @@ pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use shared::Shared;
 pub use token::{Token, unix_seconds};
+pub use vitals::{open_files, processor_ticks, resident_kib};
 
 /// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";

@@ -20,6 +20,7 @@ use crate::process::Process;
 #[must_use]
 pub struct RedisSetup {
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     watches: Option<(String, SocketAddr)>,
 }
 
@@ -27,6 +28,12 @@ impl RedisSetup {
     /// One more setting of `redis.conf`, or another value for one of ours.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -70,6 +77,7 @@ impl RedisSetup {
         for (name, value) in &self.settings {
             command.arg(format!("--{name}")).args(value.split(' '));
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start("Redis", command, &directory.path().join("redis.log"))
     }
 }

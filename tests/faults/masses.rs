@@ -1,0 +1,194 @@
+//! Many revocations: a set of a million is loaded by a proxy that is cold without holding a worker, more
+//! of them than a service can take are enforced or refused, and those that have expired take their
+//! memory with them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::{Answers, Envoy, Load, Request, Service, Testbed, Token, eventually};
+use testbed::{Application, resident_kib, unix_seconds};
+
+use crate::clocks::Clock;
+use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
+
+#[test]
+fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
+    let (count, sample) = (rounds(50_000, 1_000_000), rounds(500, 10_000));
+    let service = Service::start();
+    fill(&service, count, unix_seconds() + 7_200);
+    let revoked = tokens(sample);
+    assert_eq!(Revoker::of(service.address()).revoke(&revoked), Some(201));
+    let application = Application::start();
+    let began = Instant::now();
+    let setup = Envoy::setup().application(application.address()).service(service.address());
+    let envoy = setup.start();
+    let load = Load::start(&application, [envoy.address()], Answers::OrUnavailable, &revoked[..20]);
+    envoy.await_guarding();
+    let seconds = began.elapsed().as_secs_f32();
+    assert!(are_refused(&envoy, &revoked), "one of {sample}");
+    let mut connection = envoy.connect();
+    for token in tokens(sample) {
+        assert_eq!(connection.send(&page(&token)).status, 200);
+    }
+    let counts = load.end();
+    let pages = page_microseconds(&envoy);
+    let mib = resident_kib(envoy.process_id()).unwrap_or_default() / 1_024;
+    println!(
+        "figure: {count} revocations: guarding {seconds:.1} s after the start, a page takes {:.1} ms \
+         (half of them), {:.1} ms (slowest), {mib} MiB, {counts:?}",
+        pages[0] / 1_000.0,
+        pages[1] / 1_000.0
+    );
+    // The slowest is as slow as the machine is busy.
+    assert!(pages[0] <= 5_000.0, "half of the pages take more than {} µs", pages[0]);
+}
+
+#[test]
+fn a_storm_of_revocations_is_enforced_everywhere_or_refused() {
+    let bed = Testbed::start();
+    let other = bed.another_envoy();
+    let addresses = [bed.envoy.address(), other.address()];
+    let load = Load::start(&bed.application, addresses, Answers::Always, &[]);
+    let (seconds, address) = (rounds(3, 60) as u64, bed.service.address());
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (taken, busy, sample) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let send = |size: usize| {
+        let mut revoker = Revoker::of(address);
+        while Instant::now() < end {
+            // Signed only where they are looked at; the others are ids of the same kind.
+            let token = Token::of("eve");
+            let exp = unix_seconds() + 3_600;
+            let mut batch = vec![json!({"jti": token.jti(), "exp": exp})];
+            batch.extend((1..size).map(|_| json!({"jti": uuid(), "exp": exp})));
+            match revoker.post(&json!(batch).to_string()) {
+                Some(200 | 201) => {
+                    taken.fetch_add(size, Ordering::Relaxed);
+                    sample.lock().expect("a list").push(token);
+                }
+                Some(429 | 503) => drop(busy.fetch_add(size, Ordering::Relaxed)),
+                other => panic!("neither taken nor refused: {other:?}"),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for size in [1_000, 1_000, 1, 1, 1, 1] {
+            scope.spawn(move || send(size));
+        }
+    });
+    let quiet = Instant::now();
+    let sample = sample.into_inner().expect("a list");
+    let step = (sample.len() / 2_000).max(1);
+    let looked_at: Vec<_> = sample.into_iter().step_by(step).collect();
+    for envoy in [&bed.envoy, &other] {
+        eventually(LONG, || are_refused(envoy, &looked_at));
+    }
+    let current = quiet.elapsed();
+    load.enforced(&looked_at[..looked_at.len().min(100)]);
+    let taken = taken.into_inner();
+    println!(
+        "figure: {} a second for {seconds} s taken, {} refused as too many; both enforce {} looked at \
+         {:.1} s after the last; {:?}",
+        taken as u64 / seconds,
+        busy.into_inner(),
+        looked_at.len(),
+        current.as_secs_f32(),
+        load.end()
+    );
+}
+
+#[test]
+fn what_has_expired_takes_its_memory_with_it() {
+    let (clock, other_clock) = (Clock::new(), Clock::new());
+    let mut setup = Service::setup();
+    for (name, value) in other_clock.environment() {
+        setup = setup.env(name, &value);
+    }
+    let service = setup.start();
+    let application = Application::start();
+    let mut setup = Envoy::setup().application(application.address()).service(service.address());
+    for (name, value) in clock.environment() {
+        setup = setup.env(name, &value);
+    }
+    let envoy = setup.start();
+    envoy.await_guarding();
+    let (waves, count) = (rounds(6, 20), rounds(100_000, 500_000));
+    let mut resident = Vec::new();
+    for wave in 0..waves {
+        let ahead = wave as i64 * 26 * 3_600;
+        clock.set(ahead);
+        other_clock.set(ahead);
+        fill(&service, count, unix_seconds().saturating_add_signed(ahead) + 60);
+        let marker = Token::of("ada");
+        let body = json!({"jti": marker.jti()}).to_string();
+        assert!(is_acknowledged(Revoker::of(service.address()).post(&body)));
+        // A token of our time is expired there; the order of refusals says nothing of its revocation.
+        let known = || service.get("/v1/status").json()["head"].as_str().map(str::to_owned);
+        let head = known();
+        eventually(LONG, || envoy.metric("feed_current_timestamp_seconds") > 0 && known() == head);
+        await_current(&envoy, ahead);
+        // What expired a day ago is forgotten by the service, wave by wave.
+        let held = || service.get("/v1/status").json()["revocations"]["token"].as_u64();
+        eventually(LONG, || held() <= Some(count as u64 + waves as u64));
+        resident.push(resident_kib(envoy.process_id()).unwrap_or_default() / 1_024);
+    }
+    let grown = resident.last().copied().unwrap_or(0).saturating_sub(resident[1]);
+    let kept = (count * (waves - 2) * 33) as u64 / 1_048_576;
+    println!(
+        "figure: {waves} times {count} expired: {resident:?} MiB, {kept} MiB more if they stayed"
+    );
+    assert!(grown < 4 + kept / 4, "{resident:?} MiB");
+}
+
+/// Waits until that proxy has been shown to be current after this moment, by its own clock.
+fn await_current(envoy: &Envoy, ahead: i64) {
+    let now = unix_seconds().saturating_add_signed(ahead);
+    eventually(LONG, || envoy.metric("feed_current_timestamp_seconds") > now);
+}
+
+/// Revokes so many ids in batches.
+fn fill(service: &Service, count: usize, exp: u64) {
+    let next = AtomicUsize::new(0);
+    let send = || {
+        let mut revoker = Revoker::of(service.address());
+        while next.fetch_add(BATCH, Ordering::Relaxed) < count {
+            let batch: Vec<_> =
+                (0..BATCH).map(|_| format!(r#"{{"jti":"{}","exp":{exp}}}"#, uuid())).collect();
+            assert_eq!(revoker.post(&format!("[{}]", batch.join(","))), Some(201));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(send);
+        }
+    });
+}
+
+fn uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// Half of the pages that this proxy has taken over took less than the first, all less than the second.
+fn page_microseconds(envoy: &Envoy) -> [f64; 2] {
+    let request = Request::get("/stats?format=json&filter=page_microseconds");
+    let read = || {
+        let stats = envoy.admin(&request).json();
+        let found =
+            stats["stats"].as_array()?.iter().find(|stat| stat["histograms"].is_object())?;
+        let all = &found["histograms"];
+        let supported = all["supported_quantiles"].as_array()?;
+        let at = supported.iter().position(|quantile| quantile.as_f64() == Some(50.0))?;
+        let values = all["computed_quantiles"][0]["values"].as_array()?;
+        Some([values[at]["cumulative"].as_f64()?, values.last()?["cumulative"].as_f64()?])
+    };
+    testbed::until(LONG, read) // Envoy sums them up every five seconds
+}
+
+fn page(token: &Token) -> Request {
+    Request::get("/page").bearer(token)
+}
+
+const BATCH: usize = 1_000;
+const LONG: Duration = Duration::from_secs(180);

@@ -1,0 +1,244 @@
+//! One fault after the other, drawn by lot, while users come and sign out: whatever was acknowledged is
+//! refused by every proxy soon after each of them, and at the end everybody knows the same.
+//!
+//! `SOAK_MINUTES` says for how long (`make soak`), `SOAK_SEED` which faults.
+
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use testbed::{Answers, Ending, Fault, Fleet, Load, Redis, Request, Service, Token};
+use testbed::{eventually, open_files, resident_kib};
+
+use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
+
+#[test]
+fn faults_drawn_by_lot_lose_nothing_and_bring_nothing_back() {
+    let minutes = number("SOAK_MINUTES");
+    let seed = number("SOAK_SEED").unwrap_or(1);
+    let mut world = World::start(seed);
+    let (began, mut faults) = (Instant::now(), 0);
+    let load = world.fleet.load(Answers::OrUnavailable, &[]);
+    let before = world.sizes();
+    loop {
+        let is_over = match minutes {
+            Some(minutes) => began.elapsed() >= Duration::from_secs(minutes * 60),
+            None => faults >= rounds(4, 20),
+        };
+        if is_over {
+            break;
+        }
+        faults += 1;
+        world.one_round(faults, &load);
+    }
+    let after = world.sizes();
+    world.all_know_the_same();
+    let seconds = began.elapsed().as_secs();
+    println!(
+        "figure: seed {seed}: {faults} faults in {seconds} s, {} revocations, all enforced; \
+         (memory in MiB, files) of proxies and services: {before:?}, at the end {after:?}; {:?}",
+        world.known.len(),
+        load.end()
+    );
+}
+
+struct World {
+    fleet: Fleet,
+    seed: u64,
+    /// Acknowledged by the service, or answered by a proxy that has told it since.
+    known: Vec<Token>,
+}
+
+/// What can go wrong, and with which of two.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    ServiceKilled(usize),
+    ServiceStopped(usize),
+    ServiceHangs(usize),
+    RedisKilled,
+    RedisHangs,
+    RedisEmptied,
+    RedisRobbed,
+    ProxyKilled(usize),
+    Network(usize),
+    StoreNetwork(usize),
+}
+
+impl World {
+    fn start(seed: u64) -> Self {
+        Self { fleet: Fleet::of(2, Redis::setup(), |_| {}), seed, known: Vec::new() }
+    }
+
+    fn one_round(&mut self, number: usize, load: &Load) {
+        let wrong = self.draw();
+        println!("round {number}: {wrong:?}");
+        let mut new = self.revoke_some();
+        self.break_it(wrong, load);
+        new.extend(self.revoke_some());
+        thread::sleep(Duration::from_millis(500 + self.below(4_000))); // it lasts
+        new.extend(self.revoke_some());
+        self.mend(wrong);
+        for envoy in &self.fleet.envoys {
+            eventually(SOON, || {
+                assert!(load.is_well(), "round {number}, {wrong:?}");
+                are_refused(envoy, &new)
+            });
+        }
+        load.enforced(&new);
+        self.known.extend(new);
+        self.is_well();
+        load.await_more();
+    }
+
+    fn break_it(&mut self, wrong: Wrong, load: &Load) {
+        let fault = self.fault();
+        let fleet = &mut self.fleet;
+        match wrong {
+            Wrong::ServiceKilled(at) => fleet.services[at].kill(),
+            Wrong::ServiceStopped(at) => fleet.services[at].stop(),
+            Wrong::ServiceHangs(at) => fleet.services[at].pause(),
+            Wrong::RedisKilled => fleet.redis.kill(),
+            Wrong::RedisHangs => fleet.redis.pause(),
+            Wrong::RedisEmptied => drop(fleet.redis.command(&["FLUSHALL"])),
+            Wrong::RedisRobbed => {
+                fleet.redis.kill();
+                fleet.redis.lose_files();
+            }
+            Wrong::ProxyKilled(at) => {
+                // Its outbox dies with it, and nothing else may.
+                eventually(SOON, || fleet.envoys[at].metric("outbox") == 0);
+                fleet.envoys[at].restart();
+                load.moved(at, fleet.envoys[at].address());
+            }
+            Wrong::Network(at) => fleet.networks[at].set(fault),
+            Wrong::StoreNetwork(at) => fleet.store_networks[at].set(fault),
+        }
+    }
+
+    fn mend(&mut self, wrong: Wrong) {
+        let fleet = &mut self.fleet;
+        match wrong {
+            Wrong::ServiceKilled(at) | Wrong::ServiceStopped(at) => fleet.services[at].restart(),
+            Wrong::ServiceHangs(at) => fleet.services[at].resume(),
+            Wrong::RedisKilled | Wrong::RedisRobbed => fleet.redis.restart(),
+            Wrong::RedisHangs => fleet.redis.resume(),
+            Wrong::RedisEmptied | Wrong::ProxyKilled(_) => {}
+            Wrong::Network(at) => fleet.networks[at].set(Fault::None),
+            Wrong::StoreNetwork(at) => fleet.store_networks[at].set(Fault::None),
+        }
+    }
+
+    /// Some are revoked by a service, some sign out at a proxy; those that got their answer.
+    fn revoke_some(&mut self) -> Vec<Token> {
+        let mut done = Vec::new();
+        for _ in 0..3 {
+            let one = tokens(1);
+            let at = self.below(2) as usize;
+            let service = self.fleet.services[at].address();
+            let is_well = if self.below(2) == 0 {
+                let answer = Request::post("/sign-out").bearer(&one[0]);
+                let mut proxy = self.fleet.envoys[at].connect();
+                // 503: the proxy does not know what is revoked, and the user is told so.
+                proxy.try_send(&answer).is_ok_and(|answer| answer.status == 200)
+            } else if self.services_answer(at) {
+                is_acknowledged(Revoker::of(service).revoke(&one))
+            } else {
+                false
+            };
+            if is_well {
+                done.extend(one);
+            }
+        }
+        done
+    }
+
+    /// Not one that hangs: it would be waited for.
+    fn services_answer(&self, at: usize) -> bool {
+        let process = self.fleet.services[at].process_id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        status.is_ok_and(|status| !status.contains("State:\tT"))
+    }
+
+    /// Everything takes revocations again, and no proxy waits for an acknowledgement.
+    fn is_well(&self) {
+        for service in &self.fleet.services {
+            let mut revoker = Revoker::of(service.address());
+            eventually(SOON, || is_acknowledged(revoker.revoke(&tokens(1))));
+        }
+        for envoy in &self.fleet.envoys {
+            eventually(SOON, || envoy.metric("outbox") == 0);
+        }
+    }
+
+    fn all_know_the_same(&self) {
+        let fresh = Service::setup().store(&self.fleet.redis.url()).start();
+        let ids = |service: &Service| {
+            let mut ids: Vec<_> =
+                service.records().iter().map(|record| record["id"].to_string()).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let there = ids(&fresh);
+        for service in &self.fleet.services {
+            eventually(SOON, || ids(service) == there);
+        }
+        for token in &self.known {
+            assert!(there.contains(&format!("\"{}\"", token.record_id())), "one is gone");
+        }
+        for envoy in &self.fleet.envoys {
+            assert!(are_refused(envoy, &self.known));
+        }
+    }
+
+    fn sizes(&self) -> Vec<(u64, usize)> {
+        let envoys = self.fleet.envoys.iter().map(testbed::Envoy::process_id);
+        let all = envoys.chain(self.fleet.services.iter().map(Service::process_id));
+        all.map(|id| (resident_kib(id).unwrap_or(0) / 1_024, open_files(id))).collect()
+    }
+
+    fn draw(&mut self) -> Wrong {
+        let at = self.below(2) as usize;
+        match self.below(10) {
+            0 => Wrong::ServiceKilled(at),
+            1 => Wrong::ServiceStopped(at),
+            2 => Wrong::ServiceHangs(at),
+            3 => Wrong::RedisKilled,
+            4 => Wrong::RedisHangs,
+            5 => Wrong::RedisEmptied,
+            6 => Wrong::RedisRobbed,
+            7 => Wrong::ProxyKilled(at),
+            8 => Wrong::Network(at),
+            _ => Wrong::StoreNetwork(at),
+        }
+    }
+
+    fn fault(&mut self) -> Fault {
+        let bytes = self.below(400) as usize;
+        match self.below(8) {
+            0 => Fault::Refuse,
+            1 => Fault::Hang,
+            2 => Fault::Delay(Duration::from_millis(self.below(900))),
+            3 => Fault::Throttle(1_000),
+            4 => Fault::CutAfter(bytes, Ending::Close),
+            5 => Fault::CutAfter(bytes, Ending::Reset),
+            6 => Fault::FlipBit(bytes),
+            _ => Fault::AnswerWith(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno".to_vec()),
+        }
+    }
+
+    /// A number below that one (SplitMix64).
+    fn below(&mut self, end: u64) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % end
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text}")))
+}
+
+/// The longest back-off, twice.
+const SOON: Duration = Duration::from_secs(150);

@@ -1,0 +1,254 @@
+//! What must hold all the while, whatever breaks?
+//!
+//! Requests come to every proxy without a pause: good tokens, revoked ones, forged ones, and none at
+//! all. Any wrong verdict, any 5xx where none may come, any such token that the application gets to
+//! see, and a proxy that is not current again afterwards fail the test. What concerns the process
+//! itself (a VM that died, too much memory) every [`Envoy`](crate::Envoy) is asked at its end.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::{Application, Connection, Request, Token, until};
+
+/// Clients of some proxies before one application. Ends when dropped, and checks as
+/// [`Load::end`] does.
+#[derive(Debug)]
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<Counts>>,
+    tripwire: Tripwire,
+}
+
+/// Whether a proxy may say that it cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Every request is answered, good tokens with 200.
+    Always,
+    /// Some requests may be answered 503, or their connection may break.
+    OrUnavailable,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Good tokens that were admitted.
+    pub admitted: u64,
+    /// Revoked, forged and missing tokens that were refused.
+    pub refused: u64,
+    /// Answers 503, and connections that broke.
+    pub unavailable: u64,
+    /// From the end of the scenario until the last proxy could judge again.
+    pub current_after: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    addresses: Vec<Mutex<SocketAddr>>,
+    answers: Answers,
+    enforced: Mutex<Vec<Token>>,
+    admitted: Vec<AtomicU64>,
+    stop: AtomicBool,
+}
+
+/// What the application is never to see: tokens, and a path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tripwire {
+    texts: Arc<Mutex<HashSet<String>>>,
+    breaches: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tripwire {
+    /// Looks at one request that has reached the application.
+    pub(crate) fn look(&self, path: &str, authorization: Option<&str>) {
+        let texts = locked(&self.texts);
+        let token = authorization.unwrap_or_default().trim_start_matches("Bearer ");
+        if texts.contains(path) || texts.contains(token) {
+            locked(&self.breaches).push(format!("{path} {token}"));
+        }
+    }
+
+    fn forbid(&self, text: &str) {
+        locked(&self.texts).insert(text.to_owned());
+    }
+}
+
+impl Load {
+    /// Requests to those proxies begin; tokens that all of them refuse already are named here or
+    /// later.
+    #[must_use]
+    pub fn start(
+        application: &Application,
+        proxies: impl IntoIterator<Item = SocketAddr>,
+        answers: Answers,
+        enforced: &[Token],
+    ) -> Self {
+        let tripwire = application.tripwire();
+        tripwire.forbid(WITHOUT_TOKEN);
+        let addresses: Vec<_> = proxies.into_iter().map(Mutex::new).collect();
+        let admitted = addresses.iter().map(|_| AtomicU64::new(0)).collect();
+        let (enforced_tokens, stop) = (Mutex::default(), AtomicBool::new(false));
+        let shared = Shared { addresses, answers, enforced: enforced_tokens, admitted, stop };
+        let mut load = Self { shared: Arc::new(shared), clients: Vec::new(), tripwire };
+        load.enforced(enforced);
+        for proxy in 0..load.shared.addresses.len() {
+            let (shared, tripwire) = (Arc::clone(&load.shared), load.tripwire.clone());
+            load.clients.push(thread::spawn(move || shared.send(proxy, &tripwire)));
+        }
+        load.await_more();
+        load
+    }
+
+    /// From now on these are to be refused by all.
+    pub fn enforced(&self, tokens: &[Token]) {
+        for token in tokens {
+            self.tripwire.forbid(token.as_str());
+        }
+        locked(&self.shared.enforced).extend_from_slice(tokens);
+    }
+
+    /// All that are to be refused.
+    #[must_use]
+    pub fn all_enforced(&self) -> Vec<Token> {
+        locked(&self.shared.enforced).clone()
+    }
+
+    /// That proxy listens somewhere else now.
+    pub fn moved(&self, proxy: usize, to: SocketAddr) {
+        *locked(&self.shared.addresses[proxy]) = to;
+    }
+
+    /// Returns when every proxy has admitted some more good tokens, and so judged others.
+    #[track_caller]
+    pub fn await_more(&self) {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let before: Vec<_> = self.shared.admitted.iter().map(count).collect();
+        until(CURRENT_WITHIN, || {
+            assert!(self.is_well(), "a verdict was wrong");
+            let mut pairs = self.shared.admitted.iter().map(count).zip(&before);
+            pairs.all(|(now, before)| now >= before + 3).then_some(())
+        });
+    }
+
+    /// Whether no client has seen a wrong verdict so far.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.clients.iter().all(|client| !client.is_finished())
+    }
+
+    /// The scenario is over: every proxy judges again soon, without a restart, and nothing was wrong
+    /// in between.
+    ///
+    /// # Panics
+    /// Something was.
+    #[track_caller]
+    pub fn end(mut self) -> Counts {
+        self.check()
+    }
+
+    #[track_caller]
+    fn check(&mut self) -> Counts {
+        let over = Instant::now();
+        self.await_more();
+        let current_after = over.elapsed();
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut sum = Counts { current_after, ..Counts::default() };
+        for client in self.clients.drain(..) {
+            let counts = client.join().expect("a load without a wrong verdict");
+            sum.admitted += counts.admitted;
+            sum.refused += counts.refused;
+            sum.unavailable += counts.unavailable;
+        }
+        let breaches = locked(&self.tripwire.breaches).clone();
+        assert!(breaches.is_empty(), "the application has seen {breaches:?}");
+        sum
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.stop.store(true, Ordering::Relaxed);
+        } else if !self.clients.is_empty() {
+            self.check();
+        }
+    }
+}
+
+impl Shared {
+    fn send(&self, proxy: usize, tripwire: &Tripwire) -> Counts {
+        let (mut counts, mut connection) = (Counts::default(), None);
+        let forged = Token::of("root").forged();
+        tripwire.forbid(forged.as_str());
+        for number in 0.. {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (request, expected) = self.request(number, &forged);
+            let address = *locked(&self.addresses[proxy]);
+            let open: Option<Connection> =
+                connection.take().or_else(|| Connection::try_to(address).ok());
+            let answer = open.and_then(|mut open| {
+                let answer = open.try_send(&request).ok()?;
+                let closes = answer.header("connection") == Some("close");
+                connection = (!closes).then_some(open);
+                Some(answer)
+            });
+            match answer.as_ref().map(|answer| (answer.status, answer.code())) {
+                Some((200, _)) if expected.is_none() => {
+                    counts.admitted += 1;
+                    self.admitted[proxy].fetch_add(1, Ordering::Relaxed);
+                }
+                Some((401, code)) if Some(code.as_str()) == expected => counts.refused += 1,
+                Some((503, _)) | None if self.answers == Answers::OrUnavailable => {
+                    counts.unavailable += 1;
+                }
+                other => panic!("proxy {proxy}: {expected:?} expected, {other:?} came"),
+            }
+            thread::sleep(BETWEEN_REQUESTS);
+        }
+        counts
+    }
+
+    /// The next request, and the code of its refusal.
+    fn request(&self, number: usize, forged: &Token) -> (Request, Option<&'static str>) {
+        let page = Request::get("/page");
+        let enforced = locked(&self.enforced);
+        match (number % 6, enforced.get(number / 6 % enforced.len().max(1))) {
+            (1, Some(token)) => (page.bearer(token), Some("revoked")),
+            (3, _) => (page.bearer(forged), Some("bad_signature")),
+            (5, _) => (Request::get(WITHOUT_TOKEN), Some("missing_token")),
+            _ => (page.bearer(&Token::of("ada")), None),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A page that is asked for without a token alone.
+const WITHOUT_TOKEN: &str = "/page?without-token";
+
+/// Several hundred requests a second to each proxy, and time for everybody else.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(1);
+
+/// The longest back-off of a proxy, and its way back.
+const CURRENT_WITHIN: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a verdict was wrong")]
+    fn an_application_that_nobody_guards_is_noticed() {
+        let application = Application::start();
+        let load = Load::start(&application, [application.address()], Answers::Always, &[]);
+        load.await_more();
+        load.end();
+    }
+}
