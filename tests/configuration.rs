@@ -80,7 +80,7 @@ fn no_refusal_repeats_what_may_be_a_secret() {
 
 #[test]
 fn every_shipped_configuration_loads() {
-    let shipped = shipped();
+    let shipped = repository::configurations();
     let names: Vec<_> = shipped.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"envoy/envoy.yaml") && names.contains(&"README.md"), "{names:?}");
     for (name, text) in shipped {
@@ -157,40 +157,4 @@ impl Running {
 fn reason(log: &str) -> String {
     let line = log.lines().find_map(|line| line.split_once("the configuration does not load: "));
     line.map_or_else(String::new, |(_, reason)| reason.to_owned())
-}
-
-/// Every configuration of the filter in what ships: file and text.
-fn shipped() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for name in repository::files("md") {
-        let text = repository::read(&name);
-        let blocks = text.split("```json\n").skip(1);
-        let blocks = blocks.filter_map(|block| block.split("```").next());
-        // The others are bodies of requests and answers.
-        let whole = blocks.filter(|block| block.contains("\"keys\": ["));
-        found.extend(whole.map(|block| (name.clone(), block.to_owned())));
-    }
-    for name in repository::files("yaml") {
-        let documents = repository::documents(&name);
-        found.extend(documents.iter().flat_map(plugins_in).map(|text| (name.clone(), text)));
-    }
-    found
-}
-
-/// What stands under `pluginConfig` of Istio, and in string values of Envoy's plugins.
-fn plugins_in(yaml: &Value) -> Vec<String> {
-    let here = match yaml {
-        Value::Object(fields) => {
-            let istio = fields.get("pluginConfig").map(Value::to_string);
-            let envoy = fields.get("value").and_then(Value::as_str).map(str::to_owned);
-            istio.into_iter().chain(envoy.filter(|text| text.contains("\"keys\""))).collect()
-        }
-        _ => Vec::new(),
-    };
-    let inside: Vec<&Value> = match yaml {
-        Value::Object(fields) => fields.values().collect(),
-        Value::Array(items) => items.iter().collect(),
-        _ => Vec::new(),
-    };
-    here.into_iter().chain(inside.into_iter().flat_map(plugins_in)).collect()
 }

@@ -23,7 +23,7 @@
 //!
 //! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`error`] all the ways in which
 //! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs, [`copy`]
-//! moves revocations from one store to another.
+//! moves revocations from one store to another, [`check`] tells what a configuration of the filter means.
 //!
 //! # What it promises
 //!
@@ -42,6 +42,7 @@
 
 pub mod access;
 pub mod app;
+pub mod check;
 pub mod copy;
 pub mod error;
 pub mod secret;

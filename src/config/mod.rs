@@ -4,15 +4,19 @@
 //! compiled, every value within its limits ([`settings`]). Between them stands one file for each
 //! question. Nothing here is looked at again while requests are served.
 
+pub mod effective;
 mod error;
 mod header_name;
 mod jwks;
 mod keys;
 mod known_secrets;
 mod limits;
+mod lists;
 pub mod preset;
 mod raw;
 mod rules;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod secret;
 pub mod settings;
 mod sources;

@@ -3,23 +3,29 @@
 //! The configuration as it stands in the JSON text: names, nesting and types, nothing else. What it
 //! means, and whether it is sound, is for the rest of [`config`](crate::config) to say. An unknown
 //! name is an error at every level, so that a misspelt setting cannot be silently ignored.
-
-use std::fmt;
+//!
+//! The JSON Schema for editors is derived from these types ([`schema`](crate::config)).
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
+use crate::config::lists::{Names, Pairs};
+
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Preset"))]
     pub(super) preset: Option<Preset>,
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Key>", default))]
     pub(super) keys: Option<Vec<Key>>,
     #[serde(default)]
     pub(super) claims: Claims,
     pub(super) slow_verifications_per_second: Option<u64>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<TokenSource>"))]
     pub(super) token_sources: Option<Vec<TokenSource>>,
     #[serde(default)]
     pub(super) forward: Forward,
@@ -30,16 +36,19 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) default_access: DefaultAccess,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Revocation"))]
     pub(super) revocation: Option<Revocation>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Preset {
     OpenWebui,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Key {
     pub(super) id: Option<String>,
@@ -47,8 +56,10 @@ pub(super) struct Key {
     pub(super) secret: Option<Secret>,
     pub(super) weak_secret: Option<WeakSecret>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) public_key_pem: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Jwks"))]
     pub(super) jwks: Option<Jwks>,
     pub(super) issuer: Option<String>,
     #[serde(default)]
@@ -56,6 +67,7 @@ pub(super) struct Key {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Jwks {
     pub(super) inline: Option<JwkSet>,
@@ -67,11 +79,14 @@ pub(super) struct Jwks {
 
 /// As the issuer published it; members that we do not know are to be ignored (RFC 7517 §5).
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct JwkSet {
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<serde_json::Value>"))]
     pub(super) keys: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Secret {
     pub(super) env: Option<Names>,
@@ -81,6 +96,7 @@ pub(super) struct Secret {
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Encoding {
     #[default]
@@ -91,6 +107,7 @@ pub(super) enum Encoding {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WeakSecret {
     Refuse,
@@ -98,6 +115,7 @@ pub(super) enum WeakSecret {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Claims {
     pub(super) issuer: Option<String>,
@@ -122,18 +140,22 @@ impl Default for Claims {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenSource {
     pub(super) header: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) scheme: Option<String>,
     pub(super) cookie: Option<String>,
     pub(super) query: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) pass_prefix: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Forward {
     pub(super) user_id: Option<String>,
@@ -154,6 +176,7 @@ impl Default for Forward {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ForwardToken {
     Keep,
@@ -161,6 +184,7 @@ pub(super) enum ForwardToken {
 }
 
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answers {
     pub(super) missing_token: Option<String>,
@@ -169,6 +193,7 @@ pub(super) struct Answers {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) path: Option<String>,
@@ -177,15 +202,19 @@ pub(super) struct Rule {
     pub(super) preflight: Option<bool>,
     pub(super) access: Option<Access>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub(super) methods: Option<Vec<String>>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub(super) hosts: Option<Vec<String>>,
     pub(super) cross_site: Option<CrossSite>,
     #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "RevokeUser"))]
     pub(super) revoke_user: Option<RevokeUser>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Access {
     Public,
@@ -196,6 +225,7 @@ pub(super) enum Access {
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum DefaultAccess {
     Public,
@@ -205,6 +235,7 @@ pub(super) enum DefaultAccess {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum CrossSite {
     Forward,
@@ -213,6 +244,7 @@ pub(super) enum CrossSite {
 
 /// `"token"` or `{"segment": "id"}`.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RevokeUser {
     Token,
@@ -220,6 +252,7 @@ pub(super) enum RevokeUser {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Revocation {
     pub(super) upstream: Service,
@@ -244,6 +277,7 @@ impl Default for Revocation {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Service {
     pub(super) cluster: String,
@@ -263,6 +297,7 @@ impl Default for Service {
 }
 
 #[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WhenUnknown {
     Refuse,
@@ -270,6 +305,7 @@ pub(super) enum WhenUnknown {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Signout {
     pub(super) timeout_seconds: Option<u64>,
@@ -283,6 +319,7 @@ impl Default for Signout {
 }
 
 #[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WhenUnreachable {
     Forward,
@@ -290,6 +327,7 @@ pub(super) enum WhenUnreachable {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Streams {
     pub(super) end_on_revocation: bool,
@@ -309,63 +347,4 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
-}
-
-/// A name, or a list of names.
-pub(super) struct Names(pub(super) Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-        impl<'de> Visitor<'de> for OneOrMore {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name or a list of names")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Names, E> {
-                Ok(Names(vec![name.to_owned()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
-                let mut names = vec![];
-                while let Some(name) = list.next_element()? {
-                    names.push(name);
-                }
-                Ok(Names(names))
-            }
-        }
-        deserializer.deserialize_any(OneOrMore)
-    }
-}
-
-/// An object of texts, in the order written. A name that comes twice is an error, as it is for
-/// objects of known names.
-#[derive(Default)]
-pub(super) struct Pairs(pub(super) Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Distinct;
-        impl<'de> Visitor<'de> for Distinct {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs: Vec<(String, String)> = vec![];
-                while let Some((name, value)) = map.next_entry()? {
-                    if pairs.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom("a name comes twice"));
-                    }
-                    pairs.push((name, value));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Distinct)
-    }
 }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::config::effective::is_shown;
 use crate::config::error::{At, ConfigError};
 use crate::config::{known_secrets, limits, raw, settings};
 use crate::keys::Algorithm;
@@ -141,9 +142,8 @@ fn from_environment(
     let set = names.iter().filter_map(|name| environment(name)).find(|text| !text.is_empty());
     set.ok_or_else(|| {
         // Somebody may have written the secret where its variable's name belongs.
-        let shown = |name: &String| !name.bytes().any(|byte| byte.is_ascii_lowercase());
         let (list, first) = match names.first() {
-            Some(first) if names.iter().all(shown) => (names.join(", "), &**first),
+            Some(first) if names.iter().all(|name| is_shown(name)) => (names.join(", "), &**first),
             _ => ("…".to_owned(), "…"),
         };
         at.error(

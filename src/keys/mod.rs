@@ -261,6 +261,18 @@ impl KeyRing {
         self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
+    /// What tokens may be signed with: the algorithms of its keys, each once.
+    #[must_use]
+    pub fn algorithms(&self) -> Vec<&'static str> {
+        let mut names = vec![];
+        for key in &self.keys {
+            if !names.contains(&key.algorithm) {
+                names.push(key.algorithm);
+            }
+        }
+        names
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {

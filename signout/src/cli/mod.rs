@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod check;
 mod client;
 mod copy;
 mod list;
@@ -20,6 +21,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Copy(copy) => copy.run(),
         Command::Keygen { file } => keygen(&file),
+        Command::Check(check) => check.run(),
+        Command::Schema => schema(),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
         Command::Status(status) => status.run(),
@@ -60,6 +63,11 @@ enum Command {
     List(list::List),
     /// Show how the service is.
     Status(status::Status),
+    /// Check a configuration of the filter, and say what it means.
+    Check(check::Check),
+    /// Print the JSON Schema of the filter's configuration, for editors.
+    #[command(after_help = "Example:\n  signout schema > configuration.schema.json")]
+    Schema,
 }
 
 /// Where the service is, and as whom to speak to it.
@@ -106,6 +114,11 @@ fn keygen(file: &std::path::Path) -> Result<(), Failure> {
         signout::secret::Made::Now => println!("made {}", file.display()),
         signout::secret::Made::Before => println!("kept {}", file.display()),
     }
+    Ok(())
+}
+
+fn schema() -> Result<(), Failure> {
+    println!("{:#}", session_guard::config::schema::schema());
     Ok(())
 }
 

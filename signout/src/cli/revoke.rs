@@ -1,6 +1,6 @@
 //! How does an operator revoke something?
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,6 +27,9 @@ pub(super) struct Revoke {
     /// The realm of the application (`revocation.realm` of the filter).
     #[arg(long)]
     realm: Option<String>,
+    /// One JSON object in place of a sentence: {"revoked": true, "new": …, "cursor": …}.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -34,8 +37,9 @@ pub(super) struct Revoke {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct What {
-    /// The token itself; `-` reads it from standard input, so that no process list shows it.
-    #[arg(long)]
+    /// The token itself. Without a value, or with `-`, it is read from standard input, so that no
+    /// process list and no shell history shows it.
+    #[arg(long, num_args = 0..=1, default_missing_value = "-")]
     token: Option<String>,
     /// The id of one token (its `jti` claim).
     #[arg(long)]
@@ -56,7 +60,15 @@ impl Revoke {
             false => Client::new(&self.target)?,
         };
         let answer = client.post("/v1/revocations", &self.body()?)?;
-        println!("{}", if answer.is_new { "revoked" } else { "was revoked before, or is past" });
+        if self.json {
+            let cursor = answer.json::<Value>()?["cursor"].take();
+            println!("{}", json!({"revoked": true, "new": answer.is_new, "cursor": cursor}));
+        } else {
+            println!(
+                "{}",
+                if answer.is_new { "revoked" } else { "was revoked before, or is past" }
+            );
+        }
         Ok(())
     }
 
@@ -84,7 +96,9 @@ impl Revoke {
     fn token_body(&self, token: &str) -> Result<Value, Failure> {
         let token = if token == "-" { from_standard_input()? } else { token.to_owned() };
         let no_token = || Failure::Usage("--token: this is not a JWT".to_owned());
-        let (input, _) = token.trim().rsplit_once('.').ok_or_else(no_token)?;
+        let token = token.trim();
+        let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
+        let (input, _) = token.rsplit_once('.').ok_or_else(no_token)?;
         let (_, payload) = input.split_once('.').ok_or_else(no_token)?;
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| no_token())?;
         let claims: Map<String, Value> =
@@ -94,7 +108,7 @@ impl Revoke {
             Some(jti) => RecordId::of_token(realm, jti),
             None => RecordId::of_input(realm, input.as_bytes()),
         };
-        let exp = self.exp.or_else(|| claims.get("exp").and_then(Value::as_u64));
+        let exp = self.exp.or_else(|| claims.get("exp").and_then(whole_seconds));
         let mut body = json!({"kind": "token", "id": id.to_string()});
         if let Some(exp) = exp {
             body["exp"] = json!(exp);
@@ -103,7 +117,15 @@ impl Revoke {
     }
 }
 
+/// A NumericDate as the filter reads it: a fraction of a second does not count.
+fn whole_seconds(date: &Value) -> Option<u64> {
+    date.as_u64().or_else(|| date.as_f64().filter(|it| *it >= 0.0).map(|it| it as u64))
+}
+
 fn from_standard_input() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("paste the token, then Enter and Ctrl-D:");
+    }
     let mut token = String::new();
     std::io::stdin()
         .take(TOKEN_BYTES)
@@ -116,8 +138,13 @@ fn from_standard_input() -> Result<String, Failure> {
 const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
+Of a token, its `jti` and `exp` are read, or the hash of what was signed where it has no `jti`; whether
+it is genuine does not matter.
+
+Exit code 0: revoked, durably; 1: the service refuses it; 2: wrong use, no token; 3: not reachable.
+
 Examples:
   signout revoke --jti 4f1c --exp 1795332120
-  signout revoke --token - < token.txt
+  signout revoke --token < token.txt
   signout revoke --user alice
   signout revoke --all --issued-before 1795332120";

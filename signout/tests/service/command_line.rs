@@ -82,6 +82,18 @@ fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
     expected.sort_unstable();
     assert_eq!(ids, expected);
     assert_eq!(run(&mut at(&process, &["revoke", "--token", "no.token"])).0, 2);
+
+    // {"alg":"HS256"} . {"jti":"k","exp":4000000000.9}: a fraction does not make it live for ever.
+    let with_fraction = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJrIiwiZXhwIjo0MDAwMDAwMDAwLjl9.c2ln";
+    let mut command = at(&process, &["revoke", "--json", "--token"]);
+    let mut piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let header = format!("Bearer {with_fraction}\n");
+    piped.stdin.take().unwrap().write_all(header.as_bytes()).unwrap();
+    let said: Value = serde_json::from_slice(&piped.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said["revoked"] == true && said["new"] == true && said["cursor"].is_string(), "{said}");
+    let id = RecordId::of_token("", "k").to_string();
+    let record = listed(&process).into_iter().find(|record| record["id"] == *id).unwrap();
+    assert_eq!(record["exp"], 4_000_000_000_u64);
 }
 
 #[test]
@@ -176,7 +188,7 @@ fn a_store_that_is_shared_needs_a_token_that_is_shared_and_no_message_holds_its_
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["serve", "copy", "keygen", "revoke", "list", "status"] {
+    for command in ["serve", "copy", "keygen", "revoke", "list", "status", "check", "schema"] {
         let (code, help, _) = run(signout().args([command, "--help"]));
         assert!(code == 0 && help.contains(&format!("  signout {command}")), "{help}");
     }

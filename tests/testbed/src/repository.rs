@@ -50,6 +50,43 @@ pub fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
 }
 
+/// Every configuration of the filter in what ships: file and text.
+#[must_use]
+pub fn configurations() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for name in files("md") {
+        let text = read(&name);
+        let blocks = text.split("```json\n").skip(1);
+        let blocks = blocks.filter_map(|block| block.split("```").next());
+        // The others are bodies of requests and answers.
+        let whole = blocks.filter(|block| block.contains("\"keys\": ["));
+        found.extend(whole.map(|block| (name.clone(), block.to_owned())));
+    }
+    for name in files("yaml") {
+        let documents = documents(&name);
+        found.extend(documents.iter().flat_map(plugins_in).map(|text| (name.clone(), text)));
+    }
+    found
+}
+
+/// What stands under `pluginConfig` of Istio, and in string values of Envoy's plugins.
+fn plugins_in(yaml: &Value) -> Vec<String> {
+    let here = match yaml {
+        Value::Object(fields) => {
+            let istio = fields.get("pluginConfig").map(Value::to_string);
+            let envoy = fields.get("value").and_then(Value::as_str).map(str::to_owned);
+            istio.into_iter().chain(envoy.filter(|text| text.contains("\"keys\""))).collect()
+        }
+        _ => Vec::new(),
+    };
+    let inside: Vec<&Value> = match yaml {
+        Value::Object(fields) => fields.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    here.into_iter().chain(inside.into_iter().flat_map(plugins_in)).collect()
+}
+
 fn collect(path: &Path, found: &mut Vec<PathBuf>) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if path.is_file() {

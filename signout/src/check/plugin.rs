@@ -1,0 +1,192 @@
+//! What does a Wasm plugin of Envoy's or Istio's give to the filter, and what is odd around it?
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use session_guard::config::ConfigError;
+
+use crate::check::Environment;
+
+/// Which environment variables the filter gets to see.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// The configuration came alone: nothing is known of it.
+    Unknown,
+    /// These.
+    These {
+        /// From the proxy's own environment.
+        host: Vec<String>,
+        /// Written beside the configuration.
+        written: BTreeMap<String, String>,
+    },
+}
+
+/// One Wasm plugin.
+pub(super) struct Plugin {
+    /// What may name the filter: of the plugin, its VM, its module.
+    pub(super) names: Vec<String>,
+    /// What the filter gets.
+    pub(super) text: Result<Vec<u8>, ConfigError>,
+    pub(super) passed: Passed,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Passed {
+    /// What the filter sees of that variable.
+    pub(super) fn value(&self, name: &str, environment: Environment<'_>) -> Option<String> {
+        match self {
+            Self::Unknown => environment(name),
+            Self::These { host, written } => written.get(name).cloned().or_else(|| {
+                let is_passed_on = host.iter().any(|known| known == name);
+                is_passed_on.then(|| environment(name)).flatten()
+            }),
+        }
+    }
+
+    /// Whether the filter can see that variable at all.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::These { host, written } => {
+                written.contains_key(name) || host.iter().any(|known| known == name)
+            }
+        }
+    }
+}
+
+impl Plugin {
+    /// An object that may be Envoy's `PluginConfig`.
+    pub(super) fn of_envoy(plugin: &Value) -> Option<Self> {
+        let vm = field(plugin, "vm_config")?;
+        let local = vm.pointer("/code/local/filename");
+        let remote = vm.pointer("/code/remote/http_uri/uri");
+        let names = [field(plugin, "name"), field(plugin, "root_id"), field(vm, "vm_id")];
+        let names = names.into_iter().chain([local, remote]).flatten().filter_map(Value::as_str);
+        let mut warnings = vec![];
+        let variables = field(vm, "environment_variables").unwrap_or(&Value::Null);
+        let host = texts(field(variables, "host_env_keys"));
+        let written = field(variables, "key_values").and_then(Value::as_object);
+        let written = written
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let written: BTreeMap<_, _> = written.collect();
+        if !written.is_empty() {
+            warnings.push(
+                "environment_variables.key_values: shows in Envoy's config_dump; use host_env_keys"
+                    .to_owned(),
+            );
+        }
+        let policy = field(plugin, "failure_policy").and_then(Value::as_str);
+        let opens = field(plugin, "fail_open") == Some(&Value::Bool(true));
+        warnings.extend(on_failure("failure_policy", policy, opens));
+        Some(Self {
+            names: names.map(str::to_owned).collect(),
+            text: text(field(plugin, "configuration")),
+            passed: Passed::These { host, written },
+            warnings,
+        })
+    }
+
+    /// A `WasmPlugin` of Istio's.
+    pub(super) fn of_istio(resource: &Value) -> Self {
+        let spec = &resource["spec"];
+        let names = [&resource["metadata"]["name"], &spec["pluginName"], &spec["url"]];
+        let names = names.into_iter().filter_map(Value::as_str).map(str::to_owned);
+        let (mut host, mut written) = (vec![], BTreeMap::new());
+        for variable in spec["vmConfig"]["env"].as_array().into_iter().flatten() {
+            let name = variable["name"].as_str().unwrap_or_default().to_owned();
+            match variable["value"].as_str() {
+                Some(value) if variable["valueFrom"] != "HOST" => {
+                    written.insert(name, value.to_owned());
+                }
+                _ if variable["valueFrom"] == "HOST" => host.push(name),
+                _ => {}
+            }
+        }
+        let mut warnings = vec![];
+        if !written.is_empty() {
+            let warning = "vmConfig.env: values written here can be read by whoever may read the \
+                resource; use valueFrom: HOST";
+            warnings.push(warning.to_owned());
+        }
+        warnings.extend(on_failure("failStrategy", spec["failStrategy"].as_str(), false));
+        if spec["phase"] != "AUTHN" {
+            let warning = "phase: not AUTHN, so AuthorizationPolicies run before the filter";
+            warnings.push(warning.to_owned());
+        }
+        let config = &spec["pluginConfig"];
+        let text = if config.is_null() { vec![] } else { config.to_string().into_bytes() };
+        let passed = Passed::These { host, written };
+        Self { names: names.collect(), text: Ok(text), passed, warnings }
+    }
+
+    /// Whether it is this filter: by a name, or else by what it is given.
+    pub(super) fn is_ours(&self) -> bool {
+        let names = self.names.iter().map(|name| name.to_ascii_lowercase().replace('_', "-"));
+        if names.into_iter().any(|name| name.contains("session-guard")) {
+            return true;
+        }
+        let text = self.text.as_deref().unwrap_or_default();
+        let config: Value = serde_json::from_slice(text).unwrap_or_default();
+        let is_key = |key: &Value| {
+            ["secret", "public_key_pem", "jwks"].iter().any(|name| key.get(name).is_some())
+        };
+        let keys = config["keys"].as_array();
+        keys.is_some_and(|keys| keys.iter().any(is_key)) || config["preset"] == "open-webui"
+    }
+}
+
+/// What the filter gets: Envoy hands over the text of a `StringValue`, the bytes of a `BytesValue`,
+/// and of all else the message as it goes over the wire.
+fn text(configuration: Option<&Value>) -> Result<Vec<u8>, ConfigError> {
+    let Some(configuration) = configuration else { return Ok(vec![]) };
+    let kind = configuration["@type"].as_str().and_then(|kind| kind.rsplit('/').next());
+    let value = &configuration["value"];
+    let wrong = |problem: &str, remedy: &str| ConfigError {
+        path: "configuration.value".to_owned(),
+        problem: problem.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    match (kind, value) {
+        (Some("google.protobuf.StringValue"), Value::String(text)) => Ok(text.clone().into_bytes()),
+        (Some("google.protobuf.StringValue"), Value::Null) => Ok(vec![]),
+        (Some("google.protobuf.StringValue"), _) => {
+            Err(wrong("a StringValue holds text", "write the JSON as text: `value: |`, indented"))
+        }
+        (Some("google.protobuf.BytesValue"), Value::String(text)) => {
+            STANDARD.decode(text).map_err(|_| wrong("a BytesValue holds base64", "use StringValue"))
+        }
+        _ => Ok(ON_THE_WIRE.to_vec()),
+    }
+}
+
+fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Option<String> {
+    match policy {
+        Some("FAIL_RELOAD") => None,
+        Some("FAIL_OPEN") => Some(format!("{name}: FAIL_OPEN lets everybody in when the VM dies")),
+        _ if opens => Some("fail_open: lets everybody in when the VM dies".to_owned()),
+        _ => Some(format!("{name}: not FAIL_RELOAD, so a VM that dies answers 503 until restart")),
+    }
+}
+
+/// A field of a protobuf message in JSON, under either of its two names.
+pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut camel = String::new();
+    for (index, word) in name.split('_').enumerate() {
+        let (first, rest) = word.split_at(word.len().min(1));
+        let first = if index == 0 { first.to_owned() } else { first.to_ascii_uppercase() };
+        camel.extend([&*first, rest]);
+    }
+    message.get(name).or_else(|| message.get(&camel)).filter(|value| !value.is_null())
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// How a `Struct` begins: the filter tells it by this, and names the form that loads.
+const ON_THE_WIRE: &[u8] = b"\n\0";

@@ -1,0 +1,315 @@
+//! What does a configuration mean, in words?
+//!
+//! Said of the [effective](session_guard::config::effective) configuration, so that what is left
+//! unsaid is said here. In the order in which a request meets it.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::check::{Answered, Report, State, Variable};
+
+/// The whole report, several lines.
+#[must_use]
+pub fn words(report: &Report) -> String {
+    let mut out = Lines::default();
+    if let Some(error) = &report.error {
+        let path = if error.path.is_empty() { "configuration" } else { &error.path };
+        out.section("error", vec![format!("{path}: {}", error.problem)]);
+        out.more(Some(error.remedy.clone()).filter(|remedy| !remedy.is_empty()));
+    } else {
+        let config = &report.configuration;
+        out.section("keys", keys(config, report));
+        out.section("tokens", tokens(config));
+        out.section("application", application(config));
+        out.section("routes", routes(config));
+        out.section("revocation", revocation(&config["revocation"]));
+        out.section("requests", report.requests.iter().map(request).collect());
+    }
+    out.section("secrets", report.variables.iter().map(|it| variable(it, report.good)).collect());
+    out.section("warnings", report.warnings.clone());
+    out.text
+}
+
+/// Sections of lines, each with its title at the left.
+#[derive(Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn section(&mut self, title: &str, lines: Vec<String>) {
+        for (index, line) in lines.iter().enumerate() {
+            let title = if index == 0 { title } else { "" };
+            let _ = writeln!(self.text, "  {title:<13} {line}"); // writing to a String cannot fail
+        }
+    }
+
+    fn more(&mut self, line: Option<String>) {
+        self.section("", line.into_iter().collect());
+    }
+}
+
+fn keys(config: &Value, report: &Report) -> Vec<String> {
+    let mut lines: Vec<_> = items(&config["keys"]).map(key).collect();
+    let fetched = items(&config["keys"]).any(|key| !key["jwks"]["cluster"].is_null());
+    let and = if fetched { ", and whatever public keys the fetched sets hold" } else { "" };
+    lines.push(match report.algorithms.is_empty() {
+        true => {
+            "accepted: tokens signed by public keys of the fetched sets, nothing else".to_owned()
+        }
+        false => format!("accepted: {}{and}; nothing else", report.algorithms.join(", ")),
+    });
+    lines
+}
+
+fn key(key: &Value) -> String {
+    let algorithm = key["algorithm"].as_str();
+    let mut line = if let Some(set) = key.get("jwks").filter(|set| !set.is_null()) {
+        match items(&set["inline"]["keys"]).count() {
+            0 => format!(
+                "a JWK Set fetched from {}{} (cluster {}), at most {} s old",
+                shown(&set["authority"]),
+                shown(&set["path"]),
+                shown(&set["cluster"]),
+                shown(&set["refresh_seconds"]),
+            ),
+            count => format!("a JWK Set of {count} that stands in the configuration"),
+        }
+    } else if key["secret"].is_object() {
+        format!("{} with the secret {}", algorithm.unwrap_or_default(), secret(&key["secret"]))
+    } else {
+        format!("{} with a public key", algorithm.unwrap_or_default())
+    };
+    if let Some(id) = key["id"].as_str() {
+        let _ = write!(line, "; for tokens whose kid is {id} or absent");
+    }
+    if let Some(issuer) = key["issuer"].as_str() {
+        let _ = write!(line, "; iss must be {issuer}");
+    }
+    if items(&key["audiences"]).next().is_some() {
+        let _ = write!(line, "; aud must name {}", list(&key["audiences"], "or"));
+    }
+    line
+}
+
+/// Where a secret comes from; never what it is.
+fn secret(secret: &Value) -> String {
+    let encoding = match secret["encoding"].as_str() {
+        None | Some("utf8") => String::new(),
+        Some(encoding) => format!(", in {encoding}"),
+    };
+    match &secret["env"] {
+        Value::Null => format!("that stands in the configuration{encoding}"),
+        Value::Array(_) => {
+            format!("in the first of {} that is set{encoding}", list(&secret["env"], "and"))
+        }
+        name => format!("in {}{encoding}", shown(name)),
+    }
+}
+
+fn tokens(config: &Value) -> Vec<String> {
+    let claims = &config["claims"];
+    let mut lines: Vec<_> = items(&config["token_sources"]).map(source).collect();
+    lines.push("every token in every place counts; all must be good and name one user".to_owned());
+    let required = list(&claims["required"], "and");
+    lines.push(match required.is_empty() {
+        true => "no claim is required: a token without exp never expires".to_owned(),
+        false => format!("required: {required}"),
+    });
+    for (name, what) in [("issuer", "iss must be"), ("max_lifetime_seconds", "seconds to live:")] {
+        if !claims[name].is_null() {
+            lines.push(format!("{what} {}", shown(&claims[name])));
+        }
+    }
+    if items(&claims["audiences"]).next().is_some() {
+        lines.push(format!("aud must name {}", list(&claims["audiences"], "or")));
+    }
+    lines.push(format!("clocks may differ by {} s", shown(&claims["clock_skew_seconds"])));
+    lines
+}
+
+fn source(source: &Value) -> String {
+    let mut line = match (&source["header"], &source["cookie"], &source["scheme"]) {
+        (Value::String(header), _, Value::Null) => format!("the whole header {header}"),
+        (Value::String(header), _, scheme) if scheme == "*" => {
+            format!("the header {header}, after any scheme")
+        }
+        (Value::String(header), _, scheme) => {
+            format!("the header {header}, after {}", shown(scheme))
+        }
+        (_, Value::String(cookie), _) => format!("the cookie {cookie}"),
+        _ => format!("the query parameter {}", shown(&source["query"])),
+    };
+    if let Some(prefix) = source["pass_prefix"].as_str() {
+        let _ =
+            write!(line, "; what begins with {prefix} is an API key, for the application to judge");
+    }
+    line
+}
+
+fn application(config: &Value) -> Vec<String> {
+    let (forward, claims) = (&config["forward"], &config["claims"]);
+    let mut lines = vec![];
+    if let (Some(header), Some(claim)) = (forward["user_id"].as_str(), claims["user_id"].as_str()) {
+        lines.push(format!("{header}: the user id, from the claim {claim}"));
+    }
+    for (claim, header) in forward["claims"].as_object().into_iter().flatten() {
+        lines.push(format!("{}: the claim {claim}", shown(header)));
+    }
+    if lines.is_empty() {
+        lines.push("is told of no user".to_owned());
+    } else {
+        lines.push("whatever a client sends in these is removed, on every route".to_owned());
+    }
+    lines.push(match forward["token"] == "strip" {
+        true => "does not get the token, but on a sign-out".to_owned(),
+        false => "gets the token as well".to_owned(),
+    });
+    if forward["filter_state"] == true {
+        lines.push("access logs get the user id as wasm.session_guard.user_id".to_owned());
+    }
+    lines
+}
+
+fn routes(config: &Value) -> Vec<String> {
+    let mut lines: Vec<_> = items(&config["routes"]).map(rule).collect();
+    let default = shown(&config["default_access"]);
+    lines.push(format!("{default:<9} everything else: {}", asks(&default)));
+    if default != "protected" {
+        lines.push("protected every path that is not in canonical spelling".to_owned());
+    }
+    lines
+}
+
+fn rule(rule: &Value) -> String {
+    let access = shown(&rule["access"]);
+    let methods = match rule["methods"].is_array() {
+        true => list(&rule["methods"], "or"),
+        false if access == "signout" => "POST".to_owned(),
+        false => "any method".to_owned(),
+    };
+    let place = match (&rule["path"], &rule["prefix"], &rule["template"]) {
+        (Value::String(path), _, _) => format!("{methods} {path}"),
+        (_, Value::String(prefix), _) if access == "protected" || prefix.ends_with('/') => {
+            format!("{methods} {prefix}…")
+        }
+        (_, Value::String(prefix), _) => format!("{methods} {prefix} and {prefix}/…"),
+        (_, _, Value::String(template)) => format!("{methods} {template}"),
+        _ => "CORS preflights".to_owned(),
+    };
+    let mut line = format!("{access:<9} {place}");
+    if rule["hosts"].is_array() {
+        let _ = write!(line, " of {}", list(&rule["hosts"], "or"));
+    }
+    let _ = write!(line, ": {}", asks(&access));
+    if rule["cross_site"] == "revoke" {
+        line.push_str(", also when another site's page causes it");
+    }
+    match &rule["revoke_user"] {
+        Value::Null => {}
+        Value::String(_) => line.push_str("; a 2xx answer signs its user out everywhere"),
+        named => {
+            let segment = shown(&named["segment"]);
+            let _ = write!(line, "; a 2xx answer signs out the user in {{{segment}}} everywhere");
+        }
+    }
+    line
+}
+
+fn asks(access: &str) -> &'static str {
+    match access {
+        "public" => "open, no token is looked at",
+        "optional" => "open; a good token names the user, a bad one is removed",
+        "signout" => "revokes the tokens of the request, then goes to the application",
+        "ready" => "answered by the filter, 200 when keys and revocations are there, else 503",
+        _ => "needs a good token",
+    }
+}
+
+fn revocation(revocation: &Value) -> Vec<String> {
+    if revocation.is_null() {
+        return vec!["none: tokens are good until they expire".to_owned()];
+    }
+    let service = &revocation["upstream"];
+    let mut lines = vec![format!(
+        "asked of cluster {} as {}, with the API token {}",
+        shown(&service["cluster"]),
+        shown(&service["authority"]),
+        secret(&service["token"]),
+    )];
+    if let Some(realm) = revocation["realm"].as_str().filter(|realm| !realm.is_empty()) {
+        lines.push(format!("in the realm {realm}"));
+    }
+    let age = shown(&revocation["max_staleness_seconds"]);
+    lines.push(
+        "service never reached: 503 on protected routes, optional ones without a user".into(),
+    );
+    lines.push(match revocation["when_unknown"] == "use_last" {
+        true => format!("service away: the last known set decides, also after {age} s"),
+        false => format!("service away: the last known set decides for {age} s, then as above"),
+    });
+    let signout = &revocation["signout"];
+    let seconds = shown(&signout["timeout_seconds"]);
+    lines.push(match signout["when_unreachable"] == "refuse" {
+        true => format!(
+            "sign-out while it is away: after {seconds} s 503, the token stays revoked here"
+        ),
+        false => format!(
+            "sign-out while it is away: after {seconds} s to the application; the token is revoked \
+             here, the service is told later"
+        ),
+    });
+    let streams = &revocation["streams"];
+    let ends = [("end_on_revocation", "is revoked"), ("end_at_expiry", "expires")];
+    let ends = ends.iter().filter(|(name, _)| streams[*name] == true).map(|(_, when)| *when);
+    lines.push(match ends.collect::<Vec<_>>().join(" or ") {
+        none if none.is_empty() => "open streams (WebSocket, events, gRPC) live on".to_owned(),
+        when => format!("open streams (WebSocket, events, gRPC) end when their token {when}"),
+    });
+    lines
+}
+
+fn request(answered: &Answered) -> String {
+    let Answered { request, access, revokes, revokes_user, is_canonical } = answered;
+    let mut line = match *access == "signout" && !revokes {
+        true => format!("{request}: signout, but of this method revokes nothing"),
+        false => format!("{request}: {access}, {}", asks(access)),
+    };
+    if !is_canonical {
+        line.push_str("; no rule is asked, as its path is not in canonical spelling");
+    }
+    if let Some(user) = revokes_user {
+        let _ = write!(line, "; a 2xx answer signs out {user} everywhere");
+    }
+    line
+}
+
+fn variable(variable: &Variable, good: bool) -> String {
+    let names = variable.names.join(" or ");
+    match variable.state {
+        State::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),
+        State::NotSetHere if good => {
+            format!("{names}: NOT SET HERE; all but this secret was checked")
+        }
+        State::NotSetHere => format!("{names}: NOT SET HERE"),
+        State::NotPassedOn => format!("{names}: NOT PASSED ON to the filter"),
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn list(list: &Value, and: &str) -> String {
+    let items: Vec<_> = items(list).map(shown).collect();
+    match items.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} {and} {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,120 @@
+//! How does an operator check a configuration of the filter?
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use signout::check::{Asked, Report, Secrets, check, find, words};
+
+use super::Failure;
+
+/// Check a configuration of the filter, and say what it means.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Check {
+    /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that holds it; `-` reads
+    /// standard input.
+    config: PathBuf,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Every variable that holds a secret must be set here, as on the proxy's own machine.
+    #[arg(long)]
+    require_env: bool,
+    /// Say which route a request takes: 'POST /logout', 'https://app.example.com/'. May be given
+    /// several times.
+    #[arg(long, value_name = "REQUEST", value_parser = asked)]
+    request: Vec<Asked>,
+}
+
+impl Check {
+    /// Prints what was found; fails where one of it does not load.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let name = if self.is_standard_input() {
+            "standard input".to_owned()
+        } else {
+            self.config.display().to_string()
+        };
+        let unusable = |why: &str| Failure::Usage(format!("{name}: {why}"));
+        let text = self.read().map_err(|error| unusable(&error.to_string()))?;
+        if text.len() as u64 > TEXT_BYTES {
+            return Err(unusable(&format!("longer than {TEXT_BYTES} bytes")));
+        }
+        let findings = find(&text).map_err(|why| unusable(&why))?;
+        if findings.ours.is_empty() {
+            let others = match findings.others.len() {
+                0 => String::new(),
+                _ => format!(" (Wasm plugins of others: {})", findings.others.join(", ")),
+            };
+            return Err(unusable(&format!("no configuration of this filter is in it{others}")));
+        }
+        let environment = |name: &str| std::env::var(name).ok();
+        let secrets = if self.require_env { Secrets::Required } else { Secrets::StoodInFor };
+        let ours = findings.ours.iter();
+        let reports: Vec<_> =
+            ours.map(|found| check(found, &environment, secrets, &self.request)).collect();
+        let bad = reports.iter().filter(|report| !report.good).count();
+        if self.json {
+            let good = bad == 0;
+            println!("{}", json!({"good": good, "version": VERSION, "configurations": reports}));
+        } else {
+            reports.iter().for_each(|report| print(&name, report));
+        }
+        match bad {
+            0 => Ok(()),
+            _ => Err(Failure::Refused(format!("{name}: {bad} of {} does not load", reports.len()))),
+        }
+    }
+
+    fn is_standard_input(&self) -> bool {
+        self.config.as_os_str() == "-"
+    }
+
+    /// The text, and a byte more than is looked at where it is too long.
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut text = vec![];
+        if self.is_standard_input() {
+            if std::io::stdin().is_terminal() {
+                eprintln!("reading a configuration from the terminal; end it with Ctrl-D");
+            }
+            std::io::stdin().take(TEXT_BYTES + 1).read_to_end(&mut text)?;
+        } else {
+            std::fs::File::open(&self.config)?.take(TEXT_BYTES + 1).read_to_end(&mut text)?;
+        }
+        Ok(text)
+    }
+}
+
+fn print(name: &str, report: &Report) {
+    let place = if report.place.is_empty() { String::new() } else { format!(": {}", report.place) };
+    let verdict = if report.good { "loads" } else { "DOES NOT LOAD" };
+    println!("{name}{place}: {verdict} (version {VERSION})\n{}", words::words(report));
+}
+
+fn asked(text: &str) -> Result<Asked, String> {
+    Asked::read(text).ok_or_else(|| "like 'GET /page' or 'POST https://host/page'".to_owned())
+}
+
+/// A configuration is a megabyte at most; a `kustomize build` has many things in it.
+const TEXT_BYTES: u64 = 16 << 20;
+
+/// What loads here loads in a filter of this version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const EXAMPLES: &str = "\
+The filter's own code decides. In YAML every Wasm filter of Envoy (its StringValue) and every
+WasmPlugin of Istio that is this filter is checked, ConfigMaps included; other Wasm plugins are not.
+
+Secrets: a variable that the configuration names and that is set here is checked as well. One that is
+not set here is reported, and all else is checked; with --require-env it is an error. One that the
+proxy does not pass on to the filter (host_env_keys, vmConfig.env) is an error always.
+
+Exit codes: 0 all load; 1 one does not; 2 wrong use, unreadable, or no configuration in it.
+
+Examples:
+  signout check envoy/envoy.yaml
+  signout check --json filter.json | jq '.configurations[].warnings'
+  signout check envoy/envoy.yaml --request 'POST /sign-out' --request '/page'
+  kubectl kustomize envoy/istio/gateway | signout check -
+  SESSION_SECRET=$(cat session.secret) signout check --require-env envoy/envoy.yaml";

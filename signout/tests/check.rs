@@ -1,0 +1,259 @@
+//! Promise: `signout check` says of a configuration what the filter will do with it, wherever it
+//! stands, and never a secret.
+//! Method: the real binary, run as an operator would.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use testbed::repository;
+
+/// What came of one run.
+struct Came {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Checks that text, with these variables set and no others of ours.
+fn check(text: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Came {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signout"));
+    command.args(["check", "-"]).args(arguments);
+    command.env_remove("SESSION_SECRET").env_remove("SIGNOUT_TOKEN");
+    command.envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes()); // it may not read to the end
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Came { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
+
+fn reports(text: &str, variables: &[(&str, &str)]) -> (i32, Value) {
+    let came = check(text, &["--json"], variables);
+    let json: Value = serde_json::from_str(&came.out).unwrap_or_else(|_| panic!("{}", came.err));
+    assert_eq!(json["good"], came.code == 0, "{json:#}");
+    (came.code, json["configurations"].clone())
+}
+
+/// A configuration of the filter; `routes` are all that differs.
+fn filter(access: &str) -> Value {
+    json!({
+        "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
+        "routes": [{"path": "/", "access": access}, {"path": "/out", "access": "signout"}],
+        "revocation": {},
+    })
+}
+
+/// Envoy's form of a Wasm filter.
+fn wasm(name: &str, configuration: Value) -> Value {
+    json!({
+        "name": "wasm",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": name,
+                "failure_policy": "FAIL_RELOAD",
+                "vm_config": {
+                    "environment_variables": {"host_env_keys": ["SESSION_SECRET", "SIGNOUT_TOKEN"]},
+                },
+                "configuration": configuration,
+            },
+        },
+    })
+}
+
+fn string_value(config: &Value) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()})
+}
+
+#[test]
+fn everything_that_ships_loads_and_is_explained() {
+    let mut checked = 0;
+    for name in repository::files("yaml") {
+        let text = repository::read(&name);
+        let came = check(&text, &[], &[]);
+        let holds_one = text.contains("pluginConfig:") || text.contains("StringValue");
+        assert_eq!(came.code, if holds_one { 0 } else { 2 }, "{name}: {}{}", came.out, came.err);
+        checked += usize::from(holds_one);
+    }
+    assert!(checked >= 2, "{checked}");
+    let envoy = check(&repository::read("envoy/envoy.yaml"), &[], &[]).out;
+    for line in [
+        "accepted: HS256; nothing else",
+        "the header authorization, after Bearer",
+        "signout   POST /sign-out: revokes the tokens of the request",
+        "protected everything else: needs a good token",
+        "service away: the last known set decides for 300 s, then as above",
+        "SESSION_SECRET: NOT SET HERE",
+    ] {
+        assert!(envoy.contains(line), "{line}\n{envoy}");
+    }
+}
+
+#[test]
+fn every_filter_in_a_file_is_reported_and_one_that_is_wrong_fails_it() {
+    let filters = json!([
+        wasm("session-guard", string_value(&filter("public"))),
+        wasm(
+            "of another",
+            json!({"@type": "…/google.protobuf.StringValue", "value": "{\"a\": 1}"})
+        ),
+        wasm("session_guard_inner", string_value(&filter("open"))),
+        wasm("unnamed", string_value(&filter("optional"))),
+    ]);
+    let listener =
+        json!({"resources": [{"name": "edge", "filter_chains": [{"filters": filters}]}]});
+    let (code, reports) = reports(&listener.to_string(), &[]);
+    assert_eq!((code, reports.as_array().unwrap().len()), (1, 3), "{reports:#}");
+    assert_eq!(reports[0]["place"], "edge > wasm > session-guard");
+    let good: Vec<_> = reports.as_array().unwrap().iter().map(|it| &it["good"]).collect();
+    assert_eq!(good, [true, false, true]);
+    assert_eq!(reports[1]["error"]["path"], "routes[0].access");
+    let came = check(&listener.to_string(), &[], &[]);
+    assert!(came.out.contains("session_guard_inner: DOES NOT LOAD"), "{}", came.out);
+    assert!(came.err.contains("1 of 3 does not load"), "{}", came.err);
+}
+
+#[test]
+fn istio_and_config_maps_are_read() {
+    let plugin = json!({
+        "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
+        "metadata": {"name": "guard"},
+        "spec": {
+            "url": "oci://example.com/filter:1", "phase": "AUTHN", "failStrategy": "FAIL_OPEN",
+            "vmConfig": {"env": [{"name": "SESSION_SECRET", "valueFrom": "HOST"}]},
+            "pluginConfig": filter("public"),
+        },
+    });
+    let (code, of_istio) = reports(&format!("---\n{plugin}\n"), &[]);
+    assert_eq!(code, 1);
+    assert_eq!(of_istio[0]["error"]["path"], "revocation.upstream.token.env", "{of_istio:#}");
+    assert_eq!(of_istio[0]["variables"][1]["state"], "not_passed_on");
+    let warnings = of_istio[0]["warnings"].to_string();
+    assert!(warnings.contains("FAIL_OPEN lets everybody in"), "{warnings}");
+
+    let inner = json!({"static_resources": {"clusters": [{"name": "application"}],
+        "listeners": [wasm("session-guard", string_value(&filter("public")))]}});
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": "edge"},
+        "data": {"envoy.yaml": inner.to_string(), "other.txt": ": no YAML ["}});
+    let (code, of_map) = reports(&format!("{map}\n---\n{plugin}"), &[]);
+    assert_eq!((code, of_map.as_array().unwrap().len()), (1, 2), "{of_map:#}");
+    assert_eq!(of_map[0]["place"], "ConfigMap edge > envoy.yaml > wasm > session-guard");
+    assert!(of_map[0]["warnings"].to_string().contains("cluster signout: not among"), "{of_map:#}");
+}
+
+#[test]
+fn the_forms_that_envoy_cannot_hand_over_are_refused_with_the_one_that_loads() {
+    let a_struct =
+        json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": filter("public")});
+    let no_text = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": filter("public")});
+    for (configuration, said) in [
+        (a_struct, "google.protobuf.StringValue"),
+        (no_text, "write the JSON as text"),
+        (Value::Null, "google.protobuf.StringValue"),
+    ] {
+        let (code, reports) = reports(&wasm("session-guard", configuration).to_string(), &[]);
+        let error = reports[0]["error"].to_string();
+        assert!(code == 1 && error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn what_holds_no_configuration_is_wrong_use() {
+    let other = wasm("of another", json!({"value": "{}"})).to_string();
+    for text in ["a: [", "- just\n- a list\n", "kind: Service\n", "\u{0}", "# nothing\n", &other] {
+        let came = check(text, &[], &[]);
+        assert!(
+            came.code == 2 && came.out.is_empty() && !came.err.is_empty(),
+            "{text}: {}",
+            came.err
+        );
+    }
+    let gone = Command::new(env!("CARGO_BIN_EXE_signout")).args(["check", "no/such/file"]).output();
+    assert_eq!(gone.unwrap().status.code(), Some(2));
+    for text in ["", " ", "{", "{}", "{\"keys\": [], \"keys\": []}", "{\"key\": 1}"] {
+        assert_eq!(check(text, &[], &[]).code, 1, "{text}: the filter gets this, and refuses it");
+    }
+}
+
+#[test]
+fn a_secret_is_checked_where_it_is_set_and_named_where_it_is_not() {
+    let text = filter("public").to_string();
+    let state = |reports: &Value| reports[0]["variables"][0]["state"].clone();
+    let good = "a-secret-of-more-than-thirty-two-bytes";
+    let (code, set) = reports(&text, &[("SESSION_SECRET", good), ("SIGNOUT_TOKEN", "t")]);
+    assert_eq!((code, state(&set)), (0, json!("set")));
+    let (code, unset) = reports(&text, &[("SESSION_SECRET", "")]);
+    assert_eq!((code, state(&unset)), (0, json!("not_set_here")));
+    let (code, weak) = reports(&text, &[("SESSION_SECRET", "short")]);
+    assert_eq!((code, &weak[0]["error"]["path"]), (1, &json!("keys[0].secret")));
+    let required = check(&text, &["--require-env"], &[("SIGNOUT_TOKEN", "t")]);
+    assert!(required.code == 1 && required.out.contains("keys[0].secret.env"), "{}", required.out);
+    for encoding in ["utf8", "base64", "base64url", "hex"] {
+        for algorithm in ["HS256", "HS384", "HS512"] {
+            let secret = json!({"env": ["A_SECRET", "B_SECRET"], "encoding": encoding});
+            let config = json!({"keys": [{"algorithm": algorithm, "secret": secret}]});
+            assert_eq!(check(&config.to_string(), &[], &[]).code, 0, "{algorithm} {encoding}");
+            let second = check(&config.to_string(), &[], &[("B_SECRET", "short")]);
+            assert_eq!(second.code, 1, "the second is set, so it is the one");
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let canary = "CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15";
+    let set = [("SESSION_SECRET", canary), ("SIGNOUT_TOKEN", canary)];
+    let mut texts = vec![filter("public").to_string()];
+    for pointer in
+        ["/keys/0/secret/env", "/keys/0/secret", "/keys/0", "/keys", "/claims", "/routes/0"]
+    {
+        let mut config = filter("public");
+        config["claims"] = json!({});
+        *config.pointer_mut(pointer).unwrap() = json!(canary);
+        texts.push(config.to_string());
+        texts.push(serde_json::to_string(&wasm("session-guard", string_value(&config))).unwrap());
+    }
+    let mut config = filter("public");
+    config["keys"][0]["secret"] = json!({"inline": canary});
+    config["revocation"] = json!({"upstream": {"token": {"inline": canary}}});
+    texts.extend([
+        config.to_string(),
+        format!("{{\"keys\": {canary}"),
+        format!("a: [{canary}\nb: }}"),
+    ]);
+    let jwk = json!({"kty": "oct", "k": canary, "alg": "HS256", "kid": "a"});
+    texts.push(json!({"keys": [{"jwks": {"inline": {"keys": [jwk, canary]}}}]}).to_string());
+    for text in texts {
+        for arguments in [&[][..], &["--json"], &["--require-env"]] {
+            let Came { out, err, .. } = check(&text, arguments, &set);
+            assert!(!format!("{out}{err}").contains(canary), "{text}\n{out}{err}");
+        }
+    }
+}
+
+#[test]
+fn the_route_of_a_request_is_told() {
+    let text = filter("public").to_string();
+    let arguments = [
+        "--json",
+        "--request",
+        "/",
+        "--request",
+        "POST https://a.example/out",
+        "--request",
+        "GET /out",
+        "--request",
+        "//",
+    ];
+    let came = check(&text, &arguments, &[]);
+    let json: Value = serde_json::from_str(&came.out).unwrap();
+    let answers = json["configurations"][0]["requests"].as_array().unwrap().iter();
+    let answers: Vec<_> =
+        answers.map(|it| (it["access"].as_str().unwrap(), &it["revokes"])).collect();
+    let (no, yes) = (&json!(false), &json!(true));
+    assert_eq!(answers, [("public", no), ("signout", yes), ("protected", no), ("protected", no)]);
+    assert!(check(&text, &["--request", "//"], &[]).out.contains("not in canonical spelling"));
+    assert_eq!(check(&text, &["--request", "get page"], &[]).code, 2);
+}

@@ -1,0 +1,216 @@
+//! Promise: the JSON Schema of the configuration says what the filter's code says. It never refuses
+//! what loads; and where a name is unknown or a type is wrong, it refuses as the filter does.
+//! Method: a real validator, on everything that ships and on all of it changed in one place.
+//!
+//! `UPDATE_DOCUMENTS=1 cargo test -p signout --test schema` writes the committed schema anew.
+
+use std::process::Command;
+use std::{env, fs};
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use session_guard::config::schema::schema;
+use session_guard::config::settings::SETTINGS;
+use session_guard::config::{Config, ConfigError};
+use testbed::repository;
+
+#[test]
+fn the_committed_schema_is_the_codes_own() {
+    let made = format!("{:#}\n", schema());
+    if env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let path = format!("{}/../{COMMITTED}", env!("CARGO_MANIFEST_DIR"));
+        fs::write(path, &made).expect("written");
+    }
+    let remedy = "run UPDATE_DOCUMENTS=1 cargo test -p signout --test schema";
+    assert!(repository::read(COMMITTED) == made, "{COMMITTED}: {remedy}");
+    let printed = Command::new(env!("CARGO_BIN_EXE_signout")).arg("schema").output().unwrap();
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), made);
+}
+
+#[test]
+fn every_shipped_configuration_is_valid() {
+    let (validator, shipped) = (validator(), repository::configurations());
+    assert!(shipped.len() > 5, "{}", shipped.len());
+    for (name, text) in shipped {
+        let config: Value = serde_json::from_str(&text).expect("JSON");
+        let wrong: Vec<_> = validator.iter_errors(&config).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, [""; 0], "{name}:\n{text}");
+    }
+}
+
+#[test]
+fn every_setting_is_described_with_its_default_and_its_limit() {
+    let schema = schema();
+    for setting in SETTINGS {
+        let mut place = &schema;
+        for name in setting.path.split('.') {
+            place = &inner(place)["properties"][name.trim_end_matches("[]")];
+            if name.ends_with("[]") {
+                place = &inner(place)["items"];
+            }
+        }
+        let place = inner(place);
+        assert_eq!(place["description"], setting.about, "{}", setting.path);
+        let default: Option<Value> =
+            setting.default.map(|json| serde_json::from_str(json).unwrap());
+        assert_eq!(place.get("default"), default.as_ref(), "{}", setting.path);
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_judged_as_the_filter_judges_it() {
+    let validator = validator();
+    let (mut refused_by_both, mut loaded) = (0, 0);
+    for good in goods() {
+        for changed in changes(&good) {
+            let valid = validator.is_valid(&changed);
+            match parse(&changed) {
+                Ok(_) => {
+                    assert!(valid, "it loads, but the schema refuses it: {changed:#}");
+                    loaded += 1;
+                }
+                Err(error) if is_of_form(&error) => {
+                    assert!(!valid, "{error}, but the schema takes it: {changed:#}");
+                    refused_by_both += 1;
+                }
+                Err(_) => {} // more than a schema can know
+            }
+        }
+    }
+    assert!(refused_by_both > 500 && loaded > 50, "{refused_by_both} {loaded}");
+}
+
+#[test]
+fn what_a_person_gets_wrong_is_refused() {
+    let validator = validator();
+    let key = json!({"algorithm": "HS256", "secret": {"env": "A"}});
+    for (name, value) in [
+        ("keys", json!([])),
+        ("keys", json!([{"algorithm": "hs256", "secret": {"env": "A"}}])),
+        ("keys", json!([{"algorithm": "none", "secret": {"env": "A"}}])),
+        ("keys", json!([{"algorithm": "HS256"}])),
+        ("keys", json!([{"secret": {"env": "A"}}])),
+        ("keys", json!([{"algorithm": "HS256", "secret": {"env": "A", "inline": "b"}}])),
+        ("keys", json!([{"algorithm": "HS256", "secret": {}}])),
+        ("keys", json!([{"jwks": {"cluster": "a", "authority": "b"}}])),
+        ("claims", json!({"clock_skew_seconds": 301})),
+        ("claims", json!({"audience": "a"})),
+        ("token_sources", json!([])),
+        ("token_sources", json!([{"header": "a", "cookie": "b"}])),
+        ("token_sources", json!([{"cookie": "a", "scheme": "Bearer"}])),
+        ("routes", json!([{"path": "/"}])),
+        ("routes", json!([{"path": "a", "access": "public"}])),
+        ("routes", json!([{"path": "/", "prefix": "/", "access": "public"}])),
+        ("routes", json!([{"preflight": false, "access": "public"}])),
+        ("routes", json!([{"path": "/", "access": "open"}])),
+        ("routes", json!([{"path": "/", "access": "public", "methods": ["get"]}])),
+        ("default_access", json!("signout")),
+        ("preset", json!("openwebui")),
+        ("revocation", json!(null)),
+        ("revocation", json!({"max_staleness_seconds": 2})),
+        ("revocation", json!({"upstream": {"token": {}}})),
+    ] {
+        let mut config = json!({"keys": [key]});
+        assert!(validator.is_valid(&config));
+        config[name] = value;
+        assert!(!validator.is_valid(&config), "{config:#}");
+        assert!(parse(&config).is_err(), "{config:#}");
+    }
+    assert!(!validator.is_valid(&json!({})) && !validator.is_valid(&json!("")));
+}
+
+fn validator() -> Validator {
+    let schema = schema();
+    assert!(jsonschema::meta::is_valid(&schema), "no schema at all");
+    jsonschema::validator_for(&schema).expect("a schema")
+}
+
+fn parse(config: &Value) -> Result<Config, ConfigError> {
+    let environment = |name: &str| Some(format!("{name:-<64}"));
+    Config::parse(config.to_string().as_bytes(), &environment)
+}
+
+/// Whether a schema can know of it: a name that is unknown, a value of the wrong type.
+fn is_of_form(error: &ConfigError) -> bool {
+    error.problem.starts_with("unknown field") || error.problem.starts_with("must be ")
+}
+
+/// Everything that ships, and every setting at its default.
+fn goods() -> Vec<Value> {
+    let shipped = repository::configurations();
+    let shipped = shipped.iter().map(|(_, text)| serde_json::from_str(text).expect("JSON"));
+    let key = json!({"algorithm": "HS256", "secret": {"env": "A"}});
+    let whole = json!({"keys": [key], "routes": [{"path": "/a", "access": "signout"}],
+        "token_sources": [{"header": "a"}], "revocation": {}});
+    let effective = session_guard::config::effective::effective(whole.to_string().as_bytes());
+    shipped.chain([effective.expect("readable")]).collect()
+}
+
+/// The configuration with one place changed, in every way, for every place.
+fn changes(good: &Value) -> Vec<Value> {
+    let mut pointers = vec![];
+    collect(good, String::new(), &mut pointers);
+    let mut changed = vec![];
+    for pointer in pointers {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-1),
+            json!(7),
+            json!(1.5),
+            json!(1e12),
+            json!(""),
+            json!("x"),
+            json!("/x"),
+            json!([]),
+            json!(["x"]),
+            json!([7]),
+            json!({}),
+            json!({"odd": 1}),
+        ] {
+            let mut copy = good.clone();
+            let place = copy.pointer_mut(&pointer).expect("it is there");
+            if place.is_object() && value.is_array() {
+                continue; // serde reads a list as an object's values in order; an editor need not
+            }
+            *place = value;
+            changed.push(copy);
+        }
+        let mut copy = good.clone();
+        if let Some(fields) = copy.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            fields.insert("odd".to_owned(), json!(1));
+            changed.push(copy);
+        }
+        let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+        let mut copy = good.clone();
+        if let Some(fields) = copy.pointer_mut(parent).and_then(Value::as_object_mut) {
+            fields.remove(name);
+            changed.push(copy);
+        }
+    }
+    changed
+}
+
+fn collect(value: &Value, pointer: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, it)| collect(it, format!("{pointer}/{name}"), found));
+        }
+        Value::Array(items) => {
+            let items = items.iter().take(12).enumerate(); // of many alike, the first ones
+            items.for_each(|(at, it)| collect(it, format!("{pointer}/{at}"), found));
+        }
+        _ => {}
+    }
+    found.push(pointer);
+}
+
+/// The schema itself, or the first of several.
+fn inner(schema: &Value) -> &Value {
+    schema
+        .get("anyOf")
+        .map_or(schema, |any| if any[0].get("required").is_some() { schema } else { &any[0] })
+}
+
+const COMMITTED: &str = "docs/configuration.schema.json";

@@ -1,0 +1,217 @@
+//! What does a configuration come to, with everything that it leaves unsaid?
+//!
+//! For people and programs that read one; the filter has no use for it. The result is JSON of the
+//! same form: the preset's facts and the defaults of [`SETTINGS`](crate::config::settings::SETTINGS)
+//! stand in it, so it loads again and means the same. Of secrets it tells only where they come from.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::error::ConfigError;
+use crate::config::lists::Names;
+use crate::config::settings::SETTINGS;
+use crate::config::{preset, raw, text};
+
+/// The configuration with what is absent filled in, and without its secrets.
+///
+/// # Errors
+///
+/// It cannot be read at all. Whether it is sound is for [`Config::parse`](crate::config::Config) to
+/// say.
+pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
+    let filled = text::read(written)?.preset.map(|preset| preset::filled(preset, written));
+    let unreadable = |_| ConfigError::new("", "cannot be read", "");
+    let mut config: Value =
+        serde_json::from_slice(filled.as_deref().unwrap_or(written)).map_err(unreadable)?;
+    let only_verifies = config.get("revocation").is_none();
+    for setting in SETTINGS {
+        let path: Vec<_> = setting.path.split('.').collect();
+        match setting.path {
+            "claims.required" if only_verifies => fill(&mut config, &path, "", &json!(["exp"])),
+            _ => {
+                let default = setting.default.and_then(|json| serde_json::from_str(json).ok());
+                default.into_iter().for_each(|it| fill(&mut config, &path, setting.path, &it));
+            }
+        }
+    }
+    hide_secrets(&mut config);
+    Ok(config)
+}
+
+/// The environment variables that the configuration names: of each list the first one that is set
+/// counts.
+///
+/// # Errors
+///
+/// It cannot be read at all.
+pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
+    let mut config = text::read(written)?;
+    if let Some(preset) = config.preset {
+        config = text::read(&preset::filled(preset, written))?;
+    }
+    let names = |secret: raw::Secret| secret.env.map(|Names(names)| names);
+    let keys = config.keys.into_iter().flatten().filter_map(|key| key.secret);
+    let service = config.revocation.map(|revocation| revocation.upstream.token);
+    Ok(keys.chain(service).filter_map(names).collect())
+}
+
+/// Enters a default wherever the path leads and nothing is written.
+fn fill(place: &mut Value, path: &[&str], setting: &str, default: &Value) {
+    let (Some(fields), Some((name, rest))) = (place.as_object_mut(), path.split_first()) else {
+        return;
+    };
+    let Some(name) = name.strip_suffix("[]") else {
+        if rest.is_empty() {
+            return fill_field(fields, name, setting, default);
+        }
+        if !fields.contains_key(*name) && !WHOLE.contains(name) {
+            fields.insert((*name).to_owned(), json!({}));
+        }
+        return fields.get_mut(*name).into_iter().for_each(|it| fill(it, rest, setting, default));
+    };
+    let items = fields.get_mut(name).and_then(Value::as_array_mut);
+    items.into_iter().flatten().for_each(|item| fill(item, rest, setting, default));
+}
+
+fn fill_field(fields: &mut Map<String, Value>, name: &str, setting: &str, default: &Value) {
+    let has = |other: &str| fields.get(other).is_some_and(|value| !value.is_null());
+    let is_meant = match setting {
+        "keys[].weak_secret" => has("secret"),
+        "keys[].jwks.refresh_seconds" => has("cluster"),
+        "routes[].cross_site" => fields.get("access").is_some_and(|access| access == "signout"),
+        _ => true,
+    };
+    // There null is a value: no user.
+    let is_written = has(name) || (name == "user_id" && fields.contains_key(name));
+    if is_meant && !is_written {
+        fields.insert(name.to_owned(), default.clone());
+    }
+}
+
+/// What stands in the configuration itself and must not be seen; of a published key its name, kind
+/// and algorithm.
+fn hide_secrets(config: &mut Value) {
+    let keys = config.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten();
+    for key in keys {
+        key.get_mut("secret").into_iter().for_each(hide_secret);
+        let set = key.pointer_mut("/jwks/inline/keys").and_then(Value::as_array_mut);
+        for jwk in set.into_iter().flatten() {
+            match jwk.as_object_mut() {
+                Some(fields) => fields.retain(|name, _| OF_A_KEY.contains(&name.as_str())),
+                None => *jwk = json!(HIDDEN),
+            }
+        }
+    }
+    config.pointer_mut("/revocation/upstream/token").into_iter().for_each(hide_secret);
+}
+
+fn hide_secret(secret: &mut Value) {
+    if let Some(inline) = secret.get_mut("inline").filter(|inline| !inline.is_null()) {
+        *inline = json!(HIDDEN);
+    }
+    // Somebody may have written the secret where its variable's name belongs.
+    match secret.get_mut("env") {
+        Some(Value::Array(names)) => names.iter_mut().for_each(hide_unless_a_name),
+        Some(name) => hide_unless_a_name(name),
+        None => {}
+    }
+}
+
+fn hide_unless_a_name(name: &mut Value) {
+    if !name.as_str().is_some_and(is_shown) {
+        *name = json!(HIDDEN);
+    }
+}
+
+/// Whether that is certainly the name of a variable and no secret.
+#[must_use]
+pub fn is_shown(name: &str) -> bool {
+    name.len() <= NAME_BYTES
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Absent, these mean something of their own.
+const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
+
+/// What of a published key is no part of it.
+const OF_A_KEY: &[&str] = &["kid", "kty", "alg", "crv", "use", "key_ops"];
+
+const HIDDEN: &str = "(hidden)";
+
+/// Longer than the names of variables are; a secret of a key is at least 32 bytes, in hex 64.
+const NAME_BYTES: usize = 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::preset::OPEN_WEBUI;
+
+    const LONG: &str = "long-enough-for-any-algorithm-and-known-to-nobody-but-this-one-test";
+
+    fn shown(text: &str) -> String {
+        let environment = |_: &str| Some(LONG.to_owned());
+        format!("{:?}", Config::parse(text.as_bytes(), &environment).expect("loads"))
+    }
+
+    fn filled(text: &str) -> Value {
+        effective(text.as_bytes()).expect("readable")
+    }
+
+    #[test]
+    fn it_loads_again_and_means_the_same() {
+        for text in [
+            r#"{"keys": [{"algorithm": "HS256", "secret": {"env": "A"}}]}"#,
+            r#"{"keys": [{"algorithm": "HS256", "secret": {"env": "A"}}], "revocation": {}}"#,
+            r#"{"keys": [{"algorithm": "HS256", "secret": {"env": ["A", "B"]}},
+                {"jwks": {"cluster": "c", "authority": "a", "path": "/"}}],
+                "claims": {"user_id": null, "clock_skew_seconds": null, "required": null},
+                "forward": {"user_id": null}, "revocation": {"streams": {}},
+                "routes": [{"path": "/out", "access": "signout"}, {"path": "/", "access": "public"}]}"#,
+            r#"{"preset": "open-webui"}"#,
+            r#"{"preset": "open-webui", "routes": [{"path": "/x", "access": "public"}]}"#,
+            OPEN_WEBUI,
+        ] {
+            let config = filled(text);
+            assert_eq!(shown(&config.to_string()), shown(text), "{config:#}");
+            assert_eq!(filled(&config.to_string()), config, "nothing is left to fill in");
+        }
+    }
+
+    #[test]
+    fn what_is_left_unsaid_stands_in_it() {
+        let config = filled(r#"{"keys": [], "routes": [{"access": "signout"}]}"#);
+        assert_eq!(config["claims"]["required"], json!(["exp"]));
+        assert_eq!(config["routes"][0]["cross_site"], "forward");
+        assert_eq!(config.get("revocation"), None, "it would mean another thing");
+        let config = filled(r#"{"revocation": {}, "claims": {"user_id": null}}"#);
+        assert_eq!(config["claims"]["required"], json!(["exp", "jti"]));
+        assert_eq!(config["claims"]["user_id"], Value::Null);
+        assert_eq!(config["revocation"]["signout"]["timeout_seconds"], 2);
+    }
+
+    #[test]
+    fn no_secret_stands_in_it() {
+        let canary = "c0ffee15c0ffee15c0ffee15c0ffee15";
+        let config = json!({
+            "keys": [
+                {"algorithm": "HS256", "secret": {"inline": canary}},
+                {"algorithm": "HS256", "secret": {"env": canary}},
+                {"algorithm": "HS256", "secret": {"env": ["OK", canary.to_uppercase().repeat(2)]}},
+                {"jwks": {"inline": {"keys": [{"kty": "oct", "k": canary, "kid": "a"}, canary]}}},
+            ],
+            "revocation": {"upstream": {"token": {"inline": canary}}},
+        });
+        let shown = filled(&config.to_string()).to_string();
+        assert!(!shown.to_lowercase().contains(canary), "{shown}");
+        assert!(shown.contains("\"OK\"") && shown.contains("\"a\""), "{shown}");
+    }
+
+    #[test]
+    fn every_variable_is_named() {
+        let text = r#"{"preset": "open-webui", "keys": [
+            {"algorithm": "HS256", "secret": {"env": "A"}},
+            {"algorithm": "HS256", "secret": {"env": ["B", "C"]}}]}"#;
+        let names = variables(text.as_bytes()).expect("readable");
+        assert_eq!(names, [vec!["A"], vec!["B", "C"], vec!["SIGNOUT_TOKEN"]]);
+    }
+}

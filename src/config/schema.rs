@@ -1,0 +1,141 @@
+//! What can an editor know of the configuration while somebody writes it?
+//!
+//! A JSON Schema. Names, nesting and types are derived from the types that read the configuration;
+//! sentences, defaults and limits come from [`SETTINGS`]. So it can be no other than the code. It
+//! never refuses what loads; what only the whole can tell (a key's length, a path's spelling, a
+//! segment's name) is for `signout check`.
+//!
+//! Draft 7 is what editors know best. Not in the filter's module: the service has it, for
+//! `signout schema`.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::config::raw;
+use crate::config::settings::{Form, SETTINGS, Setting};
+
+/// The schema of the filter's configuration.
+#[must_use]
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<raw::Config>().to_value();
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("title".to_owned(), json!(TITLE));
+        fields.insert("$id".to_owned(), json!(ID));
+    }
+    for setting in SETTINGS {
+        let place = at(&mut schema, setting.path);
+        place.into_iter().for_each(|place| describe(place, setting));
+    }
+    for (path, condition) in conditions() {
+        let place = at(&mut schema, path);
+        place.into_iter().for_each(|place| add(place, &condition));
+    }
+    schema
+}
+
+/// The schema of what stands at that path of settings.
+fn at<'a>(schema: &'a mut Value, path: &str) -> Option<&'a mut Map<String, Value>> {
+    let mut place = schema;
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        let (name, is_item) = match name.strip_suffix("[]") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        place = object(place)?.get_mut("properties")?.get_mut(name)?;
+        if is_item {
+            place = object(place)?.get_mut("items")?;
+        }
+    }
+    object(place)?.as_object_mut()
+}
+
+/// The schema itself, or of several that may hold the first: the others admit null.
+fn object(schema: &mut Value) -> Option<&mut Value> {
+    let is_one_of_several = schema.get("anyOf").is_some();
+    if is_one_of_several { schema.get_mut("anyOf")?.get_mut(0) } else { Some(schema) }
+}
+
+fn describe(place: &mut Map<String, Value>, setting: &Setting) {
+    place.insert("description".to_owned(), json!(setting.about));
+    for name in ["format", "default"] {
+        place.remove(name); // what Rust's types say of it
+    }
+    if let Some(default) = setting.default.and_then(|json| serde_json::from_str(json).ok()) {
+        place.insert("default".to_owned(), default);
+    }
+    let mut limit = |name: &str, value: Value| place.insert(name.to_owned(), value);
+    match setting.form {
+        Form::Number(whole) => {
+            limit("minimum", json!(whole.least));
+            limit("maximum", json!(whole.most));
+        }
+        Form::Text(bytes) => {
+            limit("maxLength", json!(bytes)); // counted in characters: never stricter than bytes
+        }
+        Form::Texts(items) | Form::Objects(items) => {
+            limit("maxItems", json!(items));
+        }
+        Form::Pairs(items) => {
+            limit("maxProperties", json!(items));
+        }
+        Form::Choice(words) if !place.contains_key("enum") => {
+            let null = place.get("type").is_some_and(Value::is_array).then_some(Value::Null);
+            let words = words.iter().map(|word| json!(word)).chain(null);
+            place.insert("enum".to_owned(), words.collect());
+        }
+        Form::Choice(_) | Form::Flag | Form::Other => {}
+    }
+}
+
+fn add(place: &mut Map<String, Value>, condition: &Value) {
+    let all = place.entry("allOf").or_insert_with(|| json!([]));
+    all.as_array_mut().into_iter().for_each(|all| all.push(condition.clone()));
+}
+
+/// What holds between settings, as far as a schema can say it.
+fn conditions() -> Vec<(&'static str, Value)> {
+    let secret = one_of(&[&["env"], &["inline"]]);
+    let some = json!({"minItems": 1});
+    let path = json!({"pattern": "^/"});
+    vec![
+        ("", json!({"anyOf": [{"required": ["keys"]}, {"required": ["preset"]}]})),
+        ("keys", some.clone()),
+        (
+            "keys[]",
+            one_of(&[&["secret", "algorithm"], &["public_key_pem", "algorithm"], &["jwks"]]),
+        ),
+        ("keys[].secret", secret.clone()),
+        ("keys[].jwks", one_of(&[&["inline"], &["cluster", "authority", "path"]])),
+        ("token_sources", some.clone()),
+        ("token_sources[]", one_of(&[&["header"], &["cookie"], &["query"]])),
+        ("token_sources[]", json!({"anyOf": [{"not": {"required": ["scheme"]}}, given("header")]})),
+        ("routes[]", one_of(&[&["path"], &["prefix"], &["template"], &["preflight"]])),
+        ("routes[]", given("access")),
+        ("routes[].path", path.clone()),
+        ("routes[].prefix", path.clone()),
+        ("routes[].template", path),
+        ("routes[].preflight", json!({"enum": [true, null]})),
+        ("routes[].methods", some.clone()),
+        ("routes[].methods", json!({"items": {"pattern": "^[A-Z-]+$"}})),
+        ("routes[].hosts", some),
+        ("revocation.upstream.token", secret),
+    ]
+}
+
+/// Exactly one of these groups is written.
+fn one_of(groups: &[&[&str]]) -> Value {
+    let all =
+        |names: &&[&str]| json!({"allOf": names.iter().copied().map(given).collect::<Vec<_>>()});
+    json!({"oneOf": groups.iter().map(all).collect::<Vec<_>>()})
+}
+
+/// Written, and not as null, which mostly means absent.
+fn given(name: &str) -> Value {
+    json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}})
+}
+
+const TITLE: &str = "session-guard: the filter's configuration";
+
+/// A name, not an address: nothing has to be fetched.
+const ID: &str = "urn:session-guard:configuration";
