@@ -14,8 +14,8 @@ demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed tok
 test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
-compose-demo: ## the same with docker compose: two Envoys behind a front
-	@examples/compose/demo.sh
+compose-demo: ## the same with docker compose: two Envoys behind a front; STORE=redis
+	@STORE=$(STORE) examples/compose/demo.sh
 
 open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it; installs 7.3 GB
 	@setup/open-webui.sh
@@ -35,7 +35,7 @@ kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
 	cargo test --workspace --test monitoring -- --include-ignored
 
-compose-test: ## compose-demo where no container registry can be reached: as root, on Debian
+compose-test: ## compose-demo, both stores, where no container registry can be reached: as root, on Debian
 	@tests/compose.sh
 
 bench: wasm envoy ## what a request costs, beside jwt_authn and ext_authz; BENCH=--quick, BENCH=--all

@@ -74,16 +74,21 @@ END
     esac
 }
 
-images=$(sed -n 's/^FROM \([^ ]*:[^ ]*\).*/\1/p' Dockerfile)
+images=$(sed -n 's/^FROM \([^ ]*:[^ ]*\).*/\1/p' Dockerfile; sed -n 's/^ *image: \(redis:.*\)/\1/p' examples/compose/redis.yaml)
 debian=$(echo "$images" | grep '^debian:')
 work=$(mktemp -d)
 for image in $debian $images; do
-    is_here "$image" || {
-        stand_in=$(stand_in_for "$image")
-        is_here "$stand_in" || make_stand_in "$image" "$stand_in"
-        docker tag "$stand_in" "$image"
-        standing_in="$standing_in $image"
-    }
+    # No `||` here: what fails on its left or right would not end the script.
+    if is_here "$image"; then continue; fi
+    stand_in=$(stand_in_for "$image")
+    if ! is_here "$stand_in"; then make_stand_in "$image" "$stand_in"; fi
+    docker tag "$stand_in" "$image"
+    standing_in="$standing_in $image"
 done
 
-"${@:-examples/compose/demo.sh}"
+if [ $# -gt 0 ]; then
+    "$@"
+else
+    examples/compose/demo.sh
+    STORE=redis examples/compose/demo.sh
+fi
