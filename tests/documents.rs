@@ -37,28 +37,93 @@ fn every_configuration_in_the_documents_loads() {
 }
 
 #[test]
-fn every_link_within_the_repository_leads_somewhere() {
+fn every_link_leads_somewhere() {
+    let mut anchors = 0;
     for document in &documents() {
         let folder = root(document).parent().expect("a file").to_owned();
-        for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let (file, _anchor) = link.split_once('#').unwrap_or((link, ""));
-            let outside = link.contains("://") || file.is_empty();
-            assert!(outside || folder.join(file).exists(), "{document}: {link}");
+        for link in links(&read(document)) {
+            if let Some((scheme, rest)) = link.split_once("://") {
+                let host = rest.split('/').next().unwrap_or_default();
+                let is_address = ["http", "https"].contains(&scheme)
+                    && (host.contains('.') || host.contains(':'))
+                    && link.bytes().all(|byte| byte.is_ascii_graphic());
+                assert!(is_address, "{document}: {link}");
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let path = if file.is_empty() { root(document) } else { folder.join(file) };
+            assert!(path.exists(), "{document}: {link}");
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&path).expect("a document");
+                assert!(headings(&text).iter().any(|name| name == anchor), "{document}: {link}");
+                anchors += 1;
+            }
         }
     }
+    assert!(anchors > 2, "{anchors}");
+}
+
+#[test]
+fn every_document_is_reached_from_the_readme() {
+    let mut reached = vec!["README.md".to_owned()];
+    let mut next = 0;
+    while let Some(document) = reached.get(next).cloned() {
+        next += 1;
+        let folder = root(&document).parent().expect("a file").to_owned();
+        for link in links(&read(&document)).iter().filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().unwrap_or_default();
+            let Ok(path) = folder.join(file).canonicalize() else { continue };
+            let Ok(name) = path.strip_prefix(root("").canonicalize().expect("here")) else {
+                continue;
+            };
+            let name = name.display().to_string();
+            if name.ends_with(".md") && !reached.contains(&name) {
+                reached.push(name);
+            }
+        }
+    }
+    let lost: Vec<_> = documents().into_iter().filter(|name| !reached.contains(name)).collect();
+    assert_eq!(lost, [""; 0]);
 }
 
 #[test]
 fn every_make_target_in_the_documents_exists() {
     let makefile = read("Makefile");
     for document in &documents() {
-        for target in
-            read(document).split("`make ").skip(1).filter_map(|rest| rest.split('`').next())
-        {
+        let text = read(document);
+        let spoken = text.split("`make ").skip(1).filter_map(|rest| rest.split('`').next());
+        let typed = text.lines().filter_map(|line| line.strip_prefix("$ make "));
+        for target in spoken.chain(typed).filter_map(|command| command.split(' ').next()) {
             let rule = format!("\n{target}:");
             assert!(makefile.contains(&rule), "{document}: make {target}");
         }
     }
+}
+
+/// Where a text's links lead, those in code left out.
+fn links(text: &str) -> Vec<String> {
+    let outside = text.split("```").step_by(2);
+    let links = outside.flat_map(|text| text.split("](").skip(1));
+    links.filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
+}
+
+/// The anchors that GitHub makes of headings.
+fn headings(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in text.split("```").step_by(2).flat_map(str::lines) {
+        let Some((_, title)) = line
+            .split_once(' ')
+            .filter(|(marks, _)| !marks.is_empty() && marks.bytes().all(|byte| byte == b'#'))
+        else {
+            continue;
+        };
+        let plain = title.to_lowercase();
+        let plain = plain.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let name: String = plain.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let before = names.iter().filter(|known| **known == name).count();
+        names.push(if before == 0 { name } else { format!("{name}-{before}") });
+    }
+    names
 }
 
 /// Everything that is written in Markdown.
