@@ -46,9 +46,9 @@ END
 }
 
 with_packages() { # image, packages: that and Debian's
-    image=$1
+    made=$1 # not `image`: the loop below has that
     shift
-    docker build --quiet --tag "$image" - >/dev/null <<END
+    docker build --quiet --tag "$made" - >/dev/null <<END
 FROM $(stand_in_for "$debian")
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends $* && rm -rf /var/lib/apt/lists/*
 END
