@@ -22,6 +22,9 @@ pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
     let unreadable = |_| ConfigError::new("", "cannot be read", "");
     let mut config: Value =
         serde_json::from_slice(filled.as_deref().unwrap_or(written)).map_err(unreadable)?;
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("preset"); // its facts stand in it now; its routes would be joined again
+    }
     let only_verifies = config.get("revocation").is_none();
     for setting in SETTINGS {
         let path: Vec<_> = setting.path.split('.').collect();
