@@ -1,8 +1,8 @@
 //! What does a configuration come to, with everything that it leaves unsaid?
 //!
 //! For people and programs that read one; the filter has no use for it. The result is JSON of the
-//! same form: the preset's facts and the defaults of [`SETTINGS`](crate::config::settings::SETTINGS)
-//! stand in it, so it loads again and means the same. Of secrets it tells only where they come from.
+//! same form: the preset's facts and the defaults of [`SETTINGS`] stand in it, so it loads again and
+//! means the same. Of secrets it tells only where they come from.
 
 use serde_json::{Map, Value, json};
 
