@@ -1,7 +1,8 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test bench faults soak open-webui kubernetes monitoring compose-test wasm image \
-    reproducible wasm-drill envoy redis prometheus programs lint ci
+.PHONY: help demo compose-demo test bench faults soak soak-faults soak-streams streams-report open-webui \
+    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy redis prometheus stream-peers \
+    programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
@@ -11,7 +12,7 @@ help: ## print this list
 demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
 	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy redis programs ## all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill envoy redis stream-peers programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
 compose-demo: ## the same with docker compose: two Envoys behind a front; STORE=redis
@@ -25,8 +26,16 @@ open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it;
 faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
 	@FAULTS_LONG=1 tests/faults.sh
 
-soak: wasm wasm-drill envoy redis programs ## faults drawn by lot for SOAK_MINUTES=60; SOAK_SEED says which
+soak: soak-streams soak-faults ## both of what lasts
+
+soak-faults: wasm wasm-drill envoy redis programs ## faults drawn by lot for SOAK_MINUTES=60; SOAK_SEED says which
 	SOAK_MINUTES=$${SOAK_MINUTES:-60} cargo test --workspace --test faults -- --nocapture soak::
+
+soak-streams: wasm wasm-drill envoy programs ## 100,000 random ends of streams; STREAMS_SEED says which
+	STREAMS_ENDINGS=$${STREAMS_ENDINGS:-100000} cargo test --workspace --test streams -- --nocapture random
+
+streams-report: wasm wasm-drill envoy programs ## from a sign-out until streams have ended: p50, p99, max
+	@cargo test --workspace --test streams -- --ignored --nocapture report
 
 kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
 	@setup/kubernetes.sh
@@ -61,6 +70,9 @@ envoy: # the pinned Envoy: target/envoy
 
 redis: # a Redis for the tests: target/redis-server
 	@setup/redis.sh
+
+stream-peers: # other people's clients of streams: target/stream-peers
+	@setup/stream-peers.sh
 
 prometheus: # the installed Prometheus, or Debian's: target/prometheus
 	@setup/prometheus.sh

@@ -30,8 +30,10 @@ use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Damaged;
 use crate::routes::{Access, RevokeUser, Route, Routes};
-use crate::shared_data::{SharedData, Version};
+use crate::shared_data::SharedData;
 use crate::sources::Sources;
+use crate::streams::Basis;
+use crate::streams::bound::router_bound;
 use crate::token::{self, User, VerifiedToken, Verifier};
 use crate::upstream::Upstream;
 
@@ -171,6 +173,7 @@ impl Admission {
         if outcome.is_ok() {
             forward.tokens =
                 tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
+            forward.edits.extend(self.router_bound(headers, &forward.tokens, moment));
         }
         Decision::Forward(forward)
     }
@@ -275,10 +278,32 @@ impl Admission {
         self.verifier.take_missed_key()
     }
 
-    /// The number of the last change to the revocation set.
+    /// What [`Admission::objection`] depends on now.
     #[must_use]
-    pub fn generation(&self, shared: &dyn SharedData) -> Option<Version> {
-        self.revocation.as_ref()?.set.generation(shared)
+    pub fn basis(&self, moment: Moment<'_>) -> Basis {
+        let revocation = self.revocation.as_ref();
+        Basis {
+            generation: revocation.and_then(|revocation| revocation.set.generation(moment.shared)),
+            unix_seconds: self.ends_at_expiry().then_some(moment.unix_seconds),
+        }
+    }
+
+    fn ends_at_expiry(&self) -> bool {
+        self.revocation.as_ref().is_some_and(|revocation| revocation.streams.end_at_expiry)
+    }
+
+    /// Where streams end with their tokens, what tells the router of the first that ends.
+    fn router_bound(
+        &self,
+        headers: &Headers,
+        tokens: &[Rc<VerifiedToken>],
+        moment: Moment<'_>,
+    ) -> Option<Edit> {
+        if !self.ends_at_expiry() {
+            return None;
+        }
+        let end = tokens.iter().filter_map(|token| self.verifier.end_of(token)).min();
+        router_bound(headers, end, moment.unix_seconds)
     }
 
     /// Why a request that was admitted with this token must not stay open, if it must not.

@@ -23,6 +23,8 @@ pub enum Counter {
     CutOff,
     /// Open streams that were ended, by the code of the reason.
     StreamsEnded(Refusal),
+    /// Those of them that ended more than a second after the reason was known here.
+    StreamsLate,
     /// Times that the feed was read from its beginning.
     Resets,
     /// Answers of the feed that did not count, by reason.
@@ -46,7 +48,7 @@ impl Counter {
             .into_iter()
             .chain(Refusal::ALL.map(Self::Refused))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
-            .chain([Self::SignedOut, Self::CutOff, Self::Resets])
+            .chain([Self::StreamsLate, Self::SignedOut, Self::CutOff, Self::Resets])
             .chain(Rejection::ALL.map(Self::RefreshRejected))
             .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
             .chain(answer::Rejection::ALL.map(Self::KeysRejected))
@@ -82,6 +84,7 @@ impl Counter {
             Self::SignedOut => named("signed_out"),
             Self::CutOff => named("cut_off"),
             Self::StreamsEnded(refusal) => named("streams_ended.") + refusal.answer().code,
+            Self::StreamsLate => named("streams_late"),
             Self::Resets => named("resets"),
             Self::RefreshRejected(reason) => named("refresh_rejected.") + reason.name(),
             Self::OutboxDropped => named("outbox_dropped"),
@@ -106,6 +109,8 @@ pub enum Gauge {
     Outbox,
     /// Live revocations, by kind.
     Revocations(Kind),
+    /// Open requests that end with their token: streams, and what has no answer yet.
+    StreamsOpen,
     /// Always 1; its name tells the filter's version.
     Build,
 }
@@ -117,7 +122,7 @@ impl Gauge {
         [Self::FeedCurrent, Self::KeysCurrent, Self::ClockDifference, Self::Outbox]
             .into_iter()
             .chain(kinds)
-            .chain([Self::Build])
+            .chain([Self::StreamsOpen, Self::Build])
     }
 
     /// Its name.
@@ -129,6 +134,7 @@ impl Gauge {
             Self::ClockDifference => named("clock_difference_seconds"),
             Self::Outbox => named("outbox"),
             Self::Revocations(kind) => named("revocations.") + kind.name(),
+            Self::StreamsOpen => named("streams_open"),
             Self::Build => named("build_info.") + VERSION,
         }
     }

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use session_guard::config::Config;
 use tempfile::TempDir;
 use testbed::{
-    Application, Configuration, Envoy, EnvoySetup, Request, Service, Token, eventually, repository,
+    Application, Configuration, Envoy, EnvoySetup, Reply, Request, Service, Token, eventually,
+    repository,
 };
 
 #[test]
@@ -45,6 +46,42 @@ fn the_plugin_changes_while_requests_go_on_and_the_set_stays() {
 }
 
 #[test]
+fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revoked() {
+    let mut stage = Stage::start();
+    let events = Reply::events(Duration::from_millis(100));
+    stage.application.on("/events", events);
+    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let open = |token: &Token| {
+        let mut workers = stage.envoy.connection_per_worker();
+        for connection in &mut workers {
+            connection.send_bytes(&Request::get("/events").bearer(token).to_bytes());
+            assert_eq!(connection.read_head().status, 200);
+        }
+        workers
+    };
+    let (mut revoked, mut going_on) = (open(&ada), open(&bob));
+    stage.plugin["spec"]["pluginConfig"]["routes"] = json!([{"path": "/new", "access": "public"}]);
+    stage.deliver();
+    eventually(SOON, || stage.envoy.send(&Request::get("/new")).status == 200);
+    stage.plugin["spec"]["pluginConfig"]["routes"][1] =
+        json!({"path": "/sign-out", "access": "signout"});
+    stage.module = "new.wasm"; // other code, other VMs
+    fs::copy(stage.folder.path().join(MODULE), stage.folder.path().join(stage.module)).unwrap();
+    stage.deliver();
+    let sign_out = Request::post("/sign-out").bearer(&ada);
+    assert_eq!(stage.envoy.send(&Request::post("/sign-out")).status, 401);
+    eventually(SOON, || stage.envoy.send(&Request::post("/sign-out")).status == 200);
+    assert_eq!(stage.envoy.send(&sign_out).status, 200);
+    for connection in &mut revoked {
+        eventually(SOON, || connection.arrived() > 0 && connection.is_closed());
+    }
+    for connection in &mut going_on {
+        let before = connection.arrived();
+        eventually(SOON, || connection.arrived() > before);
+    }
+}
+
+#[test]
 fn a_plugin_that_does_not_load_changes_nothing() {
     let mut stage = Stage::start();
     stage.plugin["spec"]["pluginConfig"]["unknown"] = json!(1);
@@ -72,9 +109,10 @@ fn every_secret_that_the_plugin_reads_comes_from_the_proxys_environment() {
 struct Stage {
     envoy: Envoy,
     service: Service,
-    _application: Application,
+    application: Application,
     folder: TempDir,
     plugin: Value,
+    module: &'static str,
 }
 
 impl Stage {
@@ -82,15 +120,15 @@ impl Stage {
         let (application, service) = (Application::start(), Service::start());
         let (folder, plugin) = (TempDir::with_prefix("session-guard-istio-").unwrap(), plugin());
         unpack_image(folder.path());
-        deliver(&plugin, folder.path());
+        deliver(&plugin, folder.path(), MODULE);
         let setup = Envoy::setup().application(application.address()).service(service.address());
         let envoy = discovering(setup, folder.path()).start();
         envoy.await_guarding();
-        Self { envoy, service, _application: application, folder, plugin }
+        Self { envoy, service, application, folder, plugin, module: MODULE }
     }
 
     fn deliver(&self) {
-        deliver(&self.plugin, self.folder.path());
+        deliver(&self.plugin, self.folder.path(), self.module);
     }
 }
 
@@ -107,7 +145,7 @@ fn unpack_image(folder: &Path) {
 }
 
 /// What istiod makes of the resource, and istio-agent passes on: moved into place, as Envoy wants it.
-fn deliver(plugin: &Value, folder: &Path) {
+fn deliver(plugin: &Value, folder: &Path, module: &str) {
     let spec = &plugin["spec"];
     assert_eq!(spec["failStrategy"], "FAIL_RELOAD");
     let text = json!({
@@ -125,7 +163,7 @@ fn deliver(plugin: &Value, folder: &Path) {
                 "configuration": text,
                 "vm_config": {
                     "runtime": "envoy.wasm.runtime.v8",
-                    "code": {"local": {"filename": folder.join(MODULE)}},
+                    "code": {"local": {"filename": folder.join(module)}},
                     "environment_variables": variables,
                 },
                 "failure_policy": spec["failStrategy"],

@@ -116,7 +116,7 @@ fn the_answer_to_a_refused_token_is_one_that_the_page_understands() {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
     }
     let answer = bed.envoy.send(&chats());
-    assert_eq!((answer.status, answer.json()["detail"].as_str()), (401, Some("Not authenticated")));
+    assert_eq!((answer.status, answer.json()["detail"].as_str()), (401, Some(EXPIRED)));
     assert_eq!(answer.code(), "missing_token");
 }
 

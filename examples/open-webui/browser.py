@@ -116,9 +116,10 @@ class Browser:
         self.stops("the answer there", self.page)
         self.stops("the answer in the second browser", self.thief)
         self.asks(self.page, "Go on.", after="Escape")
-        # The other tab has removed the token that all of hers share: here there is none to refuse.
+        # The other tab has removed the token that all of hers share: here there is none to refuse,
+        # and without one the page shows what it is told and stays where it is.
         said = self.page.get_by_text(re.compile("Not authenticated|sign in again")).first
-        check("her next question there", "Not authenticated", said.inner_text())
+        check("her next question there", EXPIRED, said.inner_text())
         self.picture(self.page, "3-open-tab", "Her open chat has stopped; it takes no question.")
         self.page.reload()
         check("the same tab, reloaded", "the sign-in page", self.lands_on_sign_in(self.page))

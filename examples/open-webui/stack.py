@@ -41,8 +41,8 @@ class Stack:
 
     def __init__(self):
         self._stack = ExitStack()
-        ports = free_ports(5)
-        self.edge, self.admin, self.application, self.service, self.model = (
+        ports = free_ports(6)
+        self.edge, self.admin, self.metrics, self.application, self.service, self.model = (
             f"127.0.0.1:{port}" for port in ports
         )
         self.secret = secrets.token_hex(32)
@@ -83,8 +83,9 @@ class Stack:
     def _envoy(self, data: Path):
         script = [HERE / "envoy.sh", self.application, self.service]
         made = subprocess.run(script, check=True, capture_output=True, text=True).stdout
-        for shipped, here in [("8080", self.edge), ("9901", self.admin)]:
-            assert made.count(f"port_value: {shipped}") == 1, shipped
+        own = {"8080": self.edge, "9901": self.admin, "9902": self.metrics}
+        for shipped, here in own.items():
+            assert f"port_value: {shipped}" in made, shipped
             made = made.replace(f"port_value: {shipped}", f"port_value: {here.split(':')[1]}")
         (data / "envoy.yaml").write_text(made)
         program = os.environ.get("ENVOY") or ROOT / "target/envoy"

@@ -16,7 +16,9 @@
 //!   revoked, so none is required.
 //! - Its page signs out by the cookie alone. Until 0.9.2 it did so with `GET`.
 //! - Its page fetches `/api/config` before anything else and shows nothing at all after a 401, and
-//!   it takes a 401 for the end of a session only where the sentence is one of its own.
+//!   it takes a 401 for the end of a session only where the sentence is one of its own. A tab whose
+//!   session another tab has ended sends no token any more; the page does not notice and shows the
+//!   sentence as it is, so it is the same one, which asks to sign in.
 //! - Files of the page have no common prefix, so what no rule names is `optional`: a bad token is
 //!   taken out, and the page comes. No answer there depends on a token that was not verified.
 //! - It opens its socket before anybody has signed in, and a token that comes in a frame is not seen

@@ -6,8 +6,12 @@ use crate::clock::Now;
 
 /// Both clocks. coarsetime's instants have one base in all VMs of a process, std's do not show it.
 pub(crate) fn now() -> Now {
-    let monotonic = coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks());
-    Now { unix_seconds: unix_seconds(), monotonic_milliseconds: monotonic.as_millis() }
+    Now { unix_seconds: unix_seconds(), monotonic_milliseconds: monotonic_milliseconds() }
+}
+
+/// The monotonic clock alone.
+pub(crate) fn monotonic_milliseconds() -> u64 {
+    coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
 }
 
 /// The wall clock alone: what a plain request needs. A clock before 1970 reads as 0, where no

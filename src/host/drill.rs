@@ -1,18 +1,23 @@
-//! What happens when the VM panics? A test build finds out.
+//! What happens when the VM panics, or knows of a request that is gone? A test build finds out.
 //!
 //! The request header `x-panic-drill` says where: `request`, `tick` or `callout` of the VM that gets
-//! it, or `reader`: the next answer of the feed, in whichever VM reads it. Only the feature
+//! it, or `reader`: the next answer of the feed, in whichever VM reads it. With `ghost` the request
+//! stands among the open ones a second time, under a context that there is not. Only the feature
 //! `panic-drill` has this file, and no shipped module has the feature.
 #![allow(clippy::panic)]
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 
 use crate::headers::Headers;
+use crate::streams::Streams;
+use crate::token::VerifiedToken;
 
 thread_local! {
     static ARMED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static HAUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Panics, or arms the panic that the header asks for.
@@ -22,6 +27,7 @@ pub(crate) fn on_request(headers: &Headers) {
         Some(b"tick") => ARMED.set(Some("tick")),
         Some(b"callout") => ARMED.set(Some("callout")),
         Some(b"reader") => arm_reader(Some(b"armed")),
+        Some(b"ghost") => HAUNTED.set(true),
         _ => {}
     }
 }
@@ -41,9 +47,19 @@ pub(crate) fn in_reader() {
     }
 }
 
+/// Enters the request that asked for it once more, for good.
+pub(crate) fn haunt(streams: &mut Streams, tokens: &[Rc<VerifiedToken>]) {
+    if HAUNTED.take() {
+        let _stays = streams.enter(GHOST, tokens.to_vec());
+    }
+}
+
 fn arm_reader(value: Option<&[u8]>) {
     let _ = hostcalls::set_shared_data(READER, value, None);
 }
 
 /// The main thread's VM gets no requests, so it is asked through shared data.
 const READER: &str = "panic-drill";
+
+/// Contexts are counted from 1.
+const GHOST: u32 = u32::MAX;

@@ -19,10 +19,11 @@ use crate::host::shared_data::HostSharedData;
 use crate::host::signatures::HostSignatures;
 use crate::host::ticks::Ticks;
 use crate::key_sets::KeySets;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Gauge};
 use crate::refusal::Sentences;
 use crate::signout;
 use crate::streams::Streams;
+use crate::streams::tally::Tally;
 
 /// One configuration at work in one VM.
 pub(crate) struct Filter {
@@ -32,6 +33,8 @@ pub(crate) struct Filter {
     pub(crate) ticks: Ticks,
     /// The requests that are open; empty where they need not end early.
     pub(crate) streams: RefCell<Streams>,
+    /// How many that are in all VMs.
+    tally: RefCell<Tally>,
     pub(crate) revocation: Option<Revocation>,
     pub(crate) key_sets: RefCell<KeySets>,
     /// Where each of them is published: cluster and authority.
@@ -82,6 +85,7 @@ impl Filter {
             metrics: Metrics::define(),
             ticks: Ticks::default(),
             streams: RefCell::default(),
+            tally: RefCell::new(Tally::new(*uuid::Uuid::new_v4().as_bytes())),
             revocation,
             key_sets: RefCell::new(key_sets),
             issuers,
@@ -105,6 +109,15 @@ impl Filter {
         let knowledge = self.revocation.as_ref().map(|revocation| revocation.knowledge.get());
         let knowledge = knowledge.unwrap_or(Knowledge::Never);
         Moment { unix_seconds: clock::unix_seconds(), knowledge, shared: &HostSharedData }
+    }
+
+    /// Shows how many requests are open in the whole process, once a second.
+    pub(crate) fn show_open_streams(&self, now_milliseconds: u64) {
+        let open = self.streams.borrow().len();
+        let sum = self.tally.borrow_mut().note(&HostSharedData, open, now_milliseconds);
+        if let Some(sum) = sum {
+            self.metrics.set(Gauge::StreamsOpen, sum);
+        }
     }
 
     pub(crate) fn count(&self, counter: Counter) {

@@ -21,7 +21,7 @@ use crate::metrics::Counter;
 use crate::refusal::Refusal;
 use crate::revocation::record::Record;
 use crate::signout::{self, Hold, SignOut, Step};
-use crate::streams::{self, Place};
+use crate::streams::{Place, kind};
 use crate::token::VerifiedToken;
 
 /// The context of one request.
@@ -63,8 +63,13 @@ impl Request {
         self.cutoff = forward.cutoff;
         let Some(revocation) = &filter.revocation else { return allow(filter) };
         if revocation.ends_streams && !forward.tokens.is_empty() {
-            filter.ticks.within(STREAMS_TICK_MILLISECONDS);
-            self.place = Some(filter.streams.borrow_mut().enter(self.id, forward.tokens));
+            let mut streams = filter.streams.borrow_mut();
+            if filter.ticks.within(STREAMS_TICK_MILLISECONDS) {
+                streams.note_clear(clock::monotonic_milliseconds()); // at most once a tick
+            }
+            #[cfg(feature = "panic-drill")]
+            super::drill::haunt(&mut streams, &forward.tokens);
+            self.place = Some(streams.enter(self.id, forward.tokens));
         }
         if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
             return allow(filter);
@@ -83,7 +88,7 @@ impl Request {
             return;
         }
         let content_type = raw::value(MapType::HttpResponseHeaders, b"content-type");
-        if !content_type.is_some_and(|media_type| streams::is_stream(&media_type)) {
+        if !content_type.is_some_and(|media_type| kind::is_stream(&media_type)) {
             self.leave();
         }
     }
@@ -169,7 +174,7 @@ impl HttpContext for Request {
         };
         #[cfg(feature = "panic-drill")]
         super::drill::on_request(&headers);
-        self.is_upgrade = streams::is_upgrade(&headers);
+        self.is_upgrade = kind::is_upgrade(&headers);
         match filter.admission.decide(&headers, filter.moment()) {
             Decision::Forward(forward) => self.forward(&filter, forward),
             Decision::Refuse { refusal, clear_cookies } => refuse(&filter, refusal, &clear_cookies),

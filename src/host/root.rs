@@ -25,7 +25,7 @@ use crate::host::ticks::{
 use crate::host::{callout, clock, raw};
 use crate::key_sets;
 use crate::metrics::{Counter, Duration, Gauge, VERSION};
-use crate::streams::MOST_AT_ONCE;
+use crate::streams::{Due, MOST_AT_ONCE};
 use crate::token::VerifiedToken;
 
 /// The context of one configuration in one VM.
@@ -140,18 +140,23 @@ impl Root {
     /// Ends the open requests whose tokens do not hold any more, a bounded number at a time. One that
     /// has no answer yet is refused, a stream is cut.
     fn end_streams(&self, filter: &Filter) {
+        let now = clock::monotonic_milliseconds();
+        filter.show_open_streams(now);
         if filter.streams.borrow().is_empty() {
-            return;
+            return filter.streams.borrow_mut().note_clear(now);
         }
         let moment = filter.moment_of_tick();
         let objection = |token: &VerifiedToken| filter.admission.objection(token, moment);
-        let generation = filter.admission.generation(moment.shared);
-        filter.streams.borrow_mut().sweep(generation, moment.unix_seconds, objection);
-        let due = filter.streams.borrow_mut().due();
-        for (context, refusal) in due {
+        let basis = filter.admission.basis(moment);
+        filter.streams.borrow_mut().sweep(basis, now, objection);
+        let due = filter.streams.borrow_mut().due(now);
+        for Due { context, refusal, is_late } in due {
             // Only where that context is still there: what follows would hit another one.
             if hostcalls::set_effective_context(context).is_ok() {
                 filter.count(Counter::StreamsEnded(refusal));
+                if is_late {
+                    filter.count(Counter::StreamsLate);
+                }
                 request::answer(filter, refusal, &[]);
             }
         }

@@ -34,11 +34,14 @@ impl Ticks {
         }
     }
 
-    /// Asks for a tick in so many milliseconds, unless one is to come as soon anyway.
-    pub(crate) fn within(&self, milliseconds: u64) {
-        if self.period_milliseconds.get() > milliseconds {
+    /// Asks for a tick in so many milliseconds, unless one is to come as soon anyway. Says whether
+    /// that was asked for now.
+    pub(crate) fn within(&self, milliseconds: u64) -> bool {
+        let is_sooner = self.period_milliseconds.get() > milliseconds;
+        if is_sooner {
             self.every(milliseconds);
         }
+        is_sooner
     }
 }
 

@@ -125,6 +125,12 @@ impl Verifier {
         token.times.check(unix_seconds, self.policy.clock_skew_seconds)
     }
 
+    /// From when on the token has expired, if ever, seconds since 1970 UTC.
+    #[must_use]
+    pub fn end_of(&self, token: &VerifiedToken) -> Option<u64> {
+        token.exp().map(|exp| exp.saturating_add(self.policy.clock_skew_seconds))
+    }
+
     fn verify_unseen(
         &self,
         token: &[u8],

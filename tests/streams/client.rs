@@ -18,45 +18,65 @@ pub(crate) enum Kind {
     IdleSocket,
     BusySocket,
     Events,
+    /// One event, and then nothing.
+    QuietEvents,
     LongPoll,
+    /// No answer yet, and the request is not whole either.
+    Upload,
+    Http2Socket,
     Http2Events,
+    Http2QuietEvents,
     Http2Grpc,
     Http2LongPoll,
+    Http2Upload,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::IdleSocket,
         Self::BusySocket,
         Self::Events,
         Self::LongPoll,
+        Self::Upload,
+        Self::Http2Socket,
         Self::Http2Events,
         Self::Http2Grpc,
         Self::Http2LongPoll,
+        Self::Http2Upload,
     ];
 
     fn request(self, token: &Token) -> Request {
-        let path = match self {
-            Self::IdleSocket | Self::BusySocket => "/socket",
-            Self::Events | Self::Http2Events => "/events",
-            Self::Http2Grpc => "/grpc",
-            Self::LongPoll | Self::Http2LongPoll => "/poll",
-        };
-        let request = Request::get(path).bearer(token);
         match self {
-            Self::IdleSocket | Self::BusySocket => {
-                request.header("connection", "upgrade").header("upgrade", "websocket")
+            Self::IdleSocket | Self::BusySocket | Self::Http2Socket => Request::get("/socket")
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket"),
+            Self::Events | Self::Http2Events => {
+                Request::get("/events").header("accept", "text/event-stream")
             }
-            _ => request,
+            Self::Http2Grpc => {
+                let content = ("content-type", "application/grpc");
+                Request::post("/grpc").header(content.0, content.1).body(WORD).unfinished()
+            }
+            Self::QuietEvents | Self::Http2QuietEvents => {
+                Request::get("/quiet").header("accept", "text/event-stream")
+            }
+            Self::LongPoll | Self::Http2LongPoll => Request::get("/poll"),
+            Self::Upload | Self::Http2Upload => Request::post("/upload").body(WORD).unfinished(),
         }
+        .bearer(token)
     }
 
-    fn is_pending(self) -> bool {
-        matches!(self, Self::LongPoll | Self::Http2LongPoll)
+    /// Whether it has no answer yet.
+    pub(crate) fn is_pending(self) -> bool {
+        matches!(self, Self::LongPoll | Self::Http2LongPoll | Self::Upload | Self::Http2Upload)
     }
 
-    fn is_http2(self) -> bool {
-        matches!(self, Self::Http2Events | Self::Http2Grpc | Self::Http2LongPoll)
+    pub(crate) fn is_http2(self) -> bool {
+        format!("{self:?}").starts_with("Http2")
+    }
+
+    fn is_socket(self) -> bool {
+        matches!(self, Self::IdleSocket | Self::BusySocket | Self::Http2Socket)
     }
 }
 
@@ -97,6 +117,13 @@ impl Client {
         .begun()
     }
 
+    /// The same on a new connection; waits for nothing.
+    pub(crate) fn open_soon(envoy: &Envoy, kind: Kind, token: &Token) -> Self {
+        let mut connection = envoy.connect();
+        connection.send_bytes(&kind.request(token).to_bytes());
+        Self { kind, open: Open::Http1(connection), _connection: None }
+    }
+
     /// The same as one of many streams of a connection; waits for nothing.
     pub(crate) fn open_among(connection: &Http2, kind: Kind, token: &Token) -> Self {
         let stream = connection.open(&kind.request(token));
@@ -117,12 +144,20 @@ impl Client {
         let status = match &mut self.open {
             Open::Http1(connection) => connection.read_head().status,
             Open::Http2(stream) => {
-                testbed::until(Duration::from_secs(20), || stream.answer()).status
+                testbed::until(Duration::from_secs(60), || stream.answer()).status
             }
         };
-        let socket = matches!(self.kind, Kind::IdleSocket | Kind::BusySocket);
-        assert_eq!(status, if socket { 101 } else { 200 }, "{self:?}");
+        let switches = self.kind.is_socket() && !self.kind.is_http2();
+        assert_eq!(status, if switches { 101 } else { 200 }, "{self:?}");
         self
+    }
+
+    /// Says that nothing more will come from this side.
+    pub(crate) fn finish(&self) {
+        match &self.open {
+            Open::Http1(connection) => connection.finish(),
+            Open::Http2(stream) => stream.finish(),
+        }
     }
 
     /// Whether it is over: closed, reset, or answered where it was pending.
@@ -132,8 +167,8 @@ impl Client {
         }
         match &mut self.open {
             Open::Http1(connection) => {
-                let arrived = connection.arrived();
-                if self.kind.is_pending() { arrived > 0 } else { connection.is_closed() }
+                let arrived = connection.arrived(); // what is unread would hide the end
+                self.kind.is_pending() && arrived > 0 || connection.is_closed()
             }
             Open::Http2(stream) => stream.has_ended(),
         }
@@ -167,9 +202,10 @@ impl Client {
 
     /// Sends something to a socket, which the application sends back.
     pub(crate) fn send_word(&mut self) {
-        let is_socket = matches!(self.kind, Kind::IdleSocket | Kind::BusySocket);
-        if let (true, Open::Http1(connection)) = (is_socket, &mut self.open) {
-            let _ = connection.try_send_bytes(WORD); // it may have ended meanwhile
+        match &mut self.open {
+            _ if !self.kind.is_socket() => {}
+            Open::Http1(connection) => drop(connection.try_send_bytes(WORD)), // it may have ended
+            Open::Http2(stream) => stream.send_bytes(WORD),
         }
     }
 
@@ -236,19 +272,39 @@ pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut Cli
     });
 }
 
-/// Waits until all have ended and says how long that took; fails after that time.
+/// Waits until all have ended and says how long that took; fails after that time, and as much more as
+/// this thread itself was kept waiting for by a busy machine.
 #[track_caller]
-pub(crate) fn await_ended(clients: &mut [Client], within: Duration) -> Duration {
-    let start = Instant::now();
+pub(crate) fn await_ended<'a>(
+    clients: impl IntoIterator<Item = &'a mut Client>,
+    within: Duration,
+) -> Duration {
+    times_of_ends(clients, within).into_iter().max().unwrap_or_default()
+}
+
+/// The same, and how long each of them took.
+#[track_caller]
+pub(crate) fn times_of_ends<'a>(
+    clients: impl IntoIterator<Item = &'a mut Client>,
+    within: Duration,
+) -> Vec<Duration> {
+    let (start, pause) = (Instant::now(), Duration::from_millis(2));
+    let (mut times, mut lost) = (Vec::new(), Duration::ZERO);
+    let mut open: Vec<_> = clients.into_iter().collect();
     loop {
-        let open: Vec<_> =
-            clients.iter_mut().filter_map(|c| (!c.has_ended()).then_some(c)).collect();
-        let passed = start.elapsed();
+        open.retain_mut(|client| {
+            let ended = client.has_ended();
+            times.extend(ended.then(|| start.elapsed()));
+            !ended
+        });
         if open.is_empty() {
-            return passed;
+            return times;
         }
-        assert!(passed < within, "{} go on: {open:?}", open.len());
-        thread::sleep(Duration::from_millis(2));
+        let limit = within.max(AT_MOST).min(within + lost * 3);
+        assert!(start.elapsed() < limit, "{} go on after {limit:?}: {open:?}", open.len());
+        let asleep = Instant::now();
+        thread::sleep(pause);
+        lost += asleep.elapsed().saturating_sub(pause + pause / 2);
     }
 }
 
@@ -291,6 +347,7 @@ pub(crate) fn bed(edit: impl FnOnce(&mut Configuration)) -> Testbed {
 pub(crate) fn make_room(configuration: &mut Configuration) {
     let streams = &mut configuration.connection_manager()["http2_protocol_options"];
     streams["max_concurrent_streams"] = 2_000.into();
+    streams["allow_connect"] = true.into(); // for sockets
     let most = 20_000;
     configuration.cluster("application")["circuit_breakers"]["thresholds"] = serde_json::json!([
         {"max_connections": most, "max_pending_requests": most, "max_requests": most}
@@ -301,8 +358,11 @@ pub(crate) fn make_room(configuration: &mut Configuration) {
 pub(crate) fn keep_open(application: &Application) {
     let every = Duration::from_millis(500);
     application.on("/events", Reply::events(every));
-    application.on("/grpc", Reply::pieces("application/grpc", usize::MAX, every));
+    application.on("/quiet", Reply::events(Duration::from_secs(600)));
+    application.on("/grpc", Reply::pieces("application/grpc", usize::MAX, every).early());
     application.on("/poll", Reply::status(200).after(Duration::from_secs(60)));
 }
 
+/// However busy the machine is.
+const AT_MOST: Duration = Duration::from_secs(60);
 const WORD: &[u8] = b"word";

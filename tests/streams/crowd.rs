@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::{Connection, Http2, Reply, Request, Shared, Testbed, Token, eventually, until};
+use testbed::{
+    Connection, Fault, Http2, Reply, Request, Shared, Testbed, Token, eventually, until,
+};
 
 use crate::client::{
     self, Client, Kind, alone, assert_all_go_on, assert_no_vm_died, await_ended, ended, sign_out,
 };
-use crate::dice::{Dice, number};
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 
@@ -26,7 +27,8 @@ fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
         let connection = bed.envoy.connect_http2();
         let mut clients = crowd(&connection, Kind::Http2LongPoll, &token, count);
         until(LONG, || (waiting(&bed) >= count).then_some(()));
-        sign_out(&bed.envoy, &token);
+        let answer = connection.send(&Request::post("/sign-out").bearer(&token));
+        assert_eq!(answer.status, 200, "on that very connection");
         println!("{count} answered after {:?}", await_ended(&mut clients, LONG));
         clients.iter_mut().for_each(Client::assert_revoked);
         assert_no_vm_died(&bed.envoy);
@@ -34,12 +36,23 @@ fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
     }
 }
 
-/// Closes within one call into the VM nest on its stack, which has room for some 300.
+/// Closes within one call into the VM nest on its stack, which has room for some 300. What others
+/// notice is measured by `make streams-report`; here the machine may be busy with other tests.
 #[test]
-fn many_streams_end_at_once_while_others_are_served() {
-    const CROWD: usize = 1_500;
+fn a_thousand_streams_end_at_once_while_others_are_served() {
     let (bed, _alone) = (BED.get(), alone());
-    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let bob = Token::of("bob");
+    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    let [before, during] = others_while_a_crowd_ends(&bed, &bob);
+    println!("p99 of others: {before:?} before, {during:?} meanwhile");
+    assert_all_go_on([&mut going_on]);
+    assert_no_vm_died(&bed.envoy);
+}
+
+/// p99 of another user's requests before and during the end of a crowd.
+pub(crate) fn others_while_a_crowd_ends(bed: &Testbed, other: &Token) -> [Duration; 2] {
+    const CROWD: usize = 1_500;
+    let ada = Token::of("ada");
     let connections: Vec<_> = (0..6).map(|_| bed.envoy.connect_http2()).collect();
     let kinds = [Kind::Http2Events, Kind::Http2LongPoll];
     let mut clients: Vec<_> = connections
@@ -48,20 +61,90 @@ fn many_streams_end_at_once_while_others_are_served() {
         .flat_map(|(connection, kind)| crowd(connection, *kind, &ada, CROWD / connections.len()))
         .collect();
     clients = clients.into_iter().map(Client::begun).collect();
-    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
-    let before = ended(&bed.envoy, "revoked");
+    eventually(LONG, || waiting(bed) >= CROWD / 2);
+    let revoked = ended(&bed.envoy, "revoked");
+    let mut connection = bed.envoy.connect();
+    let before: Vec<_> = (0..500).map(|_| time_of_answer(&mut connection, other)).collect();
     let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let slowest = scope.spawn(|| slowest_answer(bed.envoy.connect(), &bob, &over));
+    let during = thread::scope(|scope| {
+        let during = scope.spawn(|| {
+            let mut times = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                times.push(time_of_answer(&mut connection, other));
+            }
+            times
+        });
         sign_out(&bed.envoy, &ada);
         let took = await_ended(&mut clients, LONG);
         over.store(true, Ordering::Relaxed);
-        let slowest = slowest.join().expect("every request is answered");
-        println!("{CROWD} ended after {took:?}; slowest answer to another user {slowest:?}");
+        let during = during.join().expect("every request is answered");
+        println!("{CROWD} ended after {took:?}, {} requests of others meanwhile", during.len());
+        during
     });
     clients.iter_mut().for_each(Client::assert_revoked);
+    eventually(LONG, || ended(&bed.envoy, "revoked") == revoked + CROWD as u64);
+    bed.application.forget();
+    [before, during].map(p99)
+}
+
+fn time_of_answer(connection: &mut Connection, token: &Token) -> Duration {
+    let start = Instant::now();
+    assert_eq!(connection.send(&Request::get("/page").bearer(token)).status, 200);
+    start.elapsed()
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Ten thousand are asked again in slices, and only those of one user end.
+#[test]
+fn of_ten_thousand_open_streams_those_of_one_user_end() {
+    let bed = client::bed(|configuration| configuration.speak_http2("application"));
+    let _alone = alone();
+    let users = [Token::of("ada"), Token::of("bob")];
+    let connections: Vec<_> = (0..10).map(|_| bed.envoy.connect_http2()).collect();
+    let mut clients = users.each_ref().map(|_| Vec::new());
+    for connection in &connections {
+        clients[0].extend(crowd(connection, Kind::Http2QuietEvents, &users[0], 100));
+        clients[1].extend(crowd(connection, Kind::Http2QuietEvents, &users[1], 900));
+    }
+    let [mut revoked, mut going_on] =
+        clients.map(|clients| clients.into_iter().map(Client::begun).collect::<Vec<_>>());
+    eventually(LONG, || bed.envoy.metric("streams_open") == 10_000);
+    sign_out(&bed.envoy, &users[0]);
+    println!("1000 of 10000 ended after {:?}", await_ended(&mut revoked, LONG));
+    revoked.iter_mut().for_each(Client::assert_revoked);
+    eventually(LONG, || bed.envoy.metric("streams_open") == 9_000);
+    assert!(going_on.iter_mut().all(|client| !client.has_ended()));
+    assert_no_vm_died(&bed.envoy);
+}
+
+/// A context that is gone makes no other one effective: without care the close would hit the stream
+/// before it a second time, which ends Envoy.
+#[test]
+fn a_stream_that_is_known_and_gone_takes_nobody_with_it() {
+    let bed = Testbed::from(|setup| setup.drill().workers(1).edit(client::make_room), Fault::None);
+    client::keep_open(&bed.application);
+    bed.envoy.await_guarding();
+    let _alone = alone();
+    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let ghost = |connection: &mut Connection| {
+        let request = Request::get("/page").bearer(&ada).header("x-panic-drill", "ghost");
+        assert_eq!(connection.send(&request).status, 200);
+    };
+    let mut connection = bed.envoy.connect();
+    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    let mut revoked = Vec::new();
+    for _ in 0..10 {
+        revoked.push(Client::open(&bed.envoy, Kind::Events, &ada));
+        ghost(&mut connection);
+    }
+    sign_out(&bed.envoy, &ada);
+    await_ended(&mut revoked, LONG);
     assert_all_go_on([&mut going_on]);
-    eventually(LONG, || ended(&bed.envoy, "revoked") == before + CROWD as u64);
+    eventually(LONG, || ended(&bed.envoy, "revoked") == revoked.len() as u64);
     assert_no_vm_died(&bed.envoy);
 }
 
@@ -110,57 +193,6 @@ fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
     }
 }
 
-/// `STREAMS_ENDINGS` says how many, `STREAMS_SEED` which.
-#[test]
-fn random_endings_of_random_streams_crash_nothing() {
-    let (bed, _alone) = (BED.get(), alone());
-    let wanted = usize::try_from(number("STREAMS_ENDINGS", 3_000)).expect("a count");
-    let (mut dice, mut endings) = (Dice::new(), 0);
-    let mut going_on: Vec<(Token, Client)> = Vec::new();
-    while endings < wanted {
-        let tokens: Vec<_> = (0..4).map(|n| Token::of(&format!("user-{n}"))).collect();
-        going_on.extend(random_crowd(&bed, &mut dice, &tokens));
-        let (gone, kept): (Vec<_>, Vec<_>) = going_on.drain(..).partition(|_| dice.below(4) == 0); // whose clients leave
-        let signed_out = dice.one_of(&tokens).clone();
-        endings += gone.len();
-        let leave = thread::spawn(move || gone.into_iter().for_each(drop));
-        sign_out(&bed.envoy, &signed_out);
-        leave.join().expect("clients that leave");
-        let (revoked, kept): (Vec<_>, Vec<_>) =
-            kept.into_iter().partition(|(token, _)| *token == signed_out);
-        let mut revoked: Vec<_> = revoked.into_iter().map(|(_, client)| client).collect();
-        await_ended(&mut revoked, LONG);
-        revoked.iter_mut().for_each(Client::assert_revoked);
-        endings += revoked.len();
-        going_on = kept;
-        assert!(going_on.iter_mut().all(|(_, client)| !client.has_ended()));
-        assert_no_vm_died(&bed.envoy);
-    }
-    println!("{endings} endings, {} streams go on", going_on.len());
-}
-
-/// Some 300 streams of these tokens on four connections, and some sockets, all begun.
-fn random_crowd(bed: &Testbed, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, Client)> {
-    let kinds = [Kind::Http2Events, Kind::Http2Grpc, Kind::Http2LongPoll];
-    let mut clients = Vec::new();
-    for _ in 0..4 {
-        let connection = std::sync::Arc::new(bed.envoy.connect_http2());
-        for _ in 0..10 + dice.below(120) {
-            let token = dice.one_of(tokens);
-            let client = Client::open_among(&connection, *dice.one_of(&kinds), token);
-            clients.push((token.clone(), client.keeping(&connection)));
-        }
-    }
-    let mut clients: Vec<_> =
-        clients.into_iter().map(|(token, client)| (token, client.begun())).collect();
-    let kinds = [Kind::IdleSocket, Kind::BusySocket, Kind::Events, Kind::LongPoll];
-    for _ in 0..dice.below(40) {
-        let token = dice.one_of(tokens);
-        clients.push((token.clone(), Client::open(&bed.envoy, *dice.one_of(&kinds), token)));
-    }
-    clients
-}
-
 fn crowd(connection: &Http2, kind: Kind, token: &Token, count: usize) -> Vec<Client> {
     (0..count).map(|_| Client::open_among(connection, kind, token)).collect()
 }
@@ -170,15 +202,4 @@ fn waiting(bed: &Testbed) -> usize {
     bed.application.seen_at("/poll").len()
 }
 
-/// Sends one request after the other until it is over, and measures.
-fn slowest_answer(mut connection: Connection, token: &Token, over: &AtomicBool) -> Duration {
-    let mut slowest = Duration::ZERO;
-    while !over.load(Ordering::Relaxed) {
-        let start = Instant::now();
-        assert_eq!(connection.send(&Request::get("/page").bearer(token)).status, 200);
-        slowest = slowest.max(start.elapsed());
-    }
-    slowest
-}
-
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);

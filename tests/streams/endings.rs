@@ -1,5 +1,7 @@
 //! Which open requests end, how, and which go on?
 
+use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -32,21 +34,71 @@ fn each_end_is_counted_and_shows_in_the_access_log() {
     let logged = |what: &str| bed.envoy.access_log().matches(what).count();
     let lines = || {
         let line = |what: &str| logged(&format!("{what} session_guard_revoked"));
-        [line("/socket 101"), line("/events 200"), line("/grpc 200"), line("/poll 401")]
+        let sockets = line("/socket 101") + line("/socket 200");
+        [sockets, line("/events 200"), line("/grpc 200"), line("/poll 401"), line("/upload 401")]
     };
     let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
     eventually(SOON, || bed.application.seen_at("/poll").len() == 2);
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
-    eventually(SOON, || lines() == [2, 2, 1, 2]);
-    eventually(SOON, || ended(&bed.envoy, "revoked") == 7);
+    eventually(SOON, || lines() == [3, 2, 1, 2, 2]);
+    eventually(SOON, || ended(&bed.envoy, "revoked") == Kind::ALL.len() as u64);
     assert_eq!(bed.envoy.metric("refused.revoked"), 0, "no request was refused");
+}
+
+#[test]
+fn an_end_that_comes_late_is_counted() {
+    let (bed, _alone) = (client::bed(|_| {}), alone());
+    let signal = |name: &str| {
+        let id = bed.envoy.process_id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
+        assert!(sent.success());
+    };
+    let mut count = 0;
+    while bed.envoy.metric("streams_late") == 0 {
+        assert!(count < 20, "no end came late");
+        let token = Token::of("ada");
+        let mut clients = [Client::open(&bed.envoy, Kind::QuietEvents, &token)];
+        sign_out(&bed.envoy, &token);
+        signal("STOP"); // as where a worker hangs; seldom it has looked already
+        thread::sleep(Duration::from_millis(1_500));
+        signal("CONT");
+        await_ended(&mut clients, SOON);
+        count += 1;
+        eventually(SOON, || ended(&bed.envoy, "revoked") == count);
+    }
+}
+
+#[test]
+fn how_many_are_open_is_shown_over_all_workers() {
+    let (bed, _alone) = (client::bed(|_| {}), alone());
+    let open = || bed.envoy.metric("streams_open");
+    let mut clients = open_all(&bed.envoy, &Token::of("ada"));
+    eventually(SOON, || open() == clients.len() as u64);
+    assert_all_go_on(&mut clients);
+    drop(clients.split_off(3));
+    eventually(SOON, || open() == 3);
+    drop(clients);
+    eventually(SOON, || open() == 0);
+}
+
+/// Most streams here are half-closed from the beginning: a `GET` has nothing more to send.
+#[test]
+fn a_stream_ends_with_one_half_closed_and_with_both_open() {
+    let (bed, _alone) = (BED.get(), alone());
+    let token = Token::of("ada");
+    let mut clients = [(); 2].map(|()| Client::open(&bed.envoy, Kind::Http2Grpc, &token));
+    clients[0].finish();
+    assert_all_go_on(&mut clients);
+    sign_out(&bed.envoy, &token);
+    await_ended(&mut clients, PROMISED);
+    clients.iter_mut().for_each(Client::assert_revoked);
 }
 
 #[test]
 fn they_end_also_where_the_sign_out_was_on_another_envoy() {
     let (bed, _alone) = (BED.get(), alone());
-    let other = bed.another_envoy();
+    let other = bed.another_envoy_with(client::make_room);
     let (ada, bob) = (Token::of("ada"), Token::of("bob"));
     let (mut revoked, mut going_on) = (open_all(&other, &ada), open_all(&other, &bob));
     sign_out(&bed.envoy, &ada);
@@ -135,4 +187,4 @@ fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
 }
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);

@@ -32,7 +32,7 @@ fn the_old_configuration_still_ends_what_it_admitted() {
 #[test]
 fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
     let _alone = alone();
-    let bed = start(|setup| setup.drill().workers(1));
+    let bed = start(|setup| setup.drill().workers(1).edit(make_room));
     bed.application.on("/soon", Reply::status(200).after(Duration::from_secs(1)));
     let token = Token::of("ada");
     let mut idle = Client::open(&bed.envoy, Kind::IdleSocket, &token);

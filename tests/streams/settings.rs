@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use testbed::{Configuration, Testbed, Token, eventually};
+use testbed::{Configuration, Connection, Fault, Request, Testbed, Token, eventually};
 
 use crate::client::{self, Client, Kind, alone, assert_all_go_on, ended, open_all, sign_out};
 
@@ -25,6 +25,51 @@ fn a_stream_ends_with_its_token_where_that_is_asked_for() {
     assert_all_go_on(&mut clients);
     eventually(LONG, || ended(&bed.envoy, "expired") == Kind::ALL.len() as u64);
     assert_eq!(ended(&bed.envoy, "revoked"), 0);
+}
+
+/// What a client says of the time that its request may take does not count.
+#[test]
+fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
+    let bed = Testbed::from(
+        |setup| {
+            setup.drill().workers(1).edit(|configuration| {
+                client::make_room(configuration);
+                configuration.filter["claims"]["clock_skew_seconds"] = json!(SKEW_SECONDS);
+                configuration.filter["revocation"]["streams"] = json!({"end_at_expiry": true});
+            })
+        },
+        Fault::None,
+    );
+    client::keep_open(&bed.application);
+    bed.envoy.await_guarding();
+    let _alone = alone();
+    let (token, end) = lives_for(8);
+    let kinds = [Kind::IdleSocket, Kind::Http2Socket, Kind::QuietEvents, Kind::Http2QuietEvents];
+    let mut clients = kinds.map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut own_times = ["0", "1", "100000"].map(|time| {
+        let quiet = Request::get("/quiet").header("accept", "text/event-stream").bearer(&token);
+        let mut connection = bed.envoy.connect();
+        let header = "x-envoy-upstream-stream-duration-ms";
+        connection.send_bytes(&quiet.header(header, time).to_bytes());
+        assert_eq!(connection.read_head().status, 200);
+        connection
+    });
+    let fatal = Request::get("/page").bearer(&Token::of("eve")).header("x-panic-drill", "request");
+    assert_eq!(bed.envoy.send(&fatal).status, 503);
+    assert!(now() < end, "the machine is too busy for this token");
+    let is_over = |connection: &mut Connection| connection.is_closed();
+    eventually(LONG, || {
+        let over = own_times.iter_mut().any(is_over) || clients.iter_mut().any(Client::has_ended);
+        assert!(!over || now() >= end, "ended before its time");
+        now() >= end
+    });
+    client::await_ended(&mut clients, ONE_SWEEP * 2);
+    for connection in &mut own_times {
+        connection.read_until_closed();
+    }
+    eventually(LONG, || bed.envoy.access_log().matches(" UMSDR ").count() == 7);
+    let seen = bed.application.seen_at("/quiet");
+    assert!(seen.iter().all(|seen| seen.header("x-envoy-upstream-stream-duration-ms").is_none()));
 }
 
 #[test]
@@ -63,10 +108,14 @@ fn expiring(edit: impl FnOnce(&mut Configuration)) -> Testbed {
     })
 }
 
-/// A token and the moment from which it is refused.
 fn short_lived() -> (Token, Duration) {
+    lives_for(3)
+}
+
+/// A token and the moment from which it is refused.
+fn lives_for(seconds: u64) -> (Token, Duration) {
     let mut claims = Token::claims_of("ada");
-    let exp = now().as_secs() + 3;
+    let exp = now().as_secs() + seconds;
     claims["exp"] = json!(exp);
     (Token::with(&claims), Duration::from_secs(exp + SKEW_SECONDS))
 }

@@ -42,6 +42,16 @@ struct State {
     tripwire: Tripwire,
 }
 
+impl State {
+    fn note(&mut self, seen: Seen) {
+        self.tripwire.look(&seen.path, seen.header("authorization"));
+        if self.seen.len() >= MOST_SEEN {
+            self.seen.drain(..MOST_SEEN / 2);
+        }
+        self.seen.push(seen);
+    }
+}
+
 impl Application {
     /// Listens on a free port.
     #[must_use]
@@ -148,6 +158,7 @@ pub struct Reply {
     lines: Vec<(String, String)>,
     body: ReplyBody,
     delay: Duration,
+    early: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -161,7 +172,8 @@ impl Reply {
     /// What it saw, with that status.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, lines: Vec::new(), body: ReplyBody::Seen, delay: Duration::ZERO }
+        let (body, delay) = (ReplyBody::Seen, Duration::ZERO);
+        Self { status, lines: Vec::new(), body, delay, early: false }
     }
 
     /// A stream of server-sent events without end, one each time.
@@ -191,6 +203,13 @@ impl Reply {
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         self.body = ReplyBody::Text(text.to_owned());
+        self
+    }
+
+    /// At the beginning of the request's body, not at its end.
+    #[must_use]
+    pub fn early(mut self) -> Self {
+        self.early = true;
         self
     }
 
@@ -231,16 +250,15 @@ async fn answer(
         return Ok(switched.body(text(String::new())).expect("a well-formed answer"));
     }
     let path = request.uri().path().to_owned();
-    let seen = see(request).await;
-    {
-        let mut state = locked(&state);
-        state.tripwire.look(&seen.path, seen.header("authorization"));
-        if state.seen.len() >= MOST_SEEN {
-            state.seen.drain(..MOST_SEEN / 2);
-        }
-        state.seen.push(seen.clone());
-    }
     let reply = locked(&state).replies.get(&path).cloned().unwrap_or(Reply::status(200));
+    let seen = if reply.early {
+        let head = see_head(&request);
+        tokio::spawn(see(request)); // whatever else comes is not looked at
+        head
+    } else {
+        see(request).await
+    };
+    locked(&state).note(seen.clone());
     sleep(reply.delay).await;
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.lines {

@@ -37,6 +37,11 @@ pub(crate) fn redis() -> PathBuf {
     }
 }
 
+/// A Python that has other people's clients of streams.
+pub(crate) fn stream_peers() -> PathBuf {
+    fresh(root().join("target/stream-peers/bin/python"), None)
+}
+
 /// Prometheus' own programs: `prometheus`, `promtool`.
 pub(crate) fn prometheus(name: &str) -> PathBuf {
     let path = root().join("target/prometheus").join(name);

@@ -93,12 +93,13 @@ impl Configuration {
         endpoints[0]["lb_endpoints"][0]["endpoint"]["address"] = socket_address(address);
     }
 
-    /// Speaks HTTP/2 to a cluster, so that trailers of requests reach it.
+    /// Speaks HTTP/2 to a cluster, so that trailers of requests reach it, with as many streams on a
+    /// connection as servers commonly allow: what is sent before they have said so would be refused.
     pub fn speak_http2(&mut self, cluster: &str) {
         let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
         let protocol = json!({
             "@type": format!("type.googleapis.com/{options}"),
-            "explicit_http_config": {"http2_protocol_options": {}},
+            "explicit_http_config": {"http2_protocol_options": {"max_concurrent_streams": 100}},
         });
         self.cluster(cluster)["typed_extension_protocol_options"] = json!({options: protocol});
     }

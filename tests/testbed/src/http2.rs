@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::client::{self, SendRequest};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use h2::ext::Protocol;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::runtime::RUNTIME;
 use crate::{Answer, Request};
@@ -72,7 +75,7 @@ impl Http2 {
         let shared = progress.clone();
         let task = RUNTIME.spawn(async move {
             let ending = async {
-                let (head, _unread) = begin(sender, &request).await?.into_parts();
+                let (head, _unread) = begin(sender, &request, &shared).await?.into_parts();
                 shared.begin(&head);
                 std::future::pending().await
             };
@@ -116,6 +119,20 @@ impl Http2Stream {
         Some(ending.as_ref().map_or_else(ToString::to_string, |()| "whole".to_owned()))
     }
 
+    /// Sends some bytes more, of a request that is not finished.
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        if let Some(sending) = &mut self.progress.locked().sending {
+            let _ = sending.send_data(Bytes::copy_from_slice(bytes), false); // it may have ended
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        if let Some(mut sending) = self.progress.locked().sending.take() {
+            let _ = sending.send_data(Bytes::new(), true); // it may have ended
+        }
+    }
+
     /// Whether it was over before its end: the other side reset the stream or lost the connection.
     #[must_use]
     pub fn was_cut(&self) -> bool {
@@ -135,6 +152,8 @@ struct Progress(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// Our side, while it is open.
+    sending: Option<SendStream<Bytes>>,
     answer: Option<Answer>,
     ending: Option<Result<(), h2::Error>>,
 }
@@ -173,7 +192,7 @@ async fn exchange(
     request: &Request,
     progress: &Progress,
 ) -> Result<Answer, h2::Error> {
-    let (head, mut incoming) = begin(sender, request).await?.into_parts();
+    let (head, mut incoming) = begin(sender, request, progress).await?.into_parts();
     progress.begin(&head);
     while let Some(data) = incoming.data().await {
         let data = data?;
@@ -183,29 +202,48 @@ async fn exchange(
     Ok(progress.take())
 }
 
-/// Sends the request with its body and trailers and waits for the headers of its answer.
+/// Sends the request with its body and trailers and waits for the headers of its answer. One that asks
+/// for another protocol becomes an extended CONNECT (RFC 8441 §4), whose side stays open.
 async fn begin(
     sender: SendRequest<Bytes>,
     request: &Request,
+    progress: &Progress,
 ) -> Result<http::Response<RecvStream>, h2::Error> {
-    let uri = format!("http://{}{}", request.authority, request.path);
-    let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
-    for (name, value) in &request.lines {
-        head = head.header(name.as_slice(), value.as_slice());
+    let mut sender = sender.ready().await?;
+    let head = head(request);
+    while head.method() == Method::CONNECT && !sender.is_extended_connect_protocol_enabled() {
+        sleep(Duration::from_millis(1)).await; // the other side's settings are on their way
     }
-    let head = head.body(()).expect("what HTTP/2 can carry");
     let trailers = trailers(&request.trailers);
     let (bodiless, bare) = (request.body.is_empty(), trailers.is_empty());
+    let stays_open = request.unfinished || head.method() == Method::CONNECT;
 
-    let mut sender = sender.ready().await?;
-    let (response, mut stream) = sender.send_request(head, bodiless && bare)?;
+    let (response, mut stream) = sender.send_request(head, bodiless && bare && !stays_open)?;
     if !bodiless {
-        stream.send_data(Bytes::copy_from_slice(&request.body), bare)?;
+        stream.send_data(Bytes::copy_from_slice(&request.body), bare && !stays_open)?;
     }
-    if !bare {
+    if stays_open {
+        progress.locked().sending = Some(stream);
+    } else if !bare {
         stream.send_trailers(trailers)?;
     }
     response.await
+}
+
+fn head(request: &Request) -> http::Request<()> {
+    let uri = format!("http://{}{}", request.authority, request.path);
+    let lines = || request.lines.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    let mut head = http::Request::builder().method(request.method.as_str()).uri(uri);
+    if let Some((_, protocol)) = lines().find(|(name, _)| *name == b"upgrade") {
+        let protocol = std::str::from_utf8(protocol).expect("a protocol's name");
+        head = head.method(Method::CONNECT).extension(Protocol::from(protocol));
+    }
+    for (name, value) in
+        lines().filter(|(name, _)| ![&b"connection"[..], b"upgrade"].contains(name))
+    {
+        head = head.header(name, value);
+    }
+    head.body(()).expect("what HTTP/2 can carry")
 }
 
 fn trailers(lines: &[(String, String)]) -> HeaderMap {

@@ -17,7 +17,7 @@
 //! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
 //! | [`Redis`] | the store that several services share: kill it, rob it, pause it |
 //! | [`Fleet`] | several Envoys and services over one Redis |
-//! | [`Program`] | any other program of the workspace |
+//! | [`Program`], [`Script`] | any other program of the workspace, or one in Python |
 //! | [`Prometheus`] | what an operator would see and be told |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
 //! | [`BareApplication`] | an upstream that takes any request line |
@@ -69,7 +69,7 @@ pub use fleet::Fleet;
 pub use http2::{Http2, Http2Stream};
 pub use load::{Answers, Counts, Load};
 pub use process::stop_everything;
-pub use program::{Program, command};
+pub use program::{Program, Script, command};
 pub use prometheus::Prometheus;
 pub use redis::{Redis, RedisSetup};
 pub use request::Request;

@@ -59,6 +59,37 @@ impl Drop for Program {
     }
 }
 
+/// A running script of Python, with the packages of `setup/stream-peers.sh`. Stops when dropped.
+#[derive(Debug)]
+pub struct Script {
+    process: Process,
+    _directory: TempDir,
+}
+
+impl Script {
+    /// Starts it; its path counts from the root of the repository.
+    #[must_use]
+    pub fn start(path: &'static str, arguments: &[&str]) -> Self {
+        let directory = TempDir::with_prefix("session-guard-").expect("a directory");
+        let mut command = Command::new(artifacts::stream_peers());
+        command.arg(artifacts::root().join(path)).args(arguments);
+        let process = Process::start(path, command, &directory.path().join("script.log"));
+        Self { process, _directory: directory }
+    }
+
+    /// What it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
+    }
+}
+
 /// A program of the workspace, to be run to its end.
 #[must_use]
 pub fn command(name: &str) -> Command {

@@ -12,6 +12,7 @@ pub struct Request {
     pub(crate) lines: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) unfinished: bool,
 }
 
 impl Request {
@@ -37,6 +38,7 @@ impl Request {
             lines: Vec::new(),
             body: Vec::new(),
             trailers: Vec::new(),
+            unfinished: false,
         }
     }
 
@@ -73,6 +75,13 @@ impl Request {
         self
     }
 
+    /// A body of which more is to come, and does not unless somebody sends it.
+    #[must_use]
+    pub fn unfinished(mut self) -> Self {
+        self.unfinished = true;
+        self
+    }
+
     /// One more trailer; HTTP/2 only.
     #[must_use]
     pub fn trailer(mut self, name: &str, value: &str) -> Self {
@@ -86,7 +95,8 @@ impl Request {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
         bytes.extend(format!("host: {}\r\n", self.authority).into_bytes());
         if !self.body.is_empty() || self.method == "POST" {
-            bytes.extend(format!("content-length: {}\r\n", self.body.len()).into_bytes());
+            let length = self.body.len() + usize::from(self.unfinished);
+            bytes.extend(format!("content-length: {length}\r\n").into_bytes());
         }
         for (name, value) in &self.lines {
             bytes.extend([name, &b": "[..], value, b"\r\n"].concat());

@@ -60,10 +60,20 @@ impl Token {
     /// The `jti` that it carries; empty where there is none.
     #[must_use]
     pub fn jti(&self) -> String {
+        self.claim("jti")
+    }
+
+    /// The user that it names; empty where it names none.
+    #[must_use]
+    pub fn user(&self) -> String {
+        self.claim("id")
+    }
+
+    fn claim(&self, name: &str) -> String {
         let payload = self.0.split('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
         let claims: Value = serde_json::from_slice(&payload).unwrap_or_default();
-        claims["jti"].as_str().unwrap_or_default().to_owned()
+        claims[name].as_str().unwrap_or_default().to_owned()
     }
 
     /// The id under which its revocation is stored, in the realm that has no name: of its `jti`

@@ -1,0 +1,103 @@
+//! What do clients that others wrote see when the token of their streams is revoked?
+//!
+//! aiohttp, python-socketio and grpcio, as client and as server; what they say is what
+//! `docs/streams.md` tells an application's author.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use testbed::{Envoy, Script, Service, Token, eventually, until};
+
+use crate::client::{alone, sign_out};
+
+#[test]
+fn clients_of_all_kinds_are_cut_and_told_why_when_they_come_again() {
+    let _alone = alone();
+    let (stage, ada, bob) = (Stage::start(), Token::of("ada"), Token::of("bob"));
+    let (mut revoked, mut goes_on) = (stage.call(&ada), stage.call(&bob));
+    for client in [&revoked, &goes_on] {
+        eventually(LONG, || OPEN.iter().all(|line| client.log().contains(line)));
+    }
+    eventually(LONG, || stage.http.metric("streams_open") + stage.grpc.metric("streams_open") > 14);
+    sign_out(&stage.http, &ada);
+    let start = Instant::now();
+    let before = revoked.log();
+    eventually(LONG, || CUT.iter().all(|line| revoked.log().contains(line)));
+    println!("all cut {:?} after the answer", start.elapsed());
+    assert!(CUT.iter().all(|line| !before.contains(line)), "{before}");
+    eventually(LONG, || revoked.has_ended());
+    for line in AGAIN {
+        assert!(revoked.log().contains(line), "{line}:\n{}", revoked.log());
+    }
+    let said = goes_on.log();
+    assert!(CUT.iter().chain(AGAIN).all(|line| !said.contains(line)), "{said}");
+    assert!(!goes_on.has_ended());
+}
+
+/// What each says once it is open.
+const OPEN: &[&str] = &[
+    "websocket: word",
+    "events: data: tick",
+    "poll: sent",
+    "socket.io websocket: connected",
+    "socket.io polling: connected",
+    "grpc events: tick",
+    "grpc chat: word",
+    "grpc wait: sent",
+];
+
+/// What each says when it ends.
+const CUT: &[&str] = &[
+    "websocket: closed 1006",
+    "events: cut",
+    "poll: 401 revoked",
+    "socket.io websocket: disconnected",
+    "socket.io polling: disconnected",
+    "grpc events: INTERNAL",
+    "grpc chat: INTERNAL",
+    "grpc wait: UNAUTHENTICATED",
+];
+
+/// What those say that come again.
+const AGAIN: &[&str] = &[
+    "websocket again: 401",
+    "socket.io websocket: refused",
+    "socket.io polling: refused",
+    "grpc again: UNAUTHENTICATED",
+];
+
+/// An Envoy for HTTP/1.1 and one for gRPC, before one application.
+struct Stage {
+    http: Envoy,
+    grpc: Envoy,
+    _service: Service,
+    _application: Script,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let (application, service) = (Script::start(PEERS, &["serve"]), Service::start());
+        let address = |name: &str| -> SocketAddr {
+            until(LONG, || {
+                let log = application.log();
+                let mut lines = log.lines();
+                lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
+            })
+        };
+        let before =
+            |name: &str| Envoy::setup().application(address(name)).service(service.address());
+        let http = before("http").start();
+        let grpc = before("grpc").edit(|configuration| configuration.speak_http2("application"));
+        let grpc = grpc.start();
+        [&http, &grpc].into_iter().for_each(Envoy::await_guarding);
+        Self { http, grpc, _service: service, _application: application }
+    }
+
+    fn call(&self, token: &Token) -> Script {
+        let [http, grpc] = [&self.http, &self.grpc].map(|envoy| envoy.address().to_string());
+        Script::start(PEERS, &["call", &http, &grpc, token.as_str()])
+    }
+}
+
+const PEERS: &str = "tests/streams/peers.py";
+const LONG: Duration = Duration::from_secs(60);

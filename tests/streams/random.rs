@@ -1,0 +1,189 @@
+//! What else may happen while streams end, in any order?
+//!
+//! Rounds of a random run, which its seed repeats: a crowd of streams of all kinds, a sign-out, and in
+//! the same moment clients that leave, an application that goes, another revocation, or another
+//! configuration. `STREAMS_ENDINGS` says how many streams are to end, `STREAMS_SEED` which.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::{Envoy, Fault, FaultProxy, Request, Testbed, Token, unix_seconds};
+
+use crate::client::{Client, Kind, alone, assert_no_vm_died, await_ended, keep_open, make_room};
+use crate::dice::{Dice, number};
+
+#[test]
+fn random_endings_of_random_streams_crash_nothing() {
+    let _alone = alone();
+    let wanted = usize::try_from(number("STREAMS_ENDINGS", 3_000)).expect("a count");
+    let (mut stage, mut dice, start) = (Stage::start(), Dice::new(), Instant::now());
+    let (mut endings, mut rounds) = (0, 0);
+    while endings < wanted {
+        endings += stage.round(&mut dice);
+        rounds += 1;
+        if rounds % 50 == 0 {
+            println!("{endings} endings in {rounds} rounds, {:?}", start.elapsed());
+        }
+    }
+    println!("{endings} endings in {rounds} rounds, {:?}", start.elapsed());
+}
+
+/// What happens in the moment of a sign-out.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Nothing,
+    ClientsLeave,
+    /// Says that it will send nothing more.
+    ClientsFinish,
+    ApplicationGoes,
+    /// Another token.
+    ServiceRevokes,
+    UserIsCutOff,
+    ConfigurationChanges,
+}
+
+struct Stage {
+    bed: Testbed,
+    /// The one under test, whose way to the application can be cut.
+    envoy: Envoy,
+    way: FaultProxy,
+    going_on: Vec<(Token, Client)>,
+    changes: u64,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let bed = Testbed::start();
+        keep_open(&bed.application);
+        let way = FaultProxy::to(bed.application.address());
+        let setup = Envoy::setup().application(way.address()).service(bed.service.address());
+        let drain = setup.argument("--drain-time-s").argument("2").reloadable();
+        let envoy = drain.edit(make_room).start();
+        envoy.await_guarding();
+        Self { bed, envoy, way, going_on: Vec::new(), changes: 0 }
+    }
+
+    /// A crowd comes, a user signs out while something else happens, and all end that must. Says how
+    /// many that were.
+    fn round(&mut self, dice: &mut Dice) -> usize {
+        let users = (0..4).map(|_| format!("user-{}", dice.below(usize::MAX)));
+        let tokens: Vec<_> = users.map(|user| Token::of(&user)).collect();
+        self.going_on.extend(crowd(&self.envoy, dice, &tokens));
+        let before = self.going_on.len();
+        let (event, mut revoked) = (*dice.one_of(&EVENTS), vec![dice.one_of(&tokens).clone()]);
+        let pause = Duration::from_millis(dice.below(300) as u64); // until streams begin to end
+        let sign_out = Request::post("/sign-out").bearer(&revoked[0]);
+        let mut connection = self.envoy.connect();
+        let answer = thread::spawn(move || connection.send(&sign_out).status);
+        thread::sleep(pause);
+        self.happen(event, dice, &tokens, &mut revoked);
+        assert_eq!(answer.join().expect("an answer"), 200);
+
+        let must_end = |token: &Token| event.ends_all() || revoked.contains(token);
+        let all = self.going_on.drain(..);
+        let (mut ended, kept): (Vec<_>, Vec<_>) = all.partition(|(token, _)| must_end(token));
+        self.going_on = kept;
+        await_ended(ended.iter_mut().map(|(_, client)| client), LONG);
+        if !event.ends_all() {
+            ended.iter_mut().for_each(|(_, client)| client.assert_revoked());
+        }
+        for (_, client) in &mut self.going_on {
+            assert!(!client.has_ended(), "{event:?}: {client:?} has ended");
+        }
+        if self.going_on.len() > MOST_KEPT {
+            self.going_on.retain(|_| dice.below(4) == 0);
+        }
+        assert_no_vm_died(&self.envoy);
+        before - self.going_on.len()
+    }
+
+    fn happen(
+        &mut self,
+        event: Event,
+        dice: &mut Dice,
+        tokens: &[Token],
+        revoked: &mut Vec<Token>,
+    ) {
+        match event {
+            Event::Nothing => {}
+            Event::ClientsLeave => self.going_on.retain(|_| dice.below(3) > 0),
+            Event::ClientsFinish => {
+                let mut finished = Vec::new();
+                for entry in std::mem::take(&mut self.going_on) {
+                    let list = if dice.below(3) > 0 { &mut self.going_on } else { &mut finished };
+                    list.push(entry);
+                }
+                finished.iter().for_each(|(_, client)| client.finish()); // some end by that
+            }
+            Event::ApplicationGoes => self.way.set(Fault::None), // and comes again at once
+            Event::ServiceRevokes => {
+                let token = dice.one_of(tokens).clone();
+                self.bed.service.revoke(&json!({"jti": token.jti()}));
+                revoked.push(token);
+            }
+            Event::UserIsCutOff => {
+                let token = dice.one_of(tokens).clone();
+                let cutoff = json!({"user_id": token.user(), "issued_before": unix_seconds() + 1});
+                self.bed.service.revoke(&cutoff);
+                revoked.push(token);
+            }
+            Event::ConfigurationChanges => {
+                self.changes += 1;
+                let skew = 30 + self.changes % 30;
+                assert!(self.envoy.reload(|configuration| {
+                    configuration.filter["claims"]["clock_skew_seconds"] = json!(skew);
+                }));
+            }
+        }
+    }
+}
+
+impl Event {
+    /// Whether nothing that was open before goes on after it.
+    fn ends_all(self) -> bool {
+        matches!(self, Self::ApplicationGoes | Self::ConfigurationChanges)
+    }
+}
+
+/// Some 300 streams of these tokens on four connections, and some on connections of their own.
+fn crowd(envoy: &Envoy, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, Client)> {
+    let (http2, http1): (Vec<_>, Vec<_>) = Kind::ALL.into_iter().partition(|kind| kind.is_http2());
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let connection = Arc::new(envoy.connect_http2());
+        for _ in 0..10 + dice.below(120) {
+            let token = dice.one_of(tokens);
+            let client = Client::open_among(&connection, *dice.one_of(&http2), token);
+            clients.push((token.clone(), client.keeping(&connection)));
+        }
+    }
+    for _ in 0..dice.below(40) {
+        let token = dice.one_of(tokens);
+        clients.push((token.clone(), Client::open_soon(envoy, *dice.one_of(&http1), token)));
+    }
+    clients.into_iter().map(|(token, client)| (token, client.begun())).collect()
+}
+
+/// A change of configuration takes the time of draining, so it comes less often.
+const EVENTS: [Event; 19] = {
+    let mut events = [Event::Nothing; 19];
+    let often = [
+        Event::ClientsLeave,
+        Event::ClientsFinish,
+        Event::ApplicationGoes,
+        Event::ServiceRevokes,
+        Event::UserIsCutOff,
+    ];
+    let mut at = 0;
+    while at < 15 {
+        events[at] = often[at % often.len()];
+        at += 1;
+    }
+    events[15] = Event::ConfigurationChanges;
+    events
+};
+
+const MOST_KEPT: usize = 1_500;
+const LONG: Duration = Duration::from_secs(60);

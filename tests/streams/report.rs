@@ -1,0 +1,92 @@
+//! How long does it take from a sign-out until its streams have ended?
+//!
+//! `make streams-report` prints the tables of `docs/streams.md`. The clock starts when the answer to the
+//! sign-out has come, and stops for each stream when its client has seen the end. On a busy machine the
+//! numbers say more about the machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testbed::{Testbed, Token, eventually};
+
+use crate::client::{self, Client, Kind, alone, assert_no_vm_died, sign_out, times_of_ends};
+use crate::crowd::others_while_a_crowd_ends;
+
+#[test]
+#[ignore = "measures: make streams-report"]
+fn report_of_the_time_until_streams_have_ended() {
+    let _alone = alone();
+    println!("| open request | 1 stream (of {ONES}) | 100 at once | 8,000 at once |");
+    println!("| --- | --- | --- | --- |");
+    for (name, kind) in [
+        ("WebSocket, HTTP/1.1", Kind::IdleSocket),
+        ("WebSocket, HTTP/2", Kind::Http2Socket),
+        ("events, HTTP/1.1", Kind::QuietEvents),
+        ("events, HTTP/2", Kind::Http2QuietEvents),
+        ("gRPC", Kind::Http2Grpc),
+        ("long poll, HTTP/1.1", Kind::LongPoll),
+        ("long poll, HTTP/2", Kind::Http2LongPoll),
+    ] {
+        let bed = client::bed(|_| {});
+        let ones = (0..ONES).flat_map(|_| times(&bed, kind, 1)).collect();
+        let hundreds = (0..3).flat_map(|_| times(&bed, kind, 100)).collect();
+        let cells = [ones, hundreds, times(&bed, kind, 8_000)].map(told);
+        println!("| {name} | {} |", cells.join(" | "));
+        let late = bed.envoy.metric("streams_late");
+        if late > 0 {
+            println!("  ({late} of them count as late)");
+        }
+        assert_no_vm_died(&bed.envoy);
+    }
+}
+
+#[test]
+#[ignore = "measures: make streams-report"]
+fn report_of_what_others_notice() {
+    let (bed, _alone, bob) = (client::bed(|_| {}), alone(), Token::of("bob"));
+    println!("| p99 of another user's requests before | while 1,500 streams end |");
+    println!("| --- | --- |");
+    for _ in 0..5 {
+        let [before, during] = others_while_a_crowd_ends(&bed, &bob).map(milliseconds);
+        println!("| {before} | {during} |");
+    }
+    assert_no_vm_died(&bed.envoy);
+}
+
+/// How long each of that many streams of one token goes on after its sign-out.
+fn times(bed: &Testbed, kind: Kind, count: usize) -> Vec<Duration> {
+    let token = Token::of("ada");
+    let mut clients = Vec::new();
+    while clients.len() < count {
+        if kind.is_http2() {
+            let connection = Arc::new(bed.envoy.connect_http2());
+            let some = (count - clients.len()).min(1_000);
+            let open = || Client::open_among(&connection, kind, &token).keeping(&connection);
+            clients.extend((0..some).map(|_| open()));
+        } else {
+            clients.push(Client::open_soon(&bed.envoy, kind, &token));
+        }
+    }
+    let mut clients: Vec<_> = clients.into_iter().map(Client::begun).collect();
+    eventually(LONG, || bed.envoy.metric("streams_open") == count as u64);
+    sign_out(&bed.envoy, &token);
+    let times = times_of_ends(&mut clients, LONG);
+    clients.iter_mut().for_each(Client::assert_revoked);
+    eventually(LONG, || bed.envoy.metric("streams_open") == 0);
+    bed.application.forget();
+    times
+}
+
+/// p50, p99 and max.
+fn told(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |percent: usize| milliseconds(times[(times.len() - 1) * percent / 100]);
+    format!("{}, {}, {}", at(50), at(99), at(100))
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1_000.0)
+}
+
+const ONES: usize = 20;
+const LONG: Duration = Duration::from_secs(120);
