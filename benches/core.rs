@@ -54,7 +54,7 @@ fn request(criterion: &mut Criterion) {
     });
     group.bench_function("decide: the same after a change of the set", |bencher| {
         bencher.iter(|| {
-            set.renew_generation(&shared);
+            set.generations().renew(&shared);
             is_forwarded(admission.decide(black_box(&headers), moment))
         });
     });
@@ -90,7 +90,7 @@ fn set(criterion: &mut Criterion) {
     let (shared, set) = million();
     let (live, user) = (RecordId::of_token("", "live"), Some(RecordId::of_user("", "ada")));
     group.bench_function("generation", |bencher| {
-        bencher.iter(|| set.generation(black_box(&shared)));
+        bencher.iter(|| set.generations().current(black_box(&shared)));
     });
     group.bench_function("look up a token, its user and all", |bencher| {
         bencher.iter(|| set.is_revoked(&shared, black_box(live), user, Some(1)).is_ok());

@@ -26,6 +26,7 @@ use crate::headers::{Edit, Headers};
 use crate::keys::KeyRing;
 use crate::keys::host::SignatureHost;
 use crate::refusal::Refusal;
+use crate::revocation::generation::Standing;
 use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Damaged;
@@ -206,18 +207,16 @@ impl Admission {
         }
     }
 
-    /// Asked on every request. Only where nothing was written since the token was last found live
-    /// is that verdict still good.
+    /// Asked on every request. Only where nothing that concerns the token was written since it was
+    /// last found live is that verdict still good.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
         let Some(Revocation { set, .. }) = &self.revocation else { return Ok(false) };
-        let generation = set.generation(moment.shared);
-        if generation.is_some() && token.known_live_at() == generation {
-            return Ok(false);
-        }
-        let user = token.user().map(User::record_id);
-        let revoked = set.is_revoked(moment.shared, token.record_id(), user, token.iat())?;
-        if let (false, Some(generation)) = (revoked, generation) {
-            token.note_live_at(generation);
+        let (shared, id) = (moment.shared, token.record_id());
+        let marked = set.generations().mark(shared, id, token.known_live_at());
+        let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
+            && set.is_revoked(shared, id, token.user().map(User::record_id), token.iat())?;
+        if let (false, Some((mark, _))) = (revoked, marked) {
+            token.note_live_at(mark);
         }
         Ok(revoked)
     }
@@ -281,9 +280,9 @@ impl Admission {
     /// What [`Admission::objection`] depends on now.
     #[must_use]
     pub fn basis(&self, moment: Moment<'_>) -> Basis {
-        let revocation = self.revocation.as_ref();
+        let generations = self.revocation.as_ref().map(|revocation| revocation.set.generations());
         Basis {
-            generation: revocation.and_then(|revocation| revocation.set.generation(moment.shared)),
+            generation: generations.and_then(|it| it.current(moment.shared)),
             unix_seconds: self.ends_at_expiry().then_some(moment.unix_seconds),
         }
     }

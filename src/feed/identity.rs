@@ -39,7 +39,7 @@ impl FeedIdentity {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let mut prefix = *b"session-guard/1/0000000000000000";
+        let mut prefix = *b"session-guard/2/0000000000000000";
         let digits = prefix.iter_mut().skip(16);
         for (digit, value) in digits.zip(hash.finalize().iter().flat_map(|b| [b >> 4, b & 15])) {
             *digit = hex(value);
@@ -115,7 +115,7 @@ mod tests {
     fn a_name_is_prefix_word_and_number() {
         let identity = FeedIdentity::new("", "signout", "signout");
         let key = identity.key("t", Some((0x0a1f, HexDigits::Four)));
-        assert!(key.starts_with("session-guard/1/"), "{}", &*key);
+        assert!(key.starts_with("session-guard/2/"), "{}", &*key);
         assert!(key.ends_with("/t0a1f"), "{}", &*key);
         assert_eq!(key.len(), 38);
         assert!(identity.key("u", Some((0x0a1f, HexDigits::Three))).ends_with("/ua1f"));

@@ -345,7 +345,7 @@ impl Feed {
 
     /// What the lease owner does once a second.
     fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
-        self.set.renew_generation(shared);
+        self.set.generations().renew(shared);
         let (state, expect) = FeedState::read(shared, &self.identity);
         self.outbox.forget_past(shared, state.service_now);
         let is_missing_any = |at| self.outbox.is_missing_any(shared, at);

@@ -56,7 +56,7 @@ pub fn take_over(
     let horizon = next.horizon(now.unix_seconds);
     let given_back = if page.reset {
         let lacking = set.compare(shared, &page.records, page.range, horizon);
-        set.renew_generation(shared);
+        set.generations().renew(shared);
         give_back(ground, &lacking.map_err(|_| Rejection::Contended)?)?
     } else {
         set.add(shared, &page.records, horizon).map_err(|_| Rejection::Contended)?;

@@ -2,8 +2,10 @@
 //!
 //! A [record] says what is revoked; a [shard] holds the sorted records of one kind
 //! whose ids begin alike; the [set] is all shards, one set for all VMs of a process, changed by
-//! [compare-and-swap](swap) alone. A [sweep] drops what has expired on both clocks.
+//! [compare-and-swap](swap) alone; its [generation] tells whether a verdict still stands. A [sweep]
+//! drops what has expired on both clocks.
 
+pub mod generation;
 pub mod horizon;
 pub mod record;
 pub mod set;

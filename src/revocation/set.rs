@@ -2,18 +2,19 @@
 //!
 //! The set is all shards below one [identity](FeedIdentity). Adding is a union: it never takes
 //! anything away but what the [horizon](Horizon) has passed, so writers may come in any order, twice
-//! or at once. After its shards are written, every writer sets the key `generation` to an empty
-//! value: as long as the number of that write stays the same, so does every verdict.
+//! or at once. After its shards are written, every writer renews the [generation](Generations): as
+//! long as it stays the same, so does every verdict.
 
 use std::cmp::Ordering;
 
 use crate::feed::identity::FeedIdentity;
 use crate::feed::state;
+use crate::revocation::generation::Generations;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::revocation::shard::{self, Damaged, Place, Shard};
 use crate::revocation::swap::{Contended, swap};
-use crate::shared_data::{Expect, SharedData, Version};
+use crate::shared_data::SharedData;
 
 /// The revocations that all VMs of this process enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +30,10 @@ impl RevocationSet {
         Self { identity, all: RecordId::of_all(realm) }
     }
 
-    /// The number of the last change to the set: equality means that no verdict has changed.
+    /// What tells whether a verdict still stands.
     #[must_use]
-    pub fn generation(&self, shared: &dyn SharedData) -> Option<Version> {
-        shared.get(&self.identity.key("gen", None)).map(|stored| stored.version)
-    }
-
-    /// Makes every verdict be looked up again.
-    pub fn renew_generation(&self, shared: &dyn SharedData) {
-        let _always = shared.set_if(&self.identity.key("gen", None), &[], Expect::Anything);
+    pub fn generations(&self) -> Generations {
+        Generations::of(self.identity)
     }
 
     /// Whether the token is revoked: itself, with its user's tokens of that age, or with all of
@@ -78,7 +74,7 @@ impl RevocationSet {
         Ok(shard.inspect_err(|_| state::report_damage(shared, &self.identity))?.find(id))
     }
 
-    /// Adds records in whatever order they come, then renews the generation.
+    /// Adds records in whatever order they come, then renews the generation of what they may revoke.
     ///
     /// # Errors
     ///
@@ -102,7 +98,7 @@ impl RevocationSet {
             let Some(first) = piece.first() else { continue };
             self.merge(shared, Place::of(first.key()), piece, None, horizon)?;
         }
-        self.renew_generation(shared);
+        self.generations().renew_for(shared, &records);
         Ok(())
     }
 

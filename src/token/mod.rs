@@ -25,8 +25,8 @@ use crate::keys::budget::Budget;
 use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Effort, Fingerprint, Key, KeyRing, PublicAlgorithm};
 use crate::refusal::Refusal;
+use crate::revocation::generation::Mark;
 use crate::revocation::record::RecordId;
-use crate::shared_data::Version;
 use crate::token::cache::TokenCache;
 use crate::token::claims::{Claims, Forwarded, Times};
 use crate::token::compact::{Compact, Header};
@@ -211,7 +211,7 @@ pub struct VerifiedToken {
     user: Option<User>,
     times: Times,
     forwarded: Forwarded,
-    live_at: Cell<Option<Version>>,
+    live_at: Cell<Option<Mark>>,
 }
 
 impl VerifiedToken {
@@ -260,15 +260,15 @@ impl VerifiedToken {
         self.forwarded.iter().find(|(known, _)| &**known == name).map(|(_, text)| &**text)
     }
 
-    /// The generation of the revocation set at which this token was last found not revoked.
+    /// As of which writes to the revocation set this token was last found not revoked.
     #[must_use]
-    pub fn known_live_at(&self) -> Option<Version> {
+    pub fn known_live_at(&self) -> Option<Mark> {
         self.live_at.get()
     }
 
-    /// Notes that this token is not revoked at that generation of the revocation set.
-    pub fn note_live_at(&self, generation: Version) {
-        self.live_at.set(Some(generation));
+    /// Notes that this token is not revoked as of these writes.
+    pub fn note_live_at(&self, mark: Mark) {
+        self.live_at.set(Some(mark));
     }
 
     /// Bytes of text that it holds.

@@ -8,8 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::algorithms::{HS256Key, MACLike};
 
 use super::*;
+use crate::feed::identity::FeedIdentity;
 use crate::keys::fixtures::TOKENS;
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
+use crate::revocation::generation::Standing;
+use crate::revocation::set::RevocationSet;
+use crate::shared_data::InMemory;
 use crate::token::builder::{NOW, SECRET, TokenBuilder, ring, signed};
 use Refusal::*;
 
@@ -594,13 +598,18 @@ fn a_known_token_is_judged_by_the_time_of_each_call() {
 }
 
 #[test]
-fn a_token_remembers_the_generation_at_which_it_was_live() {
+fn a_token_remembers_when_it_was_live() {
     let verifier = Verifier::new(ring(), policy());
     let token = token().sign();
     let verified = || verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    assert_eq!(verified().known_live_at(), None);
-    verified().note_live_at(Version(7));
-    assert_eq!(verified().known_live_at(), Some(Version(7)));
+    let generations = RevocationSet::new(FeedIdentity::new("", "a", "a"), "").generations();
+    let shared = InMemory::default();
+    generations.renew(&shared);
+    let mark = generations.mark(&shared, verified().record_id(), verified().known_live_at());
+    let (mark, standing) = mark.expect("something was written");
+    assert_eq!((verified().known_live_at(), standing), (None, Standing::Unknown));
+    verified().note_live_at(mark);
+    assert_eq!(verified().known_live_at(), Some(mark));
 }
 
 #[test]

@@ -68,13 +68,16 @@ fn number(key: &str) -> usize {
         b"gen" => USERS - 2,
         b"feed" => USERS - 3,
         b"lease" => USERS - 4,
+        b"whole" => USERS - 5,
+        [b's', digits @ ..] => STRIPES + hex(digits),
         [b'o', b'u', b't', digits @ ..] => OUTBOX + hex(digits),
         [b'u', digits @ ..] => USERS + hex(digits),
         name => panic!("{name:?} is new"),
     }
 }
 
-const PREFIX_BYTES: usize = "session-guard/1/0123456789abcdef/".len();
+const PREFIX_BYTES: usize = "session-guard/2/0123456789abcdef/".len();
 const OUTBOX: usize = 0x1_0000;
-const USERS: usize = OUTBOX + 0x100 + 4;
-const NAMES: usize = USERS + 0x1000;
+const USERS: usize = OUTBOX + 0x100 + 5;
+const STRIPES: usize = USERS + 0x1000;
+const NAMES: usize = STRIPES + 0x400;

@@ -440,7 +440,8 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
 #[test]
 fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
     let (mut process, _) = settled(&[token(1)]);
-    let generation = |process: &Process| process.vms[0].feed.set().generation(&process.shared);
+    let generation =
+        |process: &Process| process.vms[0].feed.set().generations().current(&process.shared);
     let before = generation(&process);
     process.advance(1_000);
     let effects = process.vms[0].feed.tick(&process.shared, process.now);
