@@ -17,11 +17,11 @@ fn only_the_host_room_calls_the_proxy() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file() {
+fn unsafe_code_stands_in_one_file_and_its_shadow_in_a_benchmark() {
     let word = concat!("uns", "afe");
     let breaches = files("rs", |path, text| {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-        let allowed = path == "src/host/raw.rs";
+        let allowed = ["src/host/raw.rs", "benches/empty-filter/src/raw.rs"].contains(&path);
         !allowed && code.flat_map(words).any(|found| found == word)
     });
     assert_eq!(breaches, [""; 0]);

@@ -14,6 +14,7 @@ use crate::load::{Load, Requests};
 use crate::machine::cpu_nanoseconds;
 use crate::peers::{PEERS, Peer, Tokens};
 use crate::progress::Progress;
+use crate::selection::Selection;
 use crate::statistics::quantile;
 use crate::tokens::{self, Rsa};
 use crate::writer::Writer;
@@ -47,14 +48,14 @@ impl Sample {
 }
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Extent {
     /// Rounds.
     pub(crate) rounds: usize,
     /// Length of a slice.
     pub(crate) slice: Duration,
-    /// Whether the extra peers take part.
-    pub(crate) all: bool,
+    /// Who takes part.
+    pub(crate) selection: Selection,
 }
 
 /// Everything that runs.
@@ -76,14 +77,14 @@ impl Contest<'_> {
     /// A request was not answered with 200.
     pub(crate) fn run(
         &self,
-        extent: Extent,
+        extent: &Extent,
         progress: &mut Progress,
     ) -> Result<Vec<Sample>, String> {
         // Connections for each, so that each goes on in its own circle of tokens.
         let connect = |peer: &Peer| Load::to(self.envoy.address_of(peer.listener), CONNECTIONS);
         let mut loads = PEERS.each_ref().map(connect);
         let mut samples = Vec::new();
-        let takes_part = |at: &usize| extent.all || !PEERS[*at].extra;
+        let takes_part = |at: &usize| extent.selection.holds(&PEERS[*at]);
         let mut order: Vec<usize> = (0..PEERS.len()).filter(takes_part).collect();
         let mut chance = 0x2545_f491_4f6c_dd1d_u64;
         for round in 0..=extent.rounds {

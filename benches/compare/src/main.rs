@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,11 +20,14 @@ use testbed::{Connection, Envoy, Program, Request, Service};
 
 use contest::{Circles, Contest, Extent, Sample};
 use machine::Processors;
+use peers::PEERS;
 use progress::Progress;
 use results::Results;
+use selection::Selection;
 use statistics::{median, quantile};
 use tokens::Rsa;
 
+mod check;
 mod cold_start;
 mod contest;
 mod fill;
@@ -36,6 +39,7 @@ mod progress;
 mod propagation;
 mod record;
 mod results;
+mod selection;
 mod statistics;
 mod tokens;
 mod writer;
@@ -49,6 +53,12 @@ struct Arguments {
     /// More peers: a Lua filter, requests with 20 more headers.
     #[arg(long)]
     all: bool,
+    /// Another build of the filter, measured beside this one: what has a change brought?
+    #[arg(long, value_name = "MODULE")]
+    before: Option<PathBuf>,
+    /// Requests of these peers alone (names as in samples.csv, separated by commas), and no summary.
+    #[arg(long, value_name = "PEERS", value_delimiter = ',', conflicts_with = "record")]
+    only: Vec<String>,
     /// Keeps this run in the repository: benches/results, docs/performance.md, the picture.
     #[arg(long)]
     record: bool,
@@ -68,6 +78,7 @@ fn main() -> ExitCode {
 /// One run and what it has found so far.
 struct Run {
     extent: Extent,
+    before: Option<PathBuf>,
     starts: usize,
     sign_outs: usize,
     processors: Processors,
@@ -80,13 +91,23 @@ struct Run {
 impl Run {
     fn of(arguments: &Arguments) -> Result<Self, String> {
         fs::create_dir_all(OUT).map_err(|error| format!("{OUT}: {error}"))?;
+        let is_peer = |name: &String| PEERS.iter().any(|peer| peer.name == name);
+        if let Some(name) = arguments.only.iter().find(|name| !is_peer(name)) {
+            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+            return Err(format!("no peer is named {name}; there are {}", known.join(", ")));
+        }
         let (rounds, milliseconds) = if arguments.quick { (15, 100) } else { (60, 200) };
         Ok(Self {
             extent: Extent {
                 rounds,
                 slice: Duration::from_millis(milliseconds),
-                all: arguments.all,
+                selection: Selection {
+                    all: arguments.all,
+                    before: arguments.before.is_some(),
+                    only: arguments.only.clone(),
+                },
             },
+            before: arguments.before.clone(),
             starts: if arguments.quick { 2 } else { 5 },
             sign_outs: if arguments.quick { 200 } else { 1_000 },
             processors: Processors::choose()?,
@@ -105,6 +126,12 @@ impl Run {
         self.progress.step("filling a service with 1,000,000 revocations");
         let (none, million) = (Service::start(), Service::start());
         let per_second = fill::fill(million.address(), LIVE)?;
+        if !self.extent.selection.only.is_empty() {
+            let samples = self.contest(&none, &million, &rsa, &circles)?;
+            results::write_samples(&Path::new(OUT).join("samples.csv"), &samples);
+            println!("\n{}", Results::of(&samples).table());
+            return Ok(());
+        }
         self.tell("revocations_per_second", per_second);
         self.cold_starts(&none, &million)?;
         self.propagation()?;
@@ -157,6 +184,7 @@ impl Run {
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
             empty_filter: Path::new("target/bench/empty_filter.wasm"),
+            before: self.before.as_deref(),
         };
         let envoy = Envoy::setup().workers(1).log_levels("main:warning,wasm:warning");
         let envoy = envoy.edit(|configuration| peers::configure(configuration, &around)).start();
@@ -166,15 +194,16 @@ impl Run {
             machine::pin(service, load);
         }
         machine::pin_this_thread(load);
-        for listener in peers::LISTENERS_WITH_A_SET {
+        let is_there = |listener: &str| listener != "before" || self.before.is_some();
+        for listener in peers::LISTENERS_WITH_A_SET.into_iter().filter(|it| is_there(it)) {
             let mut connection = Connection::to(envoy.address_of(listener));
             let ready = Request::get("/.session-guard/ready");
             testbed::eventually(READY_WITHIN, || connection.send(&ready).status == 200);
         }
-        peers::check(&envoy)?;
+        check::check(&envoy, &self.extent.selection)?;
         let million = million.address();
         let contest = Contest { envoy: &envoy, authz: &authz, million, circles };
-        contest.run(self.extent, &mut self.progress)
+        contest.run(&self.extent, &mut self.progress)
     }
 
     fn conclude(&mut self, samples: &[Sample]) {
