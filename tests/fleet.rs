@@ -5,13 +5,14 @@
 //! Method: two real Envoys, each with a service of its own, over a real Redis that is killed,
 //! emptied, restored from an old copy, filled up and stopped, while clients ask all the time.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
 use serde_json::json;
 use testbed::{Answers, Connection, Fault, Fleet, Redis, Request, Service, Token};
-use testbed::{eventually, unix_seconds, until};
+use testbed::{command, eventually, unix_seconds, until};
 
 #[test]
 fn what_one_envoy_signs_out_the_other_refuses_although_it_asks_another_service() {
@@ -210,6 +211,31 @@ fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
     assert_eq!(here.send(&page(&token)).code(), "revoked");
     eventually(SOON, || there.send(&page(&token)).code() == "revoked");
     assert_eq!(there.send(&page(&Token::of("ada"))).status, 200);
+}
+
+#[test]
+fn a_redis_behind_tls_is_used_if_its_certificate_is_good_and_never_otherwise() {
+    let tls = |name: &str| format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = port.expect("a free port").port();
+    let redis = Redis::setup().set("tls-port", &port.to_string()).set("tls-auth-clients", "no");
+    let redis = redis.set("tls-cert-file", &tls("server.pem"));
+    let redis =
+        redis.set("tls-key-file", &tls("server.key")).set("tls-ca-cert-file", &tls("ca.pem"));
+    let redis = redis.start();
+    let url = format!("rediss://127.0.0.1:{port}");
+    let setup = Service::setup().store(&url).argument("--redis-ca").argument(&tls("ca.pem"));
+    let services = [setup.clone().start(), setup.start()];
+    let token = Token::of("ada");
+    services[0].revoke(&json!({"jti": token.jti()}));
+    eventually(SOON, || services[1].holds(&token));
+    assert!(Service::setup().store(&redis.url()).start().holds(&token));
+    // Nobody whom the system trusts has signed that certificate.
+    let mut serve = command("signout");
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--store", &url]).env("SIGNOUT_TOKEN", "token");
+    let refused = serve.output().expect("the service");
+    let why = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+    assert!(refused.status.code() == Some(1) && why.contains("certificate"), "{why}");
 }
 
 /// That many sessions, each signed out at one of the proxies or by the service, acknowledged.
