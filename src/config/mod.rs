@@ -19,6 +19,7 @@ mod rules;
 pub mod schema;
 mod secret;
 pub mod settings;
+mod shape;
 mod sources;
 mod text;
 

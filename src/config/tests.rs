@@ -312,7 +312,7 @@ fn public_keys_are_checked() {
 #[test]
 fn the_keys_of_a_jwk_set_are_checked_one_by_one() {
     let k =
-        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        "CzBVep_E6Q4zWH2ix-wRNluApcrvFDleg6jN8hc8YYar0PUaP2SJrtP4HUJnjLHW-yBFao-02f4jSG2St9wBJg";
     let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     let good = |kid: &str| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x});
     let secret = |k: &str| json!({"kty": "oct", "alg": "HS256", "kid": "s", "k": k});
@@ -741,6 +741,34 @@ proptest! {
         if let Ok(config) = Config::parse(&text, &environment) {
             let _ = config.routes.find(&Headers::default());
         }
+    }
+}
+
+#[test]
+fn a_list_is_no_object() {
+    let jwk = r#"{"jwks": {"inline": [[]]}}"#;
+    for (text, path) in [
+        (r#"[null, [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}]]"#, ""),
+        (r#"{"keys": [["a", "HS256", {"env": "SESSION_SECRET"}]]}"#, "keys[0]"),
+        (r#"{"keys": [{"algorithm": "HS256", "secret": ["SESSION_SECRET"]}]}"#, "keys[0].secret"),
+        (&format!(r#"{{"keys": [{jwk}, {jwk}]}}"#), "keys[0].jwks.inline"),
+        (r#"{"claims": []}"#, "claims"),
+        (r#"{"token_sources": [{"cookie": "a"}, ["x-token"]]}"#, "token_sources[1]"),
+        (r#"{"forward": ["x-user-id"]}"#, "forward"),
+        (r#"{"answers": []}"#, "answers"),
+        (r#"{"routes": [["/"]]}"#, "routes[0]"),
+        (r#"{"revocation": [{}]}"#, "revocation"),
+        (r#"{"revocation": {"upstream": []}}"#, "revocation.upstream"),
+        (r#"{"revocation": {"upstream": {"token": ["T"]}}}"#, "revocation.upstream.token"),
+        (r#"{"revocation": {"streams": []}}"#, "revocation.streams"),
+        (r#"{"revocation": {"signout": []}}"#, "revocation.signout"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert_eq!(
+            (error.path.as_str(), error.problem.contains("a list")),
+            (path, true),
+            "{error}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! be a secret in the wrong place.
 
 use crate::config::error::ConfigError;
-use crate::config::{raw, settings};
+use crate::config::{raw, settings, shape};
 
 pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     let whole = |problem: &str, remedy: &str| Err(ConfigError::new("", problem, remedy));
@@ -20,6 +20,7 @@ pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     if is_protobuf(text) {
         return whole("a protobuf message (`Struct`?), not JSON text", STRING_VALUE);
     }
+    shape::check(text)?;
     let mut json = serde_json::Deserializer::from_slice(text);
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, problem) = (path(&error), told(error.inner()));

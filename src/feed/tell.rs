@@ -50,7 +50,8 @@ fn is_refused(answer: Option<&Answer>) -> bool {
 }
 
 fn says<T: for<'a> Deserialize<'a>>(answer: &Answer) -> bool {
-    answer.is_of_type(JSON) && serde_json::from_slice::<T>(&answer.body).is_ok()
+    let is_object = answer.body.trim_ascii_start().first() == Some(&b'{'); // for serde, a list is one
+    answer.is_of_type(JSON) && is_object && serde_json::from_slice::<T>(&answer.body).is_ok()
 }
 
 /// The delivery that is under way, or when the next one may leave.

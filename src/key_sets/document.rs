@@ -51,6 +51,9 @@ pub fn read(json: &[u8], rules: &Rules) -> Result<Document, Rejection> {
     if json.len() > SET_BYTES_LIMIT {
         return Err(Rejection::TooLong);
     }
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Rejection::NotASet); // serde takes a list for an object, too
+    }
     let set: Set<'_> = serde_json::from_slice(json).map_err(|_| Rejection::NotASet)?;
     if set.keys.len() > SET_KEYS_LIMIT {
         return Err(Rejection::TooManyKeys);

@@ -189,6 +189,7 @@ fn what_does_not_count_leaves_the_keys_as_they_are() {
         ("200", "text/html", &good, Rejection::ContentType),
         ("200", json, "", Rejection::NotASet),
         ("200", json, "[]", Rejection::NotASet),
+        ("200", json, &format!("[[{}]]", key("a")), Rejection::NotASet),
         ("200", json, "{}", Rejection::NotASet),
         ("200", json, "{\"keys\": {}}", Rejection::NotASet),
         ("200", json, "{\"keys\": [], \"keys\": []}", Rejection::NotASet),

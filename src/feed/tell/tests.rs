@@ -65,6 +65,8 @@ fn only_the_services_own_word_ends_a_delivery() {
         (Some(("507", JSON, NO.2)), postponed),
         (Some(("503", "text/plain", "upstream connect error")), postponed),
         (Some(("200", "text/html", "<html>")), postponed),
+        (Some(("201", JSON, r#"["5.a"]"#)), postponed),
+        (Some(("422", JSON, r#"["unacceptable"]"#)), postponed),
         (Some(("400", "text/html", "<html>")), postponed),
         (Some(("404", JSON, NO.2)), postponed),
         (None, postponed),

@@ -1,0 +1,41 @@
+//! Is there an object wherever one belongs?
+//!
+//! serde takes a list for an object too, its items for the members in the order of the code. Nobody
+//! means that: `"claims": []` would pass for no claims, and an item more would change its meaning.
+
+use serde_json::Value;
+
+use crate::config::error::{At, ConfigError};
+use crate::config::settings::SETTINGS;
+
+/// Looks at every place that holds settings of its own.
+pub(super) fn check(text: &[u8]) -> Result<(), ConfigError> {
+    // What is no JSON, the reader with types can tell better.
+    let Ok(whole) = serde_json::from_slice::<Value>(text) else { return Ok(()) };
+    is_no_list(&At::root(), &whole)?;
+    let parents = SETTINGS.iter().filter_map(|setting| setting.path.rsplit_once('.'));
+    let more = ["keys[].jwks.inline", "revocation.upstream.token"];
+    for path in parents.map(|(parent, _)| parent).chain(more) {
+        look(&At::root(), &whole, path)?;
+    }
+    Ok(())
+}
+
+/// Follows the path, into every item of the lists on its way.
+fn look(at: &At, value: &Value, path: &str) -> Result<(), ConfigError> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
+    let (at, Some(value)) = (at.field(name), value.get(name)) else { return Ok(()) };
+    let items = if is_list { value.as_array().map(Vec::as_slice).unwrap_or_default() } else { &[] };
+    let items = items.iter().enumerate().map(|(index, item)| (at.item(index), item));
+    let itself = (!is_list).then_some((at.clone(), value));
+    for (at, value) in items.chain(itself) {
+        is_no_list(&at, value)?;
+        rest.map_or(Ok(()), |rest| look(&at, value, rest))?;
+    }
+    Ok(())
+}
+
+fn is_no_list(at: &At, value: &Value) -> Result<(), ConfigError> {
+    if value.is_array() { Err(at.error("a list where an object belongs", "")) } else { Ok(()) }
+}
