@@ -2,13 +2,14 @@
 //! `UPDATE_DOCUMENTS=1 cargo test --test documents` writes them anew.
 
 use std::fmt::Write as _;
-use std::{env, fs};
+use std::fs;
 
 use session_guard::config::Config;
 use session_guard::config::preset::OPEN_WEBUI;
 use session_guard::config::settings::{Form, SETTINGS};
 use session_guard::metrics::{Counter, Duration, Gauge};
 use session_guard::refusal::Refusal;
+use testbed::repository::compare;
 
 #[test]
 fn every_table_is_the_codes_own() {
@@ -173,22 +174,6 @@ fn form(form: Form) -> String {
         Form::Objects(count) => format!("{count} objects"),
         Form::Pairs(count) => format!("object of {count} texts"),
         Form::Other => String::new(),
-    }
-}
-
-/// The table between `<!-- NAME -->` and `<!-- end of NAME -->` is this one.
-fn compare(document: &str, name: &str, table: &str) {
-    let text = read(document);
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-    let (before, rest) = text.split_once(&begin).expect("the table's first line");
-    let (written, after) = rest.split_once(&end).expect("the table's last line");
-    if env::var_os("UPDATE_DOCUMENTS").is_some() {
-        fs::write(root(document), [before, &begin, table, &end, after].concat()).expect("written");
-    } else {
-        assert_eq!(
-            written, table,
-            "{document}: run UPDATE_DOCUMENTS=1 cargo test --test documents"
-        );
     }
 }
 

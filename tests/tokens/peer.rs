@@ -2,10 +2,9 @@
 //!
 //! Promise: the table in `docs/jwt-authn.md` names every token of the table on which they do.
 //! Method: both judge each one, with settings that say the same as far as jwt_authn has them.
-//! `UPDATE_DOCUMENTS=1 cargo test --test tokens` writes the table anew.
+//! `UPDATE_DOCUMENTS=1 cargo test --workspace --test tokens` writes the table anew.
 
 use std::fmt::Write as _;
-use std::{env, fs};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,40 +71,22 @@ fn every_disagreement_with_jwt_authn_is_documented_with_its_reason() {
     }
     assert_eq!(unexplained, [""; 0], "each needs a reason");
     println!("{judged} tokens, {} disagreements", table.lines().count() - 2);
-    compare(&table);
+    repository::compare("docs/jwt-authn.md", "disagreements", &table);
 }
 
 fn ours(configuration: &mut Configuration) {
     configuration.filter = filter();
 }
 
-/// Ours lets all pass, and behind it stands jwt_authn.
 fn theirs(configuration: &mut Configuration) {
-    configuration.filter["default_access"] = json!("public");
-    let manager = configuration.connection_manager();
-    let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
-    let kind = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
-    filters.insert(
-        1,
-        json!({
-            "name": "envoy.filters.http.jwt_authn",
-            "typed_config": {
-                "@type": format!("type.googleapis.com/{kind}"),
-                "providers": {"id": {
-                    "issuer": "https://id.example",
-                    "audiences": ["api", "web"],
-                    "forward": true,
-                    "require_expiration": true,
-                    "max_lifetime": "100000s",
-                    "local_jwks": {"inline_string": jwks().to_string()},
-                }},
-                "rules": [{
-                    "match": {"path": "/page"},
-                    "requires": {"provider_name": "id"},
-                }],
-            },
-        }),
-    );
+    configuration.judge_by_jwt_authn(json!({
+        "issuer": "https://id.example",
+        "audiences": ["api", "web"],
+        "forward": true,
+        "require_expiration": true,
+        "max_lifetime": "100000s",
+        "local_jwks": {"inline_string": jwks().to_string()},
+    }));
 }
 
 fn jwks() -> Value {
@@ -124,18 +105,3 @@ fn jwks() -> Value {
         key(Some("d"), "HS512", C),
     ]})
 }
-
-fn compare(table: &str) {
-    let text = repository::read(DOCUMENT);
-    let (begin, end) = ("<!-- disagreements -->\n", "<!-- end of disagreements -->");
-    let (before, rest) = text.split_once(begin).expect("the table's first line");
-    let (written, after) = rest.split_once(end).expect("the table's last line");
-    if env::var_os("UPDATE_DOCUMENTS").is_some() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
-        fs::write(path, [before, begin, table, end, after].concat()).expect("written");
-    } else {
-        assert_eq!(written, table, "run UPDATE_DOCUMENTS=1 cargo test --test tokens");
-    }
-}
-
-const DOCUMENT: &str = "docs/jwt-authn.md";

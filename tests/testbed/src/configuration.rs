@@ -110,6 +110,21 @@ impl Configuration {
         filters.expect("a list of filters").insert(0, filter);
     }
 
+    /// Lets everything pass the plugin and puts Envoy's own jwt_authn behind it, which asks for a
+    /// token by that provider at `/page`.
+    pub fn judge_by_jwt_authn(&mut self, provider: Value) {
+        self.filter["default_access"] = json!("public");
+        let filters = self.connection_manager()["http_filters"].as_array_mut();
+        let kind = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+        let settings = json!({
+            "@type": format!("type.googleapis.com/{kind}"),
+            "providers": {"id": provider},
+            "rules": [{"match": {"path": "/page"}, "requires": {"provider_name": "id"}}],
+        });
+        let filter = json!({"name": "envoy.filters.http.jwt_authn", "typed_config": settings});
+        filters.expect("a list of filters").insert(1, filter);
+    }
+
     /// What a test needs everywhere: loopback, free ports, the filter's absolute path, connections
     /// spread over the workers, the access log in a file.
     pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {

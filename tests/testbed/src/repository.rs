@@ -2,8 +2,8 @@
 //!
 //! For tests about the repository itself. Names are relative to its root.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use serde_json::Value;
 
@@ -27,6 +27,22 @@ pub fn files(extension: &str) -> Vec<String> {
 #[track_caller]
 pub fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Compares what stands in a document between `<!-- NAME -->` and `<!-- end of NAME -->` with what a
+/// test knows. With `UPDATE_DOCUMENTS` set, writes that there instead.
+#[track_caller]
+pub fn compare(document: &str, name: &str, known: &str) {
+    let text = read(document);
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (before, rest) = text.split_once(&begin).expect("the first line of that part");
+    let (written, after) = rest.split_once(&end).expect("the last line of that part");
+    if env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let whole = [before, &begin, known, &end, after].concat();
+        fs::write(root().join(document), whole).expect("a document that can be written");
+    } else {
+        assert_eq!(written, known, "{document}: run the same test with UPDATE_DOCUMENTS=1");
+    }
 }
 
 /// The filter as `make wasm` builds it.
