@@ -1,0 +1,57 @@
+#!/bin/sh
+# Is there a test that sees each small mistake? tests/mutants.sh [FILE...]; by default the verifier, the
+# parsers of headers and paths, and the set.
+#
+# cargo-mutants changes one thing at a time and runs the tests of the library. What no test sees must
+# stand in tests/mutants.md with its reason; after a run over all files, nothing else may stand there.
+# Hours: each mistake is a build and a run of the tests, some ten seconds on a quiet machine. What was
+# interrupted goes on with MUTANTS_ARGS=--iterate, which leaves out what was seen before.
+set -eu
+cd "$(dirname "$0")/.."
+
+version=27.1.0
+home=target/cargo-mutants
+tool=$home/bin/cargo-mutants
+say() { echo "mutants: $*" >&2; }
+
+if ! "$tool" mutants --version 2>/dev/null | grep -q " $version\$"; then
+    say "installing cargo-mutants $version from crates.io below target/ (once)"
+    cargo install --quiet --debug --locked --root "$home" --target-dir "$home/build" \
+        --version $version cargo-mutants
+fi
+
+if [ $# -gt 0 ]; then
+    whole=
+else
+    whole=yes
+    set -- 'src/token/**' 'src/keys/**' src/json.rs src/headers.rs src/path.rs src/sources.rs \
+        'src/sources/**' src/routes.rs 'src/routes/**' 'src/revocation/**'
+fi
+for file in "$@"; do
+    shift
+    set -- "$@" --file "$file"
+done
+
+# What the filter is built on is built once, by the same profile, and not in each copy. Mistakes that no
+# test sees (2), and those by which the tests never end (3), are no failure of the tool.
+code=0
+CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-guard \
+    --profile mutants --timeout 120 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" -- --lib || code=$?
+case $code in 0 | 2 | 3) ;; *) exit $code ;; esac
+
+sed -n 's/^- `\(src[^`]*\)`.*/\1/p' tests/mutants.md | sort >target/mutants.known
+sed 's/:[0-9]*:[0-9]*:/:/' target/mutants.out/missed.txt | sort >target/mutants.found
+new=$(comm -13 target/mutants.known target/mutants.found)
+gone=$(comm -23 target/mutants.known target/mutants.found)
+say "$(cat target/mutants.out/caught.txt target/mutants.out/timeout.txt | wc -l) seen," \
+    "$(wc -l <target/mutants.found) not seen, $(wc -l <target/mutants.out/unviable.txt) do not compile"
+if [ -n "$new" ]; then
+    say "no test sees these, and tests/mutants.md has no reason for them:"
+    echo "$new" >&2
+    exit 1
+fi
+if [ -n "$whole" ] && [ -z "${MUTANTS_ARGS:-}" ] && [ -n "$gone" ]; then
+    say "these stand in tests/mutants.md, and are seen or are no more:"
+    echo "$gone" >&2
+    exit 1
+fi
