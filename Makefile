@@ -1,6 +1,6 @@
 # Every way to build, try and check session-guard. What is built and installed lands in target/.
 
-.PHONY: help demo compose-demo test bench faults soak soak-faults soak-streams streams-report open-webui \
+.PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy redis prometheus stream-peers \
     programs lint ci
 
@@ -14,6 +14,12 @@ demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed tok
 
 test: wasm wasm-drill envoy redis stream-peers programs ## all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
+
+fuzz: ## looks for input that breaks a promise, FUZZ_SECONDS=20 for each kind of input
+	@fuzz/run.sh
+
+mutants: ## every small mistake that could be made in the core: is there a test that sees it? hours
+	@tests/mutants.sh
 
 compose-demo: ## the same with docker compose: two Envoys behind a front; STORE=redis
 	@STORE=$(STORE) examples/compose/demo.sh
@@ -82,7 +88,8 @@ programs: # the service, the demo and its application: tests and demo start them
 
 lint: ## formatting, clippy and documentation, each without a warning
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint kubernetes test monitoring image demo ## everything that CI checks, the cheap things first
+ci: lint kubernetes test fuzz monitoring image demo ## everything that CI checks, the cheap things first

@@ -3,6 +3,7 @@
 //! Method: one table of tokens, each with its verdict, judged natively and by the module in Envoy.
 
 mod peer;
+mod seeds;
 mod table;
 
 use std::fmt::Write as _;

@@ -1,0 +1,140 @@
+//! Promise: an answer to one of the filter's own calls counts whole or changes nothing.
+//!
+//! Input: a byte that says who answers, then three lines (status, content type, another header's value)
+//! and the body. A page of the feed gets the sum at its end that makes it intact (0), or has to have
+//! one (1); then there are JWK Sets (2) and acknowledgements of a sign-out (3).
+
+use serde_json::Value;
+use session_guard::feed::call::Answer;
+use session_guard::feed::identity::FeedIdentity;
+use session_guard::feed::staleness::Knowledge;
+use session_guard::feed::wire::{self, Page};
+use session_guard::feed::{self, Count, Feed};
+use session_guard::headers::Headers;
+use session_guard::key_sets::document::{self, Rules};
+use session_guard::key_sets::{self, KeySets};
+use session_guard::keys::{Algorithm, KeyRing};
+use session_guard::outbox::Outbox;
+use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
+use session_guard::revocation::set::RevocationSet;
+use session_guard::shared_data::InMemory;
+use session_guard::signout::{self, Step, WhenUnreachable};
+
+use crate::moment::NOW;
+
+/// Checks the promise on that input.
+pub fn check(input: &[u8]) {
+    let Some((kind, rest)) = input.split_first() else { return };
+    let mut parts = rest.splitn(4, |byte| *byte == b'\n');
+    let mut next = || parts.next().unwrap_or_default();
+    let (status, content_type, other, body) = (next(), next(), next(), next());
+    let mut lines = vec![(&b":status"[..], status), (b"content-type", content_type)];
+    if !other.is_empty() {
+        lines.extend([(&b"retry-after"[..], other), (b"content-type", other)]);
+    }
+    let mut answer = Answer { headers: Headers::from_pairs(&lines), body: body.to_vec() };
+    match kind {
+        0 => {
+            let sum = hmac_sha256::Hash::hash(body);
+            answer.body.extend(&sum[..16]);
+            page(&answer);
+        }
+        1 => page(&answer),
+        2 => key_set(&answer),
+        _ => acknowledgement(&answer),
+    }
+}
+
+fn page(answer: &Answer) {
+    let page = Page::decode(&answer.body);
+    if let Ok(page) = &page {
+        assert_eq!(page.encode(), answer.body, "one page, one spelling");
+    }
+    let shared = &InMemory::default();
+    let settings = feed::Settings {
+        realm: String::new(),
+        cluster: "signout".to_owned(),
+        authority: "signout".to_owned(),
+        max_staleness_seconds: 300,
+        tell_timeout_milliseconds: 2_000,
+    };
+    let mut feed = Feed::new(&settings, [1; 16]);
+    assert!(feed.tick(shared, NOW).poll.is_some(), "the feed is asked");
+    let effects = feed.poll_answered(shared, NOW, 0, Some(answer));
+    let rejected = effects.counts.iter().any(|count| matches!(count, Count::Rejected(_)));
+    let known = feed.knowledge() != Knowledge::Never;
+    let counts = page.as_ref().is_ok_and(|page| page.reset)
+        && answer.status() == Some(200)
+        && answer.is_of_type(wire::CONTENT_TYPE);
+    assert!(!rejected || !known, "what does not count proves nothing");
+    assert!(rejected || counts, "what counts is a page of ours");
+    let Some(page) = page.as_ref().ok().filter(|_| !rejected) else { return };
+    assert!(!known || !page.more, "there was more");
+    let is_live = |record: &&Record| record.exp >= NOW.unix_seconds && record.kind == Kind::Token;
+    for record in page.records.iter().filter(is_live) {
+        assert_eq!(feed.set().is_revoked(shared, record.id, None, Some(0)), Ok(true));
+    }
+}
+
+fn key_set(answer: &Answer) {
+    let settings = key_sets::Settings {
+        name: "keys[0].jwks".to_owned(),
+        cluster: "idp".to_owned(),
+        authority: "id.example".to_owned(),
+        path: "/keys".to_owned(),
+        refresh_seconds: 300,
+        rules: Rules::default(),
+    };
+    let shared = &InMemory::default();
+    let mut sets = KeySets::new(vec![settings], KeyRing::default(), [1; 16]);
+    assert_eq!(sets.tick(shared, NOW, 0).fetch.len(), 1, "the set is asked for");
+    let is_sound = sets.answered(0, shared, NOW, 0, Some(&good_set())).keys;
+    assert!(is_sound.is_some_and(|ring| ring.count() == 1 && !ring.lacks_some()));
+
+    let read = document::read(&answer.body, &Rules::default());
+    let later = session_guard::clock::Now { monotonic_milliseconds: 5_000_000, ..NOW };
+    assert_eq!(sets.tick(shared, later, 0).fetch.len(), 1, "and again when it is old");
+    let effects = sets.answered(0, shared, later, 0, Some(answer));
+    let rejected = effects.counts.iter().any(|c| matches!(c, key_sets::Count::Rejected(_)));
+    assert!(rejected || answer.status() == Some(200) && read.is_ok());
+    assert!(!rejected || effects.keys.is_none(), "the good keys stay");
+    if let Some(ring) = effects.keys {
+        assert!(!ring.lacks_some() && (1..=document::SET_KEYS_LIMIT).contains(&ring.count()));
+    }
+    for key in read.iter().flat_map(|document| &document.keys) {
+        assert_eq!(Algorithm::from_name(key.algorithm()), None, "no secret was published");
+    }
+}
+
+fn good_set() -> Answer {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"good",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#; // RFC 8037, appendix A.2
+    let lines = [(":status", "200"), ("content-type", "application/json")];
+    Answer { headers: Headers::from_pairs(&lines), body: key.as_bytes().to_vec() }
+}
+
+fn acknowledgement(answer: &Answer) {
+    let shared = &InMemory::default();
+    let identity = FeedIdentity::new("", "signout", "signout");
+    let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
+    let record = signout::of_token(RecordId::of_token("", "1"), None);
+    let settings = signout::Settings {
+        timeout_milliseconds: 2_000,
+        when_unreachable: WhenUnreachable::Refuse,
+    };
+    let step = signout::begin(&set, &outbox, shared, vec![record], &[], settings, NOW);
+    let Step::Tell(_, waiting) = step else { panic!("the service is to be told") };
+    let step = waiting.told(&outbox, shared, Some(answer), NOW);
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let names_cursor = body.is_some_and(|body| body["cursor"].is_string());
+    match step {
+        Step::Forward => {
+            assert!(matches!(answer.status(), Some(200 | 201)), "{:?}", answer.status());
+            assert!(answer.is_of_type("application/json") && names_cursor);
+        }
+        Step::Unavailable => assert!(outbox.owes(shared, &record), "it is told again"),
+        Step::Tell(..) => panic!("it was told"),
+    }
+    assert_eq!(set.is_revoked(shared, record.id, None, None), Ok(true), "whatever was answered");
+    assert_eq!(record.exp, NEVER);
+}

@@ -1,0 +1,231 @@
+//! Promise: a request goes on to a protected place only with genuine tokens of one user that are not
+//! revoked, or with an API key where one may be; and the application sees that user and no other.
+//!
+//! Input: a byte, then a map as the proxy serialises it (0), or lines of `name: value` (any other).
+//! The control bytes 1 to 5 in a value stand for whole [tokens](TOKENS).
+//!
+//! The second reading of a path is a sloppy one: whatever any server might make of it.
+
+use std::collections::HashSet;
+
+use session_guard::admission::{Admission, Decision, Forward, Moment};
+use session_guard::config::Config;
+use session_guard::feed::identity::FeedIdentity;
+use session_guard::feed::staleness::Knowledge;
+use session_guard::headers::{Edit, Headers};
+use session_guard::keys::host::NoHost;
+use session_guard::path;
+use session_guard::revocation::horizon::Horizon;
+use session_guard::revocation::record::{NEVER, Record, RecordId};
+use session_guard::revocation::set::RevocationSet;
+use session_guard::routes::{Access, Routes};
+use session_guard::shared_data::InMemory;
+use session_guard::sources::{Place, Source, Sources};
+
+use crate::moment::{NOW, signed};
+
+/// Checks the promise on that input.
+pub fn check(input: &[u8]) {
+    let headers = match input {
+        [0, map @ ..] => Headers::parse(map.to_vec()),
+        [_, lines @ ..] => Some(from_lines(lines)),
+        [] => None,
+    };
+    let Some(headers) = headers else { return };
+    let pairs = pairs(&headers);
+    assert_eq!(self::pairs(&Headers::from_pairs(&pairs)), pairs, "read as written");
+    BENCH.with(|bench| bench.check(&headers));
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn pairs(headers: &Headers) -> Vec<Pair> {
+    headers.lines().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+}
+
+fn from_lines(lines: &[u8]) -> Headers {
+    let line = |line: &[u8]| -> Pair {
+        let start = usize::from(line.starts_with(b":"));
+        let colon = line.iter().skip(start).position(|byte| *byte == b':');
+        let (name, value) = line.split_at(colon.map_or(line.len(), |at| at + start));
+        let value = value.strip_prefix(b":").unwrap_or_default();
+        (name.to_ascii_lowercase(), with_tokens(value.strip_prefix(b" ").unwrap_or(value)))
+    };
+    Headers::from_pairs(&lines.split(|byte| *byte == b'\n').map(line).collect::<Vec<_>>())
+}
+
+fn with_tokens(value: &[u8]) -> Vec<u8> {
+    let part = |&byte: &u8| match usize::from(byte).checked_sub(1).and_then(|at| TOKENS.get(at)) {
+        Some((user, jti, exp)) => token(user, jti, *exp).into_bytes(),
+        None => vec![byte],
+    };
+    value.iter().flat_map(part).collect()
+}
+
+/// User, jti and exp of what stands for the bytes 1 to 5: the fourth is revoked, the fifth expired.
+const TOKENS: [(&str, &str, u64); 5] = [
+    ("ada", "1", NOW.unix_seconds + 3_600),
+    ("ada", "2", NOW.unix_seconds + 3_600),
+    ("bob", "3", NOW.unix_seconds + 3_600),
+    ("ada", REVOKED, NOW.unix_seconds + 3_600),
+    ("ada", "5", NOW.unix_seconds - 3_600),
+];
+const REVOKED: &str = "4";
+
+fn token(user: &str, jti: &str, exp: u64) -> String {
+    let claims = format!(r#"{{"sub":"{user}","jti":"{jti}","exp":{exp},"role":"of-{user}"}}"#);
+    signed(br#"{"alg":"HS256"}"#, claims.as_bytes())
+}
+
+/// The user of a token that opens a route.
+fn user_of(sent: &[u8]) -> Option<&'static str> {
+    let sound = [0, 1, 2].map(|at| TOKENS[at]);
+    let found =
+        sound.into_iter().find(|(user, jti, exp)| token(user, jti, *exp).as_bytes() == sent);
+    found.map(|(user, ..)| user)
+}
+
+struct Bench {
+    admission: Admission,
+    shared: InMemory,
+    routes: Routes,
+    sources: Sources,
+}
+
+thread_local! {
+    static BENCH: Bench = Bench::new();
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config = || Config::parse(include_bytes!("headers.json"), &|_| None).expect("sound");
+        let set = RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "");
+        let shared = InMemory::default();
+        let revoked = Record::token(RecordId::of_token("", REVOKED), NEVER);
+        set.add(&shared, &[revoked], Horizon::NONE).expect("nobody else writes");
+        let header = |name: &str, scheme: Option<&str>| Place::Header {
+            name: name.to_owned(),
+            scheme: scheme.map(str::to_owned),
+        };
+        let places = [
+            (header("authorization", Some("Bearer")), Some("sk-".to_owned())),
+            (header("x-token", None), None),
+            (header("x-any", Some("*")), None),
+            (Place::Cookie("token".to_owned()), None),
+            (Place::Query("access_token".to_owned()), None),
+        ];
+        let sources = places.map(|(place, pass_prefix)| Source { place, pass_prefix });
+        Self {
+            admission: Admission::new(config(), Some(set), &NoHost),
+            shared,
+            routes: config().routes,
+            sources: Sources::new(sources.to_vec()),
+        }
+    }
+
+    fn check(&self, headers: &Headers) {
+        let (unix_seconds, shared) = (NOW.unix_seconds, &self.shared);
+        let moment = |knowledge| Moment { unix_seconds, knowledge, shared };
+        let access = self.routes.find(headers).access;
+        match self.admission.decide(headers, moment(Knowledge::Current)) {
+            Decision::Forward(forward) => self.check_forwarded(headers, access, &forward),
+            Decision::Refuse { clear_cookies, .. } => {
+                let clearing = "token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax";
+                assert!(clear_cookies.is_empty() || clear_cookies == [clearing]);
+                assert!(!matches!(access, Access::Public | Access::Optional | Access::Ready));
+            }
+            Decision::Ready(is_ready) => assert!(is_ready && access == Access::Ready),
+        }
+        if let Decision::Forward(forward) = self.admission.decide(headers, moment(Knowledge::Never))
+        {
+            let by_key_alone = self.sources.hold_api_key(headers)
+                && self.sources.find(headers).is_ok_and(|tokens| tokens.is_empty());
+            assert!(access != Access::Protected || by_key_alone, "nothing is known");
+            assert_eq!(users_seen(headers, &forward), [""; 0]);
+        }
+        let edits = self.admission.trailers(headers);
+        let left = applied(headers, &edits);
+        let names = ["x-user-id", "x-user-role", "authorization", "x-token", "x-any", "cookie"];
+        assert!(names.iter().all(|name| left.alike(name.as_bytes()).next().is_none()), "trailers");
+    }
+
+    fn check_forwarded(&self, headers: &Headers, access: Access, forward: &Forward) {
+        let users = users_seen(headers, forward);
+        let sent = match access {
+            Access::Signout => self.sources.find_to_sign_out(headers),
+            _ => self.sources.find(headers).map_or(vec![], |tokens| tokens.to_vec()),
+        };
+        let owners: HashSet<_> = sent.iter().map(|token| user_of(token)).collect();
+        match users.as_slice() {
+            [] => {}
+            [user] => assert_eq!(owners, HashSet::from([Some(user.as_str())])),
+            several => panic!("the application sees {several:?}"),
+        }
+        let open = matches!(access, Access::Public | Access::Optional | Access::Signout);
+        if users.is_empty() && !open {
+            assert!(self.sources.hold_api_key(headers), "nobody, at a protected place");
+            assert!(owners.iter().all(Option::is_some) && owners.len() <= 1, "{owners:?}");
+        }
+        if users.is_empty() && open {
+            let target = headers.first(b":path").unwrap_or_default();
+            assert!(!as_sloppy_servers_read(target).starts_with(b"/admin"), "{access:?}");
+        }
+        if matches!(access, Access::Protected | Access::Optional) {
+            let left = applied(headers, &forward.edits);
+            let left = self.sources.find(&left).expect("few enough");
+            assert!(left.is_empty(), "stripped, but {left:?}");
+        }
+        assert!(access == Access::Signout || forward.sign_out.is_empty());
+        let ids: HashSet<_> = forward.sign_out.iter().map(|token| token.record_id()).collect();
+        let live = TOKENS.map(|(_, jti, _)| RecordId::of_token("", jti));
+        assert!(ids.iter().all(|id| live[..3].contains(id)), "what is genuine and live alone");
+    }
+}
+
+/// The users that the application reads from the request, in whatever spelling of the header.
+fn users_seen(headers: &Headers, forward: &Forward) -> Vec<String> {
+    let seen = applied(headers, &forward.edits);
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let roles: Vec<_> = seen.alike(b"x-user-role").map(|(_, role)| text(role)).collect();
+    let users: Vec<_> = seen.alike(b"x-user-id").map(|(_, user)| text(user)).collect();
+    assert_eq!(roles, users.iter().map(|user| format!("of-{user}")).collect::<Vec<_>>());
+    users
+}
+
+fn applied(headers: &Headers, edits: &[Edit]) -> Headers {
+    let mut lines = pairs(headers);
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => lines.retain(|(known, _)| known != name),
+            Edit::Set(name, value) => {
+                lines.retain(|(known, _)| known != name);
+                lines.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    Headers::from_pairs(&lines)
+}
+
+/// Decoded as often as anything changes, without parameters of segments, in lower case, with
+/// backslashes for slashes, cut at NUL and `#`, and with dot segments and double slashes resolved.
+fn as_sloppy_servers_read(target: &[u8]) -> Vec<u8> {
+    let mut decoded = path::split(target).0.to_vec();
+    loop {
+        let once = path::decoded(&decoded).into_owned();
+        if once == decoded {
+            break;
+        }
+        decoded = once;
+    }
+    let whole = decoded.split(|byte| matches!(byte, 0 | b'#')).next().unwrap_or_default();
+    let mut segments: Vec<Vec<u8>> = vec![];
+    for segment in whole.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        match name.trim_ascii_end() {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            _ => segments.push(name.to_ascii_lowercase()),
+        }
+    }
+    [b"/", &segments.join(&b'/')[..]].concat()
+}
