@@ -3,7 +3,7 @@
 # parsers of headers and paths, and the set.
 #
 # cargo-mutants changes one thing at a time and runs the tests of the library. What no test sees must
-# stand in tests/mutants.md with its reason; after a run over all files, nothing else may stand there.
+# stand in tests/mutants.list with its reason; after a run over all files, nothing else may stand there.
 # Hours: each mistake is a build and a run of the tests, some ten seconds on a quiet machine. What was
 # interrupted goes on with MUTANTS_ARGS=--iterate, which leaves out what was seen before.
 set -eu
@@ -39,19 +39,19 @@ CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-g
     --profile mutants --timeout 120 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" -- --lib || code=$?
 case $code in 0 | 2 | 3) ;; *) exit $code ;; esac
 
-sed -n 's/^- `\(src[^`]*\)`.*/\1/p' tests/mutants.md | sort >target/mutants.known
+sed -n 's/^- `\(src[^`]*\)`.*/\1/p' tests/mutants.list | sort >target/mutants.known
 sed 's/:[0-9]*:[0-9]*:/:/' target/mutants.out/missed.txt | sort >target/mutants.found
 new=$(comm -13 target/mutants.known target/mutants.found)
 gone=$(comm -23 target/mutants.known target/mutants.found)
 say "$(cat target/mutants.out/caught.txt target/mutants.out/timeout.txt | wc -l) seen," \
     "$(wc -l <target/mutants.found) not seen, $(wc -l <target/mutants.out/unviable.txt) do not compile"
 if [ -n "$new" ]; then
-    say "no test sees these, and tests/mutants.md has no reason for them:"
+    say "no test sees these, and tests/mutants.list has no reason for them:"
     echo "$new" >&2
     exit 1
 fi
 if [ -n "$whole" ] && [ -z "${MUTANTS_ARGS:-}" ] && [ -n "$gone" ]; then
-    say "these stand in tests/mutants.md, and are seen or are no more:"
+    say "these stand in tests/mutants.list, and are seen or are no more:"
     echo "$gone" >&2
     exit 1
 fi
