@@ -47,7 +47,6 @@ fn each_end_is_counted_and_shows_in_the_access_log() {
 }
 
 #[test]
-#[ignore = "takes a machine with time to spare: cargo test -- --ignored"]
 fn an_end_that_comes_late_is_counted() {
     let (bed, _alone) = (client::bed(|_| {}), alone());
     let signal = |name: &str| {
@@ -145,6 +144,7 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
         routes.push(json!({
             "path": "/password", "methods": methods, "access": "protected", "revoke_user": "token"
         }));
+        configuration.filter["revocation"]["signout"] = json!({"timeout_seconds": 30});
     });
     let _alone = alone();
     for path in ["/sign-out", "/password"] {

@@ -13,7 +13,6 @@ use testbed::{Envoy, Reply, Token, eventually};
 use crate::client::{self, Client, Kind, alone, assert_all_go_on, assert_no_vm_died, sign_out};
 
 #[test]
-#[ignore = "takes a machine with time to spare: cargo test -- --ignored"]
 fn a_connection_that_is_flooded_while_its_streams_end_takes_nobody_with_it() {
     const STREAMS: u64 = 90;
     let (bed, _alone) = (client::bed(|_| {}), alone());

@@ -29,7 +29,6 @@ fn a_stream_ends_with_its_token_where_that_is_asked_for() {
 
 /// What a client says of the time that its request may take does not count.
 #[test]
-#[ignore = "takes a machine with time to spare: cargo test -- --ignored"]
 fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
     let bed = Testbed::from(
         |setup| {
