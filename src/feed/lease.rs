@@ -69,7 +69,13 @@ impl Lease {
     /// Whether this VM had better let go, as soon as none of its calls is under way.
     #[must_use]
     pub fn should_let_go(&self, now: u64) -> bool {
-        self.is_held(now) && (now < self.barred_until || self.heir.is_some())
+        self.is_held(now) && (self.is_barred(now) || self.heir.is_some())
+    }
+
+    /// Whether this VM does not want the lease now: the service would refuse it.
+    #[must_use]
+    pub fn is_barred(&self, now: u64) -> bool {
+        now < self.barred_until
     }
 
     /// Whether the lease may come to this VM at any moment, so that it had better tick soon.

@@ -369,20 +369,20 @@ impl Feed {
     /// Makes the calls that are due.
     fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
         let milliseconds = now.monotonic_milliseconds;
-        let is_idle = |feed: &Self| !feed.poll.is_under_way() && !feed.tell.is_under_way();
-        if self.lease.should_let_go(milliseconds) && is_idle(self) {
+        let lets_go = self.lease.should_let_go(milliseconds);
+        if lets_go && !self.poll.is_under_way() && !self.tell.is_under_way() {
             self.lease.release(shared, milliseconds);
         }
-        if !self.lease.is_held(milliseconds) || self.lease.should_let_go(milliseconds) {
+        if !self.lease.is_held(milliseconds) || self.lease.is_barred(milliseconds) {
             return;
         }
-        effects.tell = self.tell.start(shared, &self.outbox, now);
+        effects.tell = self.tell.start(shared, &self.outbox, now); // also while it waits to let go
         let tell_wait = self.tell.wait_milliseconds(milliseconds);
         if effects.tell.is_none() && !self.tell.is_under_way() && tell_wait == 0 {
             self.waits_for_room = false;
         }
         let poll_wait = self.poll.wait_milliseconds(milliseconds);
-        if poll_wait == 0 && !self.poll.is_under_way() && !self.waits_for_room {
+        if poll_wait == 0 && !lets_go && !self.poll.is_under_way() && !self.waits_for_room {
             let (state, _) = FeedState::read(shared, &self.identity);
             effects.poll = Some(self.poll.ask(state.cursor));
         }

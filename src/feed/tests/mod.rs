@@ -438,6 +438,27 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
 }
 
 #[test]
+fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
+    let mut process = Process::new(2);
+    process.tick(0);
+    process.vms[0].feed.note_request();
+    for vm in [0, 1, 0] {
+        process.tick(vm); // offered, asked for, seen
+    }
+    process.sign_out(token(1));
+    process.advance(2_000);
+    process.tick(0);
+    assert!(process.vms[0].poll.is_some() && process.vms[0].tell.is_some());
+    process.answer_poll(0, None);
+    process.tick(1);
+    assert_eq!(process.vms[1].poll, None, "a call is under way yet");
+    process.answer_tell(0, None);
+    process.tick(1);
+    assert!(process.vms[1].poll.is_some());
+    assert_eq!(process.vms[0].poll, None);
+}
+
+#[test]
 fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
     let (mut process, _) = settled(&[token(1)]);
     let generation =
