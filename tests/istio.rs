@@ -64,8 +64,8 @@ fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revo
     stage.plugin["spec"]["pluginConfig"]["routes"] = json!([{"path": "/new", "access": "public"}]);
     stage.deliver();
     eventually(SOON, || stage.envoy.send(&Request::get("/new")).status == 200);
-    stage.plugin["spec"]["pluginConfig"]["routes"][1] =
-        json!({"path": "/sign-out", "access": "signout"});
+    stage.plugin["spec"]["pluginConfig"]["routes"] =
+        json!([{"path": "/sign-out", "access": "signout"}]);
     stage.module = "new.wasm"; // other code, other VMs
     fs::copy(stage.folder.path().join(MODULE), stage.folder.path().join(stage.module)).unwrap();
     stage.deliver();
