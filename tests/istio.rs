@@ -46,7 +46,6 @@ fn the_plugin_changes_while_requests_go_on_and_the_set_stays() {
 }
 
 #[test]
-#[ignore = "takes a machine with time to spare: cargo test -- --ignored"]
 fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revoked() {
     let mut stage = Stage::start();
     let events = Reply::events(Duration::from_millis(100));
