@@ -67,9 +67,9 @@ fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revo
         json!([{"path": "/sign-out", "access": "signout"}]);
     stage.module = "new.wasm"; // other code, other VMs
     fs::copy(stage.folder.path().join(MODULE), stage.folder.path().join(stage.module)).unwrap();
-    stage.deliver();
     let sign_out = Request::post("/sign-out").bearer(&ada);
     assert_eq!(stage.envoy.send(&Request::post("/sign-out")).status, 401);
+    stage.deliver();
     eventually(SOON, || stage.envoy.send(&Request::post("/sign-out")).status == 200);
     assert_eq!(stage.envoy.send(&sign_out).status, 200);
     for connection in &mut revoked {
