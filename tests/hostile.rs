@@ -119,14 +119,16 @@ fn deep_and_wide_json_is_refused_before_it_costs_anything() {
 }
 
 #[test]
-fn two_thousand_clients_that_go_away_leave_nothing_behind() {
+fn thousands_of_clients_that_go_away_leave_nothing_behind() {
     let stage = Stage::start();
     stage.reset_at_every_byte(400);
-    let before = stage.resident_bytes();
-    stage.reset_at_every_byte(1_600);
-    let grown = stage.resident_bytes().saturating_sub(before);
-    // Each has sent up to 7 KB: kept, they would be 8 MB.
-    assert!(grown < 6_000_000, "{grown} bytes more");
+    let grown = [0, 1].map(|_| {
+        let before = stage.resident_bytes();
+        stage.reset_at_every_byte(1_600);
+        stage.resident_bytes().saturating_sub(before)
+    });
+    // Each has sent up to 7 KB: kept, they would be 8 MB, both times.
+    assert!(grown.iter().any(|grown| *grown < 4_000_000), "{grown:?} bytes more");
     stage.serves();
     stage.is_unharmed();
 }
