@@ -31,6 +31,11 @@ pub(crate) enum Value<'a> {
 /// A list whose form has been checked.
 pub(crate) struct List<'a>(&'a str);
 
+/// Whether a text can only be an object; serde takes a list for one, too.
+pub(crate) fn begins_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
+}
+
 impl<'a> Object<'a> {
     /// Reads an object; `None` where it is not one or not strict.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {

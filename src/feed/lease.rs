@@ -28,8 +28,8 @@ pub struct Lease {
     has_served: bool,
     /// Whether it was taken before this VM had served a request.
     taken_idle: bool,
-    /// Who asked for it, as of the last tick, where this VM holds it.
-    heir: Option<Owner>,
+    /// Whether another VM has asked for it, as of the last tick, where this VM holds it.
+    has_heir: bool,
     /// Whether this VM has asked for it.
     is_heir: bool,
     /// When this VM first saw that there is no lease.
@@ -48,7 +48,7 @@ impl Lease {
             held_until: None,
             has_served: false,
             taken_idle: false,
-            heir: None,
+            has_heir: false,
             is_heir: false,
             vacant_since: None,
             barred_until: 0,
@@ -69,7 +69,7 @@ impl Lease {
     /// Whether this VM had better let go, as soon as none of its calls is under way.
     #[must_use]
     pub fn should_let_go(&self, now: u64) -> bool {
-        self.is_held(now) && (self.is_barred(now) || self.heir.is_some())
+        self.is_held(now) && (self.is_barred(now) || self.has_heir)
     }
 
     /// Whether this VM does not want the lease now: the service would refuse it.
@@ -94,7 +94,7 @@ impl Lease {
         let had_it = self.held_until.is_some();
         self.held_until = held.filter(|held| held.owner == self.owner).map(|held| held.end);
         self.is_heir = false;
-        self.heir = None;
+        self.has_heir = false;
         let vacant_since = match held {
             Some(held) if now < held.end => {
                 self.vacant_since = None;
@@ -111,7 +111,7 @@ impl Lease {
             None => *self.vacant_since.get_or_insert(now),
         };
         let wait = if self.has_served { TERM_MILLISECONDS } else { 0 };
-        if now >= self.barred_until && now >= vacant_since.saturating_add(wait) {
+        if !self.is_barred(now) && now >= vacant_since.saturating_add(wait) {
             self.taken_idle = !self.has_served;
             self.take(shared, now, Next::Settled, expect);
         }
@@ -123,12 +123,13 @@ impl Lease {
         let found = shared.get(&self.key);
         let held = found.as_ref().and_then(|found| Held::from_bytes(&found.value));
         if let (Some(found), Some(held)) = (found, held) {
+            let is_ours = self.is_held(now) && held.owner == self.owner;
             let next = match held.next {
-                Next::Heir(owner) if self.is_held(now) && held.owner == self.owner => {
+                Next::Heir(owner) if is_ours => {
                     let end = now.saturating_add(HANDED_OVER_MILLISECONDS);
                     Some(Held { owner, end, next: Next::Settled })
                 }
-                _ if self.is_held(now) && held.owner == self.owner => Some(Held::vacant(now)),
+                _ if is_ours => Some(Held::vacant(now)),
                 Next::Heir(heir) if heir == self.owner => {
                     Some(Held { next: Next::Offered, ..held })
                 }
@@ -140,7 +141,7 @@ impl Lease {
             });
         }
         self.held_until = None;
-        self.heir = None;
+        self.has_heir = false;
         self.is_heir = false;
     }
 
@@ -156,11 +157,9 @@ impl Lease {
             Next::Settled if stands_back => Next::Offered,
             next => next,
         };
-        if let Next::Heir(heir) = next {
-            self.heir = Some(heir);
-        }
+        self.has_heir = matches!(next, Next::Heir(_));
         let is_due = held.end - now <= TERM_MILLISECONDS * 2 / 3 || next != held.next;
-        if is_due && now >= self.barred_until {
+        if is_due && !self.is_barred(now) {
             self.take(shared, now, next, expect);
         }
     }
@@ -168,7 +167,7 @@ impl Lease {
     /// Asks for a lease that another VM offers.
     fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: Held, expect: Expect) {
         self.is_heir = match held.next {
-            Next::Offered if !self.has_served && now >= self.barred_until => {
+            Next::Offered if !self.has_served && !self.is_barred(now) => {
                 let asked = Held { next: Next::Heir(self.owner), ..held };
                 shared.set_if(&self.key, &asked.to_bytes(), expect)
             }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Now;
 use crate::feed::backoff;
 use crate::feed::call::{Answer, Call};
+use crate::json::begins_object;
 use crate::outbox::Outbox;
 use crate::revocation::record::{Kind, NEVER, Record};
 use crate::shared_data::SharedData;
@@ -50,8 +51,9 @@ fn is_refused(answer: Option<&Answer>) -> bool {
 }
 
 fn says<T: for<'a> Deserialize<'a>>(answer: &Answer) -> bool {
-    let is_object = answer.body.trim_ascii_start().first() == Some(&b'{'); // for serde, a list is one
-    answer.is_of_type(JSON) && is_object && serde_json::from_slice::<T>(&answer.body).is_ok()
+    answer.is_of_type(JSON)
+        && begins_object(&answer.body)
+        && serde_json::from_slice::<T>(&answer.body).is_ok()
 }
 
 /// The delivery that is under way, or when the next one may leave.

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::{Object, Value};
+use crate::json::{Object, Value, begins_object};
 use crate::key_sets::answer::Rejection;
 use crate::keys::jwk::{Jwk, JwkError};
 use crate::keys::{Key, PublicAlgorithm};
@@ -51,8 +51,8 @@ pub fn read(json: &[u8], rules: &Rules) -> Result<Document, Rejection> {
     if json.len() > SET_BYTES_LIMIT {
         return Err(Rejection::TooLong);
     }
-    if json.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Rejection::NotASet); // serde takes a list for an object, too
+    if !begins_object(json) {
+        return Err(Rejection::NotASet);
     }
     let set: Set<'_> = serde_json::from_slice(json).map_err(|_| Rejection::NotASet)?;
     if set.keys.len() > SET_KEYS_LIMIT {
