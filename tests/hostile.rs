@@ -2,11 +2,15 @@
 //! Method: one worker, so that every request meets the same VM; after each hostile one a good one
 //! must be served, and at the end no VM may have been replaced.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::{Application, Connection, Envoy, Request, Service, Shared, Token, eventually};
+use testbed::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+};
+use testbed::frames::{fields, frame};
+use testbed::{Application, Connection, Envoy, Request, Service, Shared, Token};
+use testbed::{eventually, resident_kib};
 
 static STAGE: Shared<Stage> = Shared::new(Stage::start);
 
@@ -123,12 +127,13 @@ fn thousands_of_clients_that_go_away_leave_nothing_behind() {
     let stage = Stage::start();
     stage.reset_at_every_byte(400);
     let grown = [0, 1].map(|_| {
-        let before = stage.resident_bytes();
+        let resident = || resident_kib(stage.envoy.process_id()).expect("a running Envoy");
+        let before = resident();
         stage.reset_at_every_byte(1_600);
-        stage.resident_bytes().saturating_sub(before)
+        resident().saturating_sub(before)
     });
     // Each has sent up to 7 KB: kept, they would be 8 MB, both times.
-    assert!(grown.iter().any(|grown| *grown < 4_000_000), "{grown:?} bytes more");
+    assert!(grown.iter().any(|grown| *grown < 4_000), "{grown:?} KiB more");
     stage.serves();
     stage.is_unharmed();
 }
@@ -266,7 +271,7 @@ impl Stage {
             (b":path", b"/page"),
             (b"authorization", bearer.as_bytes()),
         ];
-        let streams = [http2_request(&headers), frame(RST_STREAM, 0, &[0, 0, 0, 8])].concat();
+        let streams = [http2_request(&headers), frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])].concat();
         for client in 0..clients {
             let bytes = if client % 2 == 0 { &request } else { &streams };
             let mut connection = self.envoy.connect();
@@ -277,46 +282,13 @@ impl Stage {
         }
         self.application.forget();
     }
-
-    fn resident_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.envoy.process_id());
-        let status = fs::read_to_string(path).expect("a running Envoy");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-        line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).expect("kB")
-            * 1_024
-    }
 }
 
 /// Preface, settings and one request on stream 1, whatever is in its headers (RFC 9113 §3.4, §6.2).
 fn http2_request(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
-    // Literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
-    let field = |(name, value): &(&[u8], &[u8])| [&[0], &*text(name), &*text(value)].concat();
-    let block: Vec<u8> = headers.iter().flat_map(field).collect();
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    [preface, vec![0, 0, 0, SETTINGS, 0, 0, 0, 0, 0], frame(HEADERS, 0x5, &block)].concat()
-}
-
-/// A string literal of HPACK: its length in 7 bits, more in pieces of 7 (RFC 7541 §5.1, §5.2).
-fn text(bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::new();
-    match bytes.len().checked_sub(0x7f) {
-        None => text.push(u8::try_from(bytes.len()).expect("a short one")),
-        Some(mut rest) => {
-            text.push(0x7f);
-            while rest >= 0x80 {
-                text.push(u8::try_from(rest % 0x80).expect("7 bits") | 0x80);
-                rest /= 0x80;
-            }
-            text.push(u8::try_from(rest).expect("7 bits"));
-        }
-    }
-    [&text, bytes].concat()
-}
-
-/// A frame of stream 1.
-fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
-    [&length[..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields(headers));
+    [PREFACE, &settings, &request].concat()
 }
 
 /// Reads frames until the stream or the connection has ended in one way or another.
@@ -324,15 +296,9 @@ fn await_end_of_stream(connection: &mut Connection) {
     while let Ok(head) = connection.try_take(9) {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         connection.take(length);
-        let is_last = matches!(head[3], HEADERS | DATA) && head[4] & 0x1 == 0x1;
+        let is_last = matches!(head[3], HEADERS | DATA) && head[4] & END_STREAM != 0;
         if is_last || matches!(head[3], RST_STREAM | GOAWAY) {
             return;
         }
     }
 }
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;

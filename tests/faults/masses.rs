@@ -34,7 +34,7 @@ fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
         assert_eq!(connection.send(&page(&token)).status, 200);
     }
     let counts = load.end();
-    let pages = page_microseconds(&envoy);
+    let pages = envoy.half_and_all_below("page_microseconds");
     let mib = resident_kib(envoy.process_id()).unwrap_or_default() / 1_024;
     println!(
         "figure: {count} revocations: guarding {seconds:.1} s after the start, a page takes {:.1} ms \
@@ -168,22 +168,6 @@ fn fill(service: &Service, count: usize, exp: u64) {
 
 fn uuid() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-/// Half of the pages that this proxy has taken over took less than the first, all less than the second.
-fn page_microseconds(envoy: &Envoy) -> [f64; 2] {
-    let request = Request::get("/stats?format=json&filter=page_microseconds");
-    let read = || {
-        let stats = envoy.admin(&request).json();
-        let found =
-            stats["stats"].as_array()?.iter().find(|stat| stat["histograms"].is_object())?;
-        let all = &found["histograms"];
-        let supported = all["supported_quantiles"].as_array()?;
-        let at = supported.iter().position(|quantile| quantile.as_f64() == Some(50.0))?;
-        let values = all["computed_quantiles"][0]["values"].as_array()?;
-        Some([values[at]["cumulative"].as_f64()?, values.last()?["cumulative"].as_f64()?])
-    };
-    testbed::until(LONG, read) // Envoy sums them up every five seconds
 }
 
 fn page(token: &Token) -> Request {

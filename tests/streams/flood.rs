@@ -8,6 +8,8 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use testbed::frames::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE};
+use testbed::frames::{fields, frame};
 use testbed::{Envoy, Reply, Token, eventually};
 
 use crate::client::{self, Client, Kind, alone, assert_all_go_on, assert_no_vm_died, sign_out};
@@ -47,67 +49,37 @@ impl Unread {
     fn connect(envoy: &Envoy) -> Self {
         let stream = TcpStream::connect(envoy.address()).expect("a connection");
         let mut unread = Self { stream, next_stream: 1 };
-        unread.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
-        unread.send(SETTINGS, 0, 0, &[&[0, 4][..], &LARGEST.to_be_bytes()].concat());
-        unread.send(WINDOW_UPDATE, 0, 0, &(LARGEST - 65_535).to_be_bytes());
+        unread.send(PREFACE);
+        // INITIAL_WINDOW_SIZE, and the connection's own window
+        let settings = [&[0, 4][..], &LARGEST.to_be_bytes()].concat();
+        unread.send(&frame(SETTINGS, 0, 0, &settings));
+        unread.send(&frame(WINDOW_UPDATE, 0, 0, &(LARGEST - 65_535).to_be_bytes()));
         unread
     }
 
     /// `GET` of that path.
     fn open(&mut self, path: &str, token: &Token) {
-        let mut headers = vec![INDEXED_GET, INDEXED_HTTP, LITERAL_PATH];
-        headers.extend(text(path));
-        headers.push(LITERAL_AUTHORITY);
-        headers.extend(text("app.example.com"));
-        headers.push(LITERAL);
-        headers.extend(text("authorization"));
-        headers.extend(text(&format!("Bearer {token}")));
-        self.send(HEADERS, END_STREAM | END_HEADERS, self.next_stream, &headers);
+        let headers = fields(&[
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":path", path.as_bytes()),
+            (b":authority", b"app.example.com"),
+            (b"authorization", format!("Bearer {token}").as_bytes()),
+        ]);
+        self.send(&frame(HEADERS, END_STREAM | END_HEADERS, self.next_stream, &headers));
         self.next_stream += 2;
     }
 
     fn ping(&mut self, count: usize) {
         for _ in 0..count {
-            self.send(PING, 0, 0, &[0; 8]);
+            self.send(&frame(PING, 0, 0, &[0; 8]));
         }
     }
 
-    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).expect("a frame").to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        let sent = self.stream.write_all(&[&head, payload].concat());
-        sent.expect("an open connection");
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("an open connection");
     }
 }
 
-/// A text of HPACK (RFC 7541 §5.2), not compressed.
-fn text(text: &str) -> Vec<u8> {
-    let mut bytes = match text.len() {
-        short @ 0..127 => vec![short as u8],
-        long => {
-            let (mut rest, mut bytes) = (long - 127, vec![127]);
-            while rest >= 128 {
-                bytes.push((rest % 128) as u8 | 128);
-                rest /= 128;
-            }
-            bytes.push(rest as u8);
-            bytes
-        }
-    };
-    bytes.extend(text.bytes());
-    bytes
-}
-
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const INDEXED_GET: u8 = 0x82;
-const INDEXED_HTTP: u8 = 0x86;
-const LITERAL: u8 = 0;
-const LITERAL_AUTHORITY: u8 = 1;
-const LITERAL_PATH: u8 = 4;
 const LARGEST: u32 = (1 << 31) - 1;
 const LONG: Duration = Duration::from_secs(60);

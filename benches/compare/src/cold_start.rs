@@ -73,28 +73,15 @@ pub(crate) fn start(service: SocketAddr) -> Result<Start, String> {
     });
     let loading = loading?.milliseconds();
     let quiet = load.run_paced(&requests, PACE, &mut |elapsed| elapsed < QUIET)?.milliseconds();
+    let [_, longest_page] = envoy.half_and_all_below("page_microseconds");
     Ok(Start {
         load_seconds,
         loading_p99_milliseconds: quantile(&loading, 0.99),
         loading_longest_milliseconds: quantile(&loading, 1.0),
         quiet_p99_milliseconds: quantile(&quiet, 0.99),
-        longest_page_milliseconds: longest_page_milliseconds(&envoy),
+        longest_page_milliseconds: longest_page / 1_000.0,
         resident_bytes: resident_bytes(envoy.process_id()),
     })
-}
-
-/// By the filter's own histogram, which Envoy sums up every five seconds.
-fn longest_page_milliseconds(envoy: &Envoy) -> f64 {
-    let request = Request::get("/stats?format=json&filter=page_microseconds");
-    let longest = || {
-        let stats = envoy.admin(&request).json();
-        let histograms =
-            stats["stats"].as_array()?.iter().find(|stat| stat["histograms"].is_object());
-        let quantiles = histograms?.pointer("/histograms/computed_quantiles/0/values")?;
-        quantiles.as_array()?.last()?["cumulative"].as_f64()
-    };
-    testbed::eventually(SUMMED_WITHIN, || longest().is_some());
-    longest().unwrap_or_default() / 1_000.0
 }
 
 /// An Envoy that answers itself, with the shipped filter before that service.

@@ -15,6 +15,7 @@ use crate::vitals::{MEMORY_MIB, peak_mib};
 use crate::{Answer, Configuration, Connection, Http2, Request, Token, until};
 use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
 
+mod histogram;
 mod hot_restart;
 
 /// What an Envoy starts with.

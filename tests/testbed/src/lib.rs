@@ -23,6 +23,7 @@
 //! | [`BareApplication`] | an upstream that takes any request line |
 //! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
 //! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
+//! | [`frames`] | HTTP/2 by hand |
 //! | [`Load`], [`Answers`] | what must hold all the while, whatever breaks |
 //! | [`Token`] | tokens, right and wrong |
 //! | [`repository`] | the files that ship |
@@ -43,6 +44,7 @@ mod envoy;
 mod eventually;
 mod fault_proxy;
 mod fleet;
+pub mod frames;
 mod http2;
 mod load;
 mod ports;
