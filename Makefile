@@ -55,6 +55,7 @@ compose-test: ## compose-demo, both stores, where no container registry can be r
 
 bench: wasm envoy ## what a request costs, beside jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
 	@mkdir -p target/bench
+	@setup/python-peers.sh bench-peers
 	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
 	@cargo build --profile measure -p bench -p signout
 	@$${CARGO_TARGET_DIR:-target}/measure/bench $(BENCH)
@@ -78,7 +79,7 @@ redis: # a Redis for the tests: target/redis-server
 	@setup/redis.sh
 
 stream-peers: # other people's clients of streams: target/stream-peers
-	@setup/stream-peers.sh
+	@setup/python-peers.sh stream-peers
 
 prometheus: # the installed Prometheus, or Debian's: target/prometheus
 	@setup/prometheus.sh

@@ -76,7 +76,8 @@ struct Stage {
 
 impl Stage {
     fn start() -> Self {
-        let (application, service) = (Script::start(PEERS, &["serve"]), Service::start());
+        let (application, service) =
+            (Script::start("stream-peers", PEERS, &["serve"]), Service::start());
         let address = |name: &str| -> SocketAddr {
             until(LONG, || {
                 let log = application.log();
@@ -95,7 +96,7 @@ impl Stage {
 
     fn call(&self, token: &Token) -> Script {
         let [http, grpc] = [&self.http, &self.grpc].map(|envoy| envoy.address().to_string());
-        Script::start(PEERS, &["call", &http, &grpc, token.as_str()])
+        Script::start("stream-peers", PEERS, &["call", &http, &grpc, token.as_str()])
     }
 }
 

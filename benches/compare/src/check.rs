@@ -19,8 +19,10 @@ pub(crate) fn check(envoy: &Envoy, selection: &Selection) -> Result<(), String> 
             let request = Request::get("/api/v1/page").bearer(token);
             Connection::to(envoy.address_of(peer.listener)).send(&request).status
         };
-        let verifies = !matches!(peer.listener, "bare" | "empty" | "crossings");
-        let revokes = ["million", "authz", "before"].iter().any(|it| peer.listener.starts_with(it));
+        let verifies = !matches!(peer.listener, "bare" | "empty" | "crossings" | "shared_data");
+        let revokes = ["million", "ten_million", "authz", "before"]
+            .iter()
+            .any(|it| peer.listener.starts_with(it));
         let came = (status(&genuine), status(&genuine.forged()), status(&revoked));
         let refusal = |refuses| if refuses { 401 } else { 200 };
         let forged = if peer.listener == "authz_grpc" { 403 } else { refusal(verifies) };

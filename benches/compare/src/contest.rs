@@ -190,7 +190,8 @@ impl Circles {
         }
     }
 
-    fn of(&self, tokens: Tokens) -> &Requests {
+    /// Those that carry such tokens.
+    pub(crate) fn of(&self, tokens: Tokens) -> &Requests {
         match tokens {
             Tokens::Hs256 | Tokens::FreshHs256 => &self.hs256,
             Tokens::Hs256Cookie => &self.hs256_cookie,

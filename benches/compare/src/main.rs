@@ -6,6 +6,9 @@
 //!    feel of it.
 //! 3. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
 //!
+//! With `--all` also: ten million, what a VM takes ([`memory`]), the contest with two workers, and the
+//! same check in an [`application`].
+//!
 //! The results go to the terminal and to `target/bench/`: every sample, a summary, a picture.
 
 use std::collections::BTreeMap;
@@ -27,12 +30,15 @@ use selection::Selection;
 use statistics::{median, quantile};
 use tokens::Rsa;
 
+mod application;
 mod check;
 mod cold_start;
 mod contest;
 mod fill;
+mod listeners;
 mod load;
 mod machine;
+mod memory;
 mod peers;
 mod picture;
 mod progress;
@@ -50,7 +56,8 @@ struct Arguments {
     /// Fewer rounds: minutes instead of a quarter of an hour, wider intervals.
     #[arg(long)]
     quick: bool,
-    /// More peers: a Lua filter, requests with 20 more headers.
+    /// More: 10 million revocations, 2 workers, memory, an application that checks for itself, a Lua
+    /// filter, requests with 20 more headers.
     #[arg(long)]
     all: bool,
     /// Another build of the filter, measured beside this one: what has a change brought?
@@ -126,21 +133,42 @@ impl Run {
         self.progress.step("filling a service with 1,000,000 revocations");
         let (none, million) = (Service::start(), Service::start());
         let per_second = fill::fill(million.address(), LIVE)?;
+        let ten_million = self.ten_million()?;
+        let ground = Ground { none, million, ten_million, rsa, circles };
         if !self.extent.selection.only.is_empty() {
-            let samples = self.contest(&none, &million, &rsa, &circles)?;
+            let samples = self.contest(&ground, 1)?;
             results::write_samples(&Path::new(OUT).join("samples.csv"), &samples);
             println!("\n{}", Results::of(&samples).table());
             return Ok(());
         }
         self.tell("revocations_per_second", per_second);
-        self.cold_starts(&none, &million)?;
+        self.cold_starts(&ground)?;
         self.propagation()?;
-        let samples = self.contest(&none, &million, &rsa, &circles)?;
+        if self.extent.selection.all {
+            self.memory(&ground);
+            self.two_workers(&ground)?;
+        }
+        let samples = self.contest(&ground, 1)?;
+        if self.extent.selection.all {
+            self.application(&ground, &Results::of(&samples))?;
+        }
         self.conclude(&samples);
         if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
     }
 
-    fn cold_starts(&mut self, none: &Service, million: &Service) -> Result<(), String> {
+    /// A service with ten million, where they are asked for.
+    fn ten_million(&mut self) -> Result<Option<Service>, String> {
+        if !self.extent.selection.all {
+            return Ok(None);
+        }
+        self.progress.step("filling another with 10,000,000");
+        let service = Service::start();
+        fill::fill(service.address(), 10 * LIVE)?;
+        Ok(Some(service))
+    }
+
+    fn cold_starts(&mut self, ground: &Ground) -> Result<(), String> {
+        let Ground { none, million, .. } = ground;
         self.progress.step("loading 1,000,000 revocations into a cold Envoy");
         let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
         let (mut slower, mut pages) = (Vec::new(), Vec::new());
@@ -158,6 +186,57 @@ impl Run {
         self.tell("load_1m_p99_added_milliseconds", median(&slower));
         self.tell("load_1m_longest_page_milliseconds", quantile(&pages, 1.0));
         self.tell("bytes_per_revocation", median(&bytes));
+        if let Some(ten_million) = &ground.ten_million {
+            self.progress.step("loading 10,000,000");
+            let without = cold_start::start(none.address())?;
+            let with = cold_start::start(ten_million.address())?;
+            println!("  {}", with.report());
+            self.tell("load_10m_seconds", with.load_seconds);
+            self.tell("load_10m_longest_page_milliseconds", with.longest_page_milliseconds);
+            let set = with.resident_bytes.saturating_sub(without.resident_bytes);
+            self.tell("bytes_per_revocation_10m", set as f64 / (10 * LIVE) as f64);
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, ground: &Ground) {
+        self.progress.step("starting Envoys with one worker and with five");
+        let added: Vec<_> =
+            (0..self.starts).map(|_| memory::measure(ground.none.address())).collect();
+        let middle =
+            |of: fn(&memory::Added) -> f64| median(&added.iter().map(of).collect::<Vec<_>>());
+        self.tell("filter_bytes", middle(|added| added.bytes));
+        self.tell("filter_bytes_per_further_worker", middle(|added| added.bytes_per_worker));
+        self.tell("filter_start_milliseconds", middle(|added| added.start_milliseconds));
+        self.tell(
+            "filter_start_milliseconds_per_further_worker",
+            middle(|added| added.start_milliseconds_per_worker),
+        );
+    }
+
+    /// The contest of few once more, with two workers that share both processors with the load.
+    fn two_workers(&mut self, ground: &Ground) -> Result<(), String> {
+        let whole = self.extent.selection.clone();
+        self.extent.selection.only = TWO_WORKERS.map(str::to_owned).to_vec();
+        let samples = self.contest(ground, 2);
+        self.extent.selection = whole;
+        let results = Results::of(&samples?);
+        println!("\nwith two workers:\n{}", results.table());
+        self.report += &format!("with two workers:\n{}\n", results.table());
+        let ratio = |own, other| results.ratio(own, &[other]).value;
+        self.tell("two_workers_warm_1m_over_jwt_authn", ratio("warm_1m", "jwt_authn_hs256"));
+        self.tell("two_workers_warm_1m_over_warm_0", ratio("warm_1m", "warm_0"));
+        Ok(())
+    }
+
+    fn application(&mut self, ground: &Ground, results: &Results) -> Result<(), String> {
+        self.progress.step("the same check in an application");
+        let (bare, added) =
+            application::measure(LIVE, &ground.circles, &self.extent, self.processors)?;
+        self.tell("fastapi_request_microseconds", median(&bare));
+        self.tell("fastapi_check_microseconds", median(&added));
+        let ours = median(&results.added(results::find("warm_1m")));
+        self.tell("warm_1m_over_fastapi_check", ours / median(&added));
         Ok(())
     }
 
@@ -169,33 +248,37 @@ impl Run {
         Ok(())
     }
 
-    fn contest(
-        &mut self,
-        none: &Service,
-        million: &Service,
-        rsa: &Rsa,
-        circles: &Circles,
-    ) -> Result<Vec<Sample>, String> {
+    /// One worker has a processor to itself; more share both with everything else.
+    fn contest(&mut self, ground: &Ground, workers: usize) -> Result<Vec<Sample>, String> {
         self.progress.step("starting one Envoy with every peer");
+        let Ground { none, million, ten_million, rsa, circles } = ground;
         let authz = start_authz();
-        let around = peers::Surroundings {
+        let around = listeners::Surroundings {
             none: none.address(),
             million: million.address(),
+            ten_million: ten_million.as_ref().map(Service::address),
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
             empty_filter: Path::new("target/bench/empty_filter.wasm"),
             before: self.before.as_deref(),
         };
-        let envoy = Envoy::setup().workers(1).log_levels("main:warning,wasm:warning");
-        let envoy = envoy.edit(|configuration| peers::configure(configuration, &around)).start();
-        let Processors { load, proxy } = self.processors;
-        machine::pin(envoy.process_id(), proxy);
-        for service in [none.process_id(), million.process_id(), authz.process_id()] {
-            machine::pin(service, load);
+        let envoy = Envoy::setup().workers(workers).log_levels("main:warning,wasm:warning");
+        let envoy = envoy.edit(|configuration| listeners::configure(configuration, &around));
+        let envoy = envoy.memory_mib(cold_start::MEMORY_MIB).start();
+        if workers == 1 {
+            let Processors { load, proxy } = self.processors;
+            machine::pin(envoy.process_id(), proxy);
+            for service in [none.process_id(), million.process_id(), authz.process_id()] {
+                machine::pin(service, load);
+            }
+            machine::pin_this_thread(load);
         }
-        machine::pin_this_thread(load);
-        let is_there = |listener: &str| listener != "before" || self.before.is_some();
-        for listener in peers::LISTENERS_WITH_A_SET.into_iter().filter(|it| is_there(it)) {
+        let is_there = |listener: &str| match listener {
+            "before" => self.before.is_some(),
+            "ten_million" => ten_million.is_some(),
+            _ => true,
+        };
+        for listener in listeners::LISTENERS_WITH_A_SET.into_iter().filter(|it| is_there(it)) {
             let mut connection = Connection::to(envoy.address_of(listener));
             let ready = Request::get("/.session-guard/ready");
             testbed::eventually(READY_WITHIN, || connection.send(&ready).status == 200);
@@ -236,8 +319,17 @@ impl Run {
     }
 }
 
+/// What the peers read from, and what their requests carry.
+struct Ground {
+    none: Service,
+    million: Service,
+    ten_million: Option<Service>,
+    rsa: Rsa,
+    circles: Circles,
+}
+
 fn start_authz() -> Program {
-    let configuration = peers::authz_configuration().to_string();
+    let configuration = listeners::authz_configuration().to_string();
     let revoked = LIVE.to_string();
     let environment = [("SESSION_SECRET", testbed::SESSION_SECRET)];
     Program::start("bench-authz", &["127.0.0.1:0", &configuration, &revoked], &environment)
@@ -245,7 +337,8 @@ fn start_authz() -> Program {
 
 const OUT: &str = "target/bench";
 const LIVE: usize = 1_000_000;
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(180);
+const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "shared_data"];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.
 const RATIOS: [(&str, &str, &[&str]); 7] = [

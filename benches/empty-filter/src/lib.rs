@@ -5,7 +5,8 @@
 //!
 //! Configured with the word `crossings` it does one thing more: whatever crosses between Envoy and
 //! the VM while ours judges a token that was seen before, and nothing with it. What ours costs beyond
-//! that is its own code; what this costs no code of ours can save.
+//! that is its own code; what this costs no code of ours can save. With the words `shared data` it
+//! reads an empty value of shared data ten times: how long is the lock held at most?
 
 mod raw;
 
@@ -15,16 +16,24 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, MapType};
 
-#[derive(Clone, Copy, Default)]
-struct Nothing {
-    crosses: bool,
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Filter {
+    #[default]
+    Nothing,
+    Crossings,
+    SharedData,
 }
 
-impl Context for Nothing {}
+impl Context for Filter {}
 
-impl HttpContext for Nothing {
+impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        if self.crosses {
+        if *self == Self::SharedData {
+            for _ in 0..10 {
+                let _ = std::hint::black_box(hostcalls::get_shared_data(GENERATION));
+            }
+        }
+        if *self == Self::Crossings {
             let bytes = raw::all_headers();
             let time = SystemTime::now();
             let generation = hostcalls::get_shared_data(GENERATION);
@@ -36,7 +45,7 @@ impl HttpContext for Nothing {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if self.crosses && !end_of_stream {
+        if *self == Self::Crossings && !end_of_stream {
             let map = MapType::HttpResponseHeaders;
             let _ = std::hint::black_box(hostcalls::get_map_value_bytes(map, "content-type"));
         }
@@ -44,11 +53,15 @@ impl HttpContext for Nothing {
     }
 }
 
-impl RootContext for Nothing {
+impl RootContext for Filter {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
         let text = text.ok().flatten().unwrap_or_default();
-        self.crosses = text == b"\"crossings\"";
+        *self = match &*text {
+            b"\"crossings\"" => Self::Crossings,
+            b"\"shared data\"" => Self::SharedData,
+            _ => Self::Nothing,
+        };
         hostcalls::set_shared_data(GENERATION, None, None).is_ok()
     }
 
@@ -66,7 +79,7 @@ const GENERATION: &str = "session-guard/2/0000000000000000/gen";
 
 /// Tells the SDK which context answers for a configuration.
 pub fn start() {
-    proxy_wasm::set_root_context(|_| Box::new(Nothing::default()));
+    proxy_wasm::set_root_context(|_| Box::new(Filter::default()));
 }
 
 #[cfg(target_arch = "wasm32")]

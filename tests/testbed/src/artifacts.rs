@@ -37,9 +37,9 @@ pub(crate) fn redis() -> PathBuf {
     }
 }
 
-/// A Python that has other people's clients of streams.
-pub(crate) fn stream_peers() -> PathBuf {
-    fresh(root().join("target/stream-peers/bin/python"), None)
+/// The Python that `setup/python-peers.sh` has made for those packages.
+pub(crate) fn python(peers: &str) -> PathBuf {
+    fresh(root().join("target").join(peers).join("bin/python"), None)
 }
 
 /// Prometheus' own programs: `prometheus`, `promtool`.

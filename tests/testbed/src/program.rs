@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{artifacts, until};
+use crate::{SESSION_SECRET, artifacts, until};
 
 /// A running server that says `listening on http://ADDRESS` when it is ready. Stops when dropped.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Drop for Program {
     }
 }
 
-/// A running script of Python, with the packages of `setup/stream-peers.sh`. Stops when dropped.
+/// A running script of Python, with packages of `setup/python-peers.sh`. Stops when dropped.
 #[derive(Debug)]
 pub struct Script {
     process: Process,
@@ -67,12 +67,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// Starts it; its path counts from the root of the repository.
+    /// Starts it with those packages; its path counts from the root of the repository.
     #[must_use]
-    pub fn start(path: &'static str, arguments: &[&str]) -> Self {
+    pub fn start(peers: &str, path: &'static str, arguments: &[&str]) -> Self {
         let directory = TempDir::with_prefix("session-guard-").expect("a directory");
-        let mut command = Command::new(artifacts::stream_peers());
+        let mut command = Command::new(artifacts::python(peers));
         command.arg(artifacts::root().join(path)).args(arguments);
+        command.env("SESSION_SECRET", SESSION_SECRET);
         let process = Process::start(path, command, &directory.path().join("script.log"));
         Self { process, _directory: directory }
     }
@@ -81,6 +82,22 @@ impl Script {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Its process id: for its CPU time.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it says where it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn address(&mut self) -> SocketAddr {
+        until(STARTS_WITHIN, || {
+            assert!(!self.process.has_ended(), "it does not start:\n{}", self.process.log());
+            address_in(&self.process.log())
+        })
     }
 
     /// Whether it has come to its end.
