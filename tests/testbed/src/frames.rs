@@ -3,15 +3,24 @@
 /// What a client sends before its first frame.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A piece of a body.
 pub const DATA: u8 = 0;
+/// The header fields of a request or of an answer.
 pub const HEADERS: u8 = 1;
+/// The end of a stream, at once.
 pub const RST_STREAM: u8 = 3;
+/// What an end expects of the other.
 pub const SETTINGS: u8 = 4;
+/// To be answered.
 pub const PING: u8 = 6;
+/// The end of the connection.
 pub const GOAWAY: u8 = 7;
+/// Room for more bytes.
 pub const WINDOW_UPDATE: u8 = 8;
 
+/// Flag: nothing follows on this stream.
 pub const END_STREAM: u8 = 0x1;
+/// Flag: the header fields are complete.
 pub const END_HEADERS: u8 = 0x4;
 
 /// One frame.
