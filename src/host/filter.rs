@@ -82,7 +82,7 @@ impl Filter {
         Ok(Rc::new(Self {
             admission,
             sentences,
-            metrics: Metrics::define(),
+            metrics: Metrics::define(revocation.is_some(), !key_sets.is_empty()),
             ticks: Ticks::default(),
             streams: RefCell::default(),
             tally: RefCell::new(Tally::new(*uuid::Uuid::new_v4().as_bytes())),

@@ -20,8 +20,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Defines every metric; defining one again gives the same.
-    pub(crate) fn define() -> Self {
+    /// Defines every metric that this configuration has; defining one again gives the same.
+    pub(crate) fn define(has_feed: bool, fetches_keys: bool) -> Self {
         let counter = |counter: Counter| {
             let id = hostcalls::define_metric(MetricType::Counter, &counter.name()).ok()?;
             Some((counter, id, Cell::new(0)))
@@ -34,9 +34,15 @@ impl Metrics {
             let id = hostcalls::define_metric(MetricType::Histogram, &duration.name()).ok()?;
             Some((duration, id))
         };
+        // One that stays 0 would raise the alarm for a feed or for keys that nobody asked for.
+        let gauges = Gauge::all().filter(|gauge| match gauge {
+            Gauge::Build => true,
+            Gauge::KeysCurrent => fetches_keys,
+            _ => has_feed,
+        });
         let metrics = Self {
             counters: Counter::all().filter_map(counter).collect(),
-            gauges: Gauge::all().filter_map(gauge).collect(),
+            gauges: gauges.filter_map(gauge).collect(),
             durations: Duration::ALL.into_iter().filter_map(duration).collect(),
         };
         metrics.set(Gauge::Build, 1);
