@@ -21,6 +21,8 @@ RUN cargo build --locked --release --package signout \
 
 FROM debian:12.12-slim AS base
 COPY setup/with-secrets.sh /usr/local/bin/with-secrets
+# Whom a Redis behind TLS is believed from, unless --redis-ca names another.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # A volume takes over owner and mode of the directory that it is first mounted on.
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/signout /run/session-guard
 USER 65532:65532
