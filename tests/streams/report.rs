@@ -1,15 +1,17 @@
 //! How long does it take from a sign-out until its streams have ended?
 //!
 //! `make streams-report` prints the tables of `docs/streams.md`. The clock starts when the answer to the
-//! sign-out has come, and stops for each stream when its client has seen the end. On a busy machine the
-//! numbers say more about the machine.
+//! sign-out has come, and stops for each stream when its client has seen the end. Crowd and application share
+//! this machine with Envoy and would be elsewhere in life: as root, Envoy comes before them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use testbed::{Testbed, Token, eventually};
+use serde_json::json;
+use testbed::{Fault, Testbed, Token, come_first, eventually};
 
-use crate::client::{self, Client, Kind, alone, assert_no_vm_died, sign_out, times_of_ends};
+use crate::client::times_of_ends;
+use crate::client::{self, Client, Kind, alone, assert_no_vm_died, keep_open, make_room, sign_out};
 use crate::crowd::others_while_a_crowd_ends;
 
 #[test]
@@ -27,7 +29,9 @@ fn report_of_the_time_until_streams_have_ended() {
         ("long poll, HTTP/1.1", Kind::LongPoll),
         ("long poll, HTTP/2", Kind::Http2LongPoll),
     ] {
-        let bed = client::bed(|_| {});
+        let bed = Testbed::from(|setup| setup.memory_mib(1_024).edit(make_room), Fault::None);
+        keep_open(&bed.application);
+        come_first(Some(bed.envoy.process_id()));
         let ones = (0..ONES).flat_map(|_| times(&bed, kind, 1)).collect();
         let hundreds = (0..3).flat_map(|_| times(&bed, kind, 100)).collect();
         let cells = [ones, hundreds, times(&bed, kind, 8_000)].map(told);
@@ -43,11 +47,18 @@ fn report_of_the_time_until_streams_have_ended() {
 #[test]
 #[ignore = "measures: make streams-report"]
 fn report_of_what_others_notice() {
-    let (bed, _alone, bob) = (client::bed(|_| {}), alone(), Token::of("bob"));
+    let bed = client::bed(|configuration| {
+        let answer = json!({"match": {"path": ANSWERED}, "direct_response": {"status": 200}});
+        let manager = configuration.connection_manager();
+        let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+        routes.as_array_mut().expect("a list of routes").insert(0, answer);
+    });
+    let (_alone, bob) = (alone(), Token::of("bob"));
+    come_first(Some(bed.envoy.process_id()));
     println!("| p99 of another user's requests before | while 1,500 streams end |");
     println!("| --- | --- |");
     for _ in 0..5 {
-        let [before, during] = others_while_a_crowd_ends(&bed, &bob).map(milliseconds);
+        let [before, during] = others_while_a_crowd_ends(&bed, ANSWERED, &bob).map(milliseconds);
         println!("| {before} | {during} |");
     }
     assert_no_vm_died(&bed.envoy);
@@ -88,5 +99,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.0} ms", time.as_secs_f64() * 1_000.0)
 }
 
+/// A page that Envoy answers itself: the application is busy with the crowd, too.
+const ANSWERED: &str = "/answered";
 const ONES: usize = 20;
 const LONG: Duration = Duration::from_secs(120);

@@ -78,7 +78,7 @@ pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use shared::Shared;
 pub use token::{Token, unix_seconds};
-pub use vitals::{open_files, processor_ticks, resident_kib};
+pub use vitals::{come_first, open_files, processor_ticks, resident_kib};
 
 /// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";

@@ -5,6 +5,8 @@
 
 use std::fs;
 
+use rustix::process::{Pid, setpriority_process};
+
 /// The most memory that an Envoy with a small set may ever need, with what a V8 engine with three
 /// VMs takes and what a new configuration takes beside the old one.
 pub(crate) const MEMORY_MIB: u64 = 512;
@@ -26,6 +28,19 @@ pub fn open_files(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
 }
 
+/// Lets a process, or else the calling thread, run before all others as far as this user may; without
+/// root nothing changes.
+pub fn come_first(process: Option<u32>) {
+    let Some(process) = process else {
+        let _ = setpriority_process(None, FIRST);
+        return;
+    };
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    for thread in threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        let _ = setpriority_process(Pid::from_raw(thread), FIRST);
+    }
+}
+
 /// Processor time that a process has used, in ticks of 10 ms.
 #[must_use]
 pub fn processor_ticks(process: u32) -> u64 {
@@ -41,6 +56,8 @@ fn field_kib(process: u32, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
+
+const FIRST: i32 = -15;
 
 #[cfg(test)]
 mod tests {
