@@ -31,6 +31,7 @@ fn report_of_the_time_until_streams_have_ended() {
     ] {
         let bed = Testbed::from(|setup| setup.memory_mib(1_024).edit(make_room), Fault::None);
         keep_open(&bed.application);
+        bed.envoy.await_guarding();
         come_first(Some(bed.envoy.process_id()));
         let ones = (0..ONES).flat_map(|_| times(&bed, kind, 1)).collect();
         let hundreds = (0..3).flat_map(|_| times(&bed, kind, 100)).collect();
