@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::{Fault, Testbed, Token, come_first, eventually};
+use testbed::{Fault, Reply, Testbed, Token, come_first, eventually};
 
 use crate::client::times_of_ends;
 use crate::client::{self, Client, Kind, alone, assert_no_vm_died, keep_open, make_room, sign_out};
@@ -31,6 +31,9 @@ fn report_of_the_time_until_streams_have_ended() {
     ] {
         let bed = Testbed::from(|setup| setup.memory_mib(1_024).edit(make_room), Fault::None);
         keep_open(&bed.application);
+        // 16,000 messages a second would measure the clients.
+        bed.application
+            .on("/grpc", Reply::pieces("application/grpc", usize::MAX, LONG * 5).early());
         bed.envoy.await_guarding();
         come_first(Some(bed.envoy.process_id()));
         let ones = (0..ONES).flat_map(|_| times(&bed, kind, 1)).collect();
