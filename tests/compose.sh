@@ -69,7 +69,8 @@ COPY envoy /usr/local/bin/envoy
 END
         ;;
     prom/prometheus:*) with_packages "$2" prometheus ;;
-    redis:*) with_packages "$2" redis-server ;;
+    redis:*) # with a directory of its own user, as the official one has it
+        with_packages "$2" redis-server '&& install -d -o redis -g redis /data' ;;
     *) say "nothing here can stand in for $1"; exit 1 ;;
     esac
 }
