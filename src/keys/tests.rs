@@ -1,9 +1,9 @@
 //! Promise: a token is tried only with keys of its algorithm that take its `kid`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::*;
 use crate::keys::fixtures::{ED25519, P_256, P_384, PS256_SHORT_SALT, RSA_1024, RSA_2048, TOKENS};
@@ -164,6 +164,51 @@ fn a_host_is_asked_where_it_knows_more_and_what_is_slow_has_a_bound() {
     }
     let secret = key(Algorithm::Hs256, None);
     assert_eq!(told(&secret, (b"a", &[0; 32]), Some(true), 0), (Ok(false), 0), "no key pair");
+}
+
+/// Remembers the key that it was asked about.
+#[derive(Default)]
+struct Remembering(RefCell<Vec<u8>>);
+
+impl SignatureHost for Remembering {
+    fn verify(&self, question: &Question<'_>) -> Option<bool> {
+        self.0.replace(question.public_key.to_vec());
+        Some(true)
+    }
+}
+
+#[test]
+fn a_host_is_given_the_key_that_the_pem_has() {
+    for (algorithm, pem, token) in TOKENS {
+        let (input, signature) = parts(token);
+        let (host, budget) = (Remembering::default(), &Budget::new(1));
+        let effort = Effort { host: &host, budget, unix_seconds: 1 };
+        assert_eq!(
+            public(algorithm, pem).expect("a key").verify(input, &signature, effort),
+            Ok(true)
+        );
+        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(base64).expect("base64");
+        let asked = !host.0.borrow().is_empty();
+        assert_eq!(asked, ["RS", "ES"].iter().any(|family| algorithm.starts_with(family)));
+        assert!(!asked || *host.0.borrow() == der, "{algorithm}");
+    }
+}
+
+#[test]
+fn what_an_algorithm_needs_is_said() {
+    for (algorithm, needed) in [
+        ("RS256", "RS256 needs an RSA key of 2,048 to 4,096 bits"),
+        ("PS512", "PS512 needs an RSA key of 2,048 to 4,096 bits"),
+        ("ES256", "ES256 needs a key on P-256"),
+        ("ES384", "ES384 needs a key on P-384"),
+        ("EdDSA", "EdDSA needs an Ed25519 key"),
+    ] {
+        let error = public(algorithm, RSA_1024).expect_err("too weak, and no curve");
+        assert!(error.to_string().starts_with(needed), "{error}");
+    }
+    let error = public("RS256", "a secret").expect_err("no PEM").to_string();
+    assert!(error.contains("-----BEGIN PUBLIC KEY-----"), "{error}");
 }
 
 #[test]
