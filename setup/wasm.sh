@@ -34,8 +34,8 @@ add_target() { # 90 s: an unreachable server may let rustup hang; the download t
 
 has_packages() {
     command -v dpkg-query >/dev/null || return 1
-    for package in $packages; do
-        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || return 1
+    for needed in $packages; do
+        dpkg-query -W -f '${db:Status-Status}' "$needed" 2>/dev/null | grep -qx installed || return 1
     done
 }
 
