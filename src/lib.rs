@@ -62,6 +62,7 @@ mod json;
 pub mod key_sets;
 pub mod keys;
 pub mod metrics;
+pub mod notes;
 pub mod outbox;
 pub mod path;
 pub mod refusal;

@@ -244,6 +244,26 @@ fn two_applications_behind_one_service_do_not_sign_each_others_users_out() {
 }
 
 #[test]
+fn what_one_realm_owes_shows_beside_another() {
+    let bed = Testbed::with(|configuration| {
+        let mut other = configuration.filter.clone();
+        other["revocation"]["realm"] = json!("other");
+        configuration.more_listeners.push(("other".to_owned(), other));
+    });
+    let mut other = Connection::to(bed.envoy.address_of("other"));
+    eventually(SOON, || other.send(&ready()).status == 200);
+    bed.network.set(Fault::Refuse);
+    assert_eq!(other.send(&sign_out(&Token::of("ada"))).status, 200);
+    eventually(SOON, || bed.envoy.metric("outbox") == 1);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        assert_eq!(bed.envoy.metric("outbox"), 1, "whichever realm shows it"); // each, once a second
+    }
+    bed.network.set(Fault::None);
+    eventually(SOON, || bed.envoy.metric("outbox") == 0);
+}
+
+#[test]
 fn a_proxy_with_a_wrong_api_token_stays_closed_and_says_why() {
     let wrong = "somebody-else's-token-of-44-characters-length";
     let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);

@@ -47,6 +47,12 @@ impl FeedIdentity {
         Self { prefix }
     }
 
+    /// The digits that stand for it.
+    #[must_use]
+    pub fn digits(&self) -> [u8; 16] {
+        *self.prefix.last_chunk().unwrap_or(&[0; 16])
+    }
+
     /// The name of a value of this feed: a word and up to four hex digits of a number.
     #[must_use]
     pub fn key(&self, word: &'static str, number: Option<(u16, HexDigits)>) -> Key {

@@ -17,6 +17,7 @@
 
 pub mod backoff;
 pub mod call;
+pub mod gauges;
 pub mod identity;
 pub mod lease;
 pub mod notice;
@@ -31,10 +32,11 @@ use crate::clock::Now;
 use crate::outbox::Outbox;
 use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
-use crate::revocation::sweep::{Counts, Sweep};
+use crate::revocation::sweep::Sweep;
 use crate::shared_data::SharedData;
 
 use call::{Answer, Call};
+use gauges::Gauges;
 use identity::FeedIdentity;
 use lease::{Lease, Owner};
 use notice::Notice;
@@ -90,20 +92,6 @@ pub enum Count {
     Sent(u64),
     /// `set_damaged`: what lay in shared data was not what we had written.
     Damaged,
-}
-
-/// What the lease owner shows once a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauges {
-    /// `feed_current_timestamp_seconds`: unix time of the last proof, 0 before the first.
-    pub feed_current_timestamp_seconds: u64,
-    /// `clock_difference_seconds`: the service's clock minus ours, as of its last answer.
-    pub clock_difference_seconds: Option<i64>,
-    /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
-    /// as of the last whole sweep.
-    pub revocations: Option<Counts>,
-    /// `outbox`: revocations that the service has not acknowledged and shown in the feed.
-    pub outbox: u64,
 }
 
 /// The feed as one VM (strictly: one root context) follows it.
@@ -358,12 +346,13 @@ impl Feed {
         let age_milliseconds = |at| now.monotonic_milliseconds.saturating_sub(at);
         let proved_at = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
         let proof = state.current_at.map(proved_at);
-        effects.gauges = Some(Gauges {
+        let own = Gauges {
             feed_current_timestamp_seconds: proof.unwrap_or(0),
-            clock_difference_seconds: self.clock_difference_seconds,
-            revocations: self.sweep.counts(),
+            clock_difference_seconds: self.clock_difference_seconds.unwrap_or(0).unsigned_abs(),
+            revocations: self.sweep.counts().unwrap_or_default(),
             outbox: self.outbox.len(shared) as u64,
-        });
+        };
+        effects.gauges = Some(own.with_others(shared, &self.identity, now.monotonic_milliseconds));
     }
 
     /// Makes the calls that are due.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use crate::feed::Gauges;
+use crate::feed::gauges::Gauges;
 use crate::metrics::{Counter, Duration, Gauge};
 use crate::revocation::record::Kind;
 
@@ -70,10 +70,8 @@ impl Metrics {
     pub(crate) fn show(&self, gauges: &Gauges) {
         self.set(Gauge::FeedCurrent, gauges.feed_current_timestamp_seconds);
         self.set(Gauge::Outbox, gauges.outbox);
-        if let Some(difference) = gauges.clock_difference_seconds {
-            self.set(Gauge::ClockDifference, difference.unsigned_abs());
-        }
-        for (kind, count) in Kind::ALL.into_iter().zip(gauges.revocations.unwrap_or_default()) {
+        self.set(Gauge::ClockDifference, gauges.clock_difference_seconds);
+        for (kind, count) in Kind::ALL.into_iter().zip(gauges.revocations) {
             self.set(Gauge::Revocations(kind), count);
         }
     }

@@ -1,26 +1,20 @@
 //! How many requests are open in all VMs of this process?
-//!
-//! A gauge is one number for the whole process, and each VM knows its own streams alone. A VM that
-//! added and took away would leave its number behind when it dies. So each notes its own in shared
-//! data, once a second, and shows the sum of what was noted lately.
 
-use crate::revocation::swap::swap;
+use crate::notes::{Notes, Who};
 use crate::shared_data::SharedData;
 
 /// One VM's part in the sum.
 #[derive(Debug)]
 pub struct Tally {
-    vm: Vm,
+    /// A random number that names a VM (strictly: one root context).
+    vm: Who,
     noted_at: Option<u64>,
 }
-
-/// A random number that names a VM (strictly: one root context).
-pub type Vm = [u8; 16];
 
 impl Tally {
     /// Of a VM that has noted nothing yet.
     #[must_use]
-    pub fn new(vm: Vm) -> Self {
+    pub fn new(vm: Who) -> Self {
         Self { vm, noted_at: None }
     }
 
@@ -33,58 +27,20 @@ impl Tally {
             return None;
         }
         self.noted_at = Some(now);
-        let noted = swap(shared, KEY, |found| {
-            let mut notes = read(found.unwrap_or_default());
-            notes.retain(|note| note.vm != self.vm && now.abs_diff(note.at) < LIVES_MILLISECONDS);
-            if open > 0 && notes.len() < MOST_VMS {
-                notes.push(Note { vm: self.vm, at: now, open: open as u64 });
-            }
-            let sum = notes.iter().map(|note| note.open).fold(0, u64::saturating_add);
-            (Some(written(&notes)), sum)
-        });
-        noted.ok()
+        let own = (open > 0).then_some([open as u64]);
+        let all = NOTES.note(shared, &self.vm, own, now)?;
+        Some(all.into_iter().flatten().fold(0, u64::saturating_add))
     }
 }
 
-struct Note {
-    vm: Vm,
-    at: u64,
-    open: u64,
-}
-
-fn read(bytes: &[u8]) -> Vec<Note> {
-    let note = |bytes: &[u8]| {
-        let (vm, rest) = bytes.split_first_chunk()?;
-        let (at, open) = rest.split_first_chunk()?;
-        let open = u64::from_be_bytes(*open.first_chunk()?);
-        Some(Note { vm: *vm, at: u64::from_be_bytes(*at), open })
-    };
-    bytes.chunks_exact(NOTE_BYTES).filter_map(note).collect()
-}
-
-fn written(notes: &[Note]) -> Vec<u8> {
-    let note =
-        |note: &Note| [&note.vm[..], &note.at.to_be_bytes(), &note.open.to_be_bytes()].concat();
-    notes.iter().flat_map(note).collect()
-}
-
-/// A metric of the whole process, whatever its configurations are.
-const KEY: &str = "session-guard/1/streams";
-
-const NOTE_BYTES: usize = 32;
+const NOTES: Notes<1> = Notes { key: "session-guard/1/streams", live_milliseconds: 5_000 };
 
 const EVERY_MILLISECONDS: u64 = 1_000;
-
-/// A VM that was silent for so long has ended.
-const LIVES_MILLISECONDS: u64 = 5_000;
-
-/// Old configurations drain beside new ones; an Envoy has no more VMs than this.
-const MOST_VMS: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared_data::{Expect, InMemory};
+    use crate::shared_data::InMemory;
 
     #[test]
     fn each_vm_shows_the_sum() {
@@ -104,12 +60,5 @@ mod tests {
         dead.note(&shared, 3, 10_000);
         assert_eq!(live.note(&shared, 1, 14_900), Some(4));
         assert_eq!(live.note(&shared, 1, 15_900), Some(1));
-    }
-
-    #[test]
-    fn what_somebody_else_wrote_there_adds_up_to_nothing_lasting() {
-        let shared = InMemory::default();
-        assert!(shared.set_if(KEY, &[7; NOTE_BYTES + 1], Expect::Anything));
-        assert_eq!(Tally::new([1; 16]).note(&shared, 2, 10_000), Some(2));
     }
 }

@@ -470,7 +470,7 @@ fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
     let gauges = effects.gauges.expect("the owner shows them");
     let age = (process.now.monotonic_milliseconds - process.state().current_at.unwrap()) / 1_000;
     assert_eq!(gauges.feed_current_timestamp_seconds, process.now.unix_seconds - age);
-    assert_eq!((gauges.outbox, gauges.revocations), (0, None));
+    assert_eq!((gauges.outbox, gauges.revocations), (0, [0; 3]));
     process.advance(10);
     assert_eq!(process.vms[0].feed.tick(&process.shared, process.now).gauges, None);
 }

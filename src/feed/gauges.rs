@@ -1,0 +1,101 @@
+//! How do the feeds of this process do?
+//!
+//! Most processes have one. Two realms, or a configuration that drains beside one of another realm,
+//! are two; what is shown must not hide that one of them is cut off.
+
+use crate::feed::identity::FeedIdentity;
+use crate::notes::Notes;
+use crate::revocation::sweep::Counts;
+use crate::shared_data::SharedData;
+
+/// What a lease owner shows once a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// `feed_current_timestamp_seconds`: unix time of the last proof, 0 before the first.
+    pub feed_current_timestamp_seconds: u64,
+    /// `clock_difference_seconds`: how far the service's clock and ours are apart, as of its last
+    /// answer.
+    pub clock_difference_seconds: u64,
+    /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
+    /// as of the last whole sweep.
+    pub revocations: Counts,
+    /// `outbox`: revocations that the service has not acknowledged and shown in the feed.
+    pub outbox: u64,
+}
+
+impl Gauges {
+    /// Those of one feed, together with what the others have noted: the oldest proof, the largest
+    /// difference, and sums.
+    #[must_use]
+    pub fn with_others(self, shared: &dyn SharedData, feed: &FeedIdentity, now: u64) -> Self {
+        let all = NOTES.note(shared, &feed.digits(), Some(self.to_numbers()), now);
+        let all = all.into_iter().flatten().map(Self::from_numbers);
+        all.reduce(Self::together).unwrap_or(self)
+    }
+
+    fn together(self, other: Self) -> Self {
+        let sum = |[a, b]: [u64; 2]| a.saturating_add(b);
+        let [token, user, all] = self.revocations;
+        let [other_token, other_user, other_all] = other.revocations;
+        Self {
+            feed_current_timestamp_seconds: self
+                .feed_current_timestamp_seconds
+                .min(other.feed_current_timestamp_seconds),
+            clock_difference_seconds: self
+                .clock_difference_seconds
+                .max(other.clock_difference_seconds),
+            revocations: [[token, other_token], [user, other_user], [all, other_all]].map(sum),
+            outbox: sum([self.outbox, other.outbox]),
+        }
+    }
+
+    fn to_numbers(self) -> [u64; 6] {
+        let [token, user, all] = self.revocations;
+        let (proof, difference) =
+            (self.feed_current_timestamp_seconds, self.clock_difference_seconds);
+        [proof, difference, token, user, all, self.outbox]
+    }
+
+    fn from_numbers([proof, difference, token, user, all, outbox]: [u64; 6]) -> Self {
+        Self {
+            feed_current_timestamp_seconds: proof,
+            clock_difference_seconds: difference,
+            revocations: [token, user, all],
+            outbox,
+        }
+    }
+}
+
+/// A feed that nobody looks after for so long has gone with its configuration. Shorter than what an alert
+/// waits for, longer than it takes to replace a lease owner that died.
+const NOTES: Notes<6> = Notes { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared_data::InMemory;
+
+    #[test]
+    fn what_one_feed_lacks_is_not_hidden_by_another() {
+        let shared = InMemory::default();
+        let [well, cut_off] =
+            ["", "other"].map(|realm| FeedIdentity::new(realm, "signout", "signout"));
+        let good = Gauges {
+            feed_current_timestamp_seconds: 1_000,
+            clock_difference_seconds: 2,
+            revocations: [5, 6, 7],
+            outbox: 1,
+        };
+        let bad = Gauges { feed_current_timestamp_seconds: 0, outbox: 3, ..good };
+        assert_eq!(good.with_others(&shared, &well, 10_000), good, "alone");
+        let both = Gauges {
+            feed_current_timestamp_seconds: 0,
+            clock_difference_seconds: 2,
+            revocations: [10, 12, 14],
+            outbox: 4,
+        };
+        assert_eq!(bad.with_others(&shared, &cut_off, 10_500), both);
+        assert_eq!(good.with_others(&shared, &well, 11_000), both, "whoever shows it");
+        assert_eq!(good.with_others(&shared, &well, 56_000), good, "the other has gone");
+    }
+}
