@@ -32,6 +32,9 @@ impl Copy {
             let path = path.display();
             return Err(Failure::Usage(format!("--from {path}: there is no such file")));
         }
+        if from.is(&to) {
+            return Err(Failure::Usage("--from and --to are the same store".to_owned()));
+        }
         let (mut from, mut to) = (from.open(&self.redis)?, to.open(&self.redis)?);
         let shows = std::io::stderr().is_terminal();
         let mut progress = |done: usize, all: usize| {

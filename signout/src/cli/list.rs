@@ -44,6 +44,7 @@ impl List {
     /// Prints the live set in order of id: the pages of one reset.
     pub(super) fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.target)?;
+        let mut page: Page = client.get("/v1/revocations")?.json()?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         if !self.json {
             print(writeln!(
@@ -52,20 +53,16 @@ impl List {
                 "kind", "id", "issued before", "exp"
             ))?;
         }
-        let mut path = "/v1/revocations".to_owned();
-        loop {
-            let page: Page = client.get(&path)?.json()?;
-            if !page.reset {
-                return print(out.flush());
-            }
+        while page.reset {
             for revocation in &page.revocations {
                 print(self.line(&mut out, revocation))?;
             }
             if !page.more {
-                return print(out.flush());
+                break;
             }
-            path = format!("/v1/revocations?after={}", page.cursor);
+            page = client.get(&format!("/v1/revocations?after={}", page.cursor))?.json()?;
         }
+        print(out.flush())
     }
 
     fn line(&self, out: &mut impl Write, revocation: &Revocation) -> std::io::Result<()> {

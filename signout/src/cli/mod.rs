@@ -74,8 +74,17 @@ enum Command {
 #[derive(Args)]
 struct Target {
     /// Address of the service.
-    #[arg(long, env = "SIGNOUT_URL", default_value = "http://127.0.0.1:8090")]
+    #[arg(long, env = "SIGNOUT_URL", default_value = "http://127.0.0.1:8090", value_parser = url)]
     url: String,
+}
+
+/// An address that can be called at all.
+fn url(text: &str) -> Result<String, String> {
+    let url: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (url.scheme_str(), url.host()) {
+        (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
+        _ => Err("it begins with http:// or https:// and a host".to_owned()),
+    }
 }
 
 /// Why a command was not carried out.

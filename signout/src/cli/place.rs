@@ -59,6 +59,18 @@ impl Place {
         )))
     }
 
+    /// Whether both are one store.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Redb(one), Self::Redb(other)) => {
+                let whole = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+                whole(one) == whole(other)
+            }
+            (Self::Redis(one), Self::Redis(other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// Opens it.
     pub(super) fn open(&self, options: &RedisOptions) -> Result<Box<dyn Store>, Failure> {
         let refused = |error: signout::store::StoreError| Failure::Refused(error.to_string());

@@ -1,6 +1,7 @@
 //! How does an operator revoke something?
 
 use std::io::{IsTerminal, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,14 +60,21 @@ impl Revoke {
             true => Client::admin(&self.target)?,
             false => Client::new(&self.target)?,
         };
-        let answer = client.post("/v1/revocations", &self.body()?)?;
+        let body = self.body()?;
+        let answer = client.post("/v1/revocations", &body)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let is_past = body["exp"].as_u64().is_some_and(|exp| exp < now);
         if self.json {
             let cursor = answer.json::<Value>()?["cursor"].take();
             println!("{}", json!({"revoked": true, "new": answer.is_new, "cursor": cursor}));
         } else {
             println!(
                 "{}",
-                if answer.is_new { "revoked" } else { "was revoked before, or is past" }
+                match (answer.is_new, is_past) {
+                    (true, _) => "revoked",
+                    (false, true) => "is past its exp: there is nothing to revoke",
+                    (false, false) => "was revoked before",
+                }
             );
         }
         Ok(())
@@ -144,7 +152,7 @@ it is genuine does not matter.
 Exit code 0: revoked, durably; 1: the service refuses it; 2: wrong use, no token; 3: not reachable.
 
 Examples:
-  signout revoke --jti 4f1c --exp 1795332120
+  signout revoke --jti 4f1c --exp $(($(date +%s) + 3600))
   signout revoke --token < token.txt
   signout revoke --user alice
   signout revoke --all --issued-before 1795332120";

@@ -38,7 +38,11 @@ fn what_is_revoked_is_listed_and_counted() {
     let process = Process::serve(folder.path());
     for (arguments, said) in [
         (&["revoke", "--jti", "a", "--exp", "4000000000"][..], "revoked\n"),
-        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked before, or is past\n"),
+        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked before\n"),
+        (
+            &["revoke", "--jti", "b", "--exp", "1000000000"],
+            "is past its exp: there is nothing to revoke\n",
+        ),
         (&["revoke", "--user", "u", "--issued-before", "5", "--realm", "x"], "revoked\n"),
         (&["revoke", "--user", "u"], "revoked\n"),
         (&["revoke", "--all", "--issued-before", "7"], "revoked\n"),
@@ -104,11 +108,16 @@ fn the_exit_code_says_what_went_wrong() {
     assert!(refused.0 == 1 && refused.2.contains("401 unauthorized"), "{refused:?}");
     let milliseconds = run(&mut at(&process, &["revoke", "--jti", "a", "--exp", "1795332120000"]));
     assert!(milliseconds.0 == 1 && milliseconds.2.contains("milliseconds?"), "{milliseconds:?}");
-    for arguments in [&["revoke"][..], &["revoke", "--jti", "a", "--all"], &["nothing"]] {
+    let no_address = ["status", "--url", "nonsense"];
+    for arguments in
+        [&["revoke"][..], &["revoke", "--jti", "a", "--all"], &["nothing"], &no_address]
+    {
         assert_eq!(run(&mut at(&process, arguments)).0, 2, "{arguments:?}");
     }
     let no_token = run(at(&process, &["status"]).env_remove("SIGNOUT_TOKEN"));
     assert!(no_token.0 == 2 && no_token.2.contains("SIGNOUT_TOKEN_FILE"), "{no_token:?}");
+    let list = run(at(&process, &["list"]).env("SIGNOUT_TOKEN", "wrong"));
+    assert!(list.0 == 1 && list.1.is_empty(), "nothing that looks like an empty list: {list:?}");
     let gone = process.url.clone();
     drop(process);
     let unreachable = run(signout().args(["status", "--url", &gone]).env("SIGNOUT_TOKEN", "t"));
