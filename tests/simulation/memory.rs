@@ -62,13 +62,14 @@ fn number(key: &str) -> usize {
             |digit| usize::from(if digit < b'a' { digit - b'0' } else { digit - b'a' + 10 });
         digits.iter().fold(0, |number, &digit| number << 4 | value(digit))
     };
-    match &key.as_bytes()[PREFIX_BYTES..] {
+    match key.as_bytes().get(PREFIX_BYTES..).unwrap_or(key.as_bytes()) {
         [b't', digits @ ..] => hex(digits),
         b"all" => USERS - 1,
         b"gen" => USERS - 2,
         b"feed" => USERS - 3,
         b"lease" => USERS - 4,
         b"whole" => USERS - 5,
+        b"session-guard/1/feeds" => USERS - 6,
         [b's', digits @ ..] => STRIPES + hex(digits),
         [b'o', b'u', b't', digits @ ..] => OUTBOX + hex(digits),
         [b'u', digits @ ..] => USERS + hex(digits),
@@ -78,6 +79,6 @@ fn number(key: &str) -> usize {
 
 const PREFIX_BYTES: usize = "session-guard/2/0123456789abcdef/".len();
 const OUTBOX: usize = 0x1_0000;
-const USERS: usize = OUTBOX + 0x100 + 5;
+const USERS: usize = OUTBOX + 0x100 + 6;
 const STRIPES: usize = USERS + 0x1000;
 const NAMES: usize = STRIPES + 0x400;
