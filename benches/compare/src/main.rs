@@ -308,7 +308,8 @@ impl Run {
         println!("\n{report}");
         self.report += &report;
         results::write_summary(&out.join("summary.json"), &self.figures);
-        let picture = picture::draw(&results, &machine::description());
+        let machine = self.report.lines().next().unwrap_or_default();
+        let picture = picture::draw(&results, machine);
         fs::write(out.join("comparison.svg"), picture).expect("a file below target/");
         println!("\nsamples.csv, summary.json, comparison.svg: {OUT}/");
     }
