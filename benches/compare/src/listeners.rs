@@ -163,6 +163,7 @@ fn filters(
         ("bare", None),
         ("empty", empty("")),
         ("crossings", empty("crossings")),
+        ("crossings_of_request", empty("crossings of the request")),
         ("shared_data", empty("shared data")),
         ("jwt_hs256", Some(jwt_authn(&hs256, None))),
         ("jwt_hs256_cached", Some(jwt_authn(&hs256, Some(CACHED_TOKENS)))),

@@ -65,7 +65,7 @@ const fn before(peer: Peer) -> Peer {
 }
 
 /// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 33] = {
+pub(crate) const PEERS: [Peer; 34] = {
     use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
@@ -120,6 +120,12 @@ pub(crate) const PEERS: [Peer; 33] = {
             "shared_data",
             "empty wasm filter, 10 empty reads of shared data",
             "shared_data",
+            Hs256,
+        )),
+        extra(peer(
+            "crossings_of_request",
+            "the crossings, but for the one on the answer",
+            "crossings_of_request",
             Hs256,
         )),
         extra(peer("lua_hs256", "Lua filter, HS256", "lua", Hs256)),

@@ -5,8 +5,9 @@
 //!
 //! Configured with the word `crossings` it does one thing more: whatever crosses between Envoy and
 //! the VM while ours judges a token that was seen before, and nothing with it. What ours costs beyond
-//! that is its own code; what this costs no code of ours can save. With the words `shared data` it
-//! reads an empty value of shared data ten times: how long is the lock held at most?
+//! that is its own code; what this costs no code of ours can save. With `crossings of the request` it
+//! leaves out the one on the answer. With `shared data` it reads an empty value of shared data ten
+//! times: how long is the lock held at most?
 
 mod raw;
 
@@ -21,6 +22,7 @@ enum Filter {
     #[default]
     Nothing,
     Crossings,
+    CrossingsOfTheRequest,
     SharedData,
 }
 
@@ -33,7 +35,7 @@ impl HttpContext for Filter {
                 let _ = std::hint::black_box(hostcalls::get_shared_data(GENERATION));
             }
         }
-        if *self == Self::Crossings {
+        if matches!(self, Self::Crossings | Self::CrossingsOfTheRequest) {
             let bytes = raw::all_headers();
             let time = SystemTime::now();
             let generation = hostcalls::get_shared_data(GENERATION);
@@ -59,6 +61,7 @@ impl RootContext for Filter {
         let text = text.ok().flatten().unwrap_or_default();
         *self = match &*text {
             b"\"crossings\"" => Self::Crossings,
+            b"\"crossings of the request\"" => Self::CrossingsOfTheRequest,
             b"\"shared data\"" => Self::SharedData,
             _ => Self::Nothing,
         };
