@@ -55,7 +55,7 @@ compose-test: ## compose-demo, both stores, where no container registry can be r
 
 bench: wasm envoy ## what a request costs, beside jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
 	@mkdir -p target/bench
-	@setup/python-peers.sh bench-peers
+	@case '$(BENCH)' in *--all*) setup/python-peers.sh bench-peers ;; esac
 	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
 	@cargo build --profile measure -p bench -p signout
 	@$${CARGO_TARGET_DIR:-target}/measure/bench $(BENCH)

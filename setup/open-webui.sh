@@ -6,15 +6,8 @@ cd "$(dirname "$0")/.."
 
 say() { echo "setup/open-webui: $*" >&2; }
 
-if ! command -v chromium >/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "installing Debian's chromium"
-        apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >&2
-    else
-        say "chromium is missing; install it (Debian: apt-get install chromium)"
-        exit 1
-    fi
-fi
+. setup/debian.sh
+command -v chromium >/dev/null || from_debian chromium
 
 needed=setup/open-webui-requirements.txt
 pin=$(sha256sum $needed 2>/dev/null || shasum -a 256 $needed)

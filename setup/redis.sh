@@ -14,13 +14,8 @@ fi
 installed() { command -v redis-server || command -v valkey-server; }
 
 if ! installed >/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "installing Debian's redis-server"
-        apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server >&2
-    else
-        say "redis-server is missing; install it (Debian: apt-get install redis-server), or set REDIS_SERVER=/path/to/redis-server"
-        exit 1
-    fi
+    . setup/debian.sh
+    from_debian redis-server "or set REDIS_SERVER=/path/to/redis-server"
 fi
 mkdir -p target
 ln -sfn "$(installed)" target/redis-server
