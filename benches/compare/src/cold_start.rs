@@ -62,7 +62,7 @@ pub(crate) fn start(service: SocketAddr) -> Result<Start, String> {
     let ready = AtomicBool::new(false);
     let (loading, load_seconds) = thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            await_ready(&envoy);
+            await_ready(envoy.address());
             let seconds = began.elapsed().as_secs_f64();
             ready.store(true, Ordering::Relaxed);
             seconds
@@ -90,9 +90,9 @@ pub(crate) fn setup(service: SocketAddr) -> EnvoySetup {
     setup.edit(listeners::configure_alone)
 }
 
-/// Waits until it can judge tokens.
-pub(crate) fn await_ready(envoy: &Envoy) {
-    let mut connection = Connection::to(envoy.address());
+/// Waits until it can judge tokens there.
+pub(crate) fn await_ready(listener: SocketAddr) {
+    let mut connection = Connection::to(listener);
     testbed::eventually(READY_WITHIN, || connection.send(&Request::get(READY)).status == 200);
 }
 

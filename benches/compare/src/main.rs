@@ -19,11 +19,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use testbed::{Connection, Envoy, Program, Request, Service};
+use testbed::{Envoy, Program, Service};
 
+use cold_start::Start;
 use contest::{Circles, Contest, Extent, Sample};
 use machine::Processors;
-use peers::PEERS;
+use peers::{PEERS, Peer};
 use progress::Progress;
 use results::Results;
 use selection::Selection;
@@ -53,7 +54,7 @@ mod writer;
 /// Measures what the filter costs, beside jwt_authn and ext_authz in the same Envoy.
 #[derive(Parser)]
 struct Arguments {
-    /// Fewer rounds: minutes instead of a quarter of an hour, wider intervals.
+    /// Fewer rounds: 4 minutes instead of 10, wider intervals.
     #[arg(long)]
     quick: bool,
     /// More: 10 million revocations, 2 workers, memory, an application that checks for itself, a Lua
@@ -156,9 +157,10 @@ impl Run {
         if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
     }
 
-    /// A service with ten million, where they are asked for.
+    /// A service with ten million, where a peer takes part that reads from it.
     fn ten_million(&mut self) -> Result<Option<Service>, String> {
-        if !self.extent.selection.all {
+        let reads_it = |peer: &Peer| peer.listener == "ten_million";
+        if !PEERS.iter().any(|peer| reads_it(peer) && self.extent.selection.holds(peer)) {
             return Ok(None);
         }
         self.progress.step("filling another with 10,000,000");
@@ -173,14 +175,11 @@ impl Run {
         let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
         let (mut slower, mut pages) = (Vec::new(), Vec::new());
         for _ in 0..self.starts {
-            let without = cold_start::start(none.address())?;
-            let with = cold_start::start(million.address())?;
-            println!("  {}", with.report());
+            let (with, bytes_each) = start_with(none, million, LIVE)?;
             pages.push(with.longest_page_milliseconds);
             seconds.push(with.load_seconds);
             slower.push(with.loading_p99_milliseconds - with.quiet_p99_milliseconds);
-            let set = with.resident_bytes.saturating_sub(without.resident_bytes);
-            bytes.push(set as f64 / LIVE as f64);
+            bytes.push(bytes_each);
         }
         self.tell("load_1m_seconds", median(&seconds));
         self.tell("load_1m_p99_added_milliseconds", median(&slower));
@@ -188,13 +187,10 @@ impl Run {
         self.tell("bytes_per_revocation", median(&bytes));
         if let Some(ten_million) = &ground.ten_million {
             self.progress.step("loading 10,000,000");
-            let without = cold_start::start(none.address())?;
-            let with = cold_start::start(ten_million.address())?;
-            println!("  {}", with.report());
+            let (with, bytes_each) = start_with(none, ten_million, 10 * LIVE)?;
             self.tell("load_10m_seconds", with.load_seconds);
             self.tell("load_10m_longest_page_milliseconds", with.longest_page_milliseconds);
-            let set = with.resident_bytes.saturating_sub(without.resident_bytes);
-            self.tell("bytes_per_revocation_10m", set as f64 / (10 * LIVE) as f64);
+            self.tell("bytes_per_revocation_10m", bytes_each);
         }
         Ok(())
     }
@@ -279,9 +275,7 @@ impl Run {
             _ => true,
         };
         for listener in listeners::LISTENERS_WITH_A_SET.into_iter().filter(|it| is_there(it)) {
-            let mut connection = Connection::to(envoy.address_of(listener));
-            let ready = Request::get("/.session-guard/ready");
-            testbed::eventually(READY_WITHIN, || connection.send(&ready).status == 200);
+            cold_start::await_ready(envoy.address_of(listener));
         }
         check::check(&envoy, &self.extent.selection)?;
         let million = million.address();
@@ -329,6 +323,15 @@ struct Ground {
     circles: Circles,
 }
 
+/// A start with so many revocations, and the bytes that each of them takes.
+fn start_with(none: &Service, full: &Service, count: usize) -> Result<(Start, f64), String> {
+    let without = cold_start::start(none.address())?;
+    let with = cold_start::start(full.address())?;
+    println!("  {}", with.report());
+    let set = with.resident_bytes.saturating_sub(without.resident_bytes);
+    Ok((with, set as f64 / count as f64))
+}
+
 fn start_authz() -> Program {
     let configuration = listeners::authz_configuration().to_string();
     let revoked = LIVE.to_string();
@@ -338,7 +341,6 @@ fn start_authz() -> Program {
 
 const OUT: &str = "target/bench";
 const LIVE: usize = 1_000_000;
-const READY_WITHIN: Duration = Duration::from_secs(180);
 const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "shared_data"];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.

@@ -51,7 +51,7 @@ fn start(service: SocketAddr, workers: usize, guarded: bool) -> (f64, f64) {
     let envoy = envoy.start();
     let milliseconds = began.elapsed().as_secs_f64() * 1_000.0;
     if guarded {
-        await_ready(&envoy);
+        await_ready(envoy.address());
     }
     (resident_bytes(envoy.process_id()) as f64, milliseconds)
 }

@@ -18,8 +18,8 @@ use crate::tokens;
 pub(crate) fn measure(count: usize) -> Result<Vec<f64>, String> {
     let service = Service::start();
     let [one, other] = [(), ()].map(|()| setup(service.address()).workers(1).start());
-    await_ready(&one);
-    await_ready(&other);
+    await_ready(one.address());
+    await_ready(other.address());
     let (mut here, mut there) = (Connection::to(one.address()), Connection::to(other.address()));
     (0..count).map(|number| one_sign_out(&mut here, &mut there, number)).collect()
 }
