@@ -43,6 +43,7 @@
 pub mod access;
 pub mod app;
 pub mod check;
+pub mod clock;
 pub mod copy;
 pub mod error;
 pub mod secret;
@@ -50,7 +51,6 @@ pub mod service;
 pub mod store;
 
 mod book;
-mod clock;
 mod currency;
 mod cursor;
 mod follower;

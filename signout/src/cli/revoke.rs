@@ -1,13 +1,13 @@
 //! How does an operator revoke something?
 
 use std::io::{IsTerminal, Read};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use session_guard::revocation::record::RecordId;
+use signout::clock::unix_seconds;
 
 use super::client::Client;
 use super::{Failure, Target};
@@ -62,12 +62,11 @@ impl Revoke {
         };
         let body = self.body()?;
         let answer = client.post("/v1/revocations", &body)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let is_past = body["exp"].as_u64().is_some_and(|exp| exp < now);
         if self.json {
             let cursor = answer.json::<Value>()?["cursor"].take();
             println!("{}", json!({"revoked": true, "new": answer.is_new, "cursor": cursor}));
         } else {
+            let is_past = body["exp"].as_u64().is_some_and(|exp| exp < unix_seconds());
             println!(
                 "{}",
                 match (answer.is_new, is_past) {

@@ -27,10 +27,7 @@ impl Program {
         let mut command = command(name);
         command.args(arguments).envs(environment.iter().copied());
         let mut process = Process::start(name, command, &directory.path().join("program.log"));
-        let address = until(STARTS_WITHIN, || {
-            assert!(!process.has_ended(), "{name} does not start:\n{}", process.log());
-            address_in(&process.log())
-        });
+        let address = await_address(&mut process);
         Self { process, directory, address }
     }
 
@@ -94,10 +91,7 @@ impl Script {
     #[must_use]
     #[track_caller]
     pub fn address(&mut self) -> SocketAddr {
-        until(STARTS_WITHIN, || {
-            assert!(!self.process.has_ended(), "it does not start:\n{}", self.process.log());
-            address_in(&self.process.log())
-        })
+        await_address(&mut self.process)
     }
 
     /// Whether it has come to its end.
@@ -111,6 +105,14 @@ impl Script {
 #[must_use]
 pub fn command(name: &str) -> Command {
     Command::new(artifacts::program(name))
+}
+
+#[track_caller]
+fn await_address(process: &mut Process) -> SocketAddr {
+    until(STARTS_WITHIN, || {
+        assert!(!process.has_ended(), "it does not start:\n{}", process.log());
+        address_in(&process.log())
+    })
 }
 
 fn address_in(log: &str) -> Option<SocketAddr> {
