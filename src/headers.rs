@@ -213,11 +213,30 @@ mod tests {
 
     #[test]
     fn a_name_passes_for_another_by_its_letters_and_digits() {
-        let names = ["x-token", "x_token", "X.Token", "x-tokem", "x-tokens", "xtoken", "-x-token"];
+        let names = [
+            "x-token", "x_token", "X.Token", "x-tokem", "x0token", "x-tokens", "xtoken", "-x-token",
+        ];
         let headers = Headers::from_pairs(&names.map(|name| (name, "")));
         let alike: Vec<_> = headers.alike(b"x_token").map(|line| line.0).collect();
         assert_eq!(alike, [b"x-token", b"x_token", b"X.Token"]);
         let headers = Headers::from_pairs(&[(":path", "/"), ("_path", "/")]);
         assert_eq!(headers.alike(b"-path").map(|line| line.0).collect::<Vec<_>>(), [b"_path"]);
+    }
+
+    #[test]
+    fn names_are_looked_for_by_their_lengths() {
+        let long = "x".repeat(62);
+        let longer = "x".repeat(70);
+        let sent = ["host", "x-a", "cookie", &longer, "accept"].map(|name| (name, ""));
+        let headers = Headers::from_pairs(&sent);
+        let of = |names: &[&str]| -> Vec<_> {
+            let lengths = Lengths::of(names.iter().map(|name| name.as_bytes()));
+            headers.names_of(lengths).map(|name| std::str::from_utf8(name).unwrap()).collect()
+        };
+        assert_eq!(of(&["date"]), ["host"]);
+        assert_eq!(of(&["cookie", "accept", "x-b"]), ["x-a", "cookie", "accept"]);
+        assert_eq!(of(&[]), [""; 0]);
+        assert_eq!(of(&[&long]), [""; 0]);
+        assert_eq!(of(&[&"x".repeat(63)]), [&*longer], "the longest are not told apart");
     }
 }

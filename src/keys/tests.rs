@@ -49,6 +49,14 @@ fn at_most_eight_keys_are_tried_and_the_named_one_is_the_first() {
 }
 
 #[test]
+fn a_ring_names_each_of_its_algorithms_once() {
+    use Algorithm::{Hs256, Hs512};
+    let ring = KeyRing::new([Hs512, Hs256, Hs512].map(|algorithm| key(algorithm, None)).into());
+    assert_eq!(ring.algorithms(), ["HS512", "HS256"]);
+    assert_eq!(KeyRing::default().algorithms(), [""; 0]);
+}
+
+#[test]
 fn without_keys_nothing_can_be_told() {
     assert_eq!(tried(&KeyRing::default(), "HS256", None), Err(Refusal::Unavailable));
 }
