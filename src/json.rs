@@ -40,13 +40,10 @@ impl<'a> Object<'a> {
     /// Reads an object; `None` where it is not one or not strict.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let Members(mut raw) = serde_json::from_str(text).ok()?;
-        raw.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        if !raw.is_sorted_by(|a, b| a.0 < b.0) {
-            return None; // a name twice
-        }
-        let value = |(name, value): (_, &'a RawValue)| Some((name, Value::read(value.get())?));
-        Some(Self { members: raw.into_iter().map(value).collect::<Option<_>>()? })
+        let Members(mut members) = serde_json::from_str(text).ok()?;
+        members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let no_name_twice = members.is_sorted_by(|a, b| a.0 < b.0);
+        no_name_twice.then_some(Self { members })
     }
 
     /// The value of the member of that name.
@@ -92,8 +89,8 @@ impl<'a> List<'a> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The members of an object in the order in which they came, values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of an object in the order in which they came.
+struct Members<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -107,11 +104,13 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), value)) = map.next_entry()? {
+                let mut members = Vec::with_capacity(USUAL_MEMBERS);
+                while let Some((Text(name), value)) = map.next_entry::<_, &RawValue>()? {
                     if members.len() == MEMBERS_LIMIT {
                         return Err(A::Error::custom("too many members"));
                     }
+                    let value =
+                        Value::read(value.get()).ok_or_else(|| A::Error::custom("value"))?;
                     members.push((name, value));
                 }
                 Ok(Members(members))
@@ -203,6 +202,9 @@ impl<'de> Visitor<'de> for Nested {
         }
     }
 }
+
+/// Room for the members of most tokens.
+const USUAL_MEMBERS: usize = 8;
 
 /// Members of one object. Real tokens have a dozen.
 const MEMBERS_LIMIT: usize = 256;

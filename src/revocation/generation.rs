@@ -12,7 +12,8 @@
 //!
 //! A request that finds `gen` as it was asks no further. One that does not looks at the other two,
 //! and only if one of these has changed at the shards themselves: while a thousand revocations a
-//! second come in, nearly every token keeps its verdict.
+//! second come in, nearly every token keeps its verdict. A token that comes for the first time has
+//! none to keep: the other two are asked about when it comes again.
 //!
 //! # Why no change is missed
 //!
@@ -29,7 +30,7 @@ use crate::shared_data::{Expect, SharedData, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     generation: Version,
-    rest: Rest,
+    rest: Option<Rest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,14 +66,18 @@ impl Generations {
         last: Option<Mark>,
     ) -> Option<(Mark, Standing)> {
         let generation = self.current(shared)?;
-        if let Some(mark) = last.filter(|last| last.generation == generation) {
-            return Some((mark, Standing::AsBefore));
+        let Some(last) = last else {
+            return Some((Mark { generation, rest: None }, Standing::Unknown));
+        };
+        if last.generation == generation {
+            return Some((last, Standing::AsBefore));
         }
         let whole = written(shared, &self.identity.key(WHOLE, None));
         let stripe = written(shared, &self.of_stripe(stripe(token)));
-        let mark = Mark { generation, rest: Rest { whole, stripe } };
-        let same = last.is_some_and(|last| last.rest == mark.rest);
-        Some((mark, if same { Standing::AsBefore } else { Standing::Unknown }))
+        let rest = Some(Rest { whole, stripe });
+        let same = last.rest == rest;
+        let standing = if same { Standing::AsBefore } else { Standing::Unknown };
+        Some((Mark { generation, rest }, standing))
     }
 
     /// Makes the tokens that these records may revoke be looked up again. In order of id each
@@ -137,8 +142,16 @@ mod tests {
         Generations::of(FeedIdentity::new("", "signout", "signout"))
     }
 
-    fn live(shared: &InMemory, token: RecordId) -> Option<Mark> {
-        generations().mark(shared, token, None).map(|(mark, _)| mark)
+    fn mark(shared: &InMemory, token: RecordId, last: Option<Mark>) -> Option<Mark> {
+        generations().mark(shared, token, last).map(|(mark, _)| mark)
+    }
+
+    /// The marks of tokens that were looked up a second time.
+    fn known<const N: usize>(shared: &InMemory, tokens: [RecordId; N]) -> [Option<Mark>; N] {
+        generations().renew(shared);
+        let once = tokens.map(|token| (token, mark(shared, token, None)));
+        generations().renew(shared);
+        once.map(|(token, first)| mark(shared, token, first))
     }
 
     fn standing(shared: &InMemory, token: RecordId, last: Option<Mark>) -> Option<Standing> {
@@ -158,15 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_token_changes_the_standing_of_its_stripe_and_no_other() {
+    fn a_token_looked_up_once_keeps_its_standing_until_anything_is_written() {
         let shared = InMemory::default();
         generations().renew(&shared);
+        let first = mark(&shared, RecordId::FIRST, None);
+        assert_eq!(standing(&shared, RecordId::FIRST, first), Some(Standing::AsBefore));
+        generations().renew_for(&shared, &[Record::token(RecordId::LAST, 9)]);
+        assert_eq!(standing(&shared, RecordId::FIRST, first), Some(Standing::Unknown));
+    }
+
+    #[test]
+    fn a_revoked_token_changes_the_standing_of_its_stripe_and_no_other() {
+        let shared = InMemory::default();
         let mut neighbour = RecordId::FIRST;
         neighbour.0[15] = 1;
-        let [near, far] = [RecordId::FIRST, RecordId::LAST].map(|id| (id, live(&shared, id)));
+        let [near, far] = known(&shared, [RecordId::FIRST, RecordId::LAST]);
         generations().renew_for(&shared, &[Record::token(neighbour, 9)]);
-        assert_eq!(standing(&shared, near.0, near.1), Some(Standing::Unknown));
-        assert_eq!(standing(&shared, far.0, far.1), Some(Standing::AsBefore));
+        assert_eq!(standing(&shared, RecordId::FIRST, near), Some(Standing::Unknown));
+        assert_eq!(standing(&shared, RecordId::LAST, far), Some(Standing::AsBefore));
     }
 
     #[test]
@@ -180,8 +202,7 @@ mod tests {
             &|shared| generations().renew(shared),
         ] {
             let shared = InMemory::default();
-            generations().renew(&shared);
-            let last = live(&shared, token);
+            let [last] = known(&shared, [token]);
             assert_eq!(standing(&shared, token, last), Some(Standing::AsBefore));
             renew(&shared);
             assert_eq!(standing(&shared, token, last), Some(Standing::Unknown));
