@@ -193,7 +193,8 @@ impl Poll {
             self.resets = if again { self.resets.saturating_add(1) } else { 0 };
             self.reset_at = Some(now);
             if again {
-                pause = backoff::wait_milliseconds(self.resets, random);
+                let longest = self.wait_seconds * 1_000; // the set must not grow too old for that
+                pause = backoff::wait_milliseconds(self.resets, random).min(longest);
             }
         }
         self.not_before = now.saturating_add(pause);
@@ -225,3 +226,24 @@ pub fn begins_reset(page: &Page) -> bool {
 }
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_resets_come_the_next_poll_leaves_before_the_set_is_too_old() {
+        let cursor = Cursor::new("1.a").expect("a cursor");
+        let range = (RecordId::FIRST, RecordId::LAST);
+        let head = cursor.clone();
+        let page =
+            Page { reset: true, more: false, now: 0, cursor, head, range, records: Vec::new() };
+        for (max_staleness_seconds, longest) in [(3, 1_000), (9, 3_000), (300, 30_000)] {
+            let mut poll = Poll::new(max_staleness_seconds);
+            for _ in 0..9 {
+                poll.accepted(&page, 0, u32::MAX);
+            }
+            assert_eq!(poll.wait_milliseconds(0), longest);
+        }
+    }
+}
