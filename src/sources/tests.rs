@@ -24,7 +24,10 @@ fn everywhere() -> Sources {
 fn found(lines: &[(&str, &[u8])]) -> Vec<u8> {
     let headers = Headers::from_pairs(lines);
     match everywhere().find(&headers) {
-        Ok(tokens) => tokens.join(&b"|"[..]),
+        Ok(tokens) => {
+            assert!(tokens.iter().all(|token| !token.is_empty()), "nothing is no token");
+            tokens.join(&b"|"[..])
+        }
         Err(Refusal::MalformedToken) => b"!".to_vec(),
         Err(other) => panic!("{other:?}"),
     }
