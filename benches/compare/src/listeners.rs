@@ -164,6 +164,7 @@ fn filters(
         ("empty", empty("")),
         ("crossings", empty("crossings")),
         ("crossings_of_request", empty("crossings of the request")),
+        ("crossings_of_first_sight", empty("crossings of a first sight")),
         ("shared_data", empty("shared data")),
         ("jwt_hs256", Some(jwt_authn(&hs256, None))),
         ("jwt_hs256_cached", Some(jwt_authn(&hs256, Some(CACHED_TOKENS)))),

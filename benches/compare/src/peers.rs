@@ -65,7 +65,7 @@ const fn before(peer: Peer) -> Peer {
 }
 
 /// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 34] = {
+pub(crate) const PEERS: [Peer; 35] = {
     use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
@@ -127,6 +127,12 @@ pub(crate) const PEERS: [Peer; 34] = {
             "the crossings, but for the one on the answer",
             "crossings_of_request",
             Hs256,
+        )),
+        extra(peer(
+            "crossings_of_first_sight",
+            "the crossings of a first sight, and its hashes",
+            "crossings_of_first_sight",
+            FreshHs256,
         )),
         extra(peer("lua_hs256", "Lua filter, HS256", "lua", Hs256)),
         extra(peer("bare_20_headers", "bare Envoy, 20 more headers", "bare", Hs256MoreHeaders)),
