@@ -11,8 +11,9 @@
 //! # Names of cookies and parameters
 //!
 //! PHP turns `.`, space and `[` in them into `_`, and ends them at NUL. Python's `SimpleCookie`
-//! begins a new cookie at white space, readers of RFC 2109 at a comma. So a name is the last word
-//! before a `=`, also within a cookie's value, and its signs count as PHP has them.
+//! begins a new cookie at white space, readers of RFC 2109 at a comma, WebOb and Undertow behind a
+//! quote. ASP.NET compares them without case. So a name is the last word before a `=`, also within a
+//! cookie's value, and its signs count as PHP and ASP.NET have them.
 
 mod any_scheme;
 mod source;
@@ -232,7 +233,7 @@ impl Place {
     fn is_parameter(&self, piece: &[u8]) -> bool {
         let Self::Query(name) = self else { return false };
         let (found, value) = piece.split_at(memchr::memchr(b'=', piece).unwrap_or(piece.len()));
-        value.len() > 1 && ends_in(found, name.as_bytes())
+        value.len() > 1 && ends_in(found, name.as_bytes(), divides)
     }
 }
 
@@ -295,15 +296,15 @@ fn in_cookie<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
         // With the `=` in front, which no name follows at once: `x=token=1` is one cookie.
         let before = cookie.get(start..at).unwrap_or_default();
         start = at;
-        ends_in(before, name.as_bytes())
+        ends_in(before, name.as_bytes(), divides_cookies)
     })?;
     let value = trimmed(cookie.get(at + 1..)?);
     let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     Some(unquoted.map_or(value, trimmed)).filter(|value| !value.is_empty())
 }
 
-/// Whether the last word of the text, escaped or not, is that name as PHP folds names.
-fn ends_in(text: &[u8], name: &[u8]) -> bool {
+/// Whether the last word of the text, escaped or not, is that name as some server folds names.
+fn ends_in(text: &[u8], name: &[u8], divides: fn(u8) -> bool) -> bool {
     let fits = |mut text: &[u8]| {
         while let [rest @ .., last] = text
             && divides(*last)
@@ -329,9 +330,14 @@ fn divides(byte: u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b'+')
 }
 
-/// As PHP has it in a name.
+/// The same within a cookie: behind a quoted value some servers look for the next one.
+fn divides_cookies(byte: u8) -> bool {
+    divides(byte) || matches!(byte, b'"' | b'[' | b']' | b'\\')
+}
+
+/// As PHP has it in a name, and ASP.NET, for which case does not count.
 fn folded(byte: u8) -> u8 {
-    if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte }
+    if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte.to_ascii_lowercase() }
 }
 
 /// Whether a browser takes a cookie of that name only together with `Secure` (RFC 6265bis §4.1.3).
