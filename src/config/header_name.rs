@@ -42,7 +42,7 @@ fn well_formed(at: &At, written: &str) -> Result<String, ConfigError> {
 }
 
 fn is_taken(name: &str) -> bool {
-    let name = name.replace('_', "-");
+    let name = name.replace(['_', '.'], "-");
     TAKEN.contains(&&*name) || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -70,9 +70,20 @@ const TAKEN: &[&str] = &[
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
+    "x-http-method-override",
+    "x-original-url",
     "x-real-ip",
     "x-request-id",
 ];
 
-const TAKEN_PREFIXES: &[&str] =
-    &["access-control-", "content-", "http2-", "if-", "proxy-", "sec-", "x-envoy-"];
+const TAKEN_PREFIXES: &[&str] = &[
+    "accept-",
+    "access-control-",
+    "content-",
+    "grpc-",
+    "http2-",
+    "if-",
+    "proxy-",
+    "sec-",
+    "x-envoy-",
+];

@@ -6,7 +6,6 @@
 //! something else are left out in silence.
 
 use crate::config::error::{At, ConfigError};
-use crate::config::secret::Weak;
 use crate::config::{keys, limits, raw, secret, settings};
 use crate::key_sets;
 use crate::key_sets::document::Rules;
@@ -134,11 +133,7 @@ fn read(
     })?;
     if let Some((algorithm, bytes)) = jwk.as_ref().and_then(Jwk::secret) {
         let at = at.field("k");
-        match secret::strength(bytes, algorithm) {
-            Ok(()) => {}
-            Err(Weak::Known) => return Err(at.error(secret::KNOWN, secret::GENERATE)),
-            Err(Weak::Short(problem)) => return Err(at.error(problem, secret::GENERATE)),
-        }
+        secret::strength(bytes, algorithm).map_err(|weak| at.error(weak.problem, weak.remedy))?;
         warnings.push(format!("{at}: shows in Envoy's config_dump; use `secret` with `env`"));
     }
     Ok(jwk)

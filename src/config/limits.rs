@@ -1,7 +1,17 @@
 //! Is a value within its limits?
 
 use crate::config::error::{At, ConfigError};
-use crate::config::settings::Whole;
+
+/// A whole number with a default and two ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// Where nothing is written; `None`: no such limit.
+    pub default: Option<u64>,
+    /// The least value that loads.
+    pub least: u64,
+    /// The greatest value that loads.
+    pub most: u64,
+}
 
 /// The number, or the default.
 pub(super) fn number(

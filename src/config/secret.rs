@@ -5,6 +5,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::config::effective::is_shown;
 use crate::config::error::{At, ConfigError};
@@ -38,7 +40,7 @@ pub(super) fn of_key(
     at: &At,
     written: &raw::Secret,
     algorithm: Algorithm,
-    weak: raw::WeakSecret,
+    accepted: raw::WeakSecret,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Secret, ConfigError> {
@@ -48,11 +50,10 @@ pub(super) fn of_key(
         return Err(at.error(KNOWN, GENERATE));
     }
     match strength(&bytes, algorithm) {
-        Err(Weak::Short(problem)) if weak == raw::WeakSecret::Accept => {
-            warnings.push(format!("{at}: {problem}; accepted, as configured"));
+        Err(weak) if weak.is_short && accepted == raw::WeakSecret::Accept => {
+            warnings.push(format!("{at}: {}; accepted, as configured", weak.problem));
         }
-        Err(Weak::Short(problem)) => return Err(at.error(problem, GENERATE)),
-        Err(Weak::Known) => return Err(at.error(KNOWN, GENERATE)),
+        Err(weak) => return Err(at.error(weak.problem, weak.remedy)),
         Ok(()) => {}
     }
     if written.inline.is_some() {
@@ -68,24 +69,62 @@ pub(super) fn of_key(
 }
 
 /// Why these bytes are no secret.
-pub(super) enum Weak {
-    /// Publicly known.
-    Known,
-    /// Shorter than the algorithm needs; in words.
-    Short(String),
+pub(super) struct Weak {
+    pub(super) problem: String,
+    pub(super) remedy: &'static str,
+    /// Shorter than the algorithm needs, and nothing worse.
+    is_short: bool,
 }
 
 /// Whether the bytes are secret and long enough.
 pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
     let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
     if known_secrets::contain(bytes) {
-        Err(Weak::Known)
+        Err(Weak { problem: KNOWN.to_owned(), remedy: GENERATE, is_short: false })
+    } else if is_key(bytes) {
+        let problem = "is the text of a key, not a secret".to_owned();
+        Err(Weak { problem, remedy: PUBLIC_KEY, is_short: false })
     } else if length < needed {
         let name = algorithm.name();
-        Err(Weak::Short(format!("{length} bytes, {name} needs {needed} (RFC 7518 §3.2)")))
+        let problem = format!("{length} bytes, {name} needs {needed} (RFC 7518 §3.2)");
+        Err(Weak { problem, remedy: GENERATE, is_short: true })
     } else {
         Ok(())
     }
+}
+
+/// Whether this is how keys of key pairs are written down. Who gives a public key as a secret lets
+/// anybody sign who has that key (RFC 8725 §2.1).
+fn is_key(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii();
+    let solid = || text.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+    memchr::memmem::find(text, b"-----BEGIN ").is_some()
+        || [&b"ssh-"[..], b"ecdsa-sha2-"].iter().any(|name| text.starts_with(name))
+        || serde_json::from_slice::<Jwk>(text).is_ok()
+        || is_key_in_der(bytes)
+        || BASE64.decode(solid().collect::<Vec<_>>()).is_ok_and(|bytes| is_key_in_der(&bytes))
+}
+
+/// A key as JSON, or a set of them (RFC 7517 §4, §5).
+#[derive(Deserialize)]
+struct Jwk {
+    #[serde(rename = "kty", alias = "keys")]
+    _kind: IgnoredAny,
+}
+
+/// A SEQUENCE that is as long as it says and begins with another one, or with a number: a public key,
+/// a private key or a certificate (RFC 5280 §4.1, RFC 5958 §2, RFC 8017 §A.1).
+fn is_key_in_der(bytes: &[u8]) -> bool {
+    let (length, rest) = match bytes {
+        [SEQUENCE, 0x82, high, low, rest @ ..] => {
+            (usize::from(*high) << 8 | usize::from(*low), rest)
+        }
+        [SEQUENCE, 0x81, length, rest @ ..] | [SEQUENCE, length @ ..=0x7f, rest @ ..] => {
+            (usize::from(*length), rest)
+        }
+        _ => return false,
+    };
+    rest.len() == length && matches!(rest, [SEQUENCE | INTEGER, ..])
 }
 
 /// The API token of the signout service: of a list joined by commas the first.
@@ -177,9 +216,16 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
 }
 
-pub(super) const KNOWN: &str = "is publicly known";
+const KNOWN: &str = "is publicly known";
 
-pub(super) const GENERATE: &str = "generate one with `openssl rand -hex 32`";
+const GENERATE: &str = "generate one with `openssl rand -hex 32`";
+
+const PUBLIC_KEY: &str =
+    "a public key goes into `public_key_pem` or `jwks`, with an algorithm of its kind";
+
+/// Tags of DER (X.690 §8.1.2).
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
 
 /// With or without padding: both are in use for secrets.
 const LENIENT_PADDING: GeneralPurposeConfig =

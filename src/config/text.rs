@@ -3,6 +3,8 @@
 //! From bytes to [`raw::Config`]. Errors name the field, and never repeat what stands in it: it may
 //! be a secret in the wrong place.
 
+use serde::de::IgnoredAny;
+
 use crate::config::error::ConfigError;
 use crate::config::{raw, settings, shape};
 
@@ -23,7 +25,10 @@ pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     shape::check(text)?;
     let mut json = serde_json::Deserializer::from_slice(text);
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let (path, problem) = (path(&error), told(error.inner()));
+        let (path, mut problem) = (path(&error), told(error.inner()));
+        if !error.inner().is_data() && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
+            problem = of_another_kind(&path); // where a word is wanted, serde takes it for no JSON
+        }
         ConfigError::new(path, problem, "")
     })?;
     match json.end() {
@@ -64,6 +69,17 @@ fn told(error: &serde_json::Error) -> String {
     match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),
         None => message.to_owned(), // our own words
+    }
+}
+
+/// What may stand in a field in which something else stands.
+fn of_another_kind(path: &str) -> String {
+    let digits = |piece: &str| piece.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let general = path.split('[').map(digits).collect::<Vec<_>>().join("[");
+    let setting = settings::SETTINGS.iter().find(|setting| setting.path == general);
+    match setting.map(|setting| setting.form) {
+        Some(settings::Form::Choice(words)) => format!("must be one of {}", words.join(", ")),
+        _ => "is of another kind than this setting".to_owned(),
     }
 }
 
