@@ -354,6 +354,7 @@ impl KeySet {
                 let retry_after = answer.and_then(Answer::retry_after_seconds);
                 let wait = backoff::wait_as_asked(self.failures, random, retry_after);
                 self.not_before = now.saturating_add(wait);
+                (self.asked_at, self.early_at) = (None, None); // what was asked for is still wanted
             }
         }
         self.look(shared, now, random, effects)

@@ -290,6 +290,20 @@ fn an_unknown_key_makes_one_early_request_in_each_interval() {
 }
 
 #[test]
+fn an_early_request_that_fails_is_made_again() {
+    let a = key("a");
+    let mut process = Process::new(1, &set_of(std::slice::from_ref(&a)));
+    process.run(20);
+    process.answer.take();
+    process.vms[0].sets.note_missed_key(&process.shared, process.time());
+    process.run(2);
+    assert_eq!((process.fetches.len(), process.held()), (2, vec![vec!["a".to_owned()]]));
+    process.publish(&set_of(&[a, key("b")]));
+    process.run(10);
+    assert_eq!((process.fetches.len(), process.held()), (3, vec![vec!["a".into(), "b".into()]]));
+}
+
+#[test]
 fn who_fetches_dies_and_another_does_it() {
     let mut process = Process::new(2, &set_of(&[key("a")]));
     process.run(2);

@@ -279,27 +279,34 @@ impl KeyRing {
         self.keys.len()
     }
 
-    /// The keys to try on a token of that `alg` and `kid`, those whose id is its `kid` first; at
-    /// least one, at most [`KEYS_TRIED`].
+    /// Whether a key has that id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.is_named(Some(id)))
+    }
+
+    /// The keys to try on a token of that `alg`, `kid` and `iss`: first those whose id is its `kid`,
+    /// of them those of its issuer, who may share a key with another one; at least one, at most
+    /// [`KEYS_TRIED`].
     pub(crate) fn candidates(
         &self,
         algorithm: &str,
         kid: Option<&str>,
+        issuer: Option<&str>,
     ) -> Result<impl Iterator<Item = &Key>, Refusal> {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
-        let bound =
-            || self.keys.iter().map(|key| &**key).filter(move |key| key.algorithm == algorithm);
+        let bound = || self.keys.iter().map(|key| &**key).filter(|key| key.algorithm == algorithm);
         if bound().next().is_none() {
             return Err(Refusal::UnsupportedAlgorithm);
         }
-        if !bound().any(|key| key.takes(kid)) {
+        let mut keys: Vec<_> = bound().filter(|key| key.takes(kid)).collect();
+        if keys.is_empty() {
             return Err(Refusal::UnknownKey);
         }
-        let named = bound().filter(move |key| key.is_named(kid));
-        let others = bound().filter(move |key| key.takes(kid) && !key.is_named(kid));
-        Ok(named.chain(others).take(KEYS_TRIED))
+        let is_of = |key: &Key| key.issuer.is_none() || key.issuer.as_deref() == issuer;
+        keys.sort_by_key(|key| (!key.is_named(kid), !is_of(key)));
+        Ok(keys.into_iter().take(KEYS_TRIED))
     }
 }
 

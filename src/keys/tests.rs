@@ -14,7 +14,7 @@ fn key(algorithm: Algorithm, id: Option<&str>) -> Key {
 }
 
 fn tried(ring: &KeyRing, algorithm: &str, kid: Option<&str>) -> Result<Vec<String>, Refusal> {
-    let candidates = ring.candidates(algorithm, kid)?;
+    let candidates = ring.candidates(algorithm, kid, None)?;
     Ok(candidates.map(|key| key.id.clone().unwrap_or_default()).collect())
 }
 

@@ -20,7 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::json::Object;
+use crate::json::{Object, Value};
 use crate::keys::budget::Budget;
 use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Effort, Fingerprint, Key, KeyRing, PublicAlgorithm};
@@ -139,7 +139,11 @@ impl Verifier {
         let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
         let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
         let keys = self.keys.borrow();
-        let key = self.signer(&keys, &token, unix_seconds)?;
+        let issuer = match claims.find("iss") {
+            Some(Value::Text(issuer)) => Some(&**issuer),
+            _ => None,
+        };
+        let key = self.signer(&keys, &token, issuer, unix_seconds)?;
         let claims = claims::judge(&claims, key, &self.policy, unix_seconds)?;
         let verified = VerifiedToken::new(claims, token.signing_input, &self.policy.realm);
         Ok((verified, key.fingerprint()))
@@ -150,18 +154,23 @@ impl Verifier {
         &self,
         keys: &'a KeyRing,
         token: &Compact<'_>,
+        issuer: Option<&str>,
         unix_seconds: u64,
     ) -> Result<&'a Key, Refusal> {
-        let found = self.signer_among(keys, token, unix_seconds);
-        let algorithm = &*token.header.algorithm;
-        match found.as_ref().err() {
-            Some(Refusal::UnknownKey) => self.misses_key.set(true),
-            Some(Refusal::UnsupportedAlgorithm)
-                if PublicAlgorithm::from_name(algorithm).is_some() =>
-            {
-                self.misses_key.set(true);
+        let found = self.signer_among(keys, token, issuer, unix_seconds);
+        let Header { algorithm, kid } = &token.header;
+        let is_public = || PublicAlgorithm::from_name(algorithm).is_some();
+        let misses_key = match found.as_ref().err() {
+            Some(Refusal::UnknownKey) => true,
+            Some(Refusal::UnsupportedAlgorithm) => is_public(),
+            // Keys without id were tried on it: it may be none of theirs.
+            Some(Refusal::BadSignature) => {
+                is_public() && kid.as_ref().is_some_and(|kid| !keys.has(kid))
             }
-            _ => {}
+            _ => false,
+        };
+        if misses_key {
+            self.misses_key.set(true);
         }
         found.map_err(|refusal| if keys.lacks_some() { Refusal::Unavailable } else { refusal })
     }
@@ -170,11 +179,12 @@ impl Verifier {
         &self,
         keys: &'a KeyRing,
         token: &Compact<'_>,
+        issuer: Option<&str>,
         unix_seconds: u64,
     ) -> Result<&'a Key, Refusal> {
         let effort = Effort { host: self.host, budget: &self.slow, unix_seconds };
         let Header { algorithm, kid } = &token.header;
-        for key in keys.candidates(algorithm, kid.as_deref())? {
+        for key in keys.candidates(algorithm, kid.as_deref(), issuer)? {
             if key.verify(token.signing_input, &token.signature, effort)? {
                 return Ok(key);
             }

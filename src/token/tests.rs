@@ -9,7 +9,7 @@ use jwt_simple::algorithms::{HS256Key, MACLike};
 
 use super::*;
 use crate::feed::identity::FeedIdentity;
-use crate::keys::fixtures::TOKENS;
+use crate::keys::fixtures::{RSA_2048, TOKENS};
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
 use crate::revocation::generation::Standing;
 use crate::revocation::set::RevocationSet;
@@ -664,6 +664,32 @@ fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
         assert_eq!(verifier.has_all_keys(), !lacks_some);
         assert!(!verifier.take_missed_key(), "told once");
     }
+}
+
+#[test]
+fn a_kid_that_no_key_has_misses_a_key_though_keys_without_id_were_tried() {
+    let key = Key::public(PublicAlgorithm::Rs256, RSA_2048, None, None, vec![]).expect("a key");
+    let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+    let signed = || token().header("alg", "\"RS256\"");
+    for (token, misses_key) in
+        [(signed().sign(), false), (signed().header("kid", "\"new\"").sign(), true)]
+    {
+        assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(BadSignature));
+        assert_eq!(verifier.take_missed_key(), misses_key, "{token}");
+    }
+}
+
+#[test]
+fn issuers_may_share_a_key() {
+    let key = |issuer: &str| Key::hmac(Algorithm::Hs256, SECRET, None, Some(issuer.into()), vec![]);
+    let verifier = Verifier::new(KeyRing::new(vec![key("a"), key("b")]), policy());
+    let refusal = |issuer: &str| {
+        let token = token().claim("iss", format!("\"{issuer}\"")).sign();
+        verifier.verify(token.as_bytes(), NOW).err()
+    };
+    assert_eq!(["a", "b", "c"].map(refusal), [None, None, Some(WrongIssuer)]);
+    let forged = token().claim("iss", "\"b\"").sign_with(&[9; 32]);
+    assert_eq!(verifier.verify(forged.as_bytes(), NOW).err(), Some(BadSignature));
 }
 
 #[test]
