@@ -146,7 +146,7 @@ impl Admission {
             Access::Optional | Access::Protected | Access::Signout => {}
         }
         let tokens = self.judge(headers, route.access, moment);
-        let has_api_key = self.sources.hold_api_key(headers);
+        let has_api_key = route.api_keys && self.sources.hold_api_key(headers);
         let outcome = match self.outcome(&tokens, moment) {
             Ok(_) | Err(Refusal::MissingToken) if has_api_key => by_api_key(&tokens, &route),
             outcome => outcome.map(Some),

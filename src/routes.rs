@@ -62,6 +62,8 @@ pub struct Route<'a> {
     pub revokes: bool,
     /// Whose tokens a 2xx answer revokes, if any. Never on `HEAD` and `OPTIONS`.
     pub revoke_user: Option<RevokeUser<'a>>,
+    /// Whether an API key stands for a token, where the application takes them.
+    pub api_keys: bool,
 }
 
 /// The routes of one configuration.
@@ -80,7 +82,7 @@ impl Routes {
     /// they say, where the path is not [canonical](path::canonical) or there is none.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
-        let plain = |access| Route { access, revokes: false, revoke_user: None };
+        let plain = |access| Route { access, revokes: false, revoke_user: None, api_keys: true };
         let target = headers.first(b":path").unwrap_or_default();
         let Some(path) = path::canonical(target) else { return plain(Access::Protected) };
         let request = Request::new(path, headers);

@@ -80,6 +80,7 @@ fn fill_field(fields: &mut Map<String, Value>, name: &str, setting: &str, defaul
     let is_meant = match setting {
         "keys[].weak_secret" => has("secret"),
         "keys[].jwks.refresh_seconds" => has("cluster"),
+        "routes[].api_keys" => fields.get("access").is_some_and(|access| access == "protected"),
         "routes[].cross_site" => fields.get("access").is_some_and(|access| access == "signout"),
         _ => true,
     };

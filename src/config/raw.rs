@@ -208,6 +208,7 @@ pub(super) struct Rule {
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub(super) hosts: Option<Vec<String>>,
     pub(super) cross_site: Option<CrossSite>,
+    pub(super) api_keys: Option<ApiKeys>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "RevokeUser"))]
     pub(super) revoke_user: Option<RevokeUser>,
@@ -240,6 +241,14 @@ pub(super) enum DefaultAccess {
 pub(super) enum CrossSite {
     Forward,
     Revoke,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ApiKeys {
+    Pass,
+    Refuse,
 }
 
 /// `"token"` or `{"segment": "id"}`.

@@ -52,6 +52,13 @@ fn one(at: &At, rule: &raw::Rule, given: Given) -> Result<Rule, ConfigError> {
     let compiled = Rule::new(matcher, access)
         .only(methods(at, rule, access)?, hosts(at, rule)?)
         .with_revokes(revokes);
+    let compiled = match rule.api_keys {
+        None | Some(raw::ApiKeys::Pass) => compiled,
+        Some(raw::ApiKeys::Refuse) if access == Access::Protected => compiled.without_api_keys(),
+        Some(raw::ApiKeys::Refuse) => {
+            return Err(at.field("api_keys").error("is for protected routes", "remove it"));
+        }
+    };
     match rule.cross_site {
         None => Ok(compiled),
         Some(_) if access != Access::Signout => {

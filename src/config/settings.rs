@@ -4,6 +4,8 @@
 //! tests hold it against the parser: each default written out changes nothing, each limit is the
 //! last value that loads.
 
+pub use crate::config::limits::Whole;
+
 /// Longest configuration, in bytes: Envoy copies it into every VM.
 pub const CONFIGURATION_BYTES: usize = 1 << 20;
 
@@ -39,17 +41,6 @@ pub const TOKEN_SOURCES: usize = 8;
 
 /// Most rules: they are tried one after the other.
 pub const ROUTES: usize = 512;
-
-/// A whole number with a default and two ends.
-#[derive(Clone, Copy, Debug)]
-pub struct Whole {
-    /// Where nothing is written; `None`: no such limit.
-    pub default: Option<u64>,
-    /// The least value that loads.
-    pub least: u64,
-    /// The greatest value that loads.
-    pub most: u64,
-}
 
 /// `claims.clock_skew_seconds`: a record is kept for as long beyond `exp`, on every proxy.
 pub const CLOCK_SKEW_SECONDS: Whole = Whole { default: Some(60), least: 0, most: 300 };
@@ -315,6 +306,12 @@ pub const SETTINGS: &[Setting] = &[
         Form::Choice(&["forward", "revoke"]),
         Some(r#""forward""#),
         "Whether a sign-out that another site's page causes revokes.",
+    ),
+    setting(
+        "routes[].api_keys",
+        Form::Choice(&["pass", "refuse"]),
+        Some(r#""pass""#),
+        "Whether an API key stands for a token there; only on protected routes.",
     ),
     setting(
         "routes[].revoke_user",

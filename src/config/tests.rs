@@ -1,5 +1,7 @@
 //! Each setting loads within its limits and nowhere else; an error names the field and never says
 //! what stood in it. Values are compared, not message texts.
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -454,6 +456,36 @@ fn a_short_secret_loads_only_where_that_is_accepted_and_a_known_one_never() {
 }
 
 #[test]
+fn the_text_of_a_key_is_no_secret() {
+    let der = RSA_2048.lines().filter(|line| !line.starts_with("---")).collect::<String>();
+    let jwk = r#"{"kty": "EC", "crv": "P-256", "x": "0000000000000000000000", "y": "0000000000"}"#;
+    let inline = |text: &str| json!({"secret": {"inline": text}, "weak_secret": "accept"});
+    let cases = [
+        (inline(RSA_2048), "secret"),
+        (inline(P_256.trim_start()), "secret"),
+        (inline(&format!("  {}", P_256.replace("PUBLIC KEY", "CERTIFICATE"))), "secret"),
+        (inline(&der), "secret"),
+        (json!({"secret": {"inline": der, "encoding": "base64"}}), "secret"),
+        (inline(jwk), "secret"),
+        (inline(&format!("{{\"keys\": [{jwk}]}}")), "secret"),
+        (inline("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI0000000000000000"), "secret"),
+        // Neighbours that are secrets.
+        (inline(&der[1..]), ""),
+        (inline(&format!("0\u{2}{SECRET}")), ""),
+        (inline(&format!("{{\"key\": \"{SECRET}\"}}")), ""),
+        (inline(&format!("BEGIN {SECRET}")), ""),
+    ];
+    for (mut key, field) in cases {
+        key["algorithm"] = json!("HS256");
+        let at = if field.is_empty() { String::new() } else { format!("keys[0].{field}") };
+        assert_eq!(wrong(&with("keys", json!([key]))), at, "{key}");
+    }
+    let oct = json!([{"kty": "oct", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(RSA_2048)}]);
+    let key = json!([{"jwks": {"inline": {"keys": oct}}}]);
+    assert_eq!(wrong(&with("keys", key)), "keys[0].jwks.inline.keys[0].k");
+}
+
+#[test]
 fn an_odd_secret_loads_with_a_warning() {
     for (secret, weak, count) in [
         (json!({"env": "SESSION_SECRET"}), "refuse", 0),
@@ -669,6 +701,9 @@ fn rules_are_checked() {
         (public(json!({"path": "/a", "hosts": []})), &field("hosts")),
         (public(json!({"path": "/a", "cross_site": "revoke"})), &field("cross_site")),
         (json!({"path": "/a", "access": "signout", "cross_site": "revoke"}), ""),
+        (protected(json!({"path": "/a", "api_keys": "refuse"})), ""),
+        (public(json!({"path": "/a", "api_keys": "pass"})), ""),
+        (public(json!({"path": "/a", "api_keys": "refuse"})), &field("api_keys")),
         (json!({"path": "/a", "access": "odd"}), &access),
         (protected(json!({"path": "/a", "revoke_user": "token"})), ""),
         (public(json!({"path": "/a", "revoke_user": "token"})), &user),

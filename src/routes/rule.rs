@@ -16,6 +16,7 @@ pub(crate) struct Rule {
     hosts: Vec<HostPattern>,
     cross_site_revokes: bool,
     revokes: Option<Revokes>,
+    api_keys: bool,
 }
 
 /// Which paths are meant. Texts are canonical paths or parts of one; a protected rule keeps them
@@ -85,7 +86,8 @@ impl Rule {
     pub(crate) fn new(matcher: Matcher, access: Access) -> Self {
         let matcher = if access == Access::Protected { matcher.decoded() } else { matcher };
         let (methods, hosts) = (vec![], vec![]);
-        Self { matcher, access, methods, hosts, cross_site_revokes: false, revokes: None }
+        let (cross_site_revokes, revokes, api_keys) = (false, None, true);
+        Self { matcher, access, methods, hosts, cross_site_revokes, revokes, api_keys }
     }
 
     /// Only for these methods and hosts; none named means all.
@@ -101,6 +103,11 @@ impl Rule {
     /// A 2xx answer revokes that user's tokens.
     pub(crate) fn with_revokes(self, revokes: Option<Revokes>) -> Self {
         Self { revokes, ..self }
+    }
+
+    /// No API key stands for a token there.
+    pub(crate) fn without_api_keys(self) -> Self {
+        Self { api_keys: false, ..self }
     }
 
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
@@ -126,7 +133,7 @@ impl Rule {
             Revokes::UserInSegment(index) => user_in_segment(request.path, index),
         });
         let revokes = self.access == Access::Signout && acts && own_site;
-        Route { access: self.access, revokes, revoke_user }
+        Route { access: self.access, revokes, revoke_user, api_keys: self.api_keys }
     }
 }
 

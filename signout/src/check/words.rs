@@ -206,6 +206,9 @@ fn rule(rule: &Value) -> String {
     if rule["cross_site"] == "revoke" {
         line.push_str(", also when another site's page causes it");
     }
+    if rule["api_keys"] == "refuse" {
+        line.push_str(", which an API key does not replace");
+    }
     match &rule["revoke_user"] {
         Value::Null => {}
         Value::String(_) => line.push_str("; a 2xx answer signs its user out everywhere"),
