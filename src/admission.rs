@@ -65,6 +65,8 @@ pub enum Decision {
         refusal: Refusal,
         /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
         clear_cookies: Vec<String>,
+        /// The tokens that it signs out all the same.
+        sign_out: Vec<Rc<VerifiedToken>>,
     },
     /// It asked whether this proxy is ready, and this is the answer.
     Ready(bool),
@@ -155,8 +157,14 @@ impl Admission {
             return self.refuse(*refusal, headers, &tokens);
         }
         if route.revokes && tokens.iter().flatten().any(Judged::is_unknown) {
-            // Forwarded, it would sign out in appearance only.
-            return self.refuse(Refusal::Unavailable, headers, &tokens);
+            // Forwarded, it would sign out in appearance only. But what costs so much that it cannot be
+            // told now must not keep alive what is known.
+            let mut refused = self.refuse(Refusal::Unavailable, headers, &tokens);
+            if let Decision::Refuse { sign_out, .. } = &mut refused {
+                let live = tokens.into_iter().flatten().filter(|it| it.objection.is_none());
+                sign_out.extend(live.filter_map(|judged| judged.token));
+            }
+            return refused;
         }
         let token = outcome.as_ref().ok().and_then(Option::as_deref);
         let mut forward = self.forward(headers, token, &route);
@@ -344,7 +352,8 @@ impl Admission {
             }),
             Err(_) => true,
         };
-        Decision::Refuse { refusal, clear_cookies: self.sources.clearing(headers, refused) }
+        let clear_cookies = self.sources.clearing(headers, refused);
+        Decision::Refuse { refusal, clear_cookies, sign_out: Vec::new() }
     }
 }
 

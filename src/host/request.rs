@@ -74,10 +74,8 @@ impl Request {
         if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
             return allow(filter);
         }
-        let record = |token: &Rc<VerifiedToken>| signout::of_token(token.record_id(), token.exp());
-        let records: Vec<_> = forward.sign_out.iter().map(record).collect();
-        let revoked: Vec<_> = forward.signed_out.iter().map(record).collect();
-        filter.metrics.add(Counter::SignedOut, u64::try_from(records.len()).unwrap_or(u64::MAX));
+        let records = records_of(filter, &forward.sign_out);
+        let revoked: Vec<_> = forward.signed_out.iter().map(|token| record_of(token)).collect();
         let step = begin(revocation, records, &revoked);
         self.follow(filter, revocation, step, None)
     }
@@ -177,7 +175,13 @@ impl HttpContext for Request {
         self.is_upgrade = kind::is_upgrade(&headers);
         match filter.admission.decide(&headers, filter.moment()) {
             Decision::Forward(forward) => self.forward(&filter, forward),
-            Decision::Refuse { refusal, clear_cookies } => refuse(&filter, refusal, &clear_cookies),
+            Decision::Refuse { refusal, clear_cookies, sign_out } => {
+                if let (Some(revocation), false) = (&filter.revocation, sign_out.is_empty()) {
+                    // The service hears of it through the outbox.
+                    let _ = begin(revocation, records_of(&filter, &sign_out), &[]);
+                }
+                refuse(&filter, refusal, &clear_cookies)
+            }
             Decision::Ready(ready) => tell_ready(ready),
         }
     }
@@ -228,6 +232,16 @@ impl Drop for Request {
             revocation.held.borrow_mut().retain(|(context, _)| *context != self.id);
         }
     }
+}
+
+/// What signs these tokens out, which is counted.
+fn records_of(filter: &Filter, tokens: &[Rc<VerifiedToken>]) -> Vec<Record> {
+    filter.metrics.add(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
+    tokens.iter().map(|token| record_of(token)).collect()
+}
+
+fn record_of(token: &VerifiedToken) -> Record {
+    signout::of_token(token.record_id(), token.exp())
 }
 
 fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> Step {

@@ -8,12 +8,14 @@ mod peer;
 mod rfc;
 mod table;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use session_guard::config::Config;
 use session_guard::refusal::Refusal;
 use session_guard::token::Verifier;
 use table::{filter, flipped, keys_in_pem, token};
-use testbed::{Configuration, Request, Testbed, Token};
+use testbed::{Configuration, Request, Testbed, Token, eventually};
 
 /// Admitted, or why not.
 type Verdict = Result<(), Refusal>;
@@ -96,6 +98,34 @@ fn a_sign_out_that_cannot_be_judged_now_is_refused_and_never_lost() {
     while status(Request::post("/signout"), &genuine) == 503 {} // until the next second
     assert_eq!(bed.application.seen().len(), 1);
     assert_eq!(status(Request::get("/page"), &genuine), 401);
+}
+
+#[test]
+fn junk_that_costs_too_much_does_not_keep_a_known_token_alive() {
+    let mut filter = filter(keys_in_pem());
+    filter["slow_verifications_per_second"] = json!(1);
+    filter["token_sources"] = json!([{"header": "authorization"}, {"cookie": "token"}]);
+    filter["routes"] = json!([
+        {"path": "/.session-guard/ready", "access": "ready"},
+        {"path": "/signout", "access": "signout"},
+    ]);
+    let bed = Testbed::with(|configuration| set(configuration, filter));
+    let mut connection = bed.envoy.connect();
+    let own = token("ES256");
+    let page = || Request::get("/page").header("authorization", &own);
+    assert_eq!(connection.send(&page()).status, 200);
+    let junk = flipped(&token("EdDSA"), 30);
+    let sign_out = junk.iter().fold(Request::post("/signout"), |request, token| {
+        request.header("cookie", format!("token={token}"))
+    });
+    bed.application.forget();
+    assert_eq!(connection.send(&sign_out.header("authorization", &own)).status, 503);
+    assert_eq!(bed.application.seen().len(), 0, "not forwarded");
+    assert_eq!(connection.send(&page()).code(), "revoked");
+    let id = Token::text(&own).record_id();
+    eventually(Duration::from_secs(10), || {
+        bed.service.records().iter().any(|record| record["id"] == id)
+    });
 }
 
 fn set(configuration: &mut Configuration, filter: Value) {
