@@ -6,8 +6,7 @@
 /// The signature in DER (RFC 3279 §2.2.3), if it is one for a curve of that order.
 pub(super) fn to_der(signature: &[u8], order: &[u8]) -> Option<Vec<u8>> {
     let (r, s) = signature.split_at_checked(order.len())?;
-    let in_range =
-        |number: &[u8]| number.len() == order.len() && number < order && !is_zero(number);
+    let in_range = |number: &[u8]| number.len() == order.len() && number < order;
     if !in_range(r) || !in_range(s) {
         return None;
     }
@@ -15,11 +14,7 @@ pub(super) fn to_der(signature: &[u8], order: &[u8]) -> Option<Vec<u8>> {
     Some([&[SEQUENCE, short_length(&numbers)?], &*numbers].concat())
 }
 
-fn is_zero(number: &[u8]) -> bool {
-    number.iter().all(|byte| *byte == 0)
-}
-
-/// The shortest form: no leading zeros, but one where the number would read as negative.
+/// The shortest form: no leading zeros, but one where the number would read as negative. `None` for 0.
 fn integer(number: &[u8]) -> Option<Vec<u8>> {
     let first = number.iter().position(|byte| *byte != 0)?;
     let mut digits = number.get(first..)?.to_vec();

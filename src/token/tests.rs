@@ -10,6 +10,7 @@ use jwt_simple::algorithms::{HS256Key, MACLike};
 use super::*;
 use crate::feed::identity::FeedIdentity;
 use crate::keys::fixtures::{RSA_2048, TOKENS};
+use crate::keys::host::{Question, SignatureHost};
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
 use crate::revocation::generation::Standing;
 use crate::revocation::set::RevocationSet;
@@ -666,6 +667,53 @@ fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
     }
 }
 
+/// Finds every signature good that it is asked about.
+struct Gullible;
+
+impl SignatureHost for Gullible {
+    fn verify(&self, _: &Question<'_>) -> Option<bool> {
+        Some(true)
+    }
+}
+
+#[test]
+fn the_host_is_asked_and_what_it_cannot_tell_is_verified_so_often_a_second() {
+    let verifier = |algorithm: &str, host: &'static dyn SignatureHost| {
+        let (_, pem, _) = TOKENS.into_iter().find(|known| known.0 == algorithm).expect("known");
+        let algorithm = PublicAlgorithm::from_name(algorithm).expect("known");
+        let key = Key::public(algorithm, pem, None, None, vec![]).expect("a key");
+        Verifier::new(KeyRing::new(vec![key]), policy()).with_host(host, 1)
+    };
+    let junk = |algorithm: &str, length: usize| {
+        let token = token().header("alg", format!("\"{algorithm}\"")).sign();
+        let (input, _) = token.rsplit_once('.').expect("three parts");
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(vec![1; length]))
+    };
+    let believed = verifier("RS256", &Gullible);
+    assert!(believed.verify(junk("RS256", 256).as_bytes(), NOW).is_ok(), "the host says so");
+    let bounded = verifier("EdDSA", &Gullible);
+    let told = |at: u64| bounded.verify(junk("EdDSA", 64).as_bytes(), at).err();
+    assert_eq!([NOW, NOW, NOW + 1].map(told), [BadSignature, Unavailable, BadSignature].map(Some));
+}
+
+#[test]
+fn a_token_ends_when_its_exp_and_the_skew_are_over() {
+    let verifier = Verifier::new(ring(), policy());
+    let end = |token: TokenBuilder| {
+        verifier.end_of(&verifier.verify(token.sign().as_bytes(), NOW).expect("genuine"))
+    };
+    assert_eq!(end(token().claim("exp", NOW + 5)), Some(NOW + 5 + 60));
+    assert_eq!(end(token().without("exp")), None);
+}
+
+#[test]
+fn the_text_of_a_token_is_counted() {
+    let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
+    let token = token().claim("sub", "\"ada\"").claim("role", "\"admin\"").sign();
+    let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+    assert_eq!(verified.text_bytes(), "ada".len() + "role".len() + "admin".len());
+}
+
 #[test]
 fn a_kid_that_no_key_has_misses_a_key_though_keys_without_id_were_tried() {
     let key = Key::public(PublicAlgorithm::Rs256, RSA_2048, None, None, vec![]).expect("a key");
@@ -699,4 +747,6 @@ fn no_debug_text_holds_a_claim() {
     let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
     let text = format!("{verified:?} {:?}", verified.user());
     assert!(!text.contains("canary"), "{text}");
+    let user = verified.user().expect("a user").record_id();
+    assert_eq!(text, format!("VerifiedToken({}) Some(User({user}))", verified.record_id()));
 }
