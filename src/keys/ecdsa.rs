@@ -85,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_a_longer_length_is_not_written() {
+        let der = |bytes: usize| to_der(&vec![1; 2 * bytes], &vec![0xff; bytes]);
+        assert_eq!(der(61).map(|der| der.len()), Some(2 + 2 * 63));
+        assert_eq!(der(62), None);
+    }
+
+    #[test]
     fn only_the_one_length_is_taken() {
         for length in 0..200 {
             let signature = vec![1; length];

@@ -107,6 +107,7 @@ fn each_member_is_what_the_rfc_says_or_the_key_is_refused() {
         (with(rsa(), "kty", json!("rsa")), Err(Member("kty"))),
         (with(rsa(), "kid", json!(7)), Err(Member("kid"))),
         (with(rsa(), "kid", json!("")), Err(Member("kid"))),
+        (with(rsa(), "kid", json!("k".repeat(256))), Ok("RS256")),
         (with(rsa(), "kid", json!("k".repeat(257))), Err(Member("kid"))),
         (with(rsa(), "use", json!(["sig"])), Err(Member("use"))),
         (with(rsa(), "key_ops", json!("verify")), Err(Member("key_ops"))),
@@ -142,8 +143,24 @@ fn each_member_is_what_the_rfc_says_or_the_key_is_refused() {
         let key = read(&jwk).map(|key| key.expect("for signatures").algorithm());
         assert_eq!(key, expected, "{jwk}");
     }
+    let with_certificate = |length: usize| with(rsa(), "x5c", json!("x".repeat(length)));
+    let around = with_certificate(0).to_string().len();
+    let of_length = |bytes: usize| read(&with_certificate(bytes - around)).err();
+    assert_eq!([0, 1].map(|more| of_length(JWK_BYTES_LIMIT + more)), [None, Some(NotAnObject)]);
     let twice = br#"{"kty": "RSA", "kty": "oct"}"#;
     assert_eq!(Jwk::read(twice, None).err(), Some(JwkError::NotAnObject));
+}
+
+#[test]
+fn what_helps_is_told() {
+    for (error, remedy) in [
+        (JwkError::Private, "give the public members alone"),
+        (JwkError::NoAlgorithm, "add `alg` to it"),
+        (JwkError::Algorithm, ""),
+    ] {
+        let (problem, told) = error.told();
+        assert!(!problem.is_empty() && told.starts_with(remedy), "{error:?}: {told}");
+    }
 }
 
 #[test]
