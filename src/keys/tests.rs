@@ -204,6 +204,14 @@ fn a_host_is_given_the_key_that_the_pem_has() {
 }
 
 #[test]
+fn two_keys_are_told_apart_by_what_they_are() {
+    let other = jwt_simple::algorithms::Ed25519KeyPair::generate().public_key().to_pem();
+    let fingerprint = |pem: &str| public("EdDSA", pem).expect("a key").fingerprint();
+    assert_eq!(fingerprint(ED25519), fingerprint(ED25519));
+    assert_ne!(fingerprint(ED25519), fingerprint(&other));
+}
+
+#[test]
 fn what_an_algorithm_needs_is_said() {
     for (algorithm, needed) in [
         ("RS256", "RS256 needs an RSA key of 2,048 to 4,096 bits"),
