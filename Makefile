@@ -18,7 +18,7 @@ test: wasm wasm-drill envoy redis stream-peers programs ## all tests: the core n
 fuzz: ## looks for input that breaks a promise, FUZZ_SECONDS=20 for each kind of input
 	@fuzz/run.sh
 
-mutants: ## every small mistake that could be made in the core: is there a test that sees it? hours
+mutants: ## every small mistake that could be made in the core: is there a test that sees it? an hour
 	@tests/mutants.sh
 
 compose-demo: ## the same with docker compose: two Envoys behind a front; STORE=redis

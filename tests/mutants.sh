@@ -4,8 +4,8 @@
 #
 # cargo-mutants changes one thing at a time and runs the tests of the library. What no test sees must
 # stand in tests/mutants.list with its reason; after a run over all files, nothing else may stand there.
-# Hours: each mistake is a build and a run of the tests, some ten seconds on a quiet machine. What was
-# interrupted goes on with MUTANTS_ARGS=--iterate, which leaves out what was seen before.
+# An hour: each mistake is a build and a run of the tests, some three seconds on a quiet machine. What
+# was interrupted goes on with MUTANTS_ARGS=--iterate, which leaves out what was seen before.
 set -eu
 cd "$(dirname "$0")/.."
 

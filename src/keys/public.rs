@@ -298,10 +298,10 @@ fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<(
     Some((Native::Rsa { key, hash, padding, modulus_bytes }, der))
 }
 
-/// An uncompressed point (SEC 1 §2.3.3) of two coordinates of exactly that length.
+/// An uncompressed point (SEC 1 §2.3.3) whose first coordinate has exactly that length; the length of
+/// both together is for the library to judge.
 fn sec1<const LENGTH: usize>(x: &[u8], y: &[u8]) -> Option<Vec<u8>> {
-    let full = x.len() == LENGTH && y.len() == LENGTH;
-    full.then(|| [&[UNCOMPRESSED], x, y].concat())
+    (x.len() == LENGTH).then(|| [&[UNCOMPRESSED], x, y].concat())
 }
 
 fn rsa_verifies(

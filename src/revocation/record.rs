@@ -279,8 +279,16 @@ mod tests {
     #[test]
     fn milliseconds_are_no_time_of_a_record() {
         let id = RecordId::FIRST;
-        assert!(Record::token(id, 1_795_332_120).is_sound());
-        assert!(!Record::token(id, 1_795_332_120_000).is_sound());
+        for (exp, is_sound) in [
+            (1_795_332_120, true),
+            (TIME_LIMIT_SECONDS - 1, true),
+            (TIME_LIMIT_SECONDS, false),
+            (1_795_332_120_000, false),
+            (NEVER - 1, false),
+            (NEVER, true),
+        ] {
+            assert_eq!(Record::token(id, exp).is_sound(), is_sound, "{exp}");
+        }
         assert!(!Record::user(id, 1_795_332_120_000, NEVER).is_sound());
         assert!(!Record::user(id, 0, NEVER).is_sound());
     }

@@ -1,10 +1,12 @@
 //! Promise: a JWK verifies tokens of the one algorithm that it names itself, or is no key for us.
 //! Method: the examples of the RFCs, and each bent in one member.
 
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::keys::PublicAlgorithm::*;
+use crate::keys::fixtures::P_384;
 
 fn read(jwk: &Value) -> Result<Option<Key>, JwkError> {
     let read = Jwk::read(jwk.to_string().as_bytes(), None);
@@ -17,6 +19,15 @@ fn rsa() -> Value {
 
 fn ec() -> Value {
     json!({"kty": "EC", "crv": "P-256", "x": RFC_7515_X, "y": RFC_7515_Y})
+}
+
+/// The fixture on P-384: the coordinates are the last 96 bytes of its DER.
+fn ec384() -> Value {
+    let base64 = P_384.lines().filter(|line| !line.starts_with("---")).collect::<String>();
+    let der = STANDARD.decode(base64).expect("base64");
+    let (x, y) = der[der.len() - 96..].split_at(48);
+    let [x, y] = [x, y].map(|number| URL_SAFE_NO_PAD.encode(number));
+    json!({"kty": "EC", "crv": "P-384", "x": x, "y": y})
 }
 
 fn okp() -> Value {
@@ -126,7 +137,10 @@ fn each_member_is_what_the_rfc_says_or_the_key_is_refused() {
         (with(ec(), "x", json!(format!("AA{RFC_7515_X}"))), Err(Member("x"))),
         (with(ec(), "x", json!(&RFC_7515_X[..42])), Err(Member("x"))),
         (with(ec(), "x", json!("AAAA")), Err(Key(KeyError::Unfit(Es256)))),
+        (with(ec(), "y", json!("AAAA")), Err(Key(KeyError::Unfit(Es256)))),
         (with(ec(), "d", json!("AQ")), Err(Private)),
+        (ec384(), Ok("ES384")),
+        (with(ec384(), "y", json!(RFC_7515_Y)), Err(Key(KeyError::Unfit(Es384)))),
         (okp(), Ok("EdDSA")),
         (with(okp(), "alg", json!("EdDSA")), Ok("EdDSA")),
         (with(okp(), "alg", json!("ES256")), Err(Algorithm)),
