@@ -177,6 +177,7 @@ fn a_shard_that_does_not_change_is_not_written() {
     let before = shared.get(&key);
     set().add(&shared, &[record], Horizon::NONE).unwrap();
     set().compare(&shared, &[record], (RecordId::FIRST, record.id), Horizon::NONE).unwrap();
+    assert_eq!(set().prune(&shared, Place::of(record.key()), Horizon::NONE), Ok(1));
     assert_eq!(shared.get(&key), before);
 }
 
