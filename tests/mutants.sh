@@ -36,7 +36,7 @@ done
 # test sees (2), and those by which the tests never end (3), are no failure of the tool.
 code=0
 CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-guard \
-    --profile mutants --cargo-arg=--lib --timeout 120 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" || code=$?
+    --profile mutants --cargo-arg=--lib --timeout 30 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" || code=$?
 case $code in 0 | 2 | 3) ;; *) exit $code ;; esac
 
 sed -n 's/^- `\(src[^`]*\)`.*/\1/p' tests/mutants.list | sort >target/mutants.known
