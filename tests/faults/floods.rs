@@ -75,7 +75,7 @@ fn a_flood_of_invalid_tokens_leaves_valid_ones_alone_and_no_trace() {
         }
     }
     let (counts, grown) = (load.end(), resident().saturating_sub(warm) / 1_024);
-    println!("figure: {sent} invalid ones, {grown} MiB more than after the first kind, {counts:?}");
+    println!("figure: {sent} invalid ones, {grown} MiB more than after the first kind, {counts}");
     assert!(grown < 64, "{grown} MiB");
     let log = bed.envoy.log() + &bed.envoy.access_log();
     assert!(!log.contains(CANARY) && !log.contains(&URL_SAFE_NO_PAD.encode(CANARY)));
@@ -107,7 +107,7 @@ fn clients_that_send_a_byte_now_and_then_are_cut_and_harm_nobody() {
     let seconds = began.elapsed().as_secs_f32();
     load.await_more();
     println!(
-        "figure: {} slow heads cut within {seconds:.1} s, {} slow bodies, {} idle; {:?}",
+        "figure: {} slow heads cut within {seconds:.1} s, {} slow bodies, {} idle; {}",
         clients.len(),
         others.len(),
         idle.len(),

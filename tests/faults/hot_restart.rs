@@ -36,7 +36,7 @@ fn a_process_that_takes_over_refuses_what_the_old_one_refused() {
         load.await_more();
     }
     let counts = load.end();
-    println!("figure: {rounds} processes took over, {counts:?}");
+    println!("figure: {rounds} processes took over, {counts}");
 }
 
 fn page(token: &Token) -> Request {

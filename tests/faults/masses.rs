@@ -38,7 +38,7 @@ fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
     let mib = resident_kib(envoy.process_id()).unwrap_or_default() / 1_024;
     println!(
         "figure: {count} revocations: guarding {seconds:.1} s after the start, a page takes {:.1} ms \
-         (half of them), {:.1} ms (slowest), {mib} MiB, {counts:?}",
+         (half of them), {:.1} ms (slowest), {mib} MiB, {counts}",
         pages[0] / 1_000.0,
         pages[1] / 1_000.0
     );
@@ -90,7 +90,7 @@ fn a_storm_of_revocations_is_enforced_everywhere_or_refused() {
     let taken = taken.into_inner();
     println!(
         "figure: {} a second for {seconds} s taken, {} refused as too many; both enforce {} looked at \
-         {:.1} s after the last; {:?}",
+         {:.1} s after the last; {}",
         taken as u64 / seconds,
         busy.into_inner(),
         looked_at.len(),

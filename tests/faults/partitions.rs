@@ -43,7 +43,7 @@ fn who_is_cut_off_refuses_what_it_cannot_know_and_the_other_goes_on() {
             healed.elapsed().as_secs_f32()
         );
     }
-    println!("figure: {:?}", load.end());
+    println!("figure: {}", load.end());
 }
 
 #[test]

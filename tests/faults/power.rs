@@ -37,7 +37,7 @@ fn an_embedded_store_that_loses_power_has_all_that_it_has_acknowledged() {
         load.enforced(&all[all.len() - 10..]);
     }
     println!(
-        "figure: embedded: {rounds} times, {} acknowledged, 0 lost; {:?}",
+        "figure: embedded: {rounds} times, {} acknowledged, 0 lost; {}",
         all.len(),
         load.end()
     );

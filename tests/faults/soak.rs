@@ -35,7 +35,7 @@ fn faults_drawn_by_lot_lose_nothing_and_bring_nothing_back() {
     let seconds = began.elapsed().as_secs();
     println!(
         "figure: seed {seed}: {faults} faults in {seconds} s, {} revocations, all enforced; \
-         (memory in MiB, files) of proxies and services: {before:?}, at the end {after:?}; {:?}",
+         (memory in MiB, files) of proxies and services: {before:?}, at the end {after:?}; {}",
         world.known.len(),
         load.end()
     );

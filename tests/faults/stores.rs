@@ -35,7 +35,7 @@ fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
         let fresh = Service::setup().store(&fleet.redis.url()).start();
         assert!(tokens.iter().all(|token| fresh.holds(token)), "{cut} bytes were cut");
     }
-    println!("figure: {} revocations, 0 lost; {:?}", tokens.len(), load.end());
+    println!("figure: {} revocations, 0 lost; {}", tokens.len(), load.end());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn failover_to_a_replica_that_is_behind_loses_nothing_that_a_service_has_seen() 
         services.iter().all(takes_revocations)
     });
     println!(
-        "figure: revocations taken again {:.1} s after the kill; {:?}",
+        "figure: revocations taken again {:.1} s after the kill; {}",
         killed.elapsed().as_secs_f32(),
         load.end()
     );
@@ -106,7 +106,7 @@ fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
     assert_eq!(bed.service.records().len(), stored + first.len(), "all that was acknowledged");
     disk.resize("64m");
     eventually(SOON, || takes_revocations(&bed.service));
-    println!("figure: {stored} revocations fitted, then 503; {:?}", load.end());
+    println!("figure: {stored} revocations fitted, then 503; {}", load.end());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! itself (a VM that died, too much memory) every [`Envoy`](crate::Envoy) is asked at its end.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,15 @@ pub struct Counts {
     pub unavailable: u64,
     /// From the end of the scenario until the last proxy could judge again.
     pub current_after: Duration,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { admitted, refused, unavailable, current_after } = self;
+        let milliseconds = current_after.as_millis();
+        write!(f, "{admitted} requests admitted, {refused} refused, ")?;
+        write!(f, "{unavailable} answered 503 or not at all; judged again after {milliseconds} ms")
+    }
 }
 
 #[derive(Debug)]
