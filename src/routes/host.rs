@@ -146,6 +146,7 @@ mod tests {
             ("*.example.com", "a.EXAMPLE.com.", false, true),
             ("*.example.com", "example.com", false, false),
             ("*.example.com", "badexample.com", false, false),
+            ("*.example.com", ".example.com", false, true),
             ("[::1]", "[::1]:80", true, true),
             ("[::1]", "[0::1]", false, true),
             ("[::1]", "localhost", false, false),
