@@ -284,8 +284,7 @@ impl KeySet {
     /// Shortly before the set would be too old, at a time of each process's own.
     fn period_milliseconds(&self, random: u32) -> u64 {
         let longest = self.settings.refresh_seconds.saturating_mul(1_000);
-        let jitter = longest / JITTER_SHARE;
-        longest - jitter * u64::from(random) / u64::from(u32::MAX)
+        longest - longest / JITTER_SHARE * u64::from(random) / u64::from(u32::MAX)
     }
 
     /// Asks for the set, if that is due.

@@ -144,6 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_the_budget_exactly_stays() {
+        let mut cache = TokenCache::new();
+        let token = |n: usize, length: usize| format!("{n:0length$}").into_bytes();
+        let each = entry(&token(0, 100), "user").bytes();
+        let (count, rest) = (CACHE_BYTES / each, CACHE_BYTES % each);
+        for n in 1..=count {
+            let length = 100 + if n == count { rest } else { 0 };
+            cache.keep(&token(n, length), verified("user"), signer(1));
+        }
+        assert_eq!((cache.bytes, cache.tokens.len()), (CACHE_BYTES, count));
+    }
+
+    #[test]
+    fn an_entry_weighs_what_it_holds() {
+        let fixed = size_of::<Entry>() + size_of::<VerifiedToken>() + ENTRY_OVERHEAD_BYTES;
+        for (token, user_id) in [(0, ""), (100, "ada"), (1_000, "u")] {
+            let entry = entry(&vec![b'a'; token], user_id);
+            assert_eq!(entry.bytes(), token + user_id.len() + fixed);
+        }
+    }
+
+    #[test]
     fn a_token_kept_twice_is_counted_once() {
         let mut cache = TokenCache::new();
         let token = [b'a'; 100];

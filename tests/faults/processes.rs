@@ -36,8 +36,5 @@ fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
     }
     let counts = load.end();
     assert!(counts.refused >= 2 * rounds as u64, "{counts:?}");
-    println!(
-        "figure: {rounds} kills, guarding after {} ms at most, {counts}",
-        slowest.as_millis()
-    );
+    println!("figure: {rounds} kills, guarding after {} ms at most, {counts}", slowest.as_millis());
 }
