@@ -714,12 +714,17 @@ fn the_text_of_a_token_is_counted() {
 
 #[test]
 fn a_kid_that_no_key_has_misses_a_key_though_keys_without_id_were_tried() {
-    let key = Key::public(PublicAlgorithm::Rs256, RSA_2048, None, None, vec![]).expect("a key");
-    let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+    let key = |id: Option<&str>| {
+        let id = id.map(str::to_owned);
+        Key::public(PublicAlgorithm::Rs256, RSA_2048, id, None, vec![]).expect("a key")
+    };
+    let verifier = Verifier::new(KeyRing::new(vec![key(None), key(Some("known"))]), policy());
     let signed = || token().header("alg", "\"RS256\"");
-    for (token, misses_key) in
-        [(signed().sign(), false), (signed().header("kid", "\"new\"").sign(), true)]
-    {
+    for (token, misses_key) in [
+        (signed().sign(), false),
+        (signed().header("kid", "\"known\"").sign(), false),
+        (signed().header("kid", "\"new\"").sign(), true),
+    ] {
         assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(BadSignature));
         assert_eq!(verifier.take_missed_key(), misses_key, "{token}");
     }
