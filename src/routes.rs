@@ -79,12 +79,16 @@ impl Routes {
     }
 
     /// The route of a request: the first rule that matches, else the default; protected, whatever
-    /// they say, where the path is not [canonical](path::canonical) or there is none.
+    /// they say, where the path is not [canonical](path::canonical) or there is none. It may mean any
+    /// route then: an API key does only if it does on all.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
         let plain = |access| Route { access, revokes: false, revoke_user: None, api_keys: true };
         let target = headers.first(b":path").unwrap_or_default();
-        let Some(path) = path::canonical(target) else { return plain(Access::Protected) };
+        let Some(path) = path::canonical(target) else {
+            let api_keys = self.rules.iter().all(Rule::takes_api_keys);
+            return Route { api_keys, ..plain(Access::Protected) };
+        };
         let request = Request::new(path, headers);
         match self.rules.iter().find(|rule| rule.matches(&request)) {
             Some(rule) => rule.route(&request),

@@ -199,7 +199,12 @@ fn an_api_key_passes_wherever_the_back_end_takes_one_and_excuses_no_token() {
 fn a_socket_opens_with_no_api_key() {
     let bed = BED.get();
     let key = Token::text("sk-0123456789abcdef0123456789abcdef");
-    for path in ["/ws/socket.io/?EIO=4&transport=polling", "/api/v1/terminals/a/api/terminals/b"] {
+    for path in [
+        "/ws/socket.io/?EIO=4&transport=polling",
+        "/ws/socket%2Eio/",
+        "/WS/socket.io/",
+        "/api/v1/terminals/a/api/terminals/b",
+    ] {
         for place in PLACES {
             let answer = bed.envoy.send(&place(Request::get(path), &key));
             assert_eq!((answer.status, &*answer.code()), (401, "missing_token"), "{path}");

@@ -180,6 +180,8 @@ fn an_api_key_passes_without_a_user_and_excuses_no_token() {
         ("/socket", "", "missing_token"),
         ("/socket", &own, "ada"),
         ("/socket", &gone, "revoked"),
+        ("/./socket", "", "missing_token"),
+        ("//page", "", "missing_token"),
     ];
     for (path, cookie, expected) in cases {
         let lines = [("authorization", "Bearer sk-0"), ("cookie", cookie)];

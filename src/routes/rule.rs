@@ -110,6 +110,10 @@ impl Rule {
         Self { api_keys: false, ..self }
     }
 
+    pub(super) fn takes_api_keys(&self) -> bool {
+        self.api_keys
+    }
+
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
         let (methods, hosts) = (&self.methods, &self.hosts);
         if self.access == Access::Protected {
