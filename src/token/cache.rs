@@ -153,7 +153,7 @@ mod tests {
             let length = 100 + if n == count { rest } else { 0 };
             cache.keep(&token(n, length), verified("user"), signer(1));
         }
-        assert_eq!((cache.bytes, cache.tokens.len()), (CACHE_BYTES, count));
+        assert_eq!((cache.bytes, cache.tokens.len()), (4_194_304, count));
     }
 
     #[test]
