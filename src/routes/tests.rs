@@ -180,6 +180,16 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
+fn an_api_key_does_on_an_odd_path_only_if_it_does_everywhere() {
+    for (written, taken) in [("pass", [true; 3]), ("refuse", [false, true, false])] {
+        let rule = json!({"prefix": "/ws/", "access": "protected", "api_keys": written});
+        let routes = routes("protected", json!([rule]));
+        let is_taken = |path| routes.find(&request("GET", "app.example.com", path)).api_keys;
+        assert_eq!(["/ws/a", "/page", "//page"].map(is_taken), taken, "{written}");
+    }
+}
+
+#[test]
 fn hosts_and_methods_narrow_a_rule() {
     let narrow = |access: &str| {
         json!([{"prefix": "/", "access": access, "methods": ["GET"],
