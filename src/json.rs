@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(USUAL_MEMBERS);
+                let mut members = Vec::new();
                 while let Some((Text(name), value)) = map.next_entry::<_, &RawValue>()? {
                     if members.len() == MEMBERS_LIMIT {
                         return Err(A::Error::custom("too many members"));
@@ -202,9 +202,6 @@ impl<'de> Visitor<'de> for Nested {
         }
     }
 }
-
-/// Room for the members of most tokens.
-const USUAL_MEMBERS: usize = 8;
 
 /// Members of one object. Real tokens have a dozen.
 const MEMBERS_LIMIT: usize = 256;

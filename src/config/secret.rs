@@ -97,12 +97,11 @@ pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
 /// anybody sign who has that key (RFC 8725 §2.1).
 fn is_key(bytes: &[u8]) -> bool {
     let text = bytes.trim_ascii();
-    let solid = || text.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
     memchr::memmem::find(text, b"-----BEGIN ").is_some()
         || [&b"ssh-"[..], b"ecdsa-sha2-"].iter().any(|name| text.starts_with(name))
         || serde_json::from_slice::<Jwk>(text).is_ok()
         || is_key_in_der(bytes)
-        || BASE64.decode(solid().collect::<Vec<_>>()).is_ok_and(|bytes| is_key_in_der(&bytes))
+        || BASE64.decode(without_space(text)).is_ok_and(|bytes| is_key_in_der(&bytes))
 }
 
 /// A key as JSON, or a set of them (RFC 7517 §4, §5).
@@ -196,8 +195,12 @@ fn from_environment(
 }
 
 /// Line breaks and space are no part of base64 and hex; of text they are.
+fn without_space(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+}
+
 fn decoded(at: &At, text: &str, encoding: raw::Encoding) -> Result<Vec<u8>, ConfigError> {
-    let solid = || text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>();
+    let solid = || without_space(text.as_bytes());
     let (bytes, name) = match encoding {
         raw::Encoding::Utf8 => return Ok(text.as_bytes().to_vec()),
         raw::Encoding::Base64 => (BASE64.decode(solid()).ok(), "base64"),
