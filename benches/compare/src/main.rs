@@ -294,6 +294,9 @@ impl Run {
             let _ = writeln!(report, "{name:34} {:10.3}   {low:.3} … {high:.3}", ratio.value);
             self.figures.insert(name, ratio.value);
         }
+        for (name, peer) in CALLS.into_iter().filter(|call| results.has(call.1)) {
+            self.figures.insert(name, results.beyond(peer, "empty_filter") / 10.0);
+        }
         for (name, figure) in &self.figures {
             if !RATIOS.iter().any(|(ratio, ..)| ratio == name) {
                 let _ = writeln!(report, "{name:34} {figure:10.3}");
@@ -341,7 +344,17 @@ fn start_authz() -> Program {
 
 const OUT: &str = "target/bench";
 const LIVE: usize = 1_000_000;
-const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "shared_data"];
+const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "calls_empty_value"];
+
+/// What one call of the host costs, and the peer that makes ten.
+const CALLS: [(&str, &str); 6] = [
+    ("microseconds_of_all_headers", "calls_headers"),
+    ("microseconds_of_the_time", "calls_clock"),
+    ("microseconds_of_an_empty_value", "calls_empty_value"),
+    ("microseconds_of_a_shard", "calls_shard"),
+    ("microseconds_of_a_header_replaced", "calls_replace"),
+    ("microseconds_of_one_header", "calls_answer_header"),
+];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.
 const RATIOS: [(&str, &str, &[&str]); 7] = [

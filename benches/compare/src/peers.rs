@@ -64,8 +64,13 @@ const fn before(peer: Peer) -> Peer {
     Peer { part: Part::Before, ..peer }
 }
 
+/// One call of the host, ten times: a listener of the same name.
+const fn calls(name: &'static str, title: &'static str) -> Peer {
+    extra(peer(name, title, name, Tokens::Hs256))
+}
+
 /// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 35] = {
+pub(crate) const PEERS: [Peer; 40] = {
     use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
@@ -116,12 +121,12 @@ pub(crate) const PEERS: [Peer; 35] = {
         before(busy(peer("before_busy", "the other build: 1,000 more a second", "before", Hs256))),
         before(peer("before_cold_hs256", "the other build: first sight", "before", FreshHs256)),
         extra(peer("warm_10m", "token seen before, 10 million revoked", "ten_million", Hs256)),
-        extra(peer(
-            "shared_data",
-            "empty wasm filter, 10 empty reads of shared data",
-            "shared_data",
-            Hs256,
-        )),
+        calls("calls_headers", "empty wasm filter, 10 × all headers"),
+        calls("calls_clock", "empty wasm filter, 10 × the time"),
+        calls("calls_empty_value", "empty wasm filter, 10 × an empty value"),
+        calls("calls_shard", "empty wasm filter, 10 × a shard"),
+        calls("calls_replace", "empty wasm filter, 10 × a header replaced"),
+        calls("calls_answer_header", "empty wasm filter, 10 × one header"),
         extra(peer(
             "crossings_of_request",
             "the crossings, but for the one on the answer",

@@ -59,13 +59,24 @@ impl Results {
         Figure { value: of(&all), interval: interval(own.len(), of) }
     }
 
+    /// Whether that peer was measured.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.costs.contains_key(name)
+    }
+
+    /// Microseconds that one peer adds beyond another.
+    pub(crate) fn beyond(&self, name: &str, other: &str) -> f64 {
+        let (own, other) = (self.added(find(name)), self.added(find(other)));
+        median(&own.iter().zip(other).map(|(own, other)| own - other).collect::<Vec<_>>())
+    }
+
     /// The table for the terminal.
     pub(crate) fn table(&self) -> String {
         let mut table = format!(
             "{:48} {:>9} {:>9} {:>15} {:>11}\n",
             "CPU time of Envoy, µs a request", "whole", "added", "half of rounds", "× jwt_authn"
         );
-        for peer in PEERS.iter().filter(|peer| self.costs.contains_key(peer.name)) {
+        for peer in PEERS.iter().filter(|peer| self.has(peer.name)) {
             let added = self.added(peer);
             let whole = median(&self.costs[peer.name]);
             let _ = write!(table, "{:48} {whole:9.2} ", peer.title);

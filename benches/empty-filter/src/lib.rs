@@ -3,13 +3,16 @@
 //! The floor of every proxy-wasm filter: Envoy makes a context, calls it with the headers of the
 //! request and of the answer, and deletes it. Built as the filter is, with the same exports.
 //!
-//! Configured with the word `crossings` it does one thing more: whatever crosses between Envoy and
-//! the VM while ours judges a token that was seen before, and nothing with it. What ours costs beyond
-//! that is its own code; what this costs no code of ours can save. With `crossings of the request` it
-//! leaves out the one on the answer. With `crossings of a first sight` it does what cannot be saved
-//! when a token comes for the first time: three look-ups more, of which one brings a shard of 30
-//! revocations, the HMAC of a token, and the hashes that its own id and its user's are. With `shared
-//! data` it reads an empty value of shared data ten times: how long is the lock held at most?
+//! Configured with a word it does one thing more:
+//!
+//! - `crossings`: whatever crosses between Envoy and the VM while ours judges a token that was seen
+//!   before, and nothing with it. What ours costs beyond that is its own code; what this costs no code
+//!   of ours can save.
+//! - `crossings of the request`: without the one on the answer.
+//! - `crossings of a first sight`: also what cannot be saved when a token comes for the first time:
+//!   three look-ups more, of which one brings a shard of 30 revocations, the HMAC of a token, and the
+//!   hashes that its own id and its user's are.
+//! - `ten` and what: ten times the same call, so that a tenth of what it adds is what one costs.
 
 mod raw;
 
@@ -20,19 +23,63 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, MapType};
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Filter {
-    #[default]
     Nothing,
     Crossings,
     CrossingsOfTheRequest,
     CrossingsOfAFirstSight,
-    SharedData,
+    Ten(Call),
+}
+
+/// What ours calls while a request passes, but for the header that it sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Headers,
+    Clock,
+    EmptyValue,
+    Shard,
+    Replace,
+    AnswerHeader,
 }
 
 impl Filter {
+    fn named(word: &[u8]) -> Self {
+        match word {
+            b"\"crossings\"" => Self::Crossings,
+            b"\"crossings of the request\"" => Self::CrossingsOfTheRequest,
+            b"\"crossings of a first sight\"" => Self::CrossingsOfAFirstSight,
+            b"\"ten headers\"" => Self::Ten(Call::Headers),
+            b"\"ten clocks\"" => Self::Ten(Call::Clock),
+            b"\"ten empty values\"" => Self::Ten(Call::EmptyValue),
+            b"\"ten shards\"" => Self::Ten(Call::Shard),
+            b"\"ten replaced headers\"" => Self::Ten(Call::Replace),
+            b"\"ten headers of the answer\"" => Self::Ten(Call::AnswerHeader),
+            _ => Self::Nothing,
+        }
+    }
+
     fn crosses(self) -> bool {
-        !matches!(self, Self::Nothing | Self::SharedData)
+        !matches!(self, Self::Nothing | Self::Ten(_))
+    }
+}
+
+impl Call {
+    fn make(self) {
+        match self {
+            Self::Headers => drop(black_box(raw::all_headers())),
+            Self::Clock => drop(black_box(SystemTime::now())),
+            Self::EmptyValue => drop(black_box(hostcalls::get_shared_data(GENERATION))),
+            Self::Shard => drop(black_box(hostcalls::get_shared_data(SHARD))),
+            Self::Replace => {
+                let map = MapType::HttpRequestHeaders;
+                let _ = hostcalls::set_map_value_bytes(map, "x-user-id", Some(b"a user"));
+            }
+            Self::AnswerHeader => {
+                let map = MapType::HttpResponseHeaders;
+                drop(black_box(hostcalls::get_map_value_bytes(map, "content-type")));
+            }
+        }
     }
 }
 
@@ -40,10 +87,10 @@ impl Context for Filter {}
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        if *self == Self::SharedData {
-            for _ in 0..10 {
-                let _ = black_box(hostcalls::get_shared_data(GENERATION));
-            }
+        match *self {
+            Self::Ten(Call::AnswerHeader) => {}
+            Self::Ten(call) => (0..10).for_each(|_| call.make()),
+            _ => {}
         }
         if self.crosses() {
             let bytes = raw::all_headers();
@@ -57,16 +104,19 @@ impl HttpContext for Filter {
             let time = SystemTime::now();
             let generation = hostcalls::get_shared_data(GENERATION);
             let _ = black_box((bytes, time, generation));
-            let map = MapType::HttpRequestHeaders;
-            let _ = hostcalls::set_map_value_bytes(map, "x-user-id", Some(b"a user"));
+            Call::Replace.make();
         }
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if self.crosses() && *self != Self::CrossingsOfTheRequest && !end_of_stream {
-            let map = MapType::HttpResponseHeaders;
-            let _ = black_box(hostcalls::get_map_value_bytes(map, "content-type"));
+        if end_of_stream {
+            return Action::Continue;
+        }
+        match *self {
+            Self::Crossings | Self::CrossingsOfAFirstSight => Call::AnswerHeader.make(),
+            Self::Ten(Call::AnswerHeader) => (0..10).for_each(|_| Call::AnswerHeader.make()),
+            _ => {}
         }
         Action::Continue
     }
@@ -75,14 +125,7 @@ impl HttpContext for Filter {
 impl RootContext for Filter {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
-        let text = text.ok().flatten().unwrap_or_default();
-        *self = match &*text {
-            b"\"crossings\"" => Self::Crossings,
-            b"\"crossings of the request\"" => Self::CrossingsOfTheRequest,
-            b"\"crossings of a first sight\"" => Self::CrossingsOfAFirstSight,
-            b"\"shared data\"" => Self::SharedData,
-            _ => Self::Nothing,
-        };
+        *self = Self::named(&text.ok().flatten().unwrap_or_default());
         hostcalls::set_shared_data(GENERATION, None, None).is_ok()
             && hostcalls::set_shared_data(SHARD, Some(&[0; SHARD_BYTES]), None).is_ok()
     }
@@ -115,7 +158,7 @@ const SECRET: &[u8] = b"a secret that is as long as 44 characters are";
 
 /// Tells the SDK which context answers for a configuration.
 pub fn start() {
-    proxy_wasm::set_root_context(|_| Box::new(Filter::default()));
+    proxy_wasm::set_root_context(|_| Box::new(Filter::Nothing));
 }
 
 #[cfg(target_arch = "wasm32")]
