@@ -69,6 +69,7 @@ fi
 
 # Panics name source files: not by the folders of this machine, or each would build other bytes.
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
+flags="-Ctarget-feature=+simd128 $remap" # SHA-256 takes two thirds of the time; V8 has it since 9.1
 
 set -- rustc --release --lib --crate-type cdylib --target $target -p $package
 [ -z "$feature" ] || set -- "$@" --features "$feature"
@@ -76,11 +77,11 @@ if [ -e "$with_debian" ]; then
     say "building with Debian's Rust (remembered in $with_debian; remove it to try rustup again)"
     built=target/wasm-debian
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-22 \
-        RUSTFLAGS="-Lnative=/usr/lib/wasm32-wasi -Clink-self-contained=no $remap" \
+        RUSTFLAGS="-Lnative=/usr/lib/wasm32-wasi -Clink-self-contained=no $flags" \
         /usr/bin/cargo "$@" --target-dir $built -Zbuild-std=std,panic_abort
 else
     built=target/wasm
-    RUSTFLAGS="${RUSTFLAGS:-} $remap" cargo "$@" --target-dir $built
+    RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo "$@" --target-dir $built
 fi
 
 # Envoy calls every callback that a module exports; what the filter has no use for goes.

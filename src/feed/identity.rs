@@ -9,6 +9,8 @@
 
 use std::ops::Deref;
 
+use sha2::{Digest, Sha256};
+
 /// Longest name: the prefix and what follows it.
 const KEY_BYTES: usize = 40;
 
@@ -34,7 +36,7 @@ impl FeedIdentity {
     }
 
     fn of(parts: &[&str]) -> Self {
-        let mut hash = hmac_sha256::Hash::new();
+        let mut hash = Sha256::new();
         for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);

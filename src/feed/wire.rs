@@ -19,6 +19,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 
 /// Media type of the binary form.
@@ -168,7 +170,7 @@ impl Page {
 }
 
 fn checksum(content: &[u8]) -> [u8; 16] {
-    let digest = hmac_sha256::Hash::hash(content);
+    let digest = Sha256::digest(content);
     let mut sum = [0; 16];
     for (byte, from) in sum.iter_mut().zip(digest) {
         *byte = from;

@@ -30,7 +30,7 @@ use crate::feed::backoff;
 use crate::feed::call::{Answer, Call};
 use crate::feed::identity::FeedIdentity;
 use crate::feed::lease::{Lease, Owner};
-use crate::keys::{Key, KeyRing, PublicAlgorithm};
+use crate::keys::{Fingerprint, Key, KeyRing, PublicAlgorithm};
 use crate::shared_data::{SharedData, Version};
 
 use answer::Rejection;
@@ -95,7 +95,7 @@ struct KeySet {
     lease: Lease,
     /// What this VM has taken over of shared data.
     seen: Option<Version>,
-    digest: Option<[u8; 32]>,
+    digest: Option<Fingerprint>,
     keys: Vec<Rc<Key>>,
     /// When the set in shared data came; monotonic milliseconds here and below.
     fetched_at: Option<u64>,
@@ -263,7 +263,7 @@ impl KeySet {
         let fetched_at = fetched_at.min(now);
         self.fetched_at = Some(fetched_at);
         self.due_at = fetched_at.saturating_add(self.period_milliseconds(random));
-        let digest = hmac_sha256::Hash::hash(&json);
+        let digest = Fingerprint::of(std::iter::once(&*json));
         if self.digest == Some(digest) {
             return false;
         }
@@ -368,7 +368,7 @@ impl KeySet {
         answer: Option<&Answer>,
     ) -> Result<(), Rejection> {
         let json = answer::judge(answer)?;
-        if self.digest != Some(hmac_sha256::Hash::hash(json)) {
+        if self.digest != Some(Fingerprint::of(std::iter::once(json))) {
             document::read(json, &self.settings.rules)?;
         }
         let published = Published { fetched_at: now, json: json.to_vec() };

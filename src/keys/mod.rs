@@ -14,6 +14,8 @@ mod signature;
 use std::fmt;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
 use crate::keys::budget::Budget;
@@ -204,13 +206,13 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A hash of all that a key is.
+/// A hash of all that a key is, or a set of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
     pub(crate) fn of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut hash = hmac_sha256::Hash::new();
+        let mut hash = Sha256::new();
         for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);

@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// `exp` of a record that is kept for ever.
 pub const NEVER: u64 = u64::MAX;
 
@@ -80,7 +82,7 @@ impl RecordId {
     }
 
     fn derive(kind: &str, realm: &str, value: &[u8]) -> Self {
-        let mut hash = hmac_sha256::Hash::new();
+        let mut hash = Sha256::new();
         for part in [b"session-guard/1\0", kind.as_bytes(), b"\0", realm.as_bytes(), b"\0", value] {
             hash.update(part);
         }

@@ -3,7 +3,7 @@
 //! [`Verifier::verify`] answers with a [`VerifiedToken`], which nothing else can make, or with the
 //! first [`Refusal`] in the order of judgement: form, algorithm, key, signature, time, issuer,
 //! audience, claims. The parser and the claims are our own and strict (RFC 7515, 7519, 8725); the
-//! cryptography is jwt-simple's. Whether a genuine token is revoked is another question.
+//! cryptography is the libraries'. Whether a genuine token is revoked is another question.
 //!
 //! # Why a cache
 //!

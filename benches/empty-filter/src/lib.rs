@@ -19,9 +19,11 @@ mod raw;
 use std::hint::black_box;
 use std::time::SystemTime;
 
+use hmac::{Hmac, KeyInit, Mac};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, MapType};
+use sha2::{Digest, Sha256};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Filter {
@@ -96,8 +98,8 @@ impl HttpContext for Filter {
             let bytes = raw::all_headers();
             if *self == Self::CrossingsOfAFirstSight {
                 let text = bytes.get(..TOKEN_BYTES).unwrap_or(&bytes);
-                let hmac = hmac_sha256::HMAC::mac(text, SECRET);
-                let ids = [(); 2].map(|()| hmac_sha256::Hash::hash(black_box(&[0; ID_BYTES])));
+                let hmac = KEY.with(Hmac::clone).chain_update(text).finalize();
+                let ids = [(); 2].map(|()| Sha256::digest(black_box([0; ID_BYTES])));
                 let looked_up = [SHARD, NO_USER, NO_ALL].map(hostcalls::get_shared_data);
                 let _ = black_box((hmac, ids, looked_up));
             }
@@ -154,7 +156,10 @@ const TOKEN_BYTES: usize = 240;
 /// What is hashed for the id of a token or a user whose name is a UUID.
 const ID_BYTES: usize = 60;
 
-const SECRET: &[u8] = b"a secret that is as long as 44 characters are";
+thread_local! {
+    /// Of a secret of 44 characters.
+    static KEY: Hmac<Sha256> = Hmac::new_from_slice(&[b's'; 44]).expect("of any length");
+}
 
 /// Tells the SDK which context answers for a configuration.
 pub fn start() {
