@@ -31,9 +31,10 @@ pub(crate) enum Value<'a> {
 /// A list whose form has been checked.
 pub(crate) struct List<'a>(&'a str);
 
-/// Whether a text can only be an object; serde takes a list for one, too.
-pub(crate) fn begins_object(text: &[u8]) -> bool {
-    text.trim_ascii_start().first() == Some(&b'{')
+/// The text of an object, for serde to read: it takes a list for one, too, and any bytes in the
+/// strings that it skips (RFC 8259 §8.1: UTF-8).
+pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| text.trim_ascii_start().starts_with('{'))
 }
 
 impl<'a> Object<'a> {
@@ -217,6 +218,14 @@ mod tests {
 
     fn is_strict(text: impl AsRef<[u8]>) -> bool {
         Object::parse(text.as_ref()).is_some()
+    }
+
+    #[test]
+    fn only_utf_8_that_begins_an_object_is_the_text_of_one() {
+        assert_eq!(object_text(b" \r\n{\"a\":1}"), Some(" \r\n{\"a\":1}"));
+        for other in [&b"[]"[..], b"", b"\"{\"", b"{\"a\":\"\xba\"}", b"\xef\xbb\xbf{}"] {
+            assert_eq!(object_text(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Now;
 use crate::feed::backoff;
 use crate::feed::call::{Answer, Call};
-use crate::json::begins_object;
+use crate::json::object_text;
 use crate::outbox::Outbox;
 use crate::revocation::record::{Kind, NEVER, Record};
 use crate::shared_data::SharedData;
@@ -52,8 +52,7 @@ fn is_refused(answer: Option<&Answer>) -> bool {
 
 fn says<T: for<'a> Deserialize<'a>>(answer: &Answer) -> bool {
     answer.is_of_type(JSON)
-        && begins_object(&answer.body)
-        && serde_json::from_slice::<T>(&answer.body).is_ok()
+        && object_text(&answer.body).is_some_and(|text| serde_json::from_str::<T>(text).is_ok())
 }
 
 /// The delivery that is under way, or when the next one may leave.

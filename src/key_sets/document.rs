@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::{Object, Value, begins_object};
+use crate::json::{Object, Value, object_text};
 use crate::key_sets::answer::Rejection;
 use crate::keys::jwk::{Jwk, JwkError};
 use crate::keys::{Key, PublicAlgorithm};
@@ -51,10 +51,8 @@ pub fn read(json: &[u8], rules: &Rules) -> Result<Document, Rejection> {
     if json.len() > SET_BYTES_LIMIT {
         return Err(Rejection::TooLong);
     }
-    if !begins_object(json) {
-        return Err(Rejection::NotASet);
-    }
-    let set: Set<'_> = serde_json::from_slice(json).map_err(|_| Rejection::NotASet)?;
+    let set = object_text(json).and_then(|text| serde_json::from_str::<Set<'_>>(text).ok());
+    let set = set.ok_or(Rejection::NotASet)?;
     if set.keys.len() > SET_KEYS_LIMIT {
         return Err(Rejection::TooManyKeys);
     }

@@ -35,7 +35,7 @@ impl Delivery {
     fn answered(&mut self, answer: Option<(&str, &str, &str)>) -> (Option<Outcome>, usize) {
         let answer = answer.map(|(status, content_type, body)| Answer {
             headers: Headers::from_pairs(&[(":status", status), ("content-type", content_type)]),
-            body: body.as_bytes().to_vec(),
+            body: body.chars().map(|latin| latin as u8).collect(),
         });
         let (shared, outbox) = (&self.shared, &self.outbox);
         let outcome = self.tell.answered(shared, outbox, self.now, 0, answer.as_ref());
@@ -66,6 +66,8 @@ fn only_the_services_own_word_ends_a_delivery() {
         (Some(("503", "text/plain", "upstream connect error")), postponed),
         (Some(("200", "text/html", "<html>")), postponed),
         (Some(("201", JSON, r#"["5.a"]"#)), postponed),
+        (Some(("201", JSON, "{\"cursor\":\"5.a\",\"other\":\"\u{e9}\"}")), postponed), // not UTF-8
+        (Some(("422", JSON, "{\"code\":\"\",\"detail\":\"\u{e9}\"}")), postponed),
         (Some(("422", JSON, r#"["unacceptable"]"#)), postponed),
         (Some(("400", "text/html", "<html>")), postponed),
         (Some(("404", JSON, NO.2)), postponed),
