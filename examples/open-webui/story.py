@@ -110,6 +110,8 @@ class Story:
         joined = here.call("user-join", {"auth": {"token": laptop.token}}, timeout=10)
         check("a socket opens, and is hers", "Ada", (joined or {}).get("name", ""))
         check("one without a cookie does not", "401", self.handshake({}))
+        check("nor with an API key, which Open WebUI does not look at there", "401",
+              self.handshake({}, {"x-api-key": "sk-anything"}))
         laptop.signs_out()
         took = seconds_until(lambda: not here.connected, 5)
         print(f"  (ended {took} s after the answer to the sign-out)")
@@ -121,8 +123,8 @@ class Story:
         check("the socket of the second device goes on", "Ada", (joined or {}).get("name", ""))
         there.disconnect()
 
-    def handshake(self, cookies: dict) -> str:
-        headers = {
+    def handshake(self, cookies: dict, headers: dict | None = None) -> str:
+        headers = (headers or {}) | {
             "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
             "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
