@@ -69,7 +69,7 @@ fi
 
 # Panics name source files: not by the folders of this machine, or each would build other bytes.
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
-flags="-Ctarget-feature=+simd128 $remap" # SHA-256 takes two thirds of the time; V8 has it since 9.1
+flags="-Ctarget-feature=+simd128 $remap" # SIMD: SHA-256 in two thirds of the time; V8 has it since 9.1
 
 set -- rustc --release --lib --crate-type cdylib --target $target -p $package
 [ -z "$feature" ] || set -- "$@" --features "$feature"

@@ -34,7 +34,7 @@ enum Filter {
     Ten(Call),
 }
 
-/// What ours calls while a request passes, but for the header that it sets.
+/// What ours calls while a request passes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Headers,
