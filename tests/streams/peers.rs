@@ -19,9 +19,9 @@ fn clients_of_all_kinds_are_cut_and_told_why_when_they_come_again() {
         eventually(LONG, || OPEN.iter().all(|line| client.log().contains(line)));
     }
     eventually(LONG, || stage.http.metric("streams_open") + stage.grpc.metric("streams_open") > 14);
+    let before = revoked.log();
     sign_out(&stage.http, &ada);
     let start = Instant::now();
-    let before = revoked.log();
     eventually(LONG, || CUT.iter().all(|line| revoked.log().contains(line)));
     println!("all cut {:?} after the answer", start.elapsed());
     assert!(CUT.iter().all(|line| !before.contains(line)), "{before}");
