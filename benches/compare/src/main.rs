@@ -295,7 +295,7 @@ impl Run {
             self.figures.insert(name, ratio.value);
         }
         for (name, peer) in CALLS.into_iter().filter(|call| results.has(call.1)) {
-            self.figures.insert(name, results.beyond(peer, "empty_filter") / 10.0);
+            self.figures.insert(name, median(&results.beyond(peer, "empty_filter")) / 10.0);
         }
         for (name, figure) in &self.figures {
             if !RATIOS.iter().any(|(ratio, ..)| ratio == name) {

@@ -42,8 +42,13 @@ impl Results {
 
     /// Microseconds that a peer adds to the bare Envoy, for each round.
     pub(crate) fn added(&self, peer: &Peer) -> Vec<f64> {
-        let (own, bare) = (&self.costs[peer.name], &self.costs[peer.baseline]);
-        own.iter().zip(bare).map(|(own, bare)| own - bare).collect()
+        self.beyond(peer.name, peer.baseline)
+    }
+
+    /// Microseconds that one peer takes beyond another, for each round.
+    pub(crate) fn beyond(&self, name: &str, other: &str) -> Vec<f64> {
+        let (own, other) = (&self.costs[name], &self.costs[other]);
+        own.iter().zip(other).map(|(own, other)| own - other).collect()
     }
 
     /// How many times as much one peer adds as the cheapest of others.
@@ -62,12 +67,6 @@ impl Results {
     /// Whether that peer was measured.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.costs.contains_key(name)
-    }
-
-    /// Microseconds that one peer adds beyond another.
-    pub(crate) fn beyond(&self, name: &str, other: &str) -> f64 {
-        let (own, other) = (self.added(find(name)), self.added(find(other)));
-        median(&own.iter().zip(other).map(|(own, other)| own - other).collect::<Vec<_>>())
     }
 
     /// The table for the terminal.
