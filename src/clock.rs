@@ -1,13 +1,21 @@
-//! What time is it, as far as a decision is concerned?
-//!
-//! The core reads no clock: every function that depends on time takes a [`Now`]. Tests pass the
-//! moment that they are about, and a simulation moves time as it likes.
+//! Where does the time come from?
 
-/// One reading of the proxy's two clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Wall clock: whole seconds since 1970 UTC, the NumericDate of RFC 7519 §2. Verdicts use it.
-    pub unix_seconds: u64,
-    /// Monotonic clock with one base in all VMs of a process. Waiting, lease and staleness use it.
-    pub monotonic_milliseconds: u64,
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use session_guard_core::clock::Now;
+
+/// Both clocks. coarsetime's instants have one base in all VMs of a process, std's do not show it.
+pub(crate) fn now() -> Now {
+    Now { unix_seconds: unix_seconds(), monotonic_milliseconds: monotonic_milliseconds() }
+}
+
+/// The monotonic clock alone.
+pub(crate) fn monotonic_milliseconds() -> u64 {
+    coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
+}
+
+/// The wall clock alone: what a plain request needs. A clock before 1970 reads as 0, where no
+/// token with a past `iat` is valid yet.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

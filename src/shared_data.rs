@@ -1,70 +1,29 @@
-//! How do the VMs of one Envoy process share what they know?
-//!
-//! Envoy keeps one map for all VMs of a process: keys to values, each value with the number of its
-//! last write (its CAS). There is no deletion and no list of keys. The core sees it through this
-//! trait; [`InMemory`] behaves alike and serves tests and simulations.
+//! How is Envoy's shared data reached?
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use proxy_wasm::hostcalls;
+use session_guard_core::shared_data::{Expect, SharedData, Stored, Version};
 
-/// The number of a value's last write. Equality is all that it is good for: the counter wraps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Version(pub u32);
+/// The map that Envoy keeps for all VMs of one `vm_id`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostSharedData;
 
-/// A value with the number of its last write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The bytes; may be empty.
-    pub value: Vec<u8>,
-    /// Number of the write that put them there.
-    pub version: Version,
-}
-
-/// What a conditional write expects to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// Nothing: the key is not there.
-    Absent,
-    /// The value of exactly that write.
-    At(Version),
-    /// Whatever is there.
-    Anything,
-}
-
-/// The map that all VMs of one Envoy process share.
-pub trait SharedData {
-    /// The value below a key, copied.
-    fn get(&self, key: &str) -> Option<Stored>;
-
-    /// Writes the value if the key is as expected; says whether it was.
-    #[must_use]
-    fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool;
-}
-
-/// Shared data within one process, for tests and simulations.
-#[derive(Debug, Default)]
-pub struct InMemory {
-    entries: RefCell<(HashMap<String, Stored>, u32)>,
-}
-
-impl SharedData for InMemory {
+impl SharedData for HostSharedData {
     fn get(&self, key: &str) -> Option<Stored> {
-        self.entries.borrow().0.get(key).cloned()
+        let (value, version) = hostcalls::get_shared_data(key).ok()?;
+        Some(Stored { value: value.unwrap_or_default(), version: Version(version?) })
     }
 
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
-        let (entries, writes) = &mut *self.entries.borrow_mut();
-        let found = entries.get(key).map(|stored| stored.version);
-        let admitted = match expect {
-            Expect::Absent => found.is_none(),
-            Expect::At(version) => found == Some(version),
-            Expect::Anything => true,
+        let cas = match expect {
+            Expect::Absent => Some(NO_SUCH_WRITE),
+            Expect::At(Version(number)) => Some(number),
+            Expect::Anything => None,
         };
-        if admitted {
-            *writes = writes.wrapping_add(1).max(1);
-            let stored = Stored { value: value.to_vec(), version: Version(*writes) };
-            entries.insert(key.to_owned(), stored);
-        }
-        admitted
+        let value = (!value.is_empty()).then_some(value);
+        hostcalls::set_shared_data(key, value, cas).is_ok()
     }
 }
+
+/// Envoy compares the number only where the key exists: one that no write ever had means "only if
+/// it does not".
+const NO_SUCH_WRITE: u32 = u32::MAX;

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use session_guard::config::Config;
+use session_guard_core::config::Config;
 use testbed::{Configuration, Envoy, EnvoySetup, Request, repository};
 
 #[test]

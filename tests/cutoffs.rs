@@ -6,8 +6,8 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page};
-use session_guard::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard_core::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use testbed::{Answer, Configuration, Fault, Reply, Request, Service, Testbed, Token};
 use testbed::{eventually, unix_seconds};
 

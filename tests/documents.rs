@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use session_guard::config::Config;
-use session_guard::config::preset::OPEN_WEBUI;
-use session_guard::config::settings::{Form, SETTINGS};
-use session_guard::metrics::{Counter, Duration, Gauge};
-use session_guard::refusal::Refusal;
+use session_guard_core::config::Config;
+use session_guard_core::config::preset::OPEN_WEBUI;
+use session_guard_core::config::settings::{Form, SETTINGS};
+use session_guard_core::metrics::{Counter, Duration, Gauge};
+use session_guard_core::refusal::Refusal;
 use testbed::repository::compare;
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_guard::config::Config;
+use session_guard_core::config::Config;
 use tempfile::TempDir;
 use testbed::{
     Application, Configuration, Envoy, EnvoySetup, Reply, Request, Service, Token, eventually,

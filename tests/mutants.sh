@@ -24,8 +24,9 @@ if [ $# -gt 0 ]; then
     whole=
 else
     whole=yes
-    set -- 'src/token/**' 'src/keys/**' src/json.rs src/headers.rs src/path.rs src/sources.rs \
-        'src/sources/**' src/routes.rs 'src/routes/**' 'src/revocation/**'
+    set -- 'core/src/token/**' 'core/src/keys/**' core/src/json.rs core/src/headers.rs \
+        core/src/path.rs core/src/sources.rs \
+        'core/src/sources/**' core/src/routes.rs 'core/src/routes/**' 'core/src/revocation/**'
 fi
 for file in "$@"; do
     shift
@@ -35,11 +36,11 @@ done
 # What the filter is built on is built once, by the same profile, and not in each copy. Mistakes that no
 # test sees (2), and those by which the tests never end (3), are no failure of the tool.
 code=0
-CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-guard \
+CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-guard-core \
     --profile mutants --cargo-arg=--lib --timeout 30 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" || code=$?
 case $code in 0 | 2 | 3) ;; *) exit $code ;; esac
 
-sed -n 's/^- `\(src[^`]*\)`.*/\1/p' tests/mutants.list | sort >target/mutants.known
+sed -n 's/^- `\(core/src[^`]*\)`.*/\1/p' tests/mutants.list | sort >target/mutants.known
 sed 's/:[0-9]*:[0-9]*:/:/' target/mutants.out/missed.txt | sort >target/mutants.found
 new=$(comm -13 target/mutants.known target/mutants.found)
 gone=$(comm -23 target/mutants.known target/mutants.found)

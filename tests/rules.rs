@@ -6,26 +6,15 @@ use std::path::Path;
 use testbed::repository::{self, read};
 
 #[test]
-fn only_the_host_room_calls_the_proxy() {
-    let breaches = files("rs", |path, text| {
-        path.starts_with("src/")
-            && !path.starts_with("src/host/")
-            && text.contains(concat!("proxy_", "wasm::"))
-    });
-    assert_eq!(breaches, [""; 0], "these use the SDK outside src/host");
-    assert!(read("src/host/root.rs").contains("proxy_wasm::"), "and this one does");
-}
-
-#[test]
 fn unsafe_code_stands_in_one_file_and_its_shadow_in_a_benchmark() {
     let word = concat!("uns", "afe");
     let breaches = files("rs", |path, text| {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-        let allowed = ["src/host/raw.rs", "benches/empty-filter/src/raw.rs"].contains(&path);
+        let allowed = ["src/raw.rs", "benches/empty-filter/src/raw.rs"].contains(&path);
         !allowed && code.flat_map(words).any(|found| found == word)
     });
     assert_eq!(breaches, [""; 0]);
-    assert!(words(&read("src/host/raw.rs")).any(|found| found == word));
+    assert!(words(&read("src/raw.rs")).any(|found| found == word));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jwt_simple::prelude::ES256KeyPair;
 use serde_json::{Value, json};
-use session_guard::revocation::record::RecordId;
+use session_guard_core::revocation::record::RecordId;
 use testbed::{Answer, Configuration, Fault, Request, Testbed, Token, eventually, unix_seconds};
 
 #[test]
@@ -342,5 +342,5 @@ mod es256 {
 }
 
 const ROUNDS: usize = 60;
-const ENTRIES_A_KEY: usize = session_guard::outbox::ENTRIES_A_KEY;
+const ENTRIES_A_KEY: usize = session_guard_core::outbox::ENTRIES_A_KEY;
 const SOON: Duration = Duration::from_secs(20);

@@ -5,20 +5,20 @@
 //! one (1); then there are JWK Sets (2) and acknowledgements of a sign-out (3).
 
 use serde_json::Value;
-use session_guard::feed::call::Answer;
-use session_guard::feed::identity::FeedIdentity;
-use session_guard::feed::staleness::Knowledge;
-use session_guard::feed::wire::{self, Page};
-use session_guard::feed::{self, Count, Feed};
-use session_guard::headers::Headers;
-use session_guard::key_sets::document::{self, Rules};
-use session_guard::key_sets::{self, KeySets};
-use session_guard::keys::{Algorithm, KeyRing};
-use session_guard::outbox::Outbox;
-use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
-use session_guard::revocation::set::RevocationSet;
-use session_guard::shared_data::InMemory;
-use session_guard::signout::{self, Step, WhenUnreachable};
+use session_guard_core::feed::call::Answer;
+use session_guard_core::feed::identity::FeedIdentity;
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::feed::wire::{self, Page};
+use session_guard_core::feed::{self, Count, Feed};
+use session_guard_core::headers::Headers;
+use session_guard_core::key_sets::document::{self, Rules};
+use session_guard_core::key_sets::{self, KeySets};
+use session_guard_core::keys::{Algorithm, KeyRing};
+use session_guard_core::outbox::Outbox;
+use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
+use session_guard_core::revocation::set::RevocationSet;
+use session_guard_core::shared_data::InMemory;
+use session_guard_core::signout::{self, Step, WhenUnreachable};
 
 use crate::moment::NOW;
 
@@ -92,7 +92,7 @@ fn key_set(answer: &Answer) {
     assert!(is_sound.is_some_and(|ring| ring.count() == 1 && !ring.lacks_some()));
 
     let read = document::read(&answer.body, &Rules::default());
-    let later = session_guard::clock::Now { monotonic_milliseconds: 5_000_000, ..NOW };
+    let later = session_guard_core::clock::Now { monotonic_milliseconds: 5_000_000, ..NOW };
     assert_eq!(sets.tick(shared, later, 0).fetch.len(), 1, "and again when it is old");
     let effects = sets.answered(0, shared, later, 0, Some(answer));
     let rejected = effects.counts.iter().any(|c| matches!(c, key_sets::Count::Rejected(_)));

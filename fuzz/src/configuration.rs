@@ -3,14 +3,14 @@
 //!
 //! Input: the JSON text.
 
-use session_guard::admission::{Admission, Decision, Moment};
-use session_guard::config::Config;
-use session_guard::feed::identity::FeedIdentity;
-use session_guard::feed::staleness::Knowledge;
-use session_guard::headers::Headers;
-use session_guard::keys::host::NoHost;
-use session_guard::revocation::set::RevocationSet;
-use session_guard::shared_data::InMemory;
+use session_guard_core::admission::{Admission, Decision, Moment};
+use session_guard_core::config::Config;
+use session_guard_core::feed::identity::FeedIdentity;
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::headers::Headers;
+use session_guard_core::keys::host::NoHost;
+use session_guard_core::revocation::set::RevocationSet;
+use session_guard_core::shared_data::InMemory;
 
 use crate::moment::{NOW, signed};
 

@@ -8,19 +8,19 @@
 
 use std::collections::HashSet;
 
-use session_guard::admission::{Admission, Decision, Forward, Moment};
-use session_guard::config::Config;
-use session_guard::feed::identity::FeedIdentity;
-use session_guard::feed::staleness::Knowledge;
-use session_guard::headers::{Edit, Headers};
-use session_guard::keys::host::NoHost;
-use session_guard::path;
-use session_guard::revocation::horizon::Horizon;
-use session_guard::revocation::record::{NEVER, Record, RecordId};
-use session_guard::revocation::set::RevocationSet;
-use session_guard::routes::{Access, Routes};
-use session_guard::shared_data::InMemory;
-use session_guard::sources::{Place, Source, Sources};
+use session_guard_core::admission::{Admission, Decision, Forward, Moment};
+use session_guard_core::config::Config;
+use session_guard_core::feed::identity::FeedIdentity;
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::headers::{Edit, Headers};
+use session_guard_core::keys::host::NoHost;
+use session_guard_core::path;
+use session_guard_core::revocation::horizon::Horizon;
+use session_guard_core::revocation::record::{NEVER, Record, RecordId};
+use session_guard_core::revocation::set::RevocationSet;
+use session_guard_core::routes::{Access, Routes};
+use session_guard_core::shared_data::InMemory;
+use session_guard_core::sources::{Place, Source, Sources};
 
 use crate::moment::{NOW, signed};
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use session_guard::clock::Now;
+use session_guard_core::clock::Now;
 
 /// The moment that every input is about.
 pub(crate) const NOW: Now = Now { unix_seconds: 1_795_332_120, monotonic_milliseconds: 50_000 };

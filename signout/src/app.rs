@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::json;
-use session_guard::revocation::record::Kind;
+use session_guard_core::revocation::record::Kind;
 
 use crate::access::Right;
 use crate::clock::unix_seconds;

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
 
-use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
+use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use crate::cursor::Position;
 use crate::store::Forget;

@@ -5,7 +5,7 @@
 //! Proxies that come from the other store name entries which the target does not hold: they get the
 //! whole set and give back what they know.
 
-use session_guard::revocation::record::{Record, RecordId};
+use session_guard_core::revocation::record::{Record, RecordId};
 
 use crate::book::{Book, is_past};
 use crate::clock::unix_seconds;

@@ -22,8 +22,8 @@
 
 use std::fmt;
 
-use session_guard::feed::wire::Cursor;
-use session_guard::revocation::record::RecordId;
+use session_guard_core::feed::wire::Cursor;
+use session_guard_core::revocation::record::RecordId;
 
 /// An entry of the log, by its place and its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
-use session_guard::revocation::record::Kind;
+use session_guard_core::revocation::record::Kind;
 
 use crate::book::Book;
 

@@ -6,8 +6,8 @@
 //! follows as changes. A reset begins again if the log no longer holds its beginning, or the newest
 //! entry that it may have shown.
 
-use session_guard::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
-use session_guard::revocation::record::{Kind, Record, RecordId};
+use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
+use session_guard_core::revocation::record::{Kind, Record, RecordId};
 
 use crate::book::Book;
 use crate::cursor::{Place, Position};

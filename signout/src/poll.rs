@@ -2,7 +2,7 @@
 //!
 //! At once where there is something to tell or no wish to wait, else when the bell rings, the time
 //! is up, or the service closes. The answer is the binary form of
-//! [`wire`](session_guard::feed::wire) for those who accept it, and JSON for everybody else.
+//! [`wire`](session_guard_core::feed::wire) for those who accept it, and JSON for everybody else.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use session_guard::feed::tell::JsonRecord;
-use session_guard::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::feed::tell::JsonRecord;
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
 use tokio::time::Instant;
 
 use crate::clock::unix_seconds;

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use session_guard::revocation::record::RecordId;
+use session_guard_core::revocation::record::RecordId;
 
 use crate::book::{Book, KEPT_BEYOND_EXP_SECONDS};
 use crate::clock::unix_seconds;

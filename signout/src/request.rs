@@ -10,8 +10,8 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use session_guard::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_service};
-use session_guard::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
+use session_guard_core::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_service};
+use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
 use crate::error::Error;
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use session_guard::revocation::record::Record;
+use session_guard_core::revocation::record::Record;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;

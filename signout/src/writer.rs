@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use session_guard::revocation::record::{Kind, Record, RecordId};
+use session_guard_core::revocation::record::{Kind, Record, RecordId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::book::{Book, Entry};

@@ -9,9 +9,9 @@ use std::{env, fs};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use session_guard::config::schema::schema;
-use session_guard::config::settings::SETTINGS;
-use session_guard::config::{Config, ConfigError};
+use session_guard_core::config::schema::schema;
+use session_guard_core::config::settings::SETTINGS;
+use session_guard_core::config::{Config, ConfigError};
 use testbed::repository;
 
 #[test]
@@ -142,7 +142,7 @@ fn goods() -> Vec<Value> {
     let key = json!({"algorithm": "HS256", "secret": {"env": "A"}});
     let whole = json!({"keys": [key], "routes": [{"path": "/a", "access": "signout"}],
         "token_sources": [{"header": "a"}], "revocation": {}});
-    let effective = session_guard::config::effective::effective(whole.to_string().as_bytes());
+    let effective = session_guard_core::config::effective::effective(whole.to_string().as_bytes());
     shipped.chain([effective.expect("readable")]).collect()
 }
 

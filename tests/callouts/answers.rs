@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page};
-use session_guard::revocation::record::{Record, RecordId};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard_core::revocation::record::{Record, RecordId};
 use testbed::{Connection, Ending, Request, SIGNOUT_TOKEN, Service, Token, unix_seconds};
 
 /// One answer of the real service, and what it answers.

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use session_guard::refusal::Refusal::{self, *};
+use session_guard_core::refusal::Refusal::{self, *};
 
 use crate::Case;
 use crate::table::{ALGORITHMS, SECRET_ALGORITHMS, flipped, token, with_signature};

@@ -11,9 +11,9 @@ mod table;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_guard::config::Config;
-use session_guard::refusal::Refusal;
-use session_guard::token::Verifier;
+use session_guard_core::config::Config;
+use session_guard_core::refusal::Refusal;
+use session_guard_core::token::Verifier;
 use table::{filter, flipped, keys_in_pem, token};
 use testbed::{Configuration, Request, Testbed, Token, eventually};
 

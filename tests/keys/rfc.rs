@@ -7,9 +7,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use session_guard::config::Config;
-use session_guard::refusal::Refusal::*;
-use session_guard::token::Verifier;
+use session_guard_core::config::Config;
+use session_guard_core::refusal::Refusal::*;
+use session_guard_core::token::Verifier;
 
 use crate::table::{flipped, with_signature};
 use crate::{Case, NOW, Verdict};

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use serde_json::{Value, json};
-use session_guard::refusal::Refusal::*;
+use session_guard_core::refusal::Refusal::*;
 
 use crate::{Case, Verdict, bent, rfc};
 

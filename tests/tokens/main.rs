@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use session_guard::config::Config;
-use session_guard::refusal::Refusal::{self, *};
-use session_guard::token::Verifier;
+use session_guard_core::config::Config;
+use session_guard_core::refusal::Refusal::{self, *};
+use session_guard_core::token::Verifier;
 use table::{ADA, Case, Draft, Verdict, cases, filter, spellings, times};
 use testbed::{Answer, Request, Shared, Testbed, Token, until};
 

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use serde_json::json;
-use session_guard::refusal::Refusal::{self, *};
+use session_guard_core::refusal::Refusal::{self, *};
 
 /// The user as the application gets to see them, or why not.
 pub(crate) type Verdict = Result<&'static str, Refusal>;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use session_guard::config::ConfigError;
+use session_guard_core::config::ConfigError;
 
 use crate::check::plugin::{Passed, Plugin, field};
 

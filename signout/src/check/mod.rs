@@ -19,11 +19,11 @@ mod plugin;
 
 use serde::Serialize;
 use serde_json::Value;
-use session_guard::config::effective::{effective, is_shown, variables};
-use session_guard::config::{Config, ConfigError};
-use session_guard::headers::Headers;
-use session_guard::path;
-use session_guard::routes::{Access, RevokeUser};
+use session_guard_core::config::effective::{effective, is_shown, variables};
+use session_guard_core::config::{Config, ConfigError};
+use session_guard_core::headers::Headers;
+use session_guard_core::path;
+use session_guard_core::routes::{Access, RevokeUser};
 
 pub use crate::check::find::{Found, find};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use session_guard::config::ConfigError;
+use session_guard_core::config::ConfigError;
 
 use crate::check::Environment;
 

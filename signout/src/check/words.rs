@@ -1,6 +1,6 @@
 //! What does a configuration mean, in words?
 //!
-//! Said of the [effective](session_guard::config::effective) configuration, so that what is left
+//! Said of the [effective](session_guard_core::config::effective) configuration, so that what is left
 //! unsaid is said here. In the order in which a request meets it.
 
 use std::fmt::Write;

@@ -127,7 +127,7 @@ fn keygen(file: &std::path::Path) -> Result<(), Failure> {
 }
 
 fn schema() -> Result<(), Failure> {
-    println!("{:#}", session_guard::config::schema::schema());
+    println!("{:#}", session_guard_core::config::schema::schema());
     Ok(())
 }
 

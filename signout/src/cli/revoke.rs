@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use serde_json::{Map, Value, json};
-use session_guard::revocation::record::RecordId;
+use session_guard_core::revocation::record::RecordId;
 use signout::clock::unix_seconds;
 
 use super::client::Client;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use session_guard::revocation::record::NEVER;
+use session_guard_core::revocation::record::NEVER;
 
 use super::*;
 use crate::book::{Entry, LOG_ENTRIES};

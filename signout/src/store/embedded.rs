@@ -15,7 +15,7 @@ use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition,
 };
-use session_guard::revocation::record::{RECORD_BYTES, Record};
+use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
 use super::{Appended, Forget, Row, Store, StoreError};
 use crate::book::Entry;

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use session_guard::revocation::record::Record;
+use session_guard_core::revocation::record::Record;
 
 mod embedded;
 mod redis;

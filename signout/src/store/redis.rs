@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Value, cmd, from_redis_value};
-use session_guard::revocation::record::{RECORD_BYTES, Record};
+use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
 use self::link::Connected;
 use super::{Appended, Followed, Follower, Forget, Row, Store, StoreError};

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_guard::revocation::record::NEVER;
+use session_guard_core::revocation::record::NEVER;
 
 use super::*;
 use crate::store::{Row, StoreError};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use session_guard::revocation::record::RecordId;
+use session_guard_core::revocation::record::RecordId;
 
 use crate::support::{ADMIN, Process, TOKEN, signout};
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use session_guard::revocation::record::RecordId;
+use session_guard_core::revocation::record::RecordId;
 
 use crate::support::{Process, TOKEN, signout};
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{InProcess, TOKEN, request};
-use session_guard::feed::wire::{CONTENT_TYPE, Page};
-use session_guard::revocation::record::{Record, RecordId};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::revocation::record::{Record, RecordId};
 
 /// Follows the feed from nothing; the records and the last page.
 async fn load(service: &InProcess) -> (Vec<Record>, Page) {

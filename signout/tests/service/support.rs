@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use session_guard::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
 use signout::access::Access;
 use signout::store::{Embedded, Store};
 use signout::{Service, Settings, app};

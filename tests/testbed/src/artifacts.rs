@@ -16,7 +16,8 @@ pub(crate) fn root() -> PathBuf {
 /// The filter: `session_guard` or, with its panic header, `session_guard_drill`.
 pub(crate) fn filter(name: &str) -> PathBuf {
     let wasm = root().join("target").join(name).with_extension("wasm");
-    let sources = [root().join("src"), root().join("Cargo.toml")];
+    let sources =
+        ["src", "core/src", "Cargo.toml", "core/Cargo.toml"].map(|name| root().join(name));
     let newest = sources.iter().map(|source| newest_below(source)).max();
     fresh(wasm, newest.flatten())
 }

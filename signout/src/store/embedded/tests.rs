@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
-use session_guard::revocation::record::{NEVER, RecordId};
+use session_guard_core::revocation::record::{NEVER, RecordId};
 
 use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use session_guard::revocation::record::{Kind, NEVER, RecordId};
+use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 
 use super::*;
 

@@ -9,8 +9,7 @@
 #![allow(unsafe_code)]
 
 use proxy_wasm::types::MapType;
-
-use crate::headers::Headers;
+use session_guard_core::headers::Headers;
 
 /// All lines of one header map, or `None` where Envoy has no such map now.
 pub(crate) fn headers(map: MapType) -> Option<Headers> {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use session_guard::clock::Now;
-use session_guard::feed::call::{Answer, Call};
-use session_guard::feed::identity::FeedIdentity;
-use session_guard::feed::staleness::Knowledge;
-use session_guard::feed::state::FeedState;
-use session_guard::feed::{Effects, Feed, Settings};
-use session_guard::revocation::record::{Kind, Record, RecordId};
-use session_guard::signout::{self, SignOut, Step, WhenUnreachable};
+use session_guard_core::clock::Now;
+use session_guard_core::feed::call::{Answer, Call};
+use session_guard_core::feed::identity::FeedIdentity;
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::feed::state::FeedState;
+use session_guard_core::feed::{Effects, Feed, Settings};
+use session_guard_core::revocation::record::{Kind, Record, RecordId};
+use session_guard_core::signout::{self, SignOut, Step, WhenUnreachable};
 
 use super::memory::Memory;
 

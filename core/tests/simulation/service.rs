@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use session_guard::feed::call::{Answer, Call};
-use session_guard::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
-use session_guard::headers::Headers;
-use session_guard::revocation::horizon::is_past_for_service;
-use session_guard::revocation::record::{Kind, NEVER, Record, RecordId};
+use session_guard_core::feed::call::{Answer, Call};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
+use session_guard_core::headers::Headers;
+use session_guard_core::revocation::horizon::is_past_for_service;
+use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 /// Records by what they are merged by.
 pub(super) type Model = BTreeMap<(RecordId, Kind), Record>;

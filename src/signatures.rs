@@ -6,8 +6,9 @@
 
 use std::cell::Cell;
 
-use crate::host::raw;
-use crate::keys::host::{Question, SignatureHost};
+use session_guard_core::keys::host::{Question, SignatureHost};
+
+use crate::raw;
 
 /// The proxy's own cryptography.
 #[derive(Clone, Copy, Debug)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use session_guard::feed::call::Answer;
-use session_guard::feed::staleness::Knowledge;
-use session_guard::feed::wire::Page;
-use session_guard::revocation::horizon::is_past_for_service;
-use session_guard::revocation::record::{NEVER, Record, RecordId};
+use session_guard_core::feed::call::Answer;
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::feed::wire::Page;
+use session_guard_core::revocation::horizon::is_past_for_service;
+use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 
 use super::chance::Chance;
 use super::memory::Memory;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
+use session_guard_core::feed::call::{Answer, Call};
 
-use crate::feed::call::{Answer, Call};
-use crate::host::raw;
+use crate::raw;
 
 /// Where the service is and what it knows us by.
 pub(crate) struct Service {

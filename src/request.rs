@@ -1,6 +1,6 @@
 //! What happens to one request?
 //!
-//! Its headers go to [`admission`](crate::admission), and what that decides is carried out. Two
+//! Its headers go to [`admission`](session_guard_core::admission), and what that decides is carried out. Two
 //! requests wait for something: a sign-out, until the service was told, and the application's answer
 //! on a `revoke_user` route, until the user's cutoff has been told and lies in the past.
 
@@ -8,21 +8,21 @@ use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
+use session_guard_core::admission::{Cutoff, Decision, Forward};
+use session_guard_core::feed::notice::Level;
+use session_guard_core::headers::Edit;
+use session_guard_core::metrics::Counter;
+use session_guard_core::refusal::Refusal;
+use session_guard_core::revocation::record::Record;
+use session_guard_core::signout::{self, Hold, SignOut, Step};
+use session_guard_core::streams::{Place, kind};
+use session_guard_core::token::VerifiedToken;
 
-use crate::admission::{Cutoff, Decision, Forward};
-use crate::feed::notice::Level;
-use crate::headers::Edit;
-use crate::host::filter::{Filter, Revocation, log};
-use crate::host::raw::Stream;
-use crate::host::shared_data::HostSharedData;
-use crate::host::ticks::{HOLD_TICK_MILLISECONDS, STREAMS_TICK_MILLISECONDS};
-use crate::host::{callout, clock, raw};
-use crate::metrics::Counter;
-use crate::refusal::Refusal;
-use crate::revocation::record::Record;
-use crate::signout::{self, Hold, SignOut, Step};
-use crate::streams::{Place, kind};
-use crate::token::VerifiedToken;
+use crate::filter::{Filter, Revocation, log};
+use crate::raw::Stream;
+use crate::shared_data::HostSharedData;
+use crate::ticks::{HOLD_TICK_MILLISECONDS, STREAMS_TICK_MILLISECONDS};
+use crate::{callout, clock, raw};
 
 /// The context of one request.
 pub(crate) struct Request {
@@ -68,7 +68,7 @@ impl Request {
                 streams.note_clear(clock::monotonic_milliseconds()); // at most once a tick
             }
             #[cfg(feature = "panic-drill")]
-            super::drill::haunt(&mut streams, &forward.tokens);
+            crate::drill::haunt(&mut streams, &forward.tokens);
             self.place = Some(streams.enter(self.id, forward.tokens));
         }
         if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
@@ -142,7 +142,7 @@ impl Request {
 impl Context for Request {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
-        super::drill::at("callout");
+        crate::drill::at("callout");
         let (Some(told), Some(filter)) = (self.told.take(), self.filter.clone()) else { return };
         let Some(revocation) = &filter.revocation else { return };
         if told.call != token {
@@ -171,7 +171,7 @@ impl HttpContext for Request {
             return refuse(&filter, Refusal::Unavailable, &[]);
         };
         #[cfg(feature = "panic-drill")]
-        super::drill::on_request(&headers);
+        crate::drill::on_request(&headers);
         self.is_upgrade = kind::is_upgrade(&headers);
         match filter.admission.decide(&headers, filter.moment()) {
             Decision::Forward(forward) => self.forward(&filter, forward),

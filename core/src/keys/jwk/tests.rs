@@ -74,7 +74,7 @@ fn the_examples_of_the_rfcs_are_verified_by_the_keys_of_the_rfcs() {
 
 /// RFC 7515 A.1 to A.4, RFC 7520 4.1 to 4.4, RFC 8037 A.4.
 fn examples() -> Vec<Value> {
-    let json = include_str!("../../../tests/keys/rfc.json");
+    let json = include_str!("../../../../tests/keys/rfc.json");
     serde_json::from_str(json).expect("a list")
 }
 

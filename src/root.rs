@@ -1,7 +1,7 @@
 //! What happens at configuration and on the tick?
 //!
 //! One root context a configuration and VM. It reads the configuration, makes the contexts of
-//! requests, and carries out what the [feed](crate::feed) says.
+//! requests, and carries out what the [feed](session_guard_core::feed) says.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,23 +10,23 @@ use std::time::Instant;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
+use session_guard_core::feed::Effects;
+use session_guard_core::feed::call::{Answer, Call};
+use session_guard_core::feed::notice::Level;
+use session_guard_core::key_sets;
+use session_guard_core::metrics::{Counter, Duration, Gauge, VERSION};
+use session_guard_core::streams::{Due, MOST_AT_ONCE};
+use session_guard_core::token::VerifiedToken;
 
-use crate::feed::Effects;
-use crate::feed::call::{Answer, Call};
-use crate::feed::notice::Level;
-use crate::host::filter::{Filter, Revocation, log, random, report};
-use crate::host::raw::Stream;
-use crate::host::request::{self, Request};
-use crate::host::shared_data::HostSharedData;
-use crate::host::ticks::{
+use crate::filter::{Filter, Revocation, log, random, report};
+use crate::raw::Stream;
+use crate::request::{self, Request};
+use crate::shared_data::HostSharedData;
+use crate::ticks::{
     ENDING_TICK_MILLISECONDS, FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS,
     STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
 };
-use crate::host::{callout, clock, raw};
-use crate::key_sets;
-use crate::metrics::{Counter, Duration, Gauge, VERSION};
-use crate::streams::{Due, MOST_AT_ONCE};
-use crate::token::VerifiedToken;
+use crate::{callout, clock, raw};
 
 /// The context of one configuration in one VM.
 pub(crate) struct Root {
@@ -199,7 +199,7 @@ fn keys_answered(filter: &Filter, index: usize, answer: Option<&Answer>) -> key_
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
-        super::drill::in_reader();
+        crate::drill::in_reader();
         let began = Instant::now();
         let Some(filter) = self.filter.clone() else { return };
         let (fetch, call) = (self.fetches.remove(&token), self.calls.remove(&token));
@@ -238,7 +238,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         #[cfg(feature = "panic-drill")]
-        super::drill::at("tick");
+        crate::drill::at("tick");
         let began = Instant::now();
         let Some(filter) = self.filter.clone() else { return };
         filter.metrics.write();

@@ -6,24 +6,24 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
+use session_guard_core::admission::{Admission, Moment};
+use session_guard_core::config::{self, Config, ConfigError};
+use session_guard_core::feed::notice::{Level, Notice};
+use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::feed::{self, Feed};
+use session_guard_core::key_sets::KeySets;
+use session_guard_core::metrics::{Counter, Gauge};
+use session_guard_core::refusal::Sentences;
+use session_guard_core::signout;
+use session_guard_core::streams::Streams;
+use session_guard_core::streams::tally::Tally;
 
-use crate::admission::{Admission, Moment};
-use crate::config::{self, Config, ConfigError};
-use crate::feed::notice::{Level, Notice};
-use crate::feed::staleness::Knowledge;
-use crate::feed::{self, Feed};
-use crate::host::callout::Service;
-use crate::host::clock;
-use crate::host::metrics::Metrics;
-use crate::host::shared_data::HostSharedData;
-use crate::host::signatures::HostSignatures;
-use crate::host::ticks::Ticks;
-use crate::key_sets::KeySets;
-use crate::metrics::{Counter, Gauge};
-use crate::refusal::Sentences;
-use crate::signout;
-use crate::streams::Streams;
-use crate::streams::tally::Tally;
+use crate::callout::Service;
+use crate::clock;
+use crate::metrics::Metrics;
+use crate::shared_data::HostSharedData;
+use crate::signatures::HostSignatures;
+use crate::ticks::Ticks;
 
 /// One configuration at work in one VM.
 pub(crate) struct Filter {

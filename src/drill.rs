@@ -10,10 +10,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
-
-use crate::headers::Headers;
-use crate::streams::Streams;
-use crate::token::VerifiedToken;
+use session_guard_core::headers::Headers;
+use session_guard_core::streams::Streams;
+use session_guard_core::token::VerifiedToken;
 
 thread_local! {
     static ARMED: Cell<Option<&'static str>> = const { Cell::new(None) };

@@ -1,0 +1,187 @@
+//! What is counted, and under which name?
+//!
+//! Envoy shows `session_guard.allowed` as `wasmcustom.session_guard.allowed`, and to Prometheus as
+//! `session_guard_allowed`; what follows the second dot becomes a label there (`stats_tags` in
+//! `envoy/envoy.yaml`). Every name exists from the start, so that a rate over it is never absent.
+
+use crate::feed::Count;
+use crate::feed::poll::Rejection;
+use crate::key_sets::{self, answer};
+use crate::refusal::Refusal;
+use crate::revocation::record::Kind;
+
+/// Something that only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests that went on to the application, public ones among them.
+    Allowed,
+    /// Requests that were refused, by code.
+    Refused(Refusal),
+    /// Tokens that were revoked by a sign-out on this proxy.
+    SignedOut,
+    /// Users whose tokens were revoked by a `revoke_user` route on this proxy.
+    CutOff,
+    /// Open streams that were ended, by the code of the reason.
+    StreamsEnded(Refusal),
+    /// Those of them that ended more than a second after the reason was known here.
+    StreamsLate,
+    /// Times that the feed was read from its beginning.
+    Resets,
+    /// Answers of the feed that did not count, by reason.
+    RefreshRejected(Rejection),
+    /// Revocations that the service will never take.
+    OutboxDropped,
+    /// Revocations that were delivered later than by their own request.
+    OutboxSent,
+    /// Times that shared data did not hold what was written there.
+    SetDamaged,
+    /// Key sets that were fetched.
+    KeysFetched,
+    /// Answers to the question for keys that did not count, by reason.
+    KeysRejected(answer::Rejection),
+}
+
+impl Counter {
+    /// Every counter.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Allowed]
+            .into_iter()
+            .chain(Refusal::ALL.map(Self::Refused))
+            .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
+            .chain([Self::StreamsLate, Self::SignedOut, Self::CutOff, Self::Resets])
+            .chain(Rejection::ALL.map(Self::RefreshRejected))
+            .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
+            .chain(answer::Rejection::ALL.map(Self::KeysRejected))
+    }
+
+    /// The counter that fetching keys means.
+    #[must_use]
+    pub fn of_keys(count: key_sets::Count) -> Self {
+        match count {
+            key_sets::Count::Fetched => Self::KeysFetched,
+            key_sets::Count::Rejected(reason) => Self::KeysRejected(reason),
+        }
+    }
+
+    /// The counter that the feed means, and by how much it grows.
+    #[must_use]
+    pub fn of(count: Count) -> (Self, u64) {
+        match count {
+            Count::Reset => (Self::Resets, 1),
+            Count::Rejected(reason) => (Self::RefreshRejected(reason), 1),
+            Count::Dropped => (Self::OutboxDropped, 1),
+            Count::Sent(records) => (Self::OutboxSent, records),
+            Count::Damaged => (Self::SetDamaged, 1),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Allowed => named("allowed"),
+            Self::Refused(refusal) => named("refused.") + refusal.answer().code,
+            Self::SignedOut => named("signed_out"),
+            Self::CutOff => named("cut_off"),
+            Self::StreamsEnded(refusal) => named("streams_ended.") + refusal.answer().code,
+            Self::StreamsLate => named("streams_late"),
+            Self::Resets => named("resets"),
+            Self::RefreshRejected(reason) => named("refresh_rejected.") + reason.name(),
+            Self::OutboxDropped => named("outbox_dropped"),
+            Self::OutboxSent => named("outbox_sent"),
+            Self::SetDamaged => named("set_damaged"),
+            Self::KeysFetched => named("keys_fetched"),
+            Self::KeysRejected(reason) => named("keys_rejected.") + reason.name(),
+        }
+    }
+}
+
+/// Something that goes up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Unix time of the last proof that the revocation set is complete; alert on `time() - x`.
+    FeedCurrent,
+    /// Unix time at which the oldest of the key sets that are fetched came; 0 while one lacks.
+    KeysCurrent,
+    /// How far the service's clock and ours are apart, in seconds, whichever is ahead.
+    ClockDifference,
+    /// Revocations that the service has not acknowledged.
+    Outbox,
+    /// Live revocations, by kind.
+    Revocations(Kind),
+    /// Open requests that end with their token: streams, and what has no answer yet.
+    StreamsOpen,
+    /// Always 1; its name tells the filter's version.
+    Build,
+}
+
+impl Gauge {
+    /// Every gauge.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = Kind::ALL.map(Self::Revocations);
+        [Self::FeedCurrent, Self::KeysCurrent, Self::ClockDifference, Self::Outbox]
+            .into_iter()
+            .chain(kinds)
+            .chain([Self::StreamsOpen, Self::Build])
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::FeedCurrent => named("feed_current_timestamp_seconds"),
+            Self::KeysCurrent => named("keys_current_timestamp_seconds"),
+            Self::ClockDifference => named("clock_difference_seconds"),
+            Self::Outbox => named("outbox"),
+            Self::Revocations(kind) => named("revocations.") + kind.name(),
+            Self::StreamsOpen => named("streams_open"),
+            Self::Build => named("build_info.") + VERSION,
+        }
+    }
+}
+
+/// Something that takes time in which the worker serves nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duration {
+    /// Taking over one answer of the feed, in microseconds.
+    Page,
+    /// One tick, in microseconds: the sweep of the set, open requests that must end.
+    Tick,
+}
+
+impl Duration {
+    /// Every duration.
+    pub const ALL: [Self; 2] = [Self::Page, Self::Tick];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Page => named("page_microseconds"),
+            Self::Tick => named("tick_microseconds"),
+        }
+    }
+}
+
+/// The filter's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn named(name: &str) -> String {
+    format!("session_guard.{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_taken_once() {
+        let names = Counter::all().map(Counter::name).chain(Gauge::all().map(Gauge::name));
+        let mut names: Vec<_> = names.chain(Duration::ALL.map(Duration::name)).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(names.contains(&"session_guard.refused.revoked".to_owned()));
+    }
+}
