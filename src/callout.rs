@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
-use session_guard_core::feed::call::{Answer, Call};
+use session_guard_core::call::{Answer, Call};
 
 use crate::raw;
 

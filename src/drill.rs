@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use session_guard_core::headers::Headers;
-use session_guard_core::streams::Streams;
+use session_guard_core::open_requests::Streams;
 use session_guard_core::token::VerifiedToken;
 
 thread_local! {

@@ -13,10 +13,10 @@ use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::{self, Feed};
 use session_guard_core::key_sets::KeySets;
 use session_guard_core::metrics::{Counter, Gauge};
+use session_guard_core::open_requests::Streams;
+use session_guard_core::open_requests::gauge::Tally;
 use session_guard_core::refusal::Sentences;
-use session_guard_core::signout;
-use session_guard_core::streams::Streams;
-use session_guard_core::streams::tally::Tally;
+use session_guard_core::sign_out;
 
 use crate::callout::Service;
 use crate::clock;
@@ -47,7 +47,7 @@ pub(crate) struct Filter {
 pub(crate) struct Revocation {
     pub(crate) service: Service,
     pub(crate) feed: RefCell<Feed>,
-    pub(crate) signout: signout::Settings,
+    pub(crate) signout: sign_out::Settings,
     /// The lifetime that no token exceeds, where the configuration sets one.
     pub(crate) max_lifetime_seconds: Option<u64>,
     /// Whether open requests may have to end early.
@@ -55,7 +55,7 @@ pub(crate) struct Revocation {
     /// What was known about revocations on the last tick.
     pub(crate) knowledge: Cell<Knowledge>,
     /// The contexts whose answers are held until a cutoff lies in the past.
-    pub(crate) held: RefCell<Vec<(u32, signout::Hold)>>,
+    pub(crate) held: RefCell<Vec<(u32, sign_out::Hold)>>,
 }
 
 impl Filter {
@@ -147,7 +147,7 @@ impl Revocation {
             },
             knowledge: Cell::new(Knowledge::Never),
             feed: RefCell::new(feed),
-            signout: signout::Settings {
+            signout: sign_out::Settings {
                 timeout_milliseconds,
                 when_unreachable: settings.when_unreachable,
             },

@@ -12,10 +12,10 @@ use session_guard_core::admission::{Cutoff, Decision, Forward};
 use session_guard_core::feed::notice::Level;
 use session_guard_core::headers::Edit;
 use session_guard_core::metrics::Counter;
+use session_guard_core::open_requests::{Place, kind};
 use session_guard_core::refusal::Refusal;
 use session_guard_core::revocation::record::Record;
-use session_guard_core::signout::{self, Hold, SignOut, Step};
-use session_guard_core::streams::{Place, kind};
+use session_guard_core::sign_out::{self, Hold, SignOut, Step};
 use session_guard_core::token::VerifiedToken;
 
 use crate::filter::{Filter, Revocation, log};
@@ -210,13 +210,13 @@ impl HttpContext for Request {
         let Some(headers) = raw::headers(MapType::HttpResponseHeaders) else {
             return Action::Continue;
         };
-        if !signout::is_success(&headers) {
+        if !sign_out::is_success(&headers) {
             return Action::Continue;
         }
         self.leave(); // this answer ends the user's streams, and is not one of them
         let date = headers.first(b"date");
         let lifetime = revocation.max_lifetime_seconds;
-        let record = signout::of_user(cutoff.user, date, cutoff.iat, clock::now(), lifetime);
+        let record = sign_out::of_user(cutoff.user, date, cutoff.iat, clock::now(), lifetime);
         filter.count(Counter::CutOff);
         let step = begin(revocation, vec![record], &[]);
         self.follow(&filter, revocation, step, Some(record))
@@ -241,7 +241,7 @@ fn records_of(filter: &Filter, tokens: &[Rc<VerifiedToken>]) -> Vec<Record> {
 }
 
 fn record_of(token: &VerifiedToken) -> Record {
-    signout::of_token(token.record_id(), token.exp())
+    sign_out::of_token(token.record_id(), token.exp())
 }
 
 fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> Step {
@@ -249,7 +249,7 @@ fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> S
         let feed = revocation.feed.borrow();
         (*feed.set(), *feed.outbox())
     };
-    let step = signout::begin(
+    let step = sign_out::begin(
         &set,
         &outbox,
         &HostSharedData,

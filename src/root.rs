@@ -10,12 +10,12 @@ use std::time::Instant;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
+use session_guard_core::call::{Answer, Call};
 use session_guard_core::feed::Effects;
-use session_guard_core::feed::call::{Answer, Call};
 use session_guard_core::feed::notice::Level;
 use session_guard_core::key_sets;
 use session_guard_core::metrics::{Counter, Duration, Gauge, VERSION};
-use session_guard_core::streams::{Due, MOST_AT_ONCE};
+use session_guard_core::open_requests::{Due, MOST_AT_ONCE};
 use session_guard_core::token::VerifiedToken;
 
 use crate::filter::{Filter, Revocation, log, random, report};

@@ -1,7 +1,7 @@
 //! How is Envoy's shared data reached?
 
 use proxy_wasm::hostcalls;
-use session_guard_core::shared_data::{Expect, SharedData, Stored, Version};
+use session_guard_core::shared::{Expect, SharedData, Stored, Version};
 
 /// The map that Envoy keeps for all VMs of one `vm_id`.
 #[derive(Clone, Copy, Debug)]

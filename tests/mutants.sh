@@ -25,8 +25,7 @@ if [ $# -gt 0 ]; then
 else
     whole=yes
     set -- 'core/src/token/**' 'core/src/keys/**' core/src/json.rs core/src/headers.rs \
-        core/src/path.rs core/src/sources.rs \
-        'core/src/sources/**' core/src/routes.rs 'core/src/routes/**' 'core/src/revocation/**'
+        'core/src/request/**' 'core/src/revocation/**'
 fi
 for file in "$@"; do
     shift

@@ -342,5 +342,5 @@ mod es256 {
 }
 
 const ROUNDS: usize = 60;
-const ENTRIES_A_KEY: usize = session_guard_core::outbox::ENTRIES_A_KEY;
+const ENTRIES_A_KEY: usize = session_guard_core::feed::outbox::ENTRIES_A_KEY;
 const SOON: Duration = Duration::from_secs(20);

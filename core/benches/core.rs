@@ -9,7 +9,6 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use serde_json::{Value, json};
 use session_guard_core::admission::{Admission, Decision, Moment};
 use session_guard_core::config::Config;
-use session_guard_core::feed::identity::FeedIdentity;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::{CHANGES_PAGE_RECORDS, Cursor, Page, RESET_PAGE_RECORDS};
 use session_guard_core::headers::Headers;
@@ -18,7 +17,8 @@ use session_guard_core::refusal::Refusal;
 use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::record::{Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
-use session_guard_core::shared_data::InMemory;
+use session_guard_core::shared::InMemory;
+use session_guard_core::shared::names::FeedIdentity;
 use session_guard_core::token::Verifier;
 use testbed::{SESSION_SECRET, Token, repository, unix_seconds};
 

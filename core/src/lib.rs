@@ -1,49 +1,48 @@
-//! Makes sign-out real at the edge.
+//! The core of session-guard: every decision of the filter, without any I/O.
 //!
-//! A JWT stays valid until it expires, whatever its user clicked. This crate decides for a filter
-//! of Envoy and Istio that verifies each request's token, names the user to the application in a
-//! header that no client can forge, and refuses a token from the moment its user signed out: on
-//! every worker of that proxy at once, on every other proxy one feed round trip later.
+//! A JWT stays valid until it expires, even after its user has signed out. session-guard is a filter
+//! for Envoy and Istio that verifies each request's token, passes the user id to the application in
+//! a header that no client can forge, and refuses a token from the moment its user signs out: on
+//! every worker of that proxy at once, and on every other proxy one feed round trip later.
 //!
-//! # The way of a request
+//! This crate takes bytes and [time](clock::Now) and returns values. Envoy's shared data is behind
+//! the trait [`SharedData`](shared::SharedData). The proxy-wasm filter (crate `session-guard`) calls
+//! Envoy and applies the effects that the core returns. The signout service uses the same records
+//! and pages, and a simulation runs the state machines without a proxy.
 //!
-//! It passes each room once, in one direction. [`admission`] leads it through:
+//! # The path of a request
 //!
-//! 1. [`headers`]: all header lines, once, as bytes.
-//! 2. [`routes`]: what is asked here? Public, optional, protected, sign-out or ready; a path that is
-//!    not [canonical](path) is protected, whatever the rules say.
-//! 3. [`sources`]: where are the tokens? Every one in every configured place.
-//! 4. [`token`]: is each genuine? A strict parser of our own, signatures by a library, under
-//!    [`keys`] that are bound to one algorithm each. Only the verifier can make a
+//! A request passes each stage once, in one direction. [`admission`] connects the stages:
+//!
+//! 1. [`headers`] reads all header lines once, as bytes.
+//! 2. [`request::routes`] finds what the path requires: public, optional, protected, sign-out or
+//!    ready. A path that is not [canonical](request::path) is protected, regardless of the rules.
+//! 3. [`request::sources`] finds the tokens in every configured place.
+//! 4. [`token`] verifies each token with a strict parser of our own; a library checks the signature.
+//!    Each of the [`keys`] is bound to one algorithm. Only the verifier can make a
 //!    [`token::VerifiedToken`].
-//! 5. [`revocation`]: is one revoked? Asked on every request.
-//! 6. [`upstream`]: what does the application get to see?
+//! 5. [`revocation`] tells whether a token is revoked, on every request.
+//! 6. [`request::upstream`] decides which headers the application receives.
 //!
-//! Where keys are published by an issuer, [`key_sets`] fetches them, for all VMs of the process.
+//! [`key_sets`] fetches the keys that an issuer publishes, once for all VMs of the process.
+//! [`refusal::Refusal`] is the one table of status, code, sentence and challenge.
 //!
-//! Every no is a [`refusal::Refusal`]: one table of status, code, sentence and challenge.
+//! # The path of a revocation
 //!
-//! # The way of a revocation
+//! [`sign_out`] writes a revocation into the [outbox](feed::outbox) and into the
+//! [set](revocation::set), which all VMs of the process share. It then calls the signout service and
+//! forwards the request to the application. On the next tick the filter ends the
+//! [open requests](open_requests) that were admitted with the token. The service stores the
+//! revocation durably and sends it to every proxy through the [`feed`]: one long poll per process,
+//! sent by the VM that holds the [leader lease](shared::lease). If the service has lost revocations
+//! that a proxy still knows, the proxy sends them again through its outbox. A revocation therefore
+//! survives as long as one store, or one proxy that saw it, survives.
 //!
-//! [`signout`] puts it into the [`outbox`] and the [set](revocation::set), which all VMs of the
-//! process share, tells the signout service, and lets the request go on to the application; what is
-//! [open](streams) of the token ends on the next tick. The service stores the revocation durably and
-//! hands it to every proxy through the [`feed`]: one long poll a process, by whoever holds the
-//! [lease](feed::lease). What a proxy knows and the service has lost goes back to it through the
-//! outbox, so a revocation lives as long as one store, or one proxy that saw it.
+//! # Fail closed
 //!
-//! # Pure: no I/O
-//!
-//! This crate takes bytes and [time](clock::Now) and returns values. The proxy's
-//! [shared data](shared_data::SharedData) is behind a trait. The filter (`session-guard`) calls the
-//! proxy and applies the effects that the core returns; the signout service uses the same code for
-//! records and pages; a simulation runs the state machines without a proxy.
-//!
-//! # What is refused when something is not known
-//!
-//! No feed yet, or one older than its limit, means that a valid token may have been revoked: such
-//! requests are answered 503, never let through by accident. See [`admission`] and
-//! [`feed`].
+//! Before the feed has been loaded, and when it is older than its limit, a valid token may have been
+//! revoked without our knowledge. The filter then responds 503; it never admits such a request by
+//! accident. See [`admission`] and [`feed`].
 #![forbid(unsafe_code)]
 #![deny(
     clippy::expect_used,
@@ -54,6 +53,7 @@
 )]
 
 pub mod admission;
+pub mod call;
 pub mod clock;
 pub mod config;
 pub mod feed;
@@ -62,18 +62,13 @@ mod json;
 pub mod key_sets;
 pub mod keys;
 pub mod metrics;
-pub mod notes;
-pub mod outbox;
-pub mod path;
+pub mod open_requests;
 pub mod refusal;
+pub mod request;
 pub mod revocation;
-pub mod routes;
-pub mod shared_data;
-pub mod signout;
-pub mod sources;
-pub mod streams;
+pub mod shared;
+pub mod sign_out;
 pub mod token;
-pub mod upstream;
 
 #[cfg(test)]
 extern crate self as session_guard_core; // tests of the core share the simulation's model service

@@ -5,8 +5,8 @@
 //! one (1); then there are JWK Sets (2) and acknowledgements of a sign-out (3).
 
 use serde_json::Value;
-use session_guard_core::feed::call::Answer;
-use session_guard_core::feed::identity::FeedIdentity;
+use session_guard_core::call::Answer;
+use session_guard_core::shared::names::FeedIdentity;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::{self, Page};
 use session_guard_core::feed::{self, Count, Feed};
@@ -14,11 +14,11 @@ use session_guard_core::headers::Headers;
 use session_guard_core::key_sets::document::{self, Rules};
 use session_guard_core::key_sets::{self, KeySets};
 use session_guard_core::keys::{Algorithm, KeyRing};
-use session_guard_core::outbox::Outbox;
+use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
-use session_guard_core::shared_data::InMemory;
-use session_guard_core::signout::{self, Step, WhenUnreachable};
+use session_guard_core::shared::InMemory;
+use session_guard_core::sign_out::{self, Step, WhenUnreachable};
 
 use crate::moment::NOW;
 

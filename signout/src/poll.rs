@@ -12,7 +12,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use session_guard_core::feed::tell::JsonRecord;
+use session_guard_core::feed::delivery::JsonRecord;
 use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
 use tokio::time::Instant;
 

@@ -2,11 +2,11 @@
 //! Method: whole decisions on requests to one configuration, with the set in memory.
 
 use super::*;
-use crate::feed::identity::FeedIdentity;
 use crate::keys::host::NoHost;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::{NEVER, Record};
-use crate::shared_data::InMemory;
+use crate::shared::InMemory;
+use crate::shared::names::FeedIdentity;
 use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
 const CONFIGURATION: &str = r#"{

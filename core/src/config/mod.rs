@@ -14,7 +14,7 @@ mod limits;
 mod lists;
 pub mod preset;
 mod raw;
-mod rules;
+mod routes;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
@@ -27,17 +27,17 @@ pub use error::ConfigError;
 pub use secret::Secret;
 
 pub use crate::feed::staleness::WhenUnknown;
-pub use crate::signout::WhenUnreachable;
+pub use crate::sign_out::WhenUnreachable;
 
 use crate::config::error::At;
 use crate::headers::passes_for;
 use crate::key_sets;
 use crate::keys::KeyRing;
 use crate::refusal::Sentences;
-use crate::routes::Routes;
-use crate::sources::{Place, Source, Sources};
+use crate::request::routes::Routes;
+use crate::request::sources::{Place, Source, Sources};
+use crate::request::upstream::{Forward, Upstream};
 use crate::token::Policy;
-use crate::upstream::{Forward, Upstream};
 
 /// One configuration, checked.
 #[derive(Debug)]
@@ -130,8 +130,8 @@ impl Config {
         let upstream = upstream(&written.forward, &sources)?;
         let sentences = sentences(&written.answers)?;
         let given =
-            rules::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
-        let routes = rules::check(&written.routes, written.default_access, given)?;
+            routes::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
+        let routes = routes::check(&written.routes, written.default_access, given)?;
         let sources = Sources::new(sources);
         Ok(Self {
             keys,

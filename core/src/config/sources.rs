@@ -2,7 +2,7 @@
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{header_name, limits, raw, settings};
-use crate::sources::{Place, Source};
+use crate::request::sources::{Place, Source};
 
 /// The places, without the same one twice.
 pub(super) fn check(written: Option<&[raw::TokenSource]>) -> Result<Vec<Source>, ConfigError> {

@@ -3,10 +3,10 @@
 //! Most processes have one. Two realms, or a configuration that drains beside one of another realm,
 //! are two; what is shown must not hide that one of them is cut off.
 
-use crate::feed::identity::FeedIdentity;
-use crate::notes::Notes;
 use crate::revocation::sweep::Counts;
-use crate::shared_data::SharedData;
+use crate::shared::SharedData;
+use crate::shared::aggregated_gauges::Notes;
+use crate::shared::names::FeedIdentity;
 
 /// What a lease owner shows once a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ const NOTES: Notes<6> = Notes { key: "session-guard/1/feeds", live_milliseconds:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared_data::InMemory;
+    use crate::shared::InMemory;
 
     #[test]
     fn what_one_feed_lacks_is_not_hidden_by_another() {

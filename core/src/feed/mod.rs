@@ -1,7 +1,7 @@
 //! How does the proxy learn what was revoked elsewhere?
 //!
 //! By a long poll, as in Consul's blocking queries: one VM of the process, the owner of the
-//! [lease], asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
+//! [lease](crate::shared::lease), asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
 //! and asks again. All VMs judge from the same set and look on their tick whether it is
 //! [recent enough](staleness).
 //!
@@ -13,38 +13,35 @@
 //! The service may come back from an old backup, another replica may be behind, a proxy in between
 //! may replay an answer. So taking over a page is a union, in whatever order pages come. A page of a
 //! reset names the range of ids that it covers; what the set holds there and the page lacks, the
-//! service has lost, and it is given back through the [outbox](crate::outbox).
+//! service has lost, and it is given back through the [outbox].
 
-pub mod backoff;
-pub mod call;
+pub mod delivery;
 pub mod gauges;
-pub mod identity;
-pub mod lease;
 pub mod notice;
+pub mod outbox;
 pub mod page;
 pub mod poll;
 pub mod staleness;
 pub mod state;
-pub mod tell;
 pub mod wire;
 
+use crate::call::{Answer, Call};
 use crate::clock::Now;
-use crate::outbox::Outbox;
+use crate::feed::outbox::Outbox;
 use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::sweep::Sweep;
-use crate::shared_data::SharedData;
+use crate::shared::SharedData;
+use crate::shared::lease::{Lease, Owner};
+use crate::shared::names::FeedIdentity;
 
-use call::{Answer, Call};
+use delivery::{Outcome, Tell};
 use gauges::Gauges;
-use identity::FeedIdentity;
-use lease::{Lease, Owner};
 use notice::Notice;
 use page::Ground;
 use poll::{Asked, Poll, Rejection};
 use staleness::Knowledge;
 use state::FeedState;
-use tell::{Outcome, Tell};
 use wire::Page;
 
 /// What is settled about the feed.

@@ -5,15 +5,15 @@
 //! was, so that the page is asked for again; taking one over twice changes nothing.
 
 use crate::clock::Now;
-use crate::feed::identity::FeedIdentity;
+use crate::feed::outbox::{Due, Outbox};
 use crate::feed::poll::{Asked, Rejection};
 use crate::feed::state::FeedState;
 use crate::feed::wire::Page;
-use crate::outbox::{Due, Outbox};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::Record;
 use crate::revocation::set::RevocationSet;
-use crate::shared_data::SharedData;
+use crate::shared::SharedData;
+use crate::shared::names::FeedIdentity;
 
 /// Most records that one page gives back: the rest follows when these are delivered.
 pub const GIVEN_BACK_RECORDS: usize = 4_096;

@@ -8,8 +8,8 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::feed::backoff;
-use crate::feed::call::{Answer, Call};
+use crate::call::backoff;
+use crate::call::{Answer, Call};
 use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, WireError};
 use crate::revocation::record::RecordId;
 

@@ -4,12 +4,12 @@
 //! set. Whoever finds the set damaged writes an empty value here, [`forget`]: from then on the set
 //! counts as never loaded until the whole feed has been read again.
 
-use crate::feed::identity::{FeedIdentity, Key};
 use crate::feed::poll::begins_reset;
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::RecordId;
-use crate::shared_data::{Expect, SharedData};
+use crate::shared::names::{FeedIdentity, Key};
+use crate::shared::{Expect, SharedData};
 
 /// How far this process has followed the feed. The default: not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

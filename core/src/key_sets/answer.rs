@@ -1,11 +1,11 @@
 //! Does an answer to the question for keys count?
 //!
 //! If it is exactly 200 and JSON, and comes whole. Everything else changes nothing, is counted by
-//! reason and followed by a [wait](crate::feed::backoff).
+//! reason and followed by a [wait](crate::call::backoff).
 
 use std::fmt;
 
-use crate::feed::call::Answer;
+use crate::call::Answer;
 
 /// Why an answer does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! How do the keys of an issuer reach the proxy, and stay current?
 //!
 //! A published JWK Set is fetched from a cluster: at start, then again and again, by the one VM of the
-//! process that holds the set's [lease](crate::feed::lease). What was published lies in shared data;
+//! process that holds the set's [lease](crate::shared::lease). What was published lies in shared data;
 //! every VM takes it over when it has changed, and a new configuration before its first request.
 //!
 //! [`KeySets`] is the state machine of one VM. It is told what happened (a tick, an answer), with the
@@ -25,13 +25,13 @@ mod stored;
 
 use std::rc::Rc;
 
+use crate::call::backoff;
+use crate::call::{Answer, Call};
 use crate::clock::Now;
-use crate::feed::backoff;
-use crate::feed::call::{Answer, Call};
-use crate::feed::identity::FeedIdentity;
-use crate::feed::lease::{Lease, Owner};
 use crate::keys::{Fingerprint, Key, KeyRing, PublicAlgorithm};
-use crate::shared_data::{SharedData, Version};
+use crate::shared::lease::{Lease, Owner};
+use crate::shared::names::FeedIdentity;
+use crate::shared::{SharedData, Version};
 
 use answer::Rejection;
 use document::{Document, Rules};

@@ -3,8 +3,8 @@
 //! As it was published, with the time at which it came, in one value: whoever reads it judges it anew
 //! under a configuration of its own. The moment at which a token missed a key is another value.
 
-use crate::feed::identity::{FeedIdentity, Key};
-use crate::shared_data::{Expect, SharedData, Stored, Version};
+use crate::shared::names::{FeedIdentity, Key};
+use crate::shared::{Expect, SharedData, Stored, Version};
 
 /// Where the values of one set are.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::feed::lease::TERM_MILLISECONDS;
 use crate::headers::Headers;
 use crate::keys::fixtures::TOKENS;
-use crate::shared_data::{Expect, InMemory};
+use crate::shared::lease::TERM_MILLISECONDS;
+use crate::shared::{Expect, InMemory};
 use crate::token::{Policy, Verifier};
 
 const START: u64 = 1_000_000;

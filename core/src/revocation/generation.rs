@@ -22,9 +22,9 @@
 //! was written before it. A writer that dies half way is covered by the lease owner, who writes
 //! `whole` and `gen` once a second.
 
-use crate::feed::identity::{FeedIdentity, HexDigits, Key};
 use crate::revocation::record::{Kind, Record, RecordId};
-use crate::shared_data::{Expect, SharedData, Version};
+use crate::shared::names::{FeedIdentity, HexDigits, Key};
+use crate::shared::{Expect, SharedData, Version};
 
 /// As of which writes a token was looked up. Equality is all that it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ const STRIPE: &str = "s";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared_data::InMemory;
+    use crate::shared::InMemory;
 
     fn generations() -> Generations {
         Generations::of(FeedIdentity::new("", "signout", "signout"))

@@ -2,7 +2,7 @@
 //!
 //! A [record] says what is revoked; a [shard] holds the sorted records of one kind
 //! whose ids begin alike; the [set] is all shards, one set for all VMs of a process, changed by
-//! [compare-and-swap](swap) alone; its [generation] tells whether a verdict still stands. A [sweep]
+//! [compare-and-swap](crate::shared::swap) alone; its [generation] tells whether a verdict still stands. A [sweep]
 //! drops what has expired on both clocks.
 
 pub mod generation;
@@ -10,5 +10,4 @@ pub mod horizon;
 pub mod record;
 pub mod set;
 pub mod shard;
-pub mod swap;
 pub mod sweep;

@@ -17,8 +17,8 @@
 //! | 4 | number of records, big endian |
 //! | 24 or 32 each | id, issued_before (not for tokens), exp; big endian, in strict order of id |
 
-use crate::feed::identity::{FeedIdentity, HexDigits, Key};
 use crate::revocation::record::{Kind, Record, RecordId};
+use crate::shared::names::{FeedIdentity, HexDigits, Key};
 
 /// A value in shared data is not what we wrote there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Place;
-use crate::shared_data::SharedData;
+use crate::shared::SharedData;
 
 /// Shards a step: a millisecond at a million records, and a round takes a little over two minutes.
 pub const SHARDS_A_STEP: usize = 256;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use session_guard_core::shared_data::{Expect, SharedData, Stored, Version};
+use session_guard_core::shared::{Expect, SharedData, Stored, Version};
 
 #[derive(Clone)]
 pub(super) struct Memory(RefCell<Cells>);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use session_guard_core::call::{Answer, Call};
 use session_guard_core::clock::Now;
-use session_guard_core::feed::call::{Answer, Call};
-use session_guard_core::feed::identity::FeedIdentity;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::state::FeedState;
 use session_guard_core::feed::{Effects, Feed, Settings};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
-use session_guard_core::signout::{self, SignOut, Step, WhenUnreachable};
+use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::sign_out::{self, SignOut, Step, WhenUnreachable};
 
 use super::memory::Memory;
 
@@ -94,12 +94,12 @@ impl Process {
         let is_revoked = record.kind == Kind::Token && refuses(feed, &self.memory, &record);
         let (fresh, revoked) =
             if is_revoked { (vec![], vec![record]) } else { (vec![record], vec![]) };
-        let settings = signout::Settings {
+        let settings = sign_out::Settings {
             timeout_milliseconds: 2_000,
             when_unreachable: WhenUnreachable::Forward,
         };
         let (set, outbox) = (feed.set(), feed.outbox());
-        let step = signout::begin(set, outbox, &self.memory, fresh, &revoked, settings, now);
+        let step = sign_out::begin(set, outbox, &self.memory, fresh, &revoked, settings, now);
         match step {
             Step::Tell(call, sign_out) => {
                 flights.sign_outs.push((Flight { call, left_at: time, answer: None }, sign_out));

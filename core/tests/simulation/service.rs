@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use session_guard_core::feed::call::{Answer, Call};
+use session_guard_core::call::{Answer, Call};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::headers::Headers;
 use session_guard_core::revocation::horizon::is_past_for_service;

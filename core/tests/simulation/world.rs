@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_guard_core::feed::call::Answer;
+use session_guard_core::call::Answer;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::Page;
 use session_guard_core::revocation::horizon::is_past_for_service;

@@ -22,8 +22,8 @@ use serde_json::Value;
 use session_guard_core::config::effective::{effective, is_shown, variables};
 use session_guard_core::config::{Config, ConfigError};
 use session_guard_core::headers::Headers;
-use session_guard_core::path;
-use session_guard_core::routes::{Access, RevokeUser};
+use session_guard_core::request::path;
+use session_guard_core::request::routes::{Access, RevokeUser};
 
 pub use crate::check::find::{Found, find};
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{Config, ConfigError};
 use crate::headers::Headers;
 use crate::refusal::Refusal;
-use crate::routes::{Access, RevokeUser};
+use crate::request::routes::{Access, RevokeUser};
 
 const SECRET: &str = "a9f3c1e07b52d8460f1e2d3c4b5a6978";
 const OLD_SECRET: &str = "b9f3c1e07b52d8460f1e2d3c4b5a6978";

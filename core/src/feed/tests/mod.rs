@@ -8,14 +8,14 @@ mod model;
 mod service;
 
 use super::*;
-use crate::feed::lease::TERM_MILLISECONDS;
 use crate::feed::page::GIVEN_BACK_RECORDS;
 use crate::feed::staleness::WhenUnknown;
 use crate::feed::wire::{CONTENT_TYPE, Cursor};
 use crate::headers::Headers;
 use crate::revocation::record::{NEVER, Record};
 use crate::revocation::shard::Place;
-use crate::shared_data::Expect;
+use crate::shared::Expect;
+use crate::shared::lease::TERM_MILLISECONDS;
 use model::Process;
 use service::{Model, Service, answer};
 
@@ -298,8 +298,7 @@ fn a_state_is_read_back() {
         service_now: 1_000,
         clamped: Some(70),
     };
-    let (shared, identity) =
-        (crate::shared_data::InMemory::default(), FeedIdentity::new("", "", ""));
+    let (shared, identity) = (crate::shared::InMemory::default(), FeedIdentity::new("", "", ""));
     for state in [full, FeedState::default()] {
         assert!(state.write(&shared, &identity, Expect::Anything));
         assert_eq!(FeedState::read(&shared, &identity).0, state);

@@ -3,11 +3,11 @@
 
 use super::super::*;
 use super::service::{Model, Service};
-use crate::outbox::Due;
+use crate::feed::outbox::Due;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Record;
 use crate::revocation::shard::{Place, Shard};
-use crate::shared_data::InMemory;
+use crate::shared::InMemory;
 
 /// One VM and its calls.
 pub(super) struct Vm {

@@ -12,7 +12,7 @@ use crate::feed::state::FeedState;
 use crate::revocation::horizon::LARGEST_SKEW_SECONDS;
 use crate::revocation::record::NEVER;
 use crate::revocation::record::strategies::record;
-use crate::shared_data::{Expect, InMemory, Stored};
+use crate::shared::{Expect, InMemory, Stored};
 
 type Model = BTreeMap<(RecordId, Kind), Record>;
 

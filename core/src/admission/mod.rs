@@ -1,0 +1,389 @@
+//! May this request go on?
+//!
+//! The room where everything meets: the route says what is asked, the sources say where the tokens
+//! are, the verifier says which are genuine, the set says which are revoked. A request passes each
+//! once, in that order, and leaves as a [`Decision`] that the host carries out.
+//!
+//! # Why nothing is forwarded by default
+//!
+//! The way to [`Forward`] on a protected route leads through a [`VerifiedToken`], which only the
+//! verifier can make and only a set that is known to be current lets pass, or through an API key that
+//! the configuration leaves to the application. Every other way out of [`Admission::decide`] is a
+//! [`Refusal`].
+//!
+//! # What an API key changes
+//!
+//! It stands for a token where there is none, and takes the user out of the request: whom it belongs
+//! to is not known here. It excuses no token beside it, which is judged as ever. Where a route signs
+//! out the user of the request's own token, a key names nobody, and is not enough.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::config::{self, Config, WhenUnknown};
+use crate::feed::staleness::Knowledge;
+use crate::headers::{Edit, Headers};
+use crate::keys::KeyRing;
+use crate::keys::host::SignatureHost;
+use crate::open_requests::Basis;
+use crate::open_requests::bound::router_bound;
+use crate::refusal::Refusal;
+use crate::request::routes::{Access, RevokeUser, Route, Routes};
+use crate::request::sources::Sources;
+use crate::request::upstream::Upstream;
+use crate::revocation::generation::Standing;
+use crate::revocation::record::RecordId;
+use crate::revocation::set::RevocationSet;
+use crate::revocation::shard::Damaged;
+use crate::shared::SharedData;
+use crate::token::{self, User, VerifiedToken, Verifier};
+
+/// What decides about requests under one configuration.
+pub struct Admission {
+    routes: Routes,
+    sources: Sources,
+    upstream: Upstream,
+    verifier: Verifier,
+    realm: String,
+    revocation: Option<Revocation>,
+}
+
+struct Revocation {
+    set: RevocationSet,
+    when_unknown: WhenUnknown,
+    streams: config::Streams,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes on to the application.
+    Forward(Forward),
+    /// It is answered with a refusal.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
+        clear_cookies: Vec<String>,
+        /// The tokens that it signs out all the same.
+        sign_out: Vec<Rc<VerifiedToken>>,
+    },
+    /// It asked whether this proxy is ready, and this is the answer.
+    Ready(bool),
+}
+
+/// How a request goes on.
+#[derive(Debug, Default)]
+pub struct Forward {
+    /// What changes in its headers.
+    pub edits: Vec<Edit>,
+    /// The user id that other filters and access logs get, where the configuration wants that.
+    pub published_user: Option<Box<str>>,
+    /// The tokens that it was admitted with: if one of them is revoked, so is this request. None on
+    /// a sign-out, which is to be answered.
+    pub tokens: Vec<Rc<VerifiedToken>>,
+    /// The tokens that it signs out: revoked before it leaves.
+    pub sign_out: Vec<Rc<VerifiedToken>>,
+    /// Those that it would sign out and that are revoked already.
+    pub signed_out: Vec<Rc<VerifiedToken>>,
+    /// Whose tokens are revoked if the application answers 2xx.
+    pub cutoff: Option<Cutoff>,
+}
+
+/// Whose tokens a 2xx answer revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cutoff {
+    /// The user.
+    pub user: RecordId,
+    /// `iat` of the token that the request came with.
+    pub iat: Option<u64>,
+}
+
+/// What is known from outside the request.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// The proxy's wall clock, seconds since 1970 UTC.
+    pub unix_seconds: u64,
+    /// How current the revocation set is.
+    pub knowledge: Knowledge,
+    /// Where the revocation set is.
+    pub shared: &'a dyn SharedData,
+}
+
+impl Admission {
+    /// Takes what it needs of a configuration. `set` belongs to its `revocation`; `host` is asked
+    /// about signatures.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        set: Option<RevocationSet>,
+        host: &'static dyn SignatureHost,
+    ) -> Self {
+        let revocation = config.revocation.as_ref().zip(set).map(|(settings, set)| Revocation {
+            set,
+            when_unknown: settings.when_unknown,
+            streams: settings.streams,
+        });
+        Self {
+            routes: config.routes,
+            sources: config.sources,
+            upstream: config.upstream,
+            realm: config.policy.realm.clone(),
+            verifier: Verifier::new(config.keys, config.policy)
+                .with_host(host, config.slow_verifications_per_second),
+            revocation,
+        }
+    }
+
+    /// What becomes of a request with these headers.
+    #[must_use]
+    pub fn decide(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
+        let route = self.routes.find(headers);
+        match route.access {
+            Access::Ready => {
+                let is_ready = self.may_rely(moment) && self.verifier.has_all_keys();
+                return Decision::Ready(is_ready);
+            }
+            Access::Public => return Decision::Forward(self.forward(headers, None, &route)),
+            Access::Optional | Access::Protected | Access::Signout => {}
+        }
+        let tokens = self.judge(headers, route.access, moment);
+        let has_api_key = route.api_keys && self.sources.hold_api_key(headers);
+        let outcome = match self.outcome(&tokens, moment) {
+            Ok(_) | Err(Refusal::MissingToken) if has_api_key => by_api_key(&tokens, &route),
+            outcome => outcome.map(Some),
+        };
+        if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
+            return self.refuse(*refusal, headers, &tokens);
+        }
+        if route.revokes && tokens.iter().flatten().any(Judged::is_unknown) {
+            // Forwarded, it would sign out in appearance only. But what costs so much that it cannot be
+            // told now must not keep alive what is known.
+            let mut refused = self.refuse(Refusal::Unavailable, headers, &tokens);
+            if let Decision::Refuse { sign_out, .. } = &mut refused {
+                let live = tokens.into_iter().flatten().filter(|it| it.objection.is_none());
+                sign_out.extend(live.filter_map(|judged| judged.token));
+            }
+            return refused;
+        }
+        let token = outcome.as_ref().ok().and_then(Option::as_deref);
+        let mut forward = self.forward(headers, token, &route);
+        if route.access == Access::Signout {
+            for judged in tokens.into_iter().flatten().filter(|_| route.revokes) {
+                let is_revoked = judged.objection == Some(Refusal::Revoked);
+                let Forward { sign_out, signed_out, .. } = &mut forward;
+                if is_revoked { signed_out } else { sign_out }.extend(judged.token);
+            }
+            return Decision::Forward(forward);
+        }
+        if outcome.is_err() || self.upstream.strips_token() {
+            forward.edits.extend(self.sources.removal(headers));
+        }
+        if outcome.is_ok() {
+            forward.tokens =
+                tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
+            forward.edits.extend(self.router_bound(headers, &forward.tokens, moment));
+        }
+        Decision::Forward(forward)
+    }
+
+    /// Every token of the request with what speaks against it.
+    fn judge<'a>(
+        &self,
+        headers: &'a Headers,
+        access: Access,
+        moment: Moment<'_>,
+    ) -> Result<Vec<Judged<'a>>, Refusal> {
+        let one = |bytes: &Cow<'a, [u8]>| self.judge_one(bytes.clone(), moment);
+        if access == Access::Signout {
+            return Ok(self.sources.find_to_sign_out(headers).iter().map(one).collect());
+        }
+        Ok(self.sources.find(headers)?.iter().map(one).collect())
+    }
+
+    fn judge_one<'a>(&self, bytes: Cow<'a, [u8]>, moment: Moment<'_>) -> Judged<'a> {
+        match self.verifier.verify(&bytes, moment.unix_seconds) {
+            Ok(token) => {
+                let objection = match self.is_revoked(&token, moment) {
+                    Ok(false) => None,
+                    Ok(true) => Some(Refusal::Revoked),
+                    Err(Damaged) => Some(Refusal::Unavailable),
+                };
+                Judged { bytes, token: Some(token), objection }
+            }
+            Err(refusal) => Judged { bytes, token: None, objection: Some(refusal) },
+        }
+    }
+
+    /// Asked on every request. Only where nothing that concerns the token was written since it was
+    /// last found live is that verdict still good.
+    fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
+        let Some(Revocation { set, .. }) = &self.revocation else { return Ok(false) };
+        let (shared, id) = (moment.shared, token.record_id());
+        let marked = set.generations().mark(shared, id, token.known_live_at());
+        let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
+            && set.is_revoked(shared, id, token.user().map(User::record_id), token.iat())?;
+        if let (false, Some((mark, _))) = (revoked, marked) {
+            token.note_live_at(mark);
+        }
+        Ok(revoked)
+    }
+
+    /// The token that speaks for the request: all must be acceptable and agree on the user. Of
+    /// several objections the first in the order of judgement is named.
+    fn outcome(
+        &self,
+        tokens: &Result<Vec<Judged<'_>>, Refusal>,
+        moment: Moment<'_>,
+    ) -> Result<Rc<VerifiedToken>, Refusal> {
+        let tokens = tokens.as_ref().map_err(|&refusal| refusal)?;
+        let users = tokens.iter().filter_map(|judged| judged.token.as_ref()).map(|t| t.user());
+        let conflict = !users.is_sorted_by(|a, b| a == b);
+        let objections = tokens.iter().filter_map(|judged| judged.objection);
+        let objections = objections.chain(conflict.then_some(Refusal::ConflictingTokens));
+        if let Some(refusal) = objections.min() {
+            return Err(refusal);
+        }
+        let first = tokens.first().and_then(|judged| judged.token.clone());
+        let token = first.ok_or(Refusal::MissingToken)?;
+        if self.may_rely(moment) { Ok(token) } else { Err(Refusal::Unavailable) }
+    }
+
+    /// Whether what is known of revocations is enough to let anything pass.
+    fn may_rely(&self, moment: Moment<'_>) -> bool {
+        let Some(revocation) = &self.revocation else { return true };
+        moment.knowledge.admits(revocation.when_unknown)
+    }
+
+    fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
+        let user = match &route.revoke_user {
+            Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
+            // Whom no token can name has none to revoke; a record would be kept for nothing.
+            Some(RevokeUser::Named(id)) => {
+                token::is_user_id(id).then(|| RecordId::of_user(&self.realm, id))
+            }
+            None => None,
+        };
+        let iat = token.and_then(VerifiedToken::iat);
+        Forward {
+            edits: self.upstream.edits(headers, token),
+            published_user: self.upstream.published_user(token),
+            tokens: Vec::new(),
+            sign_out: Vec::new(),
+            signed_out: Vec::new(),
+            cutoff: user.map(|user| Cutoff { user, iat }),
+        }
+    }
+
+    /// Verifies with these keys from now on.
+    pub fn replace_keys(&self, keys: KeyRing) {
+        self.verifier.replace_keys(keys);
+    }
+
+    /// Whether since the last call a token came that names a key which is not there.
+    pub fn take_missed_key(&self) -> bool {
+        self.verifier.take_missed_key()
+    }
+
+    /// What [`Admission::objection`] depends on now.
+    #[must_use]
+    pub fn basis(&self, moment: Moment<'_>) -> Basis {
+        let generations = self.revocation.as_ref().map(|revocation| revocation.set.generations());
+        Basis {
+            generation: generations.and_then(|it| it.current(moment.shared)),
+            unix_seconds: self.ends_at_expiry().then_some(moment.unix_seconds),
+        }
+    }
+
+    fn ends_at_expiry(&self) -> bool {
+        self.revocation.as_ref().is_some_and(|revocation| revocation.streams.end_at_expiry)
+    }
+
+    /// Where streams end with their tokens, what tells the router of the first that ends.
+    fn router_bound(
+        &self,
+        headers: &Headers,
+        tokens: &[Rc<VerifiedToken>],
+        moment: Moment<'_>,
+    ) -> Option<Edit> {
+        if !self.ends_at_expiry() {
+            return None;
+        }
+        let end = tokens.iter().filter_map(|token| self.verifier.end_of(token)).min();
+        router_bound(headers, end, moment.unix_seconds)
+    }
+
+    /// Why a request that was admitted with this token must not stay open, if it must not.
+    #[must_use]
+    pub fn objection(&self, token: &VerifiedToken, moment: Moment<'_>) -> Option<Refusal> {
+        let streams = self.revocation.as_ref()?.streams;
+        let revoked = || matches!(self.is_revoked(token, moment), Ok(true));
+        let expired = || self.verifier.check_times(token, moment.unix_seconds).is_err();
+        if streams.end_on_revocation && revoked() {
+            Some(Refusal::Revoked)
+        } else if streams.end_at_expiry && expired() {
+            Some(Refusal::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// What changes in a request's trailers, on every route.
+    #[must_use]
+    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+        let mut edits = self.upstream.trailers(trailers);
+        edits.extend(self.sources.trailers(trailers));
+        edits
+    }
+
+    /// A refusal clears the cookies whose tokens it is about: those with an objection of their own,
+    /// or, where the tokens only disagree, all. What cannot be told now is no reason to clear any.
+    fn refuse(
+        &self,
+        refusal: Refusal,
+        headers: &Headers,
+        tokens: &Result<Vec<Judged<'_>>, Refusal>,
+    ) -> Decision {
+        let all = refusal == Refusal::ConflictingTokens;
+        let refused = |cookie: &[u8]| match tokens {
+            Ok(tokens) => tokens.iter().any(|judged| {
+                let objection = judged.objection.is_some_and(|why| why != Refusal::Unavailable);
+                *judged.bytes == *cookie && (all || objection)
+            }),
+            Err(_) => true,
+        };
+        let clear_cookies = self.sources.clearing(headers, refused);
+        Decision::Refuse { refusal, clear_cookies, sign_out: Vec::new() }
+    }
+}
+
+/// Nobody, for whom an API key speaks beside tokens without objection, or none.
+fn by_api_key(
+    tokens: &Result<Vec<Judged<'_>>, Refusal>,
+    route: &Route,
+) -> Result<Option<Rc<VerifiedToken>>, Refusal> {
+    match (&route.revoke_user, tokens.as_deref()) {
+        (Some(RevokeUser::OfToken), Ok([])) => Err(Refusal::MissingToken),
+        (Some(RevokeUser::OfToken), _) => Err(Refusal::ConflictingTokens),
+        _ => Ok(None),
+    }
+}
+
+/// One token of a request.
+struct Judged<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The token, if it is genuine.
+    token: Option<Rc<VerifiedToken>>,
+    /// What speaks against it.
+    objection: Option<Refusal>,
+}
+
+impl Judged<'_> {
+    /// A token that may be genuine, which cannot be told now.
+    fn is_unknown(&self) -> bool {
+        self.token.is_none() && self.objection == Some(Refusal::Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Which key is this JWK, and for which algorithm?
+//!
+//! One key of a JWK Set (RFC 7517), bound to one algorithm by its own `alg`, or by its curve (RFC 7518
+//! §6, RFC 8037 §2). Members that we do not know change nothing (RFC 7517 §4); certificates among
+//! them are not read. A private key does not belong here, and is refused so that somebody notices.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::json::{Object, Value};
+use crate::keys::public::{PublicKey, Written};
+use crate::keys::{Algorithm, Key, KeyError, PublicAlgorithm};
+
+/// A key for signatures.
+pub(crate) struct Jwk {
+    id: Option<String>,
+    material: Material,
+}
+
+#[expect(clippy::large_enum_variant, reason = "it becomes a key at once")]
+enum Material {
+    Secret(Algorithm, Vec<u8>),
+    Public(PublicKey),
+}
+
+/// Why a JWK is no key for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JwkError {
+    /// Too long, no JSON object, or a name twice in it.
+    NotAnObject,
+    /// That member is absent or not what it should be.
+    Member(&'static str),
+    /// It holds a private key.
+    Private,
+    /// No algorithm that we know, or not one for this kind of key.
+    Algorithm,
+    /// An RSA key or a secret that does not say for which algorithm it is.
+    NoAlgorithm,
+    /// A public key that its algorithm cannot use.
+    Key(KeyError),
+}
+
+impl JwkError {
+    /// What is wrong, and what helps. Nothing of the key.
+    pub(crate) fn told(self) -> (String, &'static str) {
+        let problem = match self {
+            Self::NotAnObject => "no JSON object with each name once, or too long".to_owned(),
+            Self::Member(name) => {
+                format!("`{name}` is missing or not as RFC 7517 and 7518 want it")
+            }
+            Self::Private => "holds a private key".to_owned(),
+            Self::Algorithm => "`alg` or `crv` is not supported, or not for this `kty`".to_owned(),
+            Self::NoAlgorithm => "names no `alg`".to_owned(),
+            Self::Key(error) => error.to_string(),
+        };
+        let remedy = match self {
+            Self::Private => "give the public members alone, and replace a key that was shown",
+            Self::NoAlgorithm => {
+                "add `alg` to it; for RSA keys `\"algorithm\": \"RS256\"` beside `jwks` also does"
+            }
+            _ => "",
+        };
+        (problem, remedy)
+    }
+}
+
+impl Jwk {
+    /// Reads one key. `rsa` is what RSA keys without `alg` are for. `None`: a key for something else
+    /// than verifying (`use`, `key_ops`).
+    pub(crate) fn read(
+        json: &[u8],
+        rsa: Option<PublicAlgorithm>,
+    ) -> Result<Option<Self>, JwkError> {
+        let whole = json.len() <= JWK_BYTES_LIMIT;
+        let jwk = whole.then(|| Object::parse(json)).flatten().ok_or(JwkError::NotAnObject)?;
+        if !is_for_verifying(&jwk)? {
+            return Ok(None);
+        }
+        let id = optional(&jwk, "kid")?.map(Cow::into_owned);
+        if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > ID_BYTES_LIMIT) {
+            return Err(JwkError::Member("kid"));
+        }
+        let algorithm = optional(&jwk, "alg")?;
+        let material = match &*text(&jwk, "kty")? {
+            "oct" => secret(&jwk, algorithm.as_deref())?,
+            kind => public(&jwk, kind, algorithm.as_deref(), rsa)?,
+        };
+        Ok(Some(Self { id, material }))
+    }
+
+    /// The secret, if it is one: whether it is long and secret enough is not judged here.
+    pub(crate) fn secret(&self) -> Option<(Algorithm, &[u8])> {
+        match &self.material {
+            Material::Secret(algorithm, bytes) => Some((*algorithm, bytes)),
+            Material::Public(_) => None,
+        }
+    }
+
+    /// The key, ready to verify.
+    pub(crate) fn into_key(self, issuer: Option<String>, audiences: Vec<String>) -> Key {
+        match self.material {
+            Material::Secret(algorithm, bytes) => {
+                Key::hmac(algorithm, &bytes, self.id, issuer, audiences)
+            }
+            Material::Public(key) => Key::of(key, self.id, issuer, audiences),
+        }
+    }
+}
+
+/// RFC 7517 §4.2, §4.3; absent: for everything.
+fn is_for_verifying(jwk: &Object<'_>) -> Result<bool, JwkError> {
+    if optional(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+        return Ok(false);
+    }
+    let operations = match jwk.find("key_ops") {
+        None => return Ok(true),
+        Some(Value::List(list)) => list.elements(),
+        Some(_) => None,
+    };
+    let operations = operations.ok_or(JwkError::Member("key_ops"))?;
+    Ok(operations
+        .iter()
+        .any(|operation| matches!(operation, Value::Text(text) if text == "verify")))
+}
+
+/// RFC 7518 §6.4.
+fn secret(jwk: &Object<'_>, algorithm: Option<&str>) -> Result<Material, JwkError> {
+    let algorithm = algorithm.ok_or(JwkError::NoAlgorithm)?;
+    let algorithm = Algorithm::from_name(algorithm).ok_or(JwkError::Algorithm)?;
+    Ok(Material::Secret(algorithm, bytes(jwk, "k")?))
+}
+
+fn public(
+    jwk: &Object<'_>,
+    kind: &str,
+    algorithm: Option<&str>,
+    rsa: Option<PublicAlgorithm>,
+) -> Result<Material, JwkError> {
+    use PublicAlgorithm::{EdDsa, Es256, Es384};
+    if PRIVATE.iter().any(|name| jwk.find(name).is_some()) {
+        return Err(JwkError::Private);
+    }
+    let named = algorithm.map(|name| PublicAlgorithm::from_name(name).ok_or(JwkError::Algorithm));
+    let named = named.transpose()?;
+    let (algorithm, key) = match kind {
+        "RSA" => {
+            let algorithm = named.or(rsa).ok_or(JwkError::NoAlgorithm)?;
+            let (n, e) = (bytes(jwk, "n")?, bytes(jwk, "e")?);
+            (algorithm, PublicKey::read(algorithm, &Written::Rsa { n: &n, e: &e }))
+        }
+        "EC" => {
+            let algorithm = of_curve(jwk, &[("P-256", Es256), ("P-384", Es384)])?;
+            let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+            (algorithm, PublicKey::read(algorithm, &Written::Point { x: &x, y: &y }))
+        }
+        "OKP" => {
+            let algorithm = of_curve(jwk, &[("Ed25519", EdDsa)])?;
+            (algorithm, PublicKey::read(algorithm, &Written::Ed25519(&bytes(jwk, "x")?)))
+        }
+        _ => return Err(JwkError::Member("kty")),
+    };
+    if named.is_some_and(|named| named != algorithm) {
+        return Err(JwkError::Algorithm);
+    }
+    key.map(Material::Public).map_err(JwkError::Key)
+}
+
+fn of_curve(
+    jwk: &Object<'_>,
+    curves: &[(&str, PublicAlgorithm)],
+) -> Result<PublicAlgorithm, JwkError> {
+    let curve = text(jwk, "crv")?;
+    let known = curves.iter().find(|(name, _)| *name == curve);
+    known.map(|(_, algorithm)| *algorithm).ok_or(JwkError::Algorithm)
+}
+
+fn bytes(jwk: &Object<'_>, name: &'static str) -> Result<Vec<u8>, JwkError> {
+    URL_SAFE_NO_PAD.decode(&*text(jwk, name)?).map_err(|_| JwkError::Member(name))
+}
+
+fn text<'a>(jwk: &Object<'a>, name: &'static str) -> Result<Cow<'a, str>, JwkError> {
+    optional(jwk, name)?.ok_or(JwkError::Member(name))
+}
+
+fn optional<'a>(jwk: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, JwkError> {
+    match jwk.find(name) {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(JwkError::Member(name)),
+    }
+}
+
+/// What belongs to the holder alone (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The longest JWK: room for a chain of certificates, which some publish along.
+const JWK_BYTES_LIMIT: usize = 16 * 1024;
+
+/// The longest `kid`, as in tokens.
+const ID_BYTES_LIMIT: usize = 256;
+
+#[cfg(test)]
+mod tests;

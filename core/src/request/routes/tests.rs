@@ -1,0 +1,338 @@
+//! No spelling of a path, host or method opens what a rule protects, and rules open nothing but
+//! what they name.
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::Config;
+use crate::request::path::tests::confusing_path;
+
+fn routes(default: &str, rules: Value) -> Routes {
+    let secret = json!({"inline": "a9f3c1e07b52d8460f1e2d3c4b5a6978"});
+    let config = json!({
+        "keys": [{"algorithm": "HS256", "secret": secret}],
+        "revocation": {"upstream": {"token": {"inline": "api-token"}}},
+        "routes": rules,
+        "default_access": default,
+    });
+    Config::parse(config.to_string().as_bytes(), &|_| None).expect("loads").routes
+}
+
+fn request(method: &str, authority: &str, path: impl AsRef<[u8]>) -> Headers {
+    let lines = [(":method", method.as_bytes()), (":authority", authority.as_bytes())];
+    Headers::from_pairs(&[&lines[..], &[(":path", path.as_ref())]].concat())
+}
+
+fn access(routes: &Routes, path: impl AsRef<[u8]>) -> Access {
+    routes.find(&request("GET", "app.example.com", path)).access
+}
+
+/// Spellings by which a path to `/admin` or out of `/direct/` was smuggled past some proxy; none of
+/// them is canonical.
+const CONFUSION: &[&str] = &[
+    "//direct/../admin",
+    "//direct//x",
+    "/%64irect/x",
+    "/%61dmin",
+    "/direct/%2e%2e/admin",
+    "/direct/.%2e/admin",
+    "/direct/%2E./admin",
+    "/direct/..;/admin",
+    "/direct/..;x=1/admin",
+    "/direct/%2e%2e;/admin",
+    "/direct/..%2fadmin",
+    "/direct/%2F..%2Fadmin",
+    "/direct%2fadmin",
+    "/direct/%2f..",
+    "/direct/%5c..",
+    "/direct/..%5Cadmin",
+    "/direct\\admin",
+    "/direct\\..\\admin",
+    "/direct/..\\admin",
+    "/direct;x=1/admin",
+    "/admin;x=1",
+    "/direct/..%3b/admin",
+    "/direct/%252e%252e/admin",
+    "/direct/%252E",
+    "/direct/%25",
+    "/admin%00",
+    "/direct/%00",
+    "/./admin",
+    "/direct/./x",
+    "/direct/../admin",
+    "/direct/..",
+    "/direct/.",
+    "/admin#",
+    "/direct/#/../admin",
+    "//admin",
+    "/admin//",
+    "///",
+    "",
+    "*",
+    "admin",
+    "http://app.example.com/admin",
+    "http://app.example.com/direct/x",
+    "/direct/%",
+    "/direct/%4",
+    "/direct/%zz",
+    "/direct/%c3%a9",
+    "/direct/é",
+    "/direct/a\tb",
+    "/direct/\u{7f}",
+    "/direct/a\nb",
+    "..",
+    "./direct/x",
+    "?/direct/x",
+];
+
+#[test]
+fn a_path_that_is_not_canonical_is_protected_whatever_the_configuration_says() {
+    let opened = routes("protected", json!([{"prefix": "/direct/", "access": "public"}]));
+    let closed = routes("public", json!([{"prefix": "/admin", "access": "protected"}]));
+    let all = routes("public", json!([{"prefix": "/", "access": "public"}]));
+    for path in CONFUSION {
+        for routes in [&opened, &closed, &all] {
+            assert_eq!(access(routes, path), Access::Protected, "{path}");
+        }
+    }
+    assert_eq!(access(&opened, "/direct/x?y=/../admin;//"), Access::Public);
+    assert_eq!(access(&closed, "/direct/x"), Access::Public);
+}
+
+#[test]
+fn a_request_without_path_is_protected() {
+    let routes = routes("public", json!([{"prefix": "/", "access": "public"}]));
+    let connect = Headers::from_pairs(&[(":method", "CONNECT"), (":authority", "a:443")]);
+    assert_eq!(routes.find(&connect).access, Access::Protected);
+    assert_eq!(routes.find(&Headers::default()).access, Access::Protected);
+}
+
+#[test]
+fn protected_rules_are_read_widely_and_all_others_exactly() {
+    let rules = |access: &str| {
+        json!([
+            {"path": "/one", "access": access},
+            {"prefix": "/many", "access": access},
+            {"template": "/users/{id}/Key", "access": access},
+            {"path": "/@me", "access": access},
+        ])
+    };
+    let closed = routes("public", rules("protected"));
+    let opened = routes("protected", rules("public"));
+    // Path, whether the wide reading takes it, whether the exact one does.
+    for (path, wide, exact) in [
+        ("/one", true, true),
+        ("/one?x", true, true),
+        ("/ONE", true, false),
+        ("/one/", false, false),
+        ("/on", false, false),
+        ("/on%40", false, false),
+        ("/many", true, true),
+        ("/many/x", true, true),
+        ("/Many/x", true, false),
+        ("/many-more", true, false),
+        ("/man", false, false),
+        ("/users/7/Key", true, true),
+        ("/users/a%20b/Key", true, true),
+        ("/users/7/key", true, false),
+        ("/users/7/key/", false, false),
+        ("/users/7/x/key", false, false),
+        ("/users/key", false, false),
+        ("/@me", true, true),
+        ("/%40me", true, false),
+        ("/%40ME", true, false),
+    ] {
+        assert_eq!(access(&closed, path) == Access::Protected, wide, "{path}");
+        assert_eq!(access(&opened, path) == Access::Public, exact, "{path}");
+    }
+}
+
+#[test]
+fn a_placeholder_stands_for_one_segment_that_is_not_empty() {
+    let routes = routes("protected", json!([{"template": "/a/{x}", "access": "public"}]));
+    for (path, public) in [("/a/b", true), ("/a/", false), ("/a", false), ("/a/b/", false)] {
+        assert_eq!(access(&routes, path) == Access::Public, public, "{path}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let routes = routes(
+        "optional",
+        json!([
+            {"path": "/a/secret", "access": "protected"},
+            {"prefix": "/a/", "access": "public"},
+            {"prefix": "/a/b/", "access": "protected"},
+            {"path": "/ready", "access": "ready"},
+        ]),
+    );
+    for (path, expected) in [
+        ("/a/secret", Access::Protected),
+        ("/A/SECRET", Access::Protected),
+        ("/a/b/c", Access::Public),
+        ("/A/b/c", Access::Protected),
+        ("/ready", Access::Ready),
+        ("/Ready", Access::Optional),
+        ("/", Access::Optional),
+    ] {
+        assert_eq!(access(&routes, path), expected, "{path}");
+    }
+}
+
+#[test]
+fn an_api_key_does_on_an_odd_path_only_if_it_does_everywhere() {
+    for (written, taken) in [("pass", [true; 3]), ("refuse", [false, true, false])] {
+        let rule = json!({"prefix": "/ws/", "access": "protected", "api_keys": written});
+        let routes = routes("protected", json!([rule]));
+        let is_taken = |path| routes.find(&request("GET", "app.example.com", path)).api_keys;
+        assert_eq!(["/ws/a", "/page", "//page"].map(is_taken), taken, "{written}");
+    }
+}
+
+#[test]
+fn hosts_and_methods_narrow_a_rule() {
+    let narrow = |access: &str| {
+        json!([{"prefix": "/", "access": access, "methods": ["GET"],
+            "hosts": ["app.example.com", "*.apps.example.com"]}])
+    };
+    let (closed, opened) =
+        (routes("public", narrow("protected")), routes("protected", narrow("public")));
+    for (method, authority, wide, exact) in [
+        ("GET", "app.example.com", true, true),
+        ("GET", "app.example.com:8443", true, true),
+        ("GET", "a.b.apps.example.com", true, true),
+        ("get", "app.example.com", true, false),
+        ("GET", "APP.example.com:80", true, false),
+        ("GET", "app.example.com.", true, false),
+        ("GET", "", true, false),
+        ("GET", "evil@app.example.com", true, false),
+        ("HEAD", "app.example.com", false, false),
+        ("POST", "app.example.com", false, false),
+        ("GET", "apps.example.com", false, false),
+        ("GET", "app.example.com.evil.net", false, false),
+    ] {
+        let headers = request(method, authority, "/x");
+        assert_eq!(closed.find(&headers).access == Access::Protected, wide, "{method} {authority}");
+        assert_eq!(opened.find(&headers).access == Access::Public, exact, "{method} {authority}");
+    }
+}
+
+#[test]
+fn a_preflight_is_options_with_both_of_its_headers() {
+    let routes = routes("protected", json!([{"preflight": true, "access": "public"}]));
+    let full = [
+        (":method", "OPTIONS"),
+        (":path", "/x"),
+        ("origin", "https://a"),
+        ("access-control-request-method", "PUT"),
+    ];
+    assert_eq!(routes.find(&Headers::from_pairs(&full)).access, Access::Public);
+    for missing in 0..full.len() {
+        let mut lines = full.to_vec();
+        lines.remove(missing);
+        assert_eq!(routes.find(&Headers::from_pairs(&lines)).access, Access::Protected);
+    }
+    let other = full.map(|(name, value)| (name, if name == ":method" { "PUT" } else { value }));
+    assert_eq!(routes.find(&Headers::from_pairs(&other)).access, Access::Protected);
+    let odd = full.map(|(name, value)| (name, if name == ":path" { "/a/../x" } else { value }));
+    assert_eq!(routes.find(&Headers::from_pairs(&odd)).access, Access::Protected);
+}
+
+/// Access and whether the request revokes, for a sign-out rule with these additions.
+fn signout(more: Value, method: &str, site: Option<&str>) -> (Access, bool) {
+    let mut rule = json!({"path": "/signout", "access": "signout"});
+    rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let routes = routes("protected", json!([rule]));
+    let mut lines = vec![(":method", method), (":path", "/signout")];
+    lines.extend(site.map(|site| ("sec-fetch-site", site)));
+    let headers = Headers::from_pairs(&lines);
+    let route = routes.find(&headers);
+    (route.access, route.revokes)
+}
+
+#[test]
+fn a_sign_out_is_a_post_from_the_own_site() {
+    let none = || json!({});
+    let all = || json!({"methods": ["GET", "HEAD", "OPTIONS", "POST"]});
+    let open = || json!({"cross_site": "revoke", "methods": ["HEAD", "POST"]});
+    for (more, method, site, expected) in [
+        (none(), "POST", None, (Access::Signout, true)),
+        (none(), "POST", Some("same-origin"), (Access::Signout, true)),
+        (none(), "POST", Some("none"), (Access::Signout, true)),
+        (none(), "POST", Some("cross-site"), (Access::Signout, false)),
+        (none(), "POST", Some("Cross-Site"), (Access::Signout, false)),
+        (none(), "GET", None, (Access::Protected, false)),
+        (none(), "post", None, (Access::Protected, false)),
+        (all(), "GET", None, (Access::Signout, true)),
+        (all(), "HEAD", None, (Access::Signout, false)),
+        (all(), "OPTIONS", None, (Access::Signout, false)),
+        (open(), "POST", Some("cross-site"), (Access::Signout, true)),
+        (open(), "HEAD", Some("cross-site"), (Access::Signout, false)),
+        (json!({"cross_site": "forward"}), "POST", Some("cross-site"), (Access::Signout, false)),
+    ] {
+        assert_eq!(signout(more.clone(), method, site), expected, "{more} {method} {site:?}");
+    }
+}
+
+#[test]
+fn the_user_whose_tokens_are_revoked_is_named_by_token_or_path() {
+    let routes = routes(
+        "protected",
+        json!([
+            {"template": "/api/{kind}/{id}", "access": "protected", "revoke_user": {"segment": "id"}},
+            {"path": "/password", "access": "protected", "revoke_user": "token"},
+        ]),
+    );
+    let named = |id: &'static str| Some(RevokeUser::Named(id.into()));
+    for (method, path, expected) in [
+        ("DELETE", "/api/users/42", named("42")),
+        ("delete", "/API/users/Bob", named("Bob")),
+        ("DELETE", "/api/users/a%40b%20c", named("a@b c")),
+        ("DELETE", "/api/users/%C3%A9?x=1", named("é")),
+        ("DELETE", "/api/users/%FF", None),
+        ("DELETE", "/api/users/", None),
+        ("HEAD", "/api/users/42", None),
+        ("OPTIONS", "/api/users/42", None),
+        ("POST", "/password", Some(RevokeUser::OfToken)),
+        ("HEAD", "/password", None),
+        ("POST", "/other", None),
+    ] {
+        let headers = request(method, "app.example.com", path);
+        let route = routes.find(&headers);
+        assert_eq!((route.access, route.revoke_user), (Access::Protected, expected), "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_of_a_protected_path_is_open(tail in confusing_path()) {
+        // What a lenient application makes of the path, by undoing every escape and dot segment.
+        let path = [b"/", &tail[..]].concat();
+        let routes = routes("public", json!([{"prefix": "/admin", "access": "protected"}]));
+        let reaches_admin = crate::request::path::tests::normalised(&path)
+            .get(..6)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"/admin"));
+        if reaches_admin {
+            prop_assert_eq!(access(&routes, &path), Access::Protected);
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_below_the_prefix_for_every_reader(tail in confusing_path()) {
+        let path = [b"/a/", &tail[..]].concat();
+        let routes = routes("protected", json!([{"prefix": "/a/", "access": "public"}]));
+        if access(&routes, &path) == Access::Public {
+            prop_assert!(crate::request::path::tests::normalised(&path).starts_with(b"/a/"));
+        }
+    }
+
+    #[test]
+    fn any_bytes_have_a_route(path: Vec<u8>, authority: Vec<u8>, method: Vec<u8>) {
+        let routes = routes("public", json!([
+            {"template": "/{a}/b", "hosts": ["*.a"], "access": "protected", "revoke_user": {"segment": "a"}},
+            {"prefix": "/", "hosts": ["a"], "methods": ["GET"], "access": "public"},
+        ]));
+        let lines = [(":path", path), (":authority", authority), (":method", method)];
+        let _ = routes.find(&Headers::from_pairs(&lines));
+    }
+}

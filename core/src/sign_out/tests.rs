@@ -1,0 +1,193 @@
+//! Promise: after a sign-out went on, this process refuses its tokens and the service knows or will
+//! be told. Method: tables of what the service may answer.
+
+use super::*;
+use crate::feed::outbox::ENTRIES_A_KEY;
+use crate::headers::Headers;
+use crate::shared::names::FeedIdentity;
+use crate::shared::{Expect, InMemory, Stored};
+
+const NOW: Now = Now { unix_seconds: 1_800_000_000, monotonic_milliseconds: 50_000 };
+
+/// `NOW` as an HTTP date.
+const DATE: &[u8] = b"Fri, 15 Jan 2027 08:00:00 GMT";
+
+fn rooms() -> (RevocationSet, Outbox) {
+    let identity = FeedIdentity::new("", "signout", "signout");
+    (RevocationSet::new(identity, ""), Outbox::new(identity))
+}
+
+fn settings(when_unreachable: WhenUnreachable) -> Settings {
+    Settings { timeout_milliseconds: 2_000, when_unreachable }
+}
+
+fn answer(status: &str, content_type: &str, body: &str) -> Answer {
+    let headers = Headers::from_pairs(&[(":status", status), ("content-type", content_type)]);
+    Answer { headers, body: body.as_bytes().to_vec() }
+}
+
+fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Call, SignOut) {
+    let (set, outbox) = rooms();
+    let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
+    match begin(&set, &outbox, shared, vec![record], &[], settings(when_unreachable), NOW) {
+        Step::Tell(call, sign_out) => (call, sign_out),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn a_sign_out_holds_here_before_the_service_is_told() {
+    let shared = InMemory::default();
+    let (set, outbox) = rooms();
+    let (call, _) = signed_out(&shared, WhenUnreachable::Forward);
+    let id = RecordId::of_token("", "a");
+    assert_eq!(set.is_revoked(&shared, id, None, None), Ok(true));
+    assert_eq!(outbox.len(&shared), 1);
+    assert_eq!((call.method, call.path.as_str()), ("POST", "/v1/revocations"));
+    assert_eq!(call.timeout_milliseconds, 2_000);
+    let body = format!(r#"[{{"kind":"token","id":"{id}","exp":1800000600}}]"#);
+    assert_eq!(String::from_utf8(call.body).unwrap(), body);
+}
+
+#[test]
+fn only_the_services_own_yes_is_taken_for_its_word() {
+    let json = "application/json";
+    let cursor = r#"{"cursor":"5.a"}"#;
+    let cases = [
+        (Some(answer("201", json, cursor)), true),
+        (Some(answer("200", json, cursor)), true),
+        (Some(answer("200", "text/html", cursor)), false),
+        (Some(answer("200", json, "{}")), false),
+        (Some(answer("204", json, cursor)), false),
+        (Some(answer("422", json, r#"{"code":"unacceptable"}"#)), false),
+        (Some(answer("503", json, cursor)), false),
+        (None, false),
+    ];
+    for (answer, acknowledged) in cases {
+        for (setting, otherwise) in [
+            (WhenUnreachable::Forward, Step::Forward),
+            (WhenUnreachable::Refuse, Step::Unavailable),
+        ] {
+            let shared = InMemory::default();
+            let (_, outbox) = rooms();
+            let (_, sign_out) = signed_out(&shared, setting);
+            let step = sign_out.told(&outbox, &shared, answer.as_ref(), NOW);
+            assert_eq!(step, if acknowledged { Step::Forward } else { otherwise }, "{answer:?}");
+            let later = Now { monotonic_milliseconds: 60_000, ..NOW };
+            let due = outbox.due(&shared, later, 10).len();
+            assert_eq!(due, usize::from(!acknowledged), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sign_out_that_could_be_lost_is_not_confirmed() {
+    struct ReadOnly;
+    impl SharedData for ReadOnly {
+        fn get(&self, _: &str) -> Option<Stored> {
+            None
+        }
+        fn set_if(&self, _: &str, _: &[u8], _: Expect) -> bool {
+            false
+        }
+    }
+    let (set, outbox) = rooms();
+    let settings = settings(WhenUnreachable::Forward);
+    let record = |number: u128| Record::token(RecordId((number << 8).to_be_bytes()), NEVER);
+    let step = begin(&set, &outbox, &ReadOnly, vec![record(0)], &[], settings, NOW);
+    assert_eq!(step, Step::Unavailable);
+    let shared = InMemory::default();
+    let full: Vec<_> = (1..=ENTRIES_A_KEY as u128).map(record).collect();
+    outbox.put(&shared, &full, Due::AtOnce).unwrap();
+    let step = begin(&set, &outbox, &shared, vec![record(0)], &[], settings, NOW);
+    assert_eq!(step, Step::Unavailable);
+    assert_eq!(set.is_revoked(&shared, record(0).id, None, None), Ok(false), "and may try again");
+}
+
+#[test]
+fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
+    let shared = InMemory::default();
+    let (set, outbox) = rooms();
+    let settings = settings(WhenUnreachable::Refuse);
+    let again = |shared: &InMemory| {
+        let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
+        begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
+    };
+    assert_eq!(again(&shared), Step::Forward);
+    let (call, sign_out) = signed_out(&shared, WhenUnreachable::Refuse);
+    assert_eq!(again(&shared), Step::Tell(call, sign_out.clone()));
+    let yes = answer("201", "application/json", r#"{"cursor":"5.a"}"#);
+    assert_eq!(sign_out.told(&outbox, &shared, Some(&yes), NOW), Step::Forward);
+    assert_eq!(again(&shared), Step::Forward);
+}
+
+#[test]
+fn only_success_cuts_a_user_off() {
+    let cases: [(&[(&str, &str)], bool); 8] = [
+        (&[(":status", "200")], true),
+        (&[(":status", "204")], true),
+        (&[(":status", "200"), ("grpc-status", "0")], true),
+        (&[(":status", "200"), ("grpc-status", "14")], false),
+        (&[(":status", "302")], false),
+        (&[(":status", "503")], false),
+        (&[(":status", "2000")], false),
+        (&[], false),
+    ];
+    for (headers, success) in cases {
+        assert_eq!(is_success(&Headers::from_pairs(headers)), success, "{headers:?}");
+    }
+}
+
+#[test]
+fn a_request_without_a_valid_token_goes_on() {
+    let (set, outbox) = rooms();
+    let settings = settings(WhenUnreachable::Refuse);
+    let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), &[], settings, NOW);
+    assert_eq!(step, Step::Forward);
+}
+
+#[test]
+fn a_token_whose_end_no_record_may_have_is_revoked_for_ever() {
+    let exp = |exp| of_token(RecordId::FIRST, exp).exp;
+    assert_eq!(exp(Some(1_800_000_000)), 1_800_000_000);
+    assert_eq!(exp(None), NEVER);
+    assert_eq!(exp(Some(1_800_000_000_000)), NEVER);
+}
+
+#[test]
+fn a_cutoff_covers_the_answer_and_the_token_it_came_with() {
+    let t = NOW.unix_seconds;
+    let cases = [
+        (Some(DATE), None, t + 2),
+        (Some(DATE), Some(t - 50), t + 2),
+        (Some(DATE), Some(t + 1), t + 2),
+        (Some(DATE), Some(t + 20), t + 21),
+        (Some(DATE), Some(u64::MAX), t + 301),
+        (Some(b"Fri, 15 Jan 2027 07:59:00 GMT".as_slice()), None, t - 58),
+        (Some(b"yesterday".as_slice()), None, t + 1),
+        (Some(b"\xff".as_slice()), Some(t - 50), t + 1),
+        (None, None, t + 1),
+    ];
+    for (date, iat, expected) in cases {
+        let cutoff = of_user(RecordId::FIRST, date, iat, NOW, None);
+        assert_eq!((cutoff.issued_before, cutoff.exp), (expected, NEVER), "{date:?} {iat:?}");
+        assert!(cutoff.is_sound());
+    }
+    let cutoff = of_user(RecordId::FIRST, Some(DATE), None, NOW, Some(3_600));
+    assert_eq!(cutoff.exp, t + 3_602);
+}
+
+#[test]
+fn an_answer_is_held_until_its_cutoff_has_passed_or_two_seconds() {
+    let cutoff = |ahead| Record::user(RecordId::FIRST, NOW.unix_seconds + ahead, NEVER);
+    let later = |milliseconds: u64| Now {
+        unix_seconds: NOW.unix_seconds + milliseconds / 1_000,
+        monotonic_milliseconds: NOW.monotonic_milliseconds + milliseconds,
+    };
+    let cases =
+        [(0, 0, true), (1, 999, false), (1, 1_000, true), (9, 1_999, false), (9, 2_000, true)];
+    for (ahead, milliseconds, over) in cases {
+        let hold = Hold::new(&cutoff(ahead), NOW);
+        assert_eq!(hold.is_over(later(milliseconds)), over, "{ahead} s, {milliseconds} ms");
+    }
+}

@@ -1,0 +1,755 @@
+//! Promise: only a token that one of our keys signed, in its one spelling, with claims that hold, is
+//! verified; everything else is refused with the code of its first fault.
+//! Method: tables that set each refusal beside its accepted neighbour, and properties over mutated
+//! and arbitrary bytes.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::algorithms::{HS256Key, MACLike};
+
+use super::*;
+use crate::keys::fixtures::{RSA_2048, TOKENS};
+use crate::keys::host::{Question, SignatureHost};
+use crate::keys::{Algorithm, Key, PublicAlgorithm};
+use crate::revocation::generation::Standing;
+use crate::revocation::set::RevocationSet;
+use crate::shared::InMemory;
+use crate::shared::names::FeedIdentity;
+use crate::token::builder::{NOW, SECRET, TokenBuilder, ring, signed};
+use Refusal::*;
+
+mod properties;
+
+fn policy() -> Policy {
+    Policy { user_id: Some("sub".into()), clock_skew_seconds: 60, ..Policy::default() }
+}
+
+fn refusal_by(policy: Policy, token: impl AsRef<[u8]>) -> Option<Refusal> {
+    Verifier::new(ring(), policy).verify(token.as_ref(), NOW).err()
+}
+
+fn refusal(token: impl AsRef<[u8]>) -> Option<Refusal> {
+    refusal_by(policy(), token)
+}
+
+fn token() -> TokenBuilder {
+    TokenBuilder::new()
+}
+
+#[test]
+fn the_example_of_rfc_7515_is_verified() {
+    // RFC 7515 appendix A.1: white space in the JSON, no jti, an `exp` in 2011.
+    let key =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9\
+        .eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ\
+        .dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let secret = URL_SAFE_NO_PAD.decode(key).expect("base64url");
+    let keys = KeyRing::new(vec![Key::hmac(Algorithm::Hs256, &secret, None, None, vec![])]);
+    let policy = Policy {
+        issuer: Some("joe".into()),
+        forwarded: vec!["http://example.com/is_root".into()],
+        ..Policy::default()
+    };
+    let verifier = Verifier::new(keys, policy);
+    let verified = verifier.verify(token.as_bytes(), 1_300_819_379).expect("genuine");
+    assert_eq!((verified.exp(), verified.iat()), (Some(1_300_819_380), None));
+    assert_eq!(verified.claim("http://example.com/is_root"), Some("true"));
+    let input = token.rsplit_once('.').expect("three parts").0;
+    assert_eq!(verified.record_id(), RecordId::of_input("", input.as_bytes()));
+    assert_eq!(verifier.verify(token.as_bytes(), 1_300_819_380).err(), Some(Expired));
+}
+
+#[test]
+fn a_verified_token_says_whose_it_is() {
+    let policy = Policy { realm: "shop".into(), forwarded: vec!["role".into()], ..policy() };
+    let verifier = Verifier::new(ring(), policy);
+    let token = token().claim("role", "\"admin\"").claim("iat", "1795332119.9").sign();
+    let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+    let user = verified.user().expect("a user");
+    assert_eq!((user.id(), user.record_id()), ("user-1", RecordId::of_user("shop", "user-1")));
+    assert_eq!(verified.record_id(), RecordId::of_token("shop", "token-1"));
+    assert_eq!((verified.iat(), verified.exp()), (Some(NOW - 1), Some(NOW + 3_600)));
+    assert_eq!((verified.claim("role"), verified.claim("sub")), (Some("admin"), None));
+}
+
+#[test]
+fn each_hmac_verifies_its_own_tokens_only() {
+    for bound in Algorithm::ALL {
+        let key = Key::hmac(bound, SECRET, None, None, vec![]);
+        let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+        for named in Algorithm::ALL {
+            let token = token().header("alg", format!("{:?}", named.name())).sign();
+            let expected = (named != bound).then_some(UnsupportedAlgorithm);
+            assert_eq!(
+                verifier.verify(token.as_bytes(), NOW).err(),
+                expected,
+                "{bound:?} {named:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_of_each_public_algorithm_is_verified_by_its_key() {
+    for (name, pem, token) in TOKENS {
+        let algorithm = PublicAlgorithm::from_name(name).expect("an algorithm");
+        let key = Key::public(algorithm, pem, None, None, vec![]).expect("a key");
+        let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+        let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+        assert_eq!(verified.user().expect("a user").id(), "user-1", "{name}");
+        assert_eq!(verifier.verify(token.as_bytes(), NOW + 3_660).err(), Some(Expired));
+        let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            panic!("three parts")
+        };
+        let forged = format!("{header}.eyJhIjoxfQ.{signature}");
+        assert_eq!(verifier.verify(forged.as_bytes(), NOW).err(), Some(BadSignature), "{name}");
+        // The text of the public key as the secret of an HMAC.
+        let confused = TokenBuilder::new().sign_with(pem.as_bytes());
+        assert_eq!(verifier.verify(confused.as_bytes(), NOW).err(), Some(UnsupportedAlgorithm));
+        let renamed =
+            TokenBuilder::new().header("alg", format!("{name:?}")).sign_with(pem.as_bytes());
+        assert_eq!(verifier.verify(renamed.as_bytes(), NOW).err(), Some(BadSignature), "{name}");
+    }
+}
+
+#[test]
+fn the_header_is_read_strictly() {
+    let long = |length| format!("{:?}", "k".repeat(length));
+    let cases: &[(&str, &str, Option<Refusal>)] = &[
+        ("typ", "\"JWT\"", None),
+        ("typ", "\"jwt\"", None),
+        ("typ", "\"at+jwt\"", None),
+        ("typ", "\"AT+JWT\"", None),
+        ("typ", "\"application/at+jwt\"", None),
+        ("typ", "\"Application/JWT\"", None),
+        ("typ", "\"JWE\"", Some(MalformedToken)),
+        ("typ", "\"logout+jwt\"", Some(MalformedToken)),
+        ("typ", "\"dpop+jwt\"", Some(MalformedToken)),
+        ("typ", "\"application/\"", Some(MalformedToken)),
+        ("typ", "\"\"", Some(MalformedToken)),
+        ("typ", "null", Some(MalformedToken)),
+        ("typ", "[\"JWT\"]", Some(MalformedToken)),
+        ("kid", "\"any\"", None),
+        ("kid", "\"\"", None),
+        ("kid", &long(256), None),
+        ("kid", &long(257), Some(MalformedToken)),
+        ("kid", "null", Some(MalformedToken)),
+        ("kid", "7", Some(MalformedToken)),
+        ("alg", "\"hs256\"", Some(UnsupportedAlgorithm)),
+        ("alg", "\"HS256 \"", Some(UnsupportedAlgorithm)),
+        ("alg", "\"none\"", Some(UnsupportedAlgorithm)),
+        ("alg", "\"RS256\"", Some(UnsupportedAlgorithm)),
+        ("alg", "\"HS384\"", Some(UnsupportedAlgorithm)),
+        ("alg", "\"\"", Some(UnsupportedAlgorithm)),
+        ("alg", "null", Some(MalformedToken)),
+        ("alg", "256", Some(MalformedToken)),
+        ("alg", "[\"HS256\"]", Some(MalformedToken)),
+        ("\\u0061lg", "\"none\"", Some(MalformedToken)), // a second `alg`
+        ("crit", "[]", Some(MalformedToken)),
+        ("crit", "[\"exp\"]", Some(MalformedToken)),
+        ("crit", "null", Some(MalformedToken)),
+        ("b64", "true", Some(MalformedToken)),
+        ("zip", "\"DEF\"", Some(MalformedToken)),
+        ("enc", "\"A128GCM\"", Some(MalformedToken)),
+        ("cty", "\"JWT\"", None),
+        ("x", "{\"a\":1}", None),
+        ("x", "{\"a\":1,\"a\":1}", Some(MalformedToken)),
+        ("jku", "\"https://evil.example/\"", None), // not read
+    ];
+    for (name, json, expected) in cases {
+        assert_eq!(refusal(token().header(name, json).sign()), *expected, "{name}: {json}");
+    }
+    assert_eq!(refusal(token().without_header("typ").sign()), None);
+    assert_eq!(refusal(token().without_header("alg").sign()), Some(MalformedToken));
+}
+
+#[test]
+fn an_unsecured_token_is_refused_with_and_without_a_signature() {
+    let none = token().header("alg", "\"none\"");
+    assert_eq!(refusal(none.sign()), Some(UnsupportedAlgorithm));
+    assert_eq!(refusal(format!("{}.", none.signing_input())), Some(UnsupportedAlgorithm));
+    assert_eq!(refusal(format!("{}.", token().signing_input())), Some(MalformedToken));
+}
+
+#[test]
+fn a_key_inside_a_token_verifies_nothing() {
+    let jwk = r#"{"kty":"oct","k":"YXR0YWNrZXJhdHRhY2tlcmF0dGFja2VyYXR0YWNrZXI"}"#;
+    let with_key = token().header("jwk", jwk);
+    assert_eq!(refusal(with_key.sign()), None);
+    assert_eq!(
+        refusal(with_key.sign_with(b"attackerattackerattackerattacker")),
+        Some(BadSignature)
+    );
+}
+
+#[test]
+fn the_form_has_three_parts_and_an_upper_length() {
+    let sound = token().sign();
+    let [header, payload, signature] = sound.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
+    let cases = [
+        (sound.clone(), None),
+        (String::new(), Some(MalformedToken)),
+        ("..".into(), Some(MalformedToken)),
+        (".".repeat(8_192), Some(MalformedToken)),
+        (format!("{header}.{payload}"), Some(MalformedToken)),
+        (format!("{sound}."), Some(MalformedToken)),
+        (format!(".{sound}"), Some(MalformedToken)),
+        (format!("{sound}.{signature}"), Some(MalformedToken)),
+        (format!("{header}..{signature}"), Some(MalformedToken)),
+        (format!(".{payload}.{signature}"), Some(MalformedToken)),
+        (format!("{header}.{payload}.AAAA"), Some(BadSignature)),
+        (format!("{sound}AAAA"), Some(BadSignature)),
+        (format!("{sound}AA"), Some(MalformedToken)), // 45 characters hold no whole bytes
+        (format!("Bearer {sound}"), Some(MalformedToken)),
+        (format!("{sound},{sound}"), Some(MalformedToken)),
+    ];
+    for (token, expected) in cases {
+        assert_eq!(refusal(&token), expected, "{token}");
+    }
+    // 8,192 bytes are read, 8,193 are not: the signing input has a fixed part and this claim.
+    let of_length = |length: usize| {
+        let mut tokens =
+            (5_000..10_000).map(|n| token().claim("x", format!("{:?}", "x".repeat(n))).sign());
+        tokens.find(|token| token.len() == length).expect("a token of that length")
+    };
+    assert_eq!(refusal(of_length(8_192)), None);
+    assert_eq!(refusal(of_length(8_193)), Some(MalformedToken));
+}
+
+#[test]
+fn the_payload_is_an_object() {
+    let sound = format!("{{\"sub\":\"a\",\"exp\":{}}}", NOW + 1);
+    let cases: &[(&[u8], Option<Refusal>)] = &[
+        (sound.as_bytes(), None),
+        (b"", Some(MalformedToken)),
+        (b"null", Some(MalformedToken)),
+        (b"[]", Some(MalformedToken)),
+        (b"\"a\"", Some(MalformedToken)),
+        (b"{\"sub\":\"a\"}", None),
+        (b"{\"sub\":\"a\"} ", None),
+        (b"{\"sub\":\"a\"}{}", Some(MalformedToken)),
+        (b"{'sub':'a'}", Some(MalformedToken)),
+        (b"{\"sub\":\"a\",\"sub\":\"a\"}", Some(MalformedToken)),
+        (b"{\"sub\":\"\xff\"}", Some(MalformedToken)),
+        (b"\xef\xbb\xbf{\"sub\":\"a\"}", Some(MalformedToken)),
+    ];
+    for (payload, expected) in cases {
+        assert_eq!(refusal(token().payload(payload).sign()), *expected, "{payload:?}");
+    }
+}
+
+#[test]
+fn times_are_exact_to_the_second() {
+    let limit = (1u64 << 40) - 1;
+    let cases: &[(&str, String, Option<Refusal>)] = &[
+        // now < exp + 60, fractions rounded down
+        ("exp", format!("{}", NOW - 59), None),
+        ("exp", format!("{}", NOW - 60), Some(Expired)),
+        ("exp", format!("{}.5", NOW - 59), None),
+        ("exp", format!("{}.5", NOW - 60), Some(Expired)),
+        ("exp", "1.795332121e9".into(), None),
+        ("exp", "0".into(), Some(Expired)),
+        ("exp", "1".into(), Some(Expired)),
+        ("exp", format!("{limit}"), None),
+        // nbf ≤ now + 60, fractions rounded up
+        ("nbf", format!("{}", NOW + 60), None),
+        ("nbf", format!("{}", NOW + 61), Some(NotYetValid)),
+        ("nbf", format!("{}.0", NOW + 60), None),
+        ("nbf", format!("{}.001", NOW + 60), Some(NotYetValid)),
+        ("nbf", "0".into(), None),
+        ("nbf", format!("{limit}"), Some(NotYetValid)),
+        // iat ≤ now + 60, fractions rounded down
+        ("iat", format!("{}", NOW + 60), None),
+        ("iat", format!("{}.9", NOW + 60), None),
+        ("iat", format!("{}", NOW + 61), Some(NotYetValid)),
+        ("iat", "0".into(), None),
+    ];
+    for (name, json, expected) in cases {
+        assert_eq!(refusal(token().claim(name, json).sign()), *expected, "{name}: {json}");
+    }
+}
+
+#[test]
+fn a_time_of_another_kind_is_never_absent() {
+    let soon = NOW + 10;
+    let kinds = [
+        format!("\"{soon}\""),
+        "null".into(),
+        "true".into(),
+        "false".into(),
+        "[]".into(),
+        format!("[{soon}]"),
+        "{}".into(),
+        "-1".into(),
+        "-0".into(),
+        "-0.5".into(),
+        "1e400".into(),
+        "-1e400".into(),
+        "1099511627776".into(), // 2^40
+        "1099511627775.5".into(),
+        format!("{soon}000"),          // milliseconds
+        "18446744073709551615".into(), // 2^64 - 1
+        "18446744073709551617".into(), // wraps to 1
+        "340282366920938463463374607431768211457".into(),
+    ];
+    for name in ["exp", "nbf", "iat"] {
+        assert_eq!(refusal(token().without(name).sign()), None, "no {name}");
+        for json in &kinds {
+            let refused = refusal(token().claim(name, json).sign());
+            let rounded_down = json == "1099511627775.5" && name != "nbf";
+            let expected = match name {
+                "exp" if rounded_down => None,
+                "iat" if rounded_down => Some(NotYetValid),
+                _ => Some(BadClaims),
+            };
+            assert_eq!(refused, expected, "{name}: {json}");
+        }
+    }
+}
+
+#[test]
+fn a_lifetime_needs_both_ends_and_has_a_limit() {
+    let policy = Policy { max_lifetime_seconds: Some(3_660), ..policy() };
+    let cases = [
+        (token(), None),
+        (token().claim("exp", NOW + 3_601), Some(BadClaims)),
+        (token().claim("iat", NOW - 61), Some(BadClaims)),
+        (token().claim("iat", NOW + 30).claim("exp", NOW + 10), None),
+        (token().without("iat"), Some(BadClaims)),
+        (token().without("exp"), Some(BadClaims)),
+    ];
+    for (index, (token, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(refusal_by(policy.clone(), token.sign()), expected, "case {index}");
+    }
+}
+
+#[test]
+fn issuer_and_audience_are_whole_names() {
+    let policy = Policy {
+        issuer: Some("https://id.example".into()),
+        audiences: vec!["api".into(), "web".into()],
+        ..policy()
+    };
+    let sound = token().claim("iss", "\"https://id.example\"").claim("aud", "\"api\"");
+    let cases: &[(&str, &str, Option<Refusal>)] = &[
+        ("iss", "\"https://id.example\"", None),
+        ("iss", "\"https:\\/\\/id.example\"", None), // one string, escaped
+        ("iss", "\"https://id.example/\"", Some(WrongIssuer)),
+        ("iss", "\"https://id\"", Some(WrongIssuer)),
+        ("iss", "\"HTTPS://id.example\"", Some(WrongIssuer)),
+        ("iss", "\"\"", Some(WrongIssuer)),
+        ("iss", "[\"https://id.example\"]", Some(BadClaims)),
+        ("iss", "null", Some(BadClaims)),
+        ("aud", "\"web\"", None),
+        ("aud", "[\"x\",\"web\"]", None),
+        ("aud", "[\"x\"]", Some(WrongAudience)),
+        ("aud", "[]", Some(WrongAudience)),
+        ("aud", "\"api/\"", Some(WrongAudience)),
+        ("aud", "\"https://api\"", Some(WrongAudience)),
+        ("aud", "\"API\"", Some(WrongAudience)),
+        ("aud", "\"api web\"", Some(WrongAudience)),
+        ("aud", "\"\"", Some(WrongAudience)),
+        ("aud", "[\"api\",7]", Some(BadClaims)),
+        ("aud", "[[\"api\"]]", Some(BadClaims)),
+        ("aud", "{\"api\":true}", Some(BadClaims)),
+        ("aud", "7", Some(BadClaims)),
+    ];
+    for (name, json, expected) in cases {
+        let token = sound.clone().claim(name, json).sign();
+        assert_eq!(refusal_by(policy.clone(), token), *expected, "{name}: {json}");
+    }
+    assert_eq!(refusal_by(policy.clone(), sound.clone().without("iss").sign()), Some(WrongIssuer));
+    assert_eq!(refusal_by(policy, sound.without("aud").sign()), Some(WrongAudience));
+    // Where nobody asks for them they still have to be what RFC 7519 says.
+    assert_eq!(refusal(token().claim("iss", "\"x\"").claim("aud", "[\"x\"]").sign()), None);
+    assert_eq!(refusal(token().claim("aud", "7").sign()), Some(BadClaims));
+}
+
+#[test]
+fn a_keys_own_issuer_and_audiences_must_hold_as_well() {
+    let other: &[u8] = &[1; 64];
+    let issuer = Some("b".to_owned());
+    let keys = KeyRing::new(vec![
+        Key::hmac(Algorithm::Hs256, SECRET, None, None, vec![]),
+        Key::hmac(Algorithm::Hs256, other, None, issuer, vec!["web".into()]),
+    ]);
+    let verifier = Verifier::new(keys, Policy { audiences: vec!["api".into()], ..policy() });
+    let both = "[\"api\",\"web\"]";
+    let cases = [
+        (SECRET.as_slice(), "\"a\"", "\"api\"", None),
+        (SECRET.as_slice(), "\"a\"", "\"web\"", Some(WrongAudience)),
+        (other, "\"b\"", both, None),
+        (other, "\"a\"", both, Some(WrongIssuer)),
+        (other, "\"b\"", "\"api\"", Some(WrongAudience)),
+        (other, "\"b\"", "\"web\"", Some(WrongAudience)),
+    ];
+    for (secret, iss, aud, expected) in cases {
+        let token = token().claim("iss", iss).claim("aud", aud).sign_with(secret);
+        assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), expected, "{iss} {aud}");
+    }
+}
+
+#[test]
+fn a_kid_chooses_among_the_keys() {
+    let key = |secret: &[u8], id: &str| {
+        Key::hmac(Algorithm::Hs256, secret, Some(id.to_owned()), None, vec![])
+    };
+    let (old, new): (&[u8], &[u8]) = (&[1; 32], &[2; 32]);
+    let verifier = Verifier::new(KeyRing::new(vec![key(old, "old"), key(new, "new")]), policy());
+    let with_kid = |kid: &str| token().header("kid", format!("{kid:?}"));
+    let cases = [
+        (token().sign_with(old), None),
+        (token().sign_with(new), None),
+        (token().sign_with(&[3; 32]), Some(BadSignature)),
+        (with_kid("new").sign_with(new), None),
+        (with_kid("new").sign_with(old), Some(BadSignature)),
+        (with_kid("other").sign_with(new), Some(UnknownKey)),
+    ];
+    for (index, (token, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), expected, "case {index}");
+    }
+}
+
+#[test]
+fn jti_and_user_id_have_a_kind_and_a_length() {
+    let long = |length| format!("{:?}", "a".repeat(length));
+    let cases: &[(&str, &str, Option<Refusal>)] = &[
+        ("jti", "\"x\"", None),
+        ("jti", &long(256), None),
+        ("jti", &long(257), Some(BadClaims)),
+        ("jti", "\"\"", Some(BadClaims)),
+        ("jti", "7", Some(BadClaims)),
+        ("jti", "null", Some(BadClaims)),
+        ("sub", "\"m\u{fc}ller\"", None),
+        ("sub", "\"a b\"", None),
+        ("sub", &long(256), None),
+        ("sub", &long(257), Some(BadClaims)),
+        ("sub", "\"\"", Some(BadClaims)),
+        ("sub", "\" admin\"", Some(BadClaims)),
+        ("sub", "\"admin\\t\"", Some(BadClaims)),
+        ("sub", "\"admin\u{a0}\"", Some(BadClaims)),
+        ("sub", "\"a\\r\\nx-admin: 1\"", Some(BadClaims)),
+        ("sub", "\"a\\u0000\"", Some(BadClaims)),
+        ("sub", "\"a\\u007f\"", Some(BadClaims)),
+        ("sub", "\"a\\u0085b\"", Some(BadClaims)),
+        ("sub", "0", None),
+        ("sub", "18446744073709551615", None),
+        ("sub", "18446744073709551616", Some(BadClaims)),
+        ("sub", "-7", None),
+        ("sub", "-0", Some(BadClaims)),
+        ("sub", "7.0", Some(BadClaims)),
+        ("sub", "7e1", Some(BadClaims)),
+        ("sub", "true", Some(BadClaims)),
+        ("sub", "null", Some(BadClaims)),
+        ("sub", "[\"a\"]", Some(BadClaims)),
+        ("sub", "{}", Some(BadClaims)),
+    ];
+    for (name, json, expected) in cases {
+        assert_eq!(refusal(token().claim(name, json).sign()), *expected, "{name}: {json}");
+    }
+    assert_eq!(refusal(token().without("jti").sign()), None);
+    assert_eq!(refusal(token().without("sub").sign()), Some(BadClaims));
+    let nobody = Policy { user_id: None, ..policy() };
+    assert_eq!(refusal_by(nobody, token().without("sub").sign()), None);
+    let verifier = Verifier::new(ring(), policy());
+    let verified = verifier.verify(token().claim("sub", 42).sign().as_bytes(), NOW);
+    assert_eq!(verified.expect("genuine").user().expect("a user").id(), "42");
+}
+
+#[test]
+fn required_claims_are_there_and_not_null() {
+    let policy = Policy { required: vec!["exp".into(), "tenant".into()], ..policy() };
+    let cases = [
+        (token().claim("tenant", "\"a\""), None),
+        (token().claim("tenant", "false"), None),
+        (token().claim("tenant", "null"), Some(BadClaims)),
+        (token(), Some(BadClaims)),
+        (token().claim("tenant", "1").without("exp"), Some(BadClaims)),
+    ];
+    for (index, (token, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(refusal_by(policy.clone(), token.sign()), expected, "case {index}");
+    }
+}
+
+#[test]
+fn a_forwarded_claim_becomes_one_unmistakable_line() {
+    let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
+    let long = |length| format!("{:?}", "r".repeat(length));
+    let cases: &[(&str, Result<Option<&str>, Refusal>)] = &[
+        ("\"admin\"", Ok(Some("admin"))),
+        ("\"\"", Ok(Some(""))),
+        ("\"a,b\"", Ok(Some("a,b"))),
+        ("\"\\u00fc\"", Ok(Some("\u{fc}"))),
+        ("17", Ok(Some("17"))),
+        ("-1.50e3", Ok(Some("-1.50e3"))),
+        ("true", Ok(Some("true"))),
+        ("null", Ok(None)),
+        ("[]", Ok(Some(""))),
+        ("[\"a\", 1,false]", Ok(Some("a,1,false"))),
+        ("[\"a,b\"]", Err(BadClaims)),
+        ("[\"a\",\"\"]", Err(BadClaims)),
+        ("[\"a\",\" b\"]", Err(BadClaims)),
+        ("[\"a\",null]", Err(BadClaims)),
+        ("[[\"a\"]]", Err(BadClaims)),
+        ("{}", Err(BadClaims)),
+        ("\" admin\"", Err(BadClaims)),
+        ("\"a\\nb\"", Err(BadClaims)),
+        ("[\"a\\u0000\"]", Err(BadClaims)),
+    ];
+    for (json, expected) in cases {
+        let token = token().claim("role", json).sign();
+        let verified = verifier.verify(token.as_bytes(), NOW);
+        let text = verified.as_ref().map(|verified| verified.claim("role")).map_err(|r| *r);
+        assert_eq!(text, *expected, "{json}");
+    }
+    assert!(verifier.verify(token().claim("role", long(1_024)).sign().as_bytes(), NOW).is_ok());
+    assert!(verifier.verify(token().claim("role", long(1_025)).sign().as_bytes(), NOW).is_err());
+    let absent = verifier.verify(token().sign().as_bytes(), NOW).expect("genuine");
+    assert_eq!(absent.claim("role"), None);
+}
+
+#[test]
+fn the_first_fault_is_named() {
+    let policy = Policy {
+        issuer: Some("a".into()),
+        audiences: vec!["a".into()],
+        required: vec!["tenant".into()],
+        ..policy()
+    };
+    let key = Key::hmac(Algorithm::Hs256, SECRET, Some("k".into()), None, vec![]);
+    let verifier = Verifier::new(KeyRing::new(vec![key]), policy);
+    // Every fault at once, then mended one by one in the order of judgement.
+    let mut secret: &[u8] = b"another secret of thirty-two bytes";
+    let mut token = token()
+        .header("typ", "7")
+        .header("alg", "\"HS512\"")
+        .header("kid", "\"other\"")
+        .claim("exp", 1)
+        .claim("nbf", NOW + 1_000)
+        .claim("iss", "\"b\"")
+        .claim("aud", "\"b\"")
+        .claim("jti", "7");
+    let refused = |token: &TokenBuilder, secret: &[u8]| {
+        verifier.verify(token.sign_with(secret).as_bytes(), NOW).err()
+    };
+    assert_eq!(refused(&token, secret), Some(MalformedToken));
+    token = token.without_header("typ");
+    assert_eq!(refused(&token, secret), Some(UnsupportedAlgorithm));
+    token = token.header("alg", "\"HS256\"");
+    assert_eq!(refused(&token, secret), Some(UnknownKey));
+    token = token.header("kid", "\"k\"");
+    assert_eq!(refused(&token, secret), Some(BadSignature));
+    secret = SECRET;
+    assert_eq!(refused(&token, secret), Some(Expired));
+    token = token.claim("exp", NOW + 1);
+    assert_eq!(refused(&token, secret), Some(NotYetValid));
+    token = token.without("nbf");
+    assert_eq!(refused(&token, secret), Some(WrongIssuer));
+    token = token.claim("iss", "\"a\"");
+    assert_eq!(refused(&token, secret), Some(WrongAudience));
+    token = token.claim("aud", "\"a\"");
+    assert_eq!(refused(&token, secret), Some(BadClaims));
+    token = token.claim("jti", "\"7\"");
+    assert_eq!(refused(&token, secret), Some(BadClaims));
+    token = token.claim("tenant", "1");
+    assert_eq!(refused(&token, secret), None);
+}
+
+#[test]
+fn a_malformed_payload_is_named_before_its_signature() {
+    let forged = signed(&token().payload("nonsense").signing_input(), |_| vec![0; 32]);
+    assert_eq!(refusal(forged), Some(MalformedToken));
+    assert_eq!(refusal(signed(&token().signing_input(), |_| vec![0; 32])), Some(BadSignature));
+}
+
+#[test]
+fn a_signature_has_its_exact_length() {
+    let key = HS256Key::from_bytes(SECRET);
+    let of_length = |length| {
+        signed(&token().signing_input(), |input| {
+            let mut tag = key.authentication_tag(input);
+            tag.resize(length, 0);
+            tag
+        })
+    };
+    assert_eq!(refusal(of_length(32)), None);
+    for length in (1..64).filter(|length| *length != 32) {
+        assert_eq!(refusal(of_length(length)), Some(BadSignature), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_known_token_is_judged_by_the_time_of_each_call() {
+    let verifier = Verifier::new(ring(), policy());
+    let token = token().claim("nbf", NOW - 10).sign();
+    let at = |seconds| verifier.verify(token.as_bytes(), seconds);
+    let first = at(NOW).expect("genuine");
+    assert!(Rc::ptr_eq(&first, &at(NOW + 1).expect("genuine")), "the cache answers");
+    assert_eq!(at(NOW + 3_660).err(), Some(Expired));
+    assert_eq!(at(NOW + 3_659).err(), None);
+    assert_eq!(at(NOW - 71).err(), Some(NotYetValid));
+    assert_eq!(at(NOW - 70).err(), None);
+    assert_eq!(at(0).err(), Some(NotYetValid));
+    assert_eq!(at(u64::MAX).err(), Some(Expired));
+}
+
+#[test]
+fn a_token_remembers_when_it_was_live() {
+    let verifier = Verifier::new(ring(), policy());
+    let token = token().sign();
+    let verified = || verifier.verify(token.as_bytes(), NOW).expect("genuine");
+    let generations = RevocationSet::new(FeedIdentity::new("", "a", "a"), "").generations();
+    let shared = InMemory::default();
+    generations.renew(&shared);
+    let mark = generations.mark(&shared, verified().record_id(), verified().known_live_at());
+    let (mark, standing) = mark.expect("something was written");
+    assert_eq!((verified().known_live_at(), standing), (None, Standing::Unknown));
+    verified().note_live_at(mark);
+    assert_eq!(verified().known_live_at(), Some(mark));
+}
+
+#[test]
+fn other_keys_leave_alone_the_tokens_of_those_that_stay() {
+    let key = |byte: u8, id: &str, issuer: Option<&str>| {
+        let issuer = issuer.map(str::to_owned);
+        Key::hmac(Algorithm::Hs256, &[byte; 32], Some(id.to_owned()), issuer, vec![])
+    };
+    let signed = |byte: u8, id: &str| {
+        token().header("kid", format!("\"{id}\"")).claim("iss", "\"i\"").sign_with(&[byte; 32])
+    };
+    let verifier = Verifier::new(KeyRing::new(vec![key(1, "a", None)]), policy());
+    let verify = |token: &str| verifier.verify(token.as_bytes(), NOW);
+    let (old, new) = (signed(1, "a"), signed(2, "b"));
+    let first = verify(&old).expect("genuine");
+    assert_eq!(verify(&new).err(), Some(UnknownKey));
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", None), key(1, "a", None)]));
+    assert!(Rc::ptr_eq(&first, &verify(&old).expect("genuine")), "still known");
+    assert!(verify(&new).is_ok());
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", None)]));
+    assert_eq!(verify(&old).err(), Some(UnknownKey));
+    let before = verify(&new).expect("genuine");
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", Some("i"))]));
+    let after = verify(&new).expect("genuine");
+    assert!(!Rc::ptr_eq(&before, &after), "what the key asks for has changed");
+    verifier.replace_keys(KeyRing::new(vec![key(2, "b", Some("j"))]));
+    assert_eq!(verify(&new).err(), Some(WrongIssuer));
+}
+
+#[test]
+fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
+    let key = |id: &str| Key::hmac(Algorithm::Hs256, SECRET, Some(id.to_owned()), None, vec![]);
+    let named = |id: &str| token().header("kid", format!("\"{id}\""));
+    let asymmetric = || token().header("alg", "\"RS256\"").sign();
+    let none = || token().header("alg", "\"none\"").sign();
+    for (lacks_some, unknown) in [(false, UnknownKey), (true, Unavailable)] {
+        let ring = KeyRing::new(vec![key("a")]).with(std::iter::empty(), lacks_some);
+        let verifier = Verifier::new(ring, policy());
+        let or = |refusal| if lacks_some { Unavailable } else { refusal };
+        for (token, verdict, misses_key) in [
+            (named("a").sign(), None, false),
+            (named("a").sign_with(&[9; 32]), Some(or(BadSignature)), false),
+            (named("b").sign(), Some(unknown), true),
+            (asymmetric(), Some(or(UnsupportedAlgorithm)), true),
+            (none(), Some(or(UnsupportedAlgorithm)), false),
+            (named("a").claim("exp", NOW - 3_600).sign(), Some(Expired), false),
+            ("junk".to_owned(), Some(MalformedToken), false),
+        ] {
+            assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), verdict, "{token}");
+            assert_eq!(verifier.take_missed_key(), misses_key, "{token}");
+        }
+        assert_eq!(verifier.has_all_keys(), !lacks_some);
+        assert!(!verifier.take_missed_key(), "told once");
+    }
+}
+
+/// Finds every signature good that it is asked about.
+struct Gullible;
+
+impl SignatureHost for Gullible {
+    fn verify(&self, _: &Question<'_>) -> Option<bool> {
+        Some(true)
+    }
+}
+
+#[test]
+fn the_host_is_asked_and_what_it_cannot_tell_is_verified_so_often_a_second() {
+    let verifier = |algorithm: &str, host: &'static dyn SignatureHost| {
+        let (_, pem, _) = TOKENS.into_iter().find(|known| known.0 == algorithm).expect("known");
+        let algorithm = PublicAlgorithm::from_name(algorithm).expect("known");
+        let key = Key::public(algorithm, pem, None, None, vec![]).expect("a key");
+        Verifier::new(KeyRing::new(vec![key]), policy()).with_host(host, 1)
+    };
+    let junk = |algorithm: &str, length: usize| {
+        let token = token().header("alg", format!("\"{algorithm}\"")).sign();
+        let (input, _) = token.rsplit_once('.').expect("three parts");
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(vec![1; length]))
+    };
+    let believed = verifier("RS256", &Gullible);
+    assert!(believed.verify(junk("RS256", 256).as_bytes(), NOW).is_ok(), "the host says so");
+    let bounded = verifier("EdDSA", &Gullible);
+    let told = |at: u64| bounded.verify(junk("EdDSA", 64).as_bytes(), at).err();
+    assert_eq!([NOW, NOW, NOW + 1].map(told), [BadSignature, Unavailable, BadSignature].map(Some));
+}
+
+#[test]
+fn a_token_ends_when_its_exp_and_the_skew_are_over() {
+    let verifier = Verifier::new(ring(), policy());
+    let end = |token: TokenBuilder| {
+        verifier.end_of(&verifier.verify(token.sign().as_bytes(), NOW).expect("genuine"))
+    };
+    assert_eq!(end(token().claim("exp", NOW + 5)), Some(NOW + 5 + 60));
+    assert_eq!(end(token().without("exp")), None);
+}
+
+#[test]
+fn the_text_of_a_token_is_counted() {
+    let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
+    let token = token().claim("sub", "\"ada\"").claim("role", "\"admin\"").sign();
+    let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+    assert_eq!(verified.text_bytes(), "ada".len() + "role".len() + "admin".len());
+}
+
+#[test]
+fn a_kid_that_no_key_has_misses_a_key_though_keys_without_id_were_tried() {
+    let key = |id: Option<&str>| {
+        let id = id.map(str::to_owned);
+        Key::public(PublicAlgorithm::Rs256, RSA_2048, id, None, vec![]).expect("a key")
+    };
+    let verifier = Verifier::new(KeyRing::new(vec![key(None), key(Some("known"))]), policy());
+    let signed = || token().header("alg", "\"RS256\"");
+    for (token, misses_key) in [
+        (signed().sign(), false),
+        (signed().header("kid", "\"known\"").sign(), false),
+        (signed().header("kid", "\"new\"").sign(), true),
+    ] {
+        assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(BadSignature));
+        assert_eq!(verifier.take_missed_key(), misses_key, "{token}");
+    }
+}
+
+#[test]
+fn issuers_may_share_a_key() {
+    let key = |issuer: &str| Key::hmac(Algorithm::Hs256, SECRET, None, Some(issuer.into()), vec![]);
+    let verifier = Verifier::new(KeyRing::new(vec![key("a"), key("b")]), policy());
+    let refusal = |issuer: &str| {
+        let token = token().claim("iss", format!("\"{issuer}\"")).sign();
+        verifier.verify(token.as_bytes(), NOW).err()
+    };
+    assert_eq!(["a", "b", "c"].map(refusal), [None, None, Some(WrongIssuer)]);
+    let forged = token().claim("iss", "\"b\"").sign_with(&[9; 32]);
+    assert_eq!(verifier.verify(forged.as_bytes(), NOW).err(), Some(BadSignature));
+}
+
+#[test]
+fn no_debug_text_holds_a_claim() {
+    let verifier = Verifier::new(ring(), Policy { forwarded: vec!["x".into()], ..policy() });
+    let token = token().claim("sub", "\"canary\"").claim("x", "\"canary\"").sign();
+    let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
+    let text = format!("{verified:?} {:?}", verified.user());
+    assert!(!text.contains("canary"), "{text}");
+    let user = verified.user().expect("a user").record_id();
+    assert_eq!(text, format!("VerifiedToken({}) Some(User({user}))", verified.record_id()));
+}
