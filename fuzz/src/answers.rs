@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 use session_guard_core::call::Answer;
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::{self, Page};
 use session_guard_core::feed::{self, Count, Feed};
@@ -14,10 +14,10 @@ use session_guard_core::headers::Headers;
 use session_guard_core::key_sets::document::{self, Rules};
 use session_guard_core::key_sets::{self, KeySets};
 use session_guard_core::keys::{Algorithm, KeyRing};
-use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
+use session_guard_core::shared::names::FeedIdentity;
 use session_guard_core::sign_out::{self, Step, WhenUnreachable};
 
 use crate::moment::NOW;
@@ -117,12 +117,12 @@ fn acknowledgement(answer: &Answer) {
     let shared = &InMemory::default();
     let identity = FeedIdentity::new("", "signout", "signout");
     let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
-    let record = signout::of_token(RecordId::of_token("", "1"), None);
-    let settings = signout::Settings {
+    let record = sign_out::of_token(RecordId::of_token("", "1"), None);
+    let settings = sign_out::Settings {
         timeout_milliseconds: 2_000,
         when_unreachable: WhenUnreachable::Refuse,
     };
-    let step = signout::begin(&set, &outbox, shared, vec![record], &[], settings, NOW);
+    let step = sign_out::begin(&set, &outbox, shared, vec![record], &[], settings, NOW);
     let Step::Tell(_, waiting) = step else { panic!("the service is to be told") };
     let step = waiting.told(&outbox, shared, Some(answer), NOW);
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();

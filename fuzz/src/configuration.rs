@@ -5,12 +5,12 @@
 
 use session_guard_core::admission::{Admission, Decision, Moment};
 use session_guard_core::config::Config;
-use session_guard_core::shared::names::FeedIdentity;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
+use session_guard_core::shared::names::FeedIdentity;
 
 use crate::moment::{NOW, signed};
 

@@ -10,17 +10,17 @@ use std::collections::HashSet;
 
 use session_guard_core::admission::{Admission, Decision, Forward, Moment};
 use session_guard_core::config::Config;
-use session_guard_core::shared::names::FeedIdentity;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::headers::{Edit, Headers};
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::request::path;
+use session_guard_core::request::routes::{Access, Routes};
+use session_guard_core::request::sources::{Place, Source, Sources};
 use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
-use session_guard_core::request::routes::{Access, Routes};
 use session_guard_core::shared::InMemory;
-use session_guard_core::request::sources::{Place, Source, Sources};
+use session_guard_core::shared::names::FeedIdentity;
 
 use crate::moment::{NOW, signed};
 
