@@ -1,5 +1,6 @@
 //! Which call is answered by what?
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -16,6 +17,7 @@ use crate::access::Right;
 use crate::clock::unix_seconds;
 use crate::cursor::Place;
 use crate::error::Error;
+use crate::http::connections::Connection;
 use crate::metrics;
 use crate::poll::poll;
 use crate::request::{BODY_BYTES, Batch};
@@ -47,7 +49,12 @@ async fn authorize(
     next: Next,
 ) -> Response {
     let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let mut answer = match service.parts.access.right(authorization) {
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let authenticate = |right| match connection {
+        Some(connection) => connection.authenticate().map(|()| right),
+        None => Ok(right), // a test calls without a connection
+    };
+    let mut answer = match service.parts.access.right(authorization).and_then(authenticate) {
         Ok(right) => {
             request.extensions_mut().insert(right);
             next.run(request).await
@@ -98,7 +105,9 @@ async fn revoke(
 
 /// The body, unless it is too long or takes too long.
 async fn read(request: Request) -> Result<Bytes, Error> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &()));
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let timeout = connection.map_or(BODY_TIMEOUT, |connection| connection.body_timeout());
+    let read = tokio::time::timeout(timeout, Bytes::from_request(request, &()));
     read.await.map_err(|_| Error::SlowBody)?.map_err(|refused| match refused.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Error::TooLarge(format!("A body may have {BODY_BYTES} bytes, not more."))
@@ -165,7 +174,7 @@ async fn render_metrics(State(service): State<Service>) -> Result<Response, Erro
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// How long a body may take to arrive.
+/// How long a body may take to arrive if a test calls without a connection.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the answer to a cutoff made here is held at most: the second after this one begins in

@@ -32,6 +32,8 @@ pub enum Error {
     NeedsAdmin,
     /// Too much at once; another moment will do.
     Busy(&'static str),
+    /// As many authenticated connections are open as may be.
+    TooManyConnections,
     /// The store does not take anything at the moment.
     StoreUnavailable,
     /// Others may have stored what we do not know of, and we cannot ask.
@@ -73,6 +75,12 @@ impl Error {
                 "The cutoff for all needs the admin token (SIGNOUT_ADMIN_TOKEN).",
             ),
             Self::Busy(detail) => (StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
+            Self::TooManyConnections => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                "Too many connections are open (--max-connections); try again, or ask another \
+                 replica.",
+            ),
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",
@@ -101,6 +109,9 @@ impl IntoResponse for Error {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self == Self::TooManyConnections {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));

@@ -21,7 +21,7 @@
 //! [`currency`] says whether that can be trusted to be everything, and [`reading`] puts back what a
 //! store has lost.
 //!
-//! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`error`] all the ways in which
+//! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`http`] its connections, [`error`] all the ways in which
 //! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs, [`copy`]
 //! moves revocations from one store to another, [`check`] tells what a configuration of the filter means.
 //!
@@ -46,6 +46,7 @@ pub mod check;
 pub mod clock;
 pub mod copy;
 pub mod error;
+pub mod http;
 pub mod secret;
 pub mod service;
 pub mod store;

@@ -7,6 +7,7 @@ use prometheus::{
 use session_guard_core::revocation::record::Kind;
 
 use crate::book::Book;
+use crate::http::connections::Closed;
 
 /// Media type of [`Metrics::render`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -26,6 +27,10 @@ pub(crate) struct Metrics {
     pub(crate) answers: IntCounterVec,
     /// Pages of resets that were answered.
     pub(crate) reset_pages: IntCounter,
+    /// Open connections by caller.
+    pub(crate) connections: IntGaugeVec,
+    /// Connections that the service closed, by reason.
+    pub(crate) connections_closed: IntCounterVec,
     /// Polls that wait now.
     pub(crate) waiting_polls: IntGauge,
     /// What one commit took.
@@ -63,7 +68,18 @@ impl Metrics {
         for status in ["200", "201", "401", "403", "503", "507"] {
             answers.with_label_values(&[status]); // from the start: a rate needs a zero before the first
         }
+        let connections_closed = counters(
+            "signout_connections_closed_total",
+            "Connections that the service closed: slow (no request within --head-timeout), idle \
+             (none within --idle-timeout), limit (--max-connections)",
+            "reason",
+        )?;
+        for reason in Closed::ALL {
+            connections_closed.with_label_values(&[reason.name()]);
+        }
         Ok(Self {
+            connections: gauges("signout_connections", "Open connections", "caller")?,
+            connections_closed,
             revocations: gauges("signout_revocations", "Live revocations", "kind")?,
             capacity: gauge("signout_capacity", "Most live revocations (--capacity)")?,
             log_sequence: gauge("signout_log_sequence", "Number of the newest log entry")?,

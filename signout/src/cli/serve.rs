@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use clap::Args;
 use signout::access::Access;
+use signout::http::connections::{
+    LONGEST_BODY_SECONDS, LONGEST_REQUEST_SECONDS, Limits, fit_into_open_files,
+};
+use signout::http::server;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
-use signout::{Service, Settings, app};
+use signout::{Service, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,6 +38,54 @@ pub(super) struct Serve {
     /// Most revocations at a time; beyond it new ones are answered 507.
     #[arg(long, default_value_t = DEFAULT_CAPACITY)]
     capacity: usize,
+    #[command(flatten)]
+    connections: ConnectionOptions,
+}
+
+/// Limits that keep slow, idle and too many clients from keeping others out.
+#[derive(Args)]
+struct ConnectionOptions {
+    /// Most connections that have presented a valid API token; a proxy opens one per worker and one
+    /// for its poll. Connections without a token get what is left, at least 64: the oldest of them
+    /// is closed for a new one. Lowered if the system's limit of open files is lower.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
+    /// Close a connection without a valid API token on which no request head has arrived for this
+    /// long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=600))]
+    head_timeout: u64,
+    /// Close a connection with a valid API token on which no request has begun for this long. Should
+    /// be longer than the idle time-out of the proxies' connections to the service; a long poll
+    /// lasts at most 60 s.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(LONGEST_REQUEST_SECONDS..=86_400))]
+    idle_timeout: u64,
+    /// Respond 408 if a request body has not arrived within this time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=LONGEST_BODY_SECONDS))]
+    body_timeout: u64,
+}
+
+impl ConnectionOptions {
+    fn limits(&self) -> Limits {
+        let wanted = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
+        let max_connections = fit_into_open_files(wanted);
+        if max_connections < wanted {
+            tracing::warn!(
+                max_connections,
+                "the system's limit of open files (ulimit -n) is too low for --max-connections; \
+                 fewer connections are allowed"
+            );
+        }
+        Limits {
+            max_connections,
+            head_timeout: Duration::from_secs(self.head_timeout),
+            idle_timeout: Duration::from_secs(self.idle_timeout),
+            body_timeout: Duration::from_secs(self.body_timeout),
+        }
+    }
 }
 
 impl Serve {
@@ -59,6 +110,7 @@ impl Serve {
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", &error))?;
+        let limits = self.connections.limits();
         let start = tokio::task::spawn_blocking(move || {
             let store = place.open(&self.redis)?;
             let settings = Settings { store, access, capacity: self.capacity };
@@ -69,41 +121,10 @@ impl Serve {
         let stop = stop_signal()?;
         println!("listening on http://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
-        answer_until(stop, listener, service.clone()).await;
+        server::serve(listener, service.clone(), limits, stop).await;
         let stopped = tokio::task::spawn_blocking(move || service.stop()).await;
         tracing::info!("stopped");
         stopped.map_err(|error| failed("cannot stop", &error))
-    }
-}
-
-/// Answers until the signal comes; then waiting polls are answered at once, and every other call
-/// may end within [`STOP_TIMEOUT`].
-async fn answer_until(
-    stop: impl Future<Output = ()> + Send + 'static,
-    listener: TcpListener,
-    service: Service,
-) {
-    let listener = listener.tap_io(|connection| {
-        // A page of the feed is worth sending at once.
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let closing = service.clone();
-    let server = axum::serve(listener, app(service.clone())).with_graceful_shutdown(async move {
-        stop.await;
-        tracing::info!("stopping");
-        closing.close();
-    });
-    let too_late = async {
-        service.closed().await;
-        tokio::time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = server => if let Err(error) = served {
-            tracing::error!(%error, "serving ended");
-        },
-        () = too_late => tracing::warn!("some calls did not end in time"),
     }
 }
 
@@ -157,9 +178,6 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> Failure {
 
 /// Tokens below this are worth a warning: 16 random characters are out of reach for guessing.
 const SHORT_TOKEN_BYTES: usize = 16;
-
-/// Kubernetes kills after 30 s.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Environment:

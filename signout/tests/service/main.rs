@@ -2,6 +2,7 @@
 
 mod answers;
 mod command_line;
+mod connections;
 mod copies;
 mod crash;
 mod feed;

@@ -119,13 +119,28 @@ impl Process {
     }
 
     pub(crate) fn serve_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(folder, environment, &[], "trace")
+    }
+
+    /// With these arguments, and a log of a size that fits many connections.
+    pub(crate) fn serve_with_options(folder: &Path, options: &[&str]) -> Self {
+        Self::spawn(folder, &[("SIGNOUT_TOKEN", TOKEN)], options, "info")
+    }
+
+    fn spawn(
+        folder: &Path,
+        environment: &[(&str, &str)],
+        options: &[&str],
+        log_level: &str,
+    ) -> Self {
         let log = folder.join("log");
         let errors = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut child = signout()
             .args(["serve", "--listen", "127.0.0.1:0", "--store"])
             .arg(format!("redb:{}", folder.join("db").display()))
+            .args(options)
             .envs(environment.iter().copied())
-            .env("RUST_LOG", "trace")
+            .env("RUST_LOG", log_level)
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
@@ -149,6 +164,12 @@ impl Process {
     pub(crate) fn get(&self, path: &str) -> Option<(u16, Value)> {
         let request = agent().get(format!("{}{path}", self.url));
         read(request.header("authorization", format!("Bearer {TOKEN}")).call())
+    }
+
+    /// The body of a GET without a token.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let mut came = agent().get(format!("{}{path}", self.url)).call().unwrap();
+        came.body_mut().read_to_string().unwrap()
     }
 
     /// The ids of the live set.

@@ -1,0 +1,326 @@
+//! Limits on connections: how many are open, and for how long one may stay without a request.
+//!
+//! A connection is *authenticated* from its first request with a valid API token until it is closed.
+//! Before that, nobody knows who is at its other end. So the limits differ:
+//!
+//! | | authenticated | unauthenticated |
+//! | --- | --- | --- |
+//! | how many | `max_connections` | what the authenticated ones leave, at least [`RESERVE`] |
+//! | beyond that | 503 to the request that would authenticate one more | the oldest is closed |
+//! | closed when no request has begun for | `idle_timeout` | `head_timeout` |
+//!
+//! A new connection is therefore always accepted, and an attacker who opens many can only close his
+//! own: a genuine caller needs a millisecond to send its token, and the connection that gives way
+//! for it is the oldest of those without one. `/healthz` and `/metrics` need no token; they work
+//! because a connection is served as soon as it is accepted.
+//!
+//! # Why one deadline per connection
+//!
+//! hyper's `header_read_timeout` also runs between two requests, so it cannot tell an idle proxy
+//! from a slow head, and no time-out of hyper ends a connection whose client does not read. The time
+//! since the last request *began* covers all of these. A long poll does not exceed it: a response is
+//! made within [`LONGEST_REQUEST_SECONDS`], and `idle_timeout` is longer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::poll::WAIT_SECONDS;
+
+/// The limits that an operator can set.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most authenticated connections at a time.
+    pub max_connections: usize,
+    /// How long an unauthenticated connection may stay open without beginning a request.
+    pub head_timeout: Duration,
+    /// How long an authenticated connection may stay open without beginning a request.
+    pub idle_timeout: Duration,
+    /// How long a request body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+/// Connections that are accepted however many authenticated ones there are: health checks,
+/// Prometheus, and callers that are about to authenticate.
+pub const RESERVE: usize = 64;
+
+/// Longest `body_timeout`.
+pub const LONGEST_BODY_SECONDS: u64 = 20;
+
+/// Longest time from the beginning of a request to its response: the body, a wait, the response.
+pub const LONGEST_REQUEST_SECONDS: u64 = LONGEST_BODY_SECONDS + WAIT_SECONDS + 10;
+
+/// Lowers a number of connections so that they fit into the files that this process may open. Raises
+/// that number first as far as the system allows.
+#[must_use]
+pub fn fit_into_open_files(connections: usize) -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok() {
+        limit.current = limit.maximum;
+    }
+    let files =
+        limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    connections.min(files.saturating_sub(OTHER_FILES).max(files / 2)).max(1)
+}
+
+/// All open connections of the service.
+pub(crate) struct Connections {
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    authenticated: usize,
+    /// By number, so the first is the oldest.
+    unauthenticated: BTreeMap<u64, Arc<Notify>>,
+    next_number: u64,
+}
+
+/// One open connection. It leaves [`Connections`] when dropped.
+pub(crate) struct Connection {
+    number: u64,
+    connections: Arc<Connections>,
+    gives_way: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    is_authenticated: bool,
+    /// When the connection was opened, or its last request began.
+    last_request_at: Instant,
+}
+
+/// Why the service closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Unauthenticated, and no request began for too long.
+    Slow,
+    /// Authenticated, and no request began for too long.
+    Idle,
+    /// There are too many connections.
+    Limit,
+}
+
+impl Closed {
+    /// Label in `signout_connections_closed_total`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Idle => "idle",
+            Self::Limit => "limit",
+        }
+    }
+
+    /// Every reason.
+    pub(crate) const ALL: [Self; 3] = [Self::Slow, Self::Idle, Self::Limit];
+}
+
+impl Connections {
+    /// No connection is open.
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { limits, metrics, open: Mutex::default() })
+    }
+
+    /// Enters a connection that was just accepted; if there is no room, the oldest unauthenticated
+    /// one gives way.
+    pub(crate) fn accept(self: &Arc<Self>) -> Arc<Connection> {
+        let gives_way = Arc::new(Notify::new());
+        let mut open = self.open();
+        let room = self.limits.max_connections.saturating_sub(open.authenticated).max(RESERVE);
+        while open.unauthenticated.len() >= room {
+            open.close_oldest();
+        }
+        let number = open.next_number;
+        open.next_number += 1;
+        open.unauthenticated.insert(number, Arc::clone(&gives_way));
+        self.show(&open);
+        let state = Mutex::new(State { is_authenticated: false, last_request_at: Instant::now() });
+        Arc::new(Connection { number, connections: Arc::clone(self), gives_way, state })
+    }
+
+    /// Closes the oldest unauthenticated connection: the system has no room for another one.
+    pub(crate) fn make_room(&self) {
+        self.open().close_oldest();
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, open: &Open) {
+        let show = |caller, count: usize| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.metrics.connections.with_label_values(&[caller]).set(count);
+        };
+        show("authenticated", open.authenticated);
+        show("unauthenticated", open.unauthenticated.len());
+    }
+}
+
+impl Open {
+    fn close_oldest(&mut self) {
+        if let Some((_, gives_way)) = self.unauthenticated.pop_first() {
+            gives_way.notify_one();
+        }
+    }
+}
+
+impl Connection {
+    /// Notes that a request has begun.
+    pub(crate) fn note_request(&self) {
+        self.state().last_request_at = Instant::now();
+    }
+
+    /// Notes that a request brought a valid API token.
+    ///
+    /// # Errors
+    ///
+    /// There are as many authenticated connections as there may be, or this one has to give way.
+    /// The caller closes the connection after the response.
+    pub(crate) fn authenticate(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.is_authenticated {
+            return Ok(());
+        }
+        let mut open = self.connections.open();
+        let has_room = open.authenticated < self.connections.limits.max_connections;
+        if !has_room || open.unauthenticated.remove(&self.number).is_none() {
+            self.count(Closed::Limit);
+            return Err(Error::TooManyConnections);
+        }
+        open.authenticated += 1;
+        state.is_authenticated = true;
+        self.connections.show(&open);
+        Ok(())
+    }
+
+    /// How long a body may take to arrive on this connection.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        self.connections.limits.body_timeout
+    }
+
+    /// Returns when the connection is to be closed because it gives way to another.
+    pub(crate) async fn gives_way(&self) -> Closed {
+        self.gives_way.notified().await;
+        Closed::Limit
+    }
+
+    /// Returns when no request has begun for too long.
+    pub(crate) async fn times_out(&self) -> Closed {
+        loop {
+            let (deadline, closed) = self.deadline();
+            if deadline <= Instant::now() {
+                return closed;
+            }
+            sleep_until(deadline).await;
+        }
+    }
+
+    /// Counts this connection as one that the service closes.
+    pub(crate) fn count(&self, closed: Closed) {
+        self.connections.metrics.connections_closed.with_label_values(&[closed.name()]).inc();
+    }
+
+    fn deadline(&self) -> (Instant, Closed) {
+        let State { is_authenticated, last_request_at } = *self.state();
+        let limits = &self.connections.limits;
+        match is_authenticated {
+            true => (last_request_at + limits.idle_timeout, Closed::Idle),
+            false => (last_request_at + limits.head_timeout, Closed::Slow),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let is_authenticated = self.state().is_authenticated;
+        let mut open = self.connections.open();
+        if is_authenticated {
+            open.authenticated = open.authenticated.saturating_sub(1);
+        } else {
+            open.unauthenticated.remove(&self.number);
+        }
+        self.connections.show(&open);
+    }
+}
+
+/// Files that are not connections of authenticated callers: the [`RESERVE`], the store, the log.
+const OTHER_FILES: usize = RESERVE + 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(max_connections: usize) -> Arc<Connections> {
+        let limits = Limits {
+            max_connections,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            body_timeout: Duration::from_secs(10),
+        };
+        Connections::new(limits, Arc::new(Metrics::new().unwrap()))
+    }
+
+    fn must_close(connection: &Connection) -> bool {
+        use std::future::Future;
+        use std::task::{Context, Poll, Waker};
+        let closed = std::pin::pin!(connection.gives_way());
+        matches!(closed.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
+    }
+
+    #[test]
+    fn the_oldest_unauthenticated_connection_gives_way() {
+        let connections = connections(100);
+        let all: Vec<_> = (0..100).map(|_| connections.accept()).collect();
+        all[0].authenticate().unwrap();
+        let newest = [connections.accept(), connections.accept()];
+        // One place became free for the authenticated one, so 99 others fit.
+        let closed: Vec<_> = (0..100).filter(|&at| must_close(&all[at])).collect();
+        assert_eq!(closed, [1, 2]);
+        assert!(newest.iter().all(|connection| !must_close(connection)));
+        assert_eq!(all[1].authenticate(), Err(Error::TooManyConnections));
+    }
+
+    #[test]
+    fn authenticated_connections_leave_the_reserve() {
+        let connections = connections(3);
+        let known: Vec<_> = (0..3).map(|_| connections.accept()).collect();
+        assert!(known.iter().all(|connection| connection.authenticate().is_ok()));
+        let strangers: Vec<_> = (0..=RESERVE).map(|_| connections.accept()).collect();
+        assert!(must_close(&strangers[0]) && !must_close(&strangers[1]));
+        assert_eq!(strangers[1].authenticate(), Err(Error::TooManyConnections));
+        drop(known);
+        assert!(strangers[2].authenticate().is_ok());
+        drop(strangers);
+        let open = connections.open();
+        assert_eq!((open.authenticated, open.unauthenticated.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_moves_with_each_request() {
+        let connections = connections(3);
+        let (stranger, known) = (connections.accept(), connections.accept());
+        known.authenticate().unwrap();
+        let start = Instant::now();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        stranger.note_request();
+        known.note_request();
+        assert_eq!(stranger.times_out().await, Closed::Slow);
+        assert_eq!(start.elapsed().as_secs(), 19);
+        assert_eq!(known.times_out().await, Closed::Idle);
+        assert_eq!(start.elapsed().as_secs(), 309);
+    }
+}

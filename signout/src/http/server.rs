@@ -1,0 +1,113 @@
+//! Accepts connections and serves each with the [`app`](crate::app()).
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use super::connections::{Connection, Connections, Limits};
+use crate::app::app;
+use crate::service::Service;
+
+/// Serves until `stop` is ready. Then it closes the service, so that waiting polls get their
+/// response, and gives all other requests [`STOP_TIMEOUT`].
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
+    let app = app(service.clone());
+    let shutdown = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connections.accept();
+                tokio::spawn(serve_connection(stream, connection, app.clone(), shutdown.watcher()));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a connection; the oldest unauthenticated \
+                    one is closed to make room");
+                connections.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    tracing::info!("stopping");
+    service.close();
+    if tokio::time::timeout(STOP_TIMEOUT, shutdown.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    app: Router,
+    watcher: Watcher,
+) {
+    // A page of the feed is worth sending at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let closed = tokio::select! {
+        () = serve_http(stream, Arc::clone(&connection), app, watcher) => return,
+        closed = connection.times_out() => closed,
+        closed = connection.gives_way() => closed,
+    };
+    connection.count(closed);
+    tracing::debug!(reason = closed.name(), "connection closed");
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    connection: Arc<Connection>,
+    app: Router,
+    watcher: Watcher,
+) {
+    let respond = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
+        connection.note_request();
+        request.extensions_mut().insert(Arc::clone(&connection));
+        app.clone().oneshot(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), respond);
+    if let Err(error) = watcher.watch(served).await {
+        tracing::trace!(%error, "connection failed");
+    }
+}
+
+/// Whether accepting failed for one connection only, which its client has closed meanwhile.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Most bytes of a request's head, and of the bytes buffered per connection.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How long to wait after the system could not accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long requests may take to end when the service stops: Kubernetes kills after 30 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
