@@ -63,7 +63,7 @@ impl Application {
         Self { address, state, task }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

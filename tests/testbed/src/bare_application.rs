@@ -31,7 +31,7 @@ impl BareApplication {
         Self { address, lines, task }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,7 +1,7 @@
-//! How does a test change Envoy's configuration without a copy of it?
+//! Edits the shipped Envoy configuration for a test, without a copy of it.
 //!
-//! `envoy/envoy.yaml` is read into JSON values, a closure changes what the test is about, and Envoy
-//! reads the result as JSON.
+//! Reads `envoy/envoy.yaml` into JSON values, lets a closure edit them, and gives the result to
+//! Envoy as JSON.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,33 +12,33 @@ use serde_json::{Value, json};
 use crate::artifacts;
 use crate::ports::free_address;
 
-/// The shipped configuration, to be changed in place.
+/// The shipped configuration, editable.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     /// The whole bootstrap, except the text of the filter's own configuration. Listeners added after
     /// the first one go to Envoy as they are, on free ports.
     pub bootstrap: Value,
-    /// The filter's own configuration. A string is handed to the filter as it is, JSON or not.
+    /// The filter's configuration. A string reaches the filter unchanged, JSON or not.
     pub filter: Value,
     /// More listeners like the first one, on ports of their own: the name and the filter's
     /// configuration of each.
     pub more_listeners: Vec<(String, Value)>,
-    /// Whether the listener that Prometheus reads from is there too. It needs the admin interface on
-    /// a port that is known beforehand, so only tests that read from it have it.
+    /// Whether the listener for Prometheus exists too. It needs the admin interface on
+    /// a known port, so only the tests that use it enable it.
     pub scraped: bool,
     /// What stands where the plugin would: the same, to be discovered elsewhere.
     pub replacement: Option<Value>,
 }
 
 impl Configuration {
-    /// `envoy/envoy.yaml` as committed.
+    /// Reads `envoy/envoy.yaml`.
     #[must_use]
     pub fn shipped() -> Self {
         let path = artifacts::root().join("envoy/envoy.yaml");
         Self::read(&fs::read_to_string(&path).expect("envoy/envoy.yaml"))
     }
 
-    /// The same of a text that was made from it.
+    /// Reads a configuration from a text that was generated from it.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let bootstrap: Value = serde_saphyr::from_str(text).expect("YAML");
@@ -55,29 +55,29 @@ impl Configuration {
         Self { bootstrap, filter, more_listeners, scraped: false, replacement: None }
     }
 
-    /// The listener.
+    /// Returns the listener.
     pub fn listener(&mut self) -> &mut Value {
         &mut self.bootstrap["static_resources"]["listeners"][0]
     }
 
-    /// The HTTP connection manager: paths, time-outs, routes, access log.
+    /// Returns the HTTP connection manager: paths, time-outs, routes, access log.
     pub fn connection_manager(&mut self) -> &mut Value {
         &mut self.listener()["filter_chains"][0]["filters"][0]["typed_config"]
     }
 
-    /// The plugin: its VM, its failure policy, its configuration as Envoy sees it.
+    /// Returns the plugin: VM, failure policy, and the configuration as Envoy sees it.
     pub fn plugin(&mut self) -> &mut Value {
         plugin_of(self.listener())
     }
 
-    /// The cluster of that name, `application` or `signout`.
+    /// Returns the cluster with that name, `application` or `signout`.
     pub fn cluster(&mut self, name: &str) -> &mut Value {
         let clusters = self.bootstrap["static_resources"]["clusters"].as_array_mut();
         let mut clusters = clusters.expect("a list of clusters").iter_mut();
         clusters.find(|cluster| cluster["name"] == name).expect("a cluster of that name")
     }
 
-    /// One more cluster: an issuer of keys, say.
+    /// Adds a cluster, for an issuer of keys for example.
     pub fn add_cluster(&mut self, name: &str, address: SocketAddr) {
         let mut cluster = self.cluster("application").clone();
         cluster["name"] = json!(name);
@@ -87,7 +87,7 @@ impl Configuration {
         self.set_address(name, address);
     }
 
-    /// Sends a cluster's requests to that address.
+    /// Sets the address of a cluster.
     pub fn set_address(&mut self, cluster: &str, address: SocketAddr) {
         let endpoints = &mut self.cluster(cluster)["load_assignment"]["endpoints"];
         endpoints[0]["lb_endpoints"][0]["endpoint"]["address"] = socket_address(address);
@@ -104,7 +104,7 @@ impl Configuration {
         self.cluster(cluster)["typed_extension_protocol_options"] = json!({options: protocol});
     }
 
-    /// Puts another filter before the plugin, or another plugin.
+    /// Inserts an HTTP filter before the plugin.
     pub fn add_http_filter(&mut self, filter: Value) {
         let filters = self.connection_manager()["http_filters"].as_array_mut();
         filters.expect("a list of filters").insert(0, filter);
@@ -125,7 +125,7 @@ impl Configuration {
         filters.expect("a list of filters").insert(1, filter);
     }
 
-    /// What a test needs everywhere: loopback, free ports, the filter's absolute path, connections
+    /// Applies what every test needs: loopback, free ports, the filter's absolute path, connections
     /// spread over the workers, the access log in a file.
     pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {
         let free_port = SocketAddr::from(([127, 0, 0, 1], 0));

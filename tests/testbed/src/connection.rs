@@ -1,4 +1,4 @@
-//! How does a test talk HTTP/1.1, byte for byte?
+//! An HTTP/1.1 client that sends exactly the bytes of a test.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{Answer, Ending, Request};
 
-/// One kept connection. What a test writes goes out as it is.
+/// One keep-alive connection. Bytes are sent unchanged.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -21,10 +21,10 @@ impl Connection {
         Self::try_to(address).expect("a connection")
     }
 
-    /// Connects where perhaps nobody listens.
+    /// Connects to an address that may refuse the connection.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn try_to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -32,37 +32,37 @@ impl Connection {
         Ok(Self { stream, read: Vec::new() })
     }
 
-    /// Sends the request and reads its whole answer.
+    /// Sends the request and reads the whole response.
     #[track_caller]
     pub fn send(&mut self, request: &Request) -> Answer {
         self.try_send(request).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// The same where the other side may end the connection.
+    /// Like the above, but the peer may close the connection.
     ///
     /// # Errors
-    /// Says what was missing when it ended.
+    /// Names what was missing when the connection was closed.
     pub fn try_send(&mut self, request: &Request) -> Result<Answer, String> {
         let sent = self.stream.write_all(&request.to_bytes());
         sent.map_err(|error| format!("not sent: {error}"))?;
         self.whole_answer(&request.method)
     }
 
-    /// Sends any bytes.
+    /// Sends bytes.
     #[track_caller]
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("an open connection");
     }
 
-    /// The same where the other side may have closed.
+    /// Like the above, but the peer may have closed the connection.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// How many bytes have come that are still to be read; waits for none.
+    /// Returns the number of unread bytes, without waiting.
     pub fn arrived(&mut self) -> usize {
         self.stream.set_nonblocking(true).expect("an open socket");
         while self.read_more() == Ok(true) {}
@@ -70,39 +70,39 @@ impl Connection {
         self.read.len()
     }
 
-    /// Reads one whole answer, to any method but `HEAD`.
+    /// Reads one whole response, to any method except `HEAD`.
     #[track_caller]
     pub fn read_answer(&mut self) -> Answer {
         self.whole_answer("GET").unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// Reads status and header lines: for answers whose body has no end, or is another protocol.
+    /// Reads status and header lines, for a response with an endless body or an upgrade.
     #[track_caller]
     pub fn read_head(&mut self) -> Answer {
         self.head().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// Waits for that many bytes.
+    /// Reads that many bytes.
     #[track_caller]
     pub fn take(&mut self, length: usize) -> Vec<u8> {
         self.bytes(length).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// The same where the other side may end the connection.
+    /// Like the above, but the peer may close the connection.
     ///
     /// # Errors
-    /// Says what was missing when it ended.
+    /// Names what was missing when the connection was closed.
     pub fn try_take(&mut self, length: usize) -> Result<Vec<u8>, String> {
         self.bytes(length)
     }
 
-    /// Reads on until the other side closes, by FIN or RST.
+    /// Reads until the peer closes the connection, by FIN or RST.
     #[track_caller]
     pub fn read_until_closed(&mut self) -> Vec<u8> {
         self.rest().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// Whether the other side has closed; bytes that came before stay to be read.
+    /// Returns whether the peer has closed the connection; earlier bytes can still be read.
     #[must_use]
     pub fn is_closed(&mut self) -> bool {
         self.stream.set_nonblocking(true).expect("an open socket");
@@ -115,7 +115,7 @@ impl Connection {
         closed
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending direction.
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -207,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// False where the other side has closed.
+    /// Returns false if the peer has closed the connection.
     fn read_more(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

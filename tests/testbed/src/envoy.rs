@@ -1,4 +1,4 @@
-//! How does a test get an Envoy, and what does Envoy say about itself?
+//! Starts Envoy for a test, and reads its statistics, logs and admin interface.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
 mod histogram;
 mod hot_restart;
 
-/// What an Envoy starts with.
+/// Builder for an [`Envoy`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EnvoySetup {
@@ -34,77 +34,77 @@ pub struct EnvoySetup {
 }
 
 impl EnvoySetup {
-    /// Sends what is admitted there.
+    /// Sets the address of the application.
     pub fn application(mut self, address: SocketAddr) -> Self {
         self.configuration.set_address("application", address);
         self
     }
 
-    /// Asks for revocations there.
+    /// Sets the address of the signout service.
     pub fn service(mut self, address: SocketAddr) -> Self {
         self.configuration.set_address("signout", address);
         self
     }
 
-    /// Changes the configuration.
+    /// Edits the configuration.
     pub fn edit(mut self, edit: impl FnOnce(&mut Configuration)) -> Self {
         edit(&mut self.configuration);
         self
     }
 
-    /// With that many workers instead of two.
+    /// Sets the number of workers (default: two).
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// One more variable of its environment, or another value for `SESSION_SECRET` and the like.
+    /// Sets an environment variable, `SESSION_SECRET` for example.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With these log levels of components, `wasm:trace`; all others log from level info.
+    /// Sets log levels of components (`wasm:trace`); all others log at level info.
     pub fn log_levels(mut self, levels: &'static str) -> Self {
         self.log_levels = levels;
         self
     }
 
-    /// One more argument of its command line, after all others.
+    /// Appends a command-line argument.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
-    /// With the filter that panics on demand (`make wasm-drill`).
+    /// Uses the filter that panics on request (`make wasm-drill`).
     pub fn drill(mut self) -> Self {
         self.filter = DRILL;
         self
     }
 
-    /// With a listener that [`Envoy::reload`] can change.
+    /// Serves the listener by LDS, so that [`Envoy::reload`] can change it.
     pub fn reloadable(mut self) -> Self {
         self.reloadable = true;
         self
     }
 
-    /// With that much memory at most, instead of what a small set needs.
+    /// Sets the memory limit that is checked at the end; the default suits a small set.
     pub fn memory_mib(mut self, memory_mib: u64) -> Self {
         self.memory_mib = memory_mib;
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts Envoy and waits until it listens.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Envoy {
         self.try_start().unwrap_or_else(|log| panic!("Envoy does not start:\n{log}"))
     }
 
-    /// The same where Envoy may refuse its configuration.
+    /// Like [`EnvoySetup::start`], but Envoy may reject its configuration.
     ///
     /// # Errors
-    /// Its whole log, where it ended or refused the listener.
+    /// Returns Envoy's log if it exited or rejected the listener.
     pub fn try_start(self) -> Result<Envoy, String> {
         let wasm = artifacts::filter(self.filter);
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
@@ -143,7 +143,7 @@ impl EnvoySetup {
     }
 }
 
-/// A running Envoy, on ports of its own choice. Stops when dropped.
+/// A running Envoy on free ports. Stops when dropped.
 #[derive(Debug)]
 pub struct Envoy {
     process: Process,
@@ -154,7 +154,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// The shipped configuration with two workers.
+    /// Returns a set-up with the shipped configuration and two workers.
     pub fn setup() -> EnvoySetup {
         EnvoySetup {
             configuration: Configuration::shipped(),
@@ -169,7 +169,7 @@ impl Envoy {
         }
     }
 
-    /// Envoy itself, to be run to its end in the root of the repository: `--mode validate` and such.
+    /// Returns a command that runs Envoy in the repository's root, `--mode validate` for example.
     #[must_use]
     pub fn tool(arguments: &[&str]) -> Command {
         let mut command = Command::new(artifacts::envoy());
@@ -178,53 +178,53 @@ impl Envoy {
         command
     }
 
-    /// Where clients connect.
+    /// Returns the listener's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where clients of one of [`Configuration::more_listeners`] connect.
+    /// Returns the address of one of [`Configuration::more_listeners`].
     #[must_use]
     #[track_caller]
     pub fn address_of(&self, listener: &str) -> SocketAddr {
         self.find_listener(listener).expect("a listener of that name")
     }
 
-    /// Where its admin interface listens.
+    /// Returns the address of the admin interface.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    /// A new HTTP/1.1 connection, to whichever worker takes it.
+    /// Opens an HTTP/1.1 connection; any worker may accept it.
     #[must_use]
     #[track_caller]
     pub fn connect(&self) -> Connection {
         Connection::to(self.address)
     }
 
-    /// A new HTTP/2 connection.
+    /// Opens an HTTP/2 connection.
     #[must_use]
     #[track_caller]
     pub fn connect_http2(&self) -> Http2 {
         Http2::to(self.address)
     }
 
-    /// One request on a new connection.
+    /// Sends one request on a new connection.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Answer {
         self.connect().send(request)
     }
 
-    /// `GET` with a bearer token on a new connection.
+    /// Sends a `GET` with a bearer token on a new connection.
     #[track_caller]
     pub fn get(&self, path: &str, token: &Token) -> Answer {
         self.send(&Request::get(path).bearer(token))
     }
 
-    /// One connection to each worker, in the order of the workers. Each is proven by the count of
-    /// connections that its worker accepted, so nobody else may connect meanwhile.
+    /// Opens one connection to each worker, in the order of the workers. The counter of accepted
+    /// connections identifies the worker, so no other client may connect at the same time.
     #[must_use]
     #[track_caller]
     pub fn connection_per_worker(&self) -> Vec<Connection> {
@@ -245,7 +245,7 @@ impl Envoy {
         found.into_iter().flatten().collect()
     }
 
-    /// Waits until each worker says at the readiness route that it can judge tokens.
+    /// Waits until the readiness route of each worker responds 200.
     #[track_caller]
     pub fn await_guarding(&self) {
         for mut connection in self.connection_per_worker() {
@@ -253,20 +253,20 @@ impl Envoy {
         }
     }
 
-    /// One counter or gauge by its full name; zero before it exists.
+    /// Returns a counter or gauge by its full name; 0 if it does not exist yet.
     #[must_use]
     pub fn stat(&self, name: &str) -> u64 {
         let stats = self.stats(name);
         stats.into_iter().find(|(known, _)| known == name).map_or(0, |(_, value)| value)
     }
 
-    /// One of the filter's own metrics: `allowed`, `refused.revoked`, `revocations.token`, …
+    /// Returns a metric of the filter: `allowed`, `refused.revoked`, `revocations.token`, …
     #[must_use]
     pub fn metric(&self, name: &str) -> u64 {
         self.stat(&format!("wasmcustom.session_guard.{name}"))
     }
 
-    /// All counters and gauges whose names contain that text.
+    /// Returns all counters and gauges whose names contain the text.
     #[must_use]
     pub fn stats(&self, containing: &str) -> Vec<(String, u64)> {
         let pattern = containing.replace('.', "\\.");
@@ -278,32 +278,32 @@ impl Envoy {
         text.lines().filter_map(stat).collect()
     }
 
-    /// One request to the admin interface.
+    /// Sends one request to the admin interface.
     #[track_caller]
     pub fn admin(&self, request: &Request) -> Answer {
         Connection::to(self.admin).send(request)
     }
 
-    /// What Envoy and the filter (from level debug) have logged.
+    /// Returns the log of Envoy and the filter (level debug and above).
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// The access log; a line comes some 20 ms after its request.
+    /// Returns the access log; a line appears about 20 ms after its request.
     #[must_use]
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
     }
 
-    /// Its process id: for its memory and CPU time.
+    /// Returns the process id, for memory and CPU time.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Changes the configuration of the running Envoy ([`EnvoySetup::reloadable`]) and says whether
-    /// it took the new listener; else the old one goes on.
+    /// Edits the configuration of the running Envoy ([`EnvoySetup::reloadable`]). Returns whether
+    /// Envoy accepted the new listener; if not, the old one stays.
     #[track_caller]
     pub fn reload(&mut self, edit: impl FnOnce(&mut Configuration)) -> bool {
         assert!(self.setup.reloadable, "start it with `reloadable()`");
@@ -324,7 +324,7 @@ impl Envoy {
         taken
     }
 
-    /// SIGKILL, then a new process with the same configuration on other ports.
+    /// Sends SIGKILL, then starts a new process with the same configuration on other ports.
     #[track_caller]
     pub fn restart(&mut self) {
         self.process.kill();
@@ -373,7 +373,7 @@ impl Envoy {
         count.is_some_and(|count| count.contains(": ") && !count.contains(": 0"))
     }
 
-    /// The admin interface of an Envoy that may be about to end.
+    /// Sends a request to the admin interface of an Envoy that may be about to exit.
     fn ask(&self, path: &str) -> Option<Answer> {
         Connection::try_to(self.admin).ok()?.try_send(&Request::get(path)).ok()
     }
@@ -399,7 +399,7 @@ impl Drop for Envoy {
 }
 
 impl Envoy {
-    /// No VM has died, where dying is not what the test is about, and memory is bounded.
+    /// Checks that no VM has died (unless the test provokes it) and that memory is bounded.
     fn check_vitals(&self) {
         if let Some(peak) = peak_mib(self.process_id()) {
             let most = self.setup.memory_mib;
@@ -415,14 +415,14 @@ impl Envoy {
     }
 }
 
-/// Envoy watches for files that are moved into the directory, so it never sees half a file.
+/// Writes a file by renaming: Envoy watches the directory and never sees an incomplete file.
 fn write_whole(directory: &TempDir, name: &str, content: &Value) {
     let draft = directory.path().join(format!("{name}.draft"));
     fs::write(&draft, content.to_string()).expect("a file in the directory");
     fs::rename(draft, directory.path().join(name)).expect("a file in the directory");
 }
 
-/// A busy machine takes long to compile the module, once for each Envoy.
+/// Each Envoy compiles the module at start, which takes long on a busy machine.
 const WITHIN: Duration = Duration::from_secs(180);
 const DRILL: &str = "session_guard_drill";
 const READY: &str = "/.session-guard/ready";

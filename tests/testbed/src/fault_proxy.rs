@@ -1,6 +1,6 @@
-//! What if the network or the other side misbehaves?
+//! A TCP proxy that injects faults.
 //!
-//! A TCP proxy that passes everything on until it is told to do otherwise.
+//! It forwards everything until a test sets a [`Fault`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,40 +16,40 @@ use tokio::time::sleep;
 use crate::ports::free_address;
 use crate::runtime::RUNTIME;
 
-/// What happens to a connection. Positions count the bytes of one connection's answers from zero;
-/// each change of fault ends the connections there are, so the next answer begins a new one.
+/// A fault. Positions count the response bytes of one connection from zero. Each
+/// change of the fault closes all connections, so the next response starts a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: all bytes pass.
+    /// No fault: all bytes pass.
     #[default]
     None,
-    /// Nobody listens: connections are refused.
+    /// Connections are refused.
     Refuse,
-    /// Connections are accepted, and nothing is ever answered.
+    /// Connections are accepted, but no response is ever sent.
     Hang,
-    /// Each piece of an answer comes that much later.
+    /// Each chunk of a response is delayed by that time.
     Delay(Duration),
-    /// That many bytes of answers a second.
+    /// Responses are limited to that many bytes per second.
     Throttle(usize),
-    /// The connection ends after that many bytes of answers.
+    /// The connection is closed after that many response bytes.
     CutAfter(usize, Ending),
-    /// The lowest bit of the byte at that position of the answers is the other one.
+    /// The lowest bit of the response byte at that position is flipped.
     FlipBit(usize),
-    /// These bytes are the answer, whatever was asked; then the connection ends.
+    /// Every request gets these bytes as its response; then the connection is closed.
     AnswerWith(Vec<u8>),
 }
 
-/// How a connection ends.
+/// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// FIN: "that was all".
+    /// By FIN.
     Close,
-    /// RST: "something broke".
+    /// By RST.
     Reset,
 }
 
 impl Ending {
-    /// Ends a connection like this.
+    /// Closes a connection in this way.
     pub fn of(self, connection: std::net::TcpStream) {
         if self == Self::Reset {
             let _ = socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO));
@@ -57,7 +57,7 @@ impl Ending {
     }
 }
 
-/// Between a client and a server, on a port of its own. Stops when dropped.
+/// A proxy between a client and a server, on a free port. Stops when dropped.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -67,7 +67,7 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Listens on a free port before that server.
+    /// Listens on a free port and forwards to the server.
     #[must_use]
     pub fn to(server: SocketAddr) -> Self {
         let (address, listener) = RUNTIME.block_on(async {
@@ -84,20 +84,20 @@ impl FaultProxy {
         Self { address, changes, accepted, task }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this happens. Connections that there are end at once.
+    /// Sets the fault and closes all open connections.
     pub fn set(&self, fault: Fault) {
         let (done, wait) = oneshot::channel();
         self.changes.send((fault, done)).expect("a running proxy");
         RUNTIME.block_on(wait).expect("a running proxy");
     }
 
-    /// How many connections have been accepted so far.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)

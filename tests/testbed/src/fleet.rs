@@ -21,7 +21,7 @@ pub struct Fleet {
     pub store_networks: Vec<FaultProxy>,
     /// What they share.
     pub redis: Redis,
-    /// Answers with what it saw.
+    /// The upstream; it responds with the request that it received.
     pub application: Application,
 }
 
@@ -33,7 +33,7 @@ impl Fleet {
         Self::with(|_| {})
     }
 
-    /// The same with a changed configuration.
+    /// Like the above, with an edited configuration.
     #[must_use]
     #[track_caller]
     pub fn with(edit: impl Fn(&mut Configuration)) -> Self {

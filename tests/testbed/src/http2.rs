@@ -126,7 +126,7 @@ impl Http2Stream {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending direction.
     pub fn finish(&self) {
         if let Some(mut sending) = self.progress.locked().sending.take() {
             let _ = sending.send_data(Bytes::new(), true); // it may have ended

@@ -1,4 +1,4 @@
-//! How does a test get a real Envoy, a real service and an application?
+//! Starts a real Envoy, a real signout service and an application for a test.
 //!
 //! ```no_run
 //! use testbed::{Request, Testbed, Token};
@@ -10,29 +10,29 @@
 //! }
 //! ```
 //!
-//! | what | for |
+//! | item | use |
 //! | --- | --- |
 //! | [`Testbed`] | all three together |
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
-//! | [`Service`] | the real `signout` on a store of its own: kill it, start it again |
-//! | [`Redis`] | the store that several services share: kill it, rob it, pause it |
+//! | [`Service`] | the real `signout` with its own store; can be killed and restarted |
+//! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
 //! | [`Fleet`] | several Envoys and services over one Redis |
-//! | [`Program`], [`Script`] | any other program of the workspace, or one in Python |
-//! | [`Prometheus`] | what an operator would see and be told |
-//! | [`Application`], [`Reply`], [`Seen`] | the upstream: answers with what it saw, or as told |
-//! | [`BareApplication`] | an upstream that takes any request line |
-//! | [`FaultProxy`], [`Fault`] | between two of them: delay, cut, flip a bit, answer nonsense |
-//! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can send what nobody should |
-//! | [`frames`] | HTTP/2 by hand |
-//! | [`Load`], [`Answers`] | what must hold all the while, whatever breaks |
-//! | [`Token`] | tokens, right and wrong |
-//! | [`repository`] | the files that ship |
-//! | [`Shared`] | one of these for all tests of a file |
-//! | [`eventually`] | waits for a condition, never for a time |
+//! | [`Program`], [`Script`] | any other program of the workspace, or a Python script |
+//! | [`Prometheus`] | the metrics and alerts that an operator would see |
+//! | [`Application`], [`Reply`], [`Seen`] | the upstream: responds with the request it received, or as configured |
+//! | [`BareApplication`] | an upstream that accepts any request line |
+//! | [`FaultProxy`], [`Fault`] | a TCP proxy that delays, cuts, flips bits or responds with given bytes |
+//! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can also send malformed requests |
+//! | [`frames`] | raw HTTP/2 frames |
+//! | [`Load`], [`Answers`] | continuous requests whose invariants hold during every fault |
+//! | [`Token`] | valid and invalid tokens |
+//! | [`repository`] | the files of the repository |
+//! | [`Shared`] | one instance for all tests of a file |
+//! | [`eventually`] | waits for a condition, never for a fixed time |
 //!
-//! Everything stops when it is dropped. A test that panics prints the logs of what it started and
-//! leaves its directories in place. Whatever must be built first is named with the command to run;
-//! nothing is skipped.
+//! Everything stops when it is dropped. A test that panics prints the logs of its processes and
+//! keeps its directories. If something must be built first, the test fails with the command to run;
+//! no test is skipped.
 
 mod answer;
 mod application;
@@ -86,37 +86,37 @@ pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
 /// The API token that Envoy and the service get as `SIGNOUT_TOKEN`.
 pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
 
-/// The filter's module, as built.
+/// Returns the filter's compiled module.
 ///
 /// # Panics
-/// It is missing, or older than its sources.
+/// The module is missing or older than its sources.
 #[must_use]
 pub fn filter() -> Vec<u8> {
     std::fs::read(artifacts::filter("session_guard")).expect("the filter's module")
 }
 
-/// Envoy before an application, with a service behind it: as in production, on one machine.
+/// Envoy in front of an application, with a signout service, on one machine.
 #[derive(Debug)]
 pub struct Testbed {
-    /// The proxy under test.
+    /// The Envoy under test.
     pub envoy: Envoy,
-    /// Its way to the service, which a test may disturb.
+    /// The network between Envoy and the service, in which a test can inject faults.
     pub network: FaultProxy,
-    /// Takes revocations and serves the feed.
+    /// The signout service.
     pub service: Service,
-    /// Answers with what it saw.
+    /// The upstream; it responds with the request that it received.
     pub application: Application,
 }
 
 impl Testbed {
-    /// All with the shipped configuration and two workers, each of them ready to judge tokens.
+    /// Starts all of them with the shipped configuration and waits until both workers are ready.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
         Self::with(|_| {})
     }
 
-    /// The same with a changed configuration.
+    /// Like the above, with an edited configuration.
     #[must_use]
     #[track_caller]
     pub fn with(edit: impl FnOnce(&mut Configuration)) -> Self {
@@ -125,21 +125,21 @@ impl Testbed {
         bed
     }
 
-    /// The same before Envoy has ever reached the service: nobody listens at [`Testbed::network`].
+    /// Starts an Envoy that has never reached the service: [`Testbed::network`] refuses connections.
     #[must_use]
     #[track_caller]
     pub fn cut_off(edit: impl FnOnce(&mut Configuration)) -> Self {
         Self::from(|setup| setup.edit(edit), Fault::Refuse)
     }
 
-    /// The same with anything that can be said of an Envoy, and that fault in its network.
+    /// Starts all of them with the given Envoy set-up and the given network fault.
     #[must_use]
     #[track_caller]
     pub fn from(change: impl FnOnce(EnvoySetup) -> EnvoySetup, fault: Fault) -> Self {
         Self::of(Service::start(), change, fault)
     }
 
-    /// The same with a service that the test has started.
+    /// Uses a service that the test has started.
     #[must_use]
     #[track_caller]
     pub fn of(
@@ -154,15 +154,15 @@ impl Testbed {
         Self { envoy: change(setup).start(), network, service, application }
     }
 
-    /// Another Envoy before the same application and service, with the shipped configuration and
-    /// an undisturbed network, ready to judge tokens.
+    /// Starts another Envoy for the same application and service, with the shipped configuration and
+    /// without network faults, and waits until it is ready.
     #[must_use]
     #[track_caller]
     pub fn another_envoy(&self) -> Envoy {
         self.another_envoy_with(|_| {})
     }
 
-    /// The same with a changed configuration.
+    /// Like the above, with an edited configuration.
     #[must_use]
     #[track_caller]
     pub fn another_envoy_with(&self, edit: impl FnOnce(&mut Configuration)) -> Envoy {
@@ -174,7 +174,7 @@ impl Testbed {
 }
 
 mod runtime {
-    //! Where do the servers inside the test process run?
+    //! The async runtime of the servers inside the test process.
 
     use std::sync::LazyLock;
 

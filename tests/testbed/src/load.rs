@@ -1,4 +1,4 @@
-//! What must hold all the while, whatever breaks?
+//! Sends continuous requests during a fault and checks invariants.
 //!
 //! Requests come to every proxy without a pause: good tokens, revoked ones, forged ones, and none at
 //! all. Any wrong verdict, any 5xx where none may come, any such token that the application gets to
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Application, Connection, Request, Token, until};
 
-/// Clients of some proxies before one application. Ends when dropped, and checks as
+/// Clients of several proxies of one application. Stops when dropped, and checks as
 /// [`Load::end`] does.
 #[derive(Debug)]
 pub struct Load {
@@ -24,25 +24,25 @@ pub struct Load {
     tripwire: Tripwire,
 }
 
-/// Whether a proxy may say that it cannot tell.
+/// Whether a proxy may respond 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
-    /// Every request is answered, good tokens with 200.
+    /// Every request gets a response; good tokens get 200.
     Always,
-    /// Some requests may be answered 503, or their connection may break.
+    /// Some requests may get 503 or a broken connection.
     OrUnavailable,
 }
 
-/// What came back.
+/// Counts of the responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Good tokens that were admitted.
     pub admitted: u64,
     /// Revoked, forged and missing tokens that were refused.
     pub refused: u64,
-    /// Answers 503, and connections that broke.
+    /// Responses with 503, and broken connections.
     pub unavailable: u64,
-    /// From the end of the scenario until the last proxy could judge again.
+    /// Time from the end of the scenario until the last proxy was ready again.
     pub current_after: Duration,
 }
 
@@ -64,7 +64,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// What the application is never to see: tokens, and a path.
+/// Tokens and a path that must never reach the application.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tripwire {
     texts: Arc<Mutex<HashSet<String>>>,
@@ -72,7 +72,7 @@ pub(crate) struct Tripwire {
 }
 
 impl Tripwire {
-    /// Looks at one request that has reached the application.
+    /// Checks one request that has reached the application.
     pub(crate) fn look(&self, path: &str, authorization: Option<&str>) {
         let texts = locked(&self.texts);
         let token = authorization.unwrap_or_default().trim_start_matches("Bearer ");
@@ -112,7 +112,7 @@ impl Load {
         load
     }
 
-    /// From now on these are to be refused by all.
+    /// From now on every proxy must refuse these tokens.
     pub fn enforced(&self, tokens: &[Token]) {
         for token in tokens {
             self.tripwire.forbid(token.as_str());
@@ -120,18 +120,18 @@ impl Load {
         locked(&self.shared.enforced).extend_from_slice(tokens);
     }
 
-    /// All that are to be refused.
+    /// Returns all tokens that must be refused.
     #[must_use]
     pub fn all_enforced(&self) -> Vec<Token> {
         locked(&self.shared.enforced).clone()
     }
 
-    /// That proxy listens somewhere else now.
+    /// Sets the new address of a proxy.
     pub fn moved(&self, proxy: usize, to: SocketAddr) {
         *locked(&self.shared.addresses[proxy]) = to;
     }
 
-    /// Returns when every proxy has admitted some more good tokens, and so judged others.
+    /// Waits until every proxy has admitted more good tokens.
     #[track_caller]
     pub fn await_more(&self) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -143,17 +143,17 @@ impl Load {
         });
     }
 
-    /// Whether no client has seen a wrong verdict so far.
+    /// Returns whether no client has seen a wrong response so far.
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.clients.iter().all(|client| !client.is_finished())
     }
 
-    /// The scenario is over: every proxy judges again soon, without a restart, and nothing was wrong
-    /// in between.
+    /// Ends the load. Checks that every proxy recovers without a restart and that no response was
+    /// wrong.
     ///
     /// # Panics
-    /// Something was.
+    /// A check failed.
     #[track_caller]
     pub fn end(mut self) -> Counts {
         self.check()
@@ -223,7 +223,7 @@ impl Shared {
         counts
     }
 
-    /// The next request, and the code of its refusal.
+    /// Returns the next request and the code of the expected refusal.
     fn request(&self, number: usize, forged: &Token) -> (Request, Option<&'static str>) {
         let page = Request::get("/page");
         let enforced = locked(&self.enforced);
@@ -240,13 +240,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A page that is asked for without a token alone.
+/// A page that is only requested without a token.
 const WITHOUT_TOKEN: &str = "/page?without-token";
 
-/// Several hundred requests a second to each proxy, and time for everybody else.
+/// Pause between requests: several hundred requests a second to each proxy.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(1);
 
-/// The longest back-off of a proxy, and its way back.
+/// The longest backoff of a proxy, plus the time to recover.
 const CURRENT_WITHIN: Duration = Duration::from_secs(90);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How is another process started, watched and stopped?
+//! Starts, watches and stops another process.
 //!
 //! Envoy asks the kernel for SIGTERM when the *thread* that started it ends, and each test runs on a
 //! thread of its own. So one thread, which lives as long as the test process, starts everything.
@@ -14,8 +14,8 @@ use std::{io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A running program whose output goes to a file. Stopped when dropped; the end of its output is
-/// printed when the test is failing.
+/// A running program whose output goes to a file. Stops when dropped; if the test fails, the end of
+/// its output is printed.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it with both outputs appended to the log.
+    /// Starts the program and appends stdout and stderr to the log.
     pub(crate) fn start(name: &'static str, mut command: Command, log: &Path) -> Self {
         let output = File::options().create(true).append(true).open(log).expect("a log file");
         let errors = output.try_clone().expect("a second handle of the log");
@@ -35,7 +35,7 @@ impl Process {
         Self { name, child, log: log.to_owned() }
     }
 
-    /// Whether it has ended, by itself or by [`Process::kill`].
+    /// Returns whether the process has exited.
     pub(crate) fn has_ended(&mut self) -> bool {
         let ended = !matches!(self.child.try_wait(), Ok(None));
         if ended {
@@ -44,19 +44,19 @@ impl Process {
         ended
     }
 
-    /// Everything that it has written so far.
+    /// Returns the output so far.
     pub(crate) fn log(&self) -> String {
         fs::read(&self.log)
             .map(|log| String::from_utf8_lossy(&log).into_owned())
             .unwrap_or_default()
     }
 
-    /// The number by which the kernel knows it.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGTERM; SIGKILL when that does not end it.
+    /// Sends SIGTERM, then SIGKILL if the process does not exit.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::TERM);
         let start = Instant::now();
@@ -66,7 +66,7 @@ impl Process {
         self.kill();
     }
 
-    /// SIGKILL: ends without a chance to write anything.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         if !self.has_ended() {
             let _ = self.child.kill();
@@ -75,7 +75,7 @@ impl Process {
         }
     }
 
-    /// Any signal, where it still runs.
+    /// Sends a signal if the process still runs.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if !self.has_ended() {
             let _ = kill_process(Pid::from_child(&self.child), signal);
@@ -95,7 +95,7 @@ impl Drop for Process {
     }
 }
 
-/// Ends all that was started, from any thread: for a program that is told to stop at once.
+/// Stops every started process. A program calls this when it must stop at once.
 pub fn stop_everything() {
     for id in started().iter() {
         if let Some(id) = i32::try_from(*id).ok().and_then(Pid::from_raw) {

@@ -1,4 +1,4 @@
-//! How does any other program of the workspace run?
+//! Runs other programs of the workspace and Python scripts.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{SESSION_SECRET, artifacts, until};
 
-/// A running server that says `listening on http://ADDRESS` when it is ready. Stops when dropped.
+/// A running server that prints `listening on http://ADDRESS` when it is ready. Stops when dropped.
 #[derive(Debug)]
 pub struct Program {
     process: Process,
@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it and waits for its address.
+    /// Starts the program and waits for its address.
     #[must_use]
     #[track_caller]
     pub fn start(name: &'static str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
@@ -31,19 +31,19 @@ impl Program {
         Self { process, directory, address }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process id: for its CPU time.
+    /// Returns the process id, for CPU time.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it has logged.
+    /// Returns its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
@@ -56,7 +56,7 @@ impl Drop for Program {
     }
 }
 
-/// A running script of Python, with packages of `setup/python-peers.sh`. Stops when dropped.
+/// A running Python script with the packages of `setup/python-peers.sh`. Stops when dropped.
 #[derive(Debug)]
 pub struct Script {
     process: Process,
@@ -64,7 +64,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Starts it with those packages; its path counts from the root of the repository.
+    /// Starts the script; the path is relative to the repository's root.
     #[must_use]
     pub fn start(peers: &str, path: &'static str, arguments: &[&str]) -> Self {
         let directory = TempDir::with_prefix("session-guard-").expect("a directory");
@@ -75,33 +75,33 @@ impl Script {
         Self { process, _directory: directory }
     }
 
-    /// What it has said so far.
+    /// Returns its output so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Its process id: for its CPU time.
+    /// Returns the process id, for CPU time.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until the script prints its address.
     #[must_use]
     #[track_caller]
     pub fn address(&mut self) -> SocketAddr {
         await_address(&mut self.process)
     }
 
-    /// Whether it has come to its end.
+    /// Returns whether the script has exited.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
         self.process.has_ended()
     }
 }
 
-/// A program of the workspace, to be run to its end.
+/// Returns a command for a program of the workspace.
 #[must_use]
 pub fn command(name: &str) -> Command {
     Command::new(artifacts::program(name))

@@ -37,7 +37,7 @@ impl RedisSetup {
         self
     }
 
-    /// Starts it on a free port and waits until it answers.
+    /// Starts the service on a free port and waits until it responds.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Redis {
@@ -50,7 +50,7 @@ impl RedisSetup {
             match await_answering(&mut process, address) {
                 Ok(()) => return Redis { process, address, directory, setup: self },
                 Err(log) if attempts == ATTEMPTS => panic!("Redis does not start:\n{log}"),
-                Err(_) => {} // perhaps somebody else took the port
+                Err(_) => {} // another process may have taken the port
             }
         }
     }
@@ -97,7 +97,7 @@ impl Redis {
         RedisSetup::default()
     }
 
-    /// The same, started.
+    /// Starts such a service.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
@@ -111,7 +111,7 @@ impl Redis {
         RedisSetup { watches: Some((name.to_owned(), primary)), ..RedisSetup::default() }.start()
     }
 
-    /// Where it listens, also after a restart.
+    /// Returns its address, which a restart keeps.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -154,12 +154,12 @@ impl Redis {
             .unwrap_or_else(|log| panic!("Redis does not start again:\n{log}"));
     }
 
-    /// SIGSTOP: connections are open and nothing moves.
+    /// Sends SIGSTOP: connections stay open and nothing moves.
     pub fn pause(&mut self) {
         self.process.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resume(&mut self) {
         self.process.signal(Signal::CONT);
     }
@@ -175,13 +175,13 @@ impl Redis {
         fs::remove_dir_all(self.files()).expect("the append-only files");
     }
 
-    /// What it has logged.
+    /// Returns its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
@@ -190,7 +190,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.process.signal(Signal::CONT); // a paused process cannot end
+        self.process.signal(Signal::CONT); // a stopped process cannot exit
         self.directory.disable_cleanup(thread::panicking());
     }
 }

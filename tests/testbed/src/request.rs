@@ -1,9 +1,9 @@
-//! What does a client send?
+//! Requests that a test client sends.
 
 use crate::Token;
 
-/// One request, over HTTP/1.1 or HTTP/2. Names and values are bytes: a test may send what no client
-/// library lets through.
+/// One request, over HTTP/1.1 or HTTP/2. Names and values are bytes, so a test can send requests that
+/// a client library would reject.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(crate) method: String,
@@ -16,19 +16,19 @@ pub struct Request {
 }
 
 impl Request {
-    /// `GET` of that path and query.
+    /// Makes a `GET` for the path and query.
     #[must_use]
     pub fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    /// `POST` to that path and query, without a body.
+    /// Makes a `POST` to the path and query, without a body.
     #[must_use]
     pub fn post(path: &str) -> Self {
         Self::new("POST", path)
     }
 
-    /// Any method.
+    /// Makes a request with any method.
     #[must_use]
     pub fn new(method: &str, path: &str) -> Self {
         Self {
@@ -42,54 +42,54 @@ impl Request {
         }
     }
 
-    /// For another host than `app.example.com`.
+    /// Sets the host; the default is `app.example.com`.
     #[must_use]
     pub fn host(mut self, authority: &str) -> Self {
         authority.clone_into(&mut self.authority);
         self
     }
 
-    /// One more header line, also beside others of that name.
+    /// Adds a header line, also if one with that name exists.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.lines.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
         self
     }
 
-    /// The token as `authorization: Bearer …`.
+    /// Adds the token as `authorization: Bearer …`.
     #[must_use]
     pub fn bearer(self, token: &Token) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// The token as `cookie: token=…`.
+    /// Adds the token as `cookie: token=…`.
     #[must_use]
     pub fn cookie(self, token: &Token) -> Self {
         self.header("cookie", format!("token={token}"))
     }
 
-    /// A body, sent with its length.
+    /// Sets the body, sent with its length.
     #[must_use]
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         self
     }
 
-    /// A body of which more is to come, and does not unless somebody sends it.
+    /// Announces a body that is not complete; the test may send the rest.
     #[must_use]
     pub fn unfinished(mut self) -> Self {
         self.unfinished = true;
         self
     }
 
-    /// One more trailer; HTTP/2 only.
+    /// Adds a trailer (HTTP/2 only).
     #[must_use]
     pub fn trailer(mut self, name: &str, value: &str) -> Self {
         self.trailers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// As HTTP/1.1 writes it.
+    /// Returns the request in HTTP/1.1 form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();

@@ -1,4 +1,4 @@
-//! How does a test get a signout service, and take it away?
+//! Starts, kills and restarts a signout service for a test.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::ports::free_address;
 use crate::process::Process;
 use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, Token, command};
 
-/// What a service starts with.
+/// Builder for a [`Service`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ServiceSetup {
@@ -25,19 +25,19 @@ pub struct ServiceSetup {
 }
 
 impl ServiceSetup {
-    /// Another store than an embedded one of its own: `redb:PATH` or `redis://…`.
+    /// Sets the store, `redb:PATH` or `redis://…`; the default is an embedded store.
     pub fn store(mut self, store: &str) -> Self {
         self.store = Some(store.to_owned());
         self
     }
 
-    /// One more variable of its environment, or another value for `SIGNOUT_TOKEN`.
+    /// Sets an environment variable, `SIGNOUT_TOKEN` for example.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// One more argument of `signout serve`.
+    /// Appends an argument of `signout serve`.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
@@ -50,7 +50,7 @@ impl ServiceSetup {
         self
     }
 
-    /// Starts it on a free port and waits until it answers.
+    /// Starts the service on a free port and waits until it responds.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Service {
@@ -63,7 +63,7 @@ impl ServiceSetup {
             match await_answering(&mut process, address) {
                 Ok(()) => return Service { process, address, directory, setup: self },
                 Err(log) if attempts == ATTEMPTS => panic!("signout does not start:\n{log}"),
-                Err(_) => {} // perhaps somebody else took the port
+                Err(_) => {} // another process may have taken the port
             }
         }
     }
@@ -96,45 +96,45 @@ pub struct Service {
 }
 
 impl Service {
-    /// An embedded store of its own, the API token [`SIGNOUT_TOKEN`].
+    /// Returns a set-up with an embedded store and the API token [`SIGNOUT_TOKEN`].
     pub fn setup() -> ServiceSetup {
         ServiceSetup::default()
     }
 
-    /// The same, started.
+    /// Starts such a service.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
         Self::setup().start()
     }
 
-    /// Where it listens, also after a restart.
+    /// Returns its address, which a restart keeps.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `GET` with the API token.
+    /// Sends a `GET` with the API token.
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         self.send(&Request::get(path))
     }
 
-    /// `POST /v1/revocations` with the API token: one revocation or a list.
+    /// Sends `POST /v1/revocations` with the API token: one revocation or a list.
     #[track_caller]
     pub fn post(&self, revocations: &Value) -> Answer {
         let request = Request::post("/v1/revocations").header("content-type", "application/json");
         self.send(&request.body(revocations.to_string()))
     }
 
-    /// The same, acknowledged as durable.
+    /// Like [`Service::post`], and checks that the service acknowledged them as durable.
     #[track_caller]
     pub fn revoke(&self, revocations: &Value) {
         let answer = self.post(revocations);
         assert!(matches!(answer.status, 200 | 201), "{} {}", answer.status, answer.text());
     }
 
-    /// Every revocation that it holds, as its feed gives them.
+    /// Returns every revocation of the service, read from its feed.
     #[must_use]
     #[track_caller]
     pub fn records(&self) -> Vec<Value> {
@@ -150,7 +150,7 @@ impl Service {
         }
     }
 
-    /// Whether it holds that token's revocation.
+    /// Returns whether the service holds the token's revocation.
     #[must_use]
     #[track_caller]
     pub fn holds(&self, token: &Token) -> bool {
@@ -158,7 +158,7 @@ impl Service {
         self.records().iter().any(|record| record["kind"] == "token" && record["id"] == id)
     }
 
-    /// `signout …` of the command line, told where the service is and as whom to speak to it.
+    /// Returns a `signout …` command with the service's address and API token in its environment.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command("signout");
@@ -167,17 +167,17 @@ impl Service {
         command
     }
 
-    /// `kill -9`: nothing is flushed or said.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM and waits for the exit.
     pub fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// Starts it again on the same port and store, after ending it where it still runs.
+    /// Restarts the service on the same port and store.
     #[track_caller]
     pub fn restart(&mut self) {
         self.process.stop();
@@ -186,29 +186,29 @@ impl Service {
             .unwrap_or_else(|log| panic!("signout does not start again:\n{log}"));
     }
 
-    /// SIGSTOP: connections are open and nothing moves.
+    /// Sends SIGSTOP: connections stay open and nothing moves.
     pub fn pause(&mut self) {
         self.process.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn resume(&mut self) {
         self.process.signal(Signal::CONT);
     }
 
-    /// The file of its embedded store, for a test that takes it away while the service is down.
+    /// Returns the file of the embedded store, which a test can remove.
     #[must_use]
     pub fn store_file(&self) -> PathBuf {
         self.directory.path().join(STORE_FILE)
     }
 
-    /// What it has logged, over all restarts.
+    /// Returns its log, over all restarts.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
@@ -222,12 +222,12 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.process.signal(Signal::CONT); // a paused process cannot end
+        self.process.signal(Signal::CONT); // a stopped process cannot exit
         self.directory.disable_cleanup(thread::panicking());
     }
 }
 
-/// Fails with its log where it ends before it answers.
+/// Returns the log as an error if the service exits before it responds.
 fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), String> {
     let start = Instant::now();
     while start.elapsed() < STARTS_WITHIN {

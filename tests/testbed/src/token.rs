@@ -1,4 +1,4 @@
-//! How does a test get a token, genuine or not?
+//! Makes valid and invalid tokens.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use crate::SESSION_SECRET;
 
-/// A JWT in compact form; whether it is a good one depends on how it was made.
+/// A JWT in compact form, valid or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// What the shipped configuration accepts: HS256 with [`SESSION_SECRET`], the user as `id`, a
+    /// Makes a token that the shipped configuration accepts: HS256, the user as `id`, a
     /// new `jti`, issued now, good for an hour.
     #[must_use]
     pub fn of(user_id: &str) -> Self {
         Self::with(&Self::claims_of(user_id))
     }
 
-    /// The claims of [`Token::of`], to be changed.
+    /// Returns the claims of [`Token::of`], for editing.
     #[must_use]
     pub fn claims_of(user_id: &str) -> Value {
         let now = unix_seconds();
@@ -29,13 +29,13 @@ impl Token {
         json!({"id": user_id, "jti": jti, "iat": now, "exp": now + 3600})
     }
 
-    /// Any claims, signed as [`Token::of`] signs.
+    /// Makes a token with the given claims, signed like [`Token::of`].
     #[must_use]
     pub fn with(claims: &Value) -> Self {
         Self::signed(r#"{"alg":"HS256","typ":"JWT"}"#, &claims.to_string(), SESSION_SECRET)
     }
 
-    /// Any header and payload texts, JSON or not, signed by HMAC-SHA-256 whatever the header says.
+    /// Makes a token from header and payload texts, signed with HMAC-SHA-256.
     #[must_use]
     pub fn signed(header: &str, payload: &str, secret: &str) -> Self {
         let input = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
@@ -43,13 +43,13 @@ impl Token {
         Self(format!("{input}.{}", encode(&signature)))
     }
 
-    /// Any text in a token's place.
+    /// Uses any text in place of a token.
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The same claims under a secret that nobody trusts.
+    /// Returns a token with the same claims, signed with an unknown secret.
     #[must_use]
     pub fn forged(&self) -> Self {
         let input = self.0.rsplit_once('.').map_or("", |(input, _)| input);
