@@ -1,53 +1,53 @@
-//! What did the client get?
+//! The response that a test client received.
 
 use serde_json::Value;
 
 use crate::Seen;
 
-/// One whole answer.
+/// One complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// All header lines in order, names in lower case.
     pub lines: Vec<(String, String)>,
-    /// The body, without the coding of its transfer.
+    /// The body, without transfer coding.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The first line of that name.
+    /// Returns the first line with that name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.lines.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Every line of that name.
+    /// Returns every line with that name.
     #[must_use]
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let lines = self.lines.iter().filter(|(known, _)| known == name);
         lines.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; `null` where it is none.
+    /// Returns the body as JSON; `null` if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The filter's code: `missing_token`, `revoked`, …; empty where the filter did not say no.
+    /// Returns the refusal code, `revoked` for example; empty if the filter did not refuse.
     #[must_use]
     pub fn code(&self) -> String {
         self.json().get("code").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// What reached the application, where this is the application's own answer.
+    /// Returns the request that reached the application, if the application responded.
     #[must_use]
     #[track_caller]
     pub fn seen(&self) -> Seen {

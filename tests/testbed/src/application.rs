@@ -1,8 +1,8 @@
-//! What reaches the application, and what does it answer?
+//! The application behind Envoy.
 //!
-//! An HTTP server inside the test process, HTTP/1.1 or HTTP/2 without TLS as the connection has it.
-//! By default it answers with what it saw, as JSON; a test may set another reply for a path. It
-//! echoes the bytes of an upgraded connection (a WebSocket's frames come back as they went).
+//! An HTTP server inside the test process; it speaks HTTP/1.1 and HTTP/2 without TLS.
+//! By default it responds with the request it received, as JSON; a test can set a reply for a path. It
+//! echoes the bytes of an upgraded connection, such as WebSocket frames.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -69,29 +69,29 @@ impl Application {
         self.address
     }
 
-    /// From now on requests of that path (without query) get that reply.
+    /// Sets the reply for a path (without query).
     pub fn on(&self, path: &str, reply: Reply) {
         locked(&self.state).replies.insert(path.to_owned(), reply);
     }
 
-    /// All requests whose bodies have come, in that order; the latest 50,000 at least.
+    /// Returns all requests whose bodies are complete, in order (at least the latest 50,000).
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.state).seen.clone()
     }
 
-    /// The same of one path, query included.
+    /// Returns the requests of one path, query included.
     #[must_use]
     pub fn seen_at(&self, path: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.path == path).collect()
     }
 
-    /// What it looks out for in every request.
+    /// Texts that no request may contain.
     pub(crate) fn tripwire(&self) -> Tripwire {
         locked(&self.state).tripwire.clone()
     }
 
-    /// Forgets the requests that came.
+    /// Deletes the recorded requests.
     pub fn forget(&self) {
         locked(&self.state).seen.clear();
     }
@@ -103,30 +103,30 @@ impl Drop for Application {
     }
 }
 
-/// One request as it reached the application.
+/// One request as the application received it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// All header lines, names in lower case, bytes beyond ASCII as Latin-1. Lines of one name stand
-    /// together in the order in which they came.
+    /// All header lines, names in lower case, non-ASCII bytes as Latin-1. Lines with one name are
+    /// adjacent, in order of arrival.
     pub lines: Vec<(String, String)>,
-    /// All trailers, likewise.
+    /// All trailers, in the same form.
     pub trailers: Vec<(String, String)>,
     /// The body.
     pub body: String,
 }
 
 impl Seen {
-    /// The first line of that name.
+    /// Returns the first line with that name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).first().copied()
     }
 
-    /// Every line of that name.
+    /// Returns every line with that name.
     #[must_use]
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let lines = self.lines.iter().filter(|(known, _)| known == name);
@@ -151,7 +151,7 @@ impl Seen {
     }
 }
 
-/// What the application answers, where not with what it saw.
+/// A reply of the application that differs from the default.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -169,51 +169,51 @@ enum ReplyBody {
 }
 
 impl Reply {
-    /// What it saw, with that status.
+    /// Responds with the received request and the given status.
     #[must_use]
     pub fn status(status: u16) -> Self {
         let (body, delay) = (ReplyBody::Seen, Duration::ZERO);
         Self { status, lines: Vec::new(), body, delay, early: false }
     }
 
-    /// A stream of server-sent events without end, one each time.
+    /// Responds with an endless stream of server-sent events, one per interval.
     #[must_use]
     pub fn events(every: Duration) -> Self {
         Self::pieces("text/event-stream", usize::MAX, every)
     }
 
-    /// So many times [`Reply::PIECE`], one each time.
+    /// Responds with `count` times [`Reply::PIECE`], one per interval.
     #[must_use]
     pub fn pieces(content_type: &str, count: usize, every: Duration) -> Self {
         let reply = Self { body: ReplyBody::Pieces { count, every }, ..Self::status(200) };
         reply.header("content-type", content_type)
     }
 
-    /// What a body in pieces consists of: one event.
+    /// One event: the unit of a body that is sent in pieces.
     pub const PIECE: &str = "data: tick\n\n";
 
-    /// One more header line; `date` replaces the server's own.
+    /// Adds a header line; `date` replaces the server's own.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.lines.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// That text as its body.
+    /// Sets the body.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         self.body = ReplyBody::Text(text.to_owned());
         self
     }
 
-    /// At the beginning of the request's body, not at its end.
+    /// Responds when the request's body begins, not when it ends.
     #[must_use]
     pub fn early(mut self) -> Self {
         self.early = true;
         self
     }
 
-    /// Not before that time has passed.
+    /// Delays the response.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -253,7 +253,7 @@ async fn answer(
     let reply = locked(&state).replies.get(&path).cloned().unwrap_or(Reply::status(200));
     let seen = if reply.early {
         let head = see_head(&request);
-        tokio::spawn(see(request)); // whatever else comes is not looked at
+        tokio::spawn(see(request)); // the rest of the body is ignored
         head
     } else {
         see(request).await
@@ -324,7 +324,7 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Requests that are remembered, some hundred megabytes: a soak goes on for hours.
+/// Limit of recorded requests (some hundred megabytes), because a soak test runs for hours.
 const MOST_SEEN: usize = 100_000;
 
 #[cfg(test)]

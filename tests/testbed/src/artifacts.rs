@@ -1,19 +1,19 @@
-//! Is everything there that `make` builds, and newer than what it was built from?
+//! Finds the files that `make` builds, and checks that they are newer than their sources.
 //!
-//! A test that runs yesterday's filter proves nothing, so a missing or stale file fails with the
+//! A test of an outdated filter would prove nothing, so a missing or stale file fails with the
 //! command to run.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
-/// The root of the repository.
+/// Returns the repository's root.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).expect("tests/testbed lies two below the root").to_owned()
 }
 
-/// The filter: `session_guard` or, with its panic header, `session_guard_drill`.
+/// Returns the path of the filter: `session_guard`, or `session_guard_drill` with the panic header.
 pub(crate) fn filter(name: &str) -> PathBuf {
     let wasm = root().join("target").join(name).with_extension("wasm");
     let sources =
@@ -22,7 +22,7 @@ pub(crate) fn filter(name: &str) -> PathBuf {
     fresh(wasm, newest.flatten())
 }
 
-/// The pinned Envoy, or the one that `ENVOY` names.
+/// Returns the pinned Envoy, or the one that `ENVOY` names.
 pub(crate) fn envoy() -> PathBuf {
     match env::var_os("ENVOY") {
         Some(path) => path.into(),
@@ -30,7 +30,7 @@ pub(crate) fn envoy() -> PathBuf {
     }
 }
 
-/// The Redis that `make redis` has found or installed, or the one that `REDIS_SERVER` names.
+/// Returns the Redis that `make redis` found or installed, or the one that `REDIS_SERVER` names.
 pub(crate) fn redis() -> PathBuf {
     match env::var_os("REDIS_SERVER") {
         Some(path) => path.into(),
@@ -38,19 +38,19 @@ pub(crate) fn redis() -> PathBuf {
     }
 }
 
-/// The Python that `setup/python-peers.sh` has made for those packages.
+/// Returns the Python environment that `setup/python-peers.sh` made for those packages.
 pub(crate) fn python(peers: &str) -> PathBuf {
     fresh(root().join("target").join(peers).join("bin/python"), None)
 }
 
-/// Prometheus' own programs: `prometheus`, `promtool`.
+/// Returns the path of `prometheus` or `promtool`.
 pub(crate) fn prometheus(name: &str) -> PathBuf {
     let path = root().join("target/prometheus").join(name);
     assert!(path.exists(), "{} is missing: run `make monitoring`", path.display());
     path
 }
 
-/// A program of the workspace, beside the running test or demo. Cargo wrote down its sources.
+/// Returns a program of the workspace, next to the running test. Cargo's `.d` file lists its sources.
 pub(crate) fn program(name: &str) -> PathBuf {
     let running = env::current_exe().expect("the running program");
     let directory = running.ancestors().skip(1).find(|path| !path.ends_with("deps"));

@@ -1,7 +1,7 @@
-//! What does an application get to see that takes any request line?
+//! An application that accepts any request line.
 //!
-//! HTTP libraries refuse odd paths themselves, each another set of them. This one reads bytes up to
-//! the empty line, notes the first line, and answers 200: whatever reached it, it shows.
+//! HTTP libraries reject unusual paths, each a different set. This application reads bytes up to
+//! the empty line, records the first line, and responds 200, so it shows everything that reached it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +37,7 @@ impl BareApplication {
         self.address
     }
 
-    /// The first line of every request so far, without its end; then forgets them.
+    /// Returns the first line of every request so far and deletes the record.
     #[must_use]
     pub fn take_request_lines(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))

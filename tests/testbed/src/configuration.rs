@@ -15,18 +15,18 @@ use crate::ports::free_address;
 /// The shipped configuration, editable.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// The whole bootstrap, except the text of the filter's own configuration. Listeners added after
-    /// the first one go to Envoy as they are, on free ports.
+    /// The bootstrap without the filter's own configuration. Listeners after
+    /// the first one reach Envoy unchanged, on free ports.
     pub bootstrap: Value,
     /// The filter's configuration. A string reaches the filter unchanged, JSON or not.
     pub filter: Value,
-    /// More listeners like the first one, on ports of their own: the name and the filter's
+    /// More listeners like the first one, on other ports: the name and the filter's
     /// configuration of each.
     pub more_listeners: Vec<(String, Value)>,
     /// Whether the listener for Prometheus exists too. It needs the admin interface on
     /// a known port, so only the tests that use it enable it.
     pub scraped: bool,
-    /// What stands where the plugin would: the same, to be discovered elsewhere.
+    /// Replaces the plugin in the filter chain, for a plugin that is discovered (ECDS).
     pub replacement: Option<Value>,
 }
 
@@ -93,8 +93,8 @@ impl Configuration {
         endpoints[0]["lb_endpoints"][0]["endpoint"]["address"] = socket_address(address);
     }
 
-    /// Speaks HTTP/2 to a cluster, so that trailers of requests reach it, with as many streams on a
-    /// connection as servers commonly allow: what is sent before they have said so would be refused.
+    /// Speaks HTTP/2 to a cluster, so that request trailers reach it. Limits concurrent streams to the
+    /// usual limit of servers: a server would refuse more before its settings have arrived.
     pub fn speak_http2(&mut self, cluster: &str) {
         let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
         let protocol = json!({
@@ -110,8 +110,8 @@ impl Configuration {
         filters.expect("a list of filters").insert(0, filter);
     }
 
-    /// Lets everything pass the plugin and puts Envoy's own jwt_authn behind it, which asks for a
-    /// token by that provider at `/page`.
+    /// Makes every route public for the plugin and adds Envoy's jwt_authn behind it, which requires a
+    /// token of the given provider at `/page`.
     pub fn judge_by_jwt_authn(&mut self, provider: Value) {
         self.filter["default_access"] = json!("public");
         let filters = self.connection_manager()["http_filters"].as_array_mut();
@@ -126,7 +126,7 @@ impl Configuration {
     }
 
     /// Applies what every test needs: loopback, free ports, the filter's absolute path, connections
-    /// spread over the workers, the access log in a file.
+    /// balanced over the workers, and the access log in a file.
     pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {
         let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let admin = if self.scraped { free_address() } else { free_port };
@@ -149,7 +149,7 @@ impl Configuration {
         }
     }
 
-    /// The bootstrap with the filter's configuration in its place.
+    /// Returns the bootstrap with the filter's configuration.
     pub(crate) fn whole(&self) -> Value {
         let mut whole = self.clone();
         let shipped = whole.bootstrap["static_resources"]["listeners"].take();
@@ -179,14 +179,14 @@ impl Configuration {
         whole.bootstrap
     }
 
-    /// The listener alone, as a discovery answer in a file.
+    /// Returns the listener as a discovery response in a file.
     pub(crate) fn listener_resource(&self) -> Value {
         let mut listener = self.whole()["static_resources"]["listeners"][0].take();
         listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
         json!({"resources": [listener]})
     }
 
-    /// The bootstrap without its listener, which comes from that file instead.
+    /// Returns the bootstrap without its listener, which Envoy reads from the file instead.
     pub(crate) fn without_listener(&self, directory: &Path, file: &Path) -> Value {
         let mut whole = self.whole();
         whole["static_resources"]["listeners"] = json!([]);
@@ -211,7 +211,7 @@ fn socket_address(address: SocketAddr) -> Value {
 const CODE_OF_FIRST_FILTER: &str =
     "/http_filters/0/typed_config/config/vm_config/code/local/filename";
 
-/// As `envoy/envoy.yaml` names the filter.
+/// The name of the filter in `envoy/envoy.yaml`.
 const SHIPPED_WASM: &str = "target/session_guard.wasm";
 
 #[cfg(test)]

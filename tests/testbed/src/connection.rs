@@ -120,7 +120,7 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Closes by RST.
+    /// Closes the connection by RST.
     pub fn reset(self) {
         Ending::Reset.of(self.stream);
     }

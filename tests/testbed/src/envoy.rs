@@ -409,7 +409,7 @@ impl Envoy {
             return;
         }
         let reloads = self.ask("/stats?filter=vm_reload").map(|answer| answer.text());
-        let reloads = reloads.unwrap_or_default(); // it may have been killed
+        let reloads = reloads.unwrap_or_default(); // the process may have been killed
         assert!(reloads.lines().all(|line| line.ends_with(": 0")), "{reloads}");
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }

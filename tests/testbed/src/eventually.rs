@@ -1,15 +1,15 @@
-//! When has something happened? Poll for it; a sleep is either too short or too long.
+//! Waits for a condition by polling; a fixed sleep is either too short or too long.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Waits until the condition holds; panics at the caller's line when it does not hold in time.
+/// Waits until the condition holds; panics at the caller's line after a time-out.
 #[track_caller]
 pub fn eventually(within: Duration, mut condition: impl FnMut() -> bool) {
     until(within, || condition().then_some(()));
 }
 
-/// Waits for a value; panics at the caller's line when there is none in time.
+/// Waits for a value; panics at the caller's line after a time-out.
 #[track_caller]
 pub fn until<T>(within: Duration, mut value: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

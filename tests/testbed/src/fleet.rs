@@ -1,4 +1,4 @@
-//! How does a test get several proxies, several services, and the Redis that they share?
+//! Starts several proxies and several services that share one Redis.
 
 use std::net::SocketAddr;
 
@@ -7,26 +7,26 @@ use crate::{
     Service, Token,
 };
 
-/// One Envoy a service, over one Redis, before one application; between any two a network that a
-/// test may disturb.
+/// One Envoy per service, one Redis and one application. Each link is a network in which a
+/// test can inject faults.
 #[derive(Debug)]
 pub struct Fleet {
-    /// The proxies; each asks the service of its number.
+    /// The proxies; each polls the service with its index.
     pub envoys: Vec<Envoy>,
-    /// The way of each proxy to its service.
+    /// The network between each proxy and its service.
     pub networks: Vec<FaultProxy>,
     /// The services.
     pub services: Vec<Service>,
-    /// The way of each service to Redis.
+    /// The network between each service and Redis.
     pub store_networks: Vec<FaultProxy>,
-    /// What they share.
+    /// The shared store.
     pub redis: Redis,
     /// The upstream; it responds with the request that it received.
     pub application: Application,
 }
 
 impl Fleet {
-    /// Two of each with the shipped configuration, ready to judge tokens.
+    /// Starts two of each with the shipped configuration and waits until the proxies are ready.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
@@ -40,7 +40,7 @@ impl Fleet {
         Self::of(2, Redis::setup(), edit)
     }
 
-    /// That many of each, with that Redis.
+    /// Starts the given number of each, with the given Redis.
     #[must_use]
     #[track_caller]
     pub fn of(size: usize, redis: RedisSetup, edit: impl Fn(&mut Configuration)) -> Self {
@@ -66,13 +66,13 @@ impl Fleet {
         }
         Self { envoys, networks, services, store_networks, redis, application }
     }
-    /// Where clients connect, proxy by proxy.
+    /// Returns the listener address of each proxy.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.envoys.iter().map(Envoy::address).collect()
     }
 
-    /// Clients of all proxies.
+    /// Starts a [`Load`] on all proxies.
     #[must_use]
     pub fn load(&self, answers: Answers, enforced: &[Token]) -> Load {
         Load::start(&self.application, self.addresses(), answers, enforced)

@@ -1,4 +1,4 @@
-//! How does a test talk HTTP/2, trailers included?
+//! An HTTP/2 client with trailers.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::runtime::RUNTIME;
 use crate::{Answer, Request};
 
-/// One connection without TLS, the protocol known beforehand.
+/// One connection without TLS, with prior knowledge.
 #[derive(Debug)]
 pub struct Http2 {
     sender: SendRequest<Bytes>,
@@ -40,21 +40,21 @@ impl Http2 {
         })
     }
 
-    /// Sends the request with its body and trailers and reads its whole answer.
+    /// Sends the request with its body and trailers and reads the whole response.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Answer {
         self.try_send(request).unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
-    /// The same where the other side may refuse the stream or the connection.
+    /// Like the above, but the peer may refuse the stream or the connection.
     ///
     /// # Errors
-    /// Says how the stream or the connection ended.
+    /// Tells how the stream or the connection ended.
     pub fn try_send(&self, request: &Request) -> Result<Answer, h2::Error> {
         RUNTIME.block_on(exchange(self.sender.clone(), request, &Progress::default()))
     }
 
-    /// Sends the request and lets its answer come while the test goes on.
+    /// Sends the request and receives the response in the background.
     #[must_use]
     pub fn open(&self, request: &Request) -> Http2Stream {
         let (sender, request) = (self.sender.clone(), request.clone());
@@ -67,7 +67,7 @@ impl Http2 {
         Http2Stream { progress, task }
     }
 
-    /// The same where nothing of the body is read beyond what fits into the first window (64 KiB).
+    /// Like the above, but reads no more of the body than the first window (64 KiB).
     #[must_use]
     pub fn open_unread(&self, request: &Request) -> Http2Stream {
         let (sender, request) = (self.sender.clone(), request.clone());
@@ -85,7 +85,7 @@ impl Http2 {
     }
 }
 
-/// A request whose answer may take long. Dropping it takes the request back (`RST_STREAM`).
+/// A request whose response may take long. Dropping it sends `RST_STREAM`.
 #[derive(Debug)]
 pub struct Http2Stream {
     progress: Progress,
@@ -93,25 +93,25 @@ pub struct Http2Stream {
 }
 
 impl Http2Stream {
-    /// What has come of the answer, if its headers have.
+    /// Returns the response received so far, if its headers have arrived.
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
         self.progress.locked().answer.clone()
     }
 
-    /// How many bytes of the body have come.
+    /// Returns the number of body bytes received.
     #[must_use]
     pub fn arrived(&self) -> usize {
         self.progress.locked().answer.as_ref().map_or(0, |answer| answer.body.len())
     }
 
-    /// Whether the stream is over, by its end or by a reset.
+    /// Returns whether the stream has ended, normally or by a reset.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.progress.locked().ending.is_some()
     }
 
-    /// How it ended, in words.
+    /// Describes how the stream ended.
     #[must_use]
     pub fn ending(&self) -> Option<String> {
         let progress = self.progress.locked();
@@ -119,21 +119,21 @@ impl Http2Stream {
         Some(ending.as_ref().map_or_else(ToString::to_string, |()| "whole".to_owned()))
     }
 
-    /// Sends some bytes more, of a request that is not finished.
+    /// Sends more bytes of an unfinished request.
     pub fn send_bytes(&self, bytes: &[u8]) {
         if let Some(sending) = &mut self.progress.locked().sending {
-            let _ = sending.send_data(Bytes::copy_from_slice(bytes), false); // it may have ended
+            let _ = sending.send_data(Bytes::copy_from_slice(bytes), false); // may have ended
         }
     }
 
     /// Closes the sending direction.
     pub fn finish(&self) {
         if let Some(mut sending) = self.progress.locked().sending.take() {
-            let _ = sending.send_data(Bytes::new(), true); // it may have ended
+            let _ = sending.send_data(Bytes::new(), true); // may have ended
         }
     }
 
-    /// Whether it was over before its end: the other side reset the stream or lost the connection.
+    /// Returns whether the peer reset the stream or the connection was lost.
     #[must_use]
     pub fn was_cut(&self) -> bool {
         matches!(self.progress.locked().ending, Some(Err(_)))
@@ -146,13 +146,13 @@ impl Drop for Http2Stream {
     }
 }
 
-/// How far an answer has come.
+/// Progress of a response.
 #[derive(Clone, Debug, Default)]
 struct Progress(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Our side, while it is open.
+    /// Our direction of the stream, while it is open.
     sending: Option<SendStream<Bytes>>,
     answer: Option<Answer>,
     ending: Option<Result<(), h2::Error>>,
@@ -202,8 +202,8 @@ async fn exchange(
     Ok(progress.take())
 }
 
-/// Sends the request with its body and trailers and waits for the headers of its answer. One that asks
-/// for another protocol becomes an extended CONNECT (RFC 8441 §4), whose side stays open.
+/// Sends the request with its body and trailers and waits for the response headers. A request
+/// for an upgrade becomes an extended CONNECT (RFC 8441 §4), whose sending direction stays open.
 async fn begin(
     sender: SendRequest<Bytes>,
     request: &Request,
@@ -212,7 +212,7 @@ async fn begin(
     let mut sender = sender.ready().await?;
     let head = head(request);
     while head.method() == Method::CONNECT && !sender.is_extended_connect_protocol_enabled() {
-        sleep(Duration::from_millis(1)).await; // the other side's settings are on their way
+        sleep(Duration::from_millis(1)).await; // the peer's SETTINGS frame has not arrived yet
     }
     let trailers = trailers(&request.trailers);
     let (bodiless, bare) = (request.body.is_empty(), trailers.is_empty());
@@ -255,5 +255,5 @@ fn trailers(lines: &[(String, String)]) -> HeaderMap {
     map
 }
 
-/// Hundreds of streams of small events on one connection are no attack.
+/// Allows hundreds of streams with small events on one connection.
 const SMALL_FRAMES: usize = 1 << 30;

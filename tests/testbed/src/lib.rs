@@ -80,10 +80,10 @@ pub use shared::Shared;
 pub use token::{Token, unix_seconds};
 pub use vitals::{come_first, open_files, processor_ticks, resident_kib};
 
-/// The secret that Envoy gets as `SESSION_SECRET` and [`Token::of`] signs with.
+/// The secret in Envoy's `SESSION_SECRET`; [`Token::of`] signs with it.
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";
 
-/// The API token that Envoy and the service get as `SIGNOUT_TOKEN`.
+/// The API token in `SIGNOUT_TOKEN` of Envoy and the service.
 pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
 
 /// Returns the filter's compiled module.

@@ -1,9 +1,9 @@
 //! Sends continuous requests during a fault and checks invariants.
 //!
-//! Requests come to every proxy without a pause: good tokens, revoked ones, forged ones, and none at
-//! all. Any wrong verdict, any 5xx where none may come, any such token that the application gets to
-//! see, and a proxy that is not current again afterwards fail the test. What concerns the process
-//! itself (a VM that died, too much memory) every [`Envoy`](crate::Envoy) is asked at its end.
+//! Every proxy gets continuous requests with good, revoked and forged tokens, and without a
+//! token. The test fails on any wrong response, any unexpected 5xx, any refused token that reaches the
+//! application, and any proxy that does not recover. The health of the process
+//! itself (dead VMs, memory) is checked when an [`Envoy`](crate::Envoy) is dropped.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -87,7 +87,7 @@ impl Tripwire {
 }
 
 impl Load {
-    /// Requests to those proxies begin; tokens that all of them refuse already are named here or
+    /// Starts requests to the proxies. Tokens that all proxies already refuse are given here or
     /// later.
     #[must_use]
     pub fn start(

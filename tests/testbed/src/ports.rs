@@ -1,14 +1,14 @@
-//! On which port can a server listen that is stopped and started again?
+//! Chooses ports for servers that are stopped and restarted.
 //!
-//! Ports below the range from which Linux takes the local ports of outgoing connections (32768 and
-//! up). Otherwise some client may own the port while its server is down, or connect to itself: a
-//! TCP connection to an unused local port of that range can meet itself half-way.
+//! The ports are below the range that Linux uses for outgoing connections (32768 and
+//! up). Otherwise a client could take the port while the server is down, or connect to itself: a
+//! TCP connection to an unused local port of that range can connect to itself.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A loopback address where nobody listens now. Another process may take it before it is used: who
-/// listens there tries again with the next one.
+/// Returns a loopback address that is free now. Another process may take it before it is used, so a
+/// server that cannot listen tries the next one.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Starts, watches and stops another process.
 //!
-//! Envoy asks the kernel for SIGTERM when the *thread* that started it ends, and each test runs on a
-//! thread of its own. So one thread, which lives as long as the test process, starts everything.
+//! Envoy asks the kernel for SIGTERM when the *thread* that started it exits, and each test has its own
+//! thread. Therefore one thread that lives as long as the test process starts all processes.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
-//! How does a test see what an operator would see in Prometheus?
+//! Runs a real Prometheus on the metrics of a test.
 //!
-//! A real Prometheus of its own reads every second from what the test has started, and evaluates the
-//! rules that the test gives it.
+//! It scrapes the processes of the test every second and evaluates the
+//! given rules.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,8 +26,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Reads from those targets (job, address, path) and evaluates those rules, every second. Waits
-    /// until it has done both.
+    /// Scrapes the targets (job, address, path) and evaluates the rules every second. Waits
+    /// until it has done both once.
     #[must_use]
     #[track_caller]
     pub fn start(targets: &[(&str, SocketAddr, &str)], rules: &Value) -> Self {
@@ -57,13 +57,13 @@ impl Prometheus {
         prometheus
     }
 
-    /// What an expression gives now: labels and a number for each series.
+    /// Evaluates an expression: labels and value of each series.
     #[must_use]
     #[track_caller]
     pub fn query(&self, expression: &str) -> Vec<(Value, f64)> {
         let query: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
         let Some(answer) = self.get(&format!("/api/v1/query?query={query}")) else {
-            return Vec::new(); // it is starting
+            return Vec::new(); // still starting
         };
         let answer = answer.json();
         assert_ne!(answer["status"], "error", "{expression}: {}", answer["error"]);
@@ -72,7 +72,7 @@ impl Prometheus {
         series.iter().filter_map(|one| Some((one["metric"].clone(), number(one)?))).collect()
     }
 
-    /// The number of the only series of an expression.
+    /// Evaluates an expression with exactly one series.
     #[must_use]
     pub fn number(&self, expression: &str) -> Option<f64> {
         match self.query(expression).as_slice() {
@@ -81,7 +81,7 @@ impl Prometheus {
         }
     }
 
-    /// The names of the alerts that fire now.
+    /// Returns the names of the firing alerts.
     #[must_use]
     pub fn firing(&self) -> BTreeSet<String> {
         let alerts = self.get("/api/v1/alerts").map(|answer| answer.json()).unwrap_or_default();
@@ -90,7 +90,7 @@ impl Prometheus {
         firing.filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned())).collect()
     }
 
-    /// Whether each rule was evaluated, without an error.
+    /// Returns whether every rule was evaluated without an error.
     fn has_evaluated(&self) -> bool {
         let rules = self.get("/api/v1/rules").map(|answer| answer.json()).unwrap_or_default();
         let groups = rules["data"]["groups"].as_array().cloned().unwrap_or_default();
@@ -104,7 +104,7 @@ impl Prometheus {
         Connection::try_to(self.address).ok()?.try_send(&Request::get(path)).ok()
     }
 
-    /// Prometheus' own tool, to be run to its end in the root of the repository.
+    /// Returns a command that runs promtool in the repository's root.
     #[must_use]
     pub fn tool(arguments: &[&str]) -> Command {
         let mut command = Command::new(artifacts::prometheus("promtool"));

@@ -1,6 +1,6 @@
-//! Which files does the repository ship, and what stands in them?
+//! Reads the files of the repository.
 //!
-//! For tests about the repository itself. Names are relative to its root.
+//! For tests about the repository itself. Paths are relative to its root.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::artifacts::{self, root};
 
-/// The files of that extension, in order; what is built and what is hidden is not among them.
+/// Returns the files with that extension, sorted, without build output and hidden files.
 #[must_use]
 pub fn files(extension: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -22,15 +22,15 @@ pub fn files(extension: &str) -> Vec<String> {
     names
 }
 
-/// The text of a file.
+/// Returns the text of a file.
 #[must_use]
 #[track_caller]
 pub fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Compares what stands in a document between `<!-- NAME -->` and `<!-- end of NAME -->` with what a
-/// test knows. With `UPDATE_DOCUMENTS` set, writes that there instead.
+/// Compares the text between `<!-- NAME -->` and `<!-- end of NAME -->` in a document with the
+/// expected text. If `UPDATE_DOCUMENTS` is set, it writes the expected text there instead.
 #[track_caller]
 pub fn compare(document: &str, name: &str, known: &str) {
     let text = read(document);
@@ -45,28 +45,28 @@ pub fn compare(document: &str, name: &str, known: &str) {
     }
 }
 
-/// The filter as `make wasm` builds it.
+/// Returns the module that `make wasm` builds.
 #[must_use]
 #[track_caller]
 pub fn module() -> Vec<u8> {
     fs::read(artifacts::filter("session_guard")).expect("the filter's module")
 }
 
-/// The documents of a YAML file.
+/// Parses the documents of a YAML file.
 #[must_use]
 #[track_caller]
 pub fn documents(name: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A YAML text that stands in another document.
+/// Parses a YAML text from another document.
 #[must_use]
 #[track_caller]
 pub fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
 }
 
-/// Every configuration of the filter in what ships: file and text.
+/// Returns every shipped configuration of the filter: file and text.
 #[must_use]
 pub fn configurations() -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -74,7 +74,7 @@ pub fn configurations() -> Vec<(String, String)> {
         let text = read(&name);
         let blocks = text.split("```json\n").skip(1);
         let blocks = blocks.filter_map(|block| block.split("```").next());
-        // The others are bodies of requests and answers.
+        // The other blocks are bodies of requests and responses.
         let whole = blocks.filter(|block| block.contains("\"keys\": ["));
         found.extend(whole.map(|block| (name.clone(), block.to_owned())));
     }
@@ -85,7 +85,7 @@ pub fn configurations() -> Vec<(String, String)> {
     found
 }
 
-/// What stands under `pluginConfig` of Istio, and in string values of Envoy's plugins.
+/// Collects `pluginConfig` of Istio and the string values of Envoy's plugins.
 fn plugins_in(yaml: &Value) -> Vec<String> {
     let here = match yaml {
         Value::Object(fields) => {

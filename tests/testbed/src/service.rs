@@ -43,8 +43,8 @@ impl ServiceSetup {
         self
     }
 
-    /// In a network namespace, listening on all its addresses at the port of that one, by which the
-    /// test reaches it.
+    /// Runs the service in a network namespace. It listens on all addresses at the port of `address`,
+    /// through which the test reaches it.
     pub fn inside(mut self, namespace: &str, address: SocketAddr) -> Self {
         self.inside = Some((namespace.to_owned(), address));
         self

@@ -1,11 +1,11 @@
-//! How do the tests of one file share what takes a second to start?
+//! One instance that all tests of a file share, because it takes a second to start.
 //!
-//! Whoever asks first starts it, and it stops when the last one that holds it ends: a value in a
-//! plain `static` would never be dropped, and what it started would outlive the tests.
+//! The first test starts it, and it stops when the last holder is dropped. A value in a
+//! plain `static` would never be dropped, so its processes would outlive the tests.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Something that tests hold together, one after the other or at the same time.
+/// A value that several tests share, one after the other or at the same time.
 #[derive(Debug)]
 pub struct Shared<T> {
     start: fn() -> T,
@@ -13,13 +13,13 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Starts it like this.
+    /// Makes a shared value with the function that starts it.
     #[must_use]
     pub const fn new(start: fn() -> T) -> Self {
         Self { start, running: Mutex::new(Weak::new()) }
     }
 
-    /// The one that is running, or a new one.
+    /// Returns the running instance, or starts one.
     #[must_use]
     pub fn get(&self) -> Arc<T> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -57,13 +57,13 @@ impl Token {
         Self(format!("{input}.{}", encode(&hmac_sha256::HMAC::mac(input.as_bytes(), secret))))
     }
 
-    /// The `jti` that it carries; empty where there is none.
+    /// Returns the `jti`; empty if there is none.
     #[must_use]
     pub fn jti(&self) -> String {
         self.claim("jti")
     }
 
-    /// The user that it names; empty where it names none.
+    /// Returns the user id; empty if there is none.
     #[must_use]
     pub fn user(&self) -> String {
         self.claim("id")
@@ -76,8 +76,8 @@ impl Token {
         claims[name].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The id under which its revocation is stored, in the realm that has no name: of its `jti`
-    /// or, where there is none, of what was signed.
+    /// Returns the record id of its revocation in the empty realm: from its `jti`
+    /// or, if there is none, from the signing input.
     #[must_use]
     pub fn record_id(&self) -> String {
         let jti = self.jti();
@@ -88,7 +88,7 @@ impl Token {
         record_id("token", &jti)
     }
 
-    /// The token as it travels.
+    /// Returns the token's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -105,13 +105,13 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// As documented, and on purpose not by the code under test.
+/// Computes the id as documented, deliberately without the code under test.
 fn record_id(kind: &str, value: &str) -> String {
     let hash = hmac_sha256::Hash::hash(format!("session-guard/1\0{kind}\0\0{value}").as_bytes());
     hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The time by this machine's clock, which Envoy, service and application share.
+/// Returns this machine's time, which Envoy, service and application share.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()

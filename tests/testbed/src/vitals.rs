@@ -1,34 +1,34 @@
-//! Was a process well until its end?
+//! Checks the health of a process when it is dropped.
 //!
-//! Every Envoy that a test has started is asked when it is dropped: whether a VM has died, which no
-//! client may ever bring about, and how much memory it has needed at most.
+//! For every Envoy of a test: no VM may have died, because no
+//! client may ever cause that, and the memory must have stayed below a limit.
 
 use std::fs;
 
 use rustix::process::{Pid, setpriority_process};
 
-/// The most memory that an Envoy with a small set may ever need, with what a V8 engine with three
-/// VMs takes and what a new configuration takes beside the old one.
+/// The memory limit of an Envoy with a small set, including a V8 engine with three
+/// VMs and a new configuration next to the old one.
 pub(crate) const MEMORY_MIB: u64 = 512;
 
-/// The most memory that a process has had so far, in MiB; none where it has ended.
+/// Returns the peak memory of a process in MiB; none if it has exited.
 pub(crate) fn peak_mib(process: u32) -> Option<u64> {
     field_kib(process, "VmHWM:").map(|kib| kib / 1024)
 }
 
-/// The memory that a process has now, in KiB; none where it has ended.
+/// Returns the current memory of a process in KiB; none if it has exited.
 #[must_use]
 pub fn resident_kib(process: u32) -> Option<u64> {
     field_kib(process, "VmRSS:")
 }
 
-/// How many files and sockets a process has open.
+/// Returns the number of open files and sockets of a process.
 #[must_use]
 pub fn open_files(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
 }
 
-/// Lets a process, or else the calling thread, run before all others as far as this user may; without
+/// Raises the priority of a process, or of the calling thread, as far as permitted; without
 /// root nothing changes.
 pub fn come_first(process: Option<u32>) {
     let Some(process) = process else {
@@ -41,7 +41,7 @@ pub fn come_first(process: Option<u32>) {
     }
 }
 
-/// Processor time that a process has used, in ticks of 10 ms.
+/// Returns the CPU time of a process, in ticks of 10 ms.
 #[must_use]
 pub fn processor_ticks(process: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();

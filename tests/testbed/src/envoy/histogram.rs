@@ -1,11 +1,11 @@
-//! What do the filter's histograms say?
+//! Reads the filter's histograms.
 
 use super::{Envoy, WITHIN};
 use crate::{Request, until};
 
 impl Envoy {
-    /// Half of the values of that histogram of the filter are below the first, all below the second;
-    /// waits until Envoy has summed them up, which it does every five seconds.
+    /// Returns the median and the maximum of a histogram of the filter;
+    /// waits until Envoy has merged it, which it does every five seconds.
     #[must_use]
     #[track_caller]
     pub fn half_and_all_below(&self, histogram: &str) -> [f64; 2] {

@@ -1,7 +1,7 @@
-//! How does a new process take over from a running one, with its sockets and without a gap?
+//! Envoy's hot restart: a new process takes over the sockets of a running one.
 //!
-//! Envoy's hot restart: both share a piece of memory named by a base id. The new process asks the old
-//! one for its listening sockets once it is ready, has it drain its connections, and ends it.
+//! Both processes share memory that is named by a base id. The new process asks the old
+//! one for its listening sockets once it is ready, lets it drain its connections, and stops it.
 
 use std::fs;
 
@@ -12,13 +12,13 @@ use super::{Envoy, EnvoySetup};
 use crate::ports::free_address;
 
 impl EnvoySetup {
-    /// So that a [`successor`](Envoy::successor) can take over.
+    /// Allows a [`successor`](Envoy::successor) to take over.
     pub fn hot_restartable(mut self) -> Self {
         self.hot_restart = Some("base-id".into());
         self
     }
 
-    /// Sockets are handed over by their addresses, so the listener needs a port of its own.
+    /// Sockets are transferred by address, so the listener needs a fixed port.
     pub(super) fn make_hot(&mut self, directory: &TempDir) {
         let Some(name) = &self.hot_restart else { return };
         let file = directory.path().join(name);
@@ -31,19 +31,19 @@ impl EnvoySetup {
 }
 
 impl Envoy {
-    /// Another process that takes over from this one, of that age: 1 for the first successor. This
-    /// one drains its connections for `drain_seconds`, and ends two seconds later; its folder is used
-    /// on, so keep it.
+    /// Starts a process that takes over from this one; `epoch` is 1 for the first successor. This
+    /// process drains its connections for `drain_seconds` and exits two seconds later. The successor
+    /// uses its directory, so keep it.
     #[must_use]
     #[track_caller]
-    pub fn successor(&self, age: usize, drain_seconds: u32) -> Self {
+    pub fn successor(&self, epoch: usize, drain_seconds: u32) -> Self {
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
         let mut setup = self.setup.clone();
         let file = setup.hot_restart.as_ref().expect("start it with `hot_restartable()`");
         let base_id = fs::read_to_string(file).expect("a base id");
         setup.arguments = vec!["--base-id".to_owned(), base_id.trim().to_owned()];
         let more = [
-            ("--restart-epoch", age.to_string()),
+            ("--restart-epoch", epoch.to_string()),
             ("--drain-time-s", drain_seconds.to_string()),
             ("--parent-shutdown-time-s", (drain_seconds + 2).to_string()),
         ];
@@ -55,7 +55,7 @@ impl Envoy {
         envoy
     }
 
-    /// Whether its process has ended.
+    /// Returns whether the process has exited.
     pub fn has_ended(&mut self) -> bool {
         self.process.has_ended()
     }
