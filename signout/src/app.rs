@@ -19,10 +19,10 @@ use crate::cursor::Place;
 use crate::error::Error;
 use crate::http::connections::Connection;
 use crate::metrics;
+use crate::plan::Written;
 use crate::poll::poll;
 use crate::request::{BODY_BYTES, Batch};
 use crate::service::Service;
-use crate::writer::Written;
 
 /// The whole of the service's HTTP, without a listener: tests call it in-process.
 pub fn app(service: Service) -> Router {
@@ -126,7 +126,7 @@ async fn until(second: u64) {
 
 /// `GET /v1/status`: what the command line shows.
 async fn status(State(service): State<Service>) -> Response {
-    let book = service.book();
+    let log = service.log();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now": unix_seconds(),
@@ -134,14 +134,14 @@ async fn status(State(service): State<Service>) -> Response {
         "ready": service.is_ready(),
         "store_up": service.parts.metrics.store_up.get() == 1,
         "revocations": {
-            "token": book.of_kind(Kind::Token),
-            "user": book.of_kind(Kind::User),
-            "all": book.of_kind(Kind::All),
+            "token": log.count_of(Kind::Token),
+            "user": log.count_of(Kind::User),
+            "all": log.count_of(Kind::All),
         },
         "capacity": service.parts.capacity,
-        "log_entries": book.log_len(),
+        "log_entries": log.entry_count(),
         "waiting_polls": service.parts.metrics.waiting_polls.get(),
-        "head": Place::After(book.head()).cursor().as_str(),
+        "head": Place::After(log.head()).cursor().as_str(),
     }))
     .into_response()
 }
@@ -166,7 +166,7 @@ fn verdict(good: bool) -> Response {
 
 /// `GET /metrics`.
 async fn render_metrics(State(service): State<Service>) -> Result<Response, Error> {
-    service.parts.metrics.observe(&service.book());
+    service.parts.metrics.observe(&service.log());
     let text = service.parts.metrics.render().map_err(|error| {
         tracing::error!(%error, "metrics cannot be rendered");
         Error::Busy("The metrics cannot be rendered.")

@@ -20,19 +20,10 @@
 //! that it has lost what the proxy already enforces. So the newest entry that a page may show goes
 //! along until it is passed: who does not hold it begins the reset again.
 
-use std::fmt;
-
 use session_guard_core::feed::wire::Cursor;
 use session_guard_core::revocation::record::RecordId;
 
-/// An entry of the log, by its place and its tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Place in the log: contiguous, the first is 1.
-    pub sequence: u64,
-    /// The random number stored with the entry.
-    pub tag: u64,
-}
+use crate::entry::Position;
 
 /// What a proxy has said about where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +78,6 @@ impl Place {
             Self::InReset { began, seen, next } => format!("r{began}-{seen}.{next}"),
         };
         Cursor::new(&text).unwrap_or_else(|| unreachable!("at most 109 printable ASCII characters"))
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:016x}", self.sequence, self.tag)
     }
 }
 

@@ -1,8 +1,8 @@
-//! How does a service learn what others have stored?
+//! Follower of a shared store: a thread that appends the entries of other services to our log.
 //!
-//! One thread asks the store what follows our newest entry, enters it, and asks again. What it gets
-//! proves that we are up to date. Where the store has lost our newest entry, the writer is asked to
-//! look: it alone puts things back.
+//! It asks the store for the entries after our newest one, again and again. Each complete response
+//! confirms that this service is up to date. If the store has lost our newest entry, the thread asks
+//! the writer to check, because only the writer restores a store.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -10,55 +10,61 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::book::Book;
-use crate::currency::Currency;
-use crate::cursor::Position;
-use crate::store::{Followed, Follower, Forget, StoreError};
+use crate::entry::Position;
+use crate::freshness::Freshness;
+use crate::log::Log;
+use crate::store::{NextEntries, Obsolete, StoreError, Subscription};
 use crate::writer::Message;
 
-/// What the thread works on.
-pub(crate) struct Following {
-    pub(crate) follower: Box<dyn Follower>,
-    pub(crate) book: Arc<RwLock<Book>>,
+/// What the follower needs.
+pub(crate) struct Follower {
+    pub(crate) subscription: Box<dyn Subscription>,
+    pub(crate) log: Arc<RwLock<Log>>,
     pub(crate) head: watch::Sender<Position>,
-    pub(crate) currency: Arc<Currency>,
+    pub(crate) freshness: Arc<Freshness>,
     pub(crate) writer: Sender<Message>,
-    /// Gone when the service is.
+    /// The thread ends when the service has dropped its end of this.
     pub(crate) alive: Weak<()>,
 }
 
-impl Following {
-    /// Starts the thread; it ends when the service does.
+impl Follower {
+    /// Starts the thread, which ends with the service.
     pub(crate) fn start(self) -> std::io::Result<()> {
         std::thread::Builder::new().name("follower".to_owned()).spawn(move || self.run())?;
         Ok(())
     }
 
     fn run(mut self) {
-        let mut is_well = true;
+        let mut was_reached = true;
         while self.alive.strong_count() > 0 {
             match self.follow() {
-                Ok(()) if !is_well => {
-                    is_well = true;
-                    tracing::info!("the store can be followed again");
+                Ok(()) if !was_reached => {
+                    was_reached = true;
+                    tracing::info!(
+                        "the store is reachable again: sign-outs at other replicas arrive"
+                    );
                 }
                 Ok(()) => {}
                 Err(error) if error.is_lost() => {
-                    tracing::error!(%error, "the store has lost entries");
-                    let (answer, answered) = oneshot::channel();
-                    if self.writer.send(Message::Ask(answer)).is_err() {
+                    tracing::error!(%error, "the store has lost entries; restoring them");
+                    let (response, responded) = oneshot::channel();
+                    if self.writer.send(Message::Sync(response)).is_err() {
                         return;
                     }
-                    let restored = answered.blocking_recv().is_ok_and(|restored| restored.is_ok());
+                    let restored = responded.blocking_recv().is_ok_and(|restored| restored.is_ok());
                     if !restored {
                         std::thread::sleep(PAUSE);
                     }
                 }
                 Err(error) => {
-                    if is_well {
-                        tracing::error!(%error, "the store cannot be followed");
+                    if was_reached {
+                        tracing::error!(
+                            %error,
+                            "the store is unreachable: sign-outs are answered 503, and proxies turn \
+                             stale; check the store and the network to it"
+                        );
                     }
-                    is_well = false;
+                    was_reached = false;
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -66,23 +72,23 @@ impl Following {
     }
 
     fn follow(&mut self) -> Result<(), StoreError> {
-        let known = self.book.read().unwrap_or_else(PoisonError::into_inner).head();
+        let known = self.log.read().unwrap_or_else(PoisonError::into_inner).head();
         let asked = Instant::now();
-        let Followed { entries, is_all } = self.follower.follow(known)?;
+        let NextEntries { entries, is_all } = self.subscription.next(known)?;
         if !entries.is_empty() {
-            let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
-            if !book.follow(known, &entries, &mut Forget::default()) {
-                return Ok(()); // the writer has put another log in its place meanwhile
+            let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+            if !log.append_after(known, &entries, &mut Obsolete::default()) {
+                return Ok(()); // the writer has replaced the log in the meantime
             }
-            self.head.send_replace(book.head());
+            self.head.send_replace(log.head());
         }
         if is_all {
-            self.currency.prove(asked);
+            self.freshness.confirm(asked);
         }
         Ok(())
     }
 }
 
-/// Between two attempts at a store in trouble: soon enough to be current again at once, and no
-/// burden for it.
+/// Pause between two attempts while the store is unreachable: short, so that the service is up to
+/// date soon after the store is back.
 const PAUSE: Duration = Duration::from_millis(200);

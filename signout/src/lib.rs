@@ -1,37 +1,62 @@
-//! The signout service: takes revocations, keeps them durably, serves the feed.
+//! The signout service: accepts revocations, keeps them durably, serves the feed.
 //!
-//! # A revocation's way
+//! # Path of a revocation
 //!
 //! ```text
 //! POST ─ access ─ request ─▶ writer ─▶ store     durable
 //!                              │
 //!                              ▼
-//! GET ── access ─ poll ◀─ page ◀─ book           in memory
+//! GET ── access ─ poll ◀─ page ◀─ log            in memory
 //! ```
 //!
-//! 1. [`access`] asks for an API token, before anything else of a call is read.
-//! 2. [`request`] turns the body into records: strict, with times checked.
-//! 3. [`writer`] has one thread that owns the store. Whatever waits becomes one commit; then it is
-//!    entered in the [`book`], and then the callers are answered.
-//! 4. [`store`] keeps entries and records. An entry of the log is a piece of the set at once: the set
-//!    is the join of everything, so there is nothing that could disagree with it.
-//! 5. [`poll`] waits for news and answers with the [`page`] that follows a proxy's [`cursor`].
+//! 1. [`access`] checks the API token before anything else of a call is read.
+//! 2. [`request`] parses the body into records: strictly, with checked times.
+//! 3. [`writer`] is the one thread that owns the store. Everything that waits becomes one commit: the
+//!    thread appends it to the store, then to the [`log`], and then responds to the callers.
+//! 4. [`store`] keeps entries and records. The set is the join of all of them, so nothing in a store
+//!    can contradict it.
+//! 5. [`poll`] waits for changes and responds with the [`page`] that follows a proxy's [`cursor`].
 //!
-//! Several services may share one store. Then a [`follower`] enters what the others have appended,
-//! [`currency`] says whether that can be trusted to be everything, and [`reading`] puts back what a
-//! store has lost.
+//! Several services may share one store. Then a [`follower`] appends what the others have stored,
+//! [`freshness`] tells whether this service knows all of it, and [`recovery`] restores a store that
+//! has lost records.
 //!
-//! [`service`] holds these together, [`app`](mod@app) is its HTTP, [`http`] its connections, [`error`] all the ways in which
-//! it says no, [`metrics`] what an operator sees. [`secret`] makes the secrets that a start needs, [`copy`]
-//! moves revocations from one store to another, [`check`] tells what a configuration of the filter means.
+//! # Layers
 //!
-//! # What it promises
+//! A module uses only modules below it. A test compares this list with the `use` lines.
 //!
-//! What was answered with 200 or 201 survives a crash of the process and, with the embedded store
-//! or a Redis that is set up for it, of the machine. Nothing
-//! that is live is ever dropped for room: at its capacity the service says so (507) and goes on
-//! serving what it has. A proxy that names an entry which this store does not hold, whatever the
-//! reason, gets the whole set and may give back what the store has lost.
+//! 1. [`http::server`]: accepts connections and serves them
+//! 2. [`app`](mod@app): the routes of the HTTP interface
+//! 3. [`http::connections`]: limits on connections
+//! 4. [`poll`]: the response to a poll of the feed
+//! 5. [`service`]: the running service
+//! 6. [`follower`]: the entries that other services append
+//! 7. [`writer`]: the thread that makes batches durable
+//! 8. [`copy`]: from one store to another
+//! 9. [`recovery`]: reads a store, and restores it after a loss
+//! 10. [`plan`]: what a commit adds
+//! 11. [`page`]: the pages of the feed
+//! 12. [`request`]: the bodies of calls
+//! 13. [`access`]: API tokens and their rights
+//! 14. [`metrics`]: counters and gauges for Prometheus
+//! 15. [`error`]: rejections of calls
+//! 16. [`log`]: the live set and its newest changes
+//! 17. [`store`]: redb and Redis
+//! 18. [`freshness`]: whether everything in a shared store is known
+//! 19. [`cursor`]: the position of a proxy in the feed
+//! 20. [`entry`]: an entry of the log
+//! 21. [`check`]: what a configuration of the filter means
+//! 22. [`secret`]: generated secrets
+//! 23. [`random`]: random numbers
+//! 24. [`clock`]: the wall clock
+//!
+//! # Promises
+//!
+//! A revocation that was acknowledged with 200 or 201 survives a crash of the process. With the
+//! embedded store, or a Redis that is configured for it, it also survives a crash of the machine. No
+//! live revocation is ever dropped to make room: at its capacity the service responds 507 and keeps
+//! serving what it has. A proxy that names an entry that this store does not hold receives the whole
+//! set, and sends back what the store has lost.
 #![deny(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -51,14 +76,17 @@ pub mod secret;
 pub mod service;
 pub mod store;
 
-mod book;
-mod currency;
 mod cursor;
+mod entry;
 mod follower;
+mod freshness;
+mod log;
 mod metrics;
 mod page;
+mod plan;
 mod poll;
-mod reading;
+mod random;
+mod recovery;
 mod request;
 mod writer;
 

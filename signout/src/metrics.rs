@@ -1,4 +1,4 @@
-//! What can an operator see in Prometheus?
+//! Metrics for Prometheus.
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -6,8 +6,7 @@ use prometheus::{
 };
 use session_guard_core::revocation::record::Kind;
 
-use crate::book::Book;
-use crate::http::connections::Closed;
+use crate::log::Log;
 
 /// Media type of [`Metrics::render`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -17,34 +16,59 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// Live revocations by kind.
     revocations: IntGaugeVec,
-    /// Most live revocations.
+    /// Largest number of live revocations.
     pub(crate) capacity: IntGauge,
     /// Sequence number of the newest entry of the log.
     log_sequence: IntGauge,
-    /// Revocations that came in, by what became of them.
+    /// Received revocations, by result.
     pub(crate) received: IntCounterVec,
-    /// Answers of `/v1`, by status.
+    /// Responses of `/v1`, by status.
     pub(crate) answers: IntCounterVec,
-    /// Pages of resets that were answered.
+    /// Pages of resets that were sent.
     pub(crate) reset_pages: IntCounter,
     /// Open connections by caller.
     pub(crate) connections: IntGaugeVec,
     /// Connections that the service closed, by reason.
     pub(crate) connections_closed: IntCounterVec,
-    /// Polls that wait now.
+    /// Polls that are waiting.
     pub(crate) waiting_polls: IntGauge,
-    /// What one commit took.
+    /// Duration of a commit.
     pub(crate) commit_seconds: Histogram,
     /// Whether the last commit succeeded.
     pub(crate) store_up: IntGauge,
-    /// Whether the store keeps what it is given, as far as its settings tell.
+    /// Whether the store keeps what it acknowledges, as far as its settings show.
     pub(crate) store_durable: IntGauge,
-    /// How often the store had lost entries that we knew.
+    /// How often the store had lost entries that the log holds.
     pub(crate) store_losses: IntCounter,
 }
 
+/// Why the service closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Unauthenticated, and no request began for too long.
+    Slow,
+    /// Authenticated, and no request began for too long.
+    Idle,
+    /// There are too many connections.
+    Limit,
+}
+
+impl Closed {
+    /// Label in `signout_connections_closed_total`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Idle => "idle",
+            Self::Limit => "limit",
+        }
+    }
+
+    /// Every reason.
+    pub(crate) const ALL: [Self; 3] = [Self::Slow, Self::Idle, Self::Limit];
+}
+
 impl Metrics {
-    /// All of them, at zero.
+    /// Returns all metrics at zero.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let gauge = |name, what| registered(&registry, IntGauge::new(name, what)?);
@@ -57,16 +81,17 @@ impl Metrics {
         let version = Opts::new("signout_build_info", "Always 1; the version is its label")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         registered(&registry, IntGauge::with_opts(version)?)?.set(1);
-        let reset_pages = IntCounter::new("signout_reset_pages_total", "Pages of resets answered")?;
+        let reset_pages =
+            IntCounter::new("signout_reset_pages_total", "Pages of resets that were sent")?;
         let store_losses = IntCounter::new(
             "signout_store_losses_total",
-            "Times that the store had lost what it had",
+            "How often the store had lost entries and was restored",
         )?;
-        let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Time of one commit")
+        let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Duration of a commit")
             .buckets(COMMIT_SECONDS.to_vec());
-        let answers = counters("signout_answers_total", "Answers of /v1, by status", "status")?;
+        let answers = counters("signout_answers_total", "Responses of /v1, by status", "status")?;
         for status in ["200", "201", "401", "403", "503", "507"] {
-            answers.with_label_values(&[status]); // from the start: a rate needs a zero before the first
+            answers.with_label_values(&[status]); // exists from the start: a rate needs a zero before the first
         }
         let connections_closed = counters(
             "signout_connections_closed_total",
@@ -81,37 +106,37 @@ impl Metrics {
             connections: gauges("signout_connections", "Open connections", "caller")?,
             connections_closed,
             revocations: gauges("signout_revocations", "Live revocations", "kind")?,
-            capacity: gauge("signout_capacity", "Most live revocations (--capacity)")?,
-            log_sequence: gauge("signout_log_sequence", "Number of the newest log entry")?,
+            capacity: gauge("signout_capacity", "Largest number of live revocations (--capacity)")?,
+            log_sequence: gauge("signout_log_sequence", "Sequence number of the newest log entry")?,
             received: counters(
                 "signout_revocations_received_total",
-                "Revocations received, by what became of them",
+                "Received revocations, by result",
                 "result",
             )?,
             answers,
             reset_pages: registered(&registry, reset_pages)?,
-            waiting_polls: gauge("signout_waiting_polls", "Polls that wait for a change")?,
+            waiting_polls: gauge("signout_waiting_polls", "Polls that are waiting for a change")?,
             commit_seconds: registered(&registry, Histogram::with_opts(commit_seconds)?)?,
             store_up: gauge("signout_store_up", "1 if the last commit succeeded")?,
             store_durable: gauge(
                 "signout_store_durable",
-                "1 if the store's settings keep what is acknowledged",
+                "1 if the settings of the store keep what it acknowledges",
             )?,
             store_losses: registered(&registry, store_losses)?,
             registry,
         })
     }
 
-    /// Notes the size of the book.
-    pub(crate) fn observe(&self, book: &Book) {
+    /// Sets the gauges that describe the log.
+    pub(crate) fn observe(&self, log: &Log) {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for kind in Kind::ALL {
-            self.revocations.with_label_values(&[kind.name()]).set(number(book.of_kind(kind)));
+            self.revocations.with_label_values(&[kind.name()]).set(number(log.count_of(kind)));
         }
-        self.log_sequence.set(number(book.head().sequence));
+        self.log_sequence.set(number(log.head().sequence));
     }
 
-    /// Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     pub(crate) fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -127,5 +152,5 @@ fn registered<C: prometheus::core::Collector + Clone + 'static>(
     Ok(collector)
 }
 
-/// From a commit on a fast disk to one on a disk in trouble.
+/// From a commit on a fast disk to one on a failing disk.
 const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];

@@ -1,7 +1,6 @@
-//! What does the service consist of while it runs?
+//! The running service: the log, the threads that change it, and the notification of waiting polls.
 //!
-//! The book, the way to the thread that writes it, and what polls wait for. All clones of a
-//! [`Service`] are one service.
+//! All clones of a [`Service`] are one service.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -10,15 +9,16 @@ use session_guard_core::revocation::record::Record;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;
-use crate::book::Book;
-use crate::currency::Currency;
-use crate::cursor::Position;
+use crate::entry::Position;
 use crate::error::Error;
-use crate::follower::Following;
+use crate::follower::Follower;
+use crate::freshness::Freshness;
+use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::reading;
+use crate::plan::Written;
+use crate::recovery;
 use crate::store::{Store, StoreError};
-use crate::writer::{Work, Writer, Written};
+use crate::writer::{Work, Writer};
 
 /// A running service.
 #[derive(Clone)]
@@ -26,23 +26,23 @@ pub struct Service {
     pub(crate) parts: Arc<Parts>,
 }
 
-/// What a service is made of.
+/// Settings of a service.
 pub struct Settings {
-    /// Where revocations are kept.
+    /// The store that keeps the revocations.
     pub store: Box<dyn Store>,
-    /// Who may call.
+    /// The API tokens.
     pub access: Access,
-    /// Most live revocations.
+    /// Largest number of live revocations.
     pub capacity: usize,
 }
 
-/// `--capacity` where it is not given: about a gigabyte of memory.
+/// Default of `--capacity`: about a gigabyte of memory.
 pub const DEFAULT_CAPACITY: usize = 10_000_000;
 
-/// Resets that are answered at a time: each copies up to 660 KB.
+/// Largest number of resets at a time: each copies up to 660 KB.
 pub(crate) const RESETS_AT_A_TIME: usize = 16;
 
-/// Polls that may wait at a time: one a proxy.
+/// Largest number of waiting polls: one per proxy.
 pub(crate) const WAITING_POLLS: usize = 10_000;
 
 pub(crate) struct Parts {
@@ -52,59 +52,59 @@ pub(crate) struct Parts {
     pub(crate) resets: Semaphore,
     pub(crate) polls: Semaphore,
     pub(crate) began: Instant,
-    book: Arc<RwLock<Book>>,
-    currency: Arc<Currency>,
+    log: Arc<RwLock<Log>>,
+    freshness: Arc<Freshness>,
     writer: Writer,
-    /// As long as this is here, the store is followed.
+    /// The follower ends when this is dropped.
     _alive: Arc<()>,
-    bell: watch::Sender<()>,
+    changes: watch::Sender<()>,
     closing: watch::Sender<bool>,
 }
 
 impl Service {
-    /// Reads the store and starts to serve from it. Needs a tokio runtime.
+    /// Reads the store and starts the threads of the service. Needs a tokio runtime.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or the system gives no thread or no random numbers.
+    /// The store cannot be read, or the operating system provides no thread or no random numbers.
     pub fn start(settings: Settings) -> Result<Self, StoreError> {
         let Settings { mut store, access, capacity } = settings;
         let began = Instant::now();
-        let (book, dead) = reading::read(store.as_mut())?;
-        let follower = store.follower();
+        let (log, obsolete) = recovery::read(store.as_mut())?;
+        let subscription = store.subscribe();
         let cannot_start = |error: &dyn std::fmt::Display| StoreError::new("cannot start", error);
         let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
         metrics.capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
         metrics.store_durable.set(i64::from(store.is_durable()));
-        let currency = Arc::new(Currency::new(follower.is_some(), began));
-        let (head, head_changes) = watch::channel(book.head());
-        let book = Arc::new(RwLock::new(book));
+        let freshness = Arc::new(Freshness::new(subscription.is_some(), began));
+        let (head, head_changes) = watch::channel(log.head());
+        let log = Arc::new(RwLock::new(log));
         let work = Work {
             store,
-            book: Arc::clone(&book),
+            log: Arc::clone(&log),
             head: head.clone(),
-            currency: Arc::clone(&currency),
-            is_shared: follower.is_some(),
+            freshness: Arc::clone(&freshness),
+            is_shared: subscription.is_some(),
             metrics: Arc::clone(&metrics),
             capacity,
-            dead,
+            obsolete,
         };
         let writer = Writer::start(work).map_err(|error| cannot_start(&error))?;
         let alive = Arc::new(());
-        if let Some(follower) = follower {
-            let following = Following {
-                follower,
-                book: Arc::clone(&book),
+        if let Some(subscription) = subscription {
+            let follower = Follower {
+                subscription,
+                log: Arc::clone(&log),
                 head,
-                currency: Arc::clone(&currency),
+                freshness: Arc::clone(&freshness),
                 writer: writer.queue(),
                 alive: Arc::downgrade(&alive),
             };
-            following.start().map_err(|error| cannot_start(&error))?;
+            follower.start().map_err(|error| cannot_start(&error))?;
         }
-        let bell = watch::Sender::new(());
-        tokio::spawn(ring(head_changes, bell.clone()));
+        let changes = watch::Sender::new(());
+        tokio::spawn(notify(head_changes, changes.clone()));
         let parts = Parts {
             access,
             metrics,
@@ -112,24 +112,24 @@ impl Service {
             resets: Semaphore::new(RESETS_AT_A_TIME),
             polls: Semaphore::new(WAITING_POLLS),
             began: Instant::now(),
-            book,
-            currency,
+            log,
+            freshness,
             writer,
             _alive: alive,
-            bell,
+            changes,
             closing: watch::Sender::new(false),
         };
         Ok(Self { parts: Arc::new(parts) })
     }
 
-    /// Has all waiting polls answered, now and from now on.
+    /// Responds to all waiting polls at once, and to all later ones without waiting.
     pub fn close(&self) {
         self.parts.closing.send_replace(true);
     }
 
-    /// Returns when the service closes; at once if it has.
+    /// Returns when the service closes, or at once if it is closed.
     pub async fn closed(&self) {
-        // An error would mean that the sender has gone, which lives as long as we do.
+        // An error is impossible: the sender lives as long as `self`.
         let _ = self.parts.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
@@ -139,52 +139,52 @@ impl Service {
         self.parts.writer.stop();
     }
 
-    /// What is served. To be let go at once: the writer waits for it.
-    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.parts.book.read().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the log for reading. Drop it soon: the writer waits for it.
+    pub(crate) fn log(&self) -> RwLockReadGuard<'_, Log> {
+        self.parts.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores a batch, all or nothing.
     pub(crate) async fn write(&self, records: Vec<Record>) -> Result<Written, Error> {
         if records.is_empty() {
-            return Ok(Written::Known(self.book().head()));
+            return Ok(Written::Known(self.log().head()));
         }
         self.parts.writer.write(records).await
     }
 
-    /// Asks the store for what others have appended to it.
+    /// Reads from the store what other services have appended.
     pub(crate) async fn catch_up(&self) -> Result<(), Error> {
-        self.parts.writer.ask().await
+        self.parts.writer.sync().await
     }
 
-    /// Whether we know everything that the store holds.
+    /// Returns whether this service knows everything that the store holds.
     pub(crate) fn is_current(&self) -> bool {
-        self.parts.currency.holds(Instant::now())
+        self.parts.freshness.is_current(Instant::now())
     }
 
-    /// Changes whenever waiting polls are to look again.
-    pub(crate) fn bell(&self) -> watch::Receiver<()> {
-        self.parts.bell.subscribe()
+    /// Returns a receiver that changes when waiting polls should check the log again.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.parts.changes.subscribe()
     }
 
-    /// Whether revocations can be stored, now or when the disk is well again.
+    /// Returns whether the writer runs, so that revocations can be stored now or after a fault.
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.writer.is_alive()
     }
 
-    /// Whether calls should come here.
+    /// Returns whether this service should receive calls.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_alive() && !*self.parts.closing.borrow() && self.is_current()
     }
 }
 
-/// Rings when the head has changed, but not again within [`RING_INTERVAL`]: all polls that wait are
-/// answered together, and a burst of writes costs each proxy few answers.
-async fn ring(mut head: watch::Receiver<Position>, bell: watch::Sender<()>) {
+/// Notifies all waiting polls together when the head has changed, at most once in
+/// [`NOTIFY_INTERVAL`]. A burst of writes therefore costs each proxy few responses.
+async fn notify(mut head: watch::Receiver<Position>, changes: watch::Sender<()>) {
     while head.changed().await.is_ok() {
-        bell.send_replace(());
-        tokio::time::sleep(RING_INTERVAL).await;
+        changes.send_replace(());
+        tokio::time::sleep(NOTIFY_INTERVAL).await;
     }
 }
 
-const RING_INTERVAL: Duration = Duration::from_millis(10);
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(10);

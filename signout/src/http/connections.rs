@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::metrics::Metrics;
+use crate::metrics::{Closed, Metrics};
 use crate::poll::WAIT_SECONDS;
 
 /// The limits that an operator can set.
@@ -97,31 +97,6 @@ struct State {
     is_authenticated: bool,
     /// When the connection was opened, or its last request began.
     last_request_at: Instant,
-}
-
-/// Why the service closes a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// Unauthenticated, and no request began for too long.
-    Slow,
-    /// Authenticated, and no request began for too long.
-    Idle,
-    /// There are too many connections.
-    Limit,
-}
-
-impl Closed {
-    /// Label in `signout_connections_closed_total`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Slow => "slow",
-            Self::Idle => "idle",
-            Self::Limit => "limit",
-        }
-    }
-
-    /// Every reason.
-    pub(crate) const ALL: [Self; 3] = [Self::Slow, Self::Idle, Self::Limit];
 }
 
 impl Connections {

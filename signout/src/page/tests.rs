@@ -7,21 +7,21 @@ use proptest::prelude::*;
 use session_guard_core::revocation::record::NEVER;
 
 use super::*;
-use crate::book::{Entry, LOG_ENTRIES};
+use crate::entry::{Entry, LOG_ENTRIES};
 
 fn entry(sequence: u64, record: Option<Record>) -> Entry {
     Entry { position: Position { sequence, tag: sequence ^ 0xabcd }, record }
 }
 
-fn book(records: &[Record]) -> Book {
-    let mut book = Book::new(entry(1, None));
-    append(&mut book, records);
-    book
+fn log(records: &[Record]) -> Log {
+    let mut log = Log::new(entry(1, None));
+    append(&mut log, records);
+    log
 }
 
-fn append(book: &mut Book, records: &[Record]) {
+fn append(log: &mut Log, records: &[Record]) {
     for record in records {
-        book.append(entry(book.head().sequence + 1, Some(*record)), &mut Default::default());
+        log.append(entry(log.head().sequence + 1, Some(*record)), &mut Default::default());
     }
 }
 
@@ -47,14 +47,14 @@ fn records(most: usize) -> impl Strategy<Value = Vec<Record>> {
 
 /// The pages that a cold proxy fetches, and the set that it then has. `change` runs before each.
 fn load(
-    book: &mut Book,
+    log: &mut Log,
     limit: usize,
-    mut change: impl FnMut(&mut Book),
+    mut change: impl FnMut(&mut Log),
 ) -> (Vec<Page>, BTreeSet<Record>) {
     let (mut pages, mut place) = (Vec::<Page>::new(), Place::Start);
     while pages.last().is_none_or(|page| page.more) {
-        change(book);
-        let page = page(book, place, limit, 5);
+        change(log);
+        let page = page(log, place, limit, 5);
         assert_eq!(Page::decode(&page.encode()).as_ref(), Ok(&page), "as a proxy reads it");
         place = Place::parse(page.cursor.as_str());
         pages.push(page);
@@ -63,8 +63,8 @@ fn load(
     (pages, set)
 }
 
-fn live(book: &Book) -> BTreeSet<Record> {
-    book.live_from(RecordId::FIRST).collect()
+fn live(log: &Log) -> BTreeSet<Record> {
+    log.live_from(RecordId::FIRST).collect()
 }
 
 proptest! {
@@ -73,10 +73,10 @@ proptest! {
         records in records(200),
         limit in prop_oneof![1..8usize, Just(usize::MAX)],
     ) {
-        let mut book = book(&records);
-        let (pages, set) = load(&mut book, limit, |_| {});
-        prop_assert_eq!(set, live(&book));
-        prop_assert_eq!(pages.iter().map(|page| page.records.len()).sum::<usize>(), book.len());
+        let mut log = log(&records);
+        let (pages, set) = load(&mut log, limit, |_| {});
+        prop_assert_eq!(set, live(&log));
+        prop_assert_eq!(pages.iter().map(|page| page.records.len()).sum::<usize>(), log.len());
         prop_assert!(pages.iter().all(|page| page.reset && page.records.len() <= limit.max(3)));
         let mut next = Some(RecordId::FIRST);
         for page in &pages {
@@ -93,19 +93,19 @@ proptest! {
         meanwhile in records(60),
         limit in 1..40usize,
     ) {
-        let mut book = book(&before);
+        let mut log = log(&before);
         let mut rest = meanwhile.chunks(2);
-        let (pages, set) = load(&mut book, limit, |book| append(book, rest.next().unwrap_or(&[])));
-        prop_assert_eq!(set, live(&book));
-        prop_assert_eq!(&pages.last().unwrap().cursor, &Place::After(book.head()).cursor());
+        let (pages, set) = load(&mut log, limit, |log| append(log, rest.next().unwrap_or(&[])));
+        prop_assert_eq!(set, live(&log));
+        prop_assert_eq!(&pages.last().unwrap().cursor, &Place::After(log.head()).cursor());
     }
 
     #[test]
     fn changes_come_in_order_and_each_once(records in records(100), limit in 1..40usize) {
-        let book = book(&records);
+        let log = log(&records);
         let (mut place, mut came) = (Place::After(entry(1, None).position), Vec::new());
         loop {
-            let page = page(&book, place, limit, 5);
+            let page = page(&log, place, limit, 5);
             prop_assert!(!page.reset && page.records.len() <= limit);
             place = Place::parse(page.cursor.as_str());
             came.extend(page.records);
@@ -117,34 +117,34 @@ proptest! {
 
 #[test]
 fn a_place_that_the_log_does_not_hold_begins_a_reset() {
-    let book = book(&[Record::token(RecordId::FIRST, NEVER)]);
+    let log = log(&[Record::token(RecordId::FIRST, NEVER)]);
     let [held, foreign, future] = [(2, 2 ^ 0xabcd), (2, 3), (3, 3)]
         .map(|(sequence, tag)| Place::After(Position { sequence, tag }));
-    assert!(!is_reset(&book, held));
+    assert!(!is_reset(&log, held));
     for place in [Place::Start, foreign, future] {
-        assert!(is_reset(&book, place), "{place:?}");
-        assert_eq!(page(&book, place, 9, 5).range.0, RecordId::FIRST, "{place:?}");
+        assert!(is_reset(&log, place), "{place:?}");
+        assert_eq!(page(&log, place, 9, 5).range.0, RecordId::FIRST, "{place:?}");
     }
 }
 
 #[test]
 fn a_reset_whose_beginning_has_left_the_log_begins_again() {
-    let mut book = book(&[]);
-    let first = page(&book, Place::Start, 9, 5);
+    let mut log = log(&[]);
+    let first = page(&log, Place::Start, 9, 5);
     let second = Place::parse(first.cursor.as_str());
-    assert_ne!(page(&book, second, 9, 5).range.0, RecordId::FIRST);
-    append(&mut book, &vec![Record::token(RecordId::LAST, NEVER); LOG_ENTRIES]);
-    assert_eq!(page(&book, second, 9, 5).range.0, RecordId::FIRST);
+    assert_ne!(page(&log, second, 9, 5).range.0, RecordId::FIRST);
+    append(&mut log, &vec![Record::token(RecordId::LAST, NEVER); LOG_ENTRIES]);
+    assert_eq!(page(&log, second, 9, 5).range.0, RecordId::FIRST);
 }
 
 #[test]
 fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
     let [low, high] = [RecordId::FIRST, RecordId::LAST].map(|id| Record::token(id, NEVER));
-    let before = book(&[high]);
+    let before = log(&[high]);
     let lasts = |place| matches!(place, Place::InReset { next, .. } if next.0[0] == 0xf8);
     let mut place = Place::parse(page(&before, Place::Start, 9, 5).cursor.as_str());
     // What came meanwhile is shown by a later page, before the service falls back.
-    let mut at_work = book(&[high, Record::token(RecordId([0xf0; 16]), NEVER)]);
+    let mut at_work = log(&[high, Record::token(RecordId([0xf0; 16]), NEVER)]);
     while !lasts(place) {
         place = Place::parse(page(&at_work, place, 9, 5).cursor.as_str());
     }
@@ -165,10 +165,10 @@ fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
 fn a_page_is_small_whatever_was_asked_for() {
     let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
     let records: Vec<_> = (0..RESET_RECORDS + 1).map(token).collect();
-    let book = book(&records);
-    let reset = page(&book, Place::Start, usize::MAX, 5);
+    let log = log(&records);
+    let reset = page(&log, Place::Start, usize::MAX, 5);
     assert_eq!(reset.records.len(), RESET_RECORDS);
     assert_eq!(reset.range.1, reset.records.last().unwrap().id);
-    let changes = page(&book, Place::After(entry(1, None).position), usize::MAX, 5);
+    let changes = page(&log, Place::After(entry(1, None).position), usize::MAX, 5);
     assert_eq!(changes.records.len(), CHANGES_RECORDS);
 }

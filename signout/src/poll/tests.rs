@@ -23,7 +23,7 @@ async fn resets_and_waiting_polls_beyond_their_number_are_503_and_nothing_else_i
     let store = Box::new(Embedded::open(&folder.path().join("db")).unwrap());
     let access = Access::new(["t"], None);
     let service = Service::start(Settings { store, access, capacity: 9 }).unwrap();
-    let head = format!("after={}", service.book().head());
+    let head = format!("after={}", service.log().head());
     let (good, later) = ((StatusCode::OK, false), (StatusCode::SERVICE_UNAVAILABLE, true));
 
     let resets = service.parts.resets.try_acquire_many(RESETS_AT_A_TIME as u32 - 1).unwrap();

@@ -1,127 +1,123 @@
-//! Where do revocations outlive the process?
+//! Stores: where revocations outlive the process.
 //!
-//! A store does three things: it appends a batch durably, it reads everything back, and, where
-//! several services share it, it tells each what the others appended. The embedded store belongs to
-//! one process alone, so the first two are all that it has.
+//! A store appends a batch durably and reads everything back. If several services share it, it also
+//! tells each service what the others appended. The embedded store belongs to one process.
 //!
-//! Everything else (the live set, the pages of the feed, what is no longer needed) is the service's
-//! and the same for every store.
-
-use std::fmt;
+//! The service does everything else in the same way for every store: the live set, the pages of the
+//! feed, and the decision what may be deleted.
 
 use session_guard_core::revocation::record::Record;
 
 mod embedded;
 mod redis;
 
-pub use crate::book::Entry;
-pub use crate::cursor::Position;
+pub use crate::entry::{Entry, Position};
 pub use embedded::Embedded;
 pub use redis::{Check, Link, Redis, Wait};
 
-/// A place for revocations that outlives the process.
+/// Keeps entries and records durably.
 pub trait Store: Send {
-    /// Makes the first entry, with that tag and no record, where there is none.
+    /// Creates the first entry, with that tag and without a record, if the store has none.
     ///
     /// # Errors
     ///
     /// The store cannot be used.
     fn begin(&mut self, tag: u64) -> Result<(), StoreError>;
 
-    /// Hands out everything: at least one entry, entries in order of sequence, and all records that
-    /// no entry has any more.
+    /// Returns everything: at least one entry, entries in order of sequence, and all records whose
+    /// entry was deleted.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or holds what this version does not understand.
+    /// The store cannot be read, or holds something that this version does not understand.
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError>;
 
-    /// Adds `entries`, whose sequence numbers follow `known`, and removes what is in `forget`: all
-    /// or nothing, and durable when this returns. Where several services write, what is new of it
-    /// gets other numbers.
+    /// Adds `entries`, whose sequence numbers follow `known`, and deletes what is `obsolete`: all or
+    /// nothing, and durable when this returns. If several services write, new entries may get other
+    /// numbers than given.
     ///
     /// # Errors
     ///
-    /// Nothing of it may be acknowledged. A later call may succeed: a full disk gets room again.
-    /// The store may have [lost](StoreError::is_lost) the entry `known`: then it is to be read anew.
+    /// Nothing may be acknowledged. A later call may succeed, for example when a full disk has room
+    /// again. If the store has [lost](StoreError::is_lost) the entry `known`, it must be read again.
     fn append(
         &mut self,
         known: Position,
         entries: &[Entry],
-        forget: &Forget,
+        obsolete: &Obsolete,
     ) -> Result<Appended, StoreError>;
 
-    /// Whether it keeps what it is given, as far as its settings tell.
+    /// Returns whether the store keeps what it acknowledges, as far as its settings show.
     fn is_durable(&self) -> bool {
         true
     }
 
-    /// What tells what others append; `None` where there are no others.
-    fn follower(&self) -> Option<Box<dyn Follower>> {
+    /// Returns a subscription to what others append; `None` if the store belongs to this process.
+    fn subscribe(&self) -> Option<Box<dyn Subscription>> {
         None
     }
 }
 
-/// Tells what others append to a store.
-pub trait Follower: Send {
-    /// What comes after that entry. Waits a moment for it.
+/// A subscription to the entries that services append to a shared store.
+pub trait Subscription: Send {
+    /// Returns the entries after `known`. Waits a moment if there are none.
     ///
     /// # Errors
     ///
-    /// The store cannot be asked, or has [lost](StoreError::is_lost) that entry.
-    fn follow(&mut self, known: Position) -> Result<Followed, StoreError>;
+    /// The store cannot be reached, or has [lost](StoreError::is_lost) the entry `known`.
+    fn next(&mut self, known: Position) -> Result<NextEntries, StoreError>;
 }
 
-/// A piece of a store.
+/// One item of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     /// An entry of the log.
     Entry(Entry),
-    /// A record whose entry is there no more.
+    /// A record whose entry was deleted.
     Record(Record),
 }
 
-/// What a batch has become.
+/// Result of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// Just the entries that were given.
+    /// The entries were appended as given.
     AsGiven,
-    /// These come after the known one: what was new, and what others have appended.
+    /// These entries follow the known one: the new ones, and those that others have appended.
     Instead(Vec<Entry>),
 }
 
-/// What has come after an entry.
+/// The entries after a known one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
-    /// The next entries.
+pub struct NextEntries {
+    /// The entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Whether the store had no more of them when it was asked.
+    /// Whether the store had no more when it was asked.
     pub is_all: bool,
 }
 
-/// What nobody needs any more.
+/// Rows and records that may be deleted from the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forget {
-    /// Entries that are neither in the log nor hold a record of the set.
+pub struct Obsolete {
+    /// Sequence numbers of entries that are neither in the log nor hold a record of the set.
     pub rows: Vec<u64>,
-    /// Records that are past.
+    /// Records that expired long enough ago.
     pub records: Vec<Record>,
 }
 
-impl Forget {
-    /// How much there is of whatever there is more of.
+impl Obsolete {
+    /// Returns the length of the longer list.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len().max(self.records.len())
     }
 
-    /// Whether there is nothing.
+    /// Returns whether both lists are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes at most that many of each.
+    /// Removes and returns at most `most` items of each list.
     #[must_use]
     pub fn take(&mut self, most: usize) -> Self {
         let (rows, records) = (self.rows.len(), self.records.len());
@@ -131,44 +127,44 @@ impl Forget {
         }
     }
 
-    /// Adds the other.
+    /// Adds the items of `other`.
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.records.extend(other.records);
     }
 }
 
-/// Why a store cannot be used; for the operator.
-#[derive(Debug)]
+/// The reason why a store cannot be used, for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{store}: {reason}")]
 pub struct StoreError {
-    text: String,
-    is_lost: bool,
+    store: String,
+    reason: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unusable,
+    Lost,
 }
 
 impl StoreError {
-    /// What cannot be used, and why.
+    /// Returns the error of a store that cannot be used for that reason.
     #[must_use]
-    pub fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { text: format!("{what}: {why}"), is_lost: false }
+    pub fn new(store: impl ToString, reason: impl ToString) -> Self {
+        Self { store: store.to_string(), reason: reason.to_string(), kind: Kind::Unusable }
     }
 
-    /// What has lost entries, and how that shows.
+    /// Returns the error of a store that has lost entries.
     #[must_use]
-    pub fn lost(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { is_lost: true, ..Self::new(what, why) }
+    pub fn lost(store: impl ToString, reason: impl ToString) -> Self {
+        Self { kind: Kind::Lost, ..Self::new(store, reason) }
     }
 
-    /// Whether the store no longer has what it had: emptied, restored, or another one.
+    /// Returns whether the store has lost entries: it was emptied, restored or replaced.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.is_lost
+        self.kind == Kind::Lost
     }
 }
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for StoreError {}

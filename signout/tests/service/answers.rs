@@ -6,7 +6,7 @@ use crate::support::{ADMIN, InProcess, TOKEN, request};
 use axum::body::Body;
 use axum::http::{Request, header};
 use signout::access::Access;
-use signout::store::{Appended, Entry, Forget, Position, Row, Store, StoreError};
+use signout::store::{Appended, Entry, Obsolete, Position, Row, Store, StoreError};
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -143,7 +143,7 @@ impl Store for Broken {
         Ok(())
     }
 
-    fn append(&mut self, _: Position, _: &[Entry], _: &Forget) -> Result<Appended, StoreError> {
+    fn append(&mut self, _: Position, _: &[Entry], _: &Obsolete) -> Result<Appended, StoreError> {
         Err(StoreError::new("the disk", "full"))
     }
 }

@@ -33,8 +33,8 @@ fn rows(store: &mut Embedded) -> Vec<Entry> {
 }
 
 fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), StoreError> {
-    let forget = Forget { rows: rows.to_vec(), records: Vec::new() };
-    let appended = store.append(entry(1).position, entries, &forget)?;
+    let obsolete = Obsolete { rows: rows.to_vec(), records: Vec::new() };
+    let appended = store.append(entry(1).position, entries, &obsolete)?;
     assert_eq!(appended, Appended::AsGiven);
     Ok(())
 }

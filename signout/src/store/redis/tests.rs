@@ -63,7 +63,7 @@ fn append(
     records: &[Record],
 ) -> Result<Vec<Entry>, StoreError> {
     let given = entries(known, records.iter().copied());
-    Ok(match store.append(known, &given, &Forget::default())? {
+    Ok(match store.append(known, &given, &Obsolete::default())? {
         Appended::AsGiven => given,
         Appended::Instead(entries) => entries,
     })
@@ -97,12 +97,12 @@ fn a_follower_gets_what_others_append_and_a_proof_when_there_is_no_more() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (known, ..) = read(&mut store);
-    let mut follower = open(&redis).follower().unwrap();
-    let nothing = Followed { entries: Vec::new(), is_all: true };
-    assert_eq!(follower.follow(known).unwrap(), nothing);
-    let waiting = std::thread::spawn(move || follower.follow(known).unwrap());
+    let mut follower = open(&redis).subscribe().unwrap();
+    let nothing = NextEntries { entries: Vec::new(), is_all: true };
+    assert_eq!(follower.next(known).unwrap(), nothing);
+    let waiting = std::thread::spawn(move || follower.next(known).unwrap());
     let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
-    assert_eq!(waiting.join().unwrap(), Followed { entries: appended, is_all: true });
+    assert_eq!(waiting.join().unwrap(), NextEntries { entries: appended, is_all: true });
 }
 
 #[test]
@@ -149,16 +149,16 @@ fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
         let (known, ..) = read(&mut store);
         let records = [token(1, 5), token(2, 5), token(3, 5)];
         let known = append(&mut store, known, &records).unwrap().last().unwrap().position;
-        let mut follower = store.follower().unwrap();
-        assert!(follower.follow(known).unwrap().is_all);
+        let mut follower = store.subscribe().unwrap();
+        assert!(follower.next(known).unwrap().is_all);
         lose(&mut redis);
         let written = append(&mut store, known, &[token(4, 5)]).unwrap_err();
         assert!(written.is_lost(), "{name}: {written}");
         if name != "set gone" {
-            let followed = follower.follow(known).unwrap_err();
+            let followed = follower.next(known).unwrap_err();
             assert!(followed.is_lost(), "{name}: {followed}");
         }
-        assert!(store.append(known, &[], &Forget::default()).unwrap_err().is_lost(), "{name}");
+        assert!(store.append(known, &[], &Obsolete::default()).unwrap_err().is_lost(), "{name}");
         let (_, _, set) = read(&mut store);
         assert!(!set.contains_key(&token(4, 5).key()), "{name}: nothing of it was stored");
         let kept = set.keys().filter(|key| records.iter().any(|it| it.key() == **key)).count();
@@ -181,7 +181,7 @@ fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
     redis.command(&["XSETID", LOG, "1-0"]);
     let instead = append(&mut store, first, &[token(2, 5), token(3, 5)]).unwrap();
     assert_eq!(instead.last().unwrap().position.sequence, known.sequence + 1);
-    assert!(store.follower().unwrap().follow(known).unwrap_err().is_lost());
+    assert!(store.subscribe().unwrap().next(known).unwrap_err().is_lost());
     assert!(append(&mut store, known, &[token(4, 5)]).unwrap_err().is_lost());
 }
 
@@ -223,8 +223,9 @@ fn what_is_past_goes_unless_it_has_grown_since() {
     let (known, ..) = read(&mut store);
     let known = append(&mut store, known, &[token(1, 5), token(2, 5)]).unwrap()[1].position;
     let known = append(&mut store, known, &[token(2, 90)]).unwrap()[0].position;
-    let forget = Forget { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
-    assert_eq!(store.append(known, &[], &forget).unwrap(), Appended::AsGiven);
+    let obsolete =
+        Obsolete { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
+    assert_eq!(store.append(known, &[], &obsolete).unwrap(), Appended::AsGiven);
     assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
 }
 
@@ -322,7 +323,7 @@ fn a_cluster_serves_as_one() {
     let mut store = Redis::open(link, Check::Refuse, Wait::default()).unwrap();
     let (known, ..) = read(&mut store);
     let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
-    let followed = store.follower().unwrap().follow(known).unwrap();
+    let followed = store.subscribe().unwrap().next(known).unwrap();
     assert_eq!(followed.entries, appended);
     let link = Link::new(&address, None).unwrap();
     assert!(Redis::open(link, Check::Refuse, Wait { replicas: 1, fsync: false }).is_err());

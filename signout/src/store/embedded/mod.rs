@@ -1,12 +1,12 @@
-//! How are revocations kept in a file of our own?
+//! The embedded store: a redb file that belongs to one process.
 //!
-//! One redb table, sequence number to row. New rows go to the right edge of its tree, so a batch
-//! touches few pages, and one commit makes any number of batches durable: redb returns from it
-//! after `fsync`.
+//! One table maps sequence numbers to rows. New rows go to the right edge of its tree, so a batch
+//! touches few pages. One commit makes any number of batches durable: redb returns from it after
+//! `fsync`.
 //!
-//! After an I/O error redb wants to be opened again, and whether the failed commit reached the disk
-//! is unknown. So the file is opened anew at the next append, which first removes whatever lies
-//! beyond the entries that the service knows of: they were never acknowledged.
+//! After an I/O error redb must be opened again, and nobody knows whether the failed commit reached
+//! the disk. The next append therefore opens the file again and first deletes all rows after the
+//! entries that the service knows: they were never acknowledged.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,11 +17,10 @@ use redb::{
 };
 use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
-use super::{Appended, Forget, Row, Store, StoreError};
-use crate::book::Entry;
-use crate::cursor::Position;
+use super::{Appended, Obsolete, Row, Store, StoreError};
+use crate::entry::{Entry, Position};
 
-/// A redb file that one process has to itself.
+/// A redb file that belongs to one process.
 pub struct Embedded {
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send>,
     name: String,
@@ -29,17 +28,18 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     ///
-    /// Another process has it open, it is no redb file, it has another format, or cannot be read.
+    /// Another process has the file open, it is not a redb file, it has another format, or it cannot
+    /// be read.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let name = format!("the store {}", path.display());
         let file = path.to_owned();
         let open = move || Database::builder().set_cache_size(CACHE_BYTES).create(&file);
         let store = Self::with(name, open)?;
-        // A new file is durable only when the folder that names it is.
+        // A new file is durable only after its folder has been synced.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let synced =
             File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
@@ -56,7 +56,7 @@ impl Embedded {
         Ok(store)
     }
 
-    /// The open database; opened again if the last use failed.
+    /// Returns the open database; opens it again if the last use failed.
     fn opened(&mut self) -> Result<Database, StoreError> {
         if let Some(database) = self.database.take() {
             return Ok(database);
@@ -102,17 +102,17 @@ impl Store for Embedded {
         &mut self,
         _: Position,
         entries: &[Entry],
-        forget: &Forget,
+        obsolete: &Obsolete,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
-        write_rows(&database, entries, &forget.rows)
+        write_rows(&database, entries, &obsolete.rows)
             .map_err(|error| StoreError::new(&self.name, error))?;
         self.database = Some(database);
         Ok(Appended::AsGiven)
     }
 }
 
-/// The format that the file has; a file without one gets ours.
+/// Returns the format of the file; a new file gets ours.
 fn check_format(database: &Database) -> Result<u64, Box<dyn std::error::Error>> {
     let read = database.begin_read()?;
     match read.open_table(ABOUT) {
@@ -148,7 +148,7 @@ fn read_rows(
 fn write_rows(
     database: &Database,
     entries: &[Entry],
-    forget: &[u64],
+    obsolete: &[u64],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
@@ -160,7 +160,7 @@ fn write_rows(
         for entry in entries {
             rows.insert(entry.position.sequence, encode(entry).as_slice())?;
         }
-        for sequence in forget {
+        for sequence in obsolete {
             rows.remove(sequence)?;
         }
     }
@@ -193,5 +193,4 @@ const FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 32 << 20;
 
 #[cfg(test)]
-#[path = "embedded/tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! How is a poll of the feed answered?
 //!
-//! At once where there is something to tell or no wish to wait, else when the bell rings, the time
+//! At once where there is something to tell or no wish to wait, else when the log changes, the time
 //! is up, or the service closes. The answer is the binary form of
 //! [`wire`](session_guard_core::feed::wire) for those who accept it, and JSON for everybody else.
 
@@ -52,20 +52,20 @@ pub(crate) async fn poll(
     let place = wish.after.as_deref().map_or(Place::Start, Place::parse);
     let wait = Duration::from_secs(wish.wait.min(WAIT_SECONDS));
     let form = Form::of(&headers);
-    if place.newest().is_some_and(|newest| newest.sequence > service.book().head().sequence) {
+    if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
         // Another service may have told the proxy what we have not heard of yet.
         service.catch_up().await?;
     }
     wait_for_change(&service, place, wait).await?;
-    if !is_reset(&service.book(), place) {
-        let page = page(&service.book(), place, limit, unix_seconds());
+    if !is_reset(&service.log(), place) {
+        let page = page(&service.log(), place, limit, unix_seconds());
         return as_current(&service, page).map(|page| form.render(&page));
     }
     let herd = "Too many resets at a time; try again.";
     let _turn = service.parts.resets.try_acquire().map_err(|_| Error::Busy(herd))?;
     let at_work = service.clone();
     let answer = tokio::task::spawn_blocking(move || {
-        let page = page(&at_work.book(), place, limit, unix_seconds());
+        let page = page(&at_work.log(), place, limit, unix_seconds());
         as_current(&at_work, page).map(|page| form.render(&page))
     });
     service.parts.metrics.reset_pages.inc();
@@ -85,8 +85,8 @@ fn as_current(service: &Service, mut page: Page) -> Result<Page, Error> {
 
 /// Returns as soon as there is something to tell, the time is up, or the service closes.
 async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Result<(), Error> {
-    let up_to_date = || matches!(place, Place::After(at) if at == service.book().head());
-    let mut bell = service.bell();
+    let up_to_date = || matches!(place, Place::After(at) if at == service.log().head());
+    let mut changes = service.changes();
     if wait.is_zero() || !up_to_date() {
         return Ok(());
     }
@@ -97,7 +97,7 @@ async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Res
     tokio::pin!(time_is_up);
     while up_to_date() {
         tokio::select! {
-            rung = bell.changed() => if rung.is_err() { return Ok(()) },
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
             () = service.closed() => return Ok(()),
             () = &mut time_is_up => return Ok(()),
         }
@@ -176,5 +176,4 @@ impl<'a> From<&'a Page> for JsonPage<'a> {
 }
 
 #[cfg(test)]
-#[path = "poll/tests.rs"]
 mod tests;

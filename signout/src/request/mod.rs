@@ -269,5 +269,4 @@ const SUBJECT: &str = "A revocation names one of: `jti`; `user_id`; `kind` and `
     gives them (without `realm`); or, for the cutoff for all, `issued_before` or `kind`: `all`.";
 
 #[cfg(test)]
-#[path = "request/tests.rs"]
 mod tests;

@@ -1,20 +1,20 @@
-//! How are revocations kept in a Redis or Valkey that several services share?
+//! The Redis store: a Redis or Valkey that several services share.
 //!
-//! Two keys under one hash tag: `records`, a hash of the set, and `log`, a stream of its last
-//! changes. One script ([`append.lua`](self)) a batch merges records by maximum and appends what has
-//! changed, so replicas never wait for each other and order does not matter. Each replica follows
-//! with a blocking read on a connection of its own.
+//! Two keys have one hash tag: `records`, a hash of the set, and `log`, a stream of its last changes.
+//! One script call (`append.lua`) per batch merges records by maximum and appends what has changed.
+//! Services therefore never wait for each other, and the order of their batches does not matter. Each
+//! service follows the stream with a blocking read on its own connection.
 //!
-//! # How a loss is noticed
+//! # How a loss is detected
 //!
-//! An entry carries its own random tag and that of the entry before it. Whoever reads on from an
-//! entry sees by the first tag whether this is still the same log, and whoever reads nothing asks
-//! for the last entry. So a Redis that was emptied, restored, or failed over to a replica that was
-//! behind is noticed at the next write or within a second, even where sequence numbers agree.
+//! An entry carries its own random tag and that of the previous entry. A service that reads the
+//! entries after a known one compares the first of them with it; a service that reads nothing asks
+//! for the last entry. Therefore a Redis that was emptied, restored, or failed over to a replica that
+//! was behind is detected at the next write or within a second, even if sequence numbers agree.
 //!
 //! The log itself may be broken: when Redis loads an append-only file that ends within a transaction,
-//! it may keep the torn half and carry it out at the load after that. The hash suffers no harm by it,
-//! the chain does; then the log is begun anew.
+//! it may keep the torn half and execute it at the next load. The hash is not harmed, but the chain
+//! of entries is. Then a new log is started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,9 @@ use redis::{Cmd, FromRedisValue, Value, cmd, from_redis_value};
 use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
 use self::link::Connected;
-use super::{Appended, Followed, Follower, Forget, Row, Store, StoreError};
-use crate::book::{Entry, LOG_ENTRIES};
-use crate::cursor::Position;
-use crate::writer::random_numbers;
+use super::{Appended, NextEntries, Obsolete, Row, Store, StoreError, Subscription};
+use crate::entry::{Entry, LOG_ENTRIES, Position};
+use crate::random::random_number;
 
 mod link;
 
@@ -101,7 +100,7 @@ impl Redis {
         known: Option<Position>,
         first_tag: u64,
         entries: &[Entry],
-        forget: &[Record],
+        obsolete: &[Record],
         broken: Option<u64>,
     ) -> Result<(Position, usize), StoreError> {
         let (sequence, tag) = known.map_or((0, 0), |known| (known.sequence, known.tag));
@@ -111,7 +110,7 @@ impl Redis {
             new.extend(entry.position.tag.to_be_bytes());
             new.extend(record.to_bytes());
         }
-        let past: Vec<_> = forget.iter().flat_map(|record| record.to_bytes()).collect();
+        let past: Vec<_> = obsolete.iter().flat_map(|record| record.to_bytes()).collect();
         let mut script = cmd("EVAL");
         script.arg(APPEND).arg(2).arg(RECORDS).arg(LOG).arg(FORMAT);
         script.arg(sequence).arg(&tag.to_be_bytes()).arg(&first_tag.to_be_bytes());
@@ -170,8 +169,7 @@ impl Redis {
         let last = decode_all(&last).and_then(|mut last| last.pop());
         let Some(last) = last else { return Ok(()) };
         tracing::error!(store = self.link.name(), "the log is broken and begun anew");
-        let tag = random_numbers(1).ok().and_then(|mut tags| tags.next());
-        let tag = tag.ok_or_else(|| StoreError::new(self.link.name(), "no random numbers"))?;
+        let tag = random_number().map_err(|error| StoreError::new(self.link.name(), error))?;
         self.call(None, tag, &[], &[], Some(last.entry.position.tag)).map(|_| ())
     }
 
@@ -248,9 +246,9 @@ impl Store for Redis {
         &mut self,
         known: Position,
         entries: &[Entry],
-        forget: &Forget,
+        obsolete: &Obsolete,
     ) -> Result<Appended, StoreError> {
-        let (before, added) = self.call(Some(known), 0, entries, &forget.records, None)?;
+        let (before, added) = self.call(Some(known), 0, entries, &obsolete.records, None)?;
         self.wait()?;
         if before == known && added == entries.len() {
             return Ok(Appended::AsGiven);
@@ -263,8 +261,8 @@ impl Store for Redis {
         Ok(Appended::Instead(entries))
     }
 
-    fn follower(&self) -> Option<Box<dyn Follower>> {
-        Some(Box::new(Following { link: Arc::clone(&self.link), connection: None }))
+    fn subscribe(&self) -> Option<Box<dyn Subscription>> {
+        Some(Box::new(StreamReader { link: Arc::clone(&self.link), connection: None }))
     }
 
     fn is_durable(&self) -> bool {
@@ -272,13 +270,13 @@ impl Store for Redis {
     }
 }
 
-struct Following {
+struct StreamReader {
     link: Arc<Link>,
     connection: Option<Connected>,
 }
 
-impl Follower for Following {
-    fn follow(&mut self, known: Position) -> Result<Followed, StoreError> {
+impl Subscription for StreamReader {
+    fn next(&mut self, known: Position) -> Result<NextEntries, StoreError> {
         let name = self.link.name();
         let failed = |error| failure(name, error);
         let mut connection = match self.connection.take() {
@@ -296,16 +294,16 @@ impl Follower for Following {
             let last: Vec<RawEntry> = connection.query(&last).map_err(failed)?;
             let last = decode_all(&last).ok_or_else(damaged)?.pop().map(|last| last.entry.position);
             match last {
-                Some(last) if last == known => Followed { entries: Vec::new(), is_all: true },
+                Some(last) if last == known => NextEntries { entries: Vec::new(), is_all: true },
                 // Something has come since; the next read shows whether it follows ours.
                 Some(last) if last.sequence > known.sequence => {
-                    Followed { entries: Vec::new(), is_all: false }
+                    NextEntries { entries: Vec::new(), is_all: false }
                 }
                 _ => return Err(StoreError::lost(name, "it no longer has its last entry")),
             }
         } else {
             let is_all = linked.len() < PAGE;
-            Followed { entries: chained(name, known, linked)?, is_all }
+            NextEntries { entries: chained(name, known, linked)?, is_all }
         };
         self.connection = Some(connection);
         Ok(followed)
@@ -381,7 +379,7 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
 const RECORDS: &str = "{session-guard}:records";
 const LOG: &str = "{session-guard}:log";
 const FORMAT: u64 = 1;
-const APPEND: &str = include_str!("redis/append.lua");
+const APPEND: &str = include_str!("append.lua");
 
 /// Entries or records that one answer holds: a few hundred kilobytes.
 const PAGE: usize = 5_000;

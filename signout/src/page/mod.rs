@@ -9,56 +9,57 @@
 use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
 
-use crate::book::Book;
-use crate::cursor::{Place, Position};
+use crate::cursor::Place;
+use crate::entry::Position;
+use crate::log::Log;
 
 /// Whether the answer to that place is a page of a reset.
-pub(crate) fn is_reset(book: &Book, place: Place) -> bool {
+pub(crate) fn is_reset(log: &Log, place: Place) -> bool {
     match place {
-        Place::After(after) => !book.holds(after),
-        Place::AfterReset { after, seen } => !book.holds(after) || !book.holds(seen),
+        Place::After(after) => !log.holds(after),
+        Place::AfterReset { after, seen } => !log.holds(after) || !log.holds(seen),
         Place::Start | Place::InReset { .. } => true,
     }
 }
 
 /// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
 /// or as many as a page may have. Without changes it is empty, and its cursor the one that was sent.
-pub(crate) fn page(book: &Book, place: Place, limit: usize, now: u64) -> Page {
+pub(crate) fn page(log: &Log, place: Place, limit: usize, now: u64) -> Page {
     let changes = match place {
-        Place::After(after) => changes(book, after, after, limit, now),
-        Place::AfterReset { after, seen } if book.holds(seen) => {
-            changes(book, after, seen, limit, now)
+        Place::After(after) => changes(log, after, after, limit, now),
+        Place::AfterReset { after, seen } if log.holds(seen) => {
+            changes(log, after, seen, limit, now)
         }
         _ => None,
     };
     changes.unwrap_or_else(|| {
         let (began, next) = match place {
-            Place::InReset { began, seen, next } if book.holds(began) && book.holds(seen) => {
+            Place::InReset { began, seen, next } if log.holds(began) && log.holds(seen) => {
                 (began, next)
             }
-            _ => (book.head(), RecordId::FIRST),
+            _ => (log.head(), RecordId::FIRST),
         };
-        reset(book, began, next, limit, now)
+        reset(log, began, next, limit, now)
     })
 }
 
-fn changes(book: &Book, after: Position, seen: Position, limit: usize, now: u64) -> Option<Page> {
-    let mut entries = book.entries_after(after)?;
+fn changes(log: &Log, after: Position, seen: Position, limit: usize, now: u64) -> Option<Page> {
+    let mut entries = log.entries_after(after)?;
     let taken: Vec<_> = entries.by_ref().take(limit.clamp(1, CHANGES_RECORDS)).collect();
     Some(Page {
         reset: false,
         more: entries.next().is_some(),
         now,
         cursor: place_after(taken.last().map_or(after, |entry| entry.position), seen).cursor(),
-        head: Place::After(book.head()).cursor(),
+        head: Place::After(log.head()).cursor(),
         range: (RecordId::FIRST, RecordId::LAST),
         records: taken.into_iter().filter_map(|entry| entry.record).collect(),
     })
 }
 
-fn reset(book: &Book, began: Position, first: RecordId, limit: usize, now: u64) -> Page {
-    let (records, last) = piece(book, first, limit.clamp(Kind::ALL.len(), RESET_RECORDS));
-    let seen = book.head();
+fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) -> Page {
+    let (records, last) = piece(log, first, limit.clamp(Kind::ALL.len(), RESET_RECORDS));
+    let seen = log.head();
     let (place, more) = match successor(last) {
         Some(next) => (Place::InReset { began, seen, next }, true),
         None => (place_after(began, seen), began != seen),
@@ -85,10 +86,10 @@ fn place_after(after: Position, seen: Position) -> Place {
 
 /// The live records from `first` on, and the highest id up to which they are all there. Records of
 /// one id stay together.
-fn piece(book: &Book, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
+fn piece(log: &Log, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
     let end = end_of_piece(first);
     let mut records: Vec<_> =
-        book.live_from(first).take_while(|record| record.id <= end).take(most + 1).collect();
+        log.live_from(first).take_while(|record| record.id <= end).take(most + 1).collect();
     if records.len() <= most {
         return (records, end);
     }
@@ -120,5 +121,4 @@ const RESET_RECORDS: usize = 2_500;
 const CHANGES_RECORDS: usize = 250;
 
 #[cfg(test)]
-#[path = "page/tests.rs"]
 mod tests;

@@ -1,0 +1,39 @@
+//! An entry of the log: a numbered and tagged change of the revocation set.
+//!
+//! Every store keeps entries, the service holds the newest of them in memory, and a cursor names one
+//! of them.
+
+use std::fmt;
+
+use session_guard_core::revocation::record::Record;
+
+/// Identifies an entry of the log.
+///
+/// Two stores, or a store and its restored backup, may use one sequence number for different
+/// entries. Their random tags differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Number of the entry: the first is 1, each next one is larger by 1.
+    pub sequence: u64,
+    /// Random number that is stored with the entry.
+    pub tag: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:016x}", self.sequence, self.tag)
+    }
+}
+
+/// One entry of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number and tag.
+    pub position: Position,
+    /// The record after it was merged with the known one; `None` in the first entry of a new store.
+    pub record: Option<Record>,
+}
+
+/// Number of newest entries that the log keeps, expired or not. A proxy that missed fewer changes
+/// than this receives the changes, any other proxy the whole set.
+pub(crate) const LOG_ENTRIES: usize = 100_000;

@@ -1,0 +1,88 @@
+//! Recovery of the log from a store, and of a store that has lost records.
+//!
+//! At its start the service reads everything that its store holds. If a store later turns out to have
+//! lost entries (it was emptied, restored from a backup, or failed over to a replica that was
+//! behind), the service reads it again and stores what it still knows. Revocations are only ever
+//! added, so this is harmless. Proxies do the same when the service does not find their cursors.
+
+use std::time::Instant;
+
+use session_guard_core::revocation::record::{Record, RecordId};
+
+use crate::clock::unix_seconds;
+use crate::log::{KEPT_AFTER_EXP_SECONDS, Log, is_obsolete};
+use crate::plan::{COMMIT_RECORDS, Plan};
+use crate::random::random_number;
+use crate::store::{Appended, Obsolete, Row, Store, StoreError};
+
+/// Returns the log of a store, and what may be deleted from the store. Reads a second time if the
+/// store was changed or repaired while it was read.
+pub(crate) fn read(store: &mut dyn Store) -> Result<(Log, Obsolete), StoreError> {
+    match read_once(store) {
+        Err(error) if error.is_lost() => read_once(store),
+        read => read,
+    }
+}
+
+fn read_once(store: &mut dyn Store) -> Result<(Log, Obsolete), StoreError> {
+    let began = Instant::now();
+    store.begin(random_number().map_err(|error| StoreError::new("cannot start", error))?)?;
+    let (mut log, mut obsolete) = (None::<Log>, Obsolete::default());
+    store.read_all(&mut |row| match (&mut log, row) {
+        (Some(log), Row::Entry(entry)) => log.append(entry, &mut obsolete),
+        (Some(log), Row::Record(record)) => log.load(record),
+        (None, Row::Entry(entry)) => log = Some(Log::new(entry)),
+        (None, Row::Record(_)) => {} // a store returns an entry first
+    })?;
+    let mut log = log.ok_or_else(|| StoreError::new("the store", "it holds no entry"))?;
+    log.sweep(RecordId::FIRST, usize::MAX, unix_seconds(), &mut obsolete);
+    tracing::info!(
+        revocations = log.len(),
+        log_entries = log.entry_count(),
+        rows_to_delete = obsolete.len(),
+        milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        kept_after_exp_seconds = KEPT_AFTER_EXP_SECONDS,
+        "the revocations were read from the store"
+    );
+    Ok((log, obsolete))
+}
+
+/// Stores the records that `old` holds and `log` lacks, and adds them to `log`. Returns how many.
+/// `progress` is called with the number of stored records and the number of all.
+pub(crate) fn restore(
+    store: &mut dyn Store,
+    old: &Log,
+    log: &mut Log,
+    obsolete: &mut Obsolete,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<usize, StoreError> {
+    let missing = missing(old, log);
+    let mut done = 0;
+    for records in missing.chunks(COMMIT_RECORDS) {
+        let known = log.head();
+        let mut plan = Plan::new(log, usize::MAX);
+        plan.add(records).map_err(|error| StoreError::new("cannot restore", error.answer().2))?;
+        let entries = plan.into_entries();
+        let appended = store.append(known, &entries, &Obsolete::default())?;
+        let is_same_log = match &appended {
+            Appended::AsGiven => log.append_after(known, &entries, obsolete),
+            Appended::Instead(entries) => log.append_after(known, entries, obsolete),
+        };
+        if !is_same_log {
+            return Err(StoreError::lost("the store", "it changed again while it was restored"));
+        }
+        done += records.len();
+        progress(done, missing.len());
+    }
+    Ok(missing.len())
+}
+
+/// Returns the records that `old` holds and `log` lacks, except obsolete ones.
+pub(crate) fn missing(old: &Log, log: &Log) -> Vec<Record> {
+    let now = unix_seconds();
+    let is_missing = |record: &Record| {
+        let known = log.find(record.key());
+        !is_obsolete(record.exp, now) && !known.is_some_and(|known| known.covers(record))
+    };
+    old.live_from(RecordId::FIRST).filter(is_missing).collect()
+}

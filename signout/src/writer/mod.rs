@@ -1,0 +1,302 @@
+//! Writer: the thread that makes batches durable.
+//!
+//! One thread owns the store. Everything that waits when it is ready becomes one commit: the more
+//! callers, the more revocations one `fsync` carries. The thread decides what the batches add, has
+//! the store append it, appends it to the log, and only then responds. It finishes every batch in the
+//! queue, even if the caller has disconnected.
+//!
+//! Between two commits the thread deletes expired records in small steps, and rows that are no longer
+//! needed.
+//!
+//! A shared store is asked even if a batch adds nothing, because only what it holds now may be
+//! acknowledged. If it has lost records that this service knows, it gets them back, and the batch is
+//! tried again.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use session_guard_core::revocation::record::{Record, RecordId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::clock::unix_seconds;
+use crate::entry::{Entry, Position};
+use crate::error::Error;
+use crate::freshness::Freshness;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::plan::{COMMIT_RECORDS, Plan, Written};
+use crate::recovery;
+use crate::store::{Appended, Obsolete, Store, StoreError};
+
+/// A client of the writer thread.
+pub(crate) struct Writer {
+    queue: Sender<Message>,
+    room: Arc<Semaphore>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread works with.
+pub(crate) struct Work {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) log: Arc<RwLock<Log>>,
+    pub(crate) head: watch::Sender<Position>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) freshness: Arc<Freshness>,
+    /// Whether other services write to the store.
+    pub(crate) is_shared: bool,
+    pub(crate) capacity: usize,
+    /// Rows and records that may be deleted from the store.
+    pub(crate) obsolete: Obsolete,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(work: Work) -> std::io::Result<Self> {
+        let (queue, messages) = channel();
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            WriterThread { work, swept_at: Instant::now(), sweep_from: RecordId::FIRST }
+                .run(&messages);
+        })?;
+        let room = Arc::new(Semaphore::new(QUEUE_RECORDS));
+        Ok(Self { queue, room, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Stores a batch, all or nothing.
+    pub(crate) async fn write(&self, records: Vec<Record>) -> Result<Written, Error> {
+        let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
+            Error::Busy("Too many revocations are waiting to be stored; try again.")
+        })?;
+        let (response, responded) = oneshot::channel();
+        let job = Job { records, response, _room: room };
+        self.queue.send(Message::Write(job)).map_err(|_| Error::StoreUnavailable)?;
+        responded.await.unwrap_or(Err(Error::StoreUnavailable))
+    }
+
+    /// Checks that the store holds what the log holds, and reads what others have appended.
+    pub(crate) async fn sync(&self) -> Result<(), Error> {
+        let (response, responded) = oneshot::channel();
+        self.queue.send(Message::Sync(response)).map_err(|_| Error::StoreUnavailable)?;
+        responded.await.unwrap_or(Err(Error::StoreUnavailable))
+    }
+
+    /// Returns a sender of messages to the thread.
+    pub(crate) fn queue(&self) -> Sender<Message> {
+        self.queue.clone()
+    }
+
+    /// Returns whether the thread runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Finishes everything in the queue, ends the thread and closes the store.
+    pub(crate) fn stop(&self) {
+        let _ = self.queue.send(Message::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A message to the thread.
+pub(crate) enum Message {
+    /// Store a batch.
+    Write(Job),
+    /// Check that the store holds what the log holds, and read what others have appended.
+    Sync(oneshot::Sender<Result<(), Error>>),
+    /// Finish the queue and end.
+    Stop,
+}
+
+/// A batch, and the caller that waits for it.
+pub(crate) struct Job {
+    records: Vec<Record>,
+    response: oneshot::Sender<Result<Written, Error>>,
+    _room: OwnedSemaphorePermit,
+}
+
+struct WriterThread {
+    work: Work,
+    swept_at: Instant,
+    sweep_from: RecordId,
+}
+
+impl WriterThread {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let (mut jobs, mut syncs) = (Vec::new(), Vec::new());
+            let mut waiting = 0;
+            let mut next = messages.recv_timeout(SWEEP_INTERVAL);
+            loop {
+                match next {
+                    Ok(Message::Write(job)) => {
+                        waiting += job.records.len();
+                        jobs.push(job);
+                    }
+                    Ok(Message::Sync(response)) => syncs.push(response),
+                    Ok(Message::Stop) | Err(_) => break,
+                }
+                if waiting >= COMMIT_RECORDS {
+                    next = Err(RecvTimeoutError::Timeout);
+                    break;
+                }
+                next = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+            }
+            if !jobs.is_empty() || !syncs.is_empty() {
+                self.commit(jobs, syncs);
+            }
+            if matches!(next, Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected)) {
+                return;
+            }
+            if self.swept_at.elapsed() >= SWEEP_INTERVAL {
+                self.sweep();
+            }
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>, syncs: Vec<oneshot::Sender<Result<(), Error>>>) {
+        let outcomes = self.write(&jobs).or_else(|error| {
+            if !error.is_lost() {
+                return Err(error);
+            }
+            self.restore(&error)?;
+            self.write(&jobs)
+        });
+        let (outcomes, synced) = match outcomes {
+            Ok(outcomes) => (outcomes, Ok(())),
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    batches = jobs.len(),
+                    "append to the store failed: the revocations are answered 503, and proxies send \
+                     them again"
+                );
+                let failed = jobs.iter().map(|_| Err(Error::StoreUnavailable)).collect();
+                (failed, Err(Error::StoreUnavailable))
+            }
+        };
+        // A failed send means that the caller has disconnected.
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            let _ = job.response.send(outcome);
+        }
+        for response in syncs {
+            let _ = response.send(synced.clone());
+        }
+    }
+
+    /// Stores what is new in the batches, and returns the outcome of each.
+    fn write(&mut self, jobs: &[Job]) -> Result<Vec<Result<Written, Error>>, StoreError> {
+        let (known, mut outcomes, entries) = {
+            let log = self.work.log.read().unwrap_or_else(PoisonError::into_inner);
+            let mut plan = Plan::new(&log, self.work.capacity);
+            let outcomes: Vec<_> = jobs.iter().map(|job| plan.add(&job.records)).collect();
+            (log.head(), outcomes, plan.into_entries())
+        };
+        if entries.is_empty() && !self.work.is_shared {
+            return Ok(outcomes);
+        }
+        if let Some(head) = self.append(known, &entries)? {
+            for written in outcomes.iter_mut().flatten() {
+                match written {
+                    Written::Added(position) | Written::Known(position) => *position = head,
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Appends the entries to the store and then to the log. Returns the new head if others have
+    /// appended entries too.
+    fn append(
+        &mut self,
+        known: Position,
+        entries: &[Entry],
+    ) -> Result<Option<Position>, StoreError> {
+        let work = &mut self.work;
+        let began = Instant::now();
+        // At least as many as are added, so that they never accumulate.
+        let obsolete = work.obsolete.take(DELETED_ROWS.max(entries.len()));
+        let appended = work.store.append(known, entries, &obsolete);
+        work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        work.metrics.store_up.set(i64::from(appended.is_ok()));
+        work.metrics.store_durable.set(i64::from(work.store.is_durable()));
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                work.obsolete.extend(obsolete);
+                return Err(error);
+            }
+        };
+        let new = match &appended {
+            Appended::AsGiven => entries,
+            Appended::Instead(entries) => entries,
+        };
+        let head = {
+            let mut log = work.log.write().unwrap_or_else(PoisonError::into_inner);
+            if !log.append_after(known, new, &mut work.obsolete) {
+                return Err(StoreError::lost("the store", "its log is a different one"));
+            }
+            log.head()
+        };
+        work.freshness.confirm(began);
+        tracing::debug!(entries = new.len(), deleted = obsolete.len(), "committed");
+        if !new.is_empty() {
+            work.head.send_replace(head);
+        }
+        Ok((appended != Appended::AsGiven).then_some(head))
+    }
+
+    /// Reads a store that has lost entries, and stores them again.
+    fn restore(&mut self, reason: &StoreError) -> Result<(), StoreError> {
+        let work = &mut self.work;
+        work.metrics.store_losses.inc();
+        tracing::error!(%reason, "the store has lost entries; restoring them from memory");
+        let began = Instant::now();
+        let (mut log, mut obsolete) = recovery::read(work.store.as_mut())?;
+        let restored = {
+            let old = work.log.read().unwrap_or_else(PoisonError::into_inner);
+            recovery::restore(work.store.as_mut(), &old, &mut log, &mut obsolete, &mut |_, _| {})?
+        };
+        let head = log.head();
+        *work.log.write().unwrap_or_else(PoisonError::into_inner) = log;
+        work.obsolete = obsolete;
+        work.freshness.confirm(began);
+        work.head.send_replace(head);
+        tracing::warn!(records = restored, "the store is complete again");
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        self.swept_at = Instant::now();
+        if self.work.obsolete.len() < DELETED_ROWS {
+            let mut log = self.work.log.write().unwrap_or_else(PoisonError::into_inner);
+            let (from, now) = (self.sweep_from, unix_seconds());
+            self.sweep_from = log.sweep(from, SWEEP_RECORDS, now, &mut self.work.obsolete);
+        }
+        if !self.work.obsolete.is_empty() {
+            let known = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
+            if let Err(error) = self.append(known, &[]) {
+                tracing::error!(%error, "deleting expired rows failed; the store grows until it works");
+            }
+        }
+    }
+}
+
+/// Most records that may wait to be stored: some seconds of work, and 10 MB.
+const QUEUE_RECORDS: usize = 200_000;
+
+/// Most rows that a commit deletes if it adds fewer: each may lie on a different page of the file.
+const DELETED_ROWS: usize = 2_000;
+
+/// Records that one sweep examines: a millisecond. 10 million are swept in eight minutes.
+const SWEEP_RECORDS: usize = 20_000;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
