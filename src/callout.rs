@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
-use session_guard_core::call::{Answer, Call};
+use session_guard_core::call::{Call, Response};
 
 use crate::raw;
 
@@ -49,7 +49,7 @@ pub(crate) fn send(
 ///
 /// No headers means that the call failed, also half way through the body. Asking for any of them
 /// then is an error that the SDK does not expect, and panics on.
-pub(crate) fn answer(num_headers: usize, body_size: usize) -> Option<Answer> {
+pub(crate) fn answer(num_headers: usize, body_size: usize) -> Option<Response> {
     if num_headers == 0 {
         return None;
     }
@@ -58,5 +58,5 @@ pub(crate) fn answer(num_headers: usize, body_size: usize) -> Option<Answer> {
         0 => Vec::new(),
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()??,
     };
-    (body.len() == body_size).then_some(Answer { headers, body })
+    (body.len() == body_size).then_some(Response { headers, body })
 }

@@ -8,7 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
 use session_guard_core::admission::{Admission, Moment};
 use session_guard_core::config::{self, Config, ConfigError};
-use session_guard_core::feed::notice::{Level, Notice};
+use session_guard_core::feed::notice::FeedNotice;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::{self, Feed};
 use session_guard_core::key_sets::KeySets;
@@ -16,6 +16,7 @@ use session_guard_core::metrics::{Counter, Gauge};
 use session_guard_core::open_requests::Streams;
 use session_guard_core::open_requests::gauge::Tally;
 use session_guard_core::refusal::Sentences;
+use session_guard_core::severity::Severity;
 use session_guard_core::sign_out;
 
 use crate::callout::Service;
@@ -63,7 +64,7 @@ impl Filter {
     pub(crate) fn new(text: &[u8]) -> Result<Rc<Self>, ConfigError> {
         let mut config = Config::parse(text, &|name| std::env::var(name).ok())?;
         for warning in &config.warnings {
-            log(Level::Warning, warning);
+            log(Severity::Warning, warning);
         }
         let max_lifetime_seconds = config.policy.max_lifetime_seconds;
         let revocation = config
@@ -128,12 +129,12 @@ impl Filter {
 impl Revocation {
     fn new(settings: &config::Revocation, max_lifetime_seconds: Option<u64>) -> Self {
         let timeout_milliseconds = settings.signout_timeout_seconds.saturating_mul(1_000);
-        let feed = feed::Settings {
+        let feed = feed::FeedSettings {
             realm: settings.realm.clone(),
             cluster: settings.cluster.clone(),
             authority: settings.authority.clone(),
             max_staleness_seconds: settings.max_staleness_seconds,
-            tell_timeout_milliseconds: timeout_milliseconds,
+            delivery_timeout_milliseconds: timeout_milliseconds,
         };
         let feed = Feed::new(&feed, *uuid::Uuid::new_v4().as_bytes());
         Self {
@@ -168,11 +169,11 @@ impl Revocation {
 }
 
 /// Tells the operator. Never with a token or a secret in it.
-pub(crate) fn log(level: Level, message: &str) {
-    let level = match level {
-        Level::Info => LogLevel::Info,
-        Level::Warning => LogLevel::Warn,
-        Level::Error => LogLevel::Error,
+pub(crate) fn log(severity: Severity, message: &str) {
+    let level = match severity {
+        Severity::Info => LogLevel::Info,
+        Severity::Warning => LogLevel::Warn,
+        Severity::Error => LogLevel::Error,
     };
     let _ = hostcalls::log(level, &format!("session-guard: {message}")); // there is no one to tell
 }
@@ -183,8 +184,8 @@ pub(crate) fn random() -> u32 {
 }
 
 /// Tells the operator what the feed has noticed.
-pub(crate) fn report(notices: &[Notice]) {
+pub(crate) fn report(notices: &[FeedNotice]) {
     for notice in notices {
-        log(notice.level(), &notice.to_string());
+        log(notice.severity(), &notice.to_string());
     }
 }

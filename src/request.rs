@@ -9,12 +9,12 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 use session_guard_core::admission::{Cutoff, Decision, Forward};
-use session_guard_core::feed::notice::Level;
 use session_guard_core::headers::Edit;
 use session_guard_core::metrics::Counter;
 use session_guard_core::open_requests::{Place, kind};
 use session_guard_core::refusal::Refusal;
 use session_guard_core::revocation::record::Record;
+use session_guard_core::severity::Severity;
 use session_guard_core::sign_out::{self, Hold, SignOut, Step};
 use session_guard_core::token::VerifiedToken;
 
@@ -259,7 +259,10 @@ fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> S
         clock::now(),
     );
     if step == Step::Unavailable {
-        log(Level::Error, "a sign-out was answered 503: the outbox is full or shared data is busy");
+        log(
+            Severity::Error,
+            "a sign-out was answered 503: the outbox is full or shared data is busy",
+        );
     }
     step
 }

@@ -10,12 +10,12 @@ use std::time::Instant;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
-use session_guard_core::call::{Answer, Call};
-use session_guard_core::feed::Effects;
-use session_guard_core::feed::notice::Level;
+use session_guard_core::call::{Call, Response};
+use session_guard_core::feed::FeedEffects;
 use session_guard_core::key_sets;
 use session_guard_core::metrics::{Counter, Duration, Gauge, VERSION};
 use session_guard_core::open_requests::{Due, MOST_AT_ONCE};
+use session_guard_core::severity::Severity;
 use session_guard_core::token::VerifiedToken;
 
 use crate::filter::{Filter, Revocation, log, random, report};
@@ -32,16 +32,16 @@ use crate::{callout, clock, raw};
 pub(crate) struct Root {
     id: u32,
     filter: Option<Rc<Filter>>,
-    calls: HashMap<u32, Asked>,
+    calls: HashMap<u32, CallPurpose>,
     /// Which key set was asked for.
     fetches: HashMap<u32, usize>,
 }
 
 /// What a call was about.
 #[derive(Clone, Copy)]
-enum Asked {
+enum CallPurpose {
     Poll,
-    Tell,
+    Delivery,
 }
 
 impl Root {
@@ -50,7 +50,7 @@ impl Root {
     }
 
     /// Carries out what the feed says, and what it says to that.
-    fn carry_out(&mut self, filter: &Filter, revocation: &Revocation, effects: Effects) {
+    fn carry_out(&mut self, filter: &Filter, revocation: &Revocation, effects: FeedEffects) {
         let mut wanted = TICK_MILLISECONDS;
         let mut pending = vec![effects];
         while let Some(effects) = pending.pop() {
@@ -62,7 +62,8 @@ impl Root {
                 filter.metrics.show(gauges);
             }
             wanted = wanted.min(effects.tick_within_milliseconds.unwrap_or(wanted));
-            let calls = [(Asked::Poll, effects.poll), (Asked::Tell, effects.tell)];
+            let calls =
+                [(CallPurpose::Poll, effects.poll), (CallPurpose::Delivery, effects.delivery)];
             for (asked, call) in calls.into_iter().filter_map(|(a, call)| Some((a, call?))) {
                 pending.extend(self.send(revocation, asked, &call));
             }
@@ -79,12 +80,12 @@ impl Root {
     }
 
     /// Carries out what the key sets say, and what they say to that.
-    fn carry_out_keys(&mut self, filter: &Filter, effects: key_sets::Effects) {
+    fn carry_out_keys(&mut self, filter: &Filter, effects: key_sets::KeySetEffects) {
         let mut wanted = None;
         let mut pending = vec![effects];
         while let Some(effects) = pending.pop() {
             for notice in &effects.notices {
-                log(notice.level(), &notice.to_string());
+                log(notice.severity(), &notice.to_string());
             }
             for counter in effects.counts.into_iter().map(Counter::of_keys) {
                 filter.count(counter);
@@ -129,7 +130,12 @@ impl Root {
     }
 
     /// Sends a call; one that cannot be sent has failed at once.
-    fn send(&mut self, revocation: &Revocation, asked: Asked, call: &Call) -> Option<Effects> {
+    fn send(
+        &mut self,
+        revocation: &Revocation,
+        asked: CallPurpose,
+        call: &Call,
+    ) -> Option<FeedEffects> {
         if let Some(number) = revocation.service.send(call) {
             self.calls.insert(number, asked);
             return None;
@@ -182,16 +188,20 @@ impl Root {
     }
 }
 
-fn answered(revocation: &Revocation, asked: Asked, answer: Option<&Answer>) -> Effects {
+fn answered(revocation: &Revocation, asked: CallPurpose, answer: Option<&Response>) -> FeedEffects {
     let (now, random) = (clock::now(), random());
     let mut feed = revocation.feed.borrow_mut();
     match asked {
-        Asked::Poll => feed.poll_answered(&HostSharedData, now, random, answer),
-        Asked::Tell => feed.tell_answered(&HostSharedData, now, random, answer),
+        CallPurpose::Poll => feed.poll_finished(&HostSharedData, now, random, answer),
+        CallPurpose::Delivery => feed.delivery_finished(&HostSharedData, now, random, answer),
     }
 }
 
-fn keys_answered(filter: &Filter, index: usize, answer: Option<&Answer>) -> key_sets::Effects {
+fn keys_answered(
+    filter: &Filter,
+    index: usize,
+    answer: Option<&Response>,
+) -> key_sets::KeySetEffects {
     let mut sets = filter.key_sets.borrow_mut();
     sets.answered(index, &HostSharedData, clock::now(), random(), answer)
 }
@@ -212,7 +222,7 @@ impl Context for Root {
         let effects = answered(revocation, asked, answer.as_ref());
         revocation.knowledge.set(revocation.feed.borrow().knowledge());
         self.carry_out(&filter, revocation, effects);
-        if let Asked::Poll = asked {
+        if let CallPurpose::Poll = asked {
             filter.metrics.took(Duration::Page, began);
         }
     }
@@ -224,13 +234,13 @@ impl RootContext for Root {
         let text = text.ok().flatten().unwrap_or_default();
         match Filter::new(&text) {
             Ok(filter) => {
-                log(Level::Info, &format!("version {VERSION}, configuration accepted"));
+                log(Severity::Info, &format!("version {VERSION}, configuration accepted"));
                 filter.ticks.every(FIRST_TICK_MILLISECONDS);
                 self.filter = Some(filter);
                 true
             }
             Err(error) => {
-                log(Level::Error, &format!("the configuration does not load: {error}"));
+                log(Severity::Error, &format!("the configuration does not load: {error}"));
                 false
             }
         }

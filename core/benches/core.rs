@@ -18,7 +18,7 @@ use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::record::{Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::shared::names::KeySpace;
 use session_guard_core::token::Verifier;
 use testbed::{SESSION_SECRET, Token, repository, unix_seconds};
 
@@ -153,7 +153,7 @@ fn million() -> (InMemory, RevocationSet) {
 }
 
 fn set_of_nothing() -> RevocationSet {
-    RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "")
+    RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "")
 }
 
 fn record(number: usize) -> Record {

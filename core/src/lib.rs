@@ -66,6 +66,7 @@ pub mod open_requests;
 pub mod refusal;
 pub mod request;
 pub mod revocation;
+pub mod severity;
 pub mod shared;
 pub mod sign_out;
 pub mod token;

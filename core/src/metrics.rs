@@ -4,9 +4,10 @@
 //! `session_guard_allowed`; what follows the second dot becomes a label there (`stats_tags` in
 //! `envoy/envoy.yaml`). Every name exists from the start, so that a rate over it is never absent.
 
-use crate::feed::Count;
-use crate::feed::poll::Rejection;
-use crate::key_sets::{self, answer};
+use crate::feed::FeedCount;
+use crate::feed::poll::PollRejection;
+use crate::key_sets::KeySetCount;
+use crate::key_sets::response::KeySetRejection;
 use crate::refusal::Refusal;
 use crate::revocation::record::Kind;
 
@@ -28,7 +29,7 @@ pub enum Counter {
     /// Times that the feed was read from its beginning.
     Resets,
     /// Answers of the feed that did not count, by reason.
-    RefreshRejected(Rejection),
+    RefreshRejected(PollRejection),
     /// Revocations that the service will never take.
     OutboxDropped,
     /// Revocations that were delivered later than by their own request.
@@ -38,7 +39,7 @@ pub enum Counter {
     /// Key sets that were fetched.
     KeysFetched,
     /// Answers to the question for keys that did not count, by reason.
-    KeysRejected(answer::Rejection),
+    KeysRejected(KeySetRejection),
 }
 
 impl Counter {
@@ -49,29 +50,29 @@ impl Counter {
             .chain(Refusal::ALL.map(Self::Refused))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
             .chain([Self::StreamsLate, Self::SignedOut, Self::CutOff, Self::Resets])
-            .chain(Rejection::ALL.map(Self::RefreshRejected))
+            .chain(PollRejection::ALL.map(Self::RefreshRejected))
             .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
-            .chain(answer::Rejection::ALL.map(Self::KeysRejected))
+            .chain(KeySetRejection::ALL.map(Self::KeysRejected))
     }
 
     /// The counter that fetching keys means.
     #[must_use]
-    pub fn of_keys(count: key_sets::Count) -> Self {
+    pub fn of_keys(count: KeySetCount) -> Self {
         match count {
-            key_sets::Count::Fetched => Self::KeysFetched,
-            key_sets::Count::Rejected(reason) => Self::KeysRejected(reason),
+            KeySetCount::Fetched => Self::KeysFetched,
+            KeySetCount::Rejected(reason) => Self::KeysRejected(reason),
         }
     }
 
     /// The counter that the feed means, and by how much it grows.
     #[must_use]
-    pub fn of(count: Count) -> (Self, u64) {
+    pub fn of(count: FeedCount) -> (Self, u64) {
         match count {
-            Count::Reset => (Self::Resets, 1),
-            Count::Rejected(reason) => (Self::RefreshRejected(reason), 1),
-            Count::Dropped => (Self::OutboxDropped, 1),
-            Count::Sent(records) => (Self::OutboxSent, records),
-            Count::Damaged => (Self::SetDamaged, 1),
+            FeedCount::Reset => (Self::Resets, 1),
+            FeedCount::Rejected(reason) => (Self::RefreshRejected(reason), 1),
+            FeedCount::Dropped => (Self::OutboxDropped, 1),
+            FeedCount::Sent(records) => (Self::OutboxSent, records),
+            FeedCount::Damaged => (Self::SetDamaged, 1),
         }
     }
 
@@ -109,7 +110,7 @@ pub enum Gauge {
     Outbox,
     /// Live revocations, by kind.
     Revocations(Kind),
-    /// Open requests that end with their token: streams, and what has no answer yet.
+    /// Open requests that end with their token: streams, and what has no response yet.
     StreamsOpen,
     /// Always 1; its name tells the filter's version.
     Build,
@@ -143,7 +144,7 @@ impl Gauge {
 /// Something that takes time in which the worker serves nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duration {
-    /// Taking over one answer of the feed, in microseconds.
+    /// Taking over one response of the feed, in microseconds.
     Page,
     /// One tick, in microseconds: the sweep of the set, open requests that must end.
     Tick,

@@ -5,19 +5,19 @@
 //! one (1); then there are JWK Sets (2) and acknowledgements of a sign-out (3).
 
 use serde_json::Value;
-use session_guard_core::call::Answer;
+use session_guard_core::call::Response;
 use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::{self, Page};
-use session_guard_core::feed::{self, Count, Feed};
+use session_guard_core::feed::{self, Feed, FeedCount};
 use session_guard_core::headers::Headers;
-use session_guard_core::key_sets::document::{self, Rules};
+use session_guard_core::key_sets::document::{self, KeySetRules};
 use session_guard_core::key_sets::{self, KeySets};
 use session_guard_core::keys::{Algorithm, KeyRing};
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::shared::names::KeySpace;
 use session_guard_core::sign_out::{self, Step, WhenUnreachable};
 
 use crate::moment::NOW;
@@ -32,7 +32,7 @@ pub fn check(input: &[u8]) {
     if !other.is_empty() {
         lines.extend([(&b"retry-after"[..], other), (b"content-type", other)]);
     }
-    let mut answer = Answer { headers: Headers::from_pairs(&lines), body: body.to_vec() };
+    let mut answer = Response { headers: Headers::from_pairs(&lines), body: body.to_vec() };
     match kind {
         0 => {
             let sum = hmac_sha256::Hash::hash(body);
@@ -45,23 +45,23 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn page(answer: &Answer) {
+fn page(answer: &Response) {
     let page = Page::decode(&answer.body);
     if let Ok(page) = &page {
         assert_eq!(page.encode(), answer.body, "one page, one spelling");
     }
     let shared = &InMemory::default();
-    let settings = feed::Settings {
+    let settings = feed::FeedSettings {
         realm: String::new(),
         cluster: "signout".to_owned(),
         authority: "signout".to_owned(),
         max_staleness_seconds: 300,
-        tell_timeout_milliseconds: 2_000,
+        delivery_timeout_milliseconds: 2_000,
     };
     let mut feed = Feed::new(&settings, [1; 16]);
     assert!(feed.tick(shared, NOW).poll.is_some(), "the feed is asked");
-    let effects = feed.poll_answered(shared, NOW, 0, Some(answer));
-    let rejected = effects.counts.iter().any(|count| matches!(count, Count::Rejected(_)));
+    let effects = feed.poll_finished(shared, NOW, 0, Some(answer));
+    let rejected = effects.counts.iter().any(|count| matches!(count, FeedCount::Rejected(_)));
     let known = feed.knowledge() != Knowledge::Never;
     let counts = page.as_ref().is_ok_and(|page| page.reset)
         && answer.status() == Some(200)
@@ -76,14 +76,14 @@ fn page(answer: &Answer) {
     }
 }
 
-fn key_set(answer: &Answer) {
-    let settings = key_sets::Settings {
+fn key_set(answer: &Response) {
+    let settings = key_sets::KeySetSettings {
         name: "keys[0].jwks".to_owned(),
         cluster: "idp".to_owned(),
         authority: "id.example".to_owned(),
         path: "/keys".to_owned(),
         refresh_seconds: 300,
-        rules: Rules::default(),
+        rules: KeySetRules::default(),
     };
     let shared = &InMemory::default();
     let mut sets = KeySets::new(vec![settings], KeyRing::default(), [1; 16]);
@@ -91,11 +91,11 @@ fn key_set(answer: &Answer) {
     let is_sound = sets.answered(0, shared, NOW, 0, Some(&good_set())).keys;
     assert!(is_sound.is_some_and(|ring| ring.count() == 1 && !ring.lacks_some()));
 
-    let read = document::read(&answer.body, &Rules::default());
+    let read = document::read(&answer.body, &KeySetRules::default());
     let later = session_guard_core::clock::Now { monotonic_milliseconds: 5_000_000, ..NOW };
     assert_eq!(sets.tick(shared, later, 0).fetch.len(), 1, "and again when it is old");
     let effects = sets.answered(0, shared, later, 0, Some(answer));
-    let rejected = effects.counts.iter().any(|c| matches!(c, key_sets::Count::Rejected(_)));
+    let rejected = effects.counts.iter().any(|c| matches!(c, key_sets::KeySetCount::Rejected(_)));
     assert!(rejected || answer.status() == Some(200) && read.is_ok());
     assert!(!rejected || effects.keys.is_none(), "the good keys stay");
     if let Some(ring) = effects.keys {
@@ -106,16 +106,16 @@ fn key_set(answer: &Answer) {
     }
 }
 
-fn good_set() -> Answer {
+fn good_set() -> Response {
     let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"good",
         "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#; // RFC 8037, appendix A.2
     let lines = [(":status", "200"), ("content-type", "application/json")];
-    Answer { headers: Headers::from_pairs(&lines), body: key.as_bytes().to_vec() }
+    Response { headers: Headers::from_pairs(&lines), body: key.as_bytes().to_vec() }
 }
 
-fn acknowledgement(answer: &Answer) {
+fn acknowledgement(answer: &Response) {
     let shared = &InMemory::default();
-    let identity = FeedIdentity::new("", "signout", "signout");
+    let identity = KeySpace::of_feed("", "signout", "signout");
     let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
     let record = sign_out::of_token(RecordId::of_token("", "1"), None);
     let settings = sign_out::Settings {

@@ -10,7 +10,7 @@ use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::shared::names::KeySpace;
 
 use crate::moment::{NOW, signed};
 
@@ -26,7 +26,7 @@ pub fn check(text: &[u8]) {
 
     let realm = config.revocation.as_ref().map(|revocation| revocation.realm.clone());
     let set = realm
-        .map(|realm| RevocationSet::new(FeedIdentity::new(&realm, "signout", "signout"), &realm));
+        .map(|realm| RevocationSet::new(KeySpace::of_feed(&realm, "signout", "signout"), &realm));
     let admission = Admission::new(config, set, &NoHost);
     let shared = &InMemory::default();
     let moment = Moment { unix_seconds: NOW.unix_seconds, knowledge: Knowledge::Current, shared };

@@ -20,7 +20,7 @@ use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::shared::names::KeySpace;
 
 use crate::moment::{NOW, signed};
 
@@ -99,7 +99,7 @@ thread_local! {
 impl Bench {
     fn new() -> Self {
         let config = || Config::parse(include_bytes!("headers.json"), &|_| None).expect("sound");
-        let set = RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "");
+        let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
         let shared = InMemory::default();
         let revoked = Record::token(RecordId::of_token("", REVOKED), NEVER);
         set.add(&shared, &[revoked], Horizon::NONE).expect("nobody else writes");

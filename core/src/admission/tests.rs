@@ -6,7 +6,7 @@ use crate::keys::host::NoHost;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::{NEVER, Record};
 use crate::shared::InMemory;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
 const CONFIGURATION: &str = r#"{
@@ -45,7 +45,7 @@ impl Bench {
         let secret = || Some(String::from_utf8(SECRET.to_vec()).unwrap());
         let text = CONFIGURATION.replace("WHEN", when_unknown).replace("FORWARD", forward);
         let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
-        let set = RevocationSet::new(FeedIdentity::new("", "signout", "signout"), "");
+        let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
         let admission = Admission::new(config, Some(set), &NoHost);
         Self { admission, set, shared: InMemory::default(), knowledge: Knowledge::Current }
     }

@@ -1,7 +1,7 @@
 //! What is asked of the service, and what comes back?
 //!
-//! Values only: the host adds cluster, authority and API token, and hands the answer over as it
-//! came. Envoy makes up an answer for most failures (503, 504 with a few bytes of text), so that
+//! Values only: the host adds cluster, authority and API token, and hands the response over as it
+//! came. Envoy makes up an response for most failures (503, 504 with a few bytes of text), so that
 //! nothing may be taken for the service's own word that does not look exactly like it.
 
 pub mod backoff;
@@ -19,20 +19,20 @@ pub struct Call {
     pub headers: &'static [(&'static str, &'static str)],
     /// Body; empty for GET.
     pub body: Vec<u8>,
-    /// How long to wait for the answer.
+    /// How long to wait for the response.
     pub timeout_milliseconds: u64,
 }
 
 /// What a call has brought. Where it failed (no headers at all), there is none.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// Headers, `:status` among them.
     pub headers: Headers,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// The status, where it is one: exactly three digits.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -43,7 +43,7 @@ impl Answer {
         })
     }
 
-    /// Whether the one content type of the answer is this one, without parameters.
+    /// Whether the one content type of the response is this one, without parameters.
     #[must_use]
     pub fn is_of_type(&self, content_type: &str) -> bool {
         self.headers.values(b"content-type").eq([content_type.as_bytes()])
@@ -60,25 +60,25 @@ impl Answer {
 mod tests {
     use super::*;
 
-    fn answer(pairs: &[(&str, &str)]) -> Answer {
-        Answer { headers: Headers::from_pairs(pairs), body: Vec::new() }
+    fn response(pairs: &[(&str, &str)]) -> Response {
+        Response { headers: Headers::from_pairs(pairs), body: Vec::new() }
     }
 
     #[test]
     fn a_status_is_three_digits() {
-        assert_eq!(answer(&[(":status", "200")]).status(), Some(200));
+        assert_eq!(response(&[(":status", "200")]).status(), Some(200));
         for text in ["", "20", "0200", "+20", "2 0", "16959", "999999", "२00"] {
-            assert_eq!(answer(&[(":status", text)]).status(), None, "{text}");
+            assert_eq!(response(&[(":status", text)]).status(), None, "{text}");
         }
-        assert_eq!(answer(&[]).status(), None);
+        assert_eq!(response(&[]).status(), None);
     }
 
     #[test]
     fn a_content_type_counts_when_it_is_exact_and_alone() {
         let json = "application/json";
-        assert!(answer(&[("content-type", json)]).is_of_type(json));
-        assert!(!answer(&[("content-type", "application/json; charset=x")]).is_of_type(json));
-        assert!(!answer(&[("content-type", json), ("content-type", json)]).is_of_type(json));
-        assert!(!answer(&[]).is_of_type(json));
+        assert!(response(&[("content-type", json)]).is_of_type(json));
+        assert!(!response(&[("content-type", "application/json; charset=x")]).is_of_type(json));
+        assert!(!response(&[("content-type", json), ("content-type", json)]).is_of_type(json));
+        assert!(!response(&[]).is_of_type(json));
     }
 }

@@ -8,7 +8,7 @@
 use crate::config::error::{At, ConfigError};
 use crate::config::{keys, limits, raw, secret, settings};
 use crate::key_sets;
-use crate::key_sets::document::Rules;
+use crate::key_sets::document::KeySetRules;
 use crate::keys::jwk::Jwk;
 use crate::keys::{Key, PublicAlgorithm};
 
@@ -27,7 +27,7 @@ pub(super) fn check(
     keys::refuse(at, "public_key_pem", written.public_key_pem.is_some(), remedy)?;
     let (issuer, audiences) = keys::issuer_and_audiences(at, written)?;
     let rsa = rsa_algorithm(&at.field("algorithm"), written.algorithm.as_deref())?;
-    let rules = Rules { rsa, issuer, audiences };
+    let rules = KeySetRules { rsa, issuer, audiences };
     let at = at.field("jwks");
     match &jwks.inline {
         Some(set) => inline(&at, jwks, set, &rules, &mut found.keys, warnings),
@@ -43,7 +43,11 @@ pub(super) fn check(
     }
 }
 
-fn remote(at: &At, jwks: &raw::Jwks, rules: Rules) -> Result<key_sets::Settings, ConfigError> {
+fn remote(
+    at: &At,
+    jwks: &raw::Jwks,
+    rules: KeySetRules,
+) -> Result<key_sets::KeySetSettings, ConfigError> {
     let text = |name: &str, text: &Option<String>, most: usize, remedy: &str| {
         let at = at.field(name);
         let text = text.as_ref().ok_or_else(|| at.error("missing", remedy))?;
@@ -69,7 +73,7 @@ fn remote(at: &At, jwks: &raw::Jwks, rules: Rules) -> Result<key_sets::Settings,
         jwks.refresh_seconds,
         settings::REFRESH_SECONDS,
     )?;
-    Ok(key_sets::Settings {
+    Ok(key_sets::KeySetSettings {
         name: at.to_string(),
         cluster,
         authority,
@@ -83,7 +87,7 @@ fn inline(
     at: &At,
     jwks: &raw::Jwks,
     set: &raw::JwkSet,
-    rules: &Rules,
+    rules: &KeySetRules,
     found: &mut Vec<Key>,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {

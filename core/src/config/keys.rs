@@ -10,7 +10,7 @@ use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) keys: Vec<Key>,
-    pub(super) sets: Vec<key_sets::Settings>,
+    pub(super) sets: Vec<key_sets::KeySetSettings>,
 }
 
 /// The keys, and where there are more of them.
@@ -18,7 +18,7 @@ pub(super) fn check(
     written: Option<&[raw::Key]>,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
-) -> Result<(KeyRing, Vec<key_sets::Settings>), ConfigError> {
+) -> Result<(KeyRing, Vec<key_sets::KeySetSettings>), ConfigError> {
     let at = At::root().field("keys");
     let remedy = "give at least one: {\"algorithm\": \"HS256\", \"secret\": {\"env\": \"…\"}}";
     let written = written.ok_or_else(|| at.error("missing", remedy))?;

@@ -45,7 +45,7 @@ pub struct Config {
     /// What verifies tokens.
     pub keys: KeyRing,
     /// Where more keys are published.
-    pub key_sets: Vec<key_sets::Settings>,
+    pub key_sets: Vec<key_sets::KeySetSettings>,
     /// What tokens must say.
     pub policy: Policy,
     /// How many signatures that take long a VM verifies in a second.

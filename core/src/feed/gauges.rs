@@ -5,8 +5,8 @@
 
 use crate::revocation::sweep::Counts;
 use crate::shared::SharedData;
-use crate::shared::aggregated_gauges::Notes;
-use crate::shared::names::FeedIdentity;
+use crate::shared::aggregated_gauges::AggregatedGauges;
+use crate::shared::names::KeySpace;
 
 /// What a lease owner shows once a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Gauges {
     /// `feed_current_timestamp_seconds`: unix time of the last proof, 0 before the first.
     pub feed_current_timestamp_seconds: u64,
     /// `clock_difference_seconds`: how far the service's clock and ours are apart, as of its last
-    /// answer.
+    /// response.
     pub clock_difference_seconds: u64,
     /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
     /// as of the last whole sweep.
@@ -27,7 +27,7 @@ impl Gauges {
     /// Those of one feed, together with what the others have noted: the oldest proof, the largest
     /// difference, and sums.
     #[must_use]
-    pub fn with_others(self, shared: &dyn SharedData, feed: &FeedIdentity, now: u64) -> Self {
+    pub fn with_others(self, shared: &dyn SharedData, feed: &KeySpace, now: u64) -> Self {
         let all = NOTES.note(shared, &feed.digits(), Some(self.to_numbers()), now);
         let all = all.into_iter().flatten().map(Self::from_numbers);
         all.reduce(Self::together).unwrap_or(self)
@@ -68,7 +68,8 @@ impl Gauges {
 
 /// A feed that nobody looks after for so long has gone with its configuration. Shorter than what an alert
 /// waits for, longer than it takes to replace a lease owner that died.
-const NOTES: Notes<6> = Notes { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
+const NOTES: AggregatedGauges<6> =
+    AggregatedGauges { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
 
 #[cfg(test)]
 mod tests {
@@ -79,7 +80,7 @@ mod tests {
     fn what_one_feed_lacks_is_not_hidden_by_another() {
         let shared = InMemory::default();
         let [well, cut_off] =
-            ["", "other"].map(|realm| FeedIdentity::new(realm, "signout", "signout"));
+            ["", "other"].map(|realm| KeySpace::of_feed(realm, "signout", "signout"));
         let good = Gauges {
             feed_current_timestamp_seconds: 1_000,
             clock_difference_seconds: 2,

@@ -1,17 +1,17 @@
 //! How does the proxy learn what was revoked elsewhere?
 //!
 //! By a long poll, as in Consul's blocking queries: one VM of the process, the owner of the
-//! [lease](crate::shared::lease), asks what came after its [cursor](wire::Cursor), takes the answer over as a whole
+//! [lease](crate::shared::lease), asks what came after its [cursor](wire::Cursor), takes the response over as a whole
 //! and asks again. All VMs judge from the same set and look on their tick whether it is
 //! [recent enough](staleness).
 //!
-//! [`Feed`] is the state machine of one VM. It is told what happened (a tick, an answer), with the
-//! time and a random number, and says what to do ([`Effects`]); it reads no clock and calls nobody.
+//! [`Feed`] is the state machine of one VM. It is told what happened (a tick, an response), with the
+//! time and a random number, and says what to do ([`FeedEffects`]); it reads no clock and calls nobody.
 //!
 //! # Why nothing shrinks the set
 //!
 //! The service may come back from an old backup, another replica may be behind, a proxy in between
-//! may replay an answer. So taking over a page is a union, in whatever order pages come. A page of a
+//! may replay an response. So taking over a page is a union, in whatever order pages come. A page of a
 //! reset names the range of ids that it covers; what the set holds there and the page lacks, the
 //! service has lost, and it is given back through the [outbox].
 
@@ -25,7 +25,7 @@ pub mod staleness;
 pub mod state;
 pub mod wire;
 
-use crate::call::{Answer, Call};
+use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::outbox::Outbox;
 use crate::revocation::record::RecordId;
@@ -33,20 +33,20 @@ use crate::revocation::set::RevocationSet;
 use crate::revocation::sweep::Sweep;
 use crate::shared::SharedData;
 use crate::shared::lease::{Lease, Owner};
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 
-use delivery::{Outcome, Tell};
+use delivery::{Delivery, DeliveryOutcome};
 use gauges::Gauges;
-use notice::Notice;
-use page::Ground;
-use poll::{Asked, Poll, Rejection};
+use notice::FeedNotice;
+use page::PageTarget;
+use poll::{Asked, Poll, PollRejection};
 use staleness::Knowledge;
 use state::FeedState;
 use wire::Page;
 
 /// What is settled about the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct FeedSettings {
     /// The realm that is enforced here.
     pub realm: String,
     /// Cluster of the service.
@@ -55,34 +55,34 @@ pub struct Settings {
     pub authority: String,
     /// How old the last proof may be.
     pub max_staleness_seconds: u64,
-    /// How long to wait for the answer to a batch of revocations.
-    pub tell_timeout_milliseconds: u64,
+    /// How long to wait for the response to a batch of revocations.
+    pub delivery_timeout_milliseconds: u64,
 }
 
 /// What the host is to do now. Everything is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Ask the feed; hand the answer to [`Feed::poll_answered`], and `None` if it cannot be asked.
+pub struct FeedEffects {
+    /// Ask the feed; hand the response to [`Feed::poll_finished`], and `None` if it cannot be asked.
     pub poll: Option<Call>,
-    /// Tell the service; hand the answer to [`Feed::tell_answered`], and `None` likewise.
-    pub tell: Option<Call>,
+    /// Delivery the service; hand the response to [`Feed::delivery_finished`], and `None` likewise.
+    pub delivery: Option<Call>,
     /// Tick again after that time, if the next tick is not due before.
     pub tick_within_milliseconds: Option<u64>,
     /// What to add to counters.
-    pub counts: Vec<Count>,
+    pub counts: Vec<FeedCount>,
     /// What to show.
     pub gauges: Option<Gauges>,
     /// What to write into the log: each once per change of state.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<FeedNotice>,
 }
 
 /// One more of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
+pub enum FeedCount {
     /// `resets`: the feed is read from its beginning.
     Reset,
-    /// `refresh_rejected.<reason>`: an answer did not count.
-    Rejected(Rejection),
+    /// `refresh_rejected.<reason>`: an response did not count.
+    Rejected(PollRejection),
     /// `outbox_dropped`: the service does not take a record, whoever sends it.
     Dropped,
     /// `outbox_sent`: records that the service has acknowledged to the lease owner.
@@ -93,13 +93,13 @@ pub enum Count {
 
 /// The feed as one VM (strictly: one root context) follows it.
 pub struct Feed {
-    identity: FeedIdentity,
+    space: KeySpace,
     set: RevocationSet,
     outbox: Outbox,
     max_staleness_seconds: u64,
     lease: Lease,
     poll: Poll,
-    tell: Tell,
+    delivery: Delivery,
     sweep: Sweep,
     knowledge: Knowledge,
     /// The outbox has no room for what a page gives back: it is emptied before the next poll.
@@ -113,17 +113,17 @@ pub struct Feed {
 impl Feed {
     /// A feed that was not looked at yet; `owner` is a fresh random UUID.
     #[must_use]
-    pub fn new(settings: &Settings, owner: Owner) -> Self {
-        let Settings { realm, cluster, authority, .. } = settings;
-        let identity = FeedIdentity::new(realm, cluster, authority);
+    pub fn new(settings: &FeedSettings, owner: Owner) -> Self {
+        let FeedSettings { realm, cluster, authority, .. } = settings;
+        let space = KeySpace::of_feed(realm, cluster, authority);
         Self {
-            identity,
-            set: RevocationSet::new(identity, realm),
-            outbox: Outbox::new(identity),
+            space,
+            set: RevocationSet::new(space, realm),
+            outbox: Outbox::new(space),
             max_staleness_seconds: settings.max_staleness_seconds,
-            lease: Lease::new(&identity, owner),
+            lease: Lease::new(&space, owner),
             poll: Poll::new(settings.max_staleness_seconds),
-            tell: Tell::new(settings.tell_timeout_milliseconds),
+            delivery: Delivery::new(settings.delivery_timeout_milliseconds),
             sweep: Sweep::default(),
             knowledge: Knowledge::Never,
             waits_for_room: false,
@@ -154,7 +154,7 @@ impl Feed {
     /// What is known at this moment: for a request that the last tick's knowledge does not admit.
     #[must_use]
     pub fn known_at(&self, shared: &dyn SharedData, now: Now) -> Knowledge {
-        let (state, _) = FeedState::read(shared, &self.identity);
+        let (state, _) = FeedState::read(shared, &self.space);
         Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
@@ -168,20 +168,20 @@ impl Feed {
         self.lease.release(shared, now.monotonic_milliseconds);
     }
 
-    /// A second has passed, or the time that [`Effects::tick_within_milliseconds`] named.
+    /// A second has passed, or the time that [`FeedEffects::tick_within_milliseconds`] named.
     #[must_use]
-    pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> Effects {
-        let mut effects = Effects::default();
+    pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> FeedEffects {
+        let mut effects = FeedEffects::default();
         let milliseconds = now.monotonic_milliseconds;
         let held = self.lease.is_held(milliseconds);
         self.lease.tick(shared, milliseconds);
         self.look(shared, now, &mut effects);
         if !self.lease.is_held(milliseconds) {
             let soon = self.lease.is_heir().then_some(poll::PAUSE_MILLISECONDS);
-            return Effects { tick_within_milliseconds: soon, ..effects };
+            return FeedEffects { tick_within_milliseconds: soon, ..effects };
         }
         if !held {
-            effects.notices.push(Notice::Reads);
+            effects.notices.push(FeedNotice::Reads);
         }
         let is_time = |at| milliseconds.abs_diff(at) >= HOUSEKEEPING_MILLISECONDS;
         if self.housekept_at.is_none_or(is_time) {
@@ -194,39 +194,39 @@ impl Feed {
 
     /// The poll was answered; `None` where it failed or could not be made. `random` is any number.
     #[must_use]
-    pub fn poll_answered(
+    pub fn poll_finished(
         &mut self,
         shared: &dyn SharedData,
         now: Now,
         random: u32,
-        answer: Option<&Answer>,
-    ) -> Effects {
-        let mut effects = Effects::default();
+        response: Option<&Response>,
+    ) -> FeedEffects {
+        let mut effects = FeedEffects::default();
         let Some(asked) = self.poll.end() else { return effects };
         let milliseconds = now.monotonic_milliseconds;
         let failures = self.poll.failures();
-        match self.take_over(shared, &asked, now, answer, &mut effects) {
+        match self.take_over(shared, &asked, now, response, &mut effects) {
             Ok(page) => {
                 self.poll.accepted(&page, milliseconds, random);
                 if failures > 0 {
-                    effects.notices.push(Notice::Accepted);
+                    effects.notices.push(FeedNotice::Accepted);
                 }
                 self.look(shared, now, &mut effects);
             }
-            Err(Rejection::NoRoom) => {
+            Err(PollRejection::NoRoom) => {
                 self.poll.postponed(milliseconds);
                 self.waits_for_room = true;
-                effects.counts.push(Count::Rejected(Rejection::NoRoom));
+                effects.counts.push(FeedCount::Rejected(PollRejection::NoRoom));
                 self.note_gift(&mut effects);
             }
             Err(rejection) => {
-                let retry_after = answer.and_then(Answer::retry_after_seconds);
+                let retry_after = response.and_then(Response::retry_after_seconds);
                 self.poll.rejected(retry_after, milliseconds, random);
-                effects.counts.push(Count::Rejected(rejection));
+                effects.counts.push(FeedCount::Rejected(rejection));
                 if failures == 0 {
-                    effects.notices.push(Notice::Rejected(rejection));
+                    effects.notices.push(FeedNotice::Rejected(rejection));
                 }
-                if rejection == Rejection::Unauthorized {
+                if rejection == PollRejection::Unauthorized {
                     self.lease.bar(milliseconds, BARRED_MILLISECONDS);
                 }
             }
@@ -237,46 +237,46 @@ impl Feed {
 
     /// The service has answered what it was told; `None` where the call failed or was not made.
     #[must_use]
-    pub fn tell_answered(
+    pub fn delivery_finished(
         &mut self,
         shared: &dyn SharedData,
         now: Now,
         random: u32,
-        answer: Option<&Answer>,
-    ) -> Effects {
-        let mut effects = Effects::default();
-        let failures = self.tell.failures();
-        let outcome = self.tell.answered(shared, &self.outbox, now, random, answer);
+        response: Option<&Response>,
+    ) -> FeedEffects {
+        let mut effects = FeedEffects::default();
+        let failures = self.delivery.failures();
+        let outcome = self.delivery.answered(shared, &self.outbox, now, random, response);
         match outcome {
-            Some(Outcome::Delivered(count)) => effects.counts.push(Count::Sent(count)),
-            Some(Outcome::Dropped(record)) => {
-                effects.counts.push(Count::Dropped);
-                effects.notices.push(Notice::Dropped(record.kind));
+            Some(DeliveryOutcome::Delivered(count)) => effects.counts.push(FeedCount::Sent(count)),
+            Some(DeliveryOutcome::Dropped(record)) => {
+                effects.counts.push(FeedCount::Dropped);
+                effects.notices.push(FeedNotice::Dropped(record.kind));
             }
-            Some(Outcome::Unauthorized) => {
+            Some(DeliveryOutcome::Unauthorized) => {
                 self.lease.bar(now.monotonic_milliseconds, BARRED_MILLISECONDS);
             }
-            Some(Outcome::Divided | Outcome::Postponed) | None => {}
+            Some(DeliveryOutcome::Divided | DeliveryOutcome::Postponed) | None => {}
         }
-        match (failures, self.tell.failures()) {
-            (0, 1..) => effects.notices.push(Notice::NotDelivered),
-            (1.., 0) => effects.notices.push(Notice::Delivered),
+        match (failures, self.delivery.failures()) {
+            (0, 1..) => effects.notices.push(FeedNotice::NotDelivered),
+            (1.., 0) => effects.notices.push(FeedNotice::Delivered),
             _ => {}
         }
         self.go_on(shared, now, &mut effects);
         effects
     }
 
-    fn look(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+    fn look(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         let knowledge = self.known_at(shared, now);
         if std::mem::replace(&mut self.knowledge, knowledge) == knowledge {
             return;
         }
-        effects.notices.push(Notice::Knows(self.knowledge));
+        effects.notices.push(FeedNotice::Knows(self.knowledge));
         // Nothing but damage makes a process forget; one VM of it counts that.
         if self.knowledge == Knowledge::Never && self.lease.is_held(now.monotonic_milliseconds) {
-            effects.counts.push(Count::Damaged);
-            effects.notices.push(Notice::Damaged);
+            effects.counts.push(FeedCount::Damaged);
+            effects.notices.push(FeedNotice::Damaged);
         }
     }
 
@@ -285,22 +285,22 @@ impl Feed {
         shared: &dyn SharedData,
         asked: &Asked,
         now: Now,
-        answer: Option<&Answer>,
-        effects: &mut Effects,
-    ) -> Result<Page, Rejection> {
-        let page = poll::judge(answer)?;
+        response: Option<&Response>,
+        effects: &mut FeedEffects,
+    ) -> Result<Page, PollRejection> {
+        let page = poll::judge(response)?;
         self.compare_clocks(&page, now, effects);
-        let Self { identity, set, outbox, .. } = &*self;
-        let ground = Ground { shared, identity, set, outbox };
+        let Self { space, set, outbox, .. } = &*self;
+        let ground = PageTarget { shared, space, set, outbox };
         let given_back = page::take_over(ground, page.clone(), asked, now);
-        if matches!(given_back, Ok(_) | Err(Rejection::NoRoom)) {
+        if matches!(given_back, Ok(_) | Err(PollRejection::NoRoom)) {
             // What is left in will be missing, and makes us read everything again.
             let _ = outbox.shown(shared, &page.records);
         }
         let given_back = given_back?;
         if poll::begins_reset(&page) {
-            effects.counts.push(Count::Reset);
-            effects.notices.push(Notice::Reset);
+            effects.counts.push(FeedCount::Reset);
+            effects.notices.push(FeedNotice::Reset);
         }
         if given_back > 0 {
             self.note_gift(effects);
@@ -311,33 +311,33 @@ impl Feed {
         Ok(page)
     }
 
-    fn note_gift(&mut self, effects: &mut Effects) {
+    fn note_gift(&mut self, effects: &mut FeedEffects) {
         if !std::mem::replace(&mut self.gives_back, true) {
-            effects.notices.push(Notice::GivesBack);
+            effects.notices.push(FeedNotice::GivesBack);
         }
     }
 
-    fn compare_clocks(&mut self, page: &Page, now: Now, effects: &mut Effects) {
+    fn compare_clocks(&mut self, page: &Page, now: Now, effects: &mut FeedEffects) {
         let apart = |difference: i64| difference.unsigned_abs() > notice::CLOCKS_APART_SECONDS;
         let difference = page.now.cast_signed().saturating_sub(now.unix_seconds.cast_signed());
         let before = self.clock_difference_seconds.replace(difference);
         match (before.is_some_and(apart), apart(difference)) {
-            (false, true) => effects.notices.push(Notice::ClocksDiffer(difference)),
-            (true, false) => effects.notices.push(Notice::ClocksAgree),
+            (false, true) => effects.notices.push(FeedNotice::ClocksDiffer(difference)),
+            (true, false) => effects.notices.push(FeedNotice::ClocksAgree),
             _ => {}
         }
     }
 
     /// What the lease owner does once a second.
-    fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+    fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         self.set.generations().renew(shared);
-        let (state, expect) = FeedState::read(shared, &self.identity);
+        let (state, expect) = FeedState::read(shared, &self.space);
         self.outbox.forget_past(shared, state.service_now);
         let is_missing_any = |at| self.outbox.is_missing_any(shared, at);
         let lacks = !state.is_in_reset() && state.current_at.is_some_and(is_missing_any);
         if lacks || state.wants_clamped(now.unix_seconds) {
             let again = FeedState { cursor: None, next_id: None, clamped: None, ..state.clone() };
-            let _ = again.write(shared, &self.identity, expect); // else in a second
+            let _ = again.write(shared, &self.space, expect); // else in a second
         }
         self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds));
         let age_milliseconds = |at| now.monotonic_milliseconds.saturating_sub(at);
@@ -349,30 +349,30 @@ impl Feed {
             revocations: self.sweep.counts().unwrap_or_default(),
             outbox: self.outbox.len(shared) as u64,
         };
-        effects.gauges = Some(own.with_others(shared, &self.identity, now.monotonic_milliseconds));
+        effects.gauges = Some(own.with_others(shared, &self.space, now.monotonic_milliseconds));
     }
 
     /// Makes the calls that are due.
-    fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut Effects) {
+    fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         let milliseconds = now.monotonic_milliseconds;
         let lets_go = self.lease.should_let_go(milliseconds);
-        if lets_go && !self.poll.is_under_way() && !self.tell.is_under_way() {
+        if lets_go && !self.poll.is_under_way() && !self.delivery.is_under_way() {
             self.lease.release(shared, milliseconds);
         }
         if !self.lease.is_held(milliseconds) || self.lease.is_barred(milliseconds) {
             return;
         }
-        effects.tell = self.tell.start(shared, &self.outbox, now); // also while it waits to let go
-        let tell_wait = self.tell.wait_milliseconds(milliseconds);
-        if effects.tell.is_none() && !self.tell.is_under_way() && tell_wait == 0 {
+        effects.delivery = self.delivery.start(shared, &self.outbox, now); // also while it waits to let go
+        let delivery_wait = self.delivery.wait_milliseconds(milliseconds);
+        if effects.delivery.is_none() && !self.delivery.is_under_way() && delivery_wait == 0 {
             self.waits_for_room = false;
         }
         let poll_wait = self.poll.wait_milliseconds(milliseconds);
         if poll_wait == 0 && !lets_go && !self.poll.is_under_way() && !self.waits_for_room {
-            let (state, _) = FeedState::read(shared, &self.identity);
+            let (state, _) = FeedState::read(shared, &self.space);
             effects.poll = Some(self.poll.ask(state.cursor));
         }
-        let waits = [poll_wait, tell_wait].into_iter().filter(|&wait| wait > 0);
+        let waits = [poll_wait, delivery_wait].into_iter().filter(|&wait| wait > 0);
         effects.tick_within_milliseconds = waits.min();
     }
 }

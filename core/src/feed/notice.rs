@@ -5,34 +5,24 @@
 
 use std::fmt;
 
-use crate::feed::poll::Rejection;
+use crate::feed::poll::PollRejection;
 use crate::feed::staleness::Knowledge;
 use crate::revocation::record::Kind;
+use crate::severity::Severity;
 
 /// Clocks further apart than this are worth a warning.
 pub const CLOCKS_APART_SECONDS: u64 = 5;
 
-/// How much an operator should care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Info,
-    /// It holds for now.
-    Warning,
-    /// Requests are refused, or a revocation is in danger.
-    Error,
-}
-
 /// Something that an operator may want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum FeedNotice {
     /// This VM reads the feed from now on.
     Reads,
     /// What is known about revocations has changed.
     Knows(Knowledge),
-    /// The first answer that does not count.
-    Rejected(Rejection),
-    /// An answer counts again.
+    /// The first response that does not count.
+    Rejected(PollRejection),
+    /// An response counts again.
     Accepted,
     /// The feed is read from its beginning.
     Reset,
@@ -52,46 +42,46 @@ pub enum Notice {
     Dropped(Kind),
 }
 
-impl Notice {
+impl FeedNotice {
     /// How much an operator should care.
     #[must_use]
-    pub fn level(self) -> Level {
+    pub fn severity(self) -> Severity {
         match self {
             Self::Reads | Self::Accepted | Self::Reset | Self::ClocksAgree | Self::Delivered => {
-                Level::Info
+                Severity::Info
             }
-            Self::Knows(Knowledge::Current) => Level::Info,
-            Self::Rejected(Rejection::Unauthorized) | Self::Damaged | Self::Dropped(_) => {
-                Level::Error
+            Self::Knows(Knowledge::Current) => Severity::Info,
+            Self::Rejected(PollRejection::Unauthorized) | Self::Damaged | Self::Dropped(_) => {
+                Severity::Error
             }
-            Self::Knows(_) => Level::Error,
+            Self::Knows(_) => Severity::Error,
             Self::Rejected(_) | Self::GivesBack | Self::ClocksDiffer(_) | Self::NotDelivered => {
-                Level::Warning
+                Severity::Warning
             }
         }
     }
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for FeedNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reads => write!(f, "feed: this VM reads it for the whole process"),
             Self::Knows(Knowledge::Never) => {
-                write!(f, "feed: not loaded; protected routes answer 503 until it is")
+                write!(f, "feed: not loaded; protected routes response 503 until it is")
             }
             Self::Knows(Knowledge::Current) => write!(f, "feed: the revocation set is current"),
             Self::Knows(Knowledge::Stale) => {
                 write!(f, "feed: no proof for too long that the revocation set is complete")
             }
-            Self::Rejected(Rejection::Unauthorized) => write!(
+            Self::Rejected(PollRejection::Unauthorized) => write!(
                 f,
                 "feed: the service refuses our API token; compare revocation.upstream.token with \
                  the service's SIGNOUT_TOKEN"
             ),
             Self::Rejected(reason) => {
-                write!(f, "feed: an answer does not count ({reason}); the set stays as it is")
+                write!(f, "feed: an response does not count ({reason}); the set stays as it is")
             }
-            Self::Accepted => write!(f, "feed: answers count again"),
+            Self::Accepted => write!(f, "feed: responses count again"),
             Self::Reset => write!(f, "feed: the service sends the whole set"),
             Self::GivesBack => {
                 write!(f, "feed: the service has lost revocations, they are given back")

@@ -5,51 +5,51 @@
 //! was, so that the page is asked for again; taking one over twice changes nothing.
 
 use crate::clock::Now;
-use crate::feed::outbox::{Due, Outbox};
-use crate::feed::poll::{Asked, Rejection};
+use crate::feed::outbox::{DueTime, Outbox};
+use crate::feed::poll::{Asked, PollRejection};
 use crate::feed::state::FeedState;
 use crate::feed::wire::Page;
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::Record;
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 
 /// Most records that one page gives back: the rest follows when these are delivered.
 pub const GIVEN_BACK_RECORDS: usize = 4_096;
 
 /// What a page changes.
 #[derive(Clone, Copy)]
-pub struct Ground<'a> {
+pub struct PageTarget<'a> {
     /// Shared data.
     pub shared: &'a dyn SharedData,
     /// The names in it.
-    pub identity: &'a FeedIdentity,
+    pub space: &'a KeySpace,
     /// The set.
     pub set: &'a RevocationSet,
     /// The outbox.
     pub outbox: &'a Outbox,
 }
 
-/// Takes over the page that answers a poll which has asked for `asked`; says how many records the
+/// Takes over the page that responses a poll which has asked for `asked`; says how many records the
 /// service gets back.
 ///
 /// # Errors
 ///
 /// Why the page does not count. Its records may be in the set, the feed is where it was.
 pub fn take_over(
-    ground: Ground<'_>,
+    ground: PageTarget<'_>,
     mut page: Page,
     asked: &Asked,
     now: Now,
-) -> Result<usize, Rejection> {
-    let Ground { shared, identity, set, outbox } = ground;
-    let (state, expect) = FeedState::read(shared, identity);
+) -> Result<usize, PollRejection> {
+    let PageTarget { shared, space, set, outbox } = ground;
+    let (state, expect) = FeedState::read(shared, space);
     if state.cursor != *asked {
-        return Err(Rejection::Superseded);
+        return Err(PollRejection::Superseded);
     }
     if !state.is_followed_by(&page) {
-        return Err(Rejection::Unsound);
+        return Err(PollRejection::Unsound);
     }
     let mut next = state.after(&page, now.monotonic_milliseconds);
     next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
@@ -57,29 +57,29 @@ pub fn take_over(
     let given_back = if page.reset {
         let lacking = set.compare(shared, &page.records, page.range, horizon);
         set.generations().renew(shared);
-        give_back(ground, &lacking.map_err(|_| Rejection::Contended)?)?
+        give_back(ground, &lacking.map_err(|_| PollRejection::Contended)?)?
     } else {
-        set.add(shared, &page.records, horizon).map_err(|_| Rejection::Contended)?;
+        set.add(shared, &page.records, horizon).map_err(|_| PollRejection::Contended)?;
         0
     };
     if state.current_at.is_none() && next.current_at.is_some() {
         // A shard that was damaged may have lost what only this process knows.
         let own = outbox.records(shared);
-        set.add(shared, &own, Horizon::NONE).map_err(|_| Rejection::Contended)?;
+        set.add(shared, &own, Horizon::NONE).map_err(|_| PollRejection::Contended)?;
     }
-    match next.write(shared, identity, expect) {
+    match next.write(shared, space, expect) {
         true => Ok(given_back),
-        false => Err(Rejection::Superseded),
+        false => Err(PollRejection::Superseded),
     }
 }
 
-fn give_back(ground: Ground<'_>, lacking: &[Record]) -> Result<usize, Rejection> {
+fn give_back(ground: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRejection> {
     let now = lacking.get(..GIVEN_BACK_RECORDS).unwrap_or(lacking);
-    let put = ground.outbox.put(ground.shared, now, Due::AtOnce);
+    let put = ground.outbox.put(ground.shared, now, DueTime::AtOnce);
     if put.is_ok() && now.len() == lacking.len() {
         Ok(lacking.len())
     } else {
-        Err(Rejection::NoRoom)
+        Err(PollRejection::NoRoom)
     }
 }
 

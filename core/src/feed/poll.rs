@@ -1,6 +1,6 @@
-//! When is the feed asked, how, and does the answer count?
+//! When is the feed asked, how, and does the response count?
 //!
-//! One poll is under way at a time. An answer counts if it is exactly the service's: status 200, the
+//! One poll is under way at a time. An response counts if it is exactly the service's: status 200, the
 //! feed's content type, a page that decodes whole. Everything else changes nothing, is counted by
 //! reason, and is followed by a [wait](backoff).
 
@@ -9,14 +9,14 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::call::backoff;
-use crate::call::{Answer, Call};
+use crate::call::{Call, Response};
 use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, WireError};
 use crate::revocation::record::RecordId;
 
-/// Longest time for which the service may leave a poll without an answer.
+/// Longest time for which the service may leave a poll without an response.
 const LONGEST_WAIT_SECONDS: u64 = 30;
 
-/// How much later than that the answer may be.
+/// How much later than that the response may be.
 const GRACE_SECONDS: u64 = 5;
 
 /// Shortest time between two answered polls, unless the first one said that there is more.
@@ -25,11 +25,11 @@ pub const PAUSE_MILLISECONDS: u64 = 20;
 /// Two resets within this time are one too many.
 const RESETS_APART_MILLISECONDS: u64 = 60_000;
 
-/// Why an answer does not count.
+/// Why an response does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rejection {
+pub enum PollRejection {
     /// The call failed: no headers.
-    NoAnswer,
+    NoResponse,
     /// 401 or 403: the API token is not the service's.
     Unauthorized,
     /// 503: from the service, or from Envoy that cannot reach it.
@@ -54,12 +54,12 @@ pub enum Rejection {
     NoRoom,
 }
 
-impl Rejection {
+impl PollRejection {
     /// The word in `refresh_rejected.<reason>`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::NoAnswer => "no_answer",
+            Self::NoResponse => "no_answer",
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
@@ -76,7 +76,7 @@ impl Rejection {
 
     /// Every reason.
     pub const ALL: [Self; 12] = [
-        Self::NoAnswer,
+        Self::NoResponse,
         Self::Unauthorized,
         Self::Unavailable,
         Self::TimedOut,
@@ -91,33 +91,33 @@ impl Rejection {
     ];
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for PollRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// The page that an answer brings, if it counts.
+/// The page that an response brings, if it counts.
 ///
 /// # Errors
 ///
 /// Why it does not.
-pub fn judge(answer: Option<&Answer>) -> Result<Page, Rejection> {
-    let answer = answer.ok_or(Rejection::NoAnswer)?;
-    match answer.status() {
+pub fn judge(response: Option<&Response>) -> Result<Page, PollRejection> {
+    let response = response.ok_or(PollRejection::NoResponse)?;
+    match response.status() {
         Some(200) => {}
-        Some(401 | 403) => return Err(Rejection::Unauthorized),
-        Some(503) => return Err(Rejection::Unavailable),
-        Some(504) => return Err(Rejection::TimedOut),
-        _ => return Err(Rejection::Status),
+        Some(401 | 403) => return Err(PollRejection::Unauthorized),
+        Some(503) => return Err(PollRejection::Unavailable),
+        Some(504) => return Err(PollRejection::TimedOut),
+        _ => return Err(PollRejection::Status),
     }
-    if !answer.is_of_type(CONTENT_TYPE) {
-        return Err(Rejection::ContentType);
+    if !response.is_of_type(CONTENT_TYPE) {
+        return Err(PollRejection::ContentType);
     }
-    Page::decode(&answer.body).map_err(|error| match error {
-        WireError::NotAFeed => Rejection::NotAFeed,
-        WireError::Damaged => Rejection::Damaged,
-        WireError::Unsound => Rejection::Unsound,
+    Page::decode(&response.body).map_err(|error| match error {
+        WireError::NotAFeed => PollRejection::NotAFeed,
+        WireError::Damaged => PollRejection::Damaged,
+        WireError::Unsound => PollRejection::Unsound,
     })
 }
 
@@ -150,7 +150,7 @@ impl Poll {
         }
     }
 
-    /// Whether an answer is awaited.
+    /// Whether an response is awaited.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         self.under_way.is_some()
@@ -179,7 +179,7 @@ impl Poll {
         }
     }
 
-    /// The answer is there: what was asked, if anything was.
+    /// The response is there: what was asked, if anything was.
     pub fn end(&mut self) -> Option<Asked> {
         self.under_way.take()
     }
@@ -200,7 +200,7 @@ impl Poll {
         self.not_before = now.saturating_add(pause);
     }
 
-    /// The answer did not count; the service may have said when to come back.
+    /// The response did not count; the service may have said when to come back.
     pub fn rejected(&mut self, retry_after_seconds: Option<u64>, now: u64, random: u32) {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff::wait_as_asked(self.failures, random, retry_after_seconds);
@@ -212,7 +212,7 @@ impl Poll {
         self.not_before = now.saturating_add(PAUSE_MILLISECONDS);
     }
 
-    /// How many answers in a row did not count.
+    /// How many responses in a row did not count.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures

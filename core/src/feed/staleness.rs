@@ -1,6 +1,6 @@
 //! May a verdict be given from what this process knows?
 //!
-//! The set is as good as its last proof: the moment at which an answer of the feed showed it to be
+//! The set is as good as its last proof: the moment at which an response of the feed showed it to be
 //! complete. Each VM compares that moment with its own clock on its tick.
 
 use crate::clock::Now;
@@ -20,7 +20,7 @@ pub enum Knowledge {
 /// What to do while the set is stale: `revocation.when_unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenUnknown {
-    /// Answer 503.
+    /// Response 503.
     #[default]
     Refuse,
     /// Judge by the last set.

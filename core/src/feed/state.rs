@@ -8,7 +8,7 @@ use crate::feed::poll::begins_reset;
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::RecordId;
-use crate::shared::names::{FeedIdentity, Key};
+use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
 
 /// How far this process has followed the feed. The default: not at all.
@@ -20,9 +20,9 @@ pub struct FeedState {
     pub next_id: Option<RecordId>,
     /// Monotonic milliseconds at which the set was last known to be complete.
     pub current_at: Option<u64>,
-    /// The head that an answer named, and when: once passed, the set was complete at that time.
+    /// The head that an response named, and when: once passed, the set was complete at that time.
     pub target: Option<(Cursor, u64)>,
-    /// The service's clock in its last answer, seconds since 1970 UTC.
+    /// The service's clock in its last response, seconds since 1970 UTC.
     pub service_now: u64,
     /// The furthest cutoff that lay too far ahead to be kept as it was, seconds since 1970 UTC.
     pub clamped: Option<u64>,
@@ -31,8 +31,8 @@ pub struct FeedState {
 impl FeedState {
     /// Reads the state and what a write has to expect. A damaged state is as good as none.
     #[must_use]
-    pub fn read(shared: &dyn SharedData, identity: &FeedIdentity) -> (Self, Expect) {
-        match shared.get(&key(identity)) {
+    pub fn read(shared: &dyn SharedData, space: &KeySpace) -> (Self, Expect) {
+        match shared.get(&name(space)) {
             Some(found) => {
                 (Self::from_bytes(&found.value).unwrap_or_default(), Expect::At(found.version))
             }
@@ -42,8 +42,8 @@ impl FeedState {
 
     /// Writes the state unless another VM was faster; says whether it was written.
     #[must_use]
-    pub fn write(&self, shared: &dyn SharedData, identity: &FeedIdentity, expect: Expect) -> bool {
-        shared.set_if(&key(identity), &self.to_bytes(), expect)
+    pub fn write(&self, shared: &dyn SharedData, space: &KeySpace, expect: Expect) -> bool {
+        shared.set_if(&name(space), &self.to_bytes(), expect)
     }
 
     /// What may be dropped from the set now.
@@ -134,16 +134,16 @@ impl FeedState {
 
 /// Makes the set count as never loaded, for somebody is about to write over a damaged shard and
 /// does not know what was in it.
-pub(crate) fn forget(shared: &dyn SharedData, identity: &FeedIdentity) {
-    let _always = shared.set_if(&key(identity), &[], Expect::Anything);
+pub(crate) fn forget(shared: &dyn SharedData, space: &KeySpace) {
+    let _always = shared.set_if(&name(space), &[], Expect::Anything);
 }
 
 /// Reports a damaged shard that was left as it is. While the feed is being read anew nothing is
 /// done: either the reload writes that shard, or it is found again afterwards.
-pub(crate) fn report_damage(shared: &dyn SharedData, identity: &FeedIdentity) {
-    let (state, _) = FeedState::read(shared, identity);
+pub(crate) fn report_damage(shared: &dyn SharedData, space: &KeySpace) {
+    let (state, _) = FeedState::read(shared, space);
     if state.current_at.is_some() {
-        forget(shared, identity);
+        forget(shared, space);
     }
 }
 
@@ -160,8 +160,8 @@ fn sequence(cursor: &Cursor) -> Option<u64> {
     cursor.as_str().split_once('.')?.0.parse().ok()
 }
 
-fn key(identity: &FeedIdentity) -> Key {
-    identity.key("feed", None)
+fn name(space: &KeySpace) -> SharedName {
+    space.name("feed", None)
 }
 
 /// The next id; none after the highest.

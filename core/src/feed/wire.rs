@@ -1,4 +1,4 @@
-//! What does one answer of the feed look like?
+//! What does one response of the feed look like?
 //!
 //! Proxies read the binary form, `application/vnd.session-guard.feed`; all numbers big endian:
 //!
@@ -14,7 +14,7 @@
 //! | 33 each | the records |
 //! | 16 | the first bytes of SHA-256 of all before |
 //!
-//! An answer counts only whole: whatever differs from this by one bit is an error, and an error
+//! An response counts only whole: whatever differs from this by one bit is an error, and an error
 //! changes nothing.
 
 use std::fmt;
@@ -67,7 +67,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// One answer of the feed.
+/// One response of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Whether the page is a piece of the whole live set, in order of id and kind, each once.
@@ -79,7 +79,7 @@ pub struct Page {
     pub now: u64,
     /// Where to go on from.
     pub cursor: Cursor,
-    /// The newest record of the log when the answer was made.
+    /// The newest record of the log when the response was made.
     pub head: Cursor,
     /// Lowest and highest record id that a page of a reset covers: what a proxy holds in between
     /// and the page lacks, the service has lost. For changes: everything.
@@ -88,7 +88,7 @@ pub struct Page {
     pub records: Vec<Record>,
 }
 
-/// Why an answer does not count.
+/// Why an response does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireError {
     /// It does not begin with `SGF1`.

@@ -10,16 +10,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json::{Object, Value, object_text};
-use crate::key_sets::answer::Rejection;
+use crate::key_sets::response::KeySetRejection;
 use crate::keys::jwk::{Jwk, JwkError};
 use crate::keys::{Key, PublicAlgorithm};
 
-/// What the configuration says about the keys of a set.
+/// KeySetEvent the configuration says about the keys of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// What RSA keys without `alg` are for.
+pub struct KeySetRules {
+    /// KeySetEvent RSA keys without `alg` are for.
     pub rsa: Option<PublicAlgorithm>,
-    /// What `iss` of their tokens must be.
+    /// KeySetEvent `iss` of their tokens must be.
     pub issuer: Option<String>,
     /// `aud` of their tokens must name one of these, if there are any.
     pub audiences: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Rules {
 
 /// A set that was read.
 #[derive(Debug)]
-pub struct Document {
+pub struct KeySetDocument {
     /// The keys, at least one.
     pub keys: Vec<Key>,
     /// The others, except those that are for something else.
@@ -47,16 +47,16 @@ pub struct LeftOut {
 /// # Errors
 ///
 /// Why it does not count.
-pub fn read(json: &[u8], rules: &Rules) -> Result<Document, Rejection> {
+pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRejection> {
     if json.len() > SET_BYTES_LIMIT {
-        return Err(Rejection::TooLong);
+        return Err(KeySetRejection::TooLong);
     }
     let set = object_text(json).and_then(|text| serde_json::from_str::<Set<'_>>(text).ok());
-    let set = set.ok_or(Rejection::NotASet)?;
+    let set = set.ok_or(KeySetRejection::NotASet)?;
     if set.keys.len() > SET_KEYS_LIMIT {
-        return Err(Rejection::TooManyKeys);
+        return Err(KeySetRejection::TooManyKeys);
     }
-    let mut document = Document { keys: vec![], left_out: vec![] };
+    let mut document = KeySetDocument { keys: vec![], left_out: vec![] };
     for (index, json) in set.keys.into_iter().enumerate() {
         let json = json.get().as_bytes();
         match one(json, rules, &document.keys) {
@@ -67,15 +67,15 @@ pub fn read(json: &[u8], rules: &Rules) -> Result<Document, Rejection> {
             }
         }
     }
-    if document.keys.is_empty() { Err(Rejection::NoKeys) } else { Ok(document) }
+    if document.keys.is_empty() { Err(KeySetRejection::NoKeys) } else { Ok(document) }
 }
 
-fn one(json: &[u8], rules: &Rules, others: &[Key]) -> Result<Option<Key>, String> {
+fn one(json: &[u8], rules: &KeySetRules, others: &[Key]) -> Result<Option<Key>, String> {
     let Some(jwk) = Jwk::read(json, rules.rsa).map_err(|error: JwkError| error.told().0)? else {
         return Ok(None);
     };
     if jwk.secret().is_some() {
-        return Err("a secret has no place in a set that is published".to_owned());
+        return Err("a secret has no names in a set that is published".to_owned());
     }
     let key = jwk.into_key(rules.issuer.clone(), rules.audiences.clone());
     if others.iter().any(|other| other.is_namesake_of(&key)) {

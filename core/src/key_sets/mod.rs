@@ -1,15 +1,15 @@
 //! How do the keys of an issuer reach the proxy, and stay current?
 //!
 //! A published JWK Set is fetched from a cluster: at start, then again and again, by the one VM of the
-//! process that holds the set's [lease](crate::shared::lease). What was published lies in shared data;
+//! process that holds the set's [lease](crate::shared::lease). KeySetEvent was published lies in shared data;
 //! every VM takes it over when it has changed, and a new configuration before its first request.
 //!
-//! [`KeySets`] is the state machine of one VM. It is told what happened (a tick, an answer), with the
-//! time and a random number, and says what to do ([`Effects`]); it reads no clock and calls nobody.
+//! [`KeySets`] is the state machine of one VM. It is told what happened (a tick, an response), with the
+//! time and a random number, and says what to do ([`KeySetEffects`]); it reads no clock and calls nobody.
 //!
 //! # Why old keys stay
 //!
-//! An issuer that cannot be reached, or answers nonsense, says nothing about its keys. So they are
+//! An issuer that cannot be reached, or responses nonsense, says nothing about its keys. So they are
 //! replaced by whole sets that hold at least one key, and by nothing else. Before the first one nobody
 //! can tell whether a token is genuine, and [`KeyRing::lacks_some`] makes the verifier say so.
 //!
@@ -18,29 +18,29 @@
 //! Two configurations may share a set and no feed, or have no feed at all. It is the same lease: taken
 //! on ticks alone, and best held by the main thread.
 
-pub mod answer;
 pub mod document;
 pub mod notice;
+pub mod response;
 mod stored;
 
 use std::rc::Rc;
 
 use crate::call::backoff;
-use crate::call::{Answer, Call};
+use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::keys::{Fingerprint, Key, KeyRing, PublicAlgorithm};
 use crate::shared::lease::{Lease, Owner};
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 use crate::shared::{SharedData, Version};
 
-use answer::Rejection;
-use document::{Document, Rules};
-use notice::{Notice, What};
-use stored::{Place, Published};
+use document::{KeySetDocument, KeySetRules};
+use notice::{KeySetEvent, KeySetNotice};
+use response::KeySetRejection;
+use stored::{KeySetNames, Published};
 
-/// What is settled about one set.
+/// KeySetEvent is settled about one set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct KeySetSettings {
     /// Where the configuration names it: `keys[1].jwks`.
     pub name: String,
     /// Envoy's name of the cluster that publishes it.
@@ -51,35 +51,35 @@ pub struct Settings {
     pub path: String,
     /// How old the set may get before it is fetched again.
     pub refresh_seconds: u64,
-    /// What its keys are for.
-    pub rules: Rules,
+    /// KeySetEvent its keys are for.
+    pub rules: KeySetRules,
 }
 
-/// What the host is to do now. Everything is optional.
+/// KeySetEvent the host is to do now. Everything is optional.
 #[derive(Debug, Default)]
-pub struct Effects {
-    /// Fetch the set of that number; hand the answer to [`KeySets::answered`], and `None` if it
+pub struct KeySetEffects {
+    /// Fetch the set of that number; hand the response to [`KeySets::answered`], and `None` if it
     /// cannot be asked for.
     pub fetch: Vec<(usize, Call)>,
     /// Verify with these keys from now on.
     pub keys: Option<KeyRing>,
     /// Tick again after that time, if the next tick is not due before.
     pub tick_within_milliseconds: Option<u64>,
-    /// What to add to counters.
-    pub counts: Vec<Count>,
+    /// KeySetEvent to add to counters.
+    pub counts: Vec<KeySetCount>,
     /// `keys_current_timestamp_seconds`: unix time at which the oldest set came, 0 while one lacks.
     pub keys_current_timestamp_seconds: Option<u64>,
-    /// What to write into the log.
-    pub notices: Vec<Notice>,
+    /// KeySetEvent to write into the log.
+    pub notices: Vec<KeySetNotice>,
 }
 
 /// One more of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
-    /// `keys_fetched`: an answer counted.
+pub enum KeySetCount {
+    /// `keys_fetched`: an response counted.
     Fetched,
     /// `keys_rejected.<reason>`: one did not.
-    Rejected(Rejection),
+    Rejected(KeySetRejection),
 }
 
 /// The sets of one configuration as one VM (strictly: one root context) follows them.
@@ -90,10 +90,10 @@ pub struct KeySets {
 }
 
 struct KeySet {
-    settings: Settings,
-    place: Place,
+    settings: KeySetSettings,
+    names: KeySetNames,
     lease: Lease,
-    /// What this VM has taken over of shared data.
+    /// KeySetEvent this VM has taken over of shared data.
     seen: Option<Version>,
     digest: Option<Fingerprint>,
     keys: Vec<Rc<Key>>,
@@ -101,7 +101,7 @@ struct KeySet {
     fetched_at: Option<u64>,
     /// When it is to be fetched again.
     due_at: u64,
-    under_way: Option<Asked>,
+    under_way: Option<PendingFetch>,
     asked_at: Option<u64>,
     /// When it was last fetched because a token missed a key.
     early_at: Option<u64>,
@@ -109,8 +109,8 @@ struct KeySet {
     not_before: u64,
 }
 
-/// What was known when the set was asked for.
-struct Asked {
+/// KeySetEvent was known when the set was asked for.
+struct PendingFetch {
     seen: Option<Version>,
 }
 
@@ -118,7 +118,7 @@ impl KeySets {
     /// Sets that were not looked at yet, besides the keys of the configuration itself; `owner` is a
     /// fresh random UUID.
     #[must_use]
-    pub fn new(settings: Vec<Settings>, fixed: KeyRing, owner: Owner) -> Self {
+    pub fn new(settings: Vec<KeySetSettings>, fixed: KeyRing, owner: Owner) -> Self {
         let sets = settings.into_iter().map(|settings| KeySet::new(settings, owner)).collect();
         Self { fixed, sets }
     }
@@ -133,7 +133,7 @@ impl KeySets {
     /// number, here and below.
     #[must_use]
     pub fn load(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeyRing {
-        let mut unused = Effects::default();
+        let mut unused = KeySetEffects::default();
         for set in &mut self.sets {
             set.look(shared, now.monotonic_milliseconds, random, &mut unused);
         }
@@ -148,7 +148,7 @@ impl KeySets {
     /// A token came that misses a key: whoever holds the lease may fetch early.
     pub fn note_missed_key(&self, shared: &dyn SharedData, now: Now) {
         for set in &self.sets {
-            set.place.note_missed(shared, now.monotonic_milliseconds);
+            set.names.note_missed(shared, now.monotonic_milliseconds);
         }
     }
 
@@ -159,11 +159,11 @@ impl KeySets {
         }
     }
 
-    /// A second has passed, or the time that [`Effects::tick_within_milliseconds`] named.
+    /// A second has passed, or the time that [`KeySetEffects::tick_within_milliseconds`] named.
     #[must_use]
-    pub fn tick(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> Effects {
+    pub fn tick(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeySetEffects {
         let milliseconds = now.monotonic_milliseconds;
-        let mut effects = Effects::default();
+        let mut effects = KeySetEffects::default();
         let mut changed = false;
         for set in &mut self.sets {
             set.lease.tick(shared, milliseconds);
@@ -180,12 +180,12 @@ impl KeySets {
         shared: &dyn SharedData,
         now: Now,
         random: u32,
-        answer: Option<&Answer>,
-    ) -> Effects {
-        let mut effects = Effects::default();
+        response: Option<&Response>,
+    ) -> KeySetEffects {
+        let mut effects = KeySetEffects::default();
         let set = self.sets.get_mut(index);
         let changed = set.is_some_and(|set| {
-            set.answered(shared, now.monotonic_milliseconds, random, answer, &mut effects)
+            set.answered(shared, now.monotonic_milliseconds, random, response, &mut effects)
         });
         self.go_on(shared, now, changed, effects)
     }
@@ -195,8 +195,8 @@ impl KeySets {
         shared: &dyn SharedData,
         now: Now,
         changed: bool,
-        mut effects: Effects,
-    ) -> Effects {
+        mut effects: KeySetEffects,
+    ) -> KeySetEffects {
         let milliseconds = now.monotonic_milliseconds;
         for (index, set) in self.sets.iter_mut().enumerate() {
             effects.fetch.extend(set.fetch(shared, milliseconds).map(|call| (index, call)));
@@ -221,14 +221,14 @@ impl KeySets {
 }
 
 impl KeySet {
-    fn new(settings: Settings, owner: Owner) -> Self {
-        let Settings { cluster, authority, path, rules, .. } = &settings;
+    fn new(settings: KeySetSettings, owner: Owner) -> Self {
+        let KeySetSettings { cluster, authority, path, rules, .. } = &settings;
         // Who cannot read a set is not to fetch it for those who can.
         let rsa = rules.rsa.map_or("", PublicAlgorithm::name);
-        let identity = FeedIdentity::of_key_set(cluster, authority, path, rsa);
+        let space = KeySpace::of_key_set(cluster, authority, path, rsa);
         Self {
-            place: Place::new(&identity),
-            lease: Lease::new(&identity, owner),
+            names: KeySetNames::new(&space),
+            lease: Lease::new(&space, owner),
             settings,
             seen: None,
             digest: None,
@@ -249,9 +249,9 @@ impl KeySet {
         shared: &dyn SharedData,
         now: u64,
         random: u32,
-        effects: &mut Effects,
+        effects: &mut KeySetEffects,
     ) -> bool {
-        let Some((version, published)) = self.place.read(shared) else { return false };
+        let Some((version, published)) = self.names.read(shared) else { return false };
         if self.seen.replace(version) == Some(version) {
             return false;
         }
@@ -267,7 +267,8 @@ impl KeySet {
         if self.digest == Some(digest) {
             return false;
         }
-        let Ok(Document { keys, left_out }) = document::read(&json, &self.settings.rules) else {
+        let Ok(KeySetDocument { keys, left_out }) = document::read(&json, &self.settings.rules)
+        else {
             self.due_at = now;
             return false;
         };
@@ -275,8 +276,8 @@ impl KeySet {
         self.keys = keys.into_iter().map(Rc::new).collect();
         if self.lease.is_held(now) {
             // One VM of the process tells it.
-            left_out.into_iter().for_each(|key| self.tell(What::LeftOut(key), effects));
-            self.tell(What::Loaded(self.keys.len()), effects);
+            left_out.into_iter().for_each(|key| self.tell(KeySetEvent::LeftOut(key), effects));
+            self.tell(KeySetEvent::Loaded(self.keys.len()), effects);
         }
         true
     }
@@ -305,7 +306,7 @@ impl KeySet {
             self.early_at = Some(now);
         }
         self.asked_at = Some(now);
-        self.under_way = Some(Asked { seen: self.seen });
+        self.under_way = Some(PendingFetch { seen: self.seen });
         Some(Call {
             method: "GET",
             path: self.settings.path.clone(),
@@ -321,36 +322,36 @@ impl KeySet {
         let interval = self.settings.refresh_seconds.saturating_mul(1_000);
         let is_over = self.early_at.is_none_or(|at| now >= at.saturating_add(interval));
         let known_since = self.asked_at.or(self.fetched_at).unwrap_or(0);
-        is_over && self.place.missed_at(shared).is_some_and(|at| at > known_since && at <= now)
+        is_over && self.names.missed_at(shared).is_some_and(|at| at > known_since && at <= now)
     }
 
-    /// Takes over an answer; says whether there are other keys now.
+    /// Takes over an response; says whether there are other keys now.
     fn answered(
         &mut self,
         shared: &dyn SharedData,
         now: u64,
         random: u32,
-        answer: Option<&Answer>,
-        effects: &mut Effects,
+        response: Option<&Response>,
+        effects: &mut KeySetEffects,
     ) -> bool {
         let Some(asked) = self.under_way.take() else { return false };
-        match self.publish(shared, now, &asked, answer) {
+        match self.publish(shared, now, &asked, response) {
             Ok(()) => {
-                effects.counts.push(Count::Fetched);
+                effects.counts.push(KeySetCount::Fetched);
                 if std::mem::take(&mut self.failures) > 0 {
-                    self.tell(What::Accepted, effects);
+                    self.tell(KeySetEvent::Accepted, effects);
                 }
             }
-            Err(Rejection::Superseded) => {
-                effects.counts.push(Count::Rejected(Rejection::Superseded));
+            Err(KeySetRejection::Superseded) => {
+                effects.counts.push(KeySetCount::Rejected(KeySetRejection::Superseded));
             }
             Err(rejection) => {
-                effects.counts.push(Count::Rejected(rejection));
+                effects.counts.push(KeySetCount::Rejected(rejection));
                 if self.failures == 0 {
-                    self.tell(What::Rejected(rejection, !self.keys.is_empty()), effects);
+                    self.tell(KeySetEvent::Rejected(rejection, !self.keys.is_empty()), effects);
                 }
                 self.failures = self.failures.saturating_add(1);
-                let retry_after = answer.and_then(Answer::retry_after_seconds);
+                let retry_after = response.and_then(Response::retry_after_seconds);
                 let wait = backoff::wait_as_asked(self.failures, random, retry_after);
                 self.not_before = now.saturating_add(wait);
                 (self.asked_at, self.early_at) = (None, None); // what was asked for is still wanted
@@ -364,16 +365,16 @@ impl KeySet {
         &self,
         shared: &dyn SharedData,
         now: u64,
-        asked: &Asked,
-        answer: Option<&Answer>,
-    ) -> Result<(), Rejection> {
-        let json = answer::judge(answer)?;
+        asked: &PendingFetch,
+        response: Option<&Response>,
+    ) -> Result<(), KeySetRejection> {
+        let json = response::judge(response)?;
         if self.digest != Some(Fingerprint::of(std::iter::once(json))) {
             document::read(json, &self.settings.rules)?;
         }
         let published = Published { fetched_at: now, json: json.to_vec() };
-        let written = self.place.write(shared, &published, asked.seen);
-        if written { Ok(()) } else { Err(Rejection::Superseded) }
+        let written = self.names.write(shared, &published, asked.seen);
+        if written { Ok(()) } else { Err(KeySetRejection::Superseded) }
     }
 
     fn tick_within(&self, now: u64) -> Option<u64> {
@@ -384,8 +385,8 @@ impl KeySet {
         lacks.into_iter().chain((fetches && due > 0).then_some(due)).min()
     }
 
-    fn tell(&self, what: What, effects: &mut Effects) {
-        effects.notices.push(Notice { set: self.settings.name.clone(), what });
+    fn tell(&self, what: KeySetEvent, effects: &mut KeySetEffects) {
+        effects.notices.push(KeySetNotice { set: self.settings.name.clone(), what });
     }
 }
 

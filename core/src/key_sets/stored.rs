@@ -3,14 +3,14 @@
 //! As it was published, with the time at which it came, in one value: whoever reads it judges it anew
 //! under a configuration of its own. The moment at which a token missed a key is another value.
 
-use crate::shared::names::{FeedIdentity, Key};
+use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Stored, Version};
 
 /// Where the values of one set are.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    set: Key,
-    missed: Key,
+pub(super) struct KeySetNames {
+    set: SharedName,
+    missed: SharedName,
 }
 
 /// A set as it was published.
@@ -20,9 +20,9 @@ pub(super) struct Published {
     pub(super) json: Vec<u8>,
 }
 
-impl Place {
-    pub(super) fn new(identity: &FeedIdentity) -> Self {
-        Self { set: identity.key("keys", None), missed: identity.key("missed", None) }
+impl KeySetNames {
+    pub(super) fn new(space: &KeySpace) -> Self {
+        Self { set: space.name("keys", None), missed: space.name("missed", None) }
     }
 
     /// The number of the last write and, if it is well-formed, what it wrote.

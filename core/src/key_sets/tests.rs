@@ -1,6 +1,6 @@
 //! Promise: the keys of a published set reach every VM of the process, stay when the issuer fails,
 //! change when it says so, and cost it a bounded number of requests.
-//! Method: some VMs over one memory, ticking by the second, with an issuer whose answer the test sets.
+//! Method: some VMs over one memory, ticking by the second, with an issuer whose response the test sets.
 
 use std::cell::RefCell;
 
@@ -17,14 +17,14 @@ use crate::token::{Policy, Verifier};
 const START: u64 = 1_000_000;
 const REFRESH: u64 = 300;
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> KeySetSettings {
+    KeySetSettings {
         name: "keys[0].jwks".to_owned(),
         cluster: "idp".to_owned(),
         authority: "id.example.com".to_owned(),
         path: "/jwks.json".to_owned(),
         refresh_seconds: REFRESH,
-        rules: Rules::default(),
+        rules: KeySetRules::default(),
     }
 }
 
@@ -50,11 +50,11 @@ struct Process {
     shared: InMemory,
     now: u64,
     vms: Vec<Vm>,
-    /// What the issuer answers; `None`: nothing.
-    answer: RefCell<Option<Answer>>,
+    /// KeySetEvent the issuer responses; `None`: nothing.
+    response: RefCell<Option<Response>>,
     fetches: Vec<u64>,
-    notices: Vec<Notice>,
-    counts: Vec<Count>,
+    notices: Vec<KeySetNotice>,
+    counts: Vec<KeySetCount>,
 }
 
 struct Vm {
@@ -68,7 +68,7 @@ impl Process {
             shared: InMemory::default(),
             now: START,
             vms: Vec::new(),
-            answer: RefCell::default(),
+            response: RefCell::default(),
             fetches: Vec::new(),
             notices: Vec::new(),
             counts: Vec::new(),
@@ -82,7 +82,7 @@ impl Process {
         self.add_with(owner, settings());
     }
 
-    fn add_with(&mut self, owner: u8, settings: Settings) {
+    fn add_with(&mut self, owner: u8, settings: KeySetSettings) {
         let mut sets = KeySets::new(vec![settings], KeyRing::default(), [owner; 16]);
         let ring = sets.load(&self.shared, self.time(), 0);
         self.vms.push(Vm { sets, ring });
@@ -94,7 +94,7 @@ impl Process {
 
     fn answer_with(&self, status: &str, content_type: &str, body: &[u8]) {
         let headers = Headers::from_pairs(&[(":status", status), ("content-type", content_type)]);
-        *self.answer.borrow_mut() = Some(Answer { headers, body: body.to_vec() });
+        *self.response.borrow_mut() = Some(Response { headers, body: body.to_vec() });
     }
 
     fn time(&self) -> Now {
@@ -110,7 +110,7 @@ impl Process {
         }
     }
 
-    fn carry_out(&mut self, at: usize, effects: Effects) {
+    fn carry_out(&mut self, at: usize, effects: KeySetEffects) {
         self.notices.extend(effects.notices);
         self.counts.extend(effects.counts);
         if let Some(ring) = effects.keys {
@@ -119,10 +119,10 @@ impl Process {
         for (index, call) in effects.fetch {
             assert_eq!((call.method, &*call.path), ("GET", "/jwks.json"));
             self.fetches.push(self.now);
-            let answer = self.answer.borrow().clone();
+            let response = self.response.borrow().clone();
             let (time, random) = (self.time(), u32::MAX / 2);
             let sets = &mut self.vms[at].sets;
-            let effects = sets.answered(index, &self.shared, time, random, answer.as_ref());
+            let effects = sets.answered(index, &self.shared, time, random, response.as_ref());
             self.carry_out(at, effects);
         }
     }
@@ -183,43 +183,48 @@ fn what_does_not_count_leaves_the_keys_as_they_are() {
     let many: Vec<_> = (0..=document::SET_KEYS_LIMIT).map(|_| json!({"kty": "x"})).collect();
     let long = format!("{good}{}", " ".repeat(document::SET_BYTES_LIMIT));
     for (status, content_type, body, reason) in [
-        ("500", json, good.as_str(), Rejection::Status),
-        ("503", json, &good, Rejection::Unavailable),
-        ("504", json, &good, Rejection::TimedOut),
-        ("200", "text/html", &good, Rejection::ContentType),
-        ("200", json, "", Rejection::NotASet),
-        ("200", json, "[]", Rejection::NotASet),
-        ("200", json, &format!("[[{}]]", key("a")), Rejection::NotASet),
-        ("200", json, "{}", Rejection::NotASet),
-        ("200", json, "{\"keys\": {}}", Rejection::NotASet),
-        ("200", json, "{\"keys\": [], \"keys\": []}", Rejection::NotASet),
-        ("200", json, &good[..good.len() - 1], Rejection::NotASet),
-        ("200", json, &format!("{good}x"), Rejection::NotASet),
-        ("200", json, "{\"keys\": []}", Rejection::NoKeys),
-        ("200", json, "{\"keys\": [{\"kty\": \"RSA\", \"use\": \"enc\"}]}", Rejection::NoKeys),
-        ("200", json, &set_of(&many), Rejection::TooManyKeys),
-        ("200", json, &long, Rejection::TooLong),
+        ("500", json, good.as_str(), KeySetRejection::Status),
+        ("503", json, &good, KeySetRejection::Unavailable),
+        ("504", json, &good, KeySetRejection::TimedOut),
+        ("200", "text/html", &good, KeySetRejection::ContentType),
+        ("200", json, "", KeySetRejection::NotASet),
+        ("200", json, "[]", KeySetRejection::NotASet),
+        ("200", json, &format!("[[{}]]", key("a")), KeySetRejection::NotASet),
+        ("200", json, "{}", KeySetRejection::NotASet),
+        ("200", json, "{\"keys\": {}}", KeySetRejection::NotASet),
+        ("200", json, "{\"keys\": [], \"keys\": []}", KeySetRejection::NotASet),
+        ("200", json, &good[..good.len() - 1], KeySetRejection::NotASet),
+        ("200", json, &format!("{good}x"), KeySetRejection::NotASet),
+        ("200", json, "{\"keys\": []}", KeySetRejection::NoKeys),
+        (
+            "200",
+            json,
+            "{\"keys\": [{\"kty\": \"RSA\", \"use\": \"enc\"}]}",
+            KeySetRejection::NoKeys,
+        ),
+        ("200", json, &set_of(&many), KeySetRejection::TooManyKeys),
+        ("200", json, &long, KeySetRejection::TooLong),
     ] {
         let mut process = Process::new(2, &good);
         process.run(2);
         process.answer_with(status, content_type, body.as_bytes());
         process.run(REFRESH * 2);
         assert_eq!(process.held(), vec![vec!["a"]; 2], "{reason}");
-        let of = |count: &&Count| **count == Count::Rejected(reason);
+        let of = |count: &&KeySetCount| **count == KeySetCount::Rejected(reason);
         let rejected = process.counts.iter().filter(of).count();
         assert!((2..30).contains(&rejected), "{reason}: {rejected}");
-        let told = format!("an answer does not count ({reason}); the keys stay as they are");
+        let told = format!("an response does not count ({reason}); the keys stay as they are");
         assert_eq!(process.told()[1..], [told], "once");
         process.publish(&good);
         process.run(61);
-        assert_eq!(process.told(), ["answers count again"]);
+        assert_eq!(process.told(), ["responses count again"]);
     }
 }
 
 #[test]
 fn while_the_issuer_fails_it_is_asked_less_and_less_and_nobody_guesses() {
     let mut process = Process::new(2, "");
-    *process.answer.borrow_mut() = None;
+    *process.response.borrow_mut() = None;
     process.run(600);
     assert!((10..40).contains(&process.fetches.len()), "{:?}", process.fetches);
     assert!(process.vms.iter().all(|vm| vm.ring.lacks_some()));
@@ -294,7 +299,7 @@ fn an_early_request_that_fails_is_made_again() {
     let a = key("a");
     let mut process = Process::new(1, &set_of(std::slice::from_ref(&a)));
     process.run(20);
-    process.answer.take();
+    process.response.take();
     process.vms[0].sets.note_missed_key(&process.shared, process.time());
     process.run(2);
     assert_eq!((process.fetches.len(), process.held()), (2, vec![vec!["a".to_owned()]]));
@@ -320,13 +325,13 @@ fn an_answer_that_comes_late_does_not_replace_a_newer_set() {
     let time = process.time();
     let effects = process.vms[0].sets.tick(&process.shared, time, 0);
     assert_eq!(effects.fetch.len(), 1);
-    let place = Place::new(&FeedIdentity::of_key_set("idp", "id.example.com", "/jwks.json", ""));
+    let names = KeySetNames::new(&KeySpace::of_key_set("idp", "id.example.com", "/jwks.json", ""));
     let newer = Published { fetched_at: process.now, json: set_of(&[key("b")]).into_bytes() };
-    assert!(place.write(&process.shared, &newer, None));
-    let late = process.answer.borrow().clone();
+    assert!(names.write(&process.shared, &newer, None));
+    let late = process.response.borrow().clone();
     let (shared, time) = (&process.shared, process.time());
     let effects = process.vms[0].sets.answered(0, shared, time, 0, late.as_ref());
-    assert_eq!(effects.counts, [Count::Rejected(Rejection::Superseded)]);
+    assert_eq!(effects.counts, [KeySetCount::Rejected(KeySetRejection::Superseded)]);
     assert_eq!(ids(&effects.keys.expect("the newer one")), ["b"]);
 }
 
@@ -342,9 +347,9 @@ fn a_set_that_comes_while_a_vm_looks_at_the_clock_counts() {
 #[test]
 fn a_set_from_the_far_future_is_fetched_again_in_time() {
     let mut process = Process::new(1, &set_of(&[key("a")]));
-    let place = Place::new(&FeedIdentity::of_key_set("idp", "id.example.com", "/jwks.json", ""));
+    let names = KeySetNames::new(&KeySpace::of_key_set("idp", "id.example.com", "/jwks.json", ""));
     let json = set_of(&[key("b")]).into_bytes();
-    assert!(place.write(&process.shared, &Published { fetched_at: u64::MAX, json }, None));
+    assert!(names.write(&process.shared, &Published { fetched_at: u64::MAX, json }, None));
     process.run(REFRESH);
     assert_eq!((process.held(), process.fetches.len()), (vec![vec!["a".to_owned()]], 1));
 }
@@ -355,8 +360,8 @@ fn damage_in_shared_data_takes_no_key_away_and_is_repaired() {
     for value in [&b""[..], b"SGK1", b"junk", b"SGK1\0\0\0\0\0\0\0\x01{\"keys\":[]}", &future] {
         let mut process = Process::new(2, &set_of(&[key("a")]));
         process.run(5);
-        let identity = FeedIdentity::of_key_set("idp", "id.example.com", "/jwks.json", "");
-        assert!(process.shared.set_if(&identity.key("keys", None), value, Expect::Anything));
+        let space = KeySpace::of_key_set("idp", "id.example.com", "/jwks.json", "");
+        assert!(process.shared.set_if(&space.name("keys", None), value, Expect::Anything));
         process.run(2);
         assert_eq!(process.held(), vec![vec!["a"]; 2], "{}", value.escape_ascii());
         process.run(10);
@@ -375,9 +380,9 @@ fn two_ways_to_read_a_set_do_not_stand_in_each_others_way() {
     let n = &der[33..33 + 256];
     let n = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, n);
     let mut process = Process::new(0, &set_of(&[json!({"kty": "RSA", "n": n, "e": "AQAB"})]));
-    let rules = Rules { rsa: Some(PublicAlgorithm::Rs256), ..Rules::default() };
+    let rules = KeySetRules { rsa: Some(PublicAlgorithm::Rs256), ..KeySetRules::default() };
     process.add(1);
-    process.add_with(2, Settings { rules, ..settings() });
+    process.add_with(2, KeySetSettings { rules, ..settings() });
     process.run(20);
     let counts: Vec<_> = process.vms.iter().map(|vm| vm.ring.count()).collect();
     assert_eq!(counts, [0, 1]);
@@ -407,7 +412,7 @@ fn a_set_takes_nothing_from_the_keys_of_the_configuration() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, key in "[{}\\[\\]\":,a-z0-9]{0,60}") {
-        let _ = document::read(&bytes, &Rules::default());
-        let _ = document::read(format!("{{\"keys\":[{key}]}}").as_bytes(), &Rules::default());
+        let _ = document::read(&bytes, &KeySetRules::default());
+        let _ = document::read(format!("{{\"keys\":[{key}]}}").as_bytes(), &KeySetRules::default());
     }
 }

@@ -1,7 +1,7 @@
 //! How many requests are open in all VMs of this process?
 
 use crate::shared::SharedData;
-use crate::shared::aggregated_gauges::{Notes, Who};
+use crate::shared::aggregated_gauges::{AggregatedGauges, Who};
 
 /// One VM's part in the sum.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Tally {
         Self { vm, noted_at: None }
     }
 
-    /// Notes how many are open here, and says how many are in all; `None` where a second has not
+    /// AggregatedGauges how many are open here, and says how many are in all; `None` where a second has not
     /// passed since the last time. The time is that of the [clock](crate::clock::Now) that all VMs
     /// share.
     pub fn note(&mut self, shared: &dyn SharedData, open: usize, now: u64) -> Option<u64> {
@@ -33,7 +33,8 @@ impl Tally {
     }
 }
 
-const NOTES: Notes<1> = Notes { key: "session-guard/1/streams", live_milliseconds: 5_000 };
+const NOTES: AggregatedGauges<1> =
+    AggregatedGauges { key: "session-guard/1/streams", live_milliseconds: 5_000 };
 
 const EVERY_MILLISECONDS: u64 = 1_000;
 

@@ -23,7 +23,7 @@
 //! `whole` and `gen` once a second.
 
 use crate::revocation::record::{Kind, Record, RecordId};
-use crate::shared::names::{FeedIdentity, HexDigits, Key};
+use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Version};
 
 /// As of which writes a token was looked up. Equality is all that it is good for.
@@ -42,18 +42,18 @@ struct Rest {
 /// The generations of one feed's set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
-    identity: FeedIdentity,
+    space: KeySpace,
 }
 
 impl Generations {
-    pub(crate) fn of(identity: FeedIdentity) -> Self {
-        Self { identity }
+    pub(crate) fn of(space: KeySpace) -> Self {
+        Self { space }
     }
 
     /// The number of the last change of anything; `None` while there was none.
     #[must_use]
     pub fn current(&self, shared: &dyn SharedData) -> Option<Version> {
-        written(shared, &self.identity.key(GENERATION, None))
+        written(shared, &self.space.name(GENERATION, None))
     }
 
     /// Where that token stands, to be asked for before it is looked up; `None` while nothing was
@@ -72,7 +72,7 @@ impl Generations {
         if last.generation == generation {
             return Some((last, Standing::AsBefore));
         }
-        let whole = written(shared, &self.identity.key(WHOLE, None));
+        let whole = written(shared, &self.space.name(WHOLE, None));
         let stripe = written(shared, &self.of_stripe(stripe(token)));
         let rest = Some(Rest { whole, stripe });
         let same = last.rest == rest;
@@ -90,19 +90,19 @@ impl Generations {
             write(shared, &self.of_stripe(stripe));
         }
         if records.iter().any(|record| record.kind != Kind::Token) {
-            write(shared, &self.identity.key(WHOLE, None));
+            write(shared, &self.space.name(WHOLE, None));
         }
-        write(shared, &self.identity.key(GENERATION, None));
+        write(shared, &self.space.name(GENERATION, None));
     }
 
     /// Makes every token be looked up again.
     pub fn renew(&self, shared: &dyn SharedData) {
-        write(shared, &self.identity.key(WHOLE, None));
-        write(shared, &self.identity.key(GENERATION, None));
+        write(shared, &self.space.name(WHOLE, None));
+        write(shared, &self.space.name(GENERATION, None));
     }
 
-    fn of_stripe(&self, stripe: u16) -> Key {
-        self.identity.key(STRIPE, Some((stripe, HexDigits::Three)))
+    fn of_stripe(&self, stripe: u16) -> SharedName {
+        self.space.name(STRIPE, Some((stripe, HexDigits::Three)))
     }
 }
 
@@ -121,11 +121,11 @@ fn stripe(RecordId([high, low, ..]): RecordId) -> u16 {
     u16::from_be_bytes([high, low]) >> 6
 }
 
-fn written(shared: &dyn SharedData, key: &Key) -> Option<Version> {
+fn written(shared: &dyn SharedData, key: &SharedName) -> Option<Version> {
     shared.get(key).map(|stored| stored.version)
 }
 
-fn write(shared: &dyn SharedData, key: &Key) {
+fn write(shared: &dyn SharedData, key: &SharedName) {
     let _always = shared.set_if(key, &[], Expect::Anything);
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use crate::shared::InMemory;
 
     fn generations() -> Generations {
-        Generations::of(FeedIdentity::new("", "signout", "signout"))
+        Generations::of(KeySpace::of_feed("", "signout", "signout"))
     }
 
     fn mark(shared: &InMemory, token: RecordId, last: Option<Mark>) -> Option<Mark> {

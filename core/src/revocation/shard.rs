@@ -18,7 +18,7 @@
 //! | 24 or 32 each | id, issued_before (not for tokens), exp; big endian, in strict order of id |
 
 use crate::revocation::record::{Kind, Record, RecordId};
-use crate::shared::names::{FeedIdentity, HexDigits, Key};
+use crate::shared::names::{HexDigits, KeySpace, SharedName};
 
 /// A value in shared data is not what we wrote there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ pub struct Damaged;
 
 /// Which shard: a kind, and the leading bits of the ids in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ShardSlot {
     kind: Kind,
     number: u16,
 }
 
-impl Place {
+impl ShardSlot {
     /// Where a record of that key belongs.
     #[must_use]
     pub fn of((id, kind): (RecordId, Kind)) -> Self {
@@ -40,13 +40,13 @@ impl Place {
         Self { kind, number: bits.checked_shr(bits_below(kind)).unwrap_or(0) }
     }
 
-    /// The places of a kind that ids from `first` to `last` belong to, in order.
+    /// The slots of a kind that ids from `first` to `last` belong to, in order.
     pub fn between(kind: Kind, first: RecordId, last: RecordId) -> impl Iterator<Item = Self> {
         let numbers = Self::of((first, kind)).number..=Self::of((last, kind)).number;
         numbers.map(move |number| Self { kind, number })
     }
 
-    /// Every place, 36,865 in all.
+    /// Every slot, 36,865 in all.
     pub fn all() -> impl Iterator<Item = Self> {
         let whole = |kind| Self::between(kind, RecordId::FIRST, RecordId::LAST);
         Kind::ALL.into_iter().flat_map(whole)
@@ -74,11 +74,11 @@ impl Place {
 
     /// The shard's name in shared data.
     #[must_use]
-    pub fn key(self, identity: &FeedIdentity) -> Key {
+    pub fn name(self, space: &KeySpace) -> SharedName {
         match self.kind {
-            Kind::Token => identity.key("t", Some((self.number, HexDigits::Four))),
-            Kind::User => identity.key("u", Some((self.number, HexDigits::Three))),
-            Kind::All => identity.key("all", None),
+            Kind::Token => space.name("t", Some((self.number, HexDigits::Four))),
+            Kind::User => space.name("u", Some((self.number, HexDigits::Three))),
+            Kind::All => space.name("all", None),
         }
     }
 
@@ -103,36 +103,36 @@ fn bits_below(kind: Kind) -> u32 {
 /// A well-formed shard, read where it lies.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
-    place: Place,
+    slot: ShardSlot,
     records: &'a [u8],
 }
 
 impl<'a> Shard<'a> {
-    /// Reads the value found at that place; nothing found is an empty shard.
+    /// Reads the value found at that slot; nothing found is an empty shard.
     ///
     /// # Errors
     ///
     /// [`Damaged`] for anything that [`write()`] would not have written there.
-    pub fn read(place: Place, value: Option<&'a [u8]>) -> Result<Self, Damaged> {
-        let Some(value) = value else { return Ok(Self::empty(place)) };
+    pub fn read(slot: ShardSlot, value: Option<&'a [u8]>) -> Result<Self, Damaged> {
+        let Some(value) = value else { return Ok(Self::empty(slot)) };
         let (header, records) = value.split_first_chunk().ok_or(Damaged)?;
-        let shard = Self { place, records };
-        let count = records.len() / place.record_bytes();
-        let whole = count * place.record_bytes() == records.len();
-        let sound = whole && *header == self::header(place, count) && shard.is_sound();
+        let shard = Self { slot, records };
+        let count = records.len() / slot.record_bytes();
+        let whole = count * slot.record_bytes() == records.len();
+        let sound = whole && *header == self::header(slot, count) && shard.is_sound();
         sound.then_some(shard).ok_or(Damaged)
     }
 
-    /// The shard at a place where nothing was ever written.
+    /// The shard at a slot where nothing was ever written.
     #[must_use]
-    pub fn empty(place: Place) -> Self {
-        Self { place, records: &[] }
+    pub fn empty(slot: ShardSlot) -> Self {
+        Self { slot, records: &[] }
     }
 
     /// The records, in order of id.
     pub fn records(self) -> impl Iterator<Item = Record> + 'a {
-        let chunks = self.records.chunks_exact(self.place.record_bytes());
-        chunks.filter_map(move |bytes| read_record(self.place.kind, bytes))
+        let chunks = self.records.chunks_exact(self.slot.record_bytes());
+        chunks.filter_map(move |bytes| read_record(self.slot.kind, bytes))
     }
 
     /// The record with that id.
@@ -143,7 +143,7 @@ impl<'a> Shard<'a> {
 
     /// Asked on every look-up. In an order that holds, the ends say that all ids belong here.
     fn is_sound(self) -> bool {
-        let (first, last) = self.place.ids();
+        let (first, last) = self.slot.ids();
         let mut before = None;
         let in_order = self.records().all(|record| {
             let least = before.replace(record.id);
@@ -155,12 +155,12 @@ impl<'a> Shard<'a> {
 
 /// The value of a shard with those records, which belong there and are in strict order of id.
 #[must_use]
-pub fn write(place: Place, records: &[Record]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(HEADER_BYTES + records.len() * place.record_bytes());
-    value.extend_from_slice(&header(place, records.len()));
+pub fn write(slot: ShardSlot, records: &[Record]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEADER_BYTES + records.len() * slot.record_bytes());
+    value.extend_from_slice(&header(slot, records.len()));
     for record in records {
         value.extend_from_slice(&record.id.0);
-        if place.kind != Kind::Token {
+        if slot.kind != Kind::Token {
             value.extend_from_slice(&record.issued_before.to_be_bytes());
         }
         value.extend_from_slice(&record.exp.to_be_bytes());
@@ -168,9 +168,9 @@ pub fn write(place: Place, records: &[Record]) -> Vec<u8> {
     value
 }
 
-fn header(place: Place, count: usize) -> [u8; HEADER_BYTES] {
+fn header(slot: ShardSlot, count: usize) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
-    [b'S', b'G', b'S', b'1', place.kind as u8, a, b, c, d]
+    [b'S', b'G', b'S', b'1', slot.kind as u8, a, b, c, d]
 }
 
 fn read_record(kind: Kind, bytes: &[u8]) -> Option<Record> {
@@ -192,21 +192,21 @@ mod tests {
     use super::*;
     use crate::revocation::record::strategies::record;
 
-    fn shard() -> impl Strategy<Value = (Place, Vec<Record>)> {
+    fn shard() -> impl Strategy<Value = (ShardSlot, Vec<Record>)> {
         prop::collection::vec(record(), 1..20).prop_map(|mut records| {
-            let place = Place::of(records[0].key());
-            records.retain(|record| Place::of(record.key()) == place);
+            let slot = ShardSlot::of(records[0].key());
+            records.retain(|record| ShardSlot::of(record.key()) == slot);
             records.sort_unstable();
             records.dedup_by_key(|record| record.key());
-            (place, records)
+            (slot, records)
         })
     }
 
     proptest! {
         #[test]
-        fn a_shard_is_read_back((place, records) in shard()) {
-            let value = write(place, &records);
-            let read = Shard::read(place, Some(&value)).expect("well-formed");
+        fn a_shard_is_read_back((slot, records) in shard()) {
+            let value = write(slot, &records);
+            let read = Shard::read(slot, Some(&value)).expect("well-formed");
             prop_assert!(read.records().eq(records.iter().copied()));
             for record in records {
                 prop_assert_eq!(read.find(record.id), Some(record));
@@ -214,32 +214,32 @@ mod tests {
         }
 
         #[test]
-        fn a_shard_cut_or_prolonged_is_damaged((place, records) in shard(), cut: prop::sample::Index) {
-            let mut value = write(place, &records);
+        fn a_shard_cut_or_prolonged_is_damaged((slot, records) in shard(), cut: prop::sample::Index) {
+            let mut value = write(slot, &records);
             let cut = cut.index(value.len());
-            prop_assert_eq!(Shard::read(place, Some(&value[..cut])).err(), Some(Damaged));
+            prop_assert_eq!(Shard::read(slot, Some(&value[..cut])).err(), Some(Damaged));
             value.push(0);
-            prop_assert_eq!(Shard::read(place, Some(&value)).err(), Some(Damaged));
+            prop_assert_eq!(Shard::read(slot, Some(&value)).err(), Some(Damaged));
         }
 
         #[test]
-        fn a_well_formed_shard_has_one_spelling(place in shard(), mut value: Vec<u8>) {
-            let mut whole = write(place.0, &place.1);
+        fn a_well_formed_shard_has_one_spelling(slot in shard(), mut value: Vec<u8>) {
+            let mut whole = write(slot.0, &slot.1);
             whole.truncate(HEADER_BYTES);
             whole.append(&mut value);
-            if let Ok(read) = Shard::read(place.0, Some(&whole)) {
-                prop_assert_eq!(write(place.0, &read.records().collect::<Vec<_>>()), whole);
+            if let Ok(read) = Shard::read(slot.0, Some(&whole)) {
+                prop_assert_eq!(write(slot.0, &read.records().collect::<Vec<_>>()), whole);
             }
         }
 
         #[test]
         fn a_record_belongs_where_its_id_begins(id: [u8; 16], kind in 0..3usize) {
             let (id, kind) = (RecordId(id), Kind::ALL[kind]);
-            let place = Place::of((id, kind));
-            let (first, last) = place.ids();
+            let slot = ShardSlot::of((id, kind));
+            let (first, last) = slot.ids();
             prop_assert!(first <= id && id <= last);
-            prop_assert_eq!((Place::of((first, kind)), Place::of((last, kind))), (place, place));
-            prop_assert!(Place::between(kind, id, id).eq([place]));
+            prop_assert_eq!((ShardSlot::of((first, kind)), ShardSlot::of((last, kind))), (slot, slot));
+            prop_assert!(ShardSlot::between(kind, id, id).eq([slot]));
         }
     }
 
@@ -247,23 +247,23 @@ mod tests {
     fn a_shard_of_another_order_place_or_kind_is_damaged() {
         let id = |last| RecordId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
         let [one, two] = [1, 2].map(|last| Record::token(id(last), 5));
-        let place = Place::of(one.key());
-        let read = |value: &[u8], place| Shard::read(place, Some(value)).map(|_| ());
-        assert_eq!(read(&write(place, &[one, two]), place), Ok(()));
-        assert_eq!(read(&write(place, &[two, one]), place), Err(Damaged));
-        assert_eq!(read(&write(place, &[one, one]), place), Err(Damaged));
-        let elsewhere = Place::of((RecordId::LAST, Kind::Token));
-        assert_eq!(read(&write(place, &[one]), elsewhere), Err(Damaged));
-        let users = Place::of((one.id, Kind::User));
-        assert_eq!(read(&write(place, &[]), users), Err(Damaged));
-        assert_eq!(read(&[], place), Err(Damaged));
+        let slot = ShardSlot::of(one.key());
+        let read = |value: &[u8], slot| Shard::read(slot, Some(value)).map(|_| ());
+        assert_eq!(read(&write(slot, &[one, two]), slot), Ok(()));
+        assert_eq!(read(&write(slot, &[two, one]), slot), Err(Damaged));
+        assert_eq!(read(&write(slot, &[one, one]), slot), Err(Damaged));
+        let elsewhere = ShardSlot::of((RecordId::LAST, Kind::Token));
+        assert_eq!(read(&write(slot, &[one]), elsewhere), Err(Damaged));
+        let users = ShardSlot::of((one.id, Kind::User));
+        assert_eq!(read(&write(slot, &[]), users), Err(Damaged));
+        assert_eq!(read(&[], slot), Err(Damaged));
     }
 
     #[test]
     fn every_place_has_its_own_short_name() {
-        let identity = FeedIdentity::new("", "signout", "signout");
+        let space = KeySpace::of_feed("", "signout", "signout");
         let names: std::collections::HashSet<_> =
-            Place::all().map(|place| place.key(&identity).to_string()).collect();
+            ShardSlot::all().map(|slot| slot.name(&space).to_string()).collect();
         assert_eq!(names.len(), 32_768 + 4_096 + 1);
         assert!(names.iter().all(|name| name.len() <= 40));
     }

@@ -6,7 +6,7 @@
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
 use crate::revocation::set::RevocationSet;
-use crate::revocation::shard::Place;
+use crate::revocation::shard::ShardSlot;
 use crate::shared::SharedData;
 
 /// Shards a step: a millisecond at a million records, and a round takes a little over two minutes.
@@ -17,14 +17,14 @@ pub type Counts = [u64; 3];
 
 /// Where the sweep is.
 pub struct Sweep {
-    ahead: Box<dyn Iterator<Item = Place>>,
+    ahead: Box<dyn Iterator<Item = ShardSlot>>,
     counted: Counts,
     last: Option<Counts>,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { ahead: Box::new(Place::all()), counted: Counts::default(), last: None }
+        Self { ahead: Box::new(ShardSlot::all()), counted: Counts::default(), last: None }
     }
 }
 
@@ -32,13 +32,13 @@ impl Sweep {
     /// Looks at the next shards. A damaged one counts for nothing: that it was found is enough.
     pub fn step(&mut self, shared: &dyn SharedData, set: &RevocationSet, horizon: Horizon) {
         for _ in 0..SHARDS_A_STEP {
-            let Some(place) = self.ahead.next() else {
+            let Some(slot) = self.ahead.next() else {
                 *self = Self { last: Some(self.counted), ..Self::default() };
                 break;
             };
-            let live = set.prune(shared, place, horizon).unwrap_or(0);
+            let live = set.prune(shared, slot, horizon).unwrap_or(0);
             let kinds = Kind::ALL.into_iter().zip(&mut self.counted);
-            for (_, count) in kinds.filter(|(kind, _)| *kind == place.kind()) {
+            for (_, count) in kinds.filter(|(kind, _)| *kind == slot.kind()) {
                 *count += live as u64;
             }
         }

@@ -12,7 +12,7 @@ pub type Who = [u8; 16];
 
 /// Where notes of so many numbers lie, and for how long each counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Notes<const N: usize> {
+pub struct AggregatedGauges<const N: usize> {
     /// A name in shared data.
     pub key: &'static str,
     /// Who was silent for so long has ended.
@@ -25,7 +25,7 @@ struct Note<const N: usize> {
     numbers: [u64; N],
 }
 
-impl<const N: usize> Notes<N> {
+impl<const N: usize> AggregatedGauges<N> {
     /// Replaces one's own note, or takes it away, and gives all that count; `None` where others write
     /// all the time. The time is that of the [clock](crate::clock::Now) that all VMs share.
     pub fn note(
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::shared::{Expect, InMemory};
 
-    const NOTES: Notes<2> = Notes { key: "notes", live_milliseconds: 5_000 };
+    const NOTES: AggregatedGauges<2> = AggregatedGauges { key: "notes", live_milliseconds: 5_000 };
 
     fn note(shared: &InMemory, who: u8, own: Option<[u64; 2]>, now: u64) -> Vec<[u64; 2]> {
         NOTES.note(shared, &[who; 16], own, now).expect("nobody else writes")

@@ -1,38 +1,75 @@
-//! Whose revocations are these, and below which names do they lie in shared data?
+//! Under which names do the values lie in shared data?
 //!
-//! Istio gives all plugins of a process one name space, so every name begins with
-//! `session-guard/<format>/` and 16 hex digits that stand for one feed: realm, cluster and
-//! authority. No secret is among them, so that rotating one keeps the set; the format is, so that an
-//! old and a new filter run side by side while one of them drains.
+//! Istio gives all plugins of a process one name space. Every name therefore begins with
+//! `session-guard/<format>/` and 16 hex digits, which identify a feed (realm, cluster and
+//! authority) or a published key set. The digits depend on no secret, so rotating a secret keeps
+//! the data. They depend on the format, so an old and a new version of the filter can run side by
+//! side while the old one drains.
 //!
-//! A name is made on every request, so it is made on the stack.
+//! A name is built on every request, so it is built on the stack.
 
 use std::ops::Deref;
 
 use sha2::{Digest, Sha256};
 
 /// Longest name: the prefix and what follows it.
-const KEY_BYTES: usize = 40;
+const NAME_BYTES: usize = 40;
 
 const PREFIX_BYTES: usize = 32;
 
-/// One feed: the service it comes from and the realm that it is read for.
+/// The part of shared data that belongs to one feed, to one realm, or to one key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedIdentity {
+pub struct KeySpace {
     prefix: [u8; PREFIX_BYTES],
 }
 
-impl FeedIdentity {
-    /// The feed of that realm from the service at that cluster and authority.
+impl KeySpace {
+    /// The key space of the feed of that realm, from the service at that cluster and authority.
     #[must_use]
-    pub fn new(realm: &str, cluster: &str, authority: &str) -> Self {
+    pub fn of_feed(realm: &str, cluster: &str, authority: &str) -> Self {
         Self::of(&[realm, cluster, authority])
     }
 
-    /// The key set of that path from the issuer at that cluster and authority, read in that way.
+    /// The key space that all feeds of a realm share.
     #[must_use]
-    pub fn of_key_set(cluster: &str, authority: &str, path: &str, way: &str) -> Self {
-        Self::of(&["key set", cluster, authority, path, way])
+    pub fn of_realm(realm: &str) -> Self {
+        Self::of(&["realm", realm])
+    }
+
+    /// The key space of the key set at that cluster, authority and path. `rsa` is the algorithm
+    /// that the configuration gives to RSA keys without `alg`.
+    #[must_use]
+    pub fn of_key_set(cluster: &str, authority: &str, path: &str, rsa: &str) -> Self {
+        Self::of(&["key set", cluster, authority, path, rsa])
+    }
+
+    /// The key space with these digits, which [`KeySpace::digits`] returned.
+    #[must_use]
+    pub fn from_digits(digits: &[u8; 16]) -> Option<Self> {
+        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        digits.iter().all(is_hex).then(|| Self::with_digits(digits.iter().copied()))
+    }
+
+    /// Returns the digits that identify this key space.
+    #[must_use]
+    pub fn digits(&self) -> [u8; 16] {
+        *self.prefix.last_chunk().unwrap_or(&[0; 16])
+    }
+
+    /// Returns the name of a value: a word and up to four hex digits of a number.
+    #[must_use]
+    pub fn name(&self, word: &'static str, number: Option<(u16, HexDigits)>) -> SharedName {
+        let mut name = SharedName { bytes: [0; NAME_BYTES], length: PREFIX_BYTES };
+        if let Some(prefix) = name.bytes.first_chunk_mut() {
+            *prefix = self.prefix;
+        }
+        name.push(b'/');
+        word.bytes().for_each(|byte| name.push(byte));
+        let (number, digits) = number.map_or((0, 0), |(number, digits)| (number, digits as u32));
+        for position in (0..digits).rev() {
+            name.push(hex_digit((number >> (4 * position)) as u8 & 15));
+        }
+        name
     }
 
     fn of(parts: &[&str]) -> Self {
@@ -41,65 +78,47 @@ impl FeedIdentity {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
+        let hash = hash.finalize();
+        Self::with_digits(hash.iter().flat_map(|b| [b >> 4, b & 15]).map(hex_digit))
+    }
+
+    fn with_digits(digits: impl Iterator<Item = u8>) -> Self {
         let mut prefix = *b"session-guard/2/0000000000000000";
-        let digits = prefix.iter_mut().skip(16);
-        for (digit, value) in digits.zip(hash.finalize().iter().flat_map(|b| [b >> 4, b & 15])) {
-            *digit = hex(value);
+        for (byte, digit) in prefix.iter_mut().skip(16).zip(digits) {
+            *byte = digit;
         }
         Self { prefix }
     }
-
-    /// The digits that stand for it.
-    #[must_use]
-    pub fn digits(&self) -> [u8; 16] {
-        *self.prefix.last_chunk().unwrap_or(&[0; 16])
-    }
-
-    /// The name of a value of this feed: a word and up to four hex digits of a number.
-    #[must_use]
-    pub fn key(&self, word: &'static str, number: Option<(u16, HexDigits)>) -> Key {
-        let mut key = Key { bytes: [0; KEY_BYTES], length: PREFIX_BYTES };
-        if let Some(prefix) = key.bytes.first_chunk_mut() {
-            *prefix = self.prefix;
-        }
-        key.push(b'/');
-        word.bytes().for_each(|byte| key.push(byte));
-        let (number, digits) = number.map_or((0, 0), |(number, digits)| (number, digits as u32));
-        for place in (0..digits).rev() {
-            key.push(hex((number >> (4 * place)) as u8 & 15));
-        }
-        key
-    }
 }
 
-/// How many digits a number in a name has.
+/// How many digits the number in a name has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HexDigits {
-    /// Up to 256 of a kind.
+    /// For up to 256 values.
     Two = 2,
-    /// Up to 4,096.
+    /// For up to 4,096 values.
     Three = 3,
-    /// Up to 65,536.
+    /// For up to 65,536 values.
     Four = 4,
 }
 
-/// The name of a value in shared data.
+/// The name of one value in shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    bytes: [u8; KEY_BYTES],
+pub struct SharedName {
+    bytes: [u8; NAME_BYTES],
     length: usize,
 }
 
-impl Key {
+impl SharedName {
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
+        if let Some(next) = self.bytes.get_mut(self.length) {
+            *next = byte;
             self.length += 1;
         }
     }
 }
 
-impl Deref for Key {
+impl Deref for SharedName {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -108,7 +127,7 @@ impl Deref for Key {
     }
 }
 
-fn hex(value: u8) -> u8 {
+fn hex_digit(value: u8) -> u8 {
     match value {
         0..=9 => b'0' + value,
         _ => b'a' + value - 10,
@@ -120,27 +139,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_prefix_word_and_number() {
-        let identity = FeedIdentity::new("", "signout", "signout");
-        let key = identity.key("t", Some((0x0a1f, HexDigits::Four)));
-        assert!(key.starts_with("session-guard/2/"), "{}", &*key);
-        assert!(key.ends_with("/t0a1f"), "{}", &*key);
-        assert_eq!(key.len(), 38);
-        assert!(identity.key("u", Some((0x0a1f, HexDigits::Three))).ends_with("/ua1f"));
-        assert!(identity.key("lease", None).ends_with("/lease"));
+    fn name_is_prefix_word_and_number() {
+        let space = KeySpace::of_feed("", "signout", "signout");
+        let name = space.name("t", Some((0x0a1f, HexDigits::Four)));
+        assert!(name.starts_with("session-guard/2/"), "{}", &*name);
+        assert!(name.ends_with("/t0a1f"), "{}", &*name);
+        assert_eq!(name.len(), 38);
+        assert!(space.name("u", Some((0x0a1f, HexDigits::Three))).ends_with("/ua1f"));
+        assert!(space.name("lease", None).ends_with("/lease"));
     }
 
     #[test]
-    fn feeds_of_different_parts_never_share_a_name() {
+    fn different_feeds_share_no_name() {
         let parts = [("", "ab", "c"), ("", "a", "bc"), ("a", "b", "c"), ("ab", "", "c")];
         for (index, one) in parts.iter().enumerate() {
             for other in &parts[index + 1..] {
-                let one = FeedIdentity::new(one.0, one.1, one.2);
-                assert_ne!(one, FeedIdentity::new(other.0, other.1, other.2));
+                let one = KeySpace::of_feed(one.0, one.1, one.2);
+                assert_ne!(one, KeySpace::of_feed(other.0, other.1, other.2));
             }
         }
-        let of_key_set = FeedIdentity::of_key_set("a", "b", "c", "");
-        assert_ne!(of_key_set, FeedIdentity::new("a", "b", "c"));
-        assert_ne!(of_key_set, FeedIdentity::new("key set", "a", "b"));
+        let of_key_set = KeySpace::of_key_set("a", "b", "c", "");
+        assert_ne!(of_key_set, KeySpace::of_feed("a", "b", "c"));
+        assert_ne!(of_key_set, KeySpace::of_feed("key set", "a", "b"));
+        assert_ne!(KeySpace::of_realm("a"), KeySpace::of_feed("realm", "a", ""));
+    }
+
+    #[test]
+    fn digits_identify_a_key_space() {
+        let space = KeySpace::of_feed("", "signout", "signout");
+        assert_eq!(KeySpace::from_digits(&space.digits()), Some(space));
+        assert_eq!(KeySpace::from_digits(b"0123456789abcdeF"), None);
     }
 }

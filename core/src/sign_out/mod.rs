@@ -12,10 +12,10 @@
 //! only in the set would hold here and nowhere else, and nobody would try again: the user's second
 //! click carries a token that is revoked already.
 
-use crate::call::{Answer, Call};
+use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::delivery;
-use crate::feed::outbox::{Due, Outbox};
+use crate::feed::outbox::{DueTime, Outbox};
 use crate::headers::Headers;
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
@@ -34,7 +34,7 @@ pub enum WhenUnreachable {
     /// Go on: the revocation holds here, and the lease owner delivers it.
     #[default]
     Forward,
-    /// Answer 503: the application is not asked.
+    /// Response 503: the application is not asked.
     Refuse,
 }
 
@@ -52,7 +52,7 @@ pub struct Settings {
 pub enum Step {
     /// Let it go on.
     Forward,
-    /// Answer 503: the revocation would not hold.
+    /// Response 503: the revocation would not hold.
     Unavailable,
     /// Hold it, make this call, and ask [`SignOut::told`] when the answer is there.
     Tell(Call, SignOut),
@@ -126,7 +126,7 @@ pub fn begin(
     if records.is_empty() {
         return Step::Forward;
     }
-    let due = Due::AfterGraceFrom(now.monotonic_milliseconds);
+    let due = DueTime::AfterGraceFrom(now.monotonic_milliseconds);
     let held = outbox.put(shared, &records, due).is_ok()
         && set.add(shared, &records, Horizon::NONE).is_ok();
     if !held {
@@ -143,7 +143,7 @@ impl SignOut {
         self,
         outbox: &Outbox,
         shared: &dyn SharedData,
-        answer: Option<&Answer>,
+        answer: Option<&Response>,
         now: Now,
     ) -> Step {
         if delivery::is_acknowledged(answer) {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::feed::outbox::ENTRIES_A_KEY;
 use crate::headers::Headers;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 use crate::shared::{Expect, InMemory, Stored};
 
 const NOW: Now = Now { unix_seconds: 1_800_000_000, monotonic_milliseconds: 50_000 };
@@ -13,7 +13,7 @@ const NOW: Now = Now { unix_seconds: 1_800_000_000, monotonic_milliseconds: 50_0
 const DATE: &[u8] = b"Fri, 15 Jan 2027 08:00:00 GMT";
 
 fn rooms() -> (RevocationSet, Outbox) {
-    let identity = FeedIdentity::new("", "signout", "signout");
+    let identity = KeySpace::of_feed("", "signout", "signout");
     (RevocationSet::new(identity, ""), Outbox::new(identity))
 }
 
@@ -21,9 +21,9 @@ fn settings(when_unreachable: WhenUnreachable) -> Settings {
     Settings { timeout_milliseconds: 2_000, when_unreachable }
 }
 
-fn answer(status: &str, content_type: &str, body: &str) -> Answer {
+fn answer(status: &str, content_type: &str, body: &str) -> Response {
     let headers = Headers::from_pairs(&[(":status", status), ("content-type", content_type)]);
-    Answer { headers, body: body.as_bytes().to_vec() }
+    Response { headers, body: body.as_bytes().to_vec() }
 }
 
 fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Call, SignOut) {
@@ -98,7 +98,7 @@ fn a_sign_out_that_could_be_lost_is_not_confirmed() {
     assert_eq!(step, Step::Unavailable);
     let shared = InMemory::default();
     let full: Vec<_> = (1..=ENTRIES_A_KEY as u128).map(record).collect();
-    outbox.put(&shared, &full, Due::AtOnce).unwrap();
+    outbox.put(&shared, &full, DueTime::AtOnce).unwrap();
     let step = begin(&set, &outbox, &shared, vec![record(0)], &[], settings, NOW);
     assert_eq!(step, Step::Unavailable);
     assert_eq!(set.is_revoked(&shared, record(0).id, None, None), Ok(false), "and may try again");

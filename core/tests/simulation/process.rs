@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use session_guard_core::call::{Answer, Call};
+use session_guard_core::call::{Call, Response};
 use session_guard_core::clock::Now;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::state::FeedState;
-use session_guard_core::feed::{Effects, Feed, Settings};
+use session_guard_core::feed::{Feed, FeedEffects, FeedSettings};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
-use session_guard_core::shared::names::FeedIdentity;
+use session_guard_core::shared::names::KeySpace;
 use session_guard_core::sign_out::{self, SignOut, Step, WhenUnreachable};
 
 use super::memory::Memory;
@@ -33,7 +33,7 @@ pub(super) struct Process {
 #[derive(Default)]
 pub(super) struct Flights {
     pub(super) poll: Option<Flight>,
-    pub(super) tell: Option<Flight>,
+    pub(super) delivery: Option<Flight>,
     pub(super) sign_outs: Vec<(Flight, SignOut)>,
 }
 
@@ -47,14 +47,14 @@ pub(super) struct Flight {
     pub(super) call: Call,
     pub(super) left_at: Duration,
     /// What the service has answered, if the call has arrived.
-    pub(super) answer: Option<Answer>,
+    pub(super) response: Option<Response>,
 }
 
 /// Which call of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Poll,
-    Tell,
+    Delivery,
     SignOut(usize),
 }
 
@@ -102,7 +102,7 @@ impl Process {
         let step = sign_out::begin(set, outbox, &self.memory, fresh, &revoked, settings, now);
         match step {
             Step::Tell(call, sign_out) => {
-                flights.sign_outs.push((Flight { call, left_at: time, answer: None }, sign_out));
+                flights.sign_outs.push((Flight { call, left_at: time, response: None }, sign_out));
             }
             Step::Forward => assert!(is_revoked),
             Step::Unavailable => panic!("there is room"),
@@ -113,7 +113,7 @@ impl Process {
     pub(super) fn flights(&self) -> Vec<(usize, Which)> {
         let of_vm = |(vm, Vm { flights, .. }): (usize, &Vm)| {
             let poll = flights.poll.as_ref().map(|_| Which::Poll);
-            let tell = flights.tell.as_ref().map(|_| Which::Tell);
+            let tell = flights.delivery.as_ref().map(|_| Which::Delivery);
             let sign_outs = (0..flights.sign_outs.len()).map(Which::SignOut);
             let which = poll.into_iter().chain(tell).chain(sign_outs);
             which.map(move |which| (vm, which)).collect::<Vec<_>>()
@@ -125,16 +125,16 @@ impl Process {
         let flights = &mut self.vms[vm].flights;
         match which {
             Which::Poll => flights.poll.as_mut().expect("under way"),
-            Which::Tell => flights.tell.as_mut().expect("under way"),
+            Which::Delivery => flights.delivery.as_mut().expect("under way"),
             Which::SignOut(at) => &mut flights.sign_outs[at].0,
         }
     }
 
-    /// The call ends with this answer.
+    /// The call ends with this response.
     pub(super) fn end(
         &mut self,
         (vm, which): (usize, Which),
-        answer: Option<&Answer>,
+        response: Option<&Response>,
         random: u32,
         time: Duration,
     ) {
@@ -144,15 +144,15 @@ impl Process {
         let effects = match which {
             Which::Poll => {
                 flights.poll = None;
-                feed.poll_answered(memory, now, random, answer)
+                feed.poll_finished(memory, now, random, response)
             }
-            Which::Tell => {
-                flights.tell = None;
-                feed.tell_answered(memory, now, random, answer)
+            Which::Delivery => {
+                flights.delivery = None;
+                feed.delivery_finished(memory, now, random, response)
             }
             Which::SignOut(at) => {
                 let (_, sign_out) = flights.sign_outs.remove(at);
-                assert_eq!(sign_out.told(feed.outbox(), memory, answer, now), Step::Forward);
+                assert_eq!(sign_out.told(feed.outbox(), memory, response, now), Step::Forward);
                 return;
             }
         };
@@ -176,8 +176,8 @@ impl Process {
 
     /// How far it has followed the feed; empty where it has not.
     pub(super) fn cursor_text(&self) -> String {
-        let identity = FeedIdentity::new("", "signout", "signout");
-        let cursor = FeedState::read(&self.memory, &identity).0.cursor;
+        let space = KeySpace::of_feed("", "signout", "signout");
+        let cursor = FeedState::read(&self.memory, &space).0.cursor;
         cursor.map_or(String::new(), |cursor| cursor.to_string())
     }
 
@@ -188,25 +188,28 @@ impl Process {
 
 impl Vm {
     fn new(owner: u64) -> Self {
-        let settings = Settings {
+        let settings = FeedSettings {
             realm: String::new(),
             cluster: "signout".to_owned(),
             authority: "signout".to_owned(),
             max_staleness_seconds: MAX_STALENESS_SECONDS,
-            tell_timeout_milliseconds: 2_000,
+            delivery_timeout_milliseconds: 2_000,
         };
         let mut name = [0; 16];
         name[..8].copy_from_slice(&owner.to_be_bytes());
         Self { feed: Feed::new(&settings, name), flights: Flights::default() }
     }
 
-    fn carry_out(&mut self, effects: Effects, left_at: Duration) {
-        let flight = |call| Flight { call, left_at, answer: None };
+    fn carry_out(&mut self, effects: FeedEffects, left_at: Duration) {
+        let flight = |call| Flight { call, left_at, response: None };
         if let Some(call) = effects.poll {
             assert!(self.flights.poll.replace(flight(call)).is_none(), "two polls are under way");
         }
-        if let Some(call) = effects.tell {
-            assert!(self.flights.tell.replace(flight(call)).is_none(), "two tells are under way");
+        if let Some(call) = effects.delivery {
+            assert!(
+                self.flights.delivery.replace(flight(call)).is_none(),
+                "two tells are under way"
+            );
         }
     }
 }

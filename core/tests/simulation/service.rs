@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use session_guard_core::call::{Answer, Call};
+use session_guard_core::call::{Call, Response};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::headers::Headers;
 use session_guard_core::revocation::horizon::is_past_for_service;
@@ -81,27 +81,27 @@ impl Service {
         call.method == "GET" && after(call) == self.head().to_string()
     }
 
-    /// The answer to a call.
-    pub(super) fn answer(&mut self, call: &Call, unix_seconds: u64) -> Answer {
+    /// The response to a call.
+    pub(super) fn response(&mut self, call: &Call, unix_seconds: u64) -> Response {
         match call.method {
-            "GET" => answer(200, CONTENT_TYPE, self.page(&after(call), unix_seconds).encode()),
+            "GET" => response(200, CONTENT_TYPE, self.page(&after(call), unix_seconds).encode()),
             "POST" => self.take(&call.body, unix_seconds),
             method => panic!("{method}"),
         }
     }
 
-    fn take(&mut self, body: &[u8], now: u64) -> Answer {
+    fn take(&mut self, body: &[u8], now: u64) -> Response {
         let records = told(body);
         let refused = |r: &Record| self.refuses.contains(r) || r.issued_before > now + 300;
         if records.iter().any(refused) {
-            return answer(422, JSON, br#"{"code":"unacceptable","detail":""}"#.to_vec());
+            return response(422, JSON, br#"{"code":"unacceptable","detail":""}"#.to_vec());
         }
         let mut added = false;
         for record in records.into_iter().filter(|record| !is_past_for_service(record, now)) {
             added |= self.revoke(record);
         }
         let body = format!(r#"{{"cursor":"{}"}}"#, self.head());
-        answer(if added { 201 } else { 200 }, JSON, body.into_bytes())
+        response(if added { 201 } else { 200 }, JSON, body.into_bytes())
     }
 
     fn page(&self, after: &str, now: u64) -> Page {
@@ -188,11 +188,11 @@ fn spell(after: Position, seen: Position) -> String {
     if after.0 < seen.0 { format!("{after}-{seen}") } else { after.to_string() }
 }
 
-/// An answer of that status and type.
-pub(super) fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+/// An response of that status and type.
+pub(super) fn response(status: u16, content_type: &str, body: Vec<u8>) -> Response {
     let status = status.to_string();
     let pairs = [(":status", status.as_str()), ("content-type", content_type)];
-    Answer { headers: Headers::from_pairs(&pairs), body }
+    Response { headers: Headers::from_pairs(&pairs), body }
 }
 
 /// The cursor that a poll names; empty where it names none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_guard_core::call::Answer;
+use session_guard_core::call::Response;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::Page;
 use session_guard_core::revocation::horizon::is_past_for_service;
@@ -11,7 +11,7 @@ use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use super::chance::Chance;
 use super::memory::Memory;
 use super::process::{MAX_STALENESS_SECONDS, Process, Which};
-use super::service::{Service, after, answer};
+use super::service::{Service, after, response};
 
 pub(super) struct World {
     chance: Chance,
@@ -28,20 +28,20 @@ pub(super) struct World {
     records: Vec<Record>,
     refused: Vec<Vec<bool>>,
     /// What polls were answered, for one that is answered again.
-    answers: Vec<(String, Answer)>,
+    responses: Vec<(String, Response)>,
     /// Clocks of proxies may jump by an hour.
     clocks_jump: bool,
     lives: u64,
 }
 
-/// What becomes of an answer.
+/// What becomes of an response.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Whole,
     Lost,
     Cut,
     Changed,
-    /// An earlier answer to the same poll comes instead.
+    /// An earlier response to the same poll comes instead.
     Replayed,
     Foreign,
 }
@@ -89,7 +89,7 @@ impl World {
             processes,
             records,
             refused,
-            answers: Vec::new(),
+            responses: Vec::new(),
             clocks_jump,
             lives: 10,
         }
@@ -215,11 +215,11 @@ impl World {
         }
         let now = self.service_unix_seconds();
         let flight = self.processes[process].flight(vm, which);
-        let answer = self.service.answer(&flight.call, now);
+        let response = self.service.response(&flight.call, now);
         if which == Which::Poll {
-            self.answers.push((flight.call.path.clone(), answer.clone()));
+            self.responses.push((flight.call.path.clone(), response.clone()));
         }
-        flight.answer = Some(answer);
+        flight.response = Some(response);
         self.say(|| format!("process {process} vm {vm}: {which:?} arrives"));
     }
 
@@ -227,37 +227,37 @@ impl World {
         let call = self.processes[process].flight(vm, which).call.clone();
         let path = call.path.clone();
         let is_at_cursor = self.processes[process].cursor_text() == after(&call);
-        let mut answer = self.processes[process].flight(vm, which).answer.take();
-        match (fate, &mut answer) {
+        let mut response = self.processes[process].flight(vm, which).response.take();
+        match (fate, &mut response) {
             (Fate::Whole, _) => {}
-            (Fate::Cut, Some(answer)) => drop(answer.body.pop()),
-            (Fate::Changed, Some(answer)) => {
-                let at = self.chance.below(answer.body.len());
-                answer.body[at] ^= 1 << self.chance.below(8);
+            (Fate::Cut, Some(response)) => drop(response.body.pop()),
+            (Fate::Changed, Some(response)) => {
+                let at = self.chance.below(response.body.len());
+                response.body[at] ^= 1 << self.chance.below(8);
             }
-            (Fate::Replayed, answer) if which == Which::Poll => {
-                let earlier: Vec<_> = self.answers.iter().filter(|(of, _)| *of == path).collect();
+            (Fate::Replayed, response) if which == Which::Poll => {
+                let earlier: Vec<_> = self.responses.iter().filter(|(of, _)| *of == path).collect();
                 if !earlier.is_empty() {
-                    *answer = Some(earlier[self.chance.below(earlier.len())].1.clone());
+                    *response = Some(earlier[self.chance.below(earlier.len())].1.clone());
                 }
             }
-            (Fate::Foreign, answer) => *answer = Some(foreign(&mut self.chance)),
-            (_, answer) => *answer = None,
+            (Fate::Foreign, response) => *response = Some(foreign(&mut self.chance)),
+            (_, response) => *response = None,
         }
         self.say(|| format!("process {process} vm {vm}: {which:?} comes back, {fate:?}"));
         let random = self.chance.number() as u32;
-        self.processes[process].end((vm, which), answer.as_ref(), random, self.time);
+        self.processes[process].end((vm, which), response.as_ref(), random, self.time);
         if which == Which::Poll && is_at_cursor {
-            self.note_proof(process, answer.as_ref());
+            self.note_proof(process, response.as_ref());
         }
         self.say(|| format!("process {process} is at {:?}", self.processes[process].cursor_text()));
         self.check();
     }
 
     /// A page that was taken over and says that it is the last proves the set to be complete.
-    fn note_proof(&mut self, process: usize, answer: Option<&Answer>) {
+    fn note_proof(&mut self, process: usize, response: Option<&Response>) {
         let process = &mut self.processes[process];
-        let page = answer.and_then(|answer| Page::decode(&answer.body).ok());
+        let page = response.and_then(|response| Page::decode(&response.body).ok());
         if page.is_some_and(|page| !page.more && process.cursor_text() == page.cursor.as_str()) {
             process.proved_at = self.time;
         }
@@ -441,10 +441,10 @@ fn any_exp(chance: &mut Chance, now: u64) -> u64 {
     }
 }
 
-/// What Envoy or somebody else may answer in the service's place.
-fn foreign(chance: &mut Chance) -> Answer {
+/// What Envoy or somebody else may response in the service's place.
+fn foreign(chance: &mut Chance) -> Response {
     let status = [200, 204, 400, 404, 500, 503, 504][chance.below(7)];
-    answer(status, "text/plain", b"upstream connect error".to_vec())
+    response(status, "text/plain", b"upstream connect error".to_vec())
 }
 
 const PAGE_RECORDS: usize = 3;

@@ -2,9 +2,9 @@
 //!
 //! By `POST /v1/revocations`, a list of records as the feed gives them, one atomic batch. Only the
 //! service's own 200 or 201 counts as its word: `application/json` that names a cursor. Likewise its
-//! no: whatever else answers 400 must not make us drop a revocation.
+//! no: whatever else responses 400 must not make us drop a revocation.
 //!
-//! A request that signs a user out tells the service itself; [`Tell`] is the lease owner's way to
+//! A request that signs a user out tells the service itself; [`Delivery`] is the lease owner's way to
 //! deliver what is left in the outbox.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::call::backoff;
-use crate::call::{Answer, Call};
+use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::outbox::Outbox;
 use crate::json::object_text;
@@ -37,27 +37,27 @@ pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
 
 /// Whether the service has those records now.
 #[must_use]
-pub fn is_acknowledged(answer: Option<&Answer>) -> bool {
-    answer.is_some_and(|answer| {
-        matches!(answer.status(), Some(200 | 201)) && says::<Acknowledgement>(answer)
+pub fn is_acknowledged(response: Option<&Response>) -> bool {
+    response.is_some_and(|response| {
+        matches!(response.status(), Some(200 | 201)) && says::<Acknowledgement>(response)
     })
 }
 
 /// Whether the service will never take them as they are.
-fn is_refused(answer: Option<&Answer>) -> bool {
-    answer.is_some_and(|answer| {
-        matches!(answer.status(), Some(400 | 413 | 422)) && says::<Refused>(answer)
+fn is_refused(response: Option<&Response>) -> bool {
+    response.is_some_and(|response| {
+        matches!(response.status(), Some(400 | 413 | 422)) && says::<Refused>(response)
     })
 }
 
-fn says<T: for<'a> Deserialize<'a>>(answer: &Answer) -> bool {
-    answer.is_of_type(JSON)
-        && object_text(&answer.body).is_some_and(|text| serde_json::from_str::<T>(text).is_ok())
+fn says<T: for<'a> Deserialize<'a>>(response: &Response) -> bool {
+    response.is_of_type(JSON)
+        && object_text(&response.body).is_some_and(|text| serde_json::from_str::<T>(text).is_ok())
 }
 
 /// The delivery that is under way, or when the next one may leave.
 #[derive(Clone, Debug)]
-pub struct Tell {
+pub struct Delivery {
     timeout_milliseconds: u64,
     under_way: Option<Vec<Record>>,
     /// A batch that was refused as a whole: its records go one by one.
@@ -68,7 +68,7 @@ pub struct Tell {
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// That many records are with the service.
     Delivered(u64),
     /// The service refused the batch; its records will go one by one.
@@ -81,7 +81,7 @@ pub enum Outcome {
     Postponed,
 }
 
-impl Tell {
+impl Delivery {
     /// Nothing is under way.
     #[must_use]
     pub fn new(timeout_milliseconds: u64) -> Self {
@@ -94,7 +94,7 @@ impl Tell {
         }
     }
 
-    /// Whether an answer is awaited.
+    /// Whether an response is awaited.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         self.under_way.is_some()
@@ -126,42 +126,42 @@ impl Tell {
         Some(call)
     }
 
-    /// The answer is there; `None` where nothing was under way.
+    /// The response is there; `None` where nothing was under way.
     pub fn answered(
         &mut self,
         shared: &dyn SharedData,
         outbox: &Outbox,
         now: Now,
         random: u32,
-        answer: Option<&Answer>,
-    ) -> Option<Outcome> {
+        response: Option<&Response>,
+    ) -> Option<DeliveryOutcome> {
         let batch = self.under_way.take()?;
-        let refused = is_refused(answer);
-        if is_acknowledged(answer) || refused {
+        let refused = is_refused(response);
+        if is_acknowledged(response) || refused {
             self.failures = 0;
         }
         // What fails to be noted is sent once more, which changes nothing.
         Some(match batch.as_slice() {
-            batch if is_acknowledged(answer) => {
+            batch if is_acknowledged(response) => {
                 let _ = outbox.acknowledged(shared, batch, now);
-                Outcome::Delivered(batch.len() as u64)
+                DeliveryOutcome::Delivered(batch.len() as u64)
             }
             &[record] if refused => {
                 let _ = outbox.remove(shared, &[record]);
-                Outcome::Dropped(record)
+                DeliveryOutcome::Dropped(record)
             }
             batch if refused => {
                 self.singly.extend(batch);
-                Outcome::Divided
+                DeliveryOutcome::Divided
             }
             _ => {
                 self.failures = self.failures.saturating_add(1);
-                let retry_after = answer.and_then(Answer::retry_after_seconds);
+                let retry_after = response.and_then(Response::retry_after_seconds);
                 let wait = backoff::wait_as_asked(self.failures, random, retry_after);
                 self.not_before = now.monotonic_milliseconds.saturating_add(wait);
-                match answer.and_then(Answer::status) {
-                    Some(401 | 403) => Outcome::Unauthorized,
-                    _ => Outcome::Postponed,
+                match response.and_then(Response::status) {
+                    Some(401 | 403) => DeliveryOutcome::Unauthorized,
+                    _ => DeliveryOutcome::Postponed,
                 }
             }
         })

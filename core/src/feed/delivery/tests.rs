@@ -1,44 +1,47 @@
 //! Promise: a revocation is sent until the service has it, or says that it will never take it.
-//! Method: the deliveries that follow from each kind of answer, written out.
+//! Method: the deliveries that follow from each kind of response, written out.
 
 use super::*;
-use crate::feed::outbox::Due;
+use crate::feed::outbox::DueTime;
 use crate::headers::Headers;
 use crate::revocation::record::RecordId;
 use crate::shared::InMemory;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 
 const NOW: Now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
 const YES: (&str, &str, &str) = ("201", JSON, r#"{"cursor":"5.a"}"#);
 const NO: (&str, &str, &str) = ("422", JSON, r#"{"code":"unacceptable","detail":""}"#);
 
-struct Delivery {
+struct Bench {
     shared: InMemory,
     outbox: Outbox,
-    tell: Tell,
+    delivery: Delivery,
     now: Now,
 }
 
-impl Delivery {
+impl Bench {
     fn of(records: &[Record]) -> Self {
         let shared = InMemory::default();
-        let outbox = Outbox::new(FeedIdentity::new("", "signout", "signout"));
-        outbox.put(&shared, records, Due::AtOnce).unwrap();
-        Self { shared, outbox, tell: Tell::new(2_000), now: NOW }
+        let outbox = Outbox::new(KeySpace::of_feed("", "signout", "signout"));
+        outbox.put(&shared, records, DueTime::AtOnce).unwrap();
+        Self { shared, outbox, delivery: Delivery::new(2_000), now: NOW }
     }
 
     fn start(&mut self) -> Option<Call> {
-        self.tell.start(&self.shared, &self.outbox, self.now)
+        self.delivery.start(&self.shared, &self.outbox, self.now)
     }
 
     /// What becomes of a delivery that is answered like this, and how many records are left to send.
-    fn answered(&mut self, answer: Option<(&str, &str, &str)>) -> (Option<Outcome>, usize) {
-        let answer = answer.map(|(status, content_type, body)| Answer {
+    fn answered(
+        &mut self,
+        response: Option<(&str, &str, &str)>,
+    ) -> (Option<DeliveryOutcome>, usize) {
+        let response = response.map(|(status, content_type, body)| Response {
             headers: Headers::from_pairs(&[(":status", status), ("content-type", content_type)]),
             body: body.chars().map(|latin| latin as u8).collect(),
         });
         let (shared, outbox) = (&self.shared, &self.outbox);
-        let outcome = self.tell.answered(shared, outbox, self.now, 0, answer.as_ref());
+        let outcome = self.delivery.answered(shared, outbox, self.now, 0, response.as_ref());
         let due = self.outbox.due(&self.shared, self.now, BATCH_RECORDS);
         (outcome, due.len())
     }
@@ -51,17 +54,17 @@ fn token(last: u8) -> Record {
 #[test]
 fn only_the_services_own_word_ends_a_delivery() {
     let record = token(1);
-    let delivered = (Some(Outcome::Delivered(1)), 0);
-    let dropped = (Some(Outcome::Dropped(record)), 0);
-    let postponed = (Some(Outcome::Postponed), 1);
+    let delivered = (Some(DeliveryOutcome::Delivered(1)), 0);
+    let dropped = (Some(DeliveryOutcome::Dropped(record)), 0);
+    let postponed = (Some(DeliveryOutcome::Postponed), 1);
     let cases = [
         (Some(YES), delivered),
         (Some(("200", JSON, YES.2)), delivered),
         (Some(NO), dropped),
         (Some(("400", JSON, NO.2)), dropped),
         (Some(("413", JSON, NO.2)), dropped),
-        (Some(("401", JSON, NO.2)), (Some(Outcome::Unauthorized), 1)),
-        (Some(("403", JSON, NO.2)), (Some(Outcome::Unauthorized), 1)),
+        (Some(("401", JSON, NO.2)), (Some(DeliveryOutcome::Unauthorized), 1)),
+        (Some(("403", JSON, NO.2)), (Some(DeliveryOutcome::Unauthorized), 1)),
         (Some(("507", JSON, NO.2)), postponed),
         (Some(("503", "text/plain", "upstream connect error")), postponed),
         (Some(("200", "text/html", "<html>")), postponed),
@@ -73,65 +76,65 @@ fn only_the_services_own_word_ends_a_delivery() {
         (Some(("404", JSON, NO.2)), postponed),
         (None, postponed),
     ];
-    for (answer, expected) in cases {
-        let mut delivery = Delivery::of(&[record]);
+    for (response, expected) in cases {
+        let mut delivery = Bench::of(&[record]);
         assert!(delivery.start().is_some());
         assert_eq!(delivery.start(), None, "one at a time");
-        assert_eq!(delivery.answered(answer), expected, "{answer:?}");
-        assert_eq!(delivery.answered(answer).0, None, "nothing is under way");
+        assert_eq!(delivery.answered(response), expected, "{response:?}");
+        assert_eq!(delivery.answered(response).0, None, "nothing is under way");
     }
 }
 
 #[test]
 fn a_refused_batch_goes_record_by_record() {
     let records = [token(1), token(2), token(3)];
-    let mut delivery = Delivery::of(&records);
+    let mut delivery = Bench::of(&records);
     delivery.start().expect("a batch");
-    assert_eq!(delivery.answered(Some(NO)), (Some(Outcome::Divided), 3));
+    assert_eq!(delivery.answered(Some(NO)), (Some(DeliveryOutcome::Divided), 3));
     let single = delivery.start().expect("the first alone");
     assert_eq!(single, call(&records[..1], 2_000));
-    assert_eq!(delivery.answered(Some(YES)), (Some(Outcome::Delivered(1)), 2));
+    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 2));
     delivery.start().expect("the second alone");
-    assert_eq!(delivery.answered(Some(NO)), (Some(Outcome::Dropped(records[1])), 1));
+    assert_eq!(delivery.answered(Some(NO)), (Some(DeliveryOutcome::Dropped(records[1])), 1));
     delivery.start().expect("the third alone");
-    assert_eq!(delivery.answered(Some(YES)), (Some(Outcome::Delivered(1)), 0));
+    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
     assert_eq!(delivery.start(), None);
 }
 
 #[test]
 fn a_failed_delivery_is_made_again_after_a_wait() {
-    let mut delivery = Delivery::of(&[token(1)]);
+    let mut delivery = Bench::of(&[token(1)]);
     delivery.start().unwrap();
     delivery.answered(None);
-    assert_eq!((delivery.start(), delivery.tell.failures()), (None, 1));
+    assert_eq!((delivery.start(), delivery.delivery.failures()), (None, 1));
     delivery.now.monotonic_milliseconds += 1_000;
     delivery.start().expect("again");
-    assert_eq!(delivery.answered(Some(YES)), (Some(Outcome::Delivered(1)), 0));
-    assert_eq!(delivery.tell.failures(), 0);
+    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
+    assert_eq!(delivery.delivery.failures(), 0);
 }
 
 #[test]
 fn what_changed_under_way_stays_for_the_next_delivery() {
     let user = |issued_before| Record::user(RecordId::FIRST, issued_before, NEVER);
-    let mut delivery = Delivery::of(&[user(5)]);
+    let mut delivery = Bench::of(&[user(5)]);
     delivery.start().unwrap();
-    delivery.outbox.put(&delivery.shared, &[user(9)], Due::AtOnce).unwrap();
-    assert_eq!(delivery.answered(Some(YES)), (Some(Outcome::Delivered(1)), 1));
+    delivery.outbox.put(&delivery.shared, &[user(9)], DueTime::AtOnce).unwrap();
+    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 1));
     assert_eq!(delivery.start(), Some(call(&[user(9)], 2_000)));
 }
 
 #[test]
 fn the_owner_dies_with_a_delivery_under_way_and_another_makes_it_again() {
-    let mut delivery = Delivery::of(&[token(1)]);
+    let mut delivery = Bench::of(&[token(1)]);
     let first = delivery.start();
-    delivery.tell = Tell::new(2_000);
+    delivery.delivery = Delivery::new(2_000);
     assert_eq!(delivery.start(), first);
 }
 
 #[test]
 fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
     let ids = (0..BATCH_RECORDS as u128 + 1).map(|number| RecordId(number.to_be_bytes()));
-    let mut delivery = Delivery::of(&ids.map(|id| Record::token(id, NEVER)).collect::<Vec<_>>());
+    let mut delivery = Bench::of(&ids.map(|id| Record::token(id, NEVER)).collect::<Vec<_>>());
     let body = delivery.start().unwrap().body;
     let list: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
     assert_eq!(list.len(), BATCH_RECORDS);

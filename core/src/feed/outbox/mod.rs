@@ -31,7 +31,7 @@ use crate::feed::state;
 use crate::revocation::horizon::is_past_for_service;
 use crate::revocation::record::{RECORD_BYTES, Record};
 use crate::shared::SharedData;
-use crate::shared::names::{FeedIdentity, HexDigits, Key};
+use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
 
 /// Keys that the outbox is spread over.
@@ -54,12 +54,12 @@ const CUTOFF_AHEAD_SECONDS: u64 = 60;
 /// The outbox of one feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outbox {
-    identity: FeedIdentity,
+    space: KeySpace,
 }
 
 /// When an entry is to be delivered by the lease owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum DueTime {
     /// Now.
     AtOnce,
     /// When whoever made it at that moment (monotonic milliseconds) has had time to.
@@ -78,8 +78,8 @@ pub enum PutError {
 impl Outbox {
     /// The outbox of that feed.
     #[must_use]
-    pub fn new(identity: FeedIdentity) -> Self {
-        Self { identity }
+    pub fn new(space: KeySpace) -> Self {
+        Self { space }
     }
 
     /// Puts records in; those of a key that is there already are merged with it.
@@ -91,11 +91,11 @@ impl Outbox {
         &self,
         shared: &dyn SharedData,
         records: &[Record],
-        due: Due,
+        due: DueTime,
     ) -> Result<(), PutError> {
         let since = match due {
-            Due::AtOnce => AT_ONCE,
-            Due::AfterGraceFrom(now) => now,
+            DueTime::AtOnce => AT_ONCE,
+            DueTime::AfterGraceFrom(now) => now,
         };
         let mut result = Ok(());
         for (number, records) in by_number(records) {
@@ -118,9 +118,9 @@ impl Outbox {
     ) -> Result<(), Contended> {
         for (number, records) in by_number(records) {
             self.change(shared, number, |entries| {
-                let equal = |entry: &&mut Entry| records.binary_search(&entry.record).is_ok();
+                let equal = |entry: &&mut OutboxEntry| records.binary_search(&entry.record).is_ok();
                 for entry in entries.iter_mut().filter(equal) {
-                    entry.state = State::Acknowledged;
+                    entry.state = DeliveryState::Acknowledged;
                     entry.since = now.monotonic_milliseconds;
                 }
             })?;
@@ -138,7 +138,7 @@ impl Outbox {
             return Ok(()); // as nearly always
         }
         for (number, records) in by_number(records) {
-            let covers = |entry: &Entry| {
+            let covers = |entry: &OutboxEntry| {
                 let at = records.partition_point(|record| record.key() < entry.record.key());
                 let mut same =
                     records.iter().skip(at).take_while(|r| r.key() == entry.record.key());
@@ -165,7 +165,8 @@ impl Outbox {
 
     /// Takes out what is past for the service, which neither stores nor shows it.
     pub fn forget_past(&self, shared: &dyn SharedData, service_unix_seconds: u64) {
-        let is_past = |entry: &Entry| is_past_for_service(&entry.record, service_unix_seconds);
+        let is_past =
+            |entry: &OutboxEntry| is_past_for_service(&entry.record, service_unix_seconds);
         for number in 0..KEYS {
             if self.entries(shared, number).iter().any(is_past) {
                 // What fails is done when somebody comes by again.
@@ -178,8 +179,8 @@ impl Outbox {
     /// something that it has not.
     #[must_use]
     pub fn is_missing_any(&self, shared: &dyn SharedData, current_at: u64) -> bool {
-        let is_missing = |entry: &Entry| {
-            entry.state == State::Acknowledged
+        let is_missing = |entry: &OutboxEntry| {
+            entry.state == DeliveryState::Acknowledged
                 && entry.since.saturating_add(SHOWN_WITHIN_MILLISECONDS) <= current_at
         };
         (0..KEYS).any(|number| self.entries(shared, number).iter().any(is_missing))
@@ -210,19 +211,21 @@ impl Outbox {
     /// Whether a record of that key waits to be acknowledged.
     #[must_use]
     pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
-        let owed = |e: &Entry| e.record.key() == record.key() && e.state == State::Undelivered;
+        let owed = |e: &OutboxEntry| {
+            e.record.key() == record.key() && e.state == DeliveryState::Undelivered
+        };
         self.entries(shared, number(record)).iter().any(owed)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self, shared: &dyn SharedData) -> usize {
-        let values = (0..KEYS).filter_map(|number| shared.get(&self.key(number)));
+        let values = (0..KEYS).filter_map(|number| shared.get(&self.name(number)));
         values.map(|found| found.value.len() / ENTRY_BYTES).sum()
     }
 
-    fn entries(&self, shared: &dyn SharedData, number: u16) -> Vec<Entry> {
-        let found = shared.get(&self.key(number));
+    fn entries(&self, shared: &dyn SharedData, number: u16) -> Vec<OutboxEntry> {
+        let found = shared.get(&self.name(number));
         let entries = found.map_or(Some(Vec::new()), |found| read(&found.value));
         entries.unwrap_or_else(|| {
             let _mended = self.change(shared, number, |_| ());
@@ -234,12 +237,12 @@ impl Outbox {
         &self,
         shared: &dyn SharedData,
         number: u16,
-        mut change: impl FnMut(&mut Vec<Entry>) -> T,
+        mut change: impl FnMut(&mut Vec<OutboxEntry>) -> T,
     ) -> Result<T, Contended> {
-        swap(shared, &self.key(number), |value| {
+        swap(shared, &self.name(number), |value| {
             let held = value.map_or(Some(Vec::new()), read);
             if held.is_none() {
-                state::forget(shared, &self.identity);
+                state::forget(shared, &self.space);
             }
             let mut entries = held.clone().unwrap_or_default();
             let result = change(&mut entries);
@@ -248,38 +251,38 @@ impl Outbox {
         })
     }
 
-    fn key(&self, number: u16) -> Key {
-        self.identity.key("out", Some((number, HexDigits::Two)))
+    fn name(&self, number: u16) -> SharedName {
+        self.space.name("out", Some((number, HexDigits::Two)))
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct OutboxEntry {
     record: Record,
-    state: State,
+    state: DeliveryState,
     /// Monotonic milliseconds.
     since: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DeliveryState {
     Undelivered = 0,
     Acknowledged = 1,
 }
 
-impl Entry {
+impl OutboxEntry {
     fn is_due(&self, now: Now) -> bool {
         let latest = now.unix_seconds.saturating_add(CUTOFF_AHEAD_SECONDS);
         // A moment that lies ahead is not of our making: better told twice than never.
         let age = now.monotonic_milliseconds.checked_sub(self.since);
-        self.state == State::Undelivered
+        self.state == DeliveryState::Undelivered
             && self.record.issued_before <= latest
             && age.is_none_or(|age| age >= GRACE_MILLISECONDS)
     }
 }
 
 /// Puts records into a sorted list, each merged with the one of its key.
-fn insert(entries: &mut Vec<Entry>, records: &[Record], since: u64) -> Result<(), PutError> {
+fn insert(entries: &mut Vec<OutboxEntry>, records: &[Record], since: u64) -> Result<(), PutError> {
     let mut fresh = Vec::new();
     for &record in records {
         let found = entries.binary_search_by_key(&record.key(), |entry| entry.record.key());
@@ -287,12 +290,12 @@ fn insert(entries: &mut Vec<Entry>, records: &[Record], since: u64) -> Result<()
             Some(entry) => {
                 entry.record = entry.record.merge(record);
                 entry.since = match entry.state {
-                    State::Undelivered => entry.since.min(since),
-                    State::Acknowledged => since,
+                    DeliveryState::Undelivered => entry.since.min(since),
+                    DeliveryState::Acknowledged => since,
                 };
-                entry.state = State::Undelivered;
+                entry.state = DeliveryState::Undelivered;
             }
-            None => fresh.push(Entry { record, state: State::Undelivered, since }),
+            None => fresh.push(OutboxEntry { record, state: DeliveryState::Undelivered, since }),
         }
     }
     fresh.dedup_by(|later, kept| {
@@ -325,7 +328,7 @@ fn by_number(records: &[Record]) -> BTreeMap<u16, Vec<Record>> {
     numbers
 }
 
-fn write(entries: &[Entry]) -> Vec<u8> {
+fn write(entries: &[OutboxEntry]) -> Vec<u8> {
     if entries.is_empty() {
         return Vec::new(); // nothing is copied into the VM when it is read
     }
@@ -339,7 +342,7 @@ fn write(entries: &[Entry]) -> Vec<u8> {
     value
 }
 
-fn read(value: &[u8]) -> Option<Vec<Entry>> {
+fn read(value: &[u8]) -> Option<Vec<OutboxEntry>> {
     if value.is_empty() {
         return Some(Vec::new());
     }
@@ -351,16 +354,16 @@ fn read(value: &[u8]) -> Option<Vec<Entry>> {
     sound.then_some(entries)
 }
 
-fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
+fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<OutboxEntry> {
     let (record, rest) = bytes.split_first_chunk()?;
     let (&state, since) = rest.split_first()?;
     let state = match state {
-        0 => State::Undelivered,
-        1 => State::Acknowledged,
+        0 => DeliveryState::Undelivered,
+        1 => DeliveryState::Acknowledged,
         _ => return None,
     };
     let since = u64::from_be_bytes(since.try_into().ok()?);
-    Some(Entry { record: Record::from_bytes(record)?, state, since })
+    Some(OutboxEntry { record: Record::from_bytes(record)?, state, since })
 }
 
 const MAGIC: &[u8] = b"SGO1";

@@ -14,7 +14,7 @@ use crate::shared::{Expect, InMemory};
 const NOW: Now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
 
 fn outbox() -> Outbox {
-    Outbox::new(FeedIdentity::new("", "signout", "signout"))
+    Outbox::new(KeySpace::of_feed("", "signout", "signout"))
 }
 
 /// Records of one key of the outbox.
@@ -32,7 +32,7 @@ proptest! {
         let shared = InMemory::default();
         let mut model = BTreeMap::new();
         for &record in &puts {
-            outbox().put(&shared, &[record], Due::AtOnce).unwrap();
+            outbox().put(&shared, &[record], DueTime::AtOnce).unwrap();
             let entry = model.entry(record.key()).or_insert(record);
             *entry = entry.merge(record);
         }
@@ -51,7 +51,7 @@ proptest! {
         others in prop::collection::vec(record(), 0..20),
     ) {
         let shared = InMemory::default();
-        outbox().put(&shared, &puts, Due::AtOnce).unwrap();
+        outbox().put(&shared, &puts, DueTime::AtOnce).unwrap();
         let mut expected = outbox().records(&shared);
         let shown = [others, puts[..puts.len() / 2].to_vec()].concat();
         outbox().shown(&shared, &shown).unwrap();
@@ -62,9 +62,9 @@ proptest! {
     #[test]
     fn one_put_of_many_is_many_puts_of_one(records in prop::collection::vec(record(), 0..30)) {
         let (at_once, one_by_one) = (InMemory::default(), InMemory::default());
-        outbox().put(&at_once, &records, Due::AtOnce).unwrap();
+        outbox().put(&at_once, &records, DueTime::AtOnce).unwrap();
         for &record in &records {
-            outbox().put(&one_by_one, &[record], Due::AtOnce).unwrap();
+            outbox().put(&one_by_one, &[record], DueTime::AtOnce).unwrap();
         }
         prop_assert_eq!(outbox().records(&at_once), outbox().records(&one_by_one));
     }
@@ -72,9 +72,10 @@ proptest! {
 
 #[test]
 fn who_made_an_entry_has_two_seconds_and_a_gift_is_due_at_once() {
-    let since = |ago| Due::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
-    let ahead = Due::AfterGraceFrom(NOW.monotonic_milliseconds + 1);
-    let cases = [(since(0), 0), (since(1_999), 0), (since(2_000), 1), (Due::AtOnce, 1), (ahead, 1)];
+    let since = |ago| DueTime::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
+    let ahead = DueTime::AfterGraceFrom(NOW.monotonic_milliseconds + 1);
+    let cases =
+        [(since(0), 0), (since(1_999), 0), (since(2_000), 1), (DueTime::AtOnce, 1), (ahead, 1)];
     for (due, expected) in cases {
         let shared = InMemory::default();
         outbox().put(&shared, &of_one_key(1), due).unwrap();
@@ -86,7 +87,7 @@ fn who_made_an_entry_has_two_seconds_and_a_gift_is_due_at_once() {
 fn an_entry_that_is_put_again_does_not_wait_longer() {
     let shared = InMemory::default();
     for ago in [2_500, 100] {
-        let due = Due::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
+        let due = DueTime::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
         outbox().put(&shared, &of_one_key(1), due).unwrap();
     }
     assert_eq!(outbox().due(&shared, NOW, 10).len(), 1);
@@ -96,7 +97,7 @@ fn an_entry_that_is_put_again_does_not_wait_longer() {
 fn a_cutoff_that_the_service_would_refuse_waits_for_its_clock() {
     let shared = InMemory::default();
     let cutoff = Record::user(RecordId::FIRST, NOW.unix_seconds + 100, NEVER);
-    outbox().put(&shared, &[cutoff], Due::AtOnce).unwrap();
+    outbox().put(&shared, &[cutoff], DueTime::AtOnce).unwrap();
     assert!(outbox().due(&shared, NOW, 10).is_empty());
     let later = Now { unix_seconds: NOW.unix_seconds + 40, ..NOW };
     assert_eq!(outbox().due(&shared, later, 10), [cutoff]);
@@ -107,21 +108,21 @@ fn a_full_key_takes_no_more_and_loses_nothing() {
     let shared = InMemory::default();
     let mut records = of_one_key(ENTRIES_A_KEY + 1);
     let last = records.pop().unwrap();
-    outbox().put(&shared, &records, Due::AtOnce).unwrap();
-    assert_eq!(outbox().put(&shared, &[last], Due::AtOnce), Err(PutError::Full));
-    assert_eq!(outbox().put(&shared, &records[..1], Due::AtOnce), Ok(()), "it is in already");
+    outbox().put(&shared, &records, DueTime::AtOnce).unwrap();
+    assert_eq!(outbox().put(&shared, &[last], DueTime::AtOnce), Err(PutError::Full));
+    assert_eq!(outbox().put(&shared, &records[..1], DueTime::AtOnce), Ok(()), "it is in already");
     assert_eq!(outbox().records(&shared), records);
     let elsewhere = Record::token(RecordId::LAST, NEVER);
-    assert_eq!(outbox().put(&shared, &[elsewhere], Due::AtOnce), Ok(()));
+    assert_eq!(outbox().put(&shared, &[elsewhere], DueTime::AtOnce), Ok(()));
     outbox().remove(&shared, &records[..1]).unwrap();
-    assert_eq!(outbox().put(&shared, &[last], Due::AtOnce), Ok(()));
+    assert_eq!(outbox().put(&shared, &[last], DueTime::AtOnce), Ok(()));
 }
 
 #[test]
 fn what_was_acknowledged_is_not_sent_again_and_waits_to_be_shown() {
     let shared = InMemory::default();
     let records = of_one_key(2);
-    outbox().put(&shared, &records, Due::AtOnce).unwrap();
+    outbox().put(&shared, &records, DueTime::AtOnce).unwrap();
     outbox().acknowledged(&shared, &records[..1], NOW).unwrap();
     let later = Now { monotonic_milliseconds: 1_000_000, ..NOW };
     assert_eq!(outbox().due(&shared, later, 10), records[1..]);
@@ -138,11 +139,11 @@ fn what_was_acknowledged_is_not_sent_again_and_waits_to_be_shown() {
 fn what_the_service_has_lost_is_sent_again_though_it_was_acknowledged() {
     let shared = InMemory::default();
     let records = of_one_key(1);
-    for due in [Due::AfterGraceFrom(NOW.monotonic_milliseconds), Due::AtOnce] {
+    for due in [DueTime::AfterGraceFrom(NOW.monotonic_milliseconds), DueTime::AtOnce] {
         outbox().put(&shared, &records, due).unwrap();
         outbox().acknowledged(&shared, &records, NOW).unwrap();
     }
-    outbox().put(&shared, &records, Due::AtOnce).unwrap();
+    outbox().put(&shared, &records, DueTime::AtOnce).unwrap();
     assert_eq!(outbox().due(&shared, NOW, 10), records);
     assert!(!outbox().is_missing_any(&shared, u64::MAX));
 }
@@ -152,7 +153,7 @@ fn what_is_past_for_the_service_is_not_waited_for() {
     let shared = InMemory::default();
     let [past, not_yet] = [1_000, 1_001].map(|exp| Record::token(RecordId::FIRST, exp));
     for (record, left) in [(past, 0), (not_yet, 1)] {
-        outbox().put(&shared, &[record], Due::AtOnce).unwrap();
+        outbox().put(&shared, &[record], DueTime::AtOnce).unwrap();
         outbox().forget_past(&shared, 1_361);
         assert_eq!(outbox().len(&shared), left);
     }
@@ -162,26 +163,26 @@ fn what_is_past_for_the_service_is_not_waited_for() {
 fn an_empty_outbox_costs_no_copy() {
     let shared = InMemory::default();
     let records = of_one_key(1);
-    outbox().put(&shared, &records, Due::AtOnce).unwrap();
+    outbox().put(&shared, &records, DueTime::AtOnce).unwrap();
     outbox().remove(&shared, &records).unwrap();
-    assert!(shared.get(&outbox().key(0)).unwrap().value.is_empty());
+    assert!(shared.get(&outbox().name(0)).unwrap().value.is_empty());
 }
 
 #[test]
 fn a_damaged_value_is_mended_and_the_feed_read_again() {
-    let identity = FeedIdentity::new("", "signout", "signout");
+    let space = KeySpace::of_feed("", "signout", "signout");
     let shared = InMemory::default();
-    outbox().put(&shared, &of_one_key(2), Due::AtOnce).unwrap();
-    let value = shared.get(&outbox().key(0)).unwrap().value;
+    outbox().put(&shared, &of_one_key(2), DueTime::AtOnce).unwrap();
+    let value = shared.get(&outbox().name(0)).unwrap().value;
     let cut = &value[..value.len() - 1];
     let swapped =
         [MAGIC, &value[MAGIC.len() + ENTRY_BYTES..], &value[MAGIC.len()..][..ENTRY_BYTES]];
     for damaged in [b"?".as_slice(), MAGIC, cut, &swapped.concat()] {
         let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
-        assert!(loaded.write(&shared, &identity, Expect::Anything));
-        assert!(shared.set_if(&outbox().key(0), damaged, Expect::Anything));
+        assert!(loaded.write(&shared, &space, Expect::Anything));
+        assert!(shared.set_if(&outbox().name(0), damaged, Expect::Anything));
         assert_eq!(outbox().due(&shared, NOW, 10), []);
-        assert_eq!(FeedState::read(&shared, &identity).0, FeedState::default());
+        assert_eq!(FeedState::read(&shared, &space).0, FeedState::default());
         assert_eq!(outbox().len(&shared), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! Promises: the set never shrinks, whatever the service answers; nothing but a whole answer counts.
-//! Method: a process of several VMs, and answers of the model service that the simulation uses or
+//! Promises: the set never shrinks, whatever the service responses; nothing but a whole response counts.
+//! Method: a process of several VMs, and responses of the model service that the simulation uses or
 //! written out. What random faults do to all of it is tried in `tests/simulation`.
 
 mod model;
@@ -13,11 +13,11 @@ use crate::feed::staleness::WhenUnknown;
 use crate::feed::wire::{CONTENT_TYPE, Cursor};
 use crate::headers::Headers;
 use crate::revocation::record::{NEVER, Record};
-use crate::revocation::shard::Place;
+use crate::revocation::shard::ShardSlot;
 use crate::shared::Expect;
 use crate::shared::lease::TERM_MILLISECONDS;
 use model::Process;
-use service::{Model, Service, answer};
+use service::{Model, Service, response};
 
 fn token(number: u64) -> Record {
     Record::token(RecordId::of_token("", &number.to_string()), NEVER)
@@ -44,7 +44,7 @@ fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
     assert_eq!(restored.live.len() as u64, count + 1);
     assert_eq!(process.held(), restored.live);
     assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
-    let gifts = process.vms[0].notices.iter().filter(|notice| **notice == Notice::GivesBack);
+    let gifts = process.vms[0].notices.iter().filter(|notice| **notice == FeedNotice::GivesBack);
     assert_eq!(gifts.count(), 1);
 }
 
@@ -56,8 +56,8 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
     process.advance(2_000);
     process.tick(0);
     // The poll does not bring it any more: the service falls back to where we are.
-    let told = process.vms[0].tell.clone().expect("told");
-    process.answer_tell(0, Some(&at_work.answer(&told, 2_000)));
+    let told = process.vms[0].delivery.clone().expect("told");
+    process.answer_tell(0, Some(&at_work.response(&told, 2_000)));
     assert!(at_work.refuses(&token(2)));
     let mut restored = service.restored(7);
     process.settle(&mut restored, 5);
@@ -73,34 +73,34 @@ fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
         let (mut process, mut service) = (Process::new(1), Service::new(1, 10, usize::MAX));
         service.revoke(token(1));
         process.tick(0);
-        service.answer(&process.vms[0].poll.clone().unwrap(), 2_000)
+        service.response(&process.vms[0].poll.clone().unwrap(), 2_000)
     };
-    let of_status = |status| Answer {
+    let of_status = |status| Response {
         headers: Headers::from_pairs(&[(":status", status), ("content-type", CONTENT_TYPE)]),
         ..whole.clone()
     };
-    let of_body = |body: &[u8]| answer(200, CONTENT_TYPE, body.to_vec());
+    let of_body = |body: &[u8]| response(200, CONTENT_TYPE, body.to_vec());
     let cases = [
-        (None, Rejection::NoAnswer),
-        (Some(of_status("401")), Rejection::Unauthorized),
-        (Some(of_status("403")), Rejection::Unauthorized),
-        (Some(of_status("503")), Rejection::Unavailable),
-        (Some(of_status("504")), Rejection::TimedOut),
-        (Some(of_status("204")), Rejection::Status),
-        (Some(of_status("301")), Rejection::Status),
-        (Some(of_status("16959")), Rejection::Status),
-        (Some(answer(200, "text/html", whole.body.clone())), Rejection::ContentType),
-        (Some(of_body(b"")), Rejection::NotAFeed),
-        (Some(of_body(b"<html>")), Rejection::NotAFeed),
-        (Some(of_body(&whole.body[..whole.body.len() - 1])), Rejection::Damaged),
+        (None, PollRejection::NoResponse),
+        (Some(of_status("401")), PollRejection::Unauthorized),
+        (Some(of_status("403")), PollRejection::Unauthorized),
+        (Some(of_status("503")), PollRejection::Unavailable),
+        (Some(of_status("504")), PollRejection::TimedOut),
+        (Some(of_status("204")), PollRejection::Status),
+        (Some(of_status("301")), PollRejection::Status),
+        (Some(of_status("16959")), PollRejection::Status),
+        (Some(response(200, "text/html", whole.body.clone())), PollRejection::ContentType),
+        (Some(of_body(b"")), PollRejection::NotAFeed),
+        (Some(of_body(b"<html>")), PollRejection::NotAFeed),
+        (Some(of_body(&whole.body[..whole.body.len() - 1])), PollRejection::Damaged),
     ];
-    for (answer, expected) in cases {
+    for (response, expected) in cases {
         let mut process = Process::new(1);
         process.tick(0);
         let before = process.state();
-        process.answer_poll(0, answer.as_ref());
-        assert_eq!(process.vms[0].counts, [Count::Rejected(expected)]);
-        assert_eq!(process.vms[0].notices[1..], [Notice::Rejected(expected)]);
+        process.answer_poll(0, response.as_ref());
+        assert_eq!(process.vms[0].counts, [FeedCount::Rejected(expected)]);
+        assert_eq!(process.vms[0].notices[1..], [FeedNotice::Rejected(expected)]);
         assert_eq!((process.state(), process.held()), (before, Model::new()));
         assert_eq!(process.vms[0].poll, None, "it must wait");
     }
@@ -113,7 +113,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     process.advance(100);
     process.tick(0);
     let call = process.vms[0].poll.clone().expect("asked");
-    let whole = service.answer(&call, process.now.unix_seconds);
+    let whole = service.response(&call, process.now.unix_seconds);
     let (state, length) = (process.state(), whole.body.len());
     let cut = (0..length).map(|at| whole.body[..at].to_vec());
     let flipped = (0..length * 8).map(|bit| {
@@ -124,7 +124,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     for body in cut.chain(flipped) {
         process.vms[0].poll = Some(call.clone());
         process.vms[0].feed.poll.ask(state.cursor.clone());
-        process.answer_poll(0, Some(&answer(200, CONTENT_TYPE, body)));
+        process.answer_poll(0, Some(&response(200, CONTENT_TYPE, body)));
         assert_eq!(process.state(), state);
     }
     assert_eq!(process.held_of(&[token(2)]), Model::new());
@@ -157,13 +157,13 @@ fn pieces(whole: &Page) -> Vec<Page> {
 }
 
 impl Process {
-    /// Ticks until a poll leaves, and answers it by that page.
+    /// Ticks until a poll leaves, and responses it by that page.
     fn feed_page(&mut self, page: &Page) {
         while self.vms[0].poll.is_none() {
             self.advance(100);
             self.tick(0);
         }
-        self.answer_poll(0, Some(&answer(200, CONTENT_TYPE, page.encode())));
+        self.answer_poll(0, Some(&response(200, CONTENT_TYPE, page.encode())));
     }
 }
 
@@ -205,7 +205,10 @@ fn pages_of_a_reset_out_of_order_leave_no_gap() {
         }
         let state = process.state();
         process.feed_page(after);
-        assert_eq!(process.vms[0].counts.last(), Some(&Count::Rejected(Rejection::Unsound)));
+        assert_eq!(
+            process.vms[0].counts.last(),
+            Some(&FeedCount::Rejected(PollRejection::Unsound))
+        );
         assert_eq!(process.state(), state);
     }
 }
@@ -268,7 +271,7 @@ fn knowledge_ages_and_is_judged_as_configured() {
 #[test]
 fn a_damaged_state_is_as_good_as_none() {
     let (mut process, mut service) = settled(&[token(1)]);
-    let key = process.vms[0].feed.identity.key("feed", None);
+    let key = process.vms[0].feed.space.name("feed", None);
     let value = process.shared.get(&key).unwrap().value;
     let damaged = [
         b"".to_vec(),
@@ -283,7 +286,10 @@ fn a_damaged_state_is_as_good_as_none() {
         process.settle(&mut service, 10);
         assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
         let counts = &process.vms[0].counts;
-        assert!(counts.contains(&Count::Damaged) && counts.contains(&Count::Reset), "{counts:?}");
+        assert!(
+            counts.contains(&FeedCount::Damaged) && counts.contains(&FeedCount::Reset),
+            "{counts:?}"
+        );
     }
 }
 
@@ -298,10 +304,10 @@ fn a_state_is_read_back() {
         service_now: 1_000,
         clamped: Some(70),
     };
-    let (shared, identity) = (crate::shared::InMemory::default(), FeedIdentity::new("", "", ""));
+    let (shared, space) = (crate::shared::InMemory::default(), KeySpace::of_feed("", "", ""));
     for state in [full, FeedState::default()] {
-        assert!(state.write(&shared, &identity, Expect::Anything));
-        assert_eq!(FeedState::read(&shared, &identity).0, state);
+        assert!(state.write(&shared, &space, Expect::Anything));
+        assert_eq!(FeedState::read(&shared, &space).0, state);
     }
 }
 
@@ -311,7 +317,7 @@ fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
     let own = token(2);
     process.sign_out(own);
     for record in [token(1), own] {
-        let key = Place::of(record.key()).key(&process.vms[0].feed.identity);
+        let key = ShardSlot::of(record.key()).name(&process.vms[0].feed.space);
         assert!(process.shared.set_if(&key, b"not a shard", Expect::Anything));
     }
     let feed = &process.vms[0].feed;
@@ -375,7 +381,7 @@ fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
     let mut process = Process::new(1);
     process.tick(0);
     let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
-    process.answer_poll(0, Some(&Answer { headers: busy, body: Vec::new() }));
+    process.answer_poll(0, Some(&Response { headers: busy, body: Vec::new() }));
     assert_eq!(process.vms[0].tick_within_milliseconds, Some(7_000));
     for _ in 0..7 {
         process.advance(process.vms[0].tick_within_milliseconds.unwrap());
@@ -399,7 +405,7 @@ fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
 fn a_wrong_api_token_leaves_the_lease_to_another_vm_for_a_minute() {
     let mut process = Process::new(2);
     process.tick(0);
-    process.answer_poll(0, Some(&answer(401, "application/json", Vec::new())));
+    process.answer_poll(0, Some(&response(401, "application/json", Vec::new())));
     assert!(!process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds));
     process.tick(1);
     assert!(process.vms[1].poll.is_some());
@@ -423,7 +429,7 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
         (0..2).for_each(|vm| process.tick(vm));
         assert_eq!(process.vms[1].poll, None, "one poll a process");
     }
-    let whole = service.answer(&call, 2_000);
+    let whole = service.response(&call, 2_000);
     process.answer_poll(0, Some(&whole));
     assert_eq!(process.vms[0].poll, None);
     process.tick(1);
@@ -447,7 +453,7 @@ fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
     process.sign_out(token(1));
     process.advance(2_000);
     process.tick(0);
-    assert!(process.vms[0].poll.is_some() && process.vms[0].tell.is_some());
+    assert!(process.vms[0].poll.is_some() && process.vms[0].delivery.is_some());
     process.answer_poll(0, None);
     process.tick(1);
     assert_eq!(process.vms[1].poll, None, "a call is under way yet");
@@ -498,8 +504,9 @@ fn an_operator_is_told_once_when_something_changes() {
         process.tick(0);
     }
     process.settle(&mut service, 2);
-    let failed = Notice::Rejected(Rejection::NoAnswer);
-    let expected = [Notice::Reads, failed, Notice::Accepted, Notice::Knows(Knowledge::Current)];
+    let failed = FeedNotice::Rejected(PollRejection::NoResponse);
+    let expected =
+        [FeedNotice::Reads, failed, FeedNotice::Accepted, FeedNotice::Knows(Knowledge::Current)];
     let mut told = process.vms[0].notices.clone();
     told.retain(|notice| expected.contains(notice));
     assert_eq!(told, expected);

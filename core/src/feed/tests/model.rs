@@ -3,20 +3,20 @@
 
 use super::super::*;
 use super::service::{Model, Service};
-use crate::feed::outbox::Due;
+use crate::feed::outbox::DueTime;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Record;
-use crate::revocation::shard::{Place, Shard};
+use crate::revocation::shard::{Shard, ShardSlot};
 use crate::shared::InMemory;
 
 /// One VM and its calls.
 pub(super) struct Vm {
     pub(super) feed: Feed,
     pub(super) poll: Option<Call>,
-    pub(super) tell: Option<Call>,
+    pub(super) delivery: Option<Call>,
     /// All that it asked its host to count and to log.
-    pub(super) counts: Vec<Count>,
-    pub(super) notices: Vec<Notice>,
+    pub(super) counts: Vec<FeedCount>,
+    pub(super) notices: Vec<FeedNotice>,
     pub(super) tick_within_milliseconds: Option<u64>,
 }
 
@@ -41,17 +41,17 @@ impl Process {
 
     fn new_vm(&mut self) -> Vm {
         self.owners += 1;
-        let settings = Settings {
+        let settings = FeedSettings {
             realm: String::new(),
             cluster: "signout".to_owned(),
             authority: "signout".to_owned(),
             max_staleness_seconds: 300,
-            tell_timeout_milliseconds: 2_000,
+            delivery_timeout_milliseconds: 2_000,
         };
         Vm {
             feed: Feed::new(&settings, [self.owners; 16]),
             poll: None,
-            tell: None,
+            delivery: None,
             counts: Vec::new(),
             notices: Vec::new(),
             tick_within_milliseconds: None,
@@ -76,27 +76,27 @@ impl Process {
     }
 
     /// The poll of that VM is answered; `None` if there was none under way.
-    pub(super) fn answer_poll(&mut self, vm: usize, answer: Option<&Answer>) {
+    pub(super) fn answer_poll(&mut self, vm: usize, response: Option<&Response>) {
         if self.vms[vm].poll.take().is_some() {
-            let effects = self.vms[vm].feed.poll_answered(&self.shared, self.now, 0, answer);
+            let effects = self.vms[vm].feed.poll_finished(&self.shared, self.now, 0, response);
             self.carry_out(vm, effects);
         }
     }
 
-    pub(super) fn answer_tell(&mut self, vm: usize, answer: Option<&Answer>) {
-        if self.vms[vm].tell.take().is_some() {
-            let effects = self.vms[vm].feed.tell_answered(&self.shared, self.now, 0, answer);
+    pub(super) fn answer_tell(&mut self, vm: usize, response: Option<&Response>) {
+        if self.vms[vm].delivery.take().is_some() {
+            let effects = self.vms[vm].feed.delivery_finished(&self.shared, self.now, 0, response);
             self.carry_out(vm, effects);
         }
     }
 
-    fn carry_out(&mut self, vm: usize, effects: Effects) {
+    fn carry_out(&mut self, vm: usize, effects: FeedEffects) {
         let vm = &mut self.vms[vm];
         if let Some(call) = effects.poll {
             assert!(vm.poll.replace(call).is_none(), "two polls are under way");
         }
-        if let Some(call) = effects.tell {
-            assert!(vm.tell.replace(call).is_none(), "two tells are under way");
+        if let Some(call) = effects.delivery {
+            assert!(vm.delivery.replace(call).is_none(), "two tells are under way");
         }
         vm.counts.extend(effects.counts);
         vm.notices.extend(effects.notices);
@@ -107,7 +107,7 @@ impl Process {
     pub(super) fn sign_out(&self, record: Record) {
         let feed = &self.vms[0].feed;
         feed.set().add(&self.shared, &[record], Horizon::NONE).unwrap();
-        let due = Due::AfterGraceFrom(self.now.monotonic_milliseconds);
+        let due = DueTime::AfterGraceFrom(self.now.monotonic_milliseconds);
         feed.outbox().put(&self.shared, &[record], due).unwrap();
     }
 
@@ -117,14 +117,14 @@ impl Process {
             self.advance(100);
             for vm in 0..self.vms.len() {
                 self.tick(vm);
-                if let Some(call) = self.vms[vm].tell.clone() {
-                    let answer = service.answer(&call, self.now.unix_seconds);
-                    self.answer_tell(vm, Some(&answer));
+                if let Some(call) = self.vms[vm].delivery.clone() {
+                    let response = service.response(&call, self.now.unix_seconds);
+                    self.answer_tell(vm, Some(&response));
                 }
                 // A poll without anything new is left waiting for a while.
                 while let Some(call) = self.vms[vm].poll.clone() {
-                    let answer = service.answer(&call, self.now.unix_seconds);
-                    self.answer_poll(vm, Some(&answer));
+                    let response = service.response(&call, self.now.unix_seconds);
+                    self.answer_poll(vm, Some(&response));
                 }
             }
         }
@@ -132,18 +132,18 @@ impl Process {
 
     /// All that the set holds.
     pub(super) fn held(&self) -> Model {
-        self.held_at(Place::all())
+        self.held_at(ShardSlot::all())
     }
 
     /// What the set holds at the places of these records.
     pub(super) fn held_of<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Model {
-        self.held_at(records.into_iter().map(|record| Place::of(record.key())))
+        self.held_at(records.into_iter().map(|record| ShardSlot::of(record.key())))
     }
 
-    fn held_at(&self, places: impl Iterator<Item = Place>) -> Model {
+    fn held_at(&self, places: impl Iterator<Item = ShardSlot>) -> Model {
         let mut held = Model::new();
         for place in places {
-            let stored = self.shared.get(&place.key(&self.vms[0].feed.identity));
+            let stored = self.shared.get(&place.name(&self.vms[0].feed.space));
             let value = stored.as_ref().map(|stored| stored.value.as_slice());
             let shard = Shard::read(place, value).expect("well-formed");
             held.extend(shard.records().map(|record| (record.key(), record)));
@@ -152,6 +152,6 @@ impl Process {
     }
 
     pub(super) fn state(&self) -> FeedState {
-        FeedState::read(&self.shared, &self.vms[0].feed.identity).0
+        FeedState::read(&self.shared, &self.vms[0].feed.space).0
     }
 }

@@ -1,6 +1,6 @@
 //! Is this token revoked, and how does a revocation get into the set?
 //!
-//! The set is all shards below one [identity](FeedIdentity). Adding is a union: it never takes
+//! The set is all shards below one [space](KeySpace). Adding is a union: it never takes
 //! anything away but what the [horizon](Horizon) has passed, so writers may come in any order, twice
 //! or at once. After its shards are written, every writer renews the [generation](Generations): as
 //! long as it stays the same, so does every verdict.
@@ -11,29 +11,29 @@ use crate::feed::state;
 use crate::revocation::generation::Generations;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::{Kind, Record, RecordId};
-use crate::revocation::shard::{self, Damaged, Place, Shard};
+use crate::revocation::shard::{self, Damaged, Shard, ShardSlot};
 use crate::shared::SharedData;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 use crate::shared::swap::{Contended, swap};
 
 /// The revocations that all VMs of this process enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevocationSet {
-    identity: FeedIdentity,
+    space: KeySpace,
     all: RecordId,
 }
 
 impl RevocationSet {
     /// The set of that feed, as seen by one realm.
     #[must_use]
-    pub fn new(identity: FeedIdentity, realm: &str) -> Self {
-        Self { identity, all: RecordId::of_all(realm) }
+    pub fn new(space: KeySpace, realm: &str) -> Self {
+        Self { space, all: RecordId::of_all(realm) }
     }
 
     /// What tells whether a verdict still stands.
     #[must_use]
     pub fn generations(&self) -> Generations {
-        Generations::of(self.identity)
+        Generations::of(self.space)
     }
 
     /// Whether the token is revoked: itself, with its user's tokens of that age, or with all of
@@ -68,10 +68,10 @@ impl RevocationSet {
         id: RecordId,
         kind: Kind,
     ) -> Result<Option<Record>, Damaged> {
-        let place = Place::of((id, kind));
-        let Some(stored) = shared.get(&place.key(&self.identity)) else { return Ok(None) };
-        let shard = Shard::read(place, Some(&stored.value));
-        Ok(shard.inspect_err(|_| state::report_damage(shared, &self.identity))?.find(id))
+        let slot = ShardSlot::of((id, kind));
+        let Some(stored) = shared.get(&slot.name(&self.space)) else { return Ok(None) };
+        let shard = Shard::read(slot, Some(&stored.value));
+        Ok(shard.inspect_err(|_| state::report_damage(shared, &self.space))?.find(id))
     }
 
     /// Adds records in whatever order they come, then renews the generation of what they may revoke.
@@ -86,7 +86,7 @@ impl RevocationSet {
         horizon: Horizon,
     ) -> Result<(), Contended> {
         let mut records = records.to_vec();
-        records.sort_unstable_by_key(|record| (Place::of(record.key()), record.id));
+        records.sort_unstable_by_key(|record| (ShardSlot::of(record.key()), record.id));
         records.dedup_by(|later, kept| {
             let same = later.key() == kept.key();
             if same {
@@ -94,9 +94,9 @@ impl RevocationSet {
             }
             same
         });
-        for piece in records.chunk_by(|a, b| Place::of(a.key()) == Place::of(b.key())) {
+        for piece in records.chunk_by(|a, b| ShardSlot::of(a.key()) == ShardSlot::of(b.key())) {
             let Some(first) = piece.first() else { continue };
-            self.merge(shared, Place::of(first.key()), piece, None, horizon)?;
+            self.merge(shared, ShardSlot::of(first.key()), piece, None, horizon)?;
         }
         self.generations().renew_for(shared, &records);
         Ok(())
@@ -120,16 +120,17 @@ impl RevocationSet {
         let mut lacking = Vec::new();
         for kind in Kind::ALL {
             let of_kind: Vec<_> = records.iter().filter(|r| r.kind == kind).copied().collect();
-            let mut pieces = of_kind.chunk_by(|a, b| Place::of(a.key()) == Place::of(b.key()));
+            let mut pieces =
+                of_kind.chunk_by(|a, b| ShardSlot::of(a.key()) == ShardSlot::of(b.key()));
             let mut next = pieces.next();
-            for place in Place::between(kind, range.0, range.1) {
-                let here = |piece: &&[Record]| piece.iter().all(|r| Place::of(r.key()) == place);
+            for slot in ShardSlot::between(kind, range.0, range.1) {
+                let here = |piece: &&[Record]| piece.iter().all(|r| ShardSlot::of(r.key()) == slot);
                 let piece = next.take_if(|piece| here(piece));
                 if piece.is_some() {
                     next = pieces.next();
                 }
                 let piece = piece.unwrap_or_default();
-                lacking.append(&mut self.merge(shared, place, piece, Some(range), horizon)?);
+                lacking.append(&mut self.merge(shared, slot, piece, Some(range), horizon)?);
             }
         }
         Ok(lacking)
@@ -143,18 +144,18 @@ impl RevocationSet {
     pub fn prune(
         &self,
         shared: &dyn SharedData,
-        place: Place,
+        slot: ShardSlot,
         horizon: Horizon,
     ) -> Result<usize, Damaged> {
-        let pruned = swap(shared, &place.key(&self.identity), |value| {
-            let Ok(held) = Shard::read(place, value) else { return (None, Err(Damaged)) };
+        let pruned = swap(shared, &slot.name(&self.space), |value| {
+            let Ok(held) = Shard::read(slot, value) else { return (None, Err(Damaged)) };
             let count = held.records().count();
             let live: Vec<_> = held.records().filter(|r| !horizon.has_passed(r)).collect();
-            let value = (live.len() < count).then(|| shard::write(place, &live));
+            let value = (live.len() < count).then(|| shard::write(slot, &live));
             (value, Ok(live.len()))
         });
         let pruned = pruned.unwrap_or(Ok(0)); // another VM is at work there: the next round counts
-        pruned.inspect_err(|_| state::report_damage(shared, &self.identity))
+        pruned.inspect_err(|_| state::report_damage(shared, &self.space))
     }
 
     /// The union of a shard and `new`, which belong there. Where `covered` says which ids `new`
@@ -165,24 +166,24 @@ impl RevocationSet {
     fn merge(
         &self,
         shared: &dyn SharedData,
-        place: Place,
+        slot: ShardSlot,
         new: &[Record],
         covered: Option<(RecordId, RecordId)>,
         horizon: Horizon,
     ) -> Result<Vec<Record>, Contended> {
         let in_range = |id| covered.is_some_and(|(first, last)| first <= id && id <= last);
-        let whole = || [place.ids().0, place.ids().1].into_iter().all(in_range);
-        swap(shared, &place.key(&self.identity), |value| {
+        let whole = || [slot.ids().0, slot.ids().1].into_iter().all(in_range);
+        swap(shared, &slot.name(&self.space), |value| {
             if value.is_none() && new.is_empty() {
-                return (None, Vec::new()); // most places of a page, as long as the set is small
+                return (None, Vec::new()); // most slots of a page, as long as the set is small
             }
-            let (held, mut changed) = match Shard::read(place, value) {
+            let (held, mut changed) = match Shard::read(slot, value) {
                 Ok(held) => (held, false),
                 Err(Damaged) => {
                     if !whole() {
-                        state::forget(shared, &self.identity);
+                        state::forget(shared, &self.space);
                     }
-                    (Shard::empty(place), true)
+                    (Shard::empty(slot), true)
                 }
             };
             let mut merged = Vec::new();
@@ -198,7 +199,7 @@ impl RevocationSet {
                     lacking.push(union);
                 }
             }
-            (changed.then(|| shard::write(place, &merged)), lacking)
+            (changed.then(|| shard::write(slot, &merged)), lacking)
         })
     }
 }

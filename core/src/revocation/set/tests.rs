@@ -16,12 +16,12 @@ use crate::shared::{Expect, InMemory, Stored};
 
 type Model = BTreeMap<(RecordId, Kind), Record>;
 
-fn identity() -> FeedIdentity {
-    FeedIdentity::new("", "signout", "signout")
+fn space() -> KeySpace {
+    KeySpace::of_feed("", "signout", "signout")
 }
 
 fn set() -> RevocationSet {
-    RevocationSet::new(identity(), "")
+    RevocationSet::new(space(), "")
 }
 
 fn join(records: &[Record]) -> Model {
@@ -32,12 +32,12 @@ fn join(records: &[Record]) -> Model {
     model
 }
 
-/// What the set holds at the places of these records.
+/// What the set holds at the slots of these records.
 fn held(shared: &dyn SharedData, records: &[Record]) -> Model {
     let mut held = Model::new();
-    for place in records.iter().map(|record| Place::of(record.key())) {
-        let stored = shared.get(&place.key(&identity()));
-        let shard = Shard::read(place, stored.as_ref().map(|stored| stored.value.as_slice()));
+    for slot in records.iter().map(|record| ShardSlot::of(record.key())) {
+        let stored = shared.get(&slot.name(&space()));
+        let shard = Shard::read(slot, stored.as_ref().map(|stored| stored.value.as_slice()));
         held.extend(shard.expect("well-formed").records().map(|record| (record.key(), record)));
     }
     held
@@ -121,8 +121,8 @@ proptest! {
             time += elapsed;
             let clocks = if right_is_ours { (time, wrong) } else { (wrong, time) };
             let horizon = Horizon::of(clocks.0, clocks.1);
-            let places = records.iter().map(|record| Place::of(record.key()));
-            places.for_each(|place| assert!(set().prune(&shared, place, horizon).is_ok()));
+            let slots = records.iter().map(|record| ShardSlot::of(record.key()));
+            slots.for_each(|slot| assert!(set().prune(&shared, slot, horizon).is_ok()));
             set().add(&shared, &records[..1], horizon).unwrap();
             let held = held(&shared, &records);
             for (key, record) in join(&records) {
@@ -162,9 +162,9 @@ fn expired_records_go_when_both_clocks_say_so() {
     let shared = InMemory::default();
     let (old, new) = (Record::token(RecordId([7; 16]), 100), Record::token(RecordId::FIRST, 900));
     set().add(&shared, &[old, new], Horizon::NONE).unwrap();
-    let place = Place::of(old.key());
-    assert_eq!(set().prune(&shared, place, Horizon::of(500, 400)), Ok(1));
-    assert_eq!(set().prune(&shared, place, Horizon::of(500, 500)), Ok(0));
+    let slot = ShardSlot::of(old.key());
+    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 400)), Ok(1));
+    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 500)), Ok(0));
     assert_eq!(held(&shared, &[old, new]), join(&[new]));
 }
 
@@ -173,11 +173,11 @@ fn a_shard_that_does_not_change_is_not_written() {
     let shared = InMemory::default();
     let record = Record::token(RecordId::FIRST, 100);
     set().add(&shared, &[record], Horizon::NONE).unwrap();
-    let key = Place::of(record.key()).key(&identity());
+    let key = ShardSlot::of(record.key()).name(&space());
     let before = shared.get(&key);
     set().add(&shared, &[record], Horizon::NONE).unwrap();
     set().compare(&shared, &[record], (RecordId::FIRST, record.id), Horizon::NONE).unwrap();
-    assert_eq!(set().prune(&shared, Place::of(record.key()), Horizon::NONE), Ok(1));
+    assert_eq!(set().prune(&shared, ShardSlot::of(record.key()), Horizon::NONE), Ok(1));
     assert_eq!(shared.get(&key), before);
 }
 
@@ -210,7 +210,7 @@ fn only_the_cutoff_of_this_realm_counts() {
     set().add(&shared, &[Record::all("other", 1_000, NEVER)], Horizon::NONE).unwrap();
     let token = RecordId::of_token("", "a");
     assert_eq!(set().is_revoked(&shared, token, None, Some(5)), Ok(false));
-    let other = RevocationSet::new(identity(), "other");
+    let other = RevocationSet::new(space(), "other");
     assert_eq!(other.is_revoked(&shared, token, None, Some(5)), Ok(true));
     assert_eq!(other.is_revoked(&shared, token, None, Some(1_000)), Ok(false));
     assert_eq!(other.is_revoked(&shared, token, None, None), Ok(true));
@@ -235,14 +235,14 @@ fn a_set_that_cannot_be_written_says_so() {
 fn damaged(record: Record) -> InMemory {
     let shared = InMemory::default();
     let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
-    assert!(loaded.write(&shared, &identity(), Expect::Absent));
-    let key = Place::of(record.key()).key(&identity());
+    assert!(loaded.write(&shared, &space(), Expect::Absent));
+    let key = ShardSlot::of(record.key()).name(&space());
     assert!(shared.set_if(&key, b"SGS1 is not enough", Expect::Anything));
     shared
 }
 
 fn is_loaded(shared: &dyn SharedData) -> bool {
-    FeedState::read(shared, &identity()).0.current_at.is_some()
+    FeedState::read(shared, &space()).0.current_at.is_some()
 }
 
 #[test]
@@ -254,19 +254,19 @@ fn a_damaged_shard_gives_no_verdict_and_is_reported_once() {
     assert_eq!(verdict, Err(Damaged));
     assert!(!is_loaded(&shared));
     let shared = damaged(record);
-    assert_eq!(set().prune(&shared, Place::of(record.key()), Horizon::NONE), Err(Damaged));
+    assert_eq!(set().prune(&shared, ShardSlot::of(record.key()), Horizon::NONE), Err(Damaged));
     assert!(!is_loaded(&shared));
     // While the feed is read again, requests find the damage again: that must not start it anew.
     let reading = FeedState { next_id: Some(RecordId::LAST), ..FeedState::default() };
-    assert!(reading.write(&shared, &identity(), Expect::Anything));
+    assert!(reading.write(&shared, &space(), Expect::Anything));
     assert!(set().is_revoked(&shared, token, Some(record.id), Some(9)).is_err());
-    assert_eq!(FeedState::read(&shared, &identity()).0, reading);
+    assert_eq!(FeedState::read(&shared, &space()).0, reading);
 }
 
 #[test]
 fn who_writes_over_damage_without_knowing_all_makes_the_set_unknown() {
     let record = Record::token(RecordId([3; 16]), 100);
-    let (first, last) = Place::of(record.key()).ids();
+    let (first, last) = ShardSlot::of(record.key()).ids();
     let compare = |range| {
         let shared = damaged(record);
         set().compare(&shared, &[record], range, Horizon::NONE).unwrap();

@@ -9,7 +9,7 @@
 //! keep it until a VM that has served nothing asks for it, and hand it over between two calls; that
 //! VM ticks fast meanwhile. Whatever comes in between would be learned a tick later.
 
-use crate::shared::names::{FeedIdentity, Key};
+use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
 
 /// How long the lease lasts without being renewed.
@@ -22,7 +22,7 @@ pub type Owner = [u8; 16];
 #[derive(Clone, Debug)]
 pub struct Lease {
     owner: Owner,
-    key: Key,
+    key: SharedName,
     /// Until when this VM holds it, if it does.
     held_until: Option<u64>,
     has_served: bool,
@@ -41,10 +41,10 @@ pub struct Lease {
 impl Lease {
     /// A VM that does not hold the lease.
     #[must_use]
-    pub fn new(identity: &FeedIdentity, owner: Owner) -> Self {
+    pub fn new(space: &KeySpace, owner: Owner) -> Self {
         Self {
             owner,
-            key: identity.key("lease", None),
+            key: space.name("lease", None),
             held_until: None,
             has_served: false,
             taken_idle: false,
@@ -89,7 +89,7 @@ impl Lease {
         let found = shared.get(&self.key);
         let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::At(found.version));
         // An end further away than a term is not of our making.
-        let held = found.and_then(|found| Held::from_bytes(&found.value));
+        let held = found.and_then(|found| LeaseValue::from_bytes(&found.value));
         let held = held.filter(|held| held.end <= now.saturating_add(TERM_MILLISECONDS));
         let had_it = self.held_until.is_some();
         self.held_until = held.filter(|held| held.owner == self.owner).map(|held| held.end);
@@ -121,17 +121,17 @@ impl Lease {
     /// be taken, so that nobody has to wait for its end. Who asked for it does not any more.
     pub fn release(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
-        let held = found.as_ref().and_then(|found| Held::from_bytes(&found.value));
+        let held = found.as_ref().and_then(|found| LeaseValue::from_bytes(&found.value));
         if let (Some(found), Some(held)) = (found, held) {
             let is_ours = self.is_held(now) && held.owner == self.owner;
             let next = match held.next {
                 Next::Heir(owner) if is_ours => {
                     let end = now.saturating_add(HANDED_OVER_MILLISECONDS);
-                    Some(Held { owner, end, next: Next::Settled })
+                    Some(LeaseValue { owner, end, next: Next::Settled })
                 }
-                _ if is_ours => Some(Held::vacant(now)),
+                _ if is_ours => Some(LeaseValue::vacant(now)),
                 Next::Heir(heir) if heir == self.owner => {
-                    Some(Held { next: Next::Offered, ..held })
+                    Some(LeaseValue { next: Next::Offered, ..held })
                 }
                 _ => None,
             };
@@ -151,7 +151,7 @@ impl Lease {
     }
 
     /// Renews a lease of ours, and offers it where this VM had better not have it.
-    fn keep(&mut self, shared: &dyn SharedData, now: u64, held: Held, expect: Expect) {
+    fn keep(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
         let stands_back = self.has_served && self.taken_idle;
         let next = match held.next {
             Next::Settled if stands_back => Next::Offered,
@@ -165,10 +165,10 @@ impl Lease {
     }
 
     /// Asks for a lease that another VM offers.
-    fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: Held, expect: Expect) {
+    fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
         self.is_heir = match held.next {
             Next::Offered if !self.has_served && !self.is_barred(now) => {
-                let asked = Held { next: Next::Heir(self.owner), ..held };
+                let asked = LeaseValue { next: Next::Heir(self.owner), ..held };
                 shared.set_if(&self.key, &asked.to_bytes(), expect)
             }
             next => next == Next::Heir(self.owner),
@@ -177,7 +177,7 @@ impl Lease {
 
     fn take(&mut self, shared: &dyn SharedData, now: u64, next: Next, expect: Expect) {
         let end = now.saturating_add(TERM_MILLISECONDS);
-        let held = Held { owner: self.owner, end, next };
+        let held = LeaseValue { owner: self.owner, end, next };
         let taken = shared.set_if(&self.key, &held.to_bytes(), expect);
         self.held_until = taken.then_some(end);
         self.vacant_since = None;
@@ -187,7 +187,7 @@ impl Lease {
 /// The lease as it lies in shared data: magic, owner (16 bytes), end (8 bytes, big endian), and who
 /// is next (16 bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
+struct LeaseValue {
     owner: Owner,
     end: u64,
     next: Next,
@@ -204,7 +204,7 @@ enum Next {
     Heir(Owner),
 }
 
-impl Held {
+impl LeaseValue {
     /// A lease that is nobody's since then.
     fn vacant(end: u64) -> Self {
         Self { owner: NOBODY, end, next: Next::Settled }

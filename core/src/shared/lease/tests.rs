@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::shared::InMemory;
 
-fn identity() -> FeedIdentity {
-    FeedIdentity::new("", "signout", "signout")
+fn space() -> KeySpace {
+    KeySpace::of_feed("", "signout", "signout")
 }
 
 fn leases(count: u8) -> Vec<Lease> {
-    (1..=count).map(|owner| Lease::new(&identity(), [owner; 16])).collect()
+    (1..=count).map(|owner| Lease::new(&space(), [owner; 16])).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ proptest! {
                 Event::Serve => leases[vm].note_request(),
                 Event::Release => leases[vm].release(&shared, now),
                 Event::Bar => leases[vm].bar(now, 5_000),
-                Event::Die => leases[vm] = Lease::new(&identity(), [10 + index as u8; 16]),
+                Event::Die => leases[vm] = Lease::new(&space(), [10 + index as u8; 16]),
             }
             prop_assert!(leases.iter().filter(|lease| lease.is_held(now)).count() <= 1);
         }
@@ -151,7 +151,7 @@ fn an_heir_that_ends_or_dies_is_replaced() {
 #[test]
 fn a_lease_that_is_not_of_our_making_is_none() {
     let end = 10_000 + TERM_MILLISECONDS + 1;
-    let far = Held { owner: [9; 16], end, next: Next::Settled }.to_bytes();
+    let far = LeaseValue { owner: [9; 16], end, next: Next::Settled }.to_bytes();
     for value in [b"".as_slice(), b"SGL1", b"SGL1 and something else", &far] {
         let shared = InMemory::default();
         let mut lease = leases(1).remove(0);

@@ -14,7 +14,7 @@ use crate::keys::{Algorithm, Key, PublicAlgorithm};
 use crate::revocation::generation::Standing;
 use crate::revocation::set::RevocationSet;
 use crate::shared::InMemory;
-use crate::shared::names::FeedIdentity;
+use crate::shared::names::KeySpace;
 use crate::token::builder::{NOW, SECRET, TokenBuilder, ring, signed};
 use Refusal::*;
 
@@ -601,7 +601,7 @@ fn a_token_remembers_when_it_was_live() {
     let verifier = Verifier::new(ring(), policy());
     let token = token().sign();
     let verified = || verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    let generations = RevocationSet::new(FeedIdentity::new("", "a", "a"), "").generations();
+    let generations = RevocationSet::new(KeySpace::of_feed("", "a", "a"), "").generations();
     let shared = InMemory::default();
     generations.renew(&shared);
     let mark = generations.mark(&shared, verified().record_id(), verified().known_live_at());

@@ -1,17 +1,17 @@
-//! Does an answer to the question for keys count?
+//! Does an response to the question for keys count?
 //!
 //! If it is exactly 200 and JSON, and comes whole. Everything else changes nothing, is counted by
 //! reason and followed by a [wait](crate::call::backoff).
 
 use std::fmt;
 
-use crate::call::Answer;
+use crate::call::Response;
 
-/// Why an answer does not count.
+/// Why an response does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rejection {
+pub enum KeySetRejection {
     /// The call failed: no headers.
-    NoAnswer,
+    NoResponse,
     /// 503: from the issuer, or from Envoy that cannot reach it.
     Unavailable,
     /// 504: from Envoy.
@@ -32,10 +32,10 @@ pub enum Rejection {
     Superseded,
 }
 
-impl Rejection {
+impl KeySetRejection {
     /// Every reason.
     pub const ALL: [Self; 10] = [
-        Self::NoAnswer,
+        Self::NoResponse,
         Self::Unavailable,
         Self::TimedOut,
         Self::Status,
@@ -51,7 +51,7 @@ impl Rejection {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::NoAnswer => "no_answer",
+            Self::NoResponse => "no_answer",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
             Self::Status => "status",
@@ -65,29 +65,29 @@ impl Rejection {
     }
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for KeySetRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// The JSON text of an answer that may hold a set.
+/// The JSON text of an response that may hold a set.
 ///
 /// # Errors
 ///
 /// Why it does not count.
-pub fn judge(answer: Option<&Answer>) -> Result<&[u8], Rejection> {
-    let answer = answer.ok_or(Rejection::NoAnswer)?;
-    match answer.status() {
+pub fn judge(response: Option<&Response>) -> Result<&[u8], KeySetRejection> {
+    let response = response.ok_or(KeySetRejection::NoResponse)?;
+    match response.status() {
         Some(200) => {}
-        Some(503) => return Err(Rejection::Unavailable),
-        Some(504) => return Err(Rejection::TimedOut),
-        _ => return Err(Rejection::Status),
+        Some(503) => return Err(KeySetRejection::Unavailable),
+        Some(504) => return Err(KeySetRejection::TimedOut),
+        _ => return Err(KeySetRejection::Status),
     }
-    let mut types = answer.headers.values(b"content-type");
+    let mut types = response.headers.values(b"content-type");
     match (types.next(), types.next()) {
-        (Some(one), None) if is_json(one) => Ok(&answer.body),
-        _ => Err(Rejection::ContentType),
+        (Some(one), None) if is_json(one) => Ok(&response.body),
+        _ => Err(KeySetRejection::ContentType),
     }
 }
 
@@ -108,9 +108,9 @@ mod tests {
     use super::*;
     use crate::headers::Headers;
 
-    fn judged(lines: &[(&str, &str)]) -> Result<(), Rejection> {
-        let answer = Answer { headers: Headers::from_pairs(lines), body: b"{}".to_vec() };
-        judge(Some(&answer)).map(|body| assert_eq!(body, b"{}"))
+    fn judged(lines: &[(&str, &str)]) -> Result<(), KeySetRejection> {
+        let response = Response { headers: Headers::from_pairs(lines), body: b"{}".to_vec() };
+        judge(Some(&response)).map(|body| assert_eq!(body, b"{}"))
     }
 
     #[test]
@@ -118,18 +118,18 @@ mod tests {
         let json = ("content-type", "application/json");
         for (status, verdict) in [
             ("200", Ok(())),
-            ("201", Err(Rejection::Status)),
-            ("204", Err(Rejection::Status)),
-            ("304", Err(Rejection::Status)),
-            ("0200", Err(Rejection::Status)),
-            ("500", Err(Rejection::Status)),
-            ("503", Err(Rejection::Unavailable)),
-            ("504", Err(Rejection::TimedOut)),
+            ("201", Err(KeySetRejection::Status)),
+            ("204", Err(KeySetRejection::Status)),
+            ("304", Err(KeySetRejection::Status)),
+            ("0200", Err(KeySetRejection::Status)),
+            ("500", Err(KeySetRejection::Status)),
+            ("503", Err(KeySetRejection::Unavailable)),
+            ("504", Err(KeySetRejection::TimedOut)),
         ] {
             assert_eq!(judged(&[(":status", status), json]), verdict, "{status}");
         }
-        assert_eq!(judged(&[json]), Err(Rejection::Status));
-        assert_eq!(judge(None), Err(Rejection::NoAnswer));
+        assert_eq!(judged(&[json]), Err(KeySetRejection::Status));
+        assert_eq!(judge(None), Err(KeySetRejection::NoResponse));
     }
 
     #[test]
@@ -154,11 +154,11 @@ mod tests {
             "application/json; a=b",
             "application/problem+json",
         ] {
-            assert_eq!(typed(odd), Err(Rejection::ContentType), "{odd}");
+            assert_eq!(typed(odd), Err(KeySetRejection::ContentType), "{odd}");
         }
         let json = ("content-type", "application/json");
         let twice = [(":status", "200"), json, json];
-        assert_eq!(judged(&twice), Err(Rejection::ContentType));
-        assert_eq!(judged(&twice[..1]), Err(Rejection::ContentType));
+        assert_eq!(judged(&twice), Err(KeySetRejection::ContentType));
+        assert_eq!(judged(&twice[..1]), Err(KeySetRejection::ContentType));
     }
 }

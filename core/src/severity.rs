@@ -1,0 +1,14 @@
+//! How serious is a log message?
+//!
+//! The core returns notices as values; the host writes them into its log with this severity.
+
+/// How much an operator should care about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Normal operation.
+    Info,
+    /// Something is wrong, but users do not notice it yet.
+    Warning,
+    /// Requests are refused, or a revocation may be lost.
+    Error,
+}
