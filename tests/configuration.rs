@@ -1,6 +1,6 @@
-//! Promise: a wrong configuration never loads, and the log says which field is wrong without a
-//! secret in it.
-//! Method: Envoy gets it, at boot or while it runs; and whatever ships is read by the real parser.
+//! Promise: a wrong configuration never loads, and the log names the wrong field without a
+//! secret.
+//! Method: a real Envoy loads it at start or by update; and the parser reads every shipped file.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ fn a_short_secret_does_not_load_and_is_not_shown() {
 }
 
 #[test]
-fn a_wrong_update_names_its_field_and_leaves_the_old_configuration_at_work() {
+fn a_wrong_update_names_its_field_and_keeps_the_old_one() {
     let mut running = Running::start();
     for (place, name, wrong, field) in wrong() {
         let reason = running.refusal(|filter| filter.pointer_mut(place).unwrap()[name] = wrong);
@@ -45,7 +45,7 @@ fn a_wrong_update_names_its_field_and_leaves_the_old_configuration_at_work() {
 }
 
 #[test]
-fn what_is_no_json_object_is_refused_with_the_form_that_loads() {
+fn a_configuration_that_is_no_object_is_refused_with_help() {
     let mut running = Running::start();
     for text in ["", "  ", "{\"keys\": [}", "[]", "null", "\u{feff}{}", "{} {}"] {
         assert_ne!(running.refusal(|filter| *filter = json!(text)), "", "{text:?}");
@@ -66,7 +66,7 @@ fn a_struct_is_refused_with_the_form_that_loads() {
 }
 
 #[test]
-fn no_refusal_repeats_what_may_be_a_secret() {
+fn no_configuration_error_repeats_a_secret() {
     let mut running = Running::start();
     let canary = "canary-secret-in-the-wrong-place";
     for place in ["/keys/0/algorithm", "/keys/0/secret", "/keys/0", "/keys", "/claims", "/routes"] {
@@ -84,14 +84,14 @@ fn every_shipped_configuration_loads() {
     let names: Vec<_> = shipped.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"envoy/envoy.yaml") && names.contains(&"README.md"), "{names:?}");
     for (name, text) in shipped {
-        // Every variable that a file names has a value of its own.
+        // Every variable that a file names gets a different value.
         let environment = |name: &str| Some(format!("{name:-<64}"));
         let config = Config::parse(text.as_bytes(), &environment);
         assert_eq!(config.err().map(|error| error.to_string()), None, "{name}:\n{text}");
     }
 }
 
-/// The object, the name in it, what is wrong there, and the field that the log is to name.
+/// Returns the object, the name in it, the wrong value, and the field that the log must name.
 fn wrong() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     vec![
         ("", "key", json!([]), "key"),
@@ -122,13 +122,13 @@ fn wrong() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     ]
 }
 
-/// The shipped configuration with nobody behind it.
+/// Returns the shipped configuration without an application or a service.
 fn setup() -> EnvoySetup {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     Envoy::setup().application(nobody).service(nobody)
 }
 
-/// An Envoy that runs with the shipped configuration.
+/// An Envoy with the shipped configuration.
 struct Running {
     envoy: Envoy,
     good: Value,
@@ -140,7 +140,7 @@ impl Running {
         Self { envoy: setup().reloadable().workers(1).start(), good }
     }
 
-    /// Why Envoy does not take the change.
+    /// Returns why Envoy rejects the change.
     #[track_caller]
     fn refusal(&mut self, edit: impl FnOnce(&mut Value)) -> String {
         let before = self.envoy.log().len();
@@ -153,7 +153,7 @@ impl Running {
     }
 }
 
-/// What the filter's log says, without time and place.
+/// Returns the filter's log message, without time and source.
 fn reason(log: &str) -> String {
     let line = log.lines().find_map(|line| line.split_once("the configuration does not load: "));
     line.map_or_else(String::new, |(_, reason)| reason.to_owned())

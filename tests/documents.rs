@@ -1,5 +1,5 @@
-//! Promise: the documents say what the code does. Their tables are made from the code's own;
-//! `UPDATE_DOCUMENTS=1 cargo test --test documents` writes them anew.
+//! Promise: the documents agree with the code. Their tables are generated from the code;
+//! `UPDATE_DOCUMENTS=1 cargo test --test documents` regenerates them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use session_guard_core::refusal::Refusal;
 use testbed::repository::compare;
 
 #[test]
-fn every_table_is_the_codes_own() {
+fn every_table_equals_the_code() {
     compare("docs/configuration.md", "settings", &settings());
     compare("docs/configuration.md", "answers", &answers());
     let preset = format!("```json\n{OPEN_WEBUI}```\n");
@@ -38,7 +38,7 @@ fn every_configuration_in_the_documents_loads() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut anchors = 0;
     for document in &documents() {
         let folder = root(document).parent().expect("a file").to_owned();
@@ -101,14 +101,14 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
-/// Where a text's links lead, those in code left out.
+/// Returns the targets of a text's links, except links in code.
 fn links(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
     let links = outside.flat_map(|text| text.split("](").skip(1));
     links.filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
 }
 
-/// The anchors that GitHub makes of headings.
+/// Returns the anchors that GitHub generates for the headings.
 fn headings(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for line in text.split("```").step_by(2).flat_map(str::lines) {
@@ -127,7 +127,7 @@ fn headings(text: &str) -> Vec<String> {
     names
 }
 
-/// Everything that is written in Markdown.
+/// Returns all Markdown files.
 fn documents() -> Vec<String> {
     testbed::repository::files("md")
 }

@@ -1,6 +1,6 @@
-//! Promise: what the documentation says about filter state holds: the access log names the user whom
-//! the request was admitted for and nobody else, and RBAC judges by the same name.
-//! Method: the documentation's own YAML, put into Envoy's configuration.
+//! Promise: filter state works as documented: the access log names the user for whom
+//! the request was admitted, and RBAC uses the same name.
+//! Method: the YAML of the documentation is inserted into Envoy's configuration.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn as_documented(configuration: &mut Configuration) {
     filters.insert(1, documented("filters.http.rbac"));
 }
 
-/// The one YAML block of the documentation with that text in it.
+/// Returns the YAML block of the documentation that contains the text.
 fn documented(text: &str) -> Value {
     let document = repository::read("docs/configuration.md");
     let blocks = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());

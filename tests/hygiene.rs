@@ -1,9 +1,9 @@
-//! Promise: no token and no secret appears in logs, statistics, answers or the admin interface.
-//! Method: a whole story with canaries in every place where something secret stands, and the most
-//! talkative logs that the filter and the service have; then everything that they wrote is read.
+//! Promise: no token and no secret appears in logs, statistics, responses or the admin interface.
+//! Method: a complete scenario with a canary in place of every secret, and the most
+//! verbose logs of filter and service; then the test searches all their output.
 //!
-//! Envoy's own component `http` writes request headers at level debug, so it stays at info: what is
-//! read here is what the filter makes Envoy write.
+//! Envoy's own component `http` logs request headers at level debug, so it stays at info: the test is
+//! about the filter's own output.
 
 use serde_json::json;
 use testbed::{Application, Envoy, Request, Service, Token, eventually};
@@ -16,7 +16,7 @@ const JTI: &str = "canary-jti-0123456789";
 const USER: &str = "canary-user-0123456789";
 
 #[test]
-fn a_whole_story_leaves_no_secret_behind() {
+fn a_complete_scenario_leaves_no_secret_in_any_output() {
     let stage = Stage::start();
     let tokens = stage.play();
     let traces = stage.traces();
@@ -29,7 +29,7 @@ fn a_whole_story_leaves_no_secret_behind() {
 }
 
 #[test]
-fn what_is_read_for_canaries_does_hold_the_story() {
+fn the_searched_output_contains_the_scenario() {
     let stage = Stage::start();
     stage.play();
     let traces = stage.traces();
@@ -70,7 +70,7 @@ impl Stage {
         Self { envoy, service, _application: application, answers: String::new().into() }
     }
 
-    /// Tokens of every fate, in every place.
+    /// Sends valid, revoked and invalid tokens in every place.
     fn play(&self) -> Vec<Token> {
         let mut claims = Token::claims_of(USER);
         claims["jti"] = json!(JTI);
@@ -97,13 +97,13 @@ impl Stage {
 
     fn ask(&self, request: &Request) {
         let answer = self.envoy.send(request);
-        // The application's own answers show what it saw.
+        // The application's own responses contain the request.
         if answer.status != 200 {
             self.answers.borrow_mut().push_str(&format!("{answer:?} {}\n", answer.text()));
         }
     }
 
-    /// Everything that was written anywhere.
+    /// Returns all output.
     fn traces(&self) -> Vec<(&'static str, String)> {
         let admin = |path: &str| self.envoy.admin(&Request::get(path)).text();
         eventually(Duration::from_secs(20), || {
@@ -121,7 +121,7 @@ impl Stage {
     }
 }
 
-/// What must be found nowhere. The signature makes a token; header and payload do not.
+/// Texts that no output may contain. A token is identified by its signature.
 fn secrets(tokens: &[Token]) -> Vec<(String, String)> {
     let mut secrets = vec![
         ("the session secret".to_owned(), SECRET.to_owned()),

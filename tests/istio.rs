@@ -1,7 +1,7 @@
-//! Promise: what `envoy/istio` asks for guards in Istio's proxies as in any other.
-//! Method: the WasmPlugin is turned into what Istio sends to its proxies, and a real Envoy gets that
-//! by extension discovery (ECDS) from a file: no vm_id, the configuration as a string, the module out
-//! of the OCI image. As in pilot/pkg/model/extensions.go and pkg/wasm/imagefetcher.go of Istio.
+//! Promise: the manifests in `envoy/istio` protect Istio's proxies.
+//! Method: the test converts the WasmPlugin as Istio does, and a real Envoy receives the result
+//! by extension discovery (ECDS) from a file: no vm_id, the configuration as a string, the module
+//! from the OCI image, as in pilot/pkg/model/extensions.go and pkg/wasm/imagefetcher.go of Istio.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use testbed::{
 };
 
 #[test]
-fn the_plugin_guards_as_istio_delivers_it() {
+fn the_plugin_protects_as_istio_delivers_it() {
     let stage = Stage::start();
     let token = Token::of("ada");
     let mut workers = stage.envoy.connection_per_worker();
@@ -33,11 +33,11 @@ fn the_plugin_guards_as_istio_delivers_it() {
 }
 
 #[test]
-fn the_plugin_changes_while_requests_go_on_and_the_set_stays() {
+fn a_plugin_update_keeps_requests_and_the_set() {
     let mut stage = Stage::start();
     let token = Token::of("ada");
     assert_eq!(stage.envoy.send(&Request::post("/sign-out").bearer(&token)).status, 200);
-    stage.service.kill(); // so that nothing can be read anew
+    stage.service.kill(); // so that the feed cannot be loaded again
     stage.plugin["spec"]["pluginConfig"]["routes"] = json!([{"path": "/new", "access": "public"}]);
     stage.deliver();
     eventually(SOON, || stage.envoy.send(&Request::get("/new")).status == 200);
@@ -46,7 +46,7 @@ fn the_plugin_changes_while_requests_go_on_and_the_set_stays() {
 }
 
 #[test]
-fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revoked() {
+fn open_requests_end_after_a_plugin_update_when_revoked() {
     let mut stage = Stage::start();
     let events = Reply::events(Duration::from_millis(100));
     stage.application.on("/events", events);
@@ -65,7 +65,7 @@ fn what_is_open_while_the_plugin_or_its_code_changes_ends_when_its_token_is_revo
     eventually(SOON, || stage.envoy.send(&Request::get("/new")).status == 200);
     stage.plugin["spec"]["pluginConfig"]["routes"] =
         json!([{"path": "/sign-out", "access": "signout"}]);
-    stage.module = "new.wasm"; // other code, other VMs
+    stage.module = "new.wasm"; // different code, so new VMs
     fs::copy(stage.folder.path().join(MODULE), stage.folder.path().join(stage.module)).unwrap();
     let sign_out = Request::post("/sign-out").bearer(&ada);
     assert_eq!(stage.envoy.send(&Request::post("/sign-out")).status, 401);
@@ -132,19 +132,19 @@ impl Stage {
     }
 }
 
-/// The WasmPlugin that both variants share; they add namespace, selector and side.
+/// Returns the WasmPlugin that both variants share; they add namespace, selector and mode.
 fn plugin() -> Value {
     repository::documents("envoy/istio/base/plugin.yaml").remove(0)
 }
 
-/// Puts the module where istio-agent would: out of the image's last layer.
+/// Extracts the module from the image's last layer, as istio-agent does.
 fn unpack_image(folder: &Path) {
     let image = folder.join("image");
     oci_image::write(&testbed::filter(), "0.1.0", &image).expect("an image");
     fs::write(folder.join(MODULE), oci_image::read(&image).expect("its module")).expect("written");
 }
 
-/// What istiod makes of the resource, and istio-agent passes on: moved into place, as Envoy wants it.
+/// Writes the resource as istiod and istio-agent deliver it, by renaming the file.
 fn deliver(plugin: &Value, folder: &Path, module: &str) {
     let spec = &plugin["spec"];
     assert_eq!(spec["failStrategy"], "FAIL_RELOAD");
@@ -181,7 +181,7 @@ fn host_variables(plugin: &Value) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Without the filter in its place, and with the service's cluster named as Istio names it.
+/// Replaces the filter by a discovered one, and names the service's cluster as Istio does.
 fn discovering(setup: EnvoySetup, folder: &Path) -> EnvoySetup {
     let source = json!({
         "path_config_source": {

@@ -1,8 +1,8 @@
-//! Promise: an operator is told in time. Every rule of `monitoring/rules.yaml` fires when it should
+//! Promise: operators are alerted in time. Every rule of `monitoring/rules.yaml` fires when it should
 //! and not before, and every query of `monitoring/dashboard.json` returns data.
-//! Method: promtool plays hours of numbers against the rules; a real Prometheus reads from a real
-//! Envoy and a real service while both get into trouble. There the rules are those that ship, without
-//! the minutes that each waits.
+//! Method: promtool tests the rules with hours of samples; a real Prometheus scrapes a real
+//! Envoy and a real service during faults. There the shipped rules are used without
+//! their `for` durations.
 //!
 //! Needs Prometheus, which `make monitoring` installs and then runs these tests.
 
@@ -37,7 +37,7 @@ fn every_rule_is_valid_and_fires_at_its_time() {
 
 #[test]
 #[ignore = "needs Prometheus: make monitoring"]
-fn while_all_is_well_nothing_fires_and_every_query_of_the_dashboard_returns_data() {
+fn no_alert_fires_in_normal_operation_and_queries_return_data() {
     let bed = Testbed::from(scraped, Fault::None);
     bed.envoy.await_guarding();
     let prometheus = watch(&bed);
@@ -68,7 +68,7 @@ fn while_all_is_well_nothing_fires_and_every_query_of_the_dashboard_returns_data
 
 #[test]
 #[ignore = "needs Prometheus: make monitoring"]
-fn a_service_that_is_gone_is_told() {
+fn an_unreachable_service_is_alerted() {
     let mut bed = Testbed::from(scraped, Fault::None);
     bed.envoy.await_guarding();
     let prometheus = watch(&bed);
@@ -86,7 +86,7 @@ fn a_service_that_is_gone_is_told() {
 
 #[test]
 #[ignore = "needs Prometheus: make monitoring"]
-fn a_vm_that_dies_and_a_token_that_is_wrong_are_told() {
+fn a_dead_vm_and_a_wrong_api_token_are_alerted() {
     let wrong = |setup: EnvoySetup| scraped(setup).drill().env("SIGNOUT_TOKEN", "another");
     let bed = Testbed::from(wrong, Fault::None);
     let prometheus = watch(&bed);
@@ -103,7 +103,7 @@ fn a_vm_that_dies_and_a_token_that_is_wrong_are_told() {
 
 #[test]
 #[ignore = "needs Prometheus: make monitoring"]
-fn a_service_that_is_full_and_a_revocation_that_it_refuses_are_told() {
+fn a_full_service_and_a_rejected_revocation_are_alerted() {
     let service = Service::setup().argument("--capacity").argument("5").start();
     let bed = Testbed::of(service, scraped, Fault::None);
     bed.envoy.await_guarding();
@@ -116,7 +116,7 @@ fn a_service_that_is_full_and_a_revocation_that_it_refuses_are_told() {
 }
 
 #[test]
-fn of_the_admin_interface_prometheus_can_read_the_metrics_alone() {
+fn prometheus_can_read_only_metrics_of_the_admin_interface() {
     let bed = Testbed::from(scraped, Fault::None);
     let metrics = bed.envoy.address_of("metrics");
     let get = |path: &str| Connection::to(metrics).send(&Request::get(path));
@@ -130,7 +130,7 @@ fn of_the_admin_interface_prometheus_can_read_the_metrics_alone() {
     assert_eq!(Connection::to(metrics).send(&quit).status, 404);
 }
 
-/// With the listener that Prometheus reads from, and a feed that is stale soon.
+/// Enables the listener for Prometheus, and a feed that becomes stale soon.
 fn scraped(setup: EnvoySetup) -> EnvoySetup {
     setup.edit(|configuration: &mut Configuration| {
         configuration.scraped = true;
@@ -147,7 +147,7 @@ fn watch(bed: &Testbed) -> Prometheus {
     Prometheus::start(&targets, &impatient_rules())
 }
 
-/// A request, a sign-out and a replayed token.
+/// Sends a request, a sign-out and a replayed token.
 fn story(bed: &Testbed) {
     let token = Token::of("ada");
     assert_eq!(bed.envoy.get("/page", &token).status, 200);
@@ -163,7 +163,7 @@ fn await_firing(prometheus: &Prometheus, alerts: &[&str]) {
     });
 }
 
-/// The rules as they ship; only, none waits, and a feed is stale sooner.
+/// Returns the shipped rules without `for` durations and with a shorter staleness.
 fn impatient_rules() -> Value {
     let mut rules = rules();
     let groups = rules["groups"].as_array_mut().unwrap().iter_mut();
@@ -189,7 +189,7 @@ fn rules() -> Value {
     repository::documents(RULES).remove(0)
 }
 
-/// The dashboard's queries as Grafana would send them, for all proxies.
+/// Returns the dashboard's queries as Grafana sends them, for all proxies.
 fn queries() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&repository::read(DASHBOARD)).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();

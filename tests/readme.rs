@@ -1,6 +1,6 @@
-//! Promise: the README's commands do what it says they do, in its order.
-//! Method: they are taken from it and run by a shell, with the ports of a real Envoy, a real service
-//! and an application that this test has started.
+//! Promise: the README's commands have the described results, in order.
+//! Method: the test extracts them and runs them in a shell, with the ports of a real Envoy, a real
+//! service and an application.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -9,13 +9,13 @@ use serde_json::Value;
 use testbed::{Configuration, Fault, Testbed, Token, command, eventually, repository};
 
 #[test]
-fn its_requests_pass_and_are_refused_as_it_says() {
+fn its_requests_have_the_documented_results() {
     let filter: Value = serde_json::from_str(&block("json")).expect("the configuration");
     let edit = |configuration: &mut Configuration| configuration.filter = filter;
     let bed = Testbed::from(|setup| setup.edit(edit), Fault::None);
     bed.envoy.await_guarding();
     let mut claims = Token::claims_of("ada");
-    claims["sub"] = "ada".into(); // where the README's configuration looks for the user
+    claims["sub"] = "ada".into(); // the user id claim of the README's configuration
     let token = Token::with(&claims);
     let mut requests = 0;
     for (line, said) in commands().iter().filter_map(|line| line.split_once(" # ")) {
@@ -41,7 +41,7 @@ fn its_requests_pass_and_are_refused_as_it_says() {
 }
 
 #[test]
-fn its_service_starts_and_its_configuration_is_good() {
+fn its_service_starts_and_its_configuration_loads() {
     let serve = commands().into_iter().find(|line| line.starts_with("signout serve ")).expect("it");
     let export = commands().into_iter().find(|line| line.starts_with("export ")).expect("it");
     let folder = tempfile::tempdir().expect("a folder");
@@ -63,7 +63,7 @@ fn its_service_starts_and_its_configuration_is_good() {
 }
 
 #[test]
-fn its_walk_is_the_demos() {
+fn its_demo_output_equals_the_demo() {
     let output = command("demo").current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}");
@@ -75,21 +75,21 @@ fn its_walk_is_the_demos() {
     assert!(readme.len() > 5 && steps(&told) == readme, "{told}");
 }
 
-/// What the README's console blocks tell to type.
+/// Returns the commands of the README's console blocks.
 fn commands() -> Vec<String> {
     let readme = repository::read("README.md");
     let lines = readme.lines().filter_map(|line| line.trim_start().strip_prefix("$ "));
     lines.map(str::to_owned).collect()
 }
 
-/// The first block of that language.
+/// Returns the first block of that language.
 fn block(language: &str) -> String {
     let readme = repository::read("README.md");
     let block = readme.split(&format!("```{language}\n")).nth(1).expect("a block");
     block.split("```").next().unwrap_or_default().to_owned()
 }
 
-/// A shell that finds our programs.
+/// Returns a shell command with the workspace's programs in its PATH.
 fn shell(script: &str) -> Command {
     let signout = command("signout").get_program().to_owned();
     let programs = std::path::Path::new(&signout).parent().expect("a folder").to_owned();

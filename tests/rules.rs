@@ -1,12 +1,12 @@
-//! Promise: the repository keeps its own rules.
-//! Method: every source file that ships is read.
+//! Promise: the repository follows its own rules.
+//! Method: the test reads every source file.
 
 use std::path::Path;
 
 use testbed::repository::{self, read};
 
 #[test]
-fn unsafe_code_stands_in_one_file_and_its_shadow_in_a_benchmark() {
+fn unsafe_code_is_only_in_the_files_of_raw_imports() {
     let word = concat!("uns", "afe");
     let breaches = files("rs", |path, text| {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
@@ -18,7 +18,7 @@ fn unsafe_code_stands_in_one_file_and_its_shadow_in_a_benchmark() {
 }
 
 #[test]
-fn every_source_file_says_which_question_it_answers() {
+fn every_source_file_starts_with_module_docs() {
     let breaches = files("rs", |_, text| !text.starts_with("//! "));
     assert_eq!(breaches, [""; 0], "these do not open with `//!`");
 }
@@ -56,7 +56,7 @@ fn one_word_is_used_for_one_thing() {
 }
 
 #[test]
-fn modules_are_named_by_what_they_answer() {
+fn no_module_has_a_vague_name() {
     let vague = ["util", "utils", "common", "misc", concat!("help", "ers")];
     let breaches = files("rs", |path, _| {
         Path::new(path).components().any(|part| {
@@ -68,7 +68,7 @@ fn modules_are_named_by_what_they_answer() {
 }
 
 #[test]
-fn every_dependency_says_what_it_is_for() {
+fn every_dependency_has_a_reason() {
     let breaches: Vec<_> = files("toml", |path, _| path.ends_with("Cargo.toml"))
         .iter()
         .flat_map(|path| unexplained(&read(path)))
@@ -76,7 +76,7 @@ fn every_dependency_says_what_it_is_for() {
     assert_eq!(breaches, [""; 0], "these lines have no `# what for`");
 }
 
-/// Lines of dependencies without a comment.
+/// Returns the lines of dependencies without a comment.
 fn unexplained(manifest: &str) -> Vec<String> {
     let mut inside = false;
     let mut lines = Vec::new();
@@ -94,7 +94,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-/// The files of that extension for which the rule is broken.
+/// Returns the files with that extension that break the rule.
 fn files(extension: &str, broken: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let mut names = repository::files(extension);
     assert_ne!(names, [""; 0], "no {extension} at all");

@@ -1,4 +1,4 @@
-//! What may come in place of the feed's answer?
+//! Damaged and wrong responses to a feed poll.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page};
 use session_guard_core::revocation::record::{Record, RecordId};
 use testbed::{Connection, Ending, Request, SIGNOUT_TOKEN, Service, Token, unix_seconds};
 
-/// One answer of the real service, and what it answers.
+/// One response of the real service, with the state before and after it.
 pub(crate) struct Real {
-    /// A token that was revoked before.
+    /// A token that is already revoked.
     pub(crate) first: Token,
-    /// The token that this answer revokes.
+    /// The token that this response revokes.
     pub(crate) second: Token,
     /// The cursors before and after it.
     pub(crate) cursors: [String; 2],
@@ -19,16 +19,16 @@ pub(crate) struct Real {
     body: Vec<u8>,
 }
 
-/// Bytes to send in an answer's place, and how the connection ends.
+/// Bytes to send instead of a response, and how the connection is closed.
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) ending: Ending,
-    /// What passes before the first byte, and after each.
+    /// Delay before the first byte and after each.
     pub(crate) wait: Duration,
     pub(crate) pause: Duration,
-    /// Whether it may be as good as the real one: a change in a header that nobody reads.
+    /// Whether the proxy may accept it: the change is in a header that it does not read.
     pub(crate) may_count: bool,
 }
 
@@ -49,24 +49,24 @@ impl Real {
         Self { first, second, cursors, head, body: answer.body }
     }
 
-    /// The answer as the service gave it.
+    /// Returns the unchanged response of the service.
     pub(crate) fn whole(&self) -> Vec<u8> {
         [self.head.as_bytes(), &self.body].concat()
     }
 
-    /// The first page of a feed: the first revocation.
+    /// Returns the first page of a feed, with the first revocation.
     pub(crate) fn first_page(&self) -> Vec<u8> {
         let exp = unix_seconds() + 3600;
         let record = Record::token(RecordId::of_token("", &self.first.jti()), exp);
         self.good(true, &self.cursors[0], vec![record])
     }
 
-    /// Nothing new, and on from the first cursor.
+    /// Returns an empty page at the first cursor.
     pub(crate) fn nothing_new(&self) -> Vec<u8> {
         self.good(false, &self.cursors[0], Vec::new())
     }
 
-    /// Nothing new, and on from the second one.
+    /// Returns an empty page at the second cursor.
     pub(crate) fn nothing_more(&self) -> Vec<u8> {
         self.good(false, &self.cursors[1], Vec::new())
     }
@@ -79,7 +79,7 @@ impl Real {
         answer("200 OK", &["connection: close"], &page.encode())
     }
 
-    /// Cut before every byte, by FIN and by RST, with its length and in chunks.
+    /// Returns the response cut before every byte, by FIN and by RST, with a length and in chunks.
     pub(crate) fn cut_everywhere(&self) -> Vec<Case> {
         let forms = [("length", self.whole()), ("chunks", self.in_chunks())];
         let endings = [Ending::Close, Ending::Reset];
@@ -94,7 +94,7 @@ impl Real {
         every.flat_map(cut).collect()
     }
 
-    /// One bit of every byte, another one each time.
+    /// Returns the response with one bit flipped, for every byte.
     pub(crate) fn flipped_everywhere(&self) -> Vec<Case> {
         let flip = |at: usize| {
             let mut bytes = self.whole();
@@ -105,14 +105,14 @@ impl Real {
         (0..self.whole().len()).map(flip).collect()
     }
 
-    /// Whether that byte of the head belongs to the status or to the content type.
+    /// Returns whether the byte of the head belongs to the status or the content type.
     fn is_read(&self, at: usize) -> bool {
         let of = |part: &str| self.head.find(part).map(|start| start..start + part.len());
         let parts = ["200", CONTENT_TYPE];
         parts.into_iter().filter_map(of).any(|part| part.contains(&at))
     }
 
-    /// Each of these is counted under that reason.
+    /// Returns cases with the reason under which each must be counted.
     pub(crate) fn with_reasons(&self) -> Vec<(Case, &'static str)> {
         let json = answer("200 OK", &[], b"{}");
         let json = String::from_utf8(json).expect("text").replace(CONTENT_TYPE, "application/json");
@@ -135,10 +135,10 @@ impl Real {
         ]
     }
 
-    /// What else comes in the place of answers.
+    /// Returns further wrong responses.
     pub(crate) fn replaced(&self) -> Vec<Case> {
         let mut cases: Vec<_> = self.with_reasons().into_iter().map(|(case, _)| case).collect();
-        cases.retain(|case| case.name != "unauthorized"); // lets go of the feed for a minute
+        cases.retain(|case| case.name != "unauthorized"); // the leader would pause for a minute
         let type_twice = format!("content-type: {CONTENT_TYPE}");
         let statuses = [
             "100 Continue",
@@ -198,7 +198,7 @@ impl Real {
 }
 
 impl Case {
-    /// An answer that is as it should be.
+    /// Returns a correct response.
     pub(crate) fn good(bytes: Vec<u8>) -> Self {
         Self::new("good", bytes)
     }

@@ -1,9 +1,9 @@
-//! Promise: an answer of the feed counts whole and exact or not at all. Whatever else comes changes
+//! Promise: a feed response is accepted only if it is complete and intact. Any other response changes
 //! neither the set nor the cursor, is counted by its reason, and never makes a VM panic.
-//! Method: one real answer of the real service (a page with one revocation), cut by FIN and by RST
-//! before every byte, with its length and in chunks; one bit flipped in every byte; replaced by what
-//! else may come. Sixty-four feeds of one Envoy take a share each, every case is followed by a good
-//! answer, and each poll tells by its cursor whether the case before it had counted.
+//! Method: one response of the real service (a page with one revocation), cut by FIN and by RST
+//! before every byte, with a length and in chunks; with one bit flipped in every byte; and replaced by
+//! other responses. Sixty-four feeds of one Envoy share the cases, a good response follows every
+//! case, and the cursor of the next poll shows whether the case was accepted.
 
 mod answers;
 mod service;
@@ -19,7 +19,7 @@ use answers::{Case, Real};
 use service::FaultyService;
 
 #[test]
-fn no_mutilated_answer_counts_and_every_good_one_does() {
+fn damaged_responses_are_rejected_and_good_ones_accepted() {
     let real = Real::record();
     let mut cases = real.cut_everywhere();
     cases.extend(real.flipped_everywhere());
@@ -33,7 +33,7 @@ fn no_mutilated_answer_counts_and_every_good_one_does() {
 }
 
 #[test]
-fn each_mutilation_is_counted_under_its_own_reason() {
+fn each_damage_is_counted_under_its_reason() {
     let real = Real::record();
     for (case, reason) in real.with_reasons() {
         let name = case.name.clone();
@@ -43,7 +43,7 @@ fn each_mutilation_is_counted_under_its_own_reason() {
     }
 }
 
-/// One Envoy whose feeds get the cases in turn.
+/// One Envoy whose feeds receive the cases in turn.
 struct Proving<'a> {
     real: &'a Real,
     envoy: Envoy,
@@ -66,8 +66,8 @@ impl<'a> Proving<'a> {
         Self { real, envoy: envoy.start(), service, _application: application }
     }
 
-    /// Until every feed has got all its cases and then the real answer. All the while the first
-    /// revocation is enforced; at the end the second one is.
+    /// Runs until every feed has received all its cases and then the real response. The first
+    /// revocation is enforced throughout, the second one at the end.
     fn run(&self) {
         let more = (1..self.service.feeds()).map(|feed| self.envoy.address_of(&name(feed)));
         let addresses = iter::once(self.envoy.address()).chain(more);
@@ -89,7 +89,7 @@ impl<'a> Proving<'a> {
         assert!(!self.envoy.log().contains("panicked"));
     }
 
-    /// How often which reason was counted.
+    /// Returns how often each reason was counted.
     fn rejected(&self) -> Vec<(String, u64)> {
         let prefix = "wasmcustom.session_guard.refresh_rejected.";
         let mut stats = self.envoy.stats(prefix);
@@ -98,7 +98,7 @@ impl<'a> Proving<'a> {
     }
 }
 
-/// Feeds are told apart by the authority under which they ask. They keep their last set, so that
+/// Configures one listener per feed, distinguished by the authority. They use `use_last`, so that
 /// a poll may time out quickly.
 fn one_listener_a_feed(configuration: &mut Configuration, feeds: usize) {
     let revocation = &mut configuration.filter["revocation"];

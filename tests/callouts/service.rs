@@ -1,4 +1,4 @@
-//! A feed that answers each poll as the script says, and watches the cursors.
+//! A scripted feed that responds to each poll and checks the cursors.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::answers::{Case, Real};
 
-/// Serves one script a feed; feeds are told apart by the last number of the authority.
+/// Serves one script per feed; the last number of the authority identifies the feed.
 pub(crate) struct FaultyService {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -34,15 +34,15 @@ struct Feed {
 }
 
 enum Stage {
-    /// Has never asked.
+    /// Has not polled yet.
     New,
-    /// Has got a good answer that leads to the first cursor.
+    /// Has received a good response with the first cursor.
     Good,
-    /// Has got this.
+    /// Has received this case.
     Mutilated(Case),
-    /// Has got the real answer.
+    /// Has received the real response.
     Last,
-    /// Asks from the second cursor on.
+    /// Polls from the second cursor.
     Done,
 }
 
@@ -89,17 +89,17 @@ impl FaultyService {
         locked(&self.state).feeds.iter().all(|feed| matches!(feed.stage, Stage::Done))
     }
 
-    /// Mutilated answers that were sent.
+    /// Number of damaged responses sent.
     pub(crate) fn sent(&self) -> usize {
         locked(&self.state).sent
     }
 
-    /// Those of them that have counted, as they may.
+    /// Number of them that were accepted, permissibly.
     pub(crate) fn counted(&self) -> usize {
         locked(&self.state).counted
     }
 
-    /// Cursors that should not have come.
+    /// Unexpected cursors.
     pub(crate) fn violations(&self) -> Vec<String> {
         locked(&self.state).violations.clone()
     }
@@ -108,7 +108,7 @@ impl FaultyService {
 fn serve(mut connection: TcpStream, state: &Mutex<State>) {
     let Some(head) = read_head(&mut connection) else { return };
     let authority = part(&head, "host: feed-", "\r\n").and_then(|number| number.parse().ok());
-    let Some(feed) = authority else { return }; // the listener that is not under test
+    let Some(feed) = authority else { return }; // a listener that is not under test
     let reply = locked(state).reply(feed, part(&head, "after=", " "));
     let Some(Case { bytes, ending, wait, pause, .. }) = reply else { return };
     thread::sleep(wait);
@@ -126,7 +126,7 @@ fn serve(mut connection: TcpStream, state: &Mutex<State>) {
 }
 
 impl State {
-    /// What a poll gets; nothing, where it should not have come.
+    /// Returns the response to a poll; none if the poll was unexpected.
     fn reply(&mut self, feed: usize, after: Option<&str>) -> Option<Case> {
         let Self { feeds, violations, sent, counted, cursors, .. } = self;
         let Feed { cases, stage, loaded } = &mut feeds[feed];
@@ -184,7 +184,7 @@ fn part<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     rest.split_once(after).map(|(part, _)| part)
 }
 
-/// How long a feed without news lets a poll wait: as long as it is asked to.
+/// How long the feed holds a poll without news: as long as requested.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {

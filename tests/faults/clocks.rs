@@ -1,5 +1,5 @@
-//! A proxy whose clock is wrong judges by that clock, exact to the second, keeps reading the feed,
-//! and forgets no revocation when the clock jumps: Envoy sees a clock that the test sets.
+//! A proxy with a wrong clock decides by that clock, exact to the second, keeps polling the feed,
+//! and loses no revocation when the clock jumps. The test sets Envoy's clock.
 
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ fn verdicts_follow_the_proxys_clock_to_the_second() {
 }
 
 #[test]
-fn a_clock_that_jumps_forgets_nothing_and_the_feed_goes_on() {
+fn a_clock_jump_loses_nothing_and_the_feed_continues() {
     let clock = Clock::new();
     let bed = clock.bed();
-    // Issued long ago, for some hours: it is the clock's step that is judged, not its time.
+    // Issued long ago and valid for hours, so only the step of the clock matters.
     let mut claims = Token::claims_of("ada");
     claims["iat"] = json!(unix_seconds() - 7_200);
     claims["exp"] = json!(unix_seconds() + 7_200);
@@ -47,7 +47,7 @@ fn a_clock_that_jumps_forgets_nothing_and_the_feed_goes_on() {
     bed.envoy.send(&Request::post("/sign-out").bearer(&token));
     for offset in [3_600, 0, 90_000, 0, -600, -(unix_seconds() as i64) + 5, 0] {
         clock.set(offset);
-        // The feed is read at this time too, and sweeps come by.
+        // The proxy polls the feed and sweeps the set at this time, too.
         let swept = bed.envoy.metric("feed_current_timestamp_seconds");
         let marker = Token::of("ada");
         bed.service.revoke(&json!({"user_id": marker.jti(), "issued_before": 5}));
@@ -63,7 +63,7 @@ fn a_clock_that_jumps_forgets_nothing_and_the_feed_goes_on() {
     assert_eq!(bed.envoy.get("/page", &token).code(), "revoked");
 }
 
-/// The clock of a program that loads it first.
+/// A preloaded library that shifts a program's clock.
 pub(crate) struct Clock {
     shim: Shim,
 }
@@ -73,12 +73,12 @@ impl Clock {
         Self { shim: Shim::build("clock_shim", &0i64.to_ne_bytes()) }
     }
 
-    /// So many seconds ahead.
+    /// Sets the clock that many seconds ahead.
     pub(crate) fn set(&self, seconds: i64) {
         self.shim.order(&seconds.to_ne_bytes());
     }
 
-    /// What such a program has in its environment.
+    /// Returns the environment of such a program.
     pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
         [("LD_PRELOAD", self.shim.library()), ("CLOCK_SHIM", self.shim.orders())]
     }

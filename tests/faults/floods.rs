@@ -83,7 +83,7 @@ fn a_flood_of_invalid_tokens_leaves_valid_ones_alone_and_no_trace() {
 }
 
 #[test]
-fn clients_that_send_a_byte_now_and_then_are_cut_and_harm_nobody() {
+fn slow_clients_are_disconnected_and_harm_nobody() {
     let bed = Testbed::start();
     let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &[]);
     let token = Token::of("eve");

@@ -1,5 +1,5 @@
-//! An Envoy that takes over from another one, sockets and all, admits no revoked token either: each of
-//! the two processes reads the feed for itself, and the new one knows nothing before it has.
+//! After a hot restart the new Envoy admits no revoked token: each of
+//! the two processes loads the feed by itself, and the new one refuses until it has.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn a_process_that_takes_over_refuses_what_the_old_one_refused() {
         Load::start(&bed.application, [bed.envoy.address()], Answers::OrUnavailable, &revoked);
     let (rounds, mut ended) = (rounds(2, 5), Vec::new());
     for age in 1..=rounds {
-        let mut kept = bed.envoy.connect(); // by the old process, until it is drained
+        let mut kept = bed.envoy.connect(); // stays with the old process until it is drained
         assert_eq!(kept.send(&page(&revoked[0])).code(), "revoked");
         let next = bed.envoy.successor(age, DRAIN_SECONDS);
         eventually(SOON, || bed.service.get("/v1/status").json()["waiting_polls"] == 2);

@@ -1,11 +1,11 @@
-//! Who revokes while something breaks, and how long does a scenario take?
+//! Revokes tokens during a fault, and repeats a scenario as configured.
 
 use std::net::SocketAddr;
 
 use serde_json::json;
 use testbed::{Connection, Envoy, Request, SIGNOUT_TOKEN, Token, unix_seconds};
 
-/// A client of the service that may die meanwhile.
+/// A client of a service that may be killed meanwhile.
 pub(crate) struct Revoker {
     address: SocketAddr,
     connection: Option<Connection>,
@@ -16,14 +16,14 @@ impl Revoker {
         Self { address, connection: None }
     }
 
-    /// Revokes these for an hour; the status, or none where no answer came.
+    /// Revokes tokens for an hour. Returns the status, or none without a response.
     pub(crate) fn revoke(&mut self, tokens: &[Token]) -> Option<u16> {
         let exp = unix_seconds() + 3_600;
         let one = |token: &Token| json!({"jti": token.jti(), "exp": exp});
         self.post(&json!(tokens.iter().map(one).collect::<Vec<_>>()).to_string())
     }
 
-    /// The same of any body.
+    /// Like the above, with any body.
     pub(crate) fn post(&mut self, body: &str) -> Option<u16> {
         let open = self.connection.take().or_else(|| Connection::try_to(self.address).ok());
         let request = Request::post("/v1/revocations").body(body);
@@ -36,7 +36,7 @@ impl Revoker {
     }
 }
 
-/// Whether a status says that what was sent is durable.
+/// Returns whether a status acknowledges that the request is durable.
 pub(crate) fn is_acknowledged(status: Option<u16>) -> bool {
     matches!(status, Some(200 | 201))
 }
@@ -45,14 +45,14 @@ pub(crate) fn tokens(count: usize) -> Vec<Token> {
     (0..count).map(|_| Token::of("eve")).collect()
 }
 
-/// Whether that proxy refuses all of them as revoked.
+/// Returns whether the proxy refuses all tokens as revoked.
 pub(crate) fn are_refused(envoy: &Envoy, tokens: &[Token]) -> bool {
     let mut connection = envoy.connect();
     let mut code = |token| connection.send(&Request::get("/page").bearer(token)).code();
     tokens.iter().all(|token| code(token) == "revoked")
 }
 
-/// As often as `make faults` asks for it, or once for `make test`.
+/// Number of rounds: many for `make faults`, one for `make test`.
 pub(crate) fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("FAULTS_LONG").is_some() { long } else { short }
 }

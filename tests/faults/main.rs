@@ -1,6 +1,6 @@
-//! Promise: no fault brings a token back to life, and what was acknowledged is enforced everywhere
-//! once it is quiet. Method: the real thing is broken for real: processes killed, clocks set,
-//! networks cut, disks filled. `make faults` runs these and the neighbours that prove the other
+//! Promise: no fault makes a revoked token valid again, and every acknowledged revocation is enforced
+//! everywhere after the fault. Method: real faults in real components: killed processes, wrong clocks,
+//! cut networks, full disks. `make faults` runs these and the tests of the other
 //! scenarios, and writes one table.
 
 mod clocks;

@@ -1,6 +1,6 @@
-//! Many revocations: a set of a million is loaded by a proxy that is cold without holding a worker, more
-//! of them than a service can take are enforced or refused, and those that have expired take their
-//! memory with them.
+//! Many revocations: a cold proxy loads a million without holding a worker, a batch beyond the
+//! service's capacity is enforced or refused, and expired revocations free their
+//! memory.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,12 +42,12 @@ fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
         pages[0] / 1_000.0,
         pages[1] / 1_000.0
     );
-    // The slowest is as slow as the machine is busy.
+    // The maximum depends on how busy the machine is.
     assert!(pages[0] <= 5_000.0, "half of the pages take more than {} µs", pages[0]);
 }
 
 #[test]
-fn a_storm_of_revocations_is_enforced_everywhere_or_refused() {
+fn a_flood_of_revocations_is_enforced_everywhere_or_refused() {
     let bed = Testbed::start();
     let other = bed.another_envoy();
     let addresses = [bed.envoy.address(), other.address()];
@@ -58,7 +58,7 @@ fn a_storm_of_revocations_is_enforced_everywhere_or_refused() {
     let send = |size: usize| {
         let mut revoker = Revoker::of(address);
         while Instant::now() < end {
-            // Signed only where they are looked at; the others are ids of the same kind.
+            // Only the tokens that are sent are signed; the others are ids.
             let token = Token::of("eve");
             let exp = unix_seconds() + 3_600;
             let mut batch = vec![json!({"jti": token.jti(), "exp": exp})];
@@ -100,7 +100,7 @@ fn a_storm_of_revocations_is_enforced_everywhere_or_refused() {
 }
 
 #[test]
-fn what_has_expired_takes_its_memory_with_it() {
+fn expired_revocations_free_their_memory() {
     let (clock, other_clock) = (Clock::new(), Clock::new());
     let mut setup = Service::setup();
     for (name, value) in other_clock.environment() {
@@ -124,12 +124,12 @@ fn what_has_expired_takes_its_memory_with_it() {
         let marker = Token::of("ada");
         let body = json!({"jti": marker.jti()}).to_string();
         assert!(is_acknowledged(Revoker::of(service.address()).post(&body)));
-        // A token of our time is expired there; the order of refusals says nothing of its revocation.
+        // A token of today has expired there, so its refusal does not show the revocation.
         let known = || service.get("/v1/status").json()["head"].as_str().map(str::to_owned);
         let head = known();
         eventually(LONG, || envoy.metric("feed_current_timestamp_seconds") > 0 && known() == head);
         await_current(&envoy, ahead);
-        // What expired a day ago is forgotten by the service, wave by wave.
+        // The service deletes records that expired a day ago, batch by batch.
         let held = || service.get("/v1/status").json()["revocations"]["token"].as_u64();
         eventually(LONG, || held() <= Some(count as u64 + waves as u64));
         resident.push(resident_kib(envoy.process_id()).unwrap_or_default() / 1_024);
@@ -142,13 +142,13 @@ fn what_has_expired_takes_its_memory_with_it() {
     assert!(grown < 4 + kept / 4, "{resident:?} MiB");
 }
 
-/// Waits until that proxy has been shown to be current after this moment, by its own clock.
+/// Waits until the proxy has a complete update after this moment, by its own clock.
 fn await_current(envoy: &Envoy, ahead: i64) {
     let now = unix_seconds().saturating_add_signed(ahead);
     eventually(LONG, || envoy.metric("feed_current_timestamp_seconds") > now);
 }
 
-/// Revokes so many ids in batches.
+/// Revokes that many ids in batches.
 fn fill(service: &Service, count: usize, exp: u64) {
     let next = AtomicUsize::new(0);
     let send = || {

@@ -1,6 +1,6 @@
-//! A proxy that a partition cuts off keeps its set, refuses everything once that is too old, and is
-//! current again when the partition has healed; the others notice nothing. The service lives in a
-//! network namespace of its own, one cable to each proxy, and packets on a cable are dropped.
+//! A partitioned proxy keeps its set, refuses everything once the set is stale, and is
+//! up to date again after the partition; other proxies are not affected. The service runs in its own
+//! network namespace with one virtual link to each proxy, on which the test drops packets.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::load::rounds;
 
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
-fn who_is_cut_off_refuses_what_it_cannot_know_and_the_other_goes_on() {
+fn a_partitioned_proxy_refuses_and_the_other_continues() {
     let world = World::start();
     let load = world.load();
     for (cut_off, direction) in [(0, "in"), (1, "out"), (0, "out"), (1, "in")] {
@@ -48,7 +48,7 @@ fn who_is_cut_off_refuses_what_it_cannot_know_and_the_other_goes_on() {
 
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
-fn a_cable_that_flaps_loses_nothing() {
+fn a_flapping_link_loses_nothing() {
     let world = World::start();
     let load = world.load();
     let mut tokens = Vec::new();
@@ -71,7 +71,7 @@ fn a_cable_that_flaps_loses_nothing() {
     println!("figure: {} revocations, all enforced by both", tokens.len());
 }
 
-/// Two proxies, each with its own cable to one service, and a cable for the test.
+/// Two proxies and the test, each with a link to one service.
 struct World {
     envoys: Vec<Envoy>,
     service: Service,
@@ -98,14 +98,14 @@ impl World {
         Self { envoys, service, cable, application }
     }
 
-    /// A token whose revocation the service has acknowledged.
+    /// Returns a token whose revocation the service has acknowledged.
     fn revoked(&self) -> Token {
         let token = Token::of("ada");
         self.service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3_600}));
         token
     }
 
-    /// Clients of both; who is cut off refuses everything after a while.
+    /// Starts clients of both; a partitioned proxy refuses everything after a while.
     fn load(&self) -> Load {
         let addresses = self.envoys.iter().map(Envoy::address);
         Load::start(&self.application, addresses, Answers::OrUnavailable, &[])
@@ -119,7 +119,7 @@ impl World {
     }
 }
 
-/// A network namespace with three cables to here.
+/// A network namespace with three links to this one.
 struct Cables {
     name: String,
     net: u8,
@@ -153,12 +153,12 @@ impl Cables {
         cables
     }
 
-    /// The service's address at that cable.
+    /// Returns the service's address on a link.
     fn address(&self, at: u8) -> [u8; 4] {
         [10, self.net, at, 2]
     }
 
-    /// Drops what comes `in` to the service by that cable, or goes `out`.
+    /// Drops packets that come `in` to the service on a link, or go `out`.
     fn cut(&self, at: usize, direction: &str) {
         let side = if direction == "in" { "iifname" } else { "oifname" };
         self.nft(&format!("add rule ip cables {direction} {side} {}n{at} drop", self.name));

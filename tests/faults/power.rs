@@ -1,6 +1,6 @@
-//! A machine that loses its power keeps what was synced to its disk and nothing else. So a store has
-//! acknowledged nothing that is gone then; and what cannot be synced or written is not acknowledged.
-//! Each file is taken back to what it was at its last sync, as a library before the store saw it.
+//! After a power loss the disk has only what was synced. So a store must
+//! not acknowledge a record before it is synced, and must not acknowledge what it cannot sync.
+//! A preloaded library records each sync; the test restores each file to its last synced state.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 use crate::shim::Shim;
 
 #[test]
-fn an_embedded_store_that_loses_power_has_all_that_it_has_acknowledged() {
+fn the_embedded_store_keeps_acknowledged_records_after_power_loss() {
     let disk = disk();
     let service = Service::setup().env("LD_PRELOAD", &disk.library());
     let service = service.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", "/revocations");
@@ -44,7 +44,7 @@ fn an_embedded_store_that_loses_power_has_all_that_it_has_acknowledged() {
 }
 
 #[test]
-fn a_redis_that_loses_power_loses_what_its_fsync_policy_says_and_gets_it_back() {
+fn a_redis_that_loses_power_gets_lost_records_back() {
     for (policy, rounds) in [("always", rounds(1, 8)), ("everysec", rounds(1, 8))] {
         let disk = disk();
         let redis = Redis::setup().set("appendfsync", policy).env("LD_PRELOAD", &disk.library());
@@ -60,7 +60,7 @@ fn a_redis_that_loses_power_loses_what_its_fsync_policy_says_and_gets_it_back() 
                 fleet.redis.kill();
                 killed = Instant::now();
             });
-            // The services know them all and would give them back at once.
+            // The services hold all records and would write them again at once.
             fleet.services.iter_mut().for_each(Service::pause);
             fs::read_dir(fleet.redis.files())
                 .expect("the files of Redis")
@@ -93,7 +93,7 @@ fn a_redis_that_loses_power_loses_what_its_fsync_policy_says_and_gets_it_back() 
 }
 
 #[test]
-fn what_cannot_be_written_or_synced_is_not_acknowledged() {
+fn unsynced_writes_are_not_acknowledged() {
     let disk = disk();
     let service = Service::setup().env("LD_PRELOAD", &disk.library());
     let service = service.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", "/revocations");
@@ -117,7 +117,7 @@ fn what_cannot_be_written_or_synced_is_not_acknowledged() {
 }
 
 #[test]
-fn a_redis_that_cannot_sync_acknowledges_nothing_for_long_and_nothing_at_all_with_always() {
+fn a_redis_that_cannot_sync_stops_acknowledging() {
     for policy in ["always", "everysec"] {
         let disk = disk();
         let redis = Redis::setup().set("appendfsync", policy).env("LD_PRELOAD", &disk.library());
@@ -133,7 +133,7 @@ fn a_redis_that_cannot_sync_acknowledges_nothing_for_long_and_nothing_at_all_wit
         } else {
             eventually(SOON, || revoker.revoke(&tokens(1)) == Some(503));
         }
-        // Redis 7.0 takes nothing more after one failed sync, whether the disk is well again or not.
+        // Redis 7.0 accepts no writes after one failed sync, even after the disk has recovered.
         disk.order(b"-");
         redis.restart();
         eventually(SOON, || revoker.revoke(&tokens(1)) == Some(201));
@@ -142,8 +142,8 @@ fn a_redis_that_cannot_sync_acknowledges_nothing_for_long_and_nothing_at_all_wit
     }
 }
 
-/// Revokes one after the other until it breaks, which it does after so many; those that were
-/// acknowledged, and when.
+/// Revokes tokens one by one until the store fails, which happens after `writes`. Returns the
+/// acknowledged tokens with their times.
 fn while_revoking(
     address: std::net::SocketAddr,
     count: usize,
@@ -167,7 +167,7 @@ fn while_revoking(
     done.into_inner().expect("a list")
 }
 
-/// Those that the service does not hold, which must be the latest.
+/// Returns the tokens that the service lacks; they must be the latest.
 fn lost_of(service: &Service, acknowledged: &[(Token, Instant)]) -> Vec<(Token, Instant)> {
     let records = service.records();
     let ids: std::collections::HashSet<_> =

@@ -1,4 +1,4 @@
-//! A proxy that is killed and starts again lets no revoked token in, from its first answer on.
+//! A proxy that is killed and restarted admits no revoked token, from its first response on.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! How long after the answer to a sign-out on one proxy does another one refuse the token? Two
-//! services over one Redis, and proxies that ask one or the other.
+//! Measures the time from the response to a sign-out on one proxy to the refusal by another. Two
+//! services share one Redis; each proxy polls one of them.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ fn a_sign_out_reaches_each_of_two_and_of_eight_proxies_at_once() {
     }
 }
 
-/// Milliseconds from the answer on one proxy to the refusal by another.
+/// Returns the milliseconds from the response on one proxy to the refusal by another.
 fn one_sign_out(connections: &mut [Connection], number: usize) -> f64 {
     let proxies = connections.len();
     let (here, there) = (number % proxies, (number * 3 + 1) % proxies);
@@ -51,7 +51,7 @@ fn one_sign_out(connections: &mut [Connection], number: usize) -> f64 {
     answered.elapsed().as_secs_f64() * 1_000.0
 }
 
-/// Two services with a proxy each, and as many more proxies, by turns.
+/// Starts two services with a proxy each, and further proxies alternating between them.
 fn fleet(proxies: usize) -> (Fleet, Vec<Envoy>) {
     let fleet = Fleet::of(2, Redis::setup(), |_| {});
     let more: Vec<_> = (2..proxies)

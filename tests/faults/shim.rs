@@ -1,5 +1,5 @@
-//! What stands between a program and its system? A small library in C, built here, that the program
-//! loads before all others, and a file by which the test tells it what to do.
+//! A preloaded C library between a program and the C library, built here, and a
+//! file through which the test controls it.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ pub(crate) struct Shim {
 }
 
 impl Shim {
-    /// Builds `tests/faults/<name>.c`; its file begins with those bytes.
+    /// Builds `tests/faults/<name>.c`; its control file starts with the given bytes.
     pub(crate) fn build(name: &str, orders: &[u8]) -> Self {
         let shim = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::write(shim.orders(), orders).expect("a file");
@@ -28,18 +28,18 @@ impl Shim {
         shim
     }
 
-    /// Other orders of the same length.
+    /// Writes other commands of the same length.
     pub(crate) fn order(&self, orders: &[u8]) {
         let file = fs::File::options().write(true).open(self.orders());
         file.expect("a file").write_all_at(orders, 0).expect("a file");
     }
 
-    /// For `LD_PRELOAD`.
+    /// Returns the path for `LD_PRELOAD`.
     pub(crate) fn library(&self) -> String {
         self.folder.path().join("shim.so").display().to_string()
     }
 
-    /// Its file.
+    /// Returns the path of the control file.
     pub(crate) fn orders(&self) -> String {
         self.folder.path().join("orders").display().to_string()
     }

@@ -1,7 +1,7 @@
-//! One fault after the other, drawn by lot, while users come and sign out: whatever was acknowledged is
-//! refused by every proxy soon after each of them, and at the end everybody knows the same.
+//! Random faults, one after the other, while users sign in and out: every acknowledged revocation is
+//! enforced by every proxy soon after each fault, and at the end all have the same set.
 //!
-//! `SOAK_MINUTES` says for how long (`make soak`), `SOAK_SEED` which faults.
+//! `SOAK_MINUTES` sets the duration (`make soak`), `SOAK_SEED` the random seed.
 
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -12,7 +12,7 @@ use testbed::{eventually, open_files, resident_kib};
 use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 
 #[test]
-fn faults_drawn_by_lot_lose_nothing_and_bring_nothing_back() {
+fn random_faults_lose_no_acknowledged_revocation() {
     let minutes = number("SOAK_MINUTES");
     let seed = number("SOAK_SEED").unwrap_or(1);
     let mut world = World::start(seed);
@@ -44,11 +44,11 @@ fn faults_drawn_by_lot_lose_nothing_and_bring_nothing_back() {
 struct World {
     fleet: Fleet,
     seed: u64,
-    /// Acknowledged by the service, or answered by a proxy that has told it since.
+    /// Tokens that the service acknowledged, or a proxy that has delivered them since.
     known: Vec<Token>,
 }
 
-/// What can go wrong, and with which of two.
+/// A fault, and which of two components it affects.
 #[derive(Clone, Copy, Debug)]
 enum Wrong {
     ServiceKilled(usize),
@@ -74,7 +74,7 @@ impl World {
         let mut new = self.revoke_some();
         self.break_it(wrong, load);
         new.extend(self.revoke_some());
-        thread::sleep(Duration::from_millis(500 + self.below(4_000))); // it lasts
+        thread::sleep(Duration::from_millis(500 + self.below(4_000))); // duration of the fault
         new.extend(self.revoke_some());
         self.mend(wrong);
         for envoy in &self.fleet.envoys {
@@ -104,7 +104,7 @@ impl World {
                 fleet.redis.lose_files();
             }
             Wrong::ProxyKilled(at) => {
-                // Its outbox dies with it, and nothing else may.
+                // The outbox is lost with the process, and nothing else may be.
                 eventually(SOON, || fleet.envoys[at].metric("outbox") == 0);
                 fleet.envoys[at].restart();
                 load.moved(at, fleet.envoys[at].address());
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Some are revoked by a service, some sign out at a proxy; those that got their answer.
+    /// Revokes tokens at a service or by sign-out at a proxy. Returns the acknowledged ones.
     fn revoke_some(&mut self) -> Vec<Token> {
         let mut done = Vec::new();
         for _ in 0..3 {
@@ -137,7 +137,7 @@ impl World {
             let is_well = if self.below(2) == 0 {
                 let answer = Request::post("/sign-out").bearer(&one[0]);
                 let mut proxy = self.fleet.envoys[at].connect();
-                // 503: the proxy does not know what is revoked, and the user is told so.
+                // 503: the proxy is stale, and the user learns it.
                 proxy.try_send(&answer).is_ok_and(|answer| answer.status == 200)
             } else if self.services_answer(at) {
                 is_acknowledged(Revoker::of(service).revoke(&one))
@@ -151,14 +151,14 @@ impl World {
         done
     }
 
-    /// Not one that hangs: it would be waited for.
+    /// Skips a service that hangs, because the request would wait.
     fn services_answer(&self, at: usize) -> bool {
         let process = self.fleet.services[at].process_id();
         let status = std::fs::read_to_string(format!("/proc/{process}/status"));
         status.is_ok_and(|status| !status.contains("State:\tT"))
     }
 
-    /// Everything takes revocations again, and no proxy waits for an acknowledgement.
+    /// Returns whether every component accepts revocations and no proxy waits for an acknowledgement.
     fn is_well(&self) {
         for service in &self.fleet.services {
             let mut revoker = Revoker::of(service.address());
@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    /// A number below that one (SplitMix64).
+    /// Returns a random number below `end` (SplitMix64).
     fn below(&mut self, end: u64) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.seed;
@@ -240,5 +240,5 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text}")))
 }
 
-/// The longest back-off, twice.
+/// Twice the longest backoff.
 const SOON: Duration = Duration::from_secs(150);

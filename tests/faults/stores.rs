@@ -14,7 +14,7 @@ use testbed::{eventually, unix_seconds};
 use crate::load::{are_refused, rounds};
 
 #[test]
-fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
+fn a_torn_append_only_file_gets_its_tail_back() {
     let mut fleet = Fleet::start();
     let load = fleet.load(Answers::Always, &[]);
     let mut tokens = Vec::new();
@@ -39,7 +39,7 @@ fn a_torn_append_only_file_loses_its_tail_and_gets_it_back() {
 }
 
 #[test]
-fn failover_to_a_replica_that_is_behind_loses_nothing_that_a_service_has_seen() {
+fn failover_to_a_lagging_replica_loses_nothing_seen() {
     let mut primary = Redis::start();
     let port = primary.address().port().to_string();
     let replica = Redis::setup().set("replicaof", &format!("127.0.0.1 {port}")).start();

@@ -1,3 +1,3 @@
-//! What does the walk through session-guard consist of, wherever it takes place?
+//! The steps of the demo, independent of where Envoy and the service run.
 
 pub mod walk;

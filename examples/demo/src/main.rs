@@ -1,9 +1,9 @@
-//! Does it work? Starts the signout service, an application and Envoy, and walks through sign-in,
+//! The demo: starts the signout service, an application and Envoy, and goes through sign-in,
 //! sign-out and a replayed token. `make demo` builds what it needs.
 //!
-//! On a terminal everything keeps running afterwards, to be tried by hand, until Ctrl-C. What it
-//! keeps (secrets, revocations) lies in `target/demo/`. The exit code is 0 only if every step came
-//! as expected.
+//! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. Secrets
+//! and revocations are stored in `target/demo/`. The exit status is 0 only if every step had the
+//! expected result.
 
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A secret of this demo, made at its first start.
+/// Returns a secret of this demo, which the first start generates.
 fn secret(name: &str) -> String {
     let path = Path::new(HOME).join(name);
     let made = command("signout").arg("keygen").arg(&path).output().expect("signout runs");
@@ -77,8 +77,8 @@ Everything keeps running until Ctrl-C.
     );
 }
 
-/// Gets a word on Ctrl-C or SIGTERM, where somebody waits for it. Nobody does before the walk is
-/// done: then everything that was started is told to stop, and the program ends.
+/// Returns a channel that receives a message on Ctrl-C or SIGTERM. Before the demo waits for it,
+/// a signal stops all processes and ends the program.
 fn stop_on_signal() -> Receiver<()> {
     let (sender, stop) = sync_channel(0);
     let mut signals = Signals::new([SIGINT, SIGTERM]).expect("signals can be watched");
@@ -93,5 +93,5 @@ fn stop_on_signal() -> Receiver<()> {
     stop
 }
 
-/// Where the demo keeps its secrets and its revocations from one start to the next.
+/// Directory of the demo's secrets and revocations.
 const HOME: &str = "target/demo";

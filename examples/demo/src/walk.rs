@@ -1,4 +1,4 @@
-//! What does a visitor see, step by step, and is it what was promised?
+//! The demo's steps: each prints the expected and the actual result.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use testbed::{Answer, Connection, Request, Token};
 
-/// The ways in to one application.
+/// The entry points of one application.
 #[derive(Debug)]
 pub struct Doors {
-    /// For whoever comes, on a new connection each time.
+    /// The public address; each request opens a new connection.
     pub front: SocketAddr,
-    /// Workers of one proxy, or several proxies: signing out at the first closes all.
+    /// Workers of one proxy, or several proxies. A sign-out at the first takes effect at all of them.
     pub doors: Vec<(String, Connection)>,
-    /// How long the others may take for that: nothing between workers of one process.
+    /// How long the sign-out may take to reach the others: zero between workers of one process.
     pub propagation: Duration,
 }
 
 impl Doors {
-    /// Walks through everything and prints a line for each step. True where all came as expected.
+    /// Runs all steps and prints a line for each. Returns whether all results were as expected.
     pub fn walk(mut self) -> bool {
         let mut steps = Steps { all_as_expected: true };
         steps.title();
@@ -67,7 +67,7 @@ impl Doors {
         Connection::to(self.front).send(request)
     }
 
-    /// The same request at each door; the first has no time to change its mind.
+    /// Sends the same request to each entry point; the first must be right immediately.
     fn at_each(&mut self, steps: &mut Steps, step: &str, expected: &str, token: &Token) {
         let request = Request::get("/whoami").bearer(token);
         for (number, (name, connection)) in self.doors.iter_mut().enumerate() {
@@ -83,7 +83,7 @@ impl Doors {
     }
 }
 
-/// The status, and the code or the user that the body names.
+/// Formats the status, and the code or the user from the body.
 fn told(answer: &Answer) -> String {
     let json = answer.json();
     let told = json["code"].as_str().or(json["user_id"].as_str()).unwrap_or_default();

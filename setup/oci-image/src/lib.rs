@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_the_same_module_gives_the_same_digest() {
+    fn an_image_is_read_back_and_its_digest_is_reproducible() {
         let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let module = b"\0asm, in a manner of speaking".repeat(1000);
         let digests = [&one, &two].map(|folder| write(&module, "1.2.3", folder.path()).unwrap());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_on_the_way_is_not_read() {
+    fn a_changed_image_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         write(b"module", "1.2.3", folder.path()).unwrap();
         for blob in fs::read_dir(folder.path().join(BLOBS)).unwrap() {

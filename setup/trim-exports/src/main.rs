@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_named_exports_stay() {
+    fn only_the_listed_exports_remain() {
         let mut names = required();
         names.extend(["malloc", "proxy_on_log", "proxy_on_response_body"]);
         let (after, removed) = trim(&module(&names)).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_refused() {
+    fn a_file_that_is_no_module_is_refused() {
         assert!(trim(b"<html>").is_err());
     }
 }

@@ -89,18 +89,18 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "is missing: run `make test`")]
-    fn what_is_missing_fails_with_the_command_to_run() {
+    fn a_missing_file_fails_with_the_command_to_run() {
         fresh(root().join("target/no-such-thing"), None);
     }
 
     #[test]
     #[should_panic(expected = "is older than its sources: run `make test`")]
-    fn what_is_stale_fails_with_the_command_to_run() {
+    fn a_stale_file_fails_with_the_command_to_run() {
         fresh(root().join("Cargo.toml"), Some(SystemTime::now() + Duration::from_secs(1)));
     }
 
     #[test]
-    fn what_is_newer_than_its_sources_is_taken() {
+    fn a_file_newer_than_its_sources_is_used() {
         let path = root().join("Cargo.toml");
         assert_eq!(fresh(path.clone(), Some(SystemTime::UNIX_EPOCH)), path);
     }

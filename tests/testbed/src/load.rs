@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a verdict was wrong")]
-    fn an_application_that_nobody_guards_is_noticed() {
+    fn an_unprotected_application_is_noticed() {
         let application = Application::start();
         let load = Load::start(&application, [application.address()], Answers::Always, &[]);
         load.await_more();

@@ -1,10 +1,10 @@
-//! How does an application look that session-guard stands before?
+//! A minimal application that session-guard protects.
 //!
-//! As any other that issues JWTs: it signs users in, clears its cookie when they sign out, and never
-//! asks whether a token was revoked. It does not even verify tokens: only session-guard can reach
-//! it, and names the user in a header.
+//! It issues JWTs like any other: it signs users in, clears its cookie at sign-out, and never
+//! checks whether a token is revoked. It does not even verify tokens: only session-guard can reach
+//! it, and passes the user id in a header.
 //!
-//! `demo-application [ADDRESS]`, with the secret of its tokens in `SESSION_SECRET`.
+//! `demo-application [ADDRESS]`; `SESSION_SECRET` holds the secret of its tokens.
 
 use std::env;
 use std::error::Error;
@@ -42,13 +42,13 @@ fn application(key: HS256Key) -> Router {
         .with_state(key)
 }
 
-/// What the sign-in form sends. A real application would want a password as well.
+/// The sign-in form. A real application would also require a password.
 #[derive(Deserialize)]
 struct Credentials {
     name: String,
 }
 
-/// The claim that names the user.
+/// The claim with the user id.
 #[derive(Deserialize, Serialize)]
 struct User {
     id: String,
@@ -65,7 +65,7 @@ async fn sign_in(
     ([(SET_COOKIE, cookie)], Json(json!({"token": token})))
 }
 
-/// All that an application can do by itself: ask the browser to forget.
+/// Clears the cookie, which is all that an application can do by itself.
 async fn sign_out() -> impl IntoResponse {
     let cookie = "token=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0";
     ([(SET_COOKIE, cookie)], Json(json!({"signed_out": true})))

@@ -1,7 +1,7 @@
-//! Does it work where somebody else has started it? `demo-walk FRONT DOOR …`, each `HOST:PORT`.
+//! Runs the demo's steps against running proxies: `demo-walk FRONT DOOR …`, each `HOST:PORT`.
 //!
-//! Waits until every door is ready to judge tokens, then walks. The exit code is 0 only if every
-//! step came as expected.
+//! Waits until every proxy is ready, then runs the steps. The exit status is 0 only if every
+//! step had the expected result.
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The address of that name, once somebody is ready there.
+/// Resolves the name and waits until the proxy there is ready.
 fn await_ready(name: &str) -> SocketAddr {
     until(READY_WITHIN, || {
         let address = name.to_socket_addrs().ok()?.next()?;
@@ -41,5 +41,5 @@ fn await_ready(name: &str) -> SocketAddr {
 const READY: &str = "/.session-guard/ready";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Far above what one round trip of the feed takes between neighbours.
+/// Far longer than one feed round trip on one machine.
 const PROPAGATION: Duration = Duration::from_secs(1);
