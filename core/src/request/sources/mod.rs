@@ -16,6 +16,7 @@
 //! cookie's value, and its signs count as PHP and ASP.NET have them.
 
 mod any_scheme;
+mod credentials;
 mod source;
 
 pub use any_scheme::ANY_SCHEME;
@@ -27,6 +28,7 @@ use std::ops::Deref;
 use crate::headers::{Edit, Headers};
 use crate::refusal::Refusal;
 use crate::request::path;
+use crate::request::sources::credentials::Credentials;
 
 /// Most distinct tokens of one request: each may cost a signature check.
 pub const MOST_TOKENS: usize = 8;
@@ -44,10 +46,10 @@ pub struct Sources {
 /// One place that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A header of that lower-case name. With a scheme: the credentials of that scheme (RFC 9110
-    /// §11.4), which is compared without case, in each of the values that commas join; values of
-    /// other schemes are none of our business. With `*`: what follows any scheme. Without: the whole
-    /// value.
+    /// A header of that lower-case name. With a scheme: the one credential of that scheme (RFC 9110
+    /// §11.6.2), which is compared without case; the field is malformed if it holds the scheme and
+    /// anything else. Fields without the scheme hold no token. With `*`: what follows any scheme.
+    /// Without: the whole value.
     Header {
         /// Lower case.
         name: String,
@@ -85,7 +87,8 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`Refusal::MalformedToken`] for more than [`MOST_TOKENS`]. No token is no error.
+    /// [`Refusal::MalformedToken`] for more than [`MOST_TOKENS`], and for a header field that holds
+    /// a credential of its scheme and anything else. No token is no error.
     pub fn find<'a>(&self, headers: &'a Headers) -> Result<Tokens<'a>, Refusal> {
         let mut tokens = Tokens { found: [const { Cow::Borrowed(&[]) }; MOST_TOKENS], count: 0 };
         for source in &self.sources {
@@ -109,8 +112,12 @@ impl Sources {
             }
             Ok(())
         };
-        // What is there beyond the limit is left.
-        let _ = self.sources.iter().try_for_each(|source| source.each(headers, &mut add));
+        // Tokens beyond the limit are left: `add` then refuses each of them.
+        for source in &self.sources {
+            if source.each(headers, &mut add).is_err() {
+                let _ = source.each_in_malformed_field(headers, &mut add);
+            }
+        }
         tokens
     }
 
@@ -206,10 +213,19 @@ impl Place {
     /// Calls `each` for every value in this place.
     fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Refusal> {
         match self {
-            Self::Header { name, scheme } => headers
-                .alike(name.as_bytes())
-                .flat_map(|(_, value)| in_header(value, scheme.as_deref()))
-                .try_for_each(|token| each(Cow::Borrowed(token))),
+            Self::Header { name, scheme } => {
+                let lines = headers.alike(name.as_bytes()).map(|(_, value)| value);
+                match scheme.as_deref().filter(|scheme| *scheme != ANY_SCHEME) {
+                    Some(scheme) => match Credentials::read(lines, scheme.as_bytes()) {
+                        Credentials::Absent => Ok(()),
+                        Credentials::One(token) => each(Cow::Borrowed(token)),
+                        Credentials::Malformed => Err(Refusal::MalformedToken),
+                    },
+                    None => lines
+                        .filter_map(|value| whole(value, scheme.as_deref()))
+                        .try_for_each(|token| each(Cow::Borrowed(token))),
+                }
+            }
             Self::Cookie(name) => headers
                 .values(b"cookie")
                 .flat_map(cookies)
@@ -256,31 +272,10 @@ impl<'a> Deref for Tokens<'a> {
     }
 }
 
-/// The tokens of one header line.
-fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> impl Iterator<Item = &'a [u8]> {
-    let whole = match scheme {
-        None => Some(trimmed(value)),
-        Some(ANY_SCHEME) => Some(any_scheme::credentials(value)),
-        Some(_) => None,
-    };
-    let named = scheme.filter(|scheme| *scheme != ANY_SCHEME);
-    let credentials = named.into_iter().flat_map(|scheme| credentials(value, scheme.as_bytes()));
-    credentials.chain(whole.filter(|value| !value.is_empty()))
-}
-
-/// The credentials of that scheme in a header value that may join several.
-///
-/// What follows the scheme without being a part of its name divides them, and is left for the
-/// verifier to refuse unless it is space: some readers take any odd byte for space.
-fn credentials<'a>(value: &'a [u8], scheme: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    divided(value, |rest| memchr::memchr(b',', rest)).filter_map(move |part| {
-        let start = part.iter().position(u8::is_ascii_graphic)?;
-        let (found, rest) = part.get(start..)?.split_at_checked(scheme.len())?;
-        let ends = rest.first().is_some_and(|byte| !is_token_byte(*byte));
-        (ends && found.eq_ignore_ascii_case(scheme))
-            .then(|| trimmed(rest))
-            .filter(|t| !t.is_empty())
-    })
+/// The token of one header line whose scheme, if there is any, is not compared.
+fn whole<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
+    let value = if scheme.is_some() { any_scheme::credentials(value) } else { trimmed(value) };
+    Some(value).filter(|value| !value.is_empty())
 }
 
 /// The cookies of one line as sent (RFC 6265 §5.4).

@@ -10,7 +10,8 @@ use std::borrow::Cow;
 
 use crate::headers::Headers;
 use crate::refusal::Refusal;
-use crate::request::sources::{Each, Place, in_cookie, in_header, parameter};
+use crate::request::sources::credentials::token_words;
+use crate::request::sources::{ANY_SCHEME, Each, Place, in_cookie, parameter, whole};
 
 /// One place that may hold a token, and what else it may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +52,30 @@ impl Source {
             && value.len() <= API_KEY_BYTES_LIMIT
     }
 
-    /// The names, as sent, of the header lines that hold a token here.
-    pub(super) fn filled_headers<'a>(
-        &'a self,
+    /// Calls `each` for everything that looks like a token in this place's header field.
+    pub(super) fn each_in_malformed_field<'a>(
+        &self,
         headers: &'a Headers,
-    ) -> impl Iterator<Item = &'a [u8]> {
-        let header = match &self.place {
-            Place::Header { name, scheme } => Some((name.as_bytes(), scheme.as_deref())),
-            Place::Cookie(_) | Place::Query(_) => None,
-        };
-        header.into_iter().flat_map(move |(name, scheme)| {
-            let is_filled =
-                move |value| in_header(value, scheme).any(|token| !self.is_api_key(token));
-            headers.alike(name).filter(move |line| is_filled(line.1)).map(|line| line.0)
-        })
+        each: Each<'_, 'a>,
+    ) -> Result<(), Refusal> {
+        let Place::Header { name, .. } = &self.place else { return Ok(()) };
+        let words = headers.alike(name.as_bytes()).flat_map(|(_, value)| token_words(value));
+        words.filter(|word| !self.is_api_key(word)).try_for_each(|word| each(Cow::Borrowed(word)))
+    }
+
+    /// The names, as sent, of the header lines to remove so that no token is left in this place.
+    /// A field of one scheme is removed as a whole.
+    pub(super) fn filled_headers<'a>(&'a self, headers: &'a Headers) -> Vec<&'a [u8]> {
+        let Place::Header { name, scheme } = &self.place else { return vec![] };
+        let lines = headers.alike(name.as_bytes());
+        let named_scheme = scheme.as_deref().filter(|scheme| *scheme != ANY_SCHEME);
+        if named_scheme.is_none() {
+            let is_token = |value: &[u8]| !self.is_api_key(value);
+            let is_filled = |value| whole(value, scheme.as_deref()).is_some_and(is_token);
+            return lines.filter(|line| is_filled(line.1)).map(|line| line.0).collect();
+        }
+        let is_filled = self.each(headers, &mut |_| Err(Refusal::MalformedToken)).is_err();
+        lines.filter(|_| is_filled).map(|line| line.0).collect()
     }
 
     /// Whether a cookie as sent is a token of this place.

@@ -1,0 +1,78 @@
+//! Which credentials does a header field of one scheme hold?
+//!
+//! `Authorization` holds exactly one credential: a scheme, spaces and `token68` (RFC 9110 §11.4,
+//! §11.6.2; RFC 6750 §2.1 for Bearer). It is not a list. Applications disagree about every other
+//! form: one takes the first word after the scheme, one the last word of the field, one joins two
+//! lines with a comma. If the scheme occurs in a field that has any other form, the field is
+//! therefore malformed, and no part of it admits a request.
+
+use crate::request::sources::{is_token_byte, trimmed};
+
+/// The content of a header field, read for one scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credentials<'a> {
+    /// The scheme does not occur in the field, or nothing follows it.
+    Absent,
+    /// The field is one credential of the scheme, which is this `token68`.
+    One(&'a [u8]),
+    /// The scheme occurs in the field together with anything else.
+    Malformed,
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads all lines of the field. The scheme is compared without case (RFC 9110 §11.1).
+    pub(super) fn read(mut lines: impl Iterator<Item = &'a [u8]>, scheme: &[u8]) -> Self {
+        let Some(first) = lines.next() else { return Self::Absent };
+        let first = trimmed(first);
+        let second = lines.next();
+        if second.is_none() {
+            if let Some(credential) = one(first, scheme) {
+                return Self::One(credential);
+            }
+            if first.eq_ignore_ascii_case(scheme) {
+                return Self::Absent;
+            }
+        }
+        let mut all = std::iter::once(first).chain(second).chain(lines);
+        if all.any(|line| mentions(line, scheme)) { Self::Malformed } else { Self::Absent }
+    }
+}
+
+/// Returns every part of a line that has the characters and the two dots of a JWT.
+///
+/// A sign-out revokes the genuine tokens of a malformed field too.
+pub(super) fn token_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    line.split(move |byte| !is_in_token(byte))
+        .filter(|word| memchr::memchr_iter(b'.', word).count() == 2)
+}
+
+/// The `token68` of a line that is a scheme, one or more spaces, and `token68`.
+fn one<'a>(line: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (found, rest) = line.split_at_checked(scheme.len())?;
+    let credential = rest.trim_ascii_start();
+    let spaces = rest.len() - credential.len();
+    let is_one = found.eq_ignore_ascii_case(scheme)
+        && rest.iter().take(spaces).all(|byte| *byte == b' ')
+        && spaces > 0
+        && is_token68(credential);
+    is_one.then_some(credential)
+}
+
+/// Returns whether the scheme is a word of the line.
+fn mentions(line: &[u8], scheme: &[u8]) -> bool {
+    let is_boundary = |byte: Option<&u8>| byte.is_none_or(|byte| !is_token_byte(*byte));
+    line.windows(scheme.len().max(1)).enumerate().any(|(start, word)| {
+        word.eq_ignore_ascii_case(scheme)
+            && is_boundary(start.checked_sub(1).and_then(|before| line.get(before)))
+            && is_boundary(line.get(start + scheme.len()))
+    })
+}
+
+/// Returns whether the text is `token68` (RFC 9110 §11.2).
+fn is_token68(text: &[u8]) -> bool {
+    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let body = text.get(..end).unwrap_or_default();
+    !body.is_empty()
+        && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
