@@ -101,6 +101,25 @@ fn every_make_target_in_the_documents_exists() {
     }
 }
 
+#[test]
+fn every_alert_has_its_section_in_the_runbook() {
+    let rules = testbed::repository::documents("monitoring/rules.yaml").remove(0);
+    let groups = rules["groups"].as_array().expect("groups").iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().expect("rules"));
+    let mut alerts = Vec::new();
+    for rule in rules {
+        let name = rule["alert"].as_str().expect("a name");
+        let url = format!("docs/alerts.md#{}", name.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], url, "{name}");
+        let severity = rule["labels"]["severity"].as_str().expect("a severity");
+        let begin = format!("\n## {name}\n\n**{severity}.** ");
+        assert!(read("docs/alerts.md").contains(&begin), "{name}");
+        alerts.push(name.to_lowercase());
+    }
+    let sections = headings(&read("docs/alerts.md"));
+    assert_eq!(sections[1..], alerts, "in the order of the rules");
+}
+
 /// Returns the targets of a text's links, except links in code.
 fn links(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
