@@ -3,16 +3,16 @@
 #   signout       the service
 #   envoy         Envoy with the filter and envoy/envoy.yaml
 #   application   the demo's application
-#   walk          the demo's walk, for `make compose-demo`
+#   walk          the demo's steps, for `make compose-demo`
 #
-# Each takes its secrets from files, one a variable (setup/with-secrets.sh), runs without root, and
-# writes nowhere but to its volumes.
+# Each image reads its secrets from files, one per variable (setup/with-secrets.sh), runs without root,
+# and writes only to its volumes.
 
 FROM rust:1.90.0-slim-bookworm AS build
 WORKDIR /session-guard
 COPY . .
 RUN setup/wasm.sh target/session_guard.wasm && rm -rf target/wasm*
-# The demo's programs need no long optimisation.
+# The demo's programs do not need a release build.
 RUN cargo build --locked --release --package signout \
     && cargo build --locked --package demo --config profile.dev.debug=0 \
     && install -D -t /programs target/release/signout target/debug/demo-application \
@@ -21,9 +21,9 @@ RUN cargo build --locked --release --package signout \
 
 FROM debian:12.12-slim AS base
 COPY setup/with-secrets.sh /usr/local/bin/with-secrets
-# Whom a Redis behind TLS is believed from, unless --redis-ca names another.
+# Certificate authorities for a Redis with TLS, unless --redis-ca names others.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-# A volume takes over owner and mode of the directory that it is first mounted on.
+# A new volume inherits owner and mode of the directory on which it is mounted first.
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/signout /run/session-guard
 USER 65532:65532
 ENTRYPOINT ["with-secrets"]

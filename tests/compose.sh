@@ -1,10 +1,10 @@
 #!/bin/sh
-# Does the docker-compose demo work on a machine that reaches no container registry?
+# Runs the docker-compose demo on a machine that can reach no container registry.
 #
-# `make compose-demo` needs official base images. For those that are not on this machine, this makes
-# local stand-ins under the same tags, from Debian's packages and the pinned Envoy of PyPI; runs the
-# demo; and takes the tags away again, so that nobody mistakes a stand-in for the real image. The
-# stand-ins themselves stay as session-guard-stand-in/*, for the next run. Needs root, for debootstrap.
+# `make compose-demo` needs official base images. For each image that is missing, this script builds a
+# local replacement under the same tag, from Debian's packages and the pinned Envoy of PyPI. After the demo
+# it removes the tags, so that nobody mistakes a replacement for the official image. The replacements stay
+# as session-guard-stand-in/* for the next run. Needs root, for debootstrap.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -141,6 +141,7 @@ def check_sentences(variant, documents):
         assert deployment["replicas"] == 1, "the embedded store belongs to one process"
         assert deployment["strategy"] == {"type": "Recreate"}
     if not variant.startswith("istio/"):
+        check_probes(find(documents, "Deployment", "application"))
         return
     plugin = find(documents, "WasmPlugin", "session-guard")
     selected = plugin["spec"]["selector"]["matchLabels"]
@@ -152,6 +153,7 @@ def check_sentences(variant, documents):
     assert len(pods) == 1, "the plugin selects one workload"
     proxy = [one for one in pods[0]["spec"]["template"]["spec"]["containers"]
              if one["name"] == "istio-proxy"][0]
+    check_probes(pods[0])
     has = {one["name"] for one in proxy["env"] if "secretKeyRef" in one["valueFrom"]}
     wants = {one["name"] for one in plugin["spec"]["vmConfig"]["env"]}
     assert wants <= has, f"the proxy's container lacks {wants - has}"
@@ -164,6 +166,18 @@ def check_sentences(variant, documents):
         account = pods[0]["spec"]["template"]["spec"]["serviceAccountName"]
         principal = f"cluster.local/ns/{namespace}/sa/{account}"
         assert allowed["from"][0]["source"]["principals"] == [principal], "who may call the service"
+
+
+def check_probes(deployment):
+    """The `ready` route is a startup probe. A readiness or liveness probe on it would take all pods out
+    while the signout service is away."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    ready = "/.session-guard/ready"
+    path_of = lambda container, probe: container.get(probe, {}).get("httpGet", {}).get("path")
+    assert [one for one in containers if path_of(one, "startupProbe") == ready], "no startup probe"
+    for container in containers:
+        for probe in ["readinessProbe", "livenessProbe"]:
+            assert path_of(container, probe) != ready, f"{container['name']}: {probe}"
 
 
 def check_that_mistakes_are_seen(documents):

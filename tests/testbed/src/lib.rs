@@ -17,6 +17,7 @@
 //! | [`Service`] | the real `signout` with its own store; can be killed and restarted |
 //! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
 //! | [`Fleet`] | several Envoys and services over one Redis |
+//! | [`Front`] | a proxy in front of several guarded Envoys, as in the compose example |
 //! | [`Program`], [`Script`] | any other program of the workspace, or a Python script |
 //! | [`Prometheus`] | the metrics and alerts that an operator would see |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: responds with the request it received, or as configured |
@@ -45,6 +46,7 @@ mod eventually;
 mod fault_proxy;
 mod fleet;
 pub mod frames;
+mod front;
 mod http2;
 mod load;
 mod ports;
@@ -68,6 +70,7 @@ pub use envoy::{Envoy, EnvoySetup};
 pub use eventually::{eventually, until};
 pub use fault_proxy::{Ending, Fault, FaultProxy};
 pub use fleet::Fleet;
+pub use front::Front;
 pub use http2::{Http2, Http2Stream};
 pub use load::{Answers, Counts, Load};
 pub use process::stop_everything;
