@@ -1,96 +1,99 @@
-# Every way to build, try and check session-guard. What is built and installed lands in target/.
+# All commands to build, try and check session-guard. Everything is built and installed below target/.
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
-    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy redis prometheus stream-peers \
-    programs lint ci
+    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy envoys redis prometheus \
+    stream-peers programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
-help: ## print this list
+help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: wasm envoy programs ## a walk through sign-in, sign-out and a replayed token, on a real Envoy
+demo: wasm envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
 	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy redis stream-peers programs ## all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill envoy redis stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
-fuzz: ## looks for input that breaks a promise, FUZZ_SECONDS=20 for each kind of input
+fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
 	@fuzz/run.sh
 
-mutants: ## every small mistake that could be made in the core: is there a test that sees it? an hour
+mutants: ## mutation testing of the core with cargo-mutants: about an hour
 	@tests/mutants.sh
 
-compose-demo: ## the same with docker compose: two Envoys behind a front; STORE=redis
+compose-demo: ## runs the demo with docker compose: two Envoys behind a front proxy; STORE=redis
 	@STORE=$(STORE) examples/compose/demo.sh
 
-open-webui: wasm envoy ## the real Open WebUI behind Envoy, a browser before it; installs 7.3 GB
+open-webui: wasm envoy ## tests the real Open WebUI behind Envoy with a browser; installs 7.3 GB
 	@setup/open-webui.sh
 	@cargo build --package signout
 	@target/open-webui/bin/python examples/open-webui/run.py
 
-faults: wasm wasm-drill envoy redis programs ## every fault that can be made here, and one table of what came of it
+faults: wasm wasm-drill envoy redis programs ## injects every fault of tests/faults.list and prints a table of results; some need root
 	@FAULTS_LONG=1 tests/faults.sh
 
-soak: soak-streams soak-faults ## both of what lasts
+soak: soak-streams soak-faults ## runs all long-running tests
 
-soak-faults: wasm wasm-drill envoy redis programs ## faults drawn by lot for SOAK_MINUTES=60; SOAK_SEED says which
+soak-faults: wasm wasm-drill envoy redis programs ## injects random faults for SOAK_MINUTES=60; SOAK_SEED repeats a run
 	SOAK_MINUTES=$${SOAK_MINUTES:-60} cargo test --workspace --test faults -- --nocapture soak::
 
-soak-streams: wasm wasm-drill envoy programs ## 100,000 random ends of streams; STREAMS_SEED says which
+soak-streams: wasm wasm-drill envoy programs ## ends 100,000 streams in random ways; STREAMS_SEED repeats a run
 	STREAMS_ENDINGS=$${STREAMS_ENDINGS:-100000} cargo test --workspace --test streams -- --nocapture random
 
-streams-report: wasm wasm-drill envoy programs ## from a sign-out until streams have ended: p50, p99, max
+streams-report: wasm wasm-drill envoy programs ## measures the time from a sign-out to the end of its streams: p50, p99, max
 	@cargo test --workspace --test streams -- --ignored --nocapture report
 
-kubernetes: ## the manifests, against Istio's and Kubernetes' schemas
+kubernetes: ## checks the manifests against the schemas of Istio and Kubernetes
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes.py
 
-monitoring: wasm wasm-drill envoy prometheus programs ## alerts and dashboard, in a real Prometheus
+monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashboard with a real Prometheus
 	cargo test --workspace --test monitoring -- --include-ignored
 
-compose-test: ## compose-demo, both stores, where no container registry can be reached: as root, on Debian
+compose-test: ## runs compose-demo with both stores without a container registry; needs root and Debian
 	@tests/compose.sh
 
-bench: wasm envoy ## what a request costs, beside jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
+bench: wasm envoy ## measures the cost of a request, also of jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
 	@mkdir -p target/bench
 	@case '$(BENCH)' in *--all*) setup/python-peers.sh bench-peers ;; esac
 	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
 	@cargo build --profile measure -p bench -p signout
 	@$${CARGO_TARGET_DIR:-target}/measure/bench $(BENCH)
 
-wasm: ## the filter: target/session_guard.wasm
+wasm: ## builds the filter: target/session_guard.wasm
 	@setup/wasm.sh target/session_guard.wasm
 
-image: wasm ## the filter as an OCI image for Istio: target/image; prints both digests
+image: wasm ## builds the filter's OCI image for Istio: target/image; prints both digests
 	@cargo run --quiet -p oci-image -- target/session_guard.wasm target/image
 
-reproducible: ## builds the filter twice, in different places, and compares
+reproducible: ## builds the filter twice, in different directories, and compares the bytes
 	@tests/reproducible.sh
 
-wasm-drill: # the same with a header that makes it panic: for tests, never shipped
+wasm-drill: # the filter with a request header that makes it panic: for tests, never shipped
 	@setup/wasm.sh target/session_guard_drill.wasm panic-drill
 
-envoy: # the pinned Envoy: target/envoy
+envoy: ## installs the pinned Envoy: target/envoy
 	@setup/envoy.sh
 
-redis: # a Redis for the tests: target/redis-server
+envoys: wasm envoy programs ## runs the demo and the smoke tests on every tested version of Envoy
+	@tests/envoys.sh
+
+redis: # finds or installs Redis for the tests: target/redis-server
 	@setup/redis.sh
 
-stream-peers: # other people's clients of streams: target/stream-peers
+stream-peers: # installs third-party WebSocket and gRPC clients for the tests: target/stream-peers
 	@setup/python-peers.sh stream-peers
 
-prometheus: # the installed Prometheus, or Debian's: target/prometheus
+prometheus: # finds or installs Prometheus: target/prometheus
 	@setup/prometheus.sh
 
-programs: # the service, the demo and its application: tests and demo start them from here
+programs: # builds the service and the demo's programs, which the tests start
 	@cargo build --workspace
 
-lint: ## formatting, clippy and documentation, each without a warning
+lint: ## checks formatting, clippy and documentation; warnings are errors
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint kubernetes test fuzz monitoring image demo ## everything that CI checks, the cheap things first
+ci: lint kubernetes test fuzz monitoring image demo ## runs all checks of CI, the cheap ones first

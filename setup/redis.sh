@@ -1,13 +1,13 @@
 #!/bin/sh
-# Which Redis do the tests start? The one that REDIS_SERVER names, else redis-server or valkey-server
-# as installed, else Debian's redis-server, installed here; linked as target/redis-server.
+# Links the Redis for the tests as target/redis-server: the program that REDIS_SERVER names, else the
+# installed redis-server or valkey-server, else Debian's redis-server, which it installs.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { echo "setup/redis: $*" >&2; }
 
 if [ -n "${REDIS_SERVER:-}" ]; then
-    [ -x "$REDIS_SERVER" ] || { say "REDIS_SERVER=$REDIS_SERVER is not a program"; exit 1; }
+    [ -x "$REDIS_SERVER" ] || { say "REDIS_SERVER=$REDIS_SERVER is not an executable file"; exit 1; }
     exit 0
 fi
 

@@ -1,11 +1,10 @@
 #!/bin/sh
-# Builds the filter: setup/wasm.sh OUTPUT [FEATURE]; or, for comparison, another crate of the
-# workspace: PACKAGE=empty-filter setup/wasm.sh OUTPUT
+# Builds the filter: setup/wasm.sh OUTPUT [FEATURE]. PACKAGE=empty-filter setup/wasm.sh OUTPUT builds
+# another crate of the workspace, for comparison.
 #
-# A toolchain that has the wasm32-wasip1 target builds it as any other. Where the target can be
-# neither found nor added (its server is not reachable from everywhere), Debian's own Rust does it
-# from packages, building the standard library from source. The second decision is remembered in
-# target/setup/, so that only the first run tries.
+# It uses the installed toolchain if that has the target wasm32-wasip1, or if rustup can add the target.
+# Otherwise it uses Debian's Rust packages and builds the standard library from source. It remembers that
+# choice in target/setup/, so that only the first run waits for rustup's server.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,7 +17,7 @@ with_debian=target/setup/wasm-with-debian
 
 say() { echo "setup/wasm: $*" >&2; }
 
-bounded() { # seconds, command: runs it, for at most so long where the system can bound it
+bounded() { # seconds, command: runs the command with that time-out, if the system has `timeout`
     if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
 }
 
@@ -26,7 +25,7 @@ has_target() {
     ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1
 }
 
-add_target() { # 90 s: an unreachable server may let rustup hang; the download takes seconds
+add_target() { # 90 s: rustup may hang if its server is unreachable; the download takes seconds
     command -v rustup >/dev/null || return 1
     say "adding the target $target to the Rust toolchain"
     bounded 90 rustup target add $target >&2 && has_target
@@ -67,9 +66,9 @@ else
     use_debian
 fi
 
-# Panics name source files: not by the folders of this machine, or each would build other bytes.
+# Panic messages contain the paths of source files. Remap them, so that every machine builds the same bytes.
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
-flags="-Ctarget-feature=+simd128 $remap" # SIMD: SHA-256 in two thirds of the time; V8 has it since 9.1
+flags="-Ctarget-feature=+simd128 $remap" # SIMD: SHA-256 takes two thirds of the time; V8 supports it since 9.1
 
 set -- rustc --release --lib --crate-type cdylib --target $target -p $package
 [ -z "$feature" ] || set -- "$@" --features "$feature"
@@ -84,6 +83,6 @@ else
     RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo "$@" --target-dir $built
 fi
 
-# Envoy calls every callback that a module exports; what the filter has no use for goes.
+# Envoy calls every callback that a module exports. Remove the exports that the filter does not use.
 cargo run --quiet -p trim-exports -- "$built/$target/release/$(echo "$package" | tr - _).wasm" "$output"
 sha256sum "$output" 2>/dev/null || shasum -a 256 "$output"

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Runs a program with its secrets in its environment: with-secrets PROGRAM [ARGUMENT …]
 #
-# Each file of the directory that SECRETS_DIRECTORY names is a variable: its name and its value. What
-# the environment holds already wins, unless it is empty. So secrets may come as variables, or as
-# files of a volume, of Docker (/run/secrets) or of Kubernetes.
+# Each file in SECRETS_DIRECTORY sets the variable of its name to its content, unless the environment
+# already contains a non-empty value. So secrets may be variables, or files of a volume, of Docker
+# (/run/secrets) or of Kubernetes.
 set -eu
 
 for file in "${SECRETS_DIRECTORY:-/run/session-guard}"/*; do
@@ -14,5 +14,5 @@ for file in "${SECRETS_DIRECTORY:-/run/session-guard}"/*; do
     [ -n "$value" ] || value=$(cat "$file")
     export "$name=$value"
 done
-unset value # a variable of that name in the environment would have been exported again
+unset value # if the environment had a variable of this name, it would be exported
 exec "$@"

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Runs the demo and the smoke tests on each version of Envoy in setup/envoys, and prints one line per
+# version. The output of each run is kept in target/envoys. `make envoys` builds what this needs.
+set -eu
+cd "$(dirname "$0")/.."
+
+logs=target/envoys
+programs=${CARGO_TARGET_DIR:-target}/debug
+mkdir -p "$logs"
+failed=0
+
+run() { # log, command: prints `passes` or `FAILS`
+    log=$1
+    shift
+    if "$@" >"$log" 2>&1; then echo passes; else echo FAILS; fi
+}
+
+printf '%-8s  %-7s  %s\n' Envoy demo 'smoke tests'
+for pins in setup/envoys/*.txt; do
+    version=$(basename "$pins" .txt)
+    setup/envoy.sh "$version"
+    export ENVOY="$PWD/target/envoy-$version"
+    demo=$(run "$logs/$version-demo.log" "$programs/demo")
+    smoke=$(run "$logs/$version-smoke.log" cargo test --workspace --test smoke)
+    printf '%-8s  %-7s  %s\n' "$version" "$demo" "$smoke"
+    case $demo$smoke in *FAILS*) failed=1 ;; esac
+done
+[ "$failed" = 0 ] || echo "the output of each run is in $logs" >&2
+exit "$failed"
