@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     let doors = workers.map(|(number, door)| (format!("worker {number}"), door)).collect();
     let propagation = Duration::ZERO;
     let as_expected = Doors { front: envoy.address(), doors, propagation }.walk();
-    println!("\n{}", if as_expected { "All came as expected." } else { "Not as expected (✗)." });
+    println!(
+        "\n{}",
+        if as_expected { "All results are as expected." } else { "Some results are not (✗)." }
+    );
     if stdout().is_terminal() {
         print_what_to_try(&envoy, service.address());
         let _ = stop.recv();

@@ -37,7 +37,7 @@ impl Doors {
 
         self.at_each(&mut steps, "her request", "200 ada", &ada);
         let forged = self.whoami(Some(&ada.forged()));
-        steps.check("the same, token forged", "401 bad_signature", &forged);
+        steps.check("her request with a forged token", "401 bad_signature", &forged);
         let spoofed = Request::get("/whoami").header("x-user-id", "root");
         steps.check("x-user-id: root, no token", "401 missing_token", &self.send(&spoofed));
         let spoofed = self.send(&spoofed.bearer(&ada));
@@ -45,7 +45,7 @@ impl Doors {
 
         let signed_out = self.doors[0].1.send(&Request::post("/sign-out").bearer(&ada));
         steps.check(&format!("she signs out, {}", self.doors[0].0), "200", &signed_out);
-        self.at_each(&mut steps, "that token again", "401 revoked", &ada);
+        self.at_each(&mut steps, "the same token again", "401 revoked", &ada);
         self.at_each(&mut steps, "her other device", "200 ada", &laptop);
         steps.all_as_expected
     }
@@ -74,7 +74,7 @@ impl Doors {
             let patience = if number == 0 { Duration::ZERO } else { self.propagation };
             let start = Instant::now();
             let mut answer = connection.send(&request);
-            while told(&answer) != expected && start.elapsed() < patience {
+            while result_of(&answer) != expected && start.elapsed() < patience {
                 thread::sleep(Duration::from_millis(1));
                 answer = connection.send(&request);
             }
@@ -84,7 +84,7 @@ impl Doors {
 }
 
 /// Formats the status, and the code or the user from the body.
-fn told(answer: &Answer) -> String {
+fn result_of(answer: &Answer) -> String {
     let json = answer.json();
     let told = json["code"].as_str().or(json["user_id"].as_str()).unwrap_or_default();
     format!("{} {told}", answer.status).trim().to_owned()
@@ -96,17 +96,17 @@ struct Steps {
 
 impl Steps {
     fn title(&self) {
-        println!("\n  {:<38} {:<20} came", "step", "expected");
+        println!("\n  {:<38} {:<20} actual", "step", "expected");
     }
 
     fn check(&mut self, step: &str, expected: &str, answer: &Answer) {
-        self.compare(step, expected, &told(answer));
+        self.compare(step, expected, &result_of(answer));
     }
 
-    fn compare(&mut self, step: &str, expected: &str, came: &str) {
-        let sign = if expected == came { "✓" } else { "✗" };
-        self.all_as_expected &= expected == came;
-        println!("{sign} {step:<38} {expected:<20} {came}");
+    fn compare(&mut self, step: &str, expected: &str, actual: &str) {
+        let sign = if expected == actual { "✓" } else { "✗" };
+        self.all_as_expected &= expected == actual;
+        println!("{sign} {step:<38} {expected:<20} {actual}");
     }
 }
 

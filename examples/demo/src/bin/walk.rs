@@ -21,10 +21,10 @@ fn main() -> ExitCode {
     let door = |door: &String| (door.clone(), Connection::to(await_ready(door)));
     let doors = doors.iter().map(door).collect();
     if (Doors { front, doors, propagation: PROPAGATION }).walk() {
-        println!("\nAll came as expected.");
+        println!("\nAll results are as expected.");
         ExitCode::SUCCESS
     } else {
-        println!("\nNot as expected (✗).");
+        println!("\nSome results are not as expected (✗).");
         ExitCode::FAILURE
     }
 }
