@@ -140,6 +140,7 @@ def check_sentences(variant, documents):
         deployment = find(documents, "Deployment", "signout")["spec"]
         assert deployment["replicas"] == 1, "the embedded store belongs to one process"
         assert deployment["strategy"] == {"type": "Recreate"}
+    check_disruption(documents)
     if not variant.startswith("istio/"):
         check_probes(find(documents, "Deployment", "application"))
         return
@@ -178,6 +179,17 @@ def check_probes(deployment):
     for container in containers:
         for probe in ["readinessProbe", "livenessProbe"]:
             assert path_of(container, probe) != ready, f"{container['name']}: {probe}"
+
+
+def check_disruption(documents):
+    """Replicas are on several nodes, and a drained node does not stop all of them."""
+    for one in documents:
+        if one["kind"] != "Deployment" or one["spec"]["replicas"] == 1:
+            continue
+        budget = find(documents, "PodDisruptionBudget", one["metadata"]["name"])
+        assert budget["spec"]["selector"] == one["spec"]["selector"], one["metadata"]["name"]
+        spread = one["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
+        assert spread["labelSelector"] == one["spec"]["selector"], one["metadata"]["name"]
 
 
 def check_that_mistakes_are_seen(documents):
