@@ -107,7 +107,7 @@ fn a_full_service_and_a_rejected_revocation_are_alerted() {
     let bed = Testbed::of(service, scraped, Fault::None);
     bed.envoy.await_guarding();
     let prometheus = watch(&bed);
-    let revocation = |number| json!({"user_id": format!("user {number}"), "issued_before": 1000});
+    let revocation = |number| json!({"jti": format!("token {number}")});
     bed.service.revoke(&(0..5).map(revocation).collect());
     await_firing(&prometheus, &["SignoutNearlyFull"]);
     bed.envoy.send(&Request::post("/sign-out").bearer(&Token::of("ada")));

@@ -19,7 +19,6 @@ use crate::cursor::Place;
 use crate::error::Error;
 use crate::http::connections::Connection;
 use crate::metrics;
-use crate::plan::Written;
 use crate::poll::poll;
 use crate::request::{BODY_BYTES, Batch};
 use crate::service::Service;
@@ -74,33 +73,43 @@ async fn revoke(
     request: Request,
 ) -> Result<Response, Error> {
     let body = read(request).await?;
-    let batch = Batch::read(&body, unix_seconds())?;
+    let mut batch = Batch::read(&body, unix_seconds())?;
     if batch.has_all && right != Right::All {
         return Err(Error::NeedsAdmin);
     }
-    let size = batch.records.len();
-    let written = service.write(batch.records).await;
-    let result = match written {
-        Ok(Written::Added(_)) => "stored",
-        Ok(Written::Known(_)) => "known",
-        Err(_) => "refused",
-    };
+    let records = std::mem::take(&mut batch.records);
+    let size = records.len();
+    let written = service.write(records).await;
+    let metrics = &service.parts.metrics;
     let received = |result, count| {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        service.parts.metrics.received.with_label_values(&[result]).inc_by(count);
+        metrics.received.with_label_values(&[result]).inc_by(count);
     };
-    received(result, size);
+    let (result, stored) = match &written {
+        Ok(written) if written.is_new => ("stored", written.stored),
+        Ok(written) => ("known", written.stored),
+        Err(_) => ("refused", 0),
+    };
+    received(result, stored);
+    received("refused", size - stored);
     received("past", batch.past);
     if batch.has_all {
         tracing::info!(result, "cutoff for all received");
     }
-    tracing::debug!(revocations = size, past = batch.past, result, "revocations received");
-    let (status, position) = match written? {
-        Written::Added(position) => (StatusCode::CREATED, position),
-        Written::Known(position) => (StatusCode::OK, position),
-    };
+    tracing::debug!(revocations = size, stored, past = batch.past, result, "revocations received");
+    let written = written?;
     until(batch.answer_at).await;
-    Ok((status, Json(json!({"cursor": Place::After(position).cursor().as_str()}))).into_response())
+    if stored < size {
+        metrics.without_room.inc_by(u64::try_from(size - stored).unwrap_or(u64::MAX));
+        tracing::warn!(
+            refused = size - stored,
+            "no room for revocations: --capacity is used up; the sign-outs of these tokens are refused"
+        );
+        return Err(Error::Full { accepted: batch.accepted(stored) });
+    }
+    let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let cursor = Place::After(written.position).cursor();
+    Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
 }
 
 /// The body, unless it is too long or takes too long.
@@ -138,7 +147,7 @@ async fn status(State(service): State<Service>) -> Response {
             "user": log.count_of(Kind::User),
             "all": log.count_of(Kind::All),
         },
-        "capacity": service.parts.capacity,
+        "capacity": service.parts.capacity.tokens,
         "log_entries": log.entry_count(),
         "waiting_polls": service.parts.metrics.waiting_polls.get(),
         "head": Place::After(log.head()).cursor().as_str(),
@@ -166,7 +175,7 @@ fn verdict(good: bool) -> Response {
 
 /// `GET /metrics`.
 async fn render_metrics(State(service): State<Service>) -> Result<Response, Error> {
-    service.parts.metrics.observe(&service.log());
+    service.parts.metrics.observe(&service.log(), service.parts.capacity);
     let text = service.parts.metrics.render().map_err(|error| {
         tracing::error!(%error, "metrics cannot be rendered");
         Error::Busy("The metrics cannot be rendered.")

@@ -38,8 +38,12 @@ pub enum Error {
     StoreUnavailable,
     /// Others may have stored what we do not know of, and we cannot ask.
     StoreUnreachable,
-    /// The service holds as many revocations as it may.
-    Full,
+    /// The service holds as many revocations as it may. Its cutoffs, and the records before the
+    /// first that did not fit, are stored.
+    Full {
+        /// How many records of the request are stored.
+        accepted: usize,
+    },
 }
 
 impl Error {
@@ -91,10 +95,11 @@ impl Error {
                 "store_unreachable",
                 "The store cannot be asked what is new; try again, or ask another replica.",
             ),
-            Self::Full => (
+            Self::Full { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "full",
-                "The service holds as many revocations as --capacity admits.",
+                "The service holds as many revocations as --capacity admits. The first `accepted` \
+                 revocations of the request are stored, its cutoffs before the others.",
             ),
         }
     }
@@ -104,7 +109,13 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, detail) = self.answer();
         tracing::debug!(status = status.as_u16(), code, "refused");
-        let mut answer = (status, Json(json!({"code": code, "detail": detail}))).into_response();
+        let body = match &self {
+            Self::Full { accepted } => {
+                json!({"code": code, "detail": detail, "accepted": accepted})
+            }
+            _ => json!({"code": code, "detail": detail}),
+        };
+        let mut answer = (status, Json(body)).into_response();
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {

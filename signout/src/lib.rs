@@ -34,28 +34,30 @@
 //! 7. [`writer`]: the thread that makes batches durable
 //! 8. [`copy`]: from one store to another
 //! 9. [`recovery`]: reads a store, and restores it after a loss
-//! 10. [`plan`]: what a commit adds
-//! 11. [`page`]: the pages of the feed
-//! 12. [`request`]: the bodies of calls
-//! 13. [`access`]: API tokens and their rights
-//! 14. [`metrics`]: counters and gauges for Prometheus
-//! 15. [`error`]: rejections of calls
-//! 16. [`log`]: the live set and its newest changes
-//! 17. [`store`]: redb and Redis
-//! 18. [`freshness`]: whether everything in a shared store is known
-//! 19. [`cursor`]: the position of a proxy in the feed
-//! 20. [`entry`]: an entry of the log
-//! 21. [`check`]: what a configuration of the filter means
-//! 22. [`secret`]: generated secrets
-//! 23. [`random`]: random numbers
-//! 24. [`clock`]: the wall clock
+//! 10. [`page`]: the pages of the feed
+//! 11. [`request`]: the bodies of calls
+//! 12. [`plan`]: what a commit adds
+//! 13. [`accounts`]: accounts that make most of the records
+//! 14. [`access`]: API tokens and their rights
+//! 15. [`metrics`]: counters and gauges for Prometheus
+//! 16. [`capacity`]: the largest numbers of live records
+//! 17. [`error`]: rejections of calls
+//! 18. [`log`]: the live set and its newest changes
+//! 19. [`store`]: redb and Redis
+//! 20. [`freshness`]: whether everything in a shared store is known
+//! 21. [`cursor`]: the position of a proxy in the feed
+//! 22. [`entry`]: an entry of the log
+//! 23. [`check`]: what a configuration of the filter means
+//! 24. [`secret`]: generated secrets
+//! 25. [`random`]: random numbers
+//! 26. [`clock`]: the wall clock
 //!
 //! # Promises
 //!
 //! A revocation that was acknowledged with 200 or 201 survives a crash of the process. With the
 //! embedded store, or a Redis that is configured for it, it also survives a crash of the machine. No
-//! live revocation is ever dropped to make room: at its capacity the service responds 507 and keeps
-//! serving what it has. A proxy that names an entry that this store does not hold receives the whole
+//! live revocation is ever dropped to make room: a full service responds 507, keeps serving what it
+//! has, and still accepts cutoffs. A proxy that names an entry that this store does not hold receives the whole
 //! set, and sends back what the store has lost.
 #![deny(
     clippy::expect_used,
@@ -76,6 +78,8 @@ pub mod secret;
 pub mod service;
 pub mod store;
 
+mod accounts;
+mod capacity;
 mod cursor;
 mod entry;
 mod follower;

@@ -1,11 +1,12 @@
 //! Metrics for Prometheus.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 use session_guard_core::revocation::record::Kind;
 
+use crate::capacity::{Capacity, used};
 use crate::log::Log;
 
 /// Media type of [`Metrics::render`].
@@ -16,8 +17,14 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// Live revocations by kind.
     revocations: IntGaugeVec,
-    /// Largest number of live revocations.
+    /// Largest number of live revocations of single tokens.
     pub(crate) capacity: IntGauge,
+    /// Used part of the limits, 0 to 1, by sort of record.
+    capacity_used: GaugeVec,
+    /// Records that did not fit.
+    pub(crate) without_room: IntCounter,
+    /// Records that were replaced by a cutoff of their account.
+    pub(crate) cut_off_accounts: IntCounter,
     /// Sequence number of the newest entry of the log.
     log_sequence: IntGauge,
     /// Received revocations, by result.
@@ -83,6 +90,18 @@ impl Metrics {
         registered(&registry, IntGauge::with_opts(version)?)?.set(1);
         let reset_pages =
             IntCounter::new("signout_reset_pages_total", "Pages of resets that were sent")?;
+        let capacity_used = GaugeVec::new(
+            Opts::new("signout_capacity_used_ratio", "Used part of the capacity, from 0 to 1"),
+            &["records"],
+        )?;
+        let without_room = IntCounter::new(
+            "signout_revocations_without_room_total",
+            "Revocations that were answered 507: the capacity is used up",
+        )?;
+        let cut_off_accounts = IntCounter::new(
+            "signout_accounts_cut_off_total",
+            "Records that were replaced by a cutoff of their account, to save room",
+        )?;
         let store_losses = IntCounter::new(
             "signout_store_losses_total",
             "How often the store had lost entries and was restored",
@@ -106,7 +125,10 @@ impl Metrics {
             connections: gauges("signout_connections", "Open connections", "caller")?,
             connections_closed,
             revocations: gauges("signout_revocations", "Live revocations", "kind")?,
-            capacity: gauge("signout_capacity", "Largest number of live revocations (--capacity)")?,
+            capacity: gauge("signout_capacity", "Largest number of revoked tokens (--capacity)")?,
+            capacity_used: registered(&registry, capacity_used)?,
+            without_room: registered(&registry, without_room)?,
+            cut_off_accounts: registered(&registry, cut_off_accounts)?,
             log_sequence: gauge("signout_log_sequence", "Sequence number of the newest log entry")?,
             received: counters(
                 "signout_revocations_received_total",
@@ -128,10 +150,14 @@ impl Metrics {
     }
 
     /// Sets the gauges that describe the log.
-    pub(crate) fn observe(&self, log: &Log) {
+    pub(crate) fn observe(&self, log: &Log, capacity: Capacity) {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for kind in Kind::ALL {
             self.revocations.with_label_values(&[kind.name()]).set(number(log.count_of(kind)));
+        }
+        for (sort, kind) in [("tokens", Kind::Token), ("cutoffs", Kind::User)] {
+            let (used, limit) = (used(log, kind) as f64, capacity.limit(kind).max(1) as f64);
+            self.capacity_used.with_label_values(&[sort]).set(used / limit);
         }
         self.log_sequence.set(number(log.head().sequence));
     }

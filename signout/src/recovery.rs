@@ -9,9 +9,11 @@ use std::time::Instant;
 
 use session_guard_core::revocation::record::{Record, RecordId};
 
+use crate::accounts::Accounts;
+use crate::capacity::Capacity;
 use crate::clock::unix_seconds;
 use crate::log::{KEPT_AFTER_EXP_SECONDS, Log, is_obsolete};
-use crate::plan::{COMMIT_RECORDS, Plan};
+use crate::plan::{COMMIT_RECORDS, Plan, Revocation};
 use crate::random::random_number;
 use crate::store::{Appended, Obsolete, Row, Store, StoreError};
 
@@ -60,8 +62,10 @@ pub(crate) fn restore(
     let mut done = 0;
     for records in missing.chunks(COMMIT_RECORDS) {
         let known = log.head();
-        let mut plan = Plan::new(log, usize::MAX);
-        plan.add(records).map_err(|error| StoreError::new("cannot restore", error.answer().2))?;
+        let batch: Vec<_> = records.iter().copied().map(Revocation::from).collect();
+        let mut plan = Plan::new(log, Capacity::UNLIMITED);
+        plan.add(&batch, &mut Accounts::default())
+            .map_err(|error| StoreError::new("cannot restore the store", error))?;
         let entries = plan.into_entries();
         let appended = store.append(known, &entries, &Obsolete::default())?;
         let is_same_log = match &appended {

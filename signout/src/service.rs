@@ -5,17 +5,17 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use session_guard_core::revocation::record::Record;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;
+use crate::capacity::Capacity;
 use crate::entry::Position;
 use crate::error::Error;
 use crate::follower::Follower;
 use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::plan::Written;
+use crate::plan::{Revocation, Written};
 use crate::recovery;
 use crate::store::{Store, StoreError};
 use crate::writer::{Work, Writer};
@@ -32,7 +32,7 @@ pub struct Settings {
     pub store: Box<dyn Store>,
     /// The API tokens.
     pub access: Access,
-    /// Largest number of live revocations.
+    /// Largest number of live revocations of single tokens. Cutoffs have a reserve.
     pub capacity: usize,
 }
 
@@ -48,7 +48,7 @@ pub(crate) const WAITING_POLLS: usize = 10_000;
 pub(crate) struct Parts {
     pub(crate) access: Access,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) capacity: usize,
+    pub(crate) capacity: Capacity,
     pub(crate) resets: Semaphore,
     pub(crate) polls: Semaphore,
     pub(crate) began: Instant,
@@ -69,12 +69,13 @@ impl Service {
     /// The store cannot be read, or the operating system provides no thread or no random numbers.
     pub fn start(settings: Settings) -> Result<Self, StoreError> {
         let Settings { mut store, access, capacity } = settings;
+        let capacity = Capacity::of(capacity);
         let began = Instant::now();
         let (log, obsolete) = recovery::read(store.as_mut())?;
         let subscription = store.subscribe();
         let cannot_start = |error: &dyn std::fmt::Display| StoreError::new("cannot start", error);
         let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
-        metrics.capacity.set(i64::try_from(capacity).unwrap_or(i64::MAX));
+        metrics.capacity.set(i64::try_from(capacity.tokens).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
         metrics.store_durable.set(i64::from(store.is_durable()));
         let freshness = Arc::new(Freshness::new(subscription.is_some(), began));
@@ -144,10 +145,10 @@ impl Service {
         self.parts.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a batch, all or nothing.
-    pub(crate) async fn write(&self, records: Vec<Record>) -> Result<Written, Error> {
+    /// Stores a batch up to the first record that does not fit.
+    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<Written, Error> {
         if records.is_empty() {
-            return Ok(Written::Known(self.log().head()));
+            return Ok(Written { position: self.log().head(), is_new: false, stored: 0 });
         }
         self.parts.writer.write(records).await
     }

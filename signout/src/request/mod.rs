@@ -14,6 +14,7 @@ use session_guard_core::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
 use crate::error::Error;
+use crate::plan::Revocation;
 
 /// Most bytes of a body: a full list of the longest ids that do not need escapes.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
@@ -34,8 +35,11 @@ const ID_BYTES: usize = 256;
 /// What one call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    /// What is to be stored.
-    pub(crate) records: Vec<Record>,
+    /// The records to store, cutoffs first.
+    pub(crate) records: Vec<Revocation>,
+    /// For each of them, how many records of the request precede it if cutoffs come first; at last
+    /// the number of all.
+    ranks: Vec<usize>,
     /// Number of records that are past already and not stored.
     pub(crate) past: usize,
     /// The answer may leave when this second (since 1970 UTC) has begun: with a cutoff made here,
@@ -53,26 +57,49 @@ impl Batch {
             let detail = format!("A list may hold {LIST_RECORDS} revocations, not more.");
             return Err(Error::TooLarge(detail));
         }
-        let mut batch = Self { records: Vec::new(), past: 0, answer_at: now, has_all: false };
+        let mut batch = Self {
+            records: Vec::new(),
+            ranks: Vec::new(),
+            past: 0,
+            answer_at: now,
+            has_all: false,
+        };
+        let mut all = Vec::with_capacity(written.len());
         for (at, written) in written.into_iter().enumerate() {
             let made_here = written.issued_before.is_none();
-            let record = written.record(now).map_err(|detail| {
+            let revocation = written.revocation(now).map_err(|detail| {
                 Error::Unacceptable(match form {
                     Form::One => detail,
                     Form::List | Form::LongList => format!("Revocation {at}: {detail}"),
                 })
             })?;
+            let record = &revocation.record;
             batch.has_all |= record.kind == Kind::All;
-            if is_past_for_service(&record, now) {
-                batch.past += 1;
-                continue;
-            }
-            if made_here {
+            let is_past = is_past_for_service(record, now);
+            if made_here && !is_past {
                 batch.answer_at = batch.answer_at.max(record.issued_before);
             }
-            batch.records.push(record);
+            all.push((revocation, is_past));
         }
+        all.sort_by_key(|(revocation, _)| revocation.record.kind == Kind::Token);
+        let size = all.len();
+        for (rank, (revocation, is_past)) in all.into_iter().enumerate() {
+            match is_past {
+                true => batch.past += 1,
+                false => {
+                    batch.records.push(revocation);
+                    batch.ranks.push(rank);
+                }
+            }
+        }
+        batch.ranks.push(size);
         Ok(batch)
+    }
+
+    /// Returns how many records of the request need not be sent again if so many of
+    /// [`records`](Self::records) are stored: its cutoffs, and the first of the others.
+    pub(crate) fn accepted(&self, stored: usize) -> usize {
+        self.ranks.get(stored).copied().unwrap_or_default()
     }
 }
 
@@ -141,6 +168,12 @@ struct Written {
     exp: Option<u64>,
     #[serde(default, deserialize_with = "present")]
     realm: Option<String>,
+    /// The id of the user's records, if `id` names a token or a session of that user.
+    #[serde(default, deserialize_with = "present")]
+    user: Option<String>,
+    /// The token's `iat`, together with `user`.
+    #[serde(default, deserialize_with = "present")]
+    iat: Option<u64>,
 }
 
 /// The same from an object alone: what serde derives would also take its members as a list.
@@ -178,6 +211,27 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 impl Written {
+    fn revocation(self, now: u64) -> Result<Revocation, String> {
+        let (user, iat) = (self.user.clone(), self.iat);
+        if (user.is_some() && self.id.is_none()) || (iat.is_some() && user.is_none()) {
+            return Err("`user` needs `id`, and `iat` needs `user`.".to_owned());
+        }
+        let record = self.record(now)?;
+        let user = user.map(|id| id.parse().map_err(|_| HEX.to_owned())).transpose()?;
+        let of_account = match (record.kind, user) {
+            (_, None) => None,
+            (Kind::All, Some(_)) => return Err("The cutoff for all has no `user`.".to_owned()),
+            (Kind::User, Some(user)) => Some(Record::user(user, record.issued_before, record.exp)),
+            (Kind::Token, Some(user)) => {
+                let iat = iat.map_or(Ok(0), |iat| seconds("iat", iat))?;
+                // A token from further in the future would survive the cutoff.
+                let is_covered = iat <= now + RECORD_AHEAD_SECONDS;
+                is_covered.then(|| Record::user(user, now.max(iat) + 1, record.exp))
+            }
+        };
+        Ok(Revocation { record, of_account })
+    }
+
     fn record(self, now: u64) -> Result<Record, String> {
         let exp = self.exp.map_or(Ok(NEVER), |exp| seconds("exp", exp))?;
         let (kind, id) = self.subject()?;
@@ -217,7 +271,7 @@ impl Written {
             }
             (None, None, Some(WrittenKind::All), None) => Ok((Kind::All, RecordId::of_all(realm))),
             (None, None, Some(kind), Some(id)) if self.realm.is_none() => {
-                let id = id.parse().map_err(|_| "`id` is 32 lower-case hex digits.".to_owned())?;
+                let id = id.parse().map_err(|_| HEX.to_owned())?;
                 Ok((kind.into(), id))
             }
             _ => Err(SUBJECT.to_owned()),
@@ -264,6 +318,8 @@ fn refusal(error: serde_json::Error) -> Error {
         _ => Error::NotJson(format!("The body is not JSON: {error}.")),
     }
 }
+
+const HEX: &str = "`id` and `user` are 32 lower-case hex digits.";
 
 const SUBJECT: &str = "A revocation names one of: `jti`; `user_id`; `kind` and `id` as the feed \
     gives them (without `realm`); or, for the cutoff for all, `issued_before` or `kind`: `all`.";

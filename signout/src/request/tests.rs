@@ -12,7 +12,7 @@ fn one(body: &str) -> Record {
     let batch =
         Batch::read(body.as_bytes(), NOW).unwrap_or_else(|error| panic!("{body}: {error:?}"));
     assert_eq!(batch.records.len(), 1, "{body}");
-    batch.records[0]
+    batch.records[0].record
 }
 
 fn status(body: &[u8]) -> u16 {
@@ -196,7 +196,7 @@ proptest! {
         let body = if is_list { format!("[{one}]") } else { one };
         if let Ok(batch) = Batch::read(body.as_bytes(), NOW) {
             prop_assert_eq!(batch.records.len() + batch.past, 1);
-            prop_assert!(batch.records.iter().all(Record::is_sound), "{}", body);
+            prop_assert!(batch.records.iter().all(|revocation| revocation.record.is_sound()), "{}", body);
             prop_assert!(batch.answer_at <= NOW + 1);
         }
     }
@@ -205,4 +205,41 @@ proptest! {
     fn any_bytes_are_read_or_refused(body: Vec<u8>) {
         let _ = Batch::read(&body, NOW);
     }
+}
+
+#[test]
+fn cutoffs_come_first_and_expired_records_count_as_accepted() {
+    let body = r#"[{"jti": "a"}, {"jti": "past", "exp": 1}, {"user_id": "u", "issued_before": 5},
+        {"jti": "b"}, {"kind": "all", "issued_before": 7}]"#;
+    let batch = Batch::read(body.as_bytes(), NOW).unwrap();
+    let kinds: Vec<_> = batch.records.iter().map(|revocation| revocation.record.kind).collect();
+    assert_eq!(kinds, [Kind::User, Kind::All, Kind::Token, Kind::Token]);
+    // In this order: two cutoffs, `a`, the expired one, `b`.
+    let accepted: Vec<_> = (0..=4).map(|stored| batch.accepted(stored)).collect();
+    assert_eq!(accepted, [0, 1, 2, 4, 5]);
+}
+
+#[test]
+fn a_record_may_name_its_account() {
+    let of_account = |kind: &str, rest: &str| {
+        let body = format!(r#"{{"kind": "{kind}", "id": "{ID}", "exp": 1795332999{rest}}}"#);
+        Batch::read(body.as_bytes(), NOW).map(|batch| batch.records[0].of_account)
+    };
+    let user = "00000000000000000000000000000007";
+    let cutoff = |before| Record::user(user.parse().unwrap(), before, 1_795_332_999);
+    let named = format!(r#", "user": "{user}""#);
+    assert_eq!(of_account("token", ""), Ok(None));
+    assert_eq!(of_account("token", &named), Ok(Some(cutoff(NOW + 1))));
+    let ahead = format!(r#"{named}, "iat": {}"#, NOW + 60);
+    assert_eq!(of_account("token", &ahead), Ok(Some(cutoff(NOW + 61))), "its token is covered");
+    let far = format!(r#"{named}, "iat": {}"#, NOW + 1_000);
+    assert_eq!(of_account("token", &far), Ok(None));
+    let session = format!(r#"{named}, "issued_before": 5"#);
+    assert_eq!(of_account("user", &session), Ok(Some(cutoff(5))));
+    for (kind, rest) in
+        [("all", &*named), ("token", r#", "user": "x""#), ("token", r#", "iat": 5"#)]
+    {
+        assert!(of_account(kind, rest).is_err(), "{kind} {rest}");
+    }
+    assert_eq!(status(br#"{"jti": "a", "user": "00000000000000000000000000000007"}"#), 422);
 }

@@ -17,16 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use session_guard_core::revocation::record::{Record, RecordId};
+use session_guard_core::revocation::record::RecordId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::accounts::Accounts;
+use crate::capacity::Capacity;
 use crate::clock::unix_seconds;
 use crate::entry::{Entry, Position};
 use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::plan::{COMMIT_RECORDS, Plan, Written};
+use crate::plan::{COMMIT_RECORDS, Plan, Revocation, Written};
 use crate::recovery;
 use crate::store::{Appended, Obsolete, Store, StoreError};
 
@@ -46,7 +48,7 @@ pub(crate) struct Work {
     pub(crate) freshness: Arc<Freshness>,
     /// Whether other services write to the store.
     pub(crate) is_shared: bool,
-    pub(crate) capacity: usize,
+    pub(crate) capacity: Capacity,
     /// Rows and records that may be deleted from the store.
     pub(crate) obsolete: Obsolete,
 }
@@ -56,15 +58,17 @@ impl Writer {
     pub(crate) fn start(work: Work) -> std::io::Result<Self> {
         let (queue, messages) = channel();
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            WriterThread { work, swept_at: Instant::now(), sweep_from: RecordId::FIRST }
-                .run(&messages);
+            let accounts = Accounts::default();
+            let (swept_at, sweep_from) = (Instant::now(), RecordId::FIRST);
+            WriterThread { work, accounts, swept_at, sweep_from }.run(&messages);
         })?;
         let room = Arc::new(Semaphore::new(QUEUE_RECORDS));
         Ok(Self { queue, room, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Stores a batch, all or nothing.
-    pub(crate) async fn write(&self, records: Vec<Record>) -> Result<Written, Error> {
+    /// Stores a batch up to the first record that does not fit: what is stored of it is durable as a
+    /// whole.
+    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<Written, Error> {
         let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
             Error::Busy("Too many revocations are waiting to be stored; try again.")
@@ -115,13 +119,14 @@ pub(crate) enum Message {
 
 /// A batch, and the caller that waits for it.
 pub(crate) struct Job {
-    records: Vec<Record>,
+    records: Vec<Revocation>,
     response: oneshot::Sender<Result<Written, Error>>,
     _room: OwnedSemaphorePermit,
 }
 
 struct WriterThread {
     work: Work,
+    accounts: Accounts,
     swept_at: Instant,
     sweep_from: RecordId,
 }
@@ -168,7 +173,7 @@ impl WriterThread {
             self.write(&jobs)
         });
         let (outcomes, synced) = match outcomes {
-            Ok(outcomes) => (outcomes, Ok(())),
+            Ok(outcomes) => (outcomes.into_iter().map(Ok).collect(), Ok(())),
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -176,7 +181,7 @@ impl WriterThread {
                     "append to the store failed: the revocations are answered 503, and proxies send \
                      them again"
                 );
-                let failed = jobs.iter().map(|_| Err(Error::StoreUnavailable)).collect();
+                let failed: Vec<_> = jobs.iter().map(|_| Err(Error::StoreUnavailable)).collect();
                 (failed, Err(Error::StoreUnavailable))
             }
         };
@@ -190,22 +195,21 @@ impl WriterThread {
     }
 
     /// Stores what is new in the batches, and returns the outcome of each.
-    fn write(&mut self, jobs: &[Job]) -> Result<Vec<Result<Written, Error>>, StoreError> {
+    fn write(&mut self, jobs: &[Job]) -> Result<Vec<Written>, StoreError> {
         let (known, mut outcomes, entries) = {
             let log = self.work.log.read().unwrap_or_else(PoisonError::into_inner);
             let mut plan = Plan::new(&log, self.work.capacity);
-            let outcomes: Vec<_> = jobs.iter().map(|job| plan.add(&job.records)).collect();
+            let add = |job: &Job| plan.add(&job.records, &mut self.accounts);
+            let outcomes = jobs.iter().map(add).collect::<Result<Vec<_>, _>>();
+            let outcomes = outcomes.map_err(|error| StoreError::new("no random numbers", error))?;
+            self.work.metrics.cut_off_accounts.inc_by(plan.cut_off());
             (log.head(), outcomes, plan.into_entries())
         };
         if entries.is_empty() && !self.work.is_shared {
             return Ok(outcomes);
         }
         if let Some(head) = self.append(known, &entries)? {
-            for written in outcomes.iter_mut().flatten() {
-                match written {
-                    Written::Added(position) | Written::Known(position) => *position = head,
-                }
-            }
+            outcomes.iter_mut().for_each(|written| written.position = head);
         }
         Ok(outcomes)
     }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use session_guard_core::revocation::record::NEVER;
+use session_guard_core::revocation::record::Record;
 
 use super::*;
 use crate::store::{Row, StoreError};
@@ -53,7 +53,7 @@ struct Bench {
     log: Arc<RwLock<Log>>,
 }
 
-fn bench(capacity: usize) -> Bench {
+fn bench() -> Bench {
     let store = Memory::default();
     let first = Entry { position: Position { sequence: 1, tag: 1 }, record: None };
     let log = Arc::new(RwLock::new(Log::new(first)));
@@ -64,7 +64,7 @@ fn bench(capacity: usize) -> Bench {
         metrics: Arc::new(Metrics::new().unwrap()),
         freshness: Arc::new(Freshness::new(false, Instant::now())),
         is_shared: false,
-        capacity,
+        capacity: Capacity::of(1_000_000),
         obsolete: Obsolete { rows: OBSOLETE_ROWS.to_vec(), records: Vec::new() },
     });
     Bench { store, writer: writer.unwrap(), log }
@@ -77,69 +77,62 @@ fn token(number: u64, seconds: u64) -> Record {
 }
 
 fn sequence(written: Result<Written, Error>) -> u64 {
-    match written.unwrap() {
-        Written::Added(position) | Written::Known(position) => position.sequence,
-    }
+    written.unwrap().position.sequence
+}
+
+fn revocations(records: &[Record]) -> Vec<Revocation> {
+    records.iter().copied().map(Revocation::from).collect()
 }
 
 #[tokio::test]
 async fn only_new_records_and_later_exp_add_entries() {
-    let Bench { store, writer, log } = bench(10);
-    let write = |records: &[Record]| writer.write(records.to_vec());
+    let Bench { store, writer, log } = bench();
+    let write = |records: &[Record]| writer.write(revocations(records));
     assert_eq!(sequence(write(&[token(1, 5), token(2, 5), token(1, 5)]).await), 3);
     let known = write(&[token(2, 5), token(1, 4)]).await.unwrap();
-    assert_eq!(known, Written::Known(log.read().unwrap().head()));
+    let head = log.read().unwrap().head();
+    assert_eq!(known, Written { position: head, is_new: false, stored: 2 });
     assert_eq!(sequence(write(&[token(1, 9), token(2, 5)]).await), 4);
     let rows: Vec<_> = store.rows.lock().unwrap().iter().filter_map(|row| row.record).collect();
     assert_eq!(rows, [token(1, 5), token(2, 5), token(1, 9)]);
 }
 
 #[tokio::test]
-async fn a_batch_beyond_the_capacity_is_refused() {
-    let Bench { writer, log, .. } = bench(3);
-    let write = |records: &[Record]| writer.write(records.to_vec());
-    assert!(write(&[token(1, 5), token(2, 5)]).await.is_ok());
-    assert_eq!(write(&[token(3, 5), token(4, 5)]).await, Err(Error::Full));
-    assert_eq!(log.read().unwrap().len(), 2);
-    assert!(write(&[token(3, 5), token(3, 6), token(1, 9)]).await.is_ok());
-    assert!(write(&[token(1, NEVER)]).await.is_ok(), "a held record may still grow");
-    assert_eq!(write(&[token(4, 5)]).await, Err(Error::Full));
-}
-
-#[tokio::test]
 async fn a_failed_append_is_not_acknowledged_and_later_writes_work() {
-    let Bench { store, writer, log } = bench(10);
+    let Bench { store, writer, log } = bench();
     store.fails.store(true, Ordering::Relaxed);
-    assert_eq!(writer.write(vec![token(1, 5)]).await, Err(Error::StoreUnavailable));
+    assert_eq!(writer.write(revocations(&[token(1, 5)])).await, Err(Error::StoreUnavailable));
     assert_eq!(log.read().unwrap().len(), 0);
     store.fails.store(false, Ordering::Relaxed);
-    assert_eq!(sequence(writer.write(vec![token(1, 5)]).await), 2);
+    assert_eq!(sequence(writer.write(revocations(&[token(1, 5)])).await), 2);
 }
 
 #[tokio::test]
 async fn a_full_queue_is_busy_and_writes_of_gone_callers_finish() {
-    let Bench { store, writer, log } = bench(usize::MAX);
+    let Bench { store, writer, log } = bench();
     store.waits.store(true, Ordering::Relaxed);
     let half = QUEUE_RECORDS as u64 / 2;
-    let batch = |first: u64| (first..first + half).map(|number| token(number, 5)).collect();
+    let batch = |first: u64| -> Vec<Revocation> {
+        (first..first + half).map(|number| token(number, 5).into()).collect()
+    };
     for first in [0, half] {
         // The caller disconnects as soon as its batch is in the queue.
         let write = writer.write(batch(first));
         assert!(tokio::time::timeout(Duration::ZERO, write).await.is_err());
     }
-    assert!(matches!(writer.write(vec![token(0, 5)]).await, Err(Error::Busy(_))));
+    assert!(matches!(writer.write(revocations(&[token(0, 5)])).await, Err(Error::Busy(_))));
     store.waits.store(false, Ordering::Relaxed);
     writer.stop();
     assert_eq!(log.read().unwrap().len(), QUEUE_RECORDS);
     assert!(!writer.is_alive());
-    assert_eq!(writer.write(vec![token(0, 5)]).await, Err(Error::StoreUnavailable));
+    assert_eq!(writer.write(revocations(&[token(0, 5)])).await, Err(Error::StoreUnavailable));
 }
 
 #[tokio::test]
 async fn expired_records_and_obsolete_rows_are_deleted() {
-    let Bench { store, writer, log } = bench(10);
+    let Bench { store, writer, log } = bench();
     let expired = Record::token(RecordId::LAST, 5);
-    writer.write(vec![expired, token(1, 5)]).await.unwrap();
+    writer.write(revocations(&[expired, token(1, 5)])).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while log.read().unwrap().len() > 1 {
         assert!(Instant::now() < deadline, "nothing was deleted");

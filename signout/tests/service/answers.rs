@@ -110,12 +110,46 @@ async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token()
 }
 
 #[tokio::test]
-async fn beyond_the_capacity_a_revocation_is_507_and_the_feed_goes_on() {
-    let service = InProcess::with(Access::new([TOKEN], None), 2);
+async fn a_full_service_accepts_cutoffs_and_says_how_far_a_batch_fits() {
+    let service = InProcess::with(Access::new([TOKEN], None), 3);
     service.revoke(r#"[{"jti": "a"}, {"jti": "b"}]"#).await;
-    let answer = service.post(r#"{"jti": "c"}"#).await;
-    assert_eq!((answer.status.as_u16(), &*answer.code()), (507, "full"));
-    assert!(service.poll("").await.reset);
+    for (body, status, accepted) in [
+        (r#"[{"jti": "c"}, {"jti": "d"}, {"user_id": "u", "issued_before": 5}]"#, 507, Some(2)),
+        (r#"{"jti": "d"}"#, 507, Some(0)),
+        (r#"[{"jti": "past", "exp": 1}, {"jti": "d"}, {"jti": "a"}]"#, 507, Some(1)),
+        (r#"{"user_id": "v"}"#, 201, None),
+        (r#"{"kind": "all", "issued_before": 5}"#, 201, None),
+        (r#"{"jti": "c"}"#, 200, None),
+    ] {
+        let answer = service.post(body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {answer:?}");
+        assert_eq!(answer.json()["accepted"].as_u64(), accepted, "{body}");
+        assert_eq!(answer.code() == "full", status == 507, "{body}");
+    }
+    let status = service.get("/v1/status").await.json();
+    assert_eq!(status["revocations"], serde_json::json!({"token": 3, "user": 2, "all": 1}));
+    assert!(service.poll("").await.reset, "the feed continues");
+    let metrics = service.get("/metrics").await.body;
+    let metrics = String::from_utf8(metrics).unwrap();
+    for line in [
+        r#"signout_capacity_used_ratio{records="tokens"} 1"#,
+        r#"signout_capacity_used_ratio{records="cutoffs"} 0.000003"#,
+        "signout_revocations_without_room_total 4",
+        "signout_accounts_cut_off_total 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_room_becomes_a_cutoff_of_its_account() {
+    let service = InProcess::with(Access::new([TOKEN], None), 1);
+    service.revoke(r#"{"jti": "a"}"#).await;
+    let id = "5a6833bba0c3af6d18e084b78c0b4b71";
+    let account = "00000000000000000000000000000007";
+    service.revoke(&format!(r#"{{"kind": "token", "id": "{id}", "user": "{account}"}}"#)).await;
+    let page = service.get("/v1/revocations?limit=9").await.json();
+    assert!(page["revocations"].to_string().contains(account), "{page}");
 }
 
 #[tokio::test]

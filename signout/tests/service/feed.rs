@@ -56,9 +56,9 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
     let expected = serde_json::json!({
         "now": page["now"], "cursor": cursor, "head": cursor, "reset": false, "more": false,
         "revocations": [
-            {"kind": "token", "id": token, "exp": 4_000_000_000_u64},
             {"kind": "user", "id": user, "issued_before": 5},
             {"kind": "all", "id": all, "issued_before": 7, "exp": 4_000_000_000_u64},
+            {"kind": "token", "id": token, "exp": 4_000_000_000_u64},
         ],
     });
     assert_eq!(page, expected);

@@ -1,0 +1,45 @@
+//! Capacity: the largest numbers of live records.
+
+use session_guard_core::revocation::record::Kind;
+
+use crate::log::Log;
+
+/// Separate limits for tokens and cutoffs, so that a set full of tokens has room for cutoffs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// Of records of single tokens.
+    pub(crate) tokens: usize,
+    /// Of cutoffs: the reserve.
+    pub(crate) cutoffs: usize,
+}
+
+impl Capacity {
+    /// No limit, for records that were accepted before.
+    pub(crate) const UNLIMITED: Self = Self { tokens: usize::MAX, cutoffs: usize::MAX };
+
+    /// Returns the limits for a `--capacity`.
+    pub(crate) fn of(capacity: usize) -> Self {
+        Self { tokens: capacity, cutoffs: capacity.max(CUTOFFS_AT_LEAST) }
+    }
+
+    /// Returns the limit for records of that kind.
+    pub(crate) fn limit(self, kind: Kind) -> usize {
+        match kind {
+            Kind::Token => self.tokens,
+            Kind::User | Kind::All => self.cutoffs,
+        }
+    }
+}
+
+/// Returns the number of live records that share a limit with records of that kind.
+pub(crate) fn used(log: &Log, kind: Kind) -> usize {
+    let tokens = usize::try_from(log.count_of(Kind::Token)).unwrap_or(usize::MAX);
+    match kind {
+        Kind::Token => tokens,
+        Kind::User | Kind::All => log.len().saturating_sub(tokens),
+    }
+}
+
+/// Smallest reserve for cutoffs, about 100 MB of memory. With a larger `--capacity` the reserve is as
+/// large as that.
+const CUTOFFS_AT_LEAST: usize = 1_000_000;

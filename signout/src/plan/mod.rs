@@ -1,0 +1,169 @@
+//! Plan of a commit: which entries do its batches add to the log?
+//!
+//! Each record is merged with the known record of its key. A record that adds nothing gets no entry.
+//!
+//! # Capacity
+//!
+//! Records of single tokens and cutoffs have separate limits, so a set full of tokens leaves room for
+//! cutoffs: a user can always be signed out everywhere. A batch is stored up to the first record that
+//! does not fit; its cutoffs come first.
+//!
+//! No account can fill the set. When half of a limit is used, the records of an account that has more
+//! than a hundredth of it are replaced by one record: a cutoff of its user. The same happens to a
+//! record that names its account and does not fit. The cutoff revokes the token of the record, so the
+//! sign-out is effective; it also ends the other sessions of that account.
+
+use std::collections::HashMap;
+
+use session_guard_core::revocation::record::{Kind, Record, RecordId};
+
+use crate::accounts::Accounts;
+use crate::capacity::{Capacity, used};
+use crate::entry::{Entry, Position};
+use crate::log::Log;
+use crate::random::random_numbers;
+
+/// Most records in one commit: what else waits becomes the next commit.
+pub(crate) const COMMIT_RECORDS: usize = 20_000;
+
+/// A record to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Revocation {
+    pub(crate) record: Record,
+    /// The cutoff of the user that the record belongs to, if the proxy has named the account. It
+    /// revokes everything that the record revokes.
+    pub(crate) of_account: Option<Record>,
+}
+
+impl From<Record> for Revocation {
+    fn from(record: Record) -> Self {
+        Self { record, of_account: None }
+    }
+}
+
+/// Outcome of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The newest entry.
+    pub(crate) position: Position,
+    /// Whether the batch added an entry.
+    pub(crate) is_new: bool,
+    /// How many records of the batch are durable now: the first ones, up to one that did not fit.
+    pub(crate) stored: usize,
+}
+
+/// The entries that the batches of one commit add.
+pub(crate) struct Plan<'a> {
+    log: &'a Log,
+    capacity: Capacity,
+    added: HashMap<(RecordId, Kind), Record>,
+    new_tokens: usize,
+    new_cutoffs: usize,
+    head: Position,
+    entries: Vec<Entry>,
+    cut_off: u64,
+}
+
+impl<'a> Plan<'a> {
+    /// Returns an empty plan.
+    pub(crate) fn new(log: &'a Log, capacity: Capacity) -> Self {
+        Self {
+            log,
+            capacity,
+            added: HashMap::new(),
+            new_tokens: 0,
+            new_cutoffs: 0,
+            head: log.head(),
+            entries: Vec::new(),
+            cut_off: 0,
+        }
+    }
+
+    /// Adds what is new in a batch, in order, up to the first record that does not fit.
+    ///
+    /// # Errors
+    ///
+    /// The operating system provides no random numbers. Then nothing is added.
+    pub(crate) fn add(
+        &mut self,
+        batch: &[Revocation],
+        accounts: &mut Accounts,
+    ) -> Result<Written, getrandom::Error> {
+        let before = self.entries.len();
+        let mut stored = 0;
+        for (revocation, tag) in batch.iter().zip(random_numbers(batch.len())?) {
+            let Some(record) = self.fitting(revocation, accounts) else { break };
+            self.merge(record, tag);
+            stored += 1;
+        }
+        Ok(Written { position: self.head, is_new: self.entries.len() > before, stored })
+    }
+
+    /// Returns the entries that were added.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// Returns how many records were replaced by a cutoff of their account.
+    pub(crate) fn cut_off(&self) -> u64 {
+        self.cut_off
+    }
+
+    /// Returns the record to store: the given one, or the cutoff of its account; `None` if neither
+    /// fits.
+    fn fitting(&mut self, revocation: &Revocation, accounts: &mut Accounts) -> Option<Record> {
+        let Revocation { record, of_account } = *revocation;
+        if self.find(record.key()).is_some() {
+            return Some(record);
+        }
+        let (used, limit) = self.room(record.kind);
+        let has_room = used < limit;
+        let Some(cutoff) = of_account.filter(|cutoff| cutoff.key() != record.key()) else {
+            return has_room.then_some(record);
+        };
+        let share = accounts.count(cutoff.id);
+        let is_large = share > u64::try_from(limit / ACCOUNT_SHARE).unwrap_or(u64::MAX);
+        if has_room && !(is_large && used >= limit / 2) {
+            return Some(record);
+        }
+        let (used, limit) = self.room(cutoff.kind);
+        let fits = used < limit || self.find(cutoff.key()).is_some();
+        self.cut_off += u64::from(fits);
+        fits.then_some(cutoff)
+    }
+
+    /// Returns the number of records that share a limit with that kind, and the limit.
+    fn room(&self, kind: Kind) -> (usize, usize) {
+        let new = match kind {
+            Kind::Token => self.new_tokens,
+            Kind::User | Kind::All => self.new_cutoffs,
+        };
+        (used(self.log, kind) + new, self.capacity.limit(kind))
+    }
+
+    fn merge(&mut self, record: Record, tag: u64) {
+        let known = self.find(record.key());
+        if known.is_some_and(|known| known.covers(&record)) {
+            return;
+        }
+        let merged = known.map_or(record, |known| known.merge(record));
+        match (known, record.kind) {
+            (Some(_), _) => {}
+            (None, Kind::Token) => self.new_tokens += 1,
+            (None, Kind::User | Kind::All) => self.new_cutoffs += 1,
+        }
+        self.head = Position { sequence: self.head.sequence + 1, tag };
+        self.added.insert(merged.key(), merged);
+        self.entries.push(Entry { position: self.head, record: Some(merged) });
+    }
+
+    fn find(&self, key: (RecordId, Kind)) -> Option<Record> {
+        self.added.get(&key).copied().or_else(|| self.log.find(key))
+    }
+}
+
+/// An account may have one part in this many of a limit when the set is half full.
+const ACCOUNT_SHARE: usize = 100;
+
+#[cfg(test)]
+mod tests;

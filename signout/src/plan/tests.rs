@@ -1,0 +1,145 @@
+//! Cutoffs fit into a full set, no account can fill it, and a batch is stored as far as it fits.
+
+use proptest::prelude::*;
+use session_guard_core::revocation::record::NEVER;
+
+use super::*;
+use crate::store::Obsolete;
+
+fn id(number: u64) -> RecordId {
+    RecordId(u128::from(number).to_be_bytes())
+}
+
+fn token(number: u64) -> Revocation {
+    Record::token(id(number), 4_000_000_000).into()
+}
+
+fn user(number: u64) -> Revocation {
+    Record::user(id(number), 1_000, NEVER).into()
+}
+
+/// A token of that account, which knows its cutoff.
+fn of_account(number: u64, account: u64) -> Revocation {
+    let cutoff = Record::user(id(account), 2_000, 4_000_000_000);
+    Revocation { of_account: Some(cutoff), ..token(number) }
+}
+
+fn empty_log() -> Log {
+    Log::new(Entry { position: Position { sequence: 1, tag: 1 }, record: None })
+}
+
+/// Adds batches to a log, each in a commit of its own; returns how many records of each are stored.
+fn store(log: &mut Log, capacity: usize, batches: &[Vec<Revocation>]) -> Vec<usize> {
+    let mut accounts = Accounts::default();
+    let commit = |batch: &Vec<Revocation>| {
+        let mut plan = Plan::new(log, Capacity::of(capacity));
+        let stored = plan.add(batch, &mut accounts).unwrap().stored;
+        for entry in plan.into_entries() {
+            log.append(entry, &mut Obsolete::default());
+        }
+        stored
+    };
+    batches.iter().map(commit).collect()
+}
+
+#[test]
+fn a_full_set_accepts_cutoffs_and_known_tokens() {
+    let mut log = empty_log();
+    let all: Revocation = Record::all("", 1_000, NEVER).into();
+    let later = Record { exp: NEVER, ..token(2).record }.into();
+    let batches = [
+        vec![token(1), token(2), token(3)],
+        vec![token(4)],
+        vec![user(1), user(2), all, token(4)],
+        vec![later, token(1), token(5), token(2)],
+    ];
+    assert_eq!(store(&mut log, 3, &batches), [3, 0, 3, 2]);
+    assert_eq!((log.count_of(Kind::Token), log.count_of(Kind::User)), (3, 2));
+    assert_eq!(log.find(token(2).record.key()).unwrap().exp, NEVER, "a held record may grow");
+}
+
+#[test]
+fn a_set_full_of_cutoffs_accepts_tokens() {
+    let mut log = empty_log();
+    assert_eq!(store(&mut log, 2, &[(0..9).map(user).collect(), vec![token(1)]]), [9, 1]);
+}
+
+#[test]
+fn even_the_reserve_has_a_limit() {
+    let log = empty_log();
+    let capacity = Capacity { tokens: 2, cutoffs: 2 };
+    let mut plan = Plan::new(&log, capacity);
+    let batch: Vec<_> = (0..3).map(user).collect();
+    assert_eq!(plan.add(&batch, &mut Accounts::default()).unwrap().stored, 2);
+    assert_eq!(Capacity::of(5).cutoffs, 1_000_000);
+    assert_eq!(Capacity::of(5_000_000).cutoffs, 5_000_000);
+}
+
+#[test]
+fn one_account_cannot_fill_the_set() {
+    let mut log = empty_log();
+    let flood = (0..5_000).map(|number| vec![of_account(number, 9_999)]).collect::<Vec<_>>();
+    assert!(store(&mut log, 1_000, &flood).iter().all(|stored| *stored == 1), "each is revoked");
+    assert_eq!(log.count_of(Kind::Token), 500, "half of the capacity");
+    let cutoff = Record::user(id(9_999), 2_000, 4_000_000_000);
+    assert_eq!(log.find(cutoff.key()), Some(cutoff));
+    let others = (0..400).map(|other| vec![of_account(10_000 + other, 20_000 + other)]);
+    let others: Vec<_> = others.collect();
+    assert!(store(&mut log, 1_000, &others).iter().all(|stored| *stored == 1));
+    assert_eq!((log.count_of(Kind::Token), log.count_of(Kind::User)), (900, 1));
+}
+
+#[test]
+fn a_token_that_does_not_fit_becomes_a_cutoff_of_its_account() {
+    let mut log = empty_log();
+    let batches = [vec![token(1), token(2)], vec![of_account(3, 7)], vec![token(4)]];
+    assert_eq!(store(&mut log, 2, &batches), [1 + 1, 1, 0]);
+    assert_eq!((log.count_of(Kind::Token), log.count_of(Kind::User)), (2, 1));
+}
+
+#[test]
+fn session_cutoffs_of_one_account_cannot_fill_the_reserve() {
+    let mut log = empty_log();
+    let session = |number| Revocation { of_account: of_account(0, 9).of_account, ..user(number) };
+    let mut accounts = Accounts::default();
+    for number in 100..200 {
+        let mut plan = Plan::new(&log, Capacity { tokens: 10, cutoffs: 10 });
+        assert_eq!(plan.add(&[session(number)], &mut accounts).unwrap().stored, 1);
+        let entries = plan.into_entries();
+        entries.into_iter().for_each(|entry| log.append(entry, &mut Obsolete::default()));
+    }
+    assert!(log.len() <= 6, "{} records", log.len());
+}
+
+proptest! {
+    /// Whatever arrives: the limits hold, and each stored record is revoked, by itself or by the
+    /// cutoff of its account.
+    #[test]
+    fn limits_hold_and_stored_records_are_revoked(
+        records in prop::collection::vec((0u64..60, 0u64..4, any::<bool>()), 0..80),
+        capacity in 0usize..20,
+        split in 1usize..10,
+    ) {
+        let batch: Vec<_> = records
+            .iter()
+            .map(|&(number, account, named)| match named {
+                true => of_account(number, 1_000 + account),
+                false => token(number),
+            })
+            .collect();
+        let batches: Vec<_> = batch.chunks(split).map(<[_]>::to_vec).collect();
+        let mut log = empty_log();
+        let stored = store(&mut log, capacity, &batches);
+        prop_assert!(log.count_of(Kind::Token) as usize <= capacity);
+        for (batch, stored) in batches.iter().zip(stored) {
+            for revocation in &batch[..stored] {
+                let holds = |record: &Record| {
+                    log.find(record.key()).is_some_and(|held| held.covers(record))
+                };
+                let account = revocation.of_account;
+                prop_assert!(holds(&revocation.record) || account.as_ref().is_some_and(holds));
+            }
+            prop_assert!(batch[stored..].first().is_none_or(|refused| refused.of_account.is_none()));
+        }
+    }
+}
