@@ -135,13 +135,16 @@ async fn until(second: u64) {
 
 /// `GET /v1/status`: what the command line shows.
 async fn status(State(service): State<Service>) -> Response {
-    let log = service.log();
+    let (log, durability) = (service.log(), service.durability());
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now": unix_seconds(),
         "uptime_seconds": service.parts.began.elapsed().as_secs(),
         "ready": service.is_ready(),
         "store_up": service.parts.metrics.store_up.get() == 1,
+        "store_durable": durability.problem().is_none(),
+        "store_problem": durability.problem(),
+        "accepts_revocations": durability.refusal().is_none(),
         "revocations": {
             "token": log.count_of(Kind::Token),
             "user": log.count_of(Kind::User),
@@ -160,10 +163,15 @@ async fn health(State(service): State<Service>) -> Response {
     verdict(service.is_alive())
 }
 
-/// `GET /readyz`: whether calls should come here. A store in trouble does not count: the feed goes
-/// on without it.
+/// `GET /readyz`: whether calls should come here. A store that takes no writes does not make the
+/// service unready, because the feed works without it. The body says so.
 async fn ready(State(service): State<Service>) -> Response {
-    verdict(service.is_ready())
+    match service.durability().refusal() {
+        Some(problem) if service.is_ready() => {
+            Json(json!({"status": "ok", "writes": "refused", "detail": problem})).into_response()
+        }
+        _ => verdict(service.is_ready()),
+    }
 }
 
 fn verdict(good: bool) -> Response {

@@ -6,7 +6,7 @@
 //! not hold. They receive the whole set and send back what it lacks.
 
 use crate::recovery::{missing, read, restore};
-use crate::store::{Store, StoreError};
+use crate::store::{Purpose, Store, StoreError};
 
 /// Result of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub fn copy(
 ) -> Result<Copied, StoreError> {
     let (source, _) = read(from)?;
     let (mut target, mut obsolete) = read(to)?;
-    let added = restore(to, &source, &mut target, &mut obsolete, progress)?;
+    let purpose = Purpose::Acknowledge;
+    let added = restore(to, &source, &mut target, &mut obsolete, purpose, progress)?;
     let (target, _) = read(to)?;
     let missing = missing(&source, &target).len();
     if missing > 0 {

@@ -36,6 +36,8 @@ pub enum Error {
     TooManyConnections,
     /// The store does not take anything at the moment.
     StoreUnavailable,
+    /// The store does not keep what it acknowledges, and must not be used like that.
+    StoreNotDurable(String),
     /// Others may have stored what we do not know of, and we cannot ask.
     StoreUnreachable,
     /// The service holds as many revocations as it may. Its cutoffs, and the records before the
@@ -90,6 +92,9 @@ impl Error {
                 "store_unavailable",
                 "The store does not take revocations at the moment; try again.",
             ),
+            Self::StoreNotDurable(problem) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_not_durable", problem)
+            }
             Self::StoreUnreachable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unreachable",

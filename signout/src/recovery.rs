@@ -15,7 +15,7 @@ use crate::clock::unix_seconds;
 use crate::log::{KEPT_AFTER_EXP_SECONDS, Log, is_obsolete};
 use crate::plan::{COMMIT_RECORDS, Plan, Revocation};
 use crate::random::random_number;
-use crate::store::{Appended, Obsolete, Row, Store, StoreError};
+use crate::store::{Appended, Obsolete, Purpose, Row, Store, StoreError};
 
 /// Returns the log of a store, and what may be deleted from the store. Reads a second time if the
 /// store was changed or repaired while it was read.
@@ -56,6 +56,7 @@ pub(crate) fn restore(
     old: &Log,
     log: &mut Log,
     obsolete: &mut Obsolete,
+    purpose: Purpose,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<usize, StoreError> {
     let missing = missing(old, log);
@@ -67,7 +68,7 @@ pub(crate) fn restore(
         plan.add(&batch, &mut Accounts::default())
             .map_err(|error| StoreError::new("cannot restore the store", error))?;
         let entries = plan.into_entries();
-        let appended = store.append(known, &entries, &Obsolete::default())?;
+        let appended = store.append(known, &entries, &Obsolete::default(), purpose)?;
         let is_same_log = match &appended {
             Appended::AsGiven => log.append_after(known, &entries, obsolete),
             Appended::Instead(entries) => log.append_after(known, entries, obsolete),

@@ -17,7 +17,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::plan::{Revocation, Written};
 use crate::recovery;
-use crate::store::{Store, StoreError};
+use crate::store::{Durability, Store, StoreError};
 use crate::writer::{Work, Writer};
 
 /// A running service.
@@ -54,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) began: Instant,
     log: Arc<RwLock<Log>>,
     freshness: Arc<Freshness>,
+    durability: watch::Receiver<Durability>,
     writer: Writer,
     /// The follower ends when this is dropped.
     _alive: Arc<()>,
@@ -77,7 +78,8 @@ impl Service {
         let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
         metrics.capacity.set(i64::try_from(capacity.tokens).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
-        metrics.store_durable.set(i64::from(store.is_durable()));
+        let (durability, durability_changes) = watch::channel(store.durability());
+        metrics.store_durable.set(i64::from(store.durability().problem().is_none()));
         let freshness = Arc::new(Freshness::new(subscription.is_some(), began));
         let (head, head_changes) = watch::channel(log.head());
         let log = Arc::new(RwLock::new(log));
@@ -86,6 +88,7 @@ impl Service {
             log: Arc::clone(&log),
             head: head.clone(),
             freshness: Arc::clone(&freshness),
+            durability,
             is_shared: subscription.is_some(),
             metrics: Arc::clone(&metrics),
             capacity,
@@ -115,6 +118,7 @@ impl Service {
             began: Instant::now(),
             log,
             freshness,
+            durability: durability_changes,
             writer,
             _alive: alive,
             changes,
@@ -161,6 +165,11 @@ impl Service {
     /// Returns whether this service knows everything that the store holds.
     pub(crate) fn is_current(&self) -> bool {
         self.parts.freshness.is_current(Instant::now())
+    }
+
+    /// Returns whether the store keeps what it acknowledges.
+    pub(crate) fn durability(&self) -> Durability {
+        self.parts.durability.borrow().clone()
     }
 
     /// Returns a receiver that changes when waiting polls should check the log again.

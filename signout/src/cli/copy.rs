@@ -35,7 +35,7 @@ impl Copy {
         if from.is(&to) {
             return Err(Failure::Usage("--from and --to are the same store".to_owned()));
         }
-        let (mut from, mut to) = (from.open(&self.redis)?, to.open(&self.redis)?);
+        let (mut from, mut to) = (from.open(&self.redis, None)?, to.open(&self.redis, None)?);
         let shows = std::io::stderr().is_terminal();
         let mut progress = |done: usize, all: usize| {
             if shows || done == all {

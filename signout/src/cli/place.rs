@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use signout::store::{Check, Embedded, Link, Redis, Store, Wait};
+use signout::store::{Check, Embedded, Installation, Link, Options, Redis, Store, Wait};
 
 use super::Failure;
 
@@ -15,11 +15,14 @@ pub(super) enum Place {
     Redis(String),
 }
 
-/// What concerns a Redis alone.
+/// Options of a Redis store.
 #[derive(Args)]
 pub(super) struct RedisOptions {
-    /// What to do where the Redis does not keep what it is given (no append-only file, or a
-    /// maxmemory-policy that drops our keys).
+    /// Prefix of the Redis keys. Two installations on one Redis need different prefixes.
+    #[arg(long, value_name = "PREFIX", default_value = "session-guard")]
+    redis_prefix: String,
+    /// What to do if Redis does not keep what it acknowledges: it has no append-only file, its
+    /// maxmemory-policy deletes our keys, or it does not let us check. Checked with every write.
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
     redis_check: CheckOption,
     /// Acknowledge only what this many Redis replicas have as well (WAIT).
@@ -36,9 +39,9 @@ pub(super) struct RedisOptions {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CheckOption {
-    /// Do not start.
+    /// Do not start, and refuse revocations (503) while it is so.
     Refuse,
-    /// Say so in the log and in signout_store_durable.
+    /// Write a log line and set signout_store_durable to 0.
     Warn,
 }
 
@@ -71,8 +74,12 @@ impl Place {
         }
     }
 
-    /// Opens it.
-    pub(super) fn open(&self, options: &RedisOptions) -> Result<Box<dyn Store>, Failure> {
+    /// Opens it; a Redis only if it belongs to that installation.
+    pub(super) fn open(
+        &self,
+        options: &RedisOptions,
+        installation: Option<Installation>,
+    ) -> Result<Box<dyn Store>, Failure> {
         let refused = |error: signout::store::StoreError| Failure::Refused(error.to_string());
         match self {
             Self::Redb(path) => Ok(Box::new(Embedded::open(path).map_err(refused)?)),
@@ -84,7 +91,9 @@ impl Place {
                     CheckOption::Warn => Check::Warn,
                 };
                 let wait = Wait { replicas: options.redis_wait, fsync: options.redis_wait_fsync };
-                Ok(Box::new(Redis::open(link, check, wait).map_err(refused)?))
+                let prefix = options.redis_prefix.clone();
+                let options = Options { prefix, check, wait, installation };
+                Ok(Box::new(Redis::open(link, options).map_err(refused)?))
             }
         }
     }

@@ -14,6 +14,7 @@ use signout::http::connections::{
 use signout::http::server;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
+use signout::store::Installation;
 use signout::{Service, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,7 +36,12 @@ pub(super) struct Serve {
     store: String,
     #[command(flatten)]
     redis: RedisOptions,
-    /// Most revocations at a time; beyond it new ones are answered 507.
+    /// Take over a Redis that another installation has used: needed for one start after all API
+    /// tokens were replaced at once.
+    #[arg(long)]
+    redis_adopt: bool,
+    /// Largest number of revoked tokens at a time: beyond it the response to a new one is 507.
+    /// Cutoffs (users, sessions, all) have a reserve of the same size, at least a million.
     #[arg(long, default_value_t = DEFAULT_CAPACITY)]
     capacity: usize,
     #[command(flatten)]
@@ -105,14 +111,14 @@ impl Serve {
 
     async fn serve(self) -> Result<(), Failure> {
         let place = Place::of(&self.store)?;
-        let access = access(&place)?;
+        let (access, installation) = access(&place, self.redis_adopt)?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", &error))?;
         let limits = self.connections.limits();
         let start = tokio::task::spawn_blocking(move || {
-            let store = place.open(&self.redis)?;
+            let store = place.open(&self.redis, Some(installation))?;
             let settings = Settings { store, access, capacity: self.capacity };
             Service::start(settings).map_err(|error| Failure::Refused(error.to_string()))
         });
@@ -142,7 +148,7 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
 
 /// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in `<store>.token`, which
 /// the first start makes. Services that share a store must share the token, so it cannot be made.
-fn access(store: &Place) -> Result<Access, Failure> {
+fn access(store: &Place, adopts: bool) -> Result<(Access, Installation), Failure> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
         (None, Place::Redis(_)) => {
@@ -169,7 +175,8 @@ fn access(store: &Place) -> Result<Access, Failure> {
             "an API token is so short that it may be guessed; `signout keygen` makes one"
         );
     }
-    Ok(Access::new(tokens.iter().map(String::as_str), admin.as_deref()))
+    let tokens = || tokens.iter().map(String::as_str);
+    Ok((Access::new(tokens(), admin.as_deref()), Installation::of_tokens(tokens(), adopts)))
 }
 
 fn failed(what: &str, why: &dyn std::fmt::Display) -> Failure {

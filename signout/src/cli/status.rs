@@ -27,9 +27,13 @@ impl Status {
         } else {
             table(&status);
         }
-        match (status["ready"].as_bool(), status["store_up"].as_bool()) {
-            (Some(true), Some(true)) => Ok(()),
-            (Some(true), _) => Err(Failure::Refused("the store takes no revocations".to_owned())),
+        let takes_writes = ["store_up", "accepts_revocations"].map(|name| status[name] == true);
+        match (status["ready"].as_bool(), takes_writes) {
+            (Some(true), [true, true]) => Ok(()),
+            (Some(true), _) => {
+                let problem = status["store_problem"].as_str().unwrap_or("see the service's log");
+                Err(Failure::Refused(format!("the store takes no revocations: {problem}")))
+            }
             _ => Err(Failure::Refused("the service is not ready".to_owned())),
         }
     }
@@ -42,6 +46,7 @@ fn table(status: &Value) {
         ("up (seconds)", &status["uptime_seconds"]),
         ("ready", &status["ready"]),
         ("store takes writes", &status["store_up"]),
+        ("store is durable", &status["store_durable"]),
         ("tokens revoked", &revocations["token"]),
         ("users cut off", &revocations["user"]),
         ("cutoffs for all", &revocations["all"]),

@@ -13,7 +13,7 @@ mod redis;
 
 pub use crate::entry::{Entry, Position};
 pub use embedded::Embedded;
-pub use redis::{Check, Link, Redis, Wait};
+pub use redis::{Check, Installation, Link, Options, Redis, Wait};
 
 /// Keeps entries and records durably.
 pub trait Store: Send {
@@ -40,17 +40,23 @@ pub trait Store: Send {
     ///
     /// Nothing may be acknowledged. A later call may succeed, for example when a full disk has room
     /// again. If the store has [lost](StoreError::is_lost) the entry `known`, it must be read again.
+    /// A store whose [`Durability`] refuses writes does so if they will be acknowledged.
     fn append(
         &mut self,
         known: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
+        purpose: Purpose,
     ) -> Result<Appended, StoreError>;
 
-    /// Returns whether the store keeps what it acknowledges, as far as its settings show.
-    fn is_durable(&self) -> bool {
-        true
+    /// Returns whether the store kept what it acknowledges when it was last checked.
+    fn durability(&self) -> Durability {
+        Durability::Durable
     }
+
+    /// Checks whether the store keeps what it acknowledges. If the store cannot be reached, the last
+    /// result stays.
+    fn check(&mut self) {}
 
     /// Returns a subscription to what others append; `None` if the store belongs to this process.
     fn subscribe(&self) -> Option<Box<dyn Subscription>> {
@@ -66,6 +72,49 @@ pub trait Subscription: Send {
     ///
     /// The store cannot be reached, or has [lost](StoreError::is_lost) the entry `known`.
     fn next(&mut self, known: Position) -> Result<NextEntries, StoreError>;
+}
+
+/// Why something is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A caller waits for the acknowledgement that it is durable.
+    Acknowledge,
+    /// To restore what was acknowledged before, or to delete rows.
+    Maintain,
+}
+
+/// Whether a store keeps what it acknowledges, as far as its settings show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does.
+    Durable,
+    /// A crash may lose acknowledged revocations.
+    AtRisk {
+        /// What is wrong, and what to do.
+        problem: String,
+        /// Whether the store refuses to acknowledge anything.
+        refuses: bool,
+    },
+}
+
+impl Durability {
+    /// Returns the problem, if there is one.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Durable => None,
+            Self::AtRisk { problem, .. } => Some(problem),
+        }
+    }
+
+    /// Returns the problem because of which the store acknowledges nothing.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::AtRisk { problem, refuses: true } => Some(problem),
+            Self::Durable | Self::AtRisk { .. } => None,
+        }
+    }
 }
 
 /// One item of a store.
@@ -147,6 +196,7 @@ pub struct StoreError {
 enum Kind {
     Unusable,
     Lost,
+    NotDurable,
 }
 
 impl StoreError {
@@ -160,6 +210,18 @@ impl StoreError {
     #[must_use]
     pub fn lost(store: impl ToString, reason: impl ToString) -> Self {
         Self { kind: Kind::Lost, ..Self::new(store, reason) }
+    }
+
+    /// Returns the error of a store that does not keep what it acknowledges, with that problem.
+    #[must_use]
+    pub fn not_durable(store: impl ToString, problem: impl ToString) -> Self {
+        Self { kind: Kind::NotDurable, ..Self::new(store, problem) }
+    }
+
+    /// Returns the problem of a store that does not keep what it acknowledges.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        (self.kind == Kind::NotDurable).then_some(&self.reason)
     }
 
     /// Returns whether the store has lost entries: it was emptied, restored or replaced.

@@ -30,7 +30,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::plan::{COMMIT_RECORDS, Plan, Revocation, Written};
 use crate::recovery;
-use crate::store::{Appended, Obsolete, Store, StoreError};
+use crate::store::{Appended, Durability, Obsolete, Purpose, Store, StoreError};
 
 /// A client of the writer thread.
 pub(crate) struct Writer {
@@ -46,6 +46,7 @@ pub(crate) struct Work {
     pub(crate) head: watch::Sender<Position>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) freshness: Arc<Freshness>,
+    pub(crate) durability: watch::Sender<Durability>,
     /// Whether other services write to the store.
     pub(crate) is_shared: bool,
     pub(crate) capacity: Capacity,
@@ -59,8 +60,9 @@ impl Writer {
         let (queue, messages) = channel();
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let accounts = Accounts::default();
-            let (swept_at, sweep_from) = (Instant::now(), RecordId::FIRST);
-            WriterThread { work, accounts, swept_at, sweep_from }.run(&messages);
+            let (now, sweep_from) = (Instant::now(), RecordId::FIRST);
+            WriterThread { work, accounts, swept_at: now, sweep_from, checked_at: now }
+                .run(&messages);
         })?;
         let room = Arc::new(Semaphore::new(QUEUE_RECORDS));
         Ok(Self { queue, room, thread: Mutex::new(Some(thread)) })
@@ -129,6 +131,7 @@ struct WriterThread {
     accounts: Accounts,
     swept_at: Instant,
     sweep_from: RecordId,
+    checked_at: Instant,
 }
 
 impl WriterThread {
@@ -161,6 +164,11 @@ impl WriterThread {
             if self.swept_at.elapsed() >= SWEEP_INTERVAL {
                 self.sweep();
             }
+            if self.checked_at.elapsed() >= CHECK_INTERVAL {
+                self.work.store.check();
+                self.publish_durability();
+                self.checked_at = Instant::now();
+            }
         }
     }
 
@@ -181,8 +189,17 @@ impl WriterThread {
                     "append to the store failed: the revocations are answered 503, and proxies send \
                      them again"
                 );
-                let failed: Vec<_> = jobs.iter().map(|_| Err(Error::StoreUnavailable)).collect();
-                (failed, Err(Error::StoreUnavailable))
+                let rejection = match error.refusal() {
+                    Some(problem) => Error::StoreNotDurable(problem.to_owned()),
+                    None => Error::StoreUnavailable,
+                };
+                // Reading what others have appended works although nothing can be acknowledged.
+                let synced = match error.refusal() {
+                    Some(_) if !syncs.is_empty() => self.write(&[]).map(|_| ()),
+                    _ => Err(error),
+                };
+                let failed: Vec<_> = jobs.iter().map(|_| Err(rejection.clone())).collect();
+                (failed, synced.map_err(|_| Error::StoreUnavailable))
             }
         };
         // A failed send means that the caller has disconnected.
@@ -208,7 +225,8 @@ impl WriterThread {
         if entries.is_empty() && !self.work.is_shared {
             return Ok(outcomes);
         }
-        if let Some(head) = self.append(known, &entries)? {
+        let purpose = if jobs.is_empty() { Purpose::Maintain } else { Purpose::Acknowledge };
+        if let Some(head) = self.append(known, &entries, purpose)? {
             outcomes.iter_mut().for_each(|written| written.position = head);
         }
         Ok(outcomes)
@@ -220,15 +238,17 @@ impl WriterThread {
         &mut self,
         known: Position,
         entries: &[Entry],
+        purpose: Purpose,
     ) -> Result<Option<Position>, StoreError> {
-        let work = &mut self.work;
         let began = Instant::now();
+        let work = &mut self.work;
         // At least as many as are added, so that they never accumulate.
         let obsolete = work.obsolete.take(DELETED_ROWS.max(entries.len()));
-        let appended = work.store.append(known, entries, &obsolete);
+        let appended = work.store.append(known, entries, &obsolete, purpose);
         work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         work.metrics.store_up.set(i64::from(appended.is_ok()));
-        work.metrics.store_durable.set(i64::from(work.store.is_durable()));
+        self.publish_durability();
+        let work = &mut self.work;
         let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
@@ -264,7 +284,8 @@ impl WriterThread {
         let (mut log, mut obsolete) = recovery::read(work.store.as_mut())?;
         let restored = {
             let old = work.log.read().unwrap_or_else(PoisonError::into_inner);
-            recovery::restore(work.store.as_mut(), &old, &mut log, &mut obsolete, &mut |_, _| {})?
+            let (store, purpose) = (work.store.as_mut(), Purpose::Maintain);
+            recovery::restore(store, &old, &mut log, &mut obsolete, purpose, &mut |_, _| {})?
         };
         let head = log.head();
         *work.log.write().unwrap_or_else(PoisonError::into_inner) = log;
@@ -273,6 +294,16 @@ impl WriterThread {
         work.head.send_replace(head);
         tracing::warn!(records = restored, "the store is complete again");
         Ok(())
+    }
+
+    fn publish_durability(&self) {
+        let durability = self.work.store.durability();
+        self.work.metrics.store_durable.set(i64::from(durability.problem().is_none()));
+        self.work.durability.send_if_modified(|known| {
+            let is_changed = *known != durability;
+            *known = durability;
+            is_changed
+        });
     }
 
     fn sweep(&mut self) {
@@ -284,7 +315,7 @@ impl WriterThread {
         }
         if !self.work.obsolete.is_empty() {
             let known = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
-            if let Err(error) = self.append(known, &[]) {
+            if let Err(error) = self.append(known, &[], Purpose::Maintain) {
                 tracing::error!(%error, "deleting expired rows failed; the store grows until it works");
             }
         }
@@ -301,6 +332,9 @@ const DELETED_ROWS: usize = 2_000;
 const SWEEP_RECORDS: usize = 20_000;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two checks whether the store keeps what it acknowledges.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,7 @@ impl Store for Memory {
         _: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
+        _: Purpose,
     ) -> Result<Appended, StoreError> {
         while self.waits.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
@@ -62,6 +63,7 @@ fn bench() -> Bench {
         log: Arc::clone(&log),
         head: watch::Sender::new(first.position),
         metrics: Arc::new(Metrics::new().unwrap()),
+        durability: watch::Sender::new(Durability::Durable),
         freshness: Arc::new(Freshness::new(false, Instant::now())),
         is_shared: false,
         capacity: Capacity::of(1_000_000),

@@ -1,12 +1,16 @@
 //! Every call is answered as the contract says: the real app over a real store, in-process.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::{ADMIN, InProcess, TOKEN, request};
 use axum::body::Body;
 use axum::http::{Request, header};
 use signout::access::Access;
-use signout::store::{Appended, Entry, Obsolete, Position, Row, Store, StoreError};
+use signout::store::{
+    Appended, Durability, Entry, Obsolete, Position, Purpose, Row, Store, StoreError,
+};
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -177,8 +181,82 @@ impl Store for Broken {
         Ok(())
     }
 
-    fn append(&mut self, _: Position, _: &[Entry], _: &Obsolete) -> Result<Appended, StoreError> {
+    fn append(
+        &mut self,
+        _: Position,
+        _: &[Entry],
+        _: &Obsolete,
+        _: Purpose,
+    ) -> Result<Appended, StoreError> {
         Err(StoreError::new("the disk", "full"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_durable_is_503_and_readiness_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_durable = Arc::new(AtomicBool::new(true));
+    let store = Box::new(Volatile(Arc::clone(&is_durable)));
+    let service = InProcess::over(store, Access::new([TOKEN], None), 10, folder);
+    assert_eq!(service.post(r#"{"jti": "a"}"#).await.status, 201);
+    is_durable.store(false, Ordering::Relaxed);
+    let answer = service.post(r#"{"jti": "b"}"#).await;
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "store_not_durable"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("set `appendonly yes`"));
+    let ready = service.get("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["writes"]), (200, &"refused".into()));
+    assert!(ready.json()["detail"].as_str().unwrap().contains("set `appendonly yes`"));
+    let status = service.get("/v1/status").await.json();
+    assert_eq!(
+        (&status["store_durable"], &status["accepts_revocations"]),
+        (&false.into(), &false.into())
+    );
+    let metrics = String::from_utf8(service.get("/metrics").await.body).unwrap();
+    assert!(metrics.contains("signout_store_durable 0"), "{metrics}");
+    is_durable.store(true, Ordering::Relaxed);
+    assert_eq!(service.post(r#"{"jti": "b"}"#).await.status, 201);
+    assert_eq!(service.get("/readyz").await.json()["status"], "ok");
+    // Without any write, the check notices it too.
+    is_durable.store(false, Ordering::Relaxed);
+    while service.get("/readyz").await.json()["writes"] != "refused" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A store in memory that refuses to acknowledge anything while it is not durable.
+struct Volatile(Arc<AtomicBool>);
+
+impl Store for Volatile {
+    fn begin(&mut self, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
+        Broken.read_all(each)
+    }
+
+    fn append(
+        &mut self,
+        _: Position,
+        _: &[Entry],
+        _: &Obsolete,
+        purpose: Purpose,
+    ) -> Result<Appended, StoreError> {
+        match self.durability().refusal() {
+            Some(problem) if purpose == Purpose::Acknowledge => {
+                Err(StoreError::not_durable("the store", problem))
+            }
+            _ => Ok(Appended::AsGiven),
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        match self.0.load(Ordering::Relaxed) {
+            true => Durability::Durable,
+            false => {
+                Durability::AtRisk { problem: "set `appendonly yes`".to_owned(), refuses: true }
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use redb::{
 };
 use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
-use super::{Appended, Obsolete, Row, Store, StoreError};
+use super::{Appended, Obsolete, Purpose, Row, Store, StoreError};
 use crate::entry::{Entry, Position};
 
 /// A redb file that belongs to one process.
@@ -103,6 +103,7 @@ impl Store for Embedded {
         _: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
+        _: Purpose,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
         write_rows(&database, entries, &obsolete.rows)

@@ -34,7 +34,8 @@ fn rows(store: &mut Embedded) -> Vec<Entry> {
 
 fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), StoreError> {
     let obsolete = Obsolete { rows: rows.to_vec(), records: Vec::new() };
-    let appended = store.append(entry(1).position, entries, &obsolete)?;
+    let purpose = Purpose::Acknowledge;
+    let appended = store.append(entry(1).position, entries, &obsolete, purpose)?;
     assert_eq!(appended, Appended::AsGiven);
     Ok(())
 }

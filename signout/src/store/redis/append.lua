@@ -1,24 +1,37 @@
--- Appends a batch, all or nothing: Redis runs a script alone, and writes it to its log as one piece.
+-- Appends a batch, all or nothing: Redis runs a script alone, and writes its effects to the
+-- append-only file as one transaction.
 --
 -- KEYS  records: record key (kind, id) to issued_before and exp; the field `format` says whose it is
 --       log: a stream, entry `<sequence>-0` with field `e`: tag, tag of the entry before, record
 -- ARGV  format
 --       known: sequence number of an entry that must be there ("0": none, begin where nothing is)
 --       its tag
---       the tag of the first entry, should there be none
---       what to add: tag (8 bytes), record (33 bytes), over and over
---       what to forget: records (33 bytes), over and over; one that has grown since is kept
+--       the tag of the first entry, if there is none yet
+--       new: tag (8 bytes) and record (33 bytes) of each entry to add
+--       obsolete: records (33 bytes each) to delete, unless they have changed
 --       how many entries the log keeps
---       touch: "1" makes a write of every call, so that WAIT covers what others have written
---       broken: the tag of the last entry of a log that is to be begun anew, or nothing
--- Answers the sequence number and tag of the last entry before, and the number of entries added;
--- or an error that begins with LOST or FORMAT.
+--       touch: "1" makes every call a write, so that WAIT covers what others have written
+--       broken: the tag of the last entry of a log that must be started anew, or nothing
+--       strict: "1" refuses to append if Redis does not keep what it acknowledges
+-- Returns the sequence number and tag of the last entry before, and the number of added entries; or
+-- an error that begins with LOST, FORMAT or NOTDURABLE.
 local records, log = KEYS[1], KEYS[2]
-local format, known, known_tag, first_tag, new, past, kept, touch, broken = unpack(ARGV)
+local format, known, known_tag, first_tag, new, obsolete, kept, touch, broken, strict =
+  unpack(ARGV)
 
 local function entry(at) return string.sub(at[2][2], 1, 8) end
 local function number(id) return tonumber(string.match(id, '^%d+')) end
 local function id(sequence) return string.format('%.0f-0', sequence) end
+
+-- In the same step as the write: a setting cannot change in between.
+if strict == '1' then
+  local persistence, memory = redis.pcall('INFO', 'persistence'), redis.pcall('INFO', 'memory')
+  if type(persistence) ~= 'string' or type(memory) ~= 'string'
+    or not string.find(persistence, 'aof_enabled:1', 1, true)
+    or string.find(memory, 'maxmemory_policy:allkeys', 1, true) then
+    return redis.error_reply('NOTDURABLE check the settings')
+  end
+end
 
 local has = redis.call('HGET', records, 'format')
 if has and has ~= format then return redis.error_reply('FORMAT ' .. has) end
@@ -59,9 +72,9 @@ for at = 1, #new, 41 do
   end
 end
 if added > 0 then redis.call('XTRIM', log, 'MAXLEN', '~', kept) end
-for at = 1, #past, 33 do
-  local key = string.sub(past, at, at + 16)
-  if redis.call('HGET', records, key) == string.sub(past, at + 17, at + 32) then
+for at = 1, #obsolete, 33 do
+  local key = string.sub(obsolete, at, at + 16)
+  if redis.call('HGET', records, key) == string.sub(obsolete, at + 17, at + 32) then
     redis.call('HDEL', records, key)
   end
 end

@@ -1,7 +1,7 @@
-//! How is a Redis reached, and does it keep what it is given?
+//! The connection to a Redis: one server, the primary that Sentinels name, or a Cluster.
 //!
-//! One server, the primary that Sentinels name, or a Cluster. Whatever goes wrong on a connection,
-//! the next use makes a new one: after a failover that finds the new primary.
+//! After any error on a connection the next use opens a new one, which finds the new primary after a
+//! failover.
 
 use std::fmt;
 use std::path::Path;
@@ -12,12 +12,12 @@ use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult,
-    TlsCertificates, TlsMode, cmd,
+    TlsCertificates, TlsMode,
 };
 
 use super::super::StoreError;
 
-/// The way to a Redis.
+/// How to reach a Redis.
 pub struct Link {
     way: Way,
     name: String,
@@ -29,24 +29,6 @@ enum Way {
     Cluster(ClusterClient),
 }
 
-/// What to do with a Redis that does not keep what it is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// Not to start.
-    Refuse,
-    /// To say so in the log and in a metric.
-    Warn,
-}
-
-/// Who must have a batch before it is acknowledged, beside the primary's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wait {
-    /// That many replicas (`WAIT`).
-    pub replicas: u32,
-    /// The disks of the primary and of those replicas (`WAITAOF`).
-    pub fsync: bool,
-}
-
 /// A connection to one server or to a Cluster.
 pub(super) enum Connected {
     One(Box<redis::Connection>),
@@ -54,7 +36,7 @@ pub(super) enum Connected {
 }
 
 impl Connected {
-    /// Has the command carried out.
+    /// Executes the command.
     pub(super) fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         match self {
             Self::One(connection) => command.query(connection.as_mut()),
@@ -71,7 +53,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It is no such address, or `ca` cannot be read.
+    /// The address has another form, or `ca` cannot be read.
     pub fn new(address: &str, ca: Option<&Path>) -> Result<Self, StoreError> {
         let name = without_password(address);
         let wrong = |error: &dyn fmt::Display| StoreError::new(&name, error);
@@ -100,18 +82,18 @@ impl Link {
         Ok(Self { way, name: format!("the store {name}") })
     }
 
-    /// What it is called in messages; without a password.
+    /// Returns its name for messages, without a password.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it is a Cluster: there `WAIT` does not say which node is meant.
+    /// Returns whether it is a Cluster. There `WAIT` does not say which node is meant.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.way, Way::Cluster(_))
     }
 
-    /// A new connection that gives up on an answer after that time.
-    pub(super) fn connect(&self, answer_timeout: Duration) -> RedisResult<Connected> {
+    /// Opens a connection that waits at most that long for a response.
+    pub(super) fn connect(&self, response_timeout: Duration) -> RedisResult<Connected> {
         let client = match &self.way {
             Way::One(client) => client.clone(),
             Way::Sentinel(client) => {
@@ -119,46 +101,16 @@ impl Link {
             }
             Way::Cluster(client) => {
                 let connection = client.get_connection()?;
-                connection.set_read_timeout(Some(answer_timeout))?;
-                connection.set_write_timeout(Some(answer_timeout))?;
+                connection.set_read_timeout(Some(response_timeout))?;
+                connection.set_write_timeout(Some(response_timeout))?;
                 return Ok(Connected::Cluster(Box::new(connection)));
             }
         };
         let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(answer_timeout))?;
-        connection.set_write_timeout(Some(answer_timeout))?;
+        connection.set_read_timeout(Some(response_timeout))?;
+        connection.set_write_timeout(Some(response_timeout))?;
         Ok(Connected::One(Box::new(connection)))
     }
-}
-
-/// What of a Redis' settings loses what was acknowledged, each with its remedy. Asked by a script,
-/// so that in a Cluster the node answers that has the key.
-pub(super) fn lapses(connection: &mut Connected, key: &str) -> RedisResult<Vec<String>> {
-    let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
-    Ok(lapses_of(&info))
-}
-
-fn lapses_of(info: &str) -> Vec<String> {
-    let find = |name: &str| {
-        let mut pairs = info.lines().filter_map(|line| line.trim().split_once(':'));
-        pairs.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
-    };
-    let mut lapses = Vec::new();
-    if find("aof_enabled") != "1" {
-        lapses.push(
-            "it has no append-only file (appendonly no), so a crash takes everything since the \
-             last dump; set `appendonly yes`"
-                .to_owned(),
-        );
-    }
-    let policy = find("maxmemory_policy");
-    if policy != "noeviction" && !policy.starts_with("volatile-") {
-        lapses.push(format!(
-            "it drops keys when memory runs short (maxmemory-policy {policy}); \
-             set `maxmemory-policy noeviction`"
-        ));
-    }
-    lapses
 }
 
 fn sentinel(rest: &str, tls: bool, certs: TlsCertificates) -> RedisResult<SentinelClient> {
@@ -194,7 +146,7 @@ fn cluster(rest: &str, tls: bool, certificates: TlsCertificates) -> RedisResult<
     if tls { builder.certs(certificates).build() } else { builder.build() }
 }
 
-/// The nodes of a list; a login before the first is that of all.
+/// Returns the nodes of a list. A login before the first node applies to all of them.
 fn nodes_of(list: &str, tls: bool) -> RedisResult<Vec<ConnectionInfo>> {
     let (login, nodes) = match list.rsplit_once('@') {
         Some((login, nodes)) => (format!("{login}@"), nodes),
@@ -212,13 +164,11 @@ fn without_password(address: &str) -> String {
     }
 }
 
-const NO_ADDRESS: &str = "this is no address of a Redis";
-
-const INFO: &str = "return redis.call('INFO', 'persistence') .. redis.call('INFO', 'memory')";
+const NO_ADDRESS: &str = "this is not the address of a Redis";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Enough to follow a slot to another node once; then the caller tries again.
+/// Enough to follow a slot to another node once. After that the caller tries again.
 const CLUSTER_RETRIES: u32 = 2;
 
 #[cfg(test)]
@@ -226,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_what_is_meant_and_nothing_else_is_one() {
+    fn only_redis_addresses_are_accepted_and_passwords_hidden() {
         for address in [
             "redis://127.0.0.1",
             "redis://:secret@127.0.0.1:6380/2",
@@ -241,20 +191,5 @@ mod tests {
         for address in ["redis", "http://a", "redis://", "redis+sentinel://"] {
             assert!(Link::new(address, None).is_err(), "{address}");
         }
-    }
-
-    #[test]
-    fn settings_that_lose_revocations_are_named() {
-        let info = |aof, policy| format!("aof_enabled:{aof}\r\nmaxmemory_policy:{policy}\r\n");
-        for (aof, policy, expected) in [
-            (1, "noeviction", 0),
-            (1, "volatile-lru", 0), // our keys never expire, so it drops none of them
-            (1, "allkeys-lru", 1),
-            (0, "noeviction", 1),
-            (0, "allkeys-random", 2),
-        ] {
-            assert_eq!(lapses_of(&info(aof, policy)).len(), expected, "{aof} {policy}");
-        }
-        assert_eq!(lapses_of("").len(), 2, "what cannot be known is not trusted");
     }
 }

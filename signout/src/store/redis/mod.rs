@@ -19,69 +19,172 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Value, cmd, from_redis_value};
+use redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
 use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
 use self::link::Connected;
-use super::{Appended, NextEntries, Obsolete, Row, Store, StoreError, Subscription};
+use super::{
+    Appended, Durability, NextEntries, Obsolete, Purpose, Row, Store, StoreError, Subscription,
+};
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::random::random_number;
 
+mod installation;
 mod link;
+mod settings;
 
-pub use link::{Check, Link, Wait};
+pub use installation::Installation;
+pub use link::Link;
 
 /// A Redis that several services may share.
 pub struct Redis {
     link: Arc<Link>,
-    wait: Wait,
+    keys: Arc<Keys>,
+    options: Options,
     connection: Option<Connected>,
-    is_durable: bool,
+    durability: Durability,
+}
+
+/// Options of a Redis store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the names of the keys begin with.
+    pub prefix: String,
+    /// What to do if Redis does not keep what it acknowledges.
+    pub check: Check,
+    /// What to wait for before a batch is acknowledged.
+    pub wait: Wait,
+    /// The installation that the keys must belong to. `None` for a copy, which may read and write
+    /// the keys of any installation.
+    pub installation: Option<Installation>,
+}
+
+/// What to do if a Redis does not keep what it acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Do not start, and acknowledge nothing.
+    Refuse,
+    /// Write a log line and set a metric.
+    Warn,
+}
+
+/// Where a batch must be before it is acknowledged, in addition to the primary's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// On that many replicas (`WAIT`).
+    pub replicas: u32,
+    /// On the disks of the primary and of those replicas (`WAITAOF`).
+    pub fsync: bool,
+}
+
+/// Default prefix of the keys.
+pub const DEFAULT_PREFIX: &str = "session-guard";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            prefix: DEFAULT_PREFIX.to_owned(),
+            check: Check::Refuse,
+            wait: Wait::default(),
+            installation: None,
+        }
+    }
+}
+
+/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a Cluster.
+#[derive(Debug)]
+struct Keys {
+    records: String,
+    log: String,
+}
+
+impl Keys {
+    fn new(prefix: &str) -> Option<Self> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        let is_valid = (1..=PREFIX_BYTES).contains(&prefix.len()) && prefix.chars().all(is_allowed);
+        is_valid.then(|| Self {
+            records: format!("{{{prefix}}}:records"),
+            log: format!("{{{prefix}}}:log"),
+        })
+    }
 }
 
 impl Redis {
-    /// Connects, and looks whether the server keeps what it is given.
+    /// Connects, and checks whether the server keeps what it acknowledges.
     ///
     /// # Errors
     ///
-    /// It cannot be reached, lacks what `wait` asks for, or does not keep what it is given and
-    /// `check` says to refuse that.
-    pub fn open(link: Link, check: Check, wait: Wait) -> Result<Self, StoreError> {
-        let wanted = wait != Wait::default();
-        if wanted && link.is_cluster() {
-            let why = "in a Cluster WAIT does not say which node is meant; \
+    /// The server cannot be reached, lacks what `wait` needs, or does not keep what it acknowledges
+    /// and `check` says to refuse.
+    pub fn open(link: Link, options: Options) -> Result<Self, StoreError> {
+        let keys = Keys::new(&options.prefix).ok_or_else(|| {
+            let reason = "--redis-prefix is 1 to 64 letters, digits and -_.:";
+            StoreError::new(link.name(), reason)
+        })?;
+        if options.wait != Wait::default() && link.is_cluster() {
+            let reason = "in a Cluster WAIT does not say which node is meant; \
                 set min-replicas-to-write on its nodes instead";
-            return Err(StoreError::new(link.name(), why));
+            return Err(StoreError::new(link.name(), reason));
         }
-        let mut store = Self { link: Arc::new(link), wait, connection: None, is_durable: false };
-        let lapses = store.connect()?;
-        if check == Check::Refuse && !lapses.is_empty() {
-            let why = format!("{} (or start with --redis-check warn)", lapses.join("; and "));
-            return Err(StoreError::new(store.link.name(), why));
+        let (link, keys) = (Arc::new(link), Arc::new(keys));
+        let needs_fsync = options.wait.fsync;
+        let durability = Durability::Durable;
+        let mut store = Self { link, keys, options, connection: None, durability };
+        store.connect()?;
+        if let Some(problem) = store.durability.refusal() {
+            let reason = format!("{problem} (or start with --redis-check warn)");
+            return Err(StoreError::new(store.link.name(), reason));
         }
-        if wait.fsync {
-            let asked = store.run::<Value>(cmd("WAITAOF").arg(0).arg(0).arg(1));
+        if needs_fsync {
+            let response = store.run::<Value>(cmd("WAITAOF").arg(0).arg(0).arg(1));
             let needs = "--redis-wait-fsync needs WAITAOF: Redis 7.2 or later, or Valkey";
-            asked.map_err(|error| StoreError::new(error, needs))?;
+            response.map_err(|error| StoreError::new(error, needs))?;
         }
         Ok(store)
     }
 
-    /// Makes a new connection and answers what is wrong with the server's settings.
-    fn connect(&mut self) -> Result<Vec<String>, StoreError> {
-        let name = self.link.name();
-        let failed = |error| StoreError::new(name, error);
-        let mut connection = self.link.connect(ANSWER_TIMEOUT).map_err(failed)?;
-        let lapses = link::lapses(&mut connection, RECORDS).map_err(failed)?;
-        for lapse in &lapses {
-            tracing::error!(store = name, "revocations may be lost: {lapse}");
-        }
-        self.is_durable = lapses.is_empty();
+    /// Opens a new connection, and checks the settings of the server behind it: after a failover it
+    /// is another server.
+    fn connect(&mut self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::new(self.link.name(), error);
+        let mut connection = self.link.connect(RESPONSE_TIMEOUT).map_err(failed)?;
+        self.inspect(&mut connection).map_err(|error| StoreError::new(self.link.name(), error))?;
         self.connection = Some(connection);
-        Ok(lapses)
+        Ok(())
     }
 
-    /// Has a command carried out; after an error the next one makes a new connection.
+    /// Checks the settings of the server, and logs a change.
+    fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
+        let found = settings::inspect(connection, &self.keys.records)?;
+        if found.problems.is_empty() && found.is_rewriting && self.durability.problem().is_some() {
+            // The append-only file was switched on, and is not complete yet.
+            return Ok(());
+        }
+        let durability = match found.problems.is_empty() {
+            true => Durability::Durable,
+            false => Durability::AtRisk {
+                problem: found.problems.join("; and "),
+                refuses: self.options.check == Check::Refuse,
+            },
+        };
+        if durability != self.durability {
+            let store = self.link.name();
+            match &durability {
+                Durability::Durable => tracing::info!(store, "revocations are durable again"),
+                Durability::AtRisk { problem, refuses: true } => tracing::error!(
+                    store,
+                    "revocations are refused, because a crash of Redis would lose them: {problem}"
+                ),
+                Durability::AtRisk { problem, refuses: false } => {
+                    tracing::error!(store, "a crash of Redis may lose revocations: {problem}");
+                }
+            }
+            self.durability = durability;
+        }
+        Ok(())
+    }
+
+    /// Executes a command. After an error the next command opens a new connection.
     fn run<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, StoreError> {
         if self.connection.is_none() {
             self.connect()?;
@@ -94,7 +197,27 @@ impl Redis {
         Ok(value)
     }
 
-    /// Runs the script; the last entry before it, and how many entries it has added.
+    /// Returns an error if the server does not keep what it acknowledges and the store refuses that.
+    fn require_durability(&mut self) -> Result<(), StoreError> {
+        if self.durability.refusal().is_some() {
+            self.check();
+        }
+        match self.durability.refusal() {
+            Some(problem) => Err(StoreError::not_durable(self.link.name(), problem)),
+            None => Ok(()),
+        }
+    }
+
+    /// Records that the keys belong to our installation, or fails if they belong to another one.
+    fn claim(&mut self) -> Result<(), StoreError> {
+        let Some(installation) = &self.options.installation else { return Ok(()) };
+        let mut script = cmd("EVAL");
+        script.arg(CLAIM).arg(1).arg(&self.keys.records);
+        installation.arguments().for_each(|argument| drop(script.arg(argument)));
+        self.run::<String>(&script).map(|_| ())
+    }
+
+    /// Runs the script. Returns the last entry before it, and the number of entries it has added.
     fn call(
         &mut self,
         known: Option<Position>,
@@ -102,6 +225,7 @@ impl Redis {
         entries: &[Entry],
         obsolete: &[Record],
         broken: Option<u64>,
+        purpose: Purpose,
     ) -> Result<(Position, usize), StoreError> {
         let (sequence, tag) = known.map_or((0, 0), |known| (known.sequence, known.tag));
         let mut new = Vec::with_capacity(entries.len() * (8 + RECORD_BYTES));
@@ -110,25 +234,30 @@ impl Redis {
             new.extend(entry.position.tag.to_be_bytes());
             new.extend(record.to_bytes());
         }
-        let past: Vec<_> = obsolete.iter().flat_map(|record| record.to_bytes()).collect();
+        let obsolete: Vec<_> = obsolete.iter().flat_map(|record| record.to_bytes()).collect();
         let mut script = cmd("EVAL");
-        script.arg(APPEND).arg(2).arg(RECORDS).arg(LOG).arg(FORMAT);
+        script.arg(APPEND).arg(2).arg(&self.keys.records).arg(&self.keys.log).arg(FORMAT);
         script.arg(sequence).arg(&tag.to_be_bytes()).arg(&first_tag.to_be_bytes());
-        script.arg(new).arg(past).arg(LOG_ENTRIES).arg(u8::from(self.wait != Wait::default()));
+        let touch = u8::from(self.options.wait != Wait::default());
+        script.arg(new).arg(obsolete).arg(LOG_ENTRIES).arg(touch);
         script.arg(broken.map_or(Vec::new(), |tag| tag.to_be_bytes().to_vec()));
+        let is_strict = purpose == Purpose::Acknowledge && self.options.check == Check::Refuse;
+        script.arg(u8::from(is_strict));
         let (sequence, tag, added): (u64, Vec<u8>, usize) = self.run(&script)?;
         let tag = tag.try_into().map_err(|_| self.damaged("the last entry"))?;
         Ok((Position { sequence, tag: u64::from_be_bytes(tag) }, added))
     }
 
-    /// Waits until everybody has it who must, or fails.
+    /// Waits until the replicas and disks have everything that they must have, or fails.
     fn wait(&mut self) -> Result<(), StoreError> {
-        let Wait { replicas, fsync } = self.wait;
+        let Wait { replicas, fsync } = self.options.wait;
         if fsync {
             let (here, there): (u32, u32) =
                 self.run(cmd("WAITAOF").arg(1).arg(replicas).arg(WAIT_TIMEOUT_MS))?;
             if here < 1 || there < replicas {
-                let why = format!("on {here} disks here and {there} of {replicas} elsewhere");
+                let why = format!(
+                    "written to {here} of 1 local disks and to those of {there} of {replicas} replicas"
+                );
                 return Err(StoreError::new(self.link.name(), why));
             }
         } else if replicas > 0 {
@@ -141,14 +270,14 @@ impl Redis {
         Ok(())
     }
 
-    /// The entries of the log from that place on (`-`: the first), a page at most.
+    /// Returns the entries of the log from that id on (`-`: the first), at most a page.
     fn entries_from(&mut self, from: &str) -> Result<Vec<Linked>, StoreError> {
         let rows: Vec<RawEntry> =
-            self.run(cmd("XRANGE").arg(LOG).arg(from).arg("+").arg("COUNT").arg(PAGE))?;
+            self.run(cmd("XRANGE").arg(&self.keys.log).arg(from).arg("+").arg("COUNT").arg(PAGE))?;
         decode_all(&rows).ok_or_else(|| self.damaged("the log"))
     }
 
-    /// All entries after that one.
+    /// Returns all entries after that one.
     fn entries_after(&mut self, mut known: Position) -> Result<Vec<Entry>, StoreError> {
         let mut all = Vec::new();
         loop {
@@ -161,26 +290,30 @@ impl Redis {
         }
     }
 
-    /// Begins a log anew whose entries do not follow each other, unless somebody else has done so:
-    /// the hash has everything.
-    fn begin_anew(&mut self) -> Result<(), StoreError> {
+    /// Starts a new log if the entries of the present one do not follow each other, unless another
+    /// service has done so. The hash has everything.
+    fn start_new_log(&mut self) -> Result<(), StoreError> {
         let last: Vec<RawEntry> =
-            self.run(cmd("XREVRANGE").arg(LOG).arg(&["+", "-", "COUNT", "1"]))?;
+            self.run(cmd("XREVRANGE").arg(&self.keys.log).arg(&["+", "-", "COUNT", "1"]))?;
         let last = decode_all(&last).and_then(|mut last| last.pop());
         let Some(last) = last else { return Ok(()) };
-        tracing::error!(store = self.link.name(), "the log is broken and begun anew");
+        tracing::error!(
+            store = self.link.name(),
+            "the log is broken; starting a new one, proxies read the whole set again"
+        );
         let tag = random_number().map_err(|error| StoreError::new(self.link.name(), error))?;
-        self.call(None, tag, &[], &[], Some(last.entry.position.tag)).map(|_| ())
+        let broken = Some(last.entry.position.tag);
+        self.call(None, tag, &[], &[], broken, Purpose::Maintain).map(|_| ())
     }
 
-    /// Every record that the hash holds.
+    /// Returns every record that the hash holds.
     fn read_records(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
         let mut cursor = "0".to_owned();
         loop {
             let (next, fields): (String, RawFields) =
-                self.run(cmd("HSCAN").arg(RECORDS).arg(&cursor).arg("COUNT").arg(PAGE))?;
+                self.run(cmd("HSCAN").arg(&self.keys.records).arg(&cursor).arg("COUNT").arg(PAGE))?;
             for (key, value) in fields {
-                if key == b"format" {
+                if key == b"format" || key == b"installation" {
                     continue;
                 }
                 let bytes = <[u8; RECORD_BYTES]>::try_from([key, value].concat()).ok();
@@ -195,15 +328,18 @@ impl Redis {
     }
 
     fn damaged(&self, what: &str) -> StoreError {
-        StoreError::new(self.link.name(), format!("{what} is damaged, or another program's"))
+        StoreError::new(
+            self.link.name(),
+            format!("{what} is damaged, or was written by another program"),
+        )
     }
 }
 
 impl Store for Redis {
     fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
-        // A log without its hash: somebody deleted it, or memory ran short. What the log still
-        // tells is entered again, in a new log, so that everybody who knew more says so.
-        let has_hash: bool = self.run(cmd("HEXISTS").arg(RECORDS).arg("format"))?;
+        // A log without its hash: the hash was deleted or evicted. The entries of the log start a
+        // new log, so that services and proxies that know more send it.
+        let has_hash: bool = self.run(cmd("HEXISTS").arg(&self.keys.records).arg("format"))?;
         let mut rest = Vec::new();
         if !has_hash {
             let mut page = self.entries_from("-")?;
@@ -213,7 +349,8 @@ impl Store for Redis {
                 page = self.entries_from(&from)?;
             }
         }
-        self.call(None, tag, &rest, &[], None).map(|_| ())
+        self.call(None, tag, &rest, &[], None, Purpose::Maintain)?;
+        self.claim()
     }
 
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
@@ -221,12 +358,12 @@ impl Store for Redis {
         let first = first.ok_or_else(|| StoreError::lost(self.link.name(), "its log is gone"))?;
         let mut last = first.entry.position;
         each(Row::Entry(first.entry));
-        // The log first: a record that is in both is then known by its entry. And the log last:
-        // what came while the set was read.
+        // The log comes first, so that a record in both is known by its entry. It also comes last,
+        // for what was appended while the set was read.
         for is_end in [false, true] {
             let entries = match self.entries_after(last) {
                 Err(error) if error.is_lost() => {
-                    self.begin_anew()?;
+                    self.start_new_log()?;
                     return Err(error);
                 }
                 entries => entries?,
@@ -239,7 +376,7 @@ impl Store for Redis {
                 self.read_records(each)?;
             }
         }
-        self.call(Some(last), 0, &[], &[], None).map(|_| ())
+        self.call(Some(last), 0, &[], &[], None, Purpose::Maintain).map(|_| ())
     }
 
     fn append(
@@ -247,8 +384,20 @@ impl Store for Redis {
         known: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
+        purpose: Purpose,
     ) -> Result<Appended, StoreError> {
-        let (before, added) = self.call(Some(known), 0, entries, &obsolete.records, None)?;
+        if purpose == Purpose::Acknowledge {
+            self.require_durability()?;
+        }
+        let called = self.call(Some(known), 0, entries, &obsolete.records, None, purpose);
+        let (before, added) = match called {
+            Err(error) if error.refusal().is_some() => {
+                self.check();
+                self.require_durability()?;
+                return Err(error); // the settings are good again: the caller tries again
+            }
+            called => called?,
+        };
         self.wait()?;
         if before == known && added == entries.len() {
             return Ok(Appended::AsGiven);
@@ -256,22 +405,45 @@ impl Store for Redis {
         let entries = self.entries_after(known)?;
         let last = entries.last().map_or(known.sequence, |entry| entry.position.sequence);
         if last < before.sequence + added as u64 {
-            return Err(StoreError::lost(self.link.name(), "what was just written is gone"));
+            return Err(StoreError::lost(
+                self.link.name(),
+                "an entry that was just written is gone",
+            ));
         }
         Ok(Appended::Instead(entries))
     }
 
     fn subscribe(&self) -> Option<Box<dyn Subscription>> {
-        Some(Box::new(StreamReader { link: Arc::clone(&self.link), connection: None }))
+        Some(Box::new(StreamReader {
+            link: Arc::clone(&self.link),
+            keys: Arc::clone(&self.keys),
+            connection: None,
+        }))
     }
 
-    fn is_durable(&self) -> bool {
-        self.is_durable
+    fn durability(&self) -> Durability {
+        self.durability.clone()
+    }
+
+    fn check(&mut self) {
+        let checked = match self.connection.take() {
+            None => self.connect(),
+            Some(mut connection) => {
+                let inspected = self.inspect(&mut connection);
+                inspected
+                    .map(|()| self.connection = Some(connection))
+                    .map_err(|error| StoreError::new(self.link.name(), error))
+            }
+        };
+        if let Err(error) = checked {
+            tracing::debug!(%error, "the settings of the store cannot be checked");
+        }
     }
 }
 
 struct StreamReader {
     link: Arc<Link>,
+    keys: Arc<Keys>,
     connection: Option<Connected>,
 }
 
@@ -285,17 +457,19 @@ impl Subscription for StreamReader {
         };
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK_MS);
-        read.arg("STREAMS").arg(LOG).arg(format!("{}-0", known.sequence));
+        read.arg("STREAMS").arg(&self.keys.log).arg(format!("{}-0", known.sequence));
         let read: Value = connection.query(&read).map_err(failed)?;
-        let damaged = || StoreError::new(name, "the log is damaged, or another program's");
+        let damaged =
+            || StoreError::new(name, "the log is damaged, or was written by another program");
         let linked = stream_of(read).and_then(|rows| decode_all(&rows)).ok_or_else(damaged)?;
         let followed = if linked.is_empty() {
-            let last = cmd("XREVRANGE").arg(LOG).arg(&["+", "-", "COUNT", "1"]).to_owned();
+            let last =
+                cmd("XREVRANGE").arg(&self.keys.log).arg(&["+", "-", "COUNT", "1"]).to_owned();
             let last: Vec<RawEntry> = connection.query(&last).map_err(failed)?;
             let last = decode_all(&last).ok_or_else(damaged)?.pop().map(|last| last.entry.position);
             match last {
                 Some(last) if last == known => NextEntries { entries: Vec::new(), is_all: true },
-                // Something has come since; the next read shows whether it follows ours.
+                // An entry has arrived since. The next read shows whether it follows ours.
                 Some(last) if last.sequence > known.sequence => {
                     NextEntries { entries: Vec::new(), is_all: false }
                 }
@@ -316,10 +490,10 @@ struct Linked {
     before: u64,
 }
 
-/// The id of an entry, its field's name and value.
+/// The id of an entry, and the name and value of its field.
 type RawEntry = (String, Vec<Vec<u8>>);
 
-/// Names and values of a hash.
+/// Names and values of the fields of a hash.
 type RawFields = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn decode_all(rows: &[RawEntry]) -> Option<Vec<Linked>> {
@@ -339,7 +513,7 @@ fn decode(id: &str, fields: &[Vec<u8>]) -> Option<Linked> {
     Some(Linked { entry: Entry { position, record }, before: u64::from_be_bytes(before) })
 }
 
-/// The entries, if each follows the one before it and the first follows `known`.
+/// Returns the entries if each follows the previous one and the first follows `known`.
 fn chained(name: &str, mut known: Position, linked: Vec<Linked>) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::with_capacity(linked.len());
     for Linked { entry, before } in linked {
@@ -353,7 +527,7 @@ fn chained(name: &str, mut known: Position, linked: Vec<Linked>) -> Result<Vec<E
     Ok(entries)
 }
 
-/// The entries in the answer to a read of one stream; none where nothing came.
+/// Returns the entries in the response to a read of one stream.
 fn stream_of(read: Value) -> Option<Vec<RawEntry>> {
     if read == Value::Nil {
         return Some(Vec::new());
@@ -367,6 +541,8 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
         Some("LOST") => {
             StoreError::lost(name, format!("it has lost {}", error.detail().unwrap_or_default()))
         }
+        Some("NOTDURABLE") => StoreError::not_durable(name, NOT_DURABLE),
+        Some("INSTALLATION") => StoreError::new(name, installation::REMEDY),
         Some("FORMAT") => {
             let other = error.detail().unwrap_or_default();
             let why = format!("it has format {other}, this version reads format {FORMAT}");
@@ -376,22 +552,25 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
     }
 }
 
-const RECORDS: &str = "{session-guard}:records";
-const LOG: &str = "{session-guard}:log";
-const FORMAT: u64 = 1;
-const APPEND: &str = include_str!("append.lua");
+/// Longest prefix of the keys.
+const PREFIX_BYTES: usize = 64;
 
-/// Entries or records that one answer holds: a few hundred kilobytes.
+const FORMAT: u64 = 1;
+const NOT_DURABLE: &str = "its settings have just changed";
+const APPEND: &str = include_str!("append.lua");
+const CLAIM: &str = include_str!("claim.lua");
+
+/// Entries or records in one response: a few hundred kilobytes.
 const PAGE: usize = 5_000;
 
-/// How long a blocking read waits: a loss is noticed after that.
+/// How long a blocking read waits: a loss is detected within this time.
 const BLOCK_MS: u64 = 500;
 
-/// Longer than Redis is silent while it rewrites or loads; then the caller gets 503.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than Redis is silent while it rewrites or loads. After this time the caller gets 503.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A replica that needs longer than this is behind.
+/// A replica that needs longer than this is considered behind.
 const WAIT_TIMEOUT_MS: u64 = 1_000;
 
 #[cfg(test)]

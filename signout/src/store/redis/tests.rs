@@ -1,5 +1,5 @@
-//! Several services may write at once and lose nothing; what was lost is noticed; what cannot be
-//! kept is not acknowledged: a real Redis.
+//! Several services write at once and lose nothing, losses are detected, and nothing is acknowledged
+//! that Redis does not keep: a real Redis.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,16 @@ use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 
 use super::*;
 
+const RECORDS: &str = "{session-guard}:records";
+const LOG: &str = "{session-guard}:log";
+
 fn open(redis: &testbed::Redis) -> Redis {
     try_open(redis, Check::Refuse, Wait::default()).unwrap()
 }
 
 fn try_open(redis: &testbed::Redis, check: Check, wait: Wait) -> Result<Redis, StoreError> {
-    Redis::open(Link::new(&redis.url(), None).unwrap(), check, wait)
+    let options = Options { check, wait, ..Options::default() };
+    Redis::open(Link::new(&redis.url(), None).unwrap(), options)
 }
 
 fn token(number: u64, exp: u64) -> Record {
@@ -63,7 +67,8 @@ fn append(
     records: &[Record],
 ) -> Result<Vec<Entry>, StoreError> {
     let given = entries(known, records.iter().copied());
-    Ok(match store.append(known, &given, &Obsolete::default())? {
+    let nothing = Obsolete::default();
+    Ok(match store.append(known, &given, &nothing, Purpose::Acknowledge)? {
         Appended::AsGiven => given,
         Appended::Instead(entries) => entries,
     })
@@ -158,7 +163,13 @@ fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
             let followed = follower.next(known).unwrap_err();
             assert!(followed.is_lost(), "{name}: {followed}");
         }
-        assert!(store.append(known, &[], &Obsolete::default()).unwrap_err().is_lost(), "{name}");
+        assert!(
+            store
+                .append(known, &[], &Obsolete::default(), Purpose::Maintain)
+                .unwrap_err()
+                .is_lost(),
+            "{name}"
+        );
         let (_, _, set) = read(&mut store);
         assert!(!set.contains_key(&token(4, 5).key()), "{name}: nothing of it was stored");
         let kept = set.keys().filter(|key| records.iter().any(|it| it.key() == **key)).count();
@@ -225,7 +236,8 @@ fn what_is_past_goes_unless_it_has_grown_since() {
     let known = append(&mut store, known, &[token(2, 90)]).unwrap()[0].position;
     let obsolete =
         Obsolete { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
-    assert_eq!(store.append(known, &[], &obsolete).unwrap(), Appended::AsGiven);
+    let appended = store.append(known, &[], &obsolete, Purpose::Maintain).unwrap();
+    assert_eq!(appended, Appended::AsGiven);
     assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
 }
 
@@ -237,9 +249,15 @@ fn a_redis_that_loses_or_drops_what_it_is_given_is_refused_or_named() {
         let redis = testbed::Redis::setup().set(name, value).start();
         let refused = try_open(&redis, Check::Refuse, Wait::default()).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains(word), "{refused}");
-        assert!(!try_open(&redis, Check::Warn, Wait::default()).unwrap().is_durable());
+        assert!(
+            try_open(&redis, Check::Warn, Wait::default())
+                .unwrap()
+                .durability()
+                .problem()
+                .is_some()
+        );
     }
-    assert!(open(&testbed::Redis::start()).is_durable());
+    assert_eq!(open(&testbed::Redis::start()).durability(), Durability::Durable);
 }
 
 #[test]
@@ -320,11 +338,120 @@ fn a_cluster_serves_as_one() {
     });
     let address = format!("redis+cluster://{}", redis.address());
     let link = Link::new(&address, None).unwrap();
-    let mut store = Redis::open(link, Check::Refuse, Wait::default()).unwrap();
+    let mut store = Redis::open(link, Options::default()).unwrap();
     let (known, ..) = read(&mut store);
     let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
     let followed = store.subscribe().unwrap().next(known).unwrap();
     assert_eq!(followed.entries, appended);
     let link = Link::new(&address, None).unwrap();
-    assert!(Redis::open(link, Check::Refuse, Wait { replicas: 1, fsync: false }).is_err());
+    let wait = Wait { replicas: 1, fsync: false };
+    assert!(Redis::open(link, Options { wait, ..Options::default() }).is_err());
+}
+
+#[test]
+fn settings_that_change_on_the_running_server_stop_acknowledgements() {
+    for (name, bad, good, word) in [
+        ("appendonly", "no", "yes", "appendonly yes"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction", "noeviction"),
+    ] {
+        let redis = testbed::Redis::start();
+        let (mut strict, mut lenient) =
+            (open(&redis), try_open(&redis, Check::Warn, Wait::default()).unwrap());
+        let (known, ..) = read(&mut strict);
+        let known = append(&mut strict, known, &[token(1, 5)]).unwrap()[0].position;
+        redis.command(&["CONFIG", "SET", name, bad]);
+        // At once, without a check in between: not even a known record is acknowledged.
+        for records in [&[token(2, 5)][..], &[]] {
+            let refused = append(&mut strict, known, records).unwrap_err();
+            assert!(refused.refusal().is_some_and(|problem| problem.contains(word)), "{refused}");
+        }
+        assert!(strict.durability().refusal().is_some());
+        assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
+        let maintained = strict.append(known, &[], &Obsolete::default(), Purpose::Maintain);
+        assert_eq!(maintained.unwrap(), Appended::AsGiven, "reading what others append works");
+        lenient.check();
+        assert!(
+            lenient.durability().problem().is_some() && lenient.durability().refusal().is_none()
+        );
+        let known = append(&mut lenient, known, &[token(3, 5)]).unwrap()[0].position;
+        redis.command(&["CONFIG", "SET", name, good]);
+        testbed::eventually(Duration::from_secs(20), || {
+            strict.check();
+            strict.durability() == Durability::Durable
+        });
+        assert_eq!(append(&mut strict, known, &[token(4, 5)]).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_user_without_info_is_refused_or_warned_about() {
+    let redis = testbed::Redis::start();
+    redis.command(&[
+        "ACL", "SETUSER", "limited", "on", ">secret", "~*", "+@all", "-info", "-config",
+    ]);
+    let address = redis.url().replace("redis://", "redis://limited:secret@");
+    let open = |check| {
+        let options = Options { check, ..Options::default() };
+        Redis::open(Link::new(&address, None).unwrap(), options)
+    };
+    let refused = open(Check::Refuse).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("+info") && !refused.contains("secret"), "{refused}");
+    let mut store = open(Check::Warn).unwrap();
+    assert!(store.durability().problem().is_some_and(|problem| problem.contains("+info")));
+    let (known, ..) = read(&mut store);
+    assert_eq!(append(&mut store, known, &[token(1, 5)]).unwrap().len(), 1);
+}
+
+/// Reads as a service of the installation with these API tokens does at its start.
+fn start_as(
+    redis: &testbed::Redis,
+    prefix: &str,
+    tokens: &[&str],
+    adopts: bool,
+) -> Result<usize, StoreError> {
+    let installation = Some(Installation::of_tokens(tokens.iter().copied(), adopts));
+    let options = Options { prefix: prefix.to_owned(), installation, ..Options::default() };
+    let mut store = Redis::open(Link::new(&redis.url(), None).unwrap(), options)?;
+    store.begin(rand_tag())?;
+    let mut count = 0;
+    store.read_all(&mut |row| count += usize::from(matches!(row, Row::Record(_))))?;
+    Ok(count)
+}
+
+#[test]
+fn two_installations_cannot_share_keys_by_mistake() {
+    let redis = testbed::Redis::start();
+    let (production, staging) = (&["production token"][..], &["staging token"][..]);
+    let start = |prefix, tokens, adopts| start_as(&redis, prefix, tokens, adopts);
+    assert!(start("session-guard", production, false).is_ok());
+    let refused = start("session-guard", staging, false).unwrap_err().to_string();
+    assert!(refused.contains("--redis-prefix") && refused.contains("--redis-adopt"), "{refused}");
+    assert!(!refused.contains("production"), "{refused}");
+    assert!(start("staging", staging, false).is_ok(), "its own keys");
+    assert!(start("session-guard", production, false).is_ok(), "as before");
+    for prefix in ["", "a b", "a{b", &"x".repeat(65)] {
+        assert!(start(prefix, staging, false).is_err(), "{prefix}");
+    }
+    // Records are not shared either.
+    let mut store = open(&redis);
+    let (known, ..) = read(&mut store);
+    append(&mut store, known, &[token(1, 5)]).unwrap();
+    assert_eq!(start("session-guard", production, false).unwrap(), 1);
+    assert_eq!(start("staging", staging, false).unwrap(), 0);
+}
+
+#[test]
+fn an_installation_keeps_its_keys_while_its_tokens_are_rotated() {
+    let redis = testbed::Redis::start();
+    let start = |tokens: &[&str], adopts| start_as(&redis, "session-guard", tokens, adopts);
+    for tokens in [&["a"][..], &["b", "a"], &["a"], &["b"], &["c", "b"], &["c"]] {
+        assert!(start(tokens, false).is_ok(), "{tokens:?}");
+    }
+    assert!(start(&["x"], false).is_err(), "all tokens were replaced at once");
+    assert!(start(&["x"], true).is_ok(), "adopted");
+    assert!(start(&["x"], false).is_ok());
+    assert!(start(&["c"], false).is_err(), "the former owner has lost it");
+    // A Redis that was emptied belongs to whoever starts next.
+    redis.command(&["FLUSHALL"]);
+    assert!(start(&["c"], false).is_ok());
 }

@@ -1,0 +1,65 @@
+//! The installation that a Redis belongs to.
+//!
+//! Two installations, for example production and staging, must not share keys: each would sign out
+//! the users of the other. Services of one installation share their API tokens, and installations
+//! have different ones. A service therefore stores fingerprints of its API tokens at its start, and
+//! does not start if none of them is among the stored ones. While tokens are rotated, old and new
+//! tokens are valid together, so an installation always recognises its Redis.
+//!
+//! # Why a fingerprint has 16 bits
+//!
+//! It must tell installations apart, and must not help to guess a token. 16 bits miss one mistake in
+//! 65,536, and exclude nothing that could be guessed in practice.
+
+use hmac_sha256::Hash;
+
+/// Identifies the installation of a service.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    fingerprints: Vec<String>,
+    adopts: bool,
+}
+
+impl Installation {
+    /// Returns the installation with these API tokens. If it `adopts`, it takes over a Redis of
+    /// another installation.
+    #[must_use]
+    pub fn of_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>, adopts: bool) -> Self {
+        Self { fingerprints: tokens.into_iter().map(fingerprint).collect(), adopts }
+    }
+
+    /// Returns the arguments of `claim.lua`.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &str> {
+        let adopts = if self.adopts { "1" } else { "0" };
+        std::iter::once(adopts).chain(self.fingerprints.iter().map(String::as_str))
+    }
+}
+
+fn fingerprint(token: &str) -> String {
+    let digest = Hash::hash(format!("session-guard installation\0{token}").as_bytes());
+    let [first, second, ..] = digest;
+    format!("{first:02x}{second:02x}")
+}
+
+/// What an operator can do about a Redis of another installation.
+pub(super) const REMEDY: &str = "it belongs to another installation: no API token of this service has \
+    been used with it. Give this installation its own keys (--redis-prefix), or its own Redis. If it \
+    is the same installation and all its API tokens were replaced at once, start one service once \
+    with --redis-adopt";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_four_digits_and_no_part_of_the_token() {
+        let of = |tokens: &[&str]| {
+            let installation = Installation::of_tokens(tokens.iter().copied(), false);
+            installation.arguments().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let one = of(&["one", "two"]);
+        assert_eq!((one.len(), &*one[0], one[1].len()), (3, "0", 4));
+        assert_eq!(of(&["two"])[1], one[2]);
+        assert_ne!(one[1], one[2]);
+    }
+}

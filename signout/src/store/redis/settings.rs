@@ -1,0 +1,77 @@
+//! The settings of a Redis that decide whether it keeps what it acknowledges.
+
+use redis::{RedisResult, cmd};
+
+use super::link::Connected;
+
+/// Result of a check.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// What would lose acknowledged revocations, each with its remedy.
+    pub(super) problems: Vec<String>,
+    /// Whether the append-only file is being rewritten. If it was just switched on, it is complete
+    /// only after that.
+    pub(super) is_rewriting: bool,
+}
+
+/// Reads the settings of the server that has that key.
+pub(super) fn inspect(connection: &mut Connected, key: &str) -> RedisResult<Found> {
+    let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
+    Ok(found_in(&info))
+}
+
+fn found_in(info: &str) -> Found {
+    if let Some(reason) = info.strip_prefix("denied:") {
+        let problem = format!(
+            "its settings cannot be read ({reason}); allow its user to run INFO (in the ACL: `+info`)"
+        );
+        return Found { problems: vec![problem], is_rewriting: false };
+    }
+    let find = |name: &str| {
+        let mut pairs = info.lines().filter_map(|line| line.trim().split_once(':'));
+        pairs.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    };
+    let mut problems = Vec::new();
+    if find("aof_enabled") != "1" {
+        problems.push(
+            "it has no append-only file (appendonly no), so a crash loses everything since the \
+             last dump; set `appendonly yes`"
+                .to_owned(),
+        );
+    }
+    let policy = find("maxmemory_policy");
+    if policy != "noeviction" && !policy.starts_with("volatile-") {
+        problems.push(format!(
+            "it deletes keys when memory runs short (maxmemory-policy {policy}); \
+             set `maxmemory-policy noeviction`"
+        ));
+    }
+    let is_rewriting =
+        ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|name| find(name) == "1");
+    Found { problems, is_rewriting }
+}
+
+const INFO: &str = include_str!("info.lua");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_lose_revocations_are_named() {
+        let info = |aof, policy| format!("aof_enabled:{aof}\r\nmaxmemory_policy:{policy}\r\n");
+        for (aof, policy, expected) in [
+            (1, "noeviction", 0),
+            (1, "volatile-lru", 0), // our keys have no time to live, so none of them is deleted
+            (1, "allkeys-lru", 1),
+            (0, "noeviction", 1),
+            (0, "allkeys-random", 2),
+        ] {
+            assert_eq!(found_in(&info(aof, policy)).problems.len(), expected, "{aof} {policy}");
+        }
+        assert_eq!(found_in("").problems.len(), 2, "unknown settings are not trusted");
+        let denied = found_in("denied:NOPERM");
+        assert!(denied.problems[0].contains("+info"), "{denied:?}");
+        assert!(found_in("aof_enabled:1\r\naof_rewrite_in_progress:1\r\n").is_rewriting);
+    }
+}
