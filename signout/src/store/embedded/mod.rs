@@ -7,18 +7,33 @@
 //! After an I/O error redb must be opened again, and nobody knows whether the failed commit reached
 //! the disk. The next append therefore opens the file again and first deletes all rows after the
 //! entries that the service knows: they were never acknowledged.
+//!
+//! # Damage
+//!
+//! Disks and memory flip bits. redb verifies its checksums only after a crash, so a start would
+//! otherwise come up with other records. Three measures detect damage at the start, and the service
+//! then does not start:
+//!
+//! - Each row has a [checksum] over its sequence number and content.
+//! - The number of rows and the sum of their checksums are stored in the same commit. A row that
+//!   vanished or appeared twice changes them.
+//! - Commits have two phases. After a crash redb then never falls back to the commit before the last
+//!   one because a page of the last one is damaged: it reports the damage.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition,
+    Table, TableDefinition,
 };
-use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
+use self::row::{checksum_of, decode, encode};
 use super::{Appended, Obsolete, Purpose, Row, Store, StoreError};
 use crate::entry::{Entry, Position};
+
+mod row;
 
 /// A redb file that belongs to one process.
 pub struct Embedded {
@@ -27,13 +42,16 @@ pub struct Embedded {
     database: Option<Database>,
 }
 
+/// Any error of redb or of a row.
+type Failure = Box<dyn std::error::Error>;
+
 impl Embedded {
     /// Opens the file, or creates it.
     ///
     /// # Errors
     ///
-    /// Another process has the file open, it is not a redb file, it has another format, or it cannot
-    /// be read.
+    /// Another process has the file open, it is not a redb file, it has another format, it is
+    /// damaged, or it cannot be read.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let name = format!("the store {}", path.display());
         let file = path.to_owned();
@@ -61,19 +79,35 @@ impl Embedded {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
-        let database = (self.open)().map_err(|error| match error {
+        let database = self.guarded(|| Ok((self.open)()))?.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::new(
                 &self.name,
                 "another process has it open; a store belongs to one service",
             ),
+            DatabaseError::Storage(redb::StorageError::Corrupted(reason)) => self.damaged(reason),
             error => StoreError::new(&self.name, error),
         })?;
-        let format = check_format(&database).map_err(|error| StoreError::new(&self.name, error))?;
+        let format = self.guarded(|| check_format(&database))?;
         if format != FORMAT {
-            let why = format!("it has format {format}, this version reads format {FORMAT}");
-            return Err(StoreError::new(&self.name, why));
+            let reason = format!("it has format {format}, this version reads format {FORMAT}");
+            return Err(StoreError::new(&self.name, reason));
         }
         Ok(database)
+    }
+
+    /// Runs an operation of redb. Some damaged files make it panic.
+    fn guarded<T>(&self, operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, StoreError> {
+        match catch_unwind(AssertUnwindSafe(operation)) {
+            Ok(result) => result.map_err(|error| match error.downcast_ref::<Damage>() {
+                Some(damage) => self.damaged(damage),
+                None => StoreError::new(&self.name, error),
+            }),
+            Err(_) => Err(self.damaged("its structure is broken")),
+        }
+    }
+
+    fn damaged(&self, reason: impl ToString) -> StoreError {
+        StoreError::new(&self.name, format!("it is damaged: {}. {REMEDY}", reason.to_string()))
     }
 }
 
@@ -81,19 +115,17 @@ impl Store for Embedded {
     fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
         let database = self.opened()?;
         let position = Position { sequence: 1, tag };
-        let begun = is_empty(&database).and_then(|is_empty| match is_empty {
+        self.guarded(|| match is_empty(&database)? {
             true => write_rows(&database, &[Entry { position, record: None }], &[]),
             false => Ok(()),
-        });
-        begun.map_err(|error| StoreError::new(&self.name, error))?;
+        })?;
         self.database = Some(database);
         Ok(())
     }
 
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
         let database = self.opened()?;
-        read_rows(&database, &mut |entry| each(Row::Entry(entry)))
-            .map_err(|error| StoreError::new(&self.name, error))?;
+        self.guarded(|| read_rows(&database, &mut |entry| each(Row::Entry(entry))))?;
         self.database = Some(database);
         Ok(())
     }
@@ -106,19 +138,58 @@ impl Store for Embedded {
         _: Purpose,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
-        write_rows(&database, entries, &obsolete.rows)
-            .map_err(|error| StoreError::new(&self.name, error))?;
+        self.guarded(|| write_rows(&database, entries, &obsolete.rows))?;
         self.database = Some(database);
         Ok(Appended::AsGiven)
     }
 }
 
+/// What is damaged.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error("row {0} has a wrong checksum")]
+    Row(u64),
+    #[error("rows are missing, or there are too many")]
+    Rows,
+}
+
+/// The number of rows, and the sum of their checksums (wrapping).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    rows: u64,
+    sum: u64,
+}
+
+impl Totals {
+    fn add(&mut self, checksum: u64) {
+        self.rows = self.rows.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(checksum);
+    }
+
+    fn remove(&mut self, checksum: u64) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(checksum);
+    }
+
+    fn read(about: &impl ReadableTable<&'static str, u64>) -> Result<Self, Failure> {
+        let value = |name| Ok::<_, Failure>(about.get(name)?.map_or(0, |value| value.value()));
+        Ok(Self { rows: value("rows")?, sum: value("sum")? })
+    }
+
+    fn write(self, about: &mut Table<'_, &'static str, u64>) -> Result<(), Failure> {
+        about.insert("rows", self.rows)?;
+        about.insert("sum", self.sum)?;
+        Ok(())
+    }
+}
+
 /// Returns the format of the file; a new file gets ours.
-fn check_format(database: &Database) -> Result<u64, Box<dyn std::error::Error>> {
+fn check_format(database: &Database) -> Result<u64, Failure> {
     let read = database.begin_read()?;
     match read.open_table(ABOUT) {
         Ok(about) => return Ok(about.get("format")?.map_or(0, |format| format.value())),
-        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(redb::TableError::TableDoesNotExist(_)) if read.list_tables()?.next().is_none() => {}
+        Err(redb::TableError::TableDoesNotExist(_)) => return Err(Damage::Rows.into()),
         Err(error) => return Err(error.into()),
     }
     let write = database.begin_write()?;
@@ -128,69 +199,73 @@ fn check_format(database: &Database) -> Result<u64, Box<dyn std::error::Error>> 
     Ok(FORMAT)
 }
 
-fn is_empty(database: &Database) -> Result<bool, Box<dyn std::error::Error>> {
-    Ok(database.begin_read()?.open_table(ROWS)?.is_empty()?)
+fn is_empty(database: &Database) -> Result<bool, Failure> {
+    let read = database.begin_read()?;
+    let is_empty = read.open_table(ROWS)?.is_empty()?;
+    match Totals::read(&read.open_table(ABOUT)?)? {
+        Totals { rows: 0, .. } => Ok(is_empty),
+        _ if is_empty => Err(Damage::Rows.into()),
+        _ => Ok(false),
+    }
 }
 
-fn read_rows(
-    database: &Database,
-    each: &mut dyn FnMut(Entry),
-) -> Result<(), Box<dyn std::error::Error>> {
+fn read_rows(database: &Database, each: &mut dyn FnMut(Entry)) -> Result<(), Failure> {
     let read = database.begin_read()?;
+    let expected = Totals::read(&read.open_table(ABOUT)?)?;
+    let mut found = Totals::default();
     for row in read.open_table(ROWS)?.iter()? {
         let (sequence, row) = row?;
         let sequence = sequence.value();
-        let entry = decode(sequence, row.value());
-        each(entry.ok_or_else(|| format!("row {sequence} is damaged"))?);
+        let entry = decode(sequence, row.value()).ok_or(Damage::Row(sequence))?;
+        found.add(checksum_of(row.value()).ok_or(Damage::Row(sequence))?);
+        if found.rows > expected.rows {
+            break; // a damaged tree may go round in circles
+        }
+        each(entry);
     }
-    Ok(())
+    match found == expected {
+        true => Ok(()),
+        false => Err(Damage::Rows.into()),
+    }
 }
 
-fn write_rows(
-    database: &Database,
-    entries: &[Entry],
-    obsolete: &[u64],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn write_rows(database: &Database, entries: &[Entry], obsolete: &[u64]) -> Result<(), Failure> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
+    write.set_two_phase_commit(true);
     {
-        let mut rows = write.open_table(ROWS)?;
+        let (mut rows, mut about) = (write.open_table(ROWS)?, write.open_table(ABOUT)?);
+        let mut totals = Totals::read(&about)?;
+        let mut unacknowledged = Vec::new();
         if let Some(first) = entries.first() {
-            rows.retain_in(first.position.sequence.., |_, _| false)?;
+            for row in rows.range(first.position.sequence..)? {
+                unacknowledged.push(row?.0.value());
+            }
+        }
+        for sequence in unacknowledged.iter().chain(obsolete) {
+            if let Some(row) = rows.remove(sequence)? {
+                totals.remove(checksum_of(row.value()).ok_or(Damage::Row(*sequence))?);
+            }
         }
         for entry in entries {
-            rows.insert(entry.position.sequence, encode(entry).as_slice())?;
+            let row = encode(entry);
+            totals.add(checksum_of(&row).ok_or(Damage::Row(entry.position.sequence))?);
+            rows.insert(entry.position.sequence, row.as_slice())?;
         }
-        for sequence in obsolete {
-            rows.remove(sequence)?;
-        }
+        totals.write(&mut about)?;
     }
     write.commit()?;
     Ok(())
 }
 
-/// A row: the tag (8 bytes, big endian), then the record as in the feed, if there is one.
-fn encode(entry: &Entry) -> Vec<u8> {
-    let mut row = entry.position.tag.to_be_bytes().to_vec();
-    row.extend(entry.record.iter().flat_map(|record| record.to_bytes()));
-    row
-}
-
-fn decode(sequence: u64, row: &[u8]) -> Option<Entry> {
-    let (&tag, rest) = row.split_first_chunk()?;
-    let position = Position { sequence, tag: u64::from_be_bytes(tag) };
-    let record = match rest {
-        [] => None,
-        rest => Some(Record::from_bytes(<&[u8; RECORD_BYTES]>::try_from(rest).ok()?)?),
-    };
-    Some(Entry { position, record })
-}
-
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
-/// Memory for pages of the file: appending needs its right edge alone, and reading it all is once.
+const REMEDY: &str = "Check disk and memory of this machine. Restore a backup, or move the file away \
+    and start with an empty store: running proxies send back every revocation that they hold";
+
+/// Memory for pages of the file: an append needs only its right edge, and it is read once.
 const CACHE_BYTES: usize = 32 << 20;
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub struct Wait {
 }
 
 /// Default prefix of the keys.
-pub const DEFAULT_PREFIX: &str = "session-guard";
+const DEFAULT_PREFIX: &str = "session-guard";
 
 impl Default for Options {
     fn default() -> Self {
@@ -213,7 +213,9 @@ impl Redis {
         let Some(installation) = &self.options.installation else { return Ok(()) };
         let mut script = cmd("EVAL");
         script.arg(CLAIM).arg(1).arg(&self.keys.records);
-        installation.arguments().for_each(|argument| drop(script.arg(argument)));
+        for argument in installation.arguments() {
+            script.arg(argument);
+        }
         self.run::<String>(&script).map(|_| ())
     }
 

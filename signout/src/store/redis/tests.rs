@@ -429,7 +429,8 @@ fn two_installations_cannot_share_keys_by_mistake() {
     assert!(!refused.contains("production"), "{refused}");
     assert!(start("staging", staging, false).is_ok(), "its own keys");
     assert!(start("session-guard", production, false).is_ok(), "as before");
-    for prefix in ["", "a b", "a{b", &"x".repeat(65)] {
+    let long = "x".repeat(65);
+    for prefix in ["", "a b", "a{b", &long] {
         assert!(start(prefix, staging, false).is_err(), "{prefix}");
     }
     // Records are not shared either.
