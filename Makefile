@@ -1,7 +1,7 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
-    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy envoys redis prometheus \
+    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy envoys redis valkey prometheus \
     stream-peers programs lint ci
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
@@ -12,7 +12,7 @@ help: ## prints this list
 demo: wasm envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
 	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy redis stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill envoy redis valkey stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 
 fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
@@ -29,8 +29,9 @@ open-webui: wasm envoy ## tests the real Open WebUI behind Envoy with a browser;
 	@cargo build --package signout
 	@target/open-webui/bin/python examples/open-webui/run.py
 
-faults: wasm wasm-drill envoy redis programs ## injects every fault of tests/faults.list and prints a table of results; some need root
+faults: wasm wasm-drill envoy redis valkey programs ## injects every fault of tests/faults.list and prints a table of results; some need root
 	@FAULTS_LONG=1 tests/faults.sh
+	REDIS_SERVER=$(CURDIR)/target/valkey-server cargo test -p signout --lib store::redis
 
 soak: soak-streams soak-faults ## runs all long-running tests
 
@@ -80,6 +81,9 @@ envoys: wasm envoy programs ## runs the demo and the smoke tests on every tested
 
 redis: # finds or installs Redis for the tests: target/redis-server
 	@setup/redis.sh
+
+valkey: # installs the pinned Valkey for the tests: target/valkey-server
+	@setup/valkey.sh
 
 stream-peers: # installs third-party WebSocket and gRPC clients for the tests: target/stream-peers
 	@setup/python-peers.sh stream-peers

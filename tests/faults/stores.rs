@@ -170,7 +170,7 @@ struct Sentinel {
 impl Sentinel {
     fn of(primary: &Redis) -> Self {
         let address = primary.address();
-        Self { redis: Redis::sentinel("main", address) }
+        Self { redis: Redis::setup().watching("main", address).start() }
     }
 
     fn url(&self) -> String {

@@ -38,6 +38,14 @@ pub(crate) fn redis() -> PathBuf {
     }
 }
 
+/// Returns the Valkey that `make valkey` installed, or the one that `VALKEY_SERVER` names.
+pub(crate) fn valkey() -> PathBuf {
+    match env::var_os("VALKEY_SERVER") {
+        Some(path) => path.into(),
+        None => fresh(root().join("target/valkey-server"), None),
+    }
+}
+
 /// Returns the Python environment that `setup/python-peers.sh` made for those packages.
 pub(crate) fn python(peers: &str) -> PathBuf {
     fresh(root().join("target").join(peers).join("bin/python"), None)

@@ -22,12 +22,19 @@ pub struct RedisSetup {
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     watches: Option<(String, SocketAddr)>,
+    is_valkey: bool,
 }
 
 impl RedisSetup {
     /// One more setting of `redis.conf`, or another value for one of ours.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes it a Sentinel that watches that primary under that name, and decides alone.
+    pub fn watching(mut self, name: &str, primary: SocketAddr) -> Self {
+        self.watches = Some((name.to_owned(), primary));
         self
     }
 
@@ -56,7 +63,8 @@ impl RedisSetup {
     }
 
     fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
-        let mut command = Command::new(artifacts::redis());
+        let server = if self.is_valkey { artifacts::valkey() } else { artifacts::redis() };
+        let mut command = Command::new(server);
         if let Some((name, primary)) = &self.watches {
             let file = directory.path().join("sentinel.conf");
             let text = format!(
@@ -104,11 +112,9 @@ impl Redis {
         Self::setup().start()
     }
 
-    /// A Sentinel that watches that primary under that name, and needs no other to decide.
-    #[must_use]
-    #[track_caller]
-    pub fn sentinel(name: &str, primary: SocketAddr) -> Self {
-        RedisSetup { watches: Some((name.to_owned(), primary)), ..RedisSetup::default() }.start()
+    /// The same with a Valkey, whatever `REDIS_SERVER` says.
+    pub fn valkey() -> RedisSetup {
+        RedisSetup { is_valkey: true, ..RedisSetup::default() }
     }
 
     /// Returns its address, which a restart keeps.

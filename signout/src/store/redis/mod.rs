@@ -255,7 +255,7 @@ impl Redis {
         let Wait { replicas, fsync } = self.options.wait;
         if fsync {
             let (here, there): (u32, u32) =
-                self.run(cmd("WAITAOF").arg(1).arg(replicas).arg(WAIT_TIMEOUT_MS))?;
+                self.run(cmd("WAITAOF").arg(1).arg(replicas).arg(FSYNC_TIMEOUT_MS))?;
             if here < 1 || there < replicas {
                 let why = format!(
                     "written to {here} of 1 local disks and to those of {there} of {replicas} replicas"
@@ -574,6 +574,9 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A replica that needs longer than this is considered behind.
 const WAIT_TIMEOUT_MS: u64 = 1_000;
+
+/// With `appendfsync everysec` each server writes to its disk once a second.
+const FSYNC_TIMEOUT_MS: u64 = 3_000;
 
 #[cfg(test)]
 mod tests;

@@ -188,8 +188,10 @@ fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
     let (first, ..) = read(&mut store);
     let known = append(&mut store, first, &[token(1, 5)]).unwrap()[0].position;
     // A replica that was behind became the primary, and another service went on from there.
-    redis.command(&["XDEL", LOG, "2-0"]);
-    redis.command(&["XSETID", LOG, "1-0"]);
+    let only_the_first = "local first = redis.call('XRANGE', KEYS[1], '1-0', '1-0')[1][2]
+        redis.call('DEL', KEYS[1])
+        return redis.call('XADD', KEYS[1], '1-0', first[1], first[2])";
+    redis.command(&["EVAL", only_the_first, "1", LOG]);
     let instead = append(&mut store, first, &[token(2, 5), token(3, 5)]).unwrap();
     assert_eq!(instead.last().unwrap().position.sequence, known.sequence + 1);
     assert!(store.subscribe().unwrap().next(known).unwrap_err().is_lost());
