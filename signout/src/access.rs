@@ -1,14 +1,14 @@
-//! Who may call?
+//! API tokens and their rights.
 //!
-//! Whoever knows an API token. Tokens are compared by hash and in constant time, all of them on
-//! every call, so that neither the time of an answer nor its content tells how near a guess was.
+//! Every call compares the presented token with all API tokens, by hash and in constant time.
+//! Therefore neither the time nor the content of a response tells how close a guess was.
 
 use hmac_sha256::Hash;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
 
-/// The tokens that open `/v1`.
+/// The API tokens for `/v1`.
 pub struct Access {
     api: Vec<[u8; 32]>,
     admin: Option<[u8; 32]>,
@@ -24,14 +24,14 @@ pub(crate) enum Right {
 }
 
 impl Access {
-    /// Access with any of `api`; for the cutoff for all with `admin`, where there is one.
+    /// Accepts each token of `api`. If there is an `admin` token, the cutoff for all needs it.
     #[must_use]
     pub fn new<'a>(api: impl IntoIterator<Item = &'a str>, admin: Option<&str>) -> Self {
         let hash = |token: &str| Hash::hash(token.as_bytes());
         Self { api: api.into_iter().map(hash).collect(), admin: admin.map(hash) }
     }
 
-    /// What the bearer of this `Authorization` header may do (RFC 6750 §2.1).
+    /// Returns the right of the caller with this `Authorization` header (RFC 6750 §2.1).
     pub(crate) fn right(&self, authorization: Option<&[u8]>) -> Result<Right, Error> {
         let presented = authorization.and_then(bearer).ok_or(Error::Unauthorized)?;
         let presented = Hash::hash(presented);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_token_of_the_list_opens_and_nothing_else_does() {
+    fn only_tokens_of_the_list_are_accepted() {
         let access = Access::new(["one", "two"], None);
         for header in ["Bearer one", "bearer two"] {
             assert_eq!(access.right(Some(header.as_bytes())), Ok(Right::All), "{header}");
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_an_admin_token_the_others_may_do_less() {
+    fn an_admin_token_limits_the_other_tokens() {
         let access = Access::new(["api"], Some("admin"));
         assert_eq!(access.right(Some(b"Bearer api")), Ok(Right::Most));
         assert_eq!(access.right(Some(b"Bearer admin")), Ok(Right::All));

@@ -1,57 +1,58 @@
-//! Where in the feed is a proxy?
+//! The cursor of a proxy: its position in the feed as text.
 //!
-//! Four spellings, all opaque to proxies:
+//! There are four forms, all opaque to proxies:
 //!
-//! | cursor | what it says |
+//! | cursor | meaning |
 //! | --- | --- |
-//! | `<sequence>.<tag>` | everything up to that entry of the log is known |
-//! | `r<entry>-<entry>.<id>` | a reset that began at the first entry goes on with that record id |
-//! | `<entry>-<entry>` | everything up to the first entry is known, and some of what came later |
-//! | anything else, or none | nothing is known |
+//! | `<sequence>.<tag>` | the proxy knows everything up to that entry of the log |
+//! | `r<entry>-<entry>.<id>` | a reset that began at the first entry continues with that record id |
+//! | `<entry>-<entry>` | the proxy knows everything up to the first entry, and some later entries |
+//! | anything else, or none | the proxy knows nothing |
 //!
-//! The tag is the random number that was stored with the entry, as 16 hex digits: an entry of
-//! another store, or of a restored one, has another. All that a reset needs to know is in its
-//! cursor, so it may go on at any replica and costs the service no memory.
+//! The tag is the random number that was stored with the entry, as 16 hex digits. An entry of another
+//! store, or of a restored one, has a different tag. The cursor of a reset contains its whole state,
+//! so a reset may continue at any replica and costs the service no memory.
 //!
 //! # Why a reset names two entries
 //!
-//! Its pages are read from the live set, so they may hold what came after its beginning. A service
-//! that falls back to somewhere in between would still know the first entry, and nobody would see
-//! that it has lost what the proxy already enforces. So the newest entry that a page may show goes
-//! along until it is passed: who does not hold it begins the reset again.
+//! The pages of a reset are read from the live set, so they may contain records that were added after
+//! its beginning. A store that falls back to a point in between would still hold the first entry, and
+//! nothing would show that it has lost records that the proxy already enforces. The cursor therefore
+//! also names the newest entry that a page may contain, until the proxy has passed it. A service that
+//! does not hold that entry starts the reset again.
 
 use session_guard_core::feed::wire::Cursor;
 use session_guard_core::revocation::record::RecordId;
 
 use crate::entry::Position;
 
-/// What a proxy has said about where it is.
+/// The position of a proxy in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It knows nothing, or nothing that we can make sense of.
+    /// The proxy knows nothing, or its cursor is not one of ours.
     Start,
-    /// It knows everything up to that entry.
+    /// The proxy knows everything up to that entry.
     After(Position),
-    /// It knows everything up to that entry, and from a reset some of what came later.
+    /// The proxy knows everything up to that entry, and some later entries from a reset.
     AfterReset {
         /// The entry.
         after: Position,
-        /// The newest entry that it may know of; later than the other one.
+        /// The newest entry that it may know; later than `after`.
         seen: Position,
     },
-    /// It is in the middle of a reset.
+    /// The proxy has received a part of a reset.
     InReset {
-        /// The newest entry when the reset began.
+        /// The newest entry at the beginning of the reset.
         began: Position,
-        /// The newest entry when the last page was made.
+        /// The newest entry at the time of the last page.
         seen: Position,
-        /// The first record id that it has not got yet.
+        /// The first record id that the proxy has not received.
         next: RecordId,
     },
 }
 
 impl Place {
-    /// Reads a cursor; what is not one of ours is [`Place::Start`].
+    /// Parses a cursor. Any text that is not one of ours is [`Place::Start`].
     pub(crate) fn parse(text: &str) -> Self {
         let place = match text.strip_prefix('r') {
             None => parse_after(text),
@@ -60,7 +61,7 @@ impl Place {
         place.unwrap_or(Self::Start)
     }
 
-    /// The newest entry that it knows of.
+    /// Returns the newest entry that the proxy may know.
     pub(crate) fn newest(self) -> Option<Position> {
         match self {
             Self::Start => None,
@@ -69,7 +70,7 @@ impl Place {
         }
     }
 
-    /// The cursor that [`Place::parse`] reads as this place.
+    /// Returns the cursor that [`Place::parse`] parses as this position.
     pub(crate) fn cursor(self) -> Cursor {
         let text = match self {
             Self::Start => "0.0".to_owned(),
@@ -106,7 +107,7 @@ fn parse_position(text: &str) -> Option<Position> {
     let (sequence, tag) = text.split_once('.')?;
     let position =
         Position { sequence: sequence.parse().ok()?, tag: u64::from_str_radix(tag, 16).ok()? };
-    // One entry, one spelling.
+    // Each entry has exactly one form.
     (position.to_string() == text).then_some(position)
 }
 
@@ -122,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_place_is_read_back(one in position(), other in position(), next: [u8; 16]) {
+        fn a_position_is_parsed_back(one in position(), other in position(), next: [u8; 16]) {
             let next = RecordId(next);
             let mut places = vec![
                 Place::After(one),
@@ -138,7 +139,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_place(text in "r?[0-9a-f.-]{0,60}|.*") {
+        fn any_text_is_a_position(text in "r?[0-9a-f.-]{0,60}|.*") {
             let place = Place::parse(&text);
             prop_assert!(place == Place::Start || place.cursor().as_str() == text);
         }

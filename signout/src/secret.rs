@@ -1,8 +1,8 @@
-//! Where do secrets come from?
+//! Generated secrets.
 //!
-//! They are made once, from the system's random numbers, into a file that only its owner can read,
-//! and kept from then on. The file holds the text and nothing else, no line end either: `$(cat …)`,
-//! a mounted Kubernetes secret and `--env-file` then all give the same bytes.
+//! A secret is generated once, from the operating system's random numbers, into a file that only its
+//! owner can read. The file contains only the text, without a line end, so `$(cat …)`, a mounted
+//! Kubernetes secret and `--env-file` all give the same bytes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -12,21 +12,21 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Whether a secret was there before.
+/// Whether a secret existed before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// It has just been made.
+    /// It was generated now.
     Now,
-    /// It was there, and still is.
+    /// It existed, and was kept.
     Before,
 }
 
-/// Makes a secret in that file, unless there is one: 64 characters of base64url, 48 random bytes.
-/// So it is long enough for HS512 as well (RFC 7518 §3.2).
+/// Generates a secret in that file, unless it exists: 48 random bytes as 64 characters of base64url.
+/// This is long enough for HS512 (RFC 7518 §3.2).
 ///
 /// # Errors
 ///
-/// The file cannot be made or read, or is there and holds no secret.
+/// The file cannot be created or read, or exists and contains no secret.
 pub fn make_once(path: &Path) -> Result<Made> {
     let mut bytes = [0; 48];
     getrandom::fill(&mut bytes).map_err(Error::other)?;
@@ -43,11 +43,11 @@ pub fn make_once(path: &Path) -> Result<Made> {
     Ok(Made::Now)
 }
 
-/// The secret in that file, without white space around it.
+/// Returns the secret in that file, without surrounding white space.
 ///
 /// # Errors
 ///
-/// The file cannot be read, is empty, or too long to be one.
+/// The file cannot be read, is empty, or is too long for a secret.
 pub fn read(path: &Path) -> Result<String> {
     let mut text = String::new();
     File::open(path)?.take(SECRET_BYTES + 1).read_to_string(&mut text)?;
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
+    fn a_secret_is_generated_once_and_readable_by_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         assert_eq!(make_once(&path).unwrap(), Made::Now);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_no_secret() {
+    fn an_empty_file_is_not_a_secret() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(make_once(file.path()).is_err());
     }

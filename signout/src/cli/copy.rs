@@ -1,4 +1,4 @@
-//! How do revocations move from one store to another?
+//! `signout copy`: copies revocations from one store to another.
 
 use std::io::IsTerminal;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use signout::copy::{Copied, copy};
 
 use super::Failure;
-use super::place::{Place, RedisOptions};
+use super::store_address::{RedisOptions, StoreAddress};
 
 /// Copy all revocations from one store into another.
 #[derive(Args)]
@@ -23,10 +23,10 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies, reads the target again, and says so once everything is there.
+    /// Copies, reads the target again, and prints the result.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (from, to) = (Place::of(&self.from)?, Place::of(&self.to)?);
-        if let Place::Redb(path) = &from
+        let (from, to) = (StoreAddress::of(&self.from)?, StoreAddress::of(&self.to)?);
+        if let StoreAddress::Redb(path) = &from
             && !path.exists()
         {
             let path = path.display();

@@ -1,4 +1,4 @@
-//! What is revoked?
+//! `signout list`: lists the live revocations.
 
 use std::io::Write;
 

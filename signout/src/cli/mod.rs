@@ -10,10 +10,11 @@ mod check;
 mod client;
 mod copy;
 mod list;
-mod place;
+
 mod revoke;
 mod serve;
 mod status;
+mod store_address;
 
 /// Reads the command line, carries it out, and says how that went.
 pub(crate) fn run() -> ExitCode {

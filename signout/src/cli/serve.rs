@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use super::place::{Place, RedisOptions};
+use super::store_address::{RedisOptions, StoreAddress};
 
 /// Run the service.
 #[derive(Args)]
@@ -110,7 +110,7 @@ impl Serve {
     }
 
     async fn serve(self) -> Result<(), Failure> {
-        let place = Place::of(&self.store)?;
+        let place = StoreAddress::of(&self.store)?;
         let (access, installation) = access(&place, self.redis_adopt)?;
         let listener = TcpListener::bind(self.listen)
             .await
@@ -148,16 +148,16 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
 
 /// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in `<store>.token`, which
 /// the first start makes. Services that share a store must share the token, so it cannot be made.
-fn access(store: &Place, adopts: bool) -> Result<(Access, Installation), Failure> {
+fn access(store: &StoreAddress, adopts: bool) -> Result<(Access, Installation), Failure> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
-        (None, Place::Redis(_)) => {
+        (None, StoreAddress::Redis(_)) => {
             let way_out = "no API token: with a store that several services share, set \
                 SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE, the same for each of them and for the proxies \
                 (`signout keygen FILE` makes one)";
             return Err(Failure::Usage(way_out.to_owned()));
         }
-        (None, Place::Redb(path)) => {
+        (None, StoreAddress::Redb(path)) => {
             let mut file = OsString::from(path);
             file.push(".token");
             let file = PathBuf::from(file);

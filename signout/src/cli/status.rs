@@ -1,4 +1,4 @@
-//! How is the service?
+//! `signout status`: shows the state of the service.
 
 use clap::Args;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::{Failure, Target};
 
-/// Show how the service is.
+/// Show the state of the service.
 #[derive(Args)]
 #[command(after_help = "Exit code 0: ready, and its store takes revocations; 1: not so, or it \
     refuses the token; 3: not reachable.\n\nExample:\n  signout status --json | jq .revocations")]
@@ -19,7 +19,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Prints it; fails where an operator should look.
+    /// Prints the state. Fails if an operator should act.
     pub(super) fn run(self) -> Result<(), Failure> {
         let status: Value = Client::new(&self.target)?.get("/v1/status")?.json()?;
         if self.json {

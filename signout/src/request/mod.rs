@@ -1,9 +1,9 @@
-//! What does a call ask to be revoked?
+//! The body of a revocation call.
 //!
-//! Two layers: what was written (JSON, no unknown and no repeated names, no `null`), and what it
-//! comes to (records). A list is one batch. Times are whole seconds since 1970 UTC; what must be
-//! milliseconds is refused with the suspicion spelled out: a cutoff in the year 58,000 would sign
-//! everybody out for ever.
+//! There are two layers: the JSON as written (no unknown names, no repeated names, no `null`), and
+//! the records that it means. A list is one batch. Times are whole seconds since 1970 UTC. A time that
+//! must be in milliseconds is refused, and the message says so: a cutoff in the year 58,000 would sign
+//! out everybody for ever.
 
 use std::fmt;
 
@@ -16,41 +16,42 @@ use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME
 use crate::error::Error;
 use crate::plan::Revocation;
 
-/// Most bytes of a body: a full list of the longest ids that do not need escapes.
+/// Longest body: a full list of the longest ids that need no escapes.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
 
-/// Most revocations in one list: more than two keys of a proxy's outbox hold.
+/// Longest list: more than two keys of a proxy's outbox hold.
 pub(crate) const LIST_RECORDS: usize = 10_000;
 
-/// How far in the future a cutoff may lie: more than clocks differ, less than would do harm.
+/// How far in the future a cutoff may be: more than clocks differ, less than would do harm.
 pub(crate) const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
-/// The same for a record as the feed gives it: a proxy makes a cutoff that reaches beyond the token
-/// it came with, whose `iat` may be ahead by the largest clock skew.
+/// The same for a record in the feed's form. The cutoff of a proxy is later than the `iat` of the
+/// request's token, which may be ahead by the largest clock skew.
 pub(crate) const RECORD_AHEAD_SECONDS: u64 = LARGEST_SKEW_SECONDS;
 
-/// Most bytes of a jti, a user id and a realm: what a proxy accepts in a token.
+/// Longest jti, user id and realm: what a proxy accepts in a token.
 const ID_BYTES: usize = 256;
 
-/// What one call asks for.
+/// The revocations of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
     pub(crate) records: Vec<Revocation>,
-    /// For each of them, how many records of the request precede it if cutoffs come first; at last
-    /// the number of all.
+    /// For each of them, how many records of the request precede it if cutoffs come first. The last
+    /// element is the number of all records.
     ranks: Vec<usize>,
-    /// Number of records that are past already and not stored.
+    /// Number of records that have expired and are not stored.
     pub(crate) past: usize,
-    /// The answer may leave when this second (since 1970 UTC) has begun: with a cutoff made here,
-    /// every token issued before the answer is refused, every one issued after it is accepted.
+    /// The response may leave when this second (since 1970 UTC) has begun. If the service chose the
+    /// time of a cutoff, every token issued before the response is then refused, and every later one
+    /// accepted.
     pub(crate) answer_at: u64,
     /// Whether a cutoff for all is among them.
     pub(crate) has_all: bool,
 }
 
 impl Batch {
-    /// Reads a body at `now` (seconds since 1970 UTC).
+    /// Parses a body at `now` (seconds since 1970 UTC).
     pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
         let Body { written, form } = serde_json::from_slice(body).map_err(refusal)?;
         if form == Form::LongList {
@@ -103,7 +104,7 @@ impl Batch {
     }
 }
 
-/// What was written: one revocation or a list of them.
+/// The body as written: one revocation or a list.
 struct Body {
     written: Vec<Written>,
     form: Form,
@@ -113,7 +114,7 @@ struct Body {
 enum Form {
     One,
     List,
-    /// More than [`LIST_RECORDS`]; the rest was read past and not kept.
+    /// More than [`LIST_RECORDS`]. The rest was skipped.
     LongList,
 }
 
@@ -176,7 +177,7 @@ struct Written {
     iat: Option<u64>,
 }
 
-/// The same from an object alone: what serde derives would also take its members as a list.
+/// The same from an object only: the code that serde derives also accepts the members as a list.
 struct Object(Written);
 
 impl<'de> Deserialize<'de> for Object {
@@ -205,7 +206,7 @@ enum WrittenKind {
     All,
 }
 
-/// `null` is no way to leave a member out.
+/// Rejects `null`: an absent member must be left out.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -239,7 +240,8 @@ impl Written {
         match (kind, self.issued_before) {
             (Kind::Token, None) => Ok(Record::token(id, exp)),
             (Kind::Token, Some(_)) => {
-                Err("One token has no `issued_before`; a cutoff names `user_id` or all.".to_owned())
+                Err("A token has no `issued_before`. A cutoff needs `user_id`, or revokes all."
+                    .to_owned())
             }
             (_, cutoff) => {
                 let issued_before =
@@ -249,7 +251,7 @@ impl Written {
         }
     }
 
-    /// Whose tokens are meant. Exactly one of the ways to say it must be used.
+    /// Returns what is revoked. Exactly one of the ways to name it must be used.
     fn subject(&self) -> Result<(Kind, RecordId), String> {
         let realm = self.realm.as_deref().unwrap_or_default();
         if realm.len() > ID_BYTES || realm.chars().any(char::is_control) {
@@ -305,8 +307,8 @@ fn cutoff_at(time: u64, now: u64, ahead: u64) -> Result<u64, String> {
     match seconds("issued_before", time)? {
         0 => Err("`issued_before` is 0: that revokes nothing.".to_owned()),
         time if time > now + ahead => Err(format!(
-            "`issued_before` is {time}, more than {ahead} seconds after now, which is {now}: that \
-             would refuse sign-ins to come."
+            "`issued_before` is {time}, more than {ahead} seconds after now, which is {now}: this \
+             would refuse future sign-ins."
         )),
         time => Ok(time),
     }

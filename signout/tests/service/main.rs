@@ -6,4 +6,5 @@ mod connections;
 mod copies;
 mod crash;
 mod feed;
+mod installations;
 mod support;

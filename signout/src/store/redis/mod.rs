@@ -19,22 +19,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
+use redis::{Cmd, FromRedisValue, Value, cmd};
 use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 
+use self::entries::{Linked, RawEntry, RawFields, chained, decode_all};
 use self::link::Connected;
-use super::{
-    Appended, Durability, NextEntries, Obsolete, Purpose, Row, Store, StoreError, Subscription,
-};
+use self::options::Keys;
+use self::subscription::StreamReader;
+use super::{Appended, Durability, Obsolete, Purpose, Row, Store, StoreError, Subscription};
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::random::random_number;
 
+mod entries;
 mod installation;
 mod link;
+mod options;
 mod settings;
+mod subscription;
 
 pub use installation::Installation;
 pub use link::Link;
+pub use options::{Check, Options, Wait};
 
 /// A Redis that several services may share.
 pub struct Redis {
@@ -43,70 +48,6 @@ pub struct Redis {
     options: Options,
     connection: Option<Connected>,
     durability: Durability,
-}
-
-/// Options of a Redis store.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What the names of the keys begin with.
-    pub prefix: String,
-    /// What to do if Redis does not keep what it acknowledges.
-    pub check: Check,
-    /// What to wait for before a batch is acknowledged.
-    pub wait: Wait,
-    /// The installation that the keys must belong to. `None` for a copy, which may read and write
-    /// the keys of any installation.
-    pub installation: Option<Installation>,
-}
-
-/// What to do if a Redis does not keep what it acknowledges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// Do not start, and acknowledge nothing.
-    Refuse,
-    /// Write a log line and set a metric.
-    Warn,
-}
-
-/// Where a batch must be before it is acknowledged, in addition to the primary's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wait {
-    /// On that many replicas (`WAIT`).
-    pub replicas: u32,
-    /// On the disks of the primary and of those replicas (`WAITAOF`).
-    pub fsync: bool,
-}
-
-/// Default prefix of the keys.
-const DEFAULT_PREFIX: &str = "session-guard";
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            prefix: DEFAULT_PREFIX.to_owned(),
-            check: Check::Refuse,
-            wait: Wait::default(),
-            installation: None,
-        }
-    }
-}
-
-/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a Cluster.
-#[derive(Debug)]
-struct Keys {
-    records: String,
-    log: String,
-}
-
-impl Keys {
-    fn new(prefix: &str) -> Option<Self> {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        let is_valid = (1..=PREFIX_BYTES).contains(&prefix.len()) && prefix.chars().all(is_allowed);
-        is_valid.then(|| Self {
-            records: format!("{{{prefix}}}:records"),
-            log: format!("{{{prefix}}}:log"),
-        })
-    }
 }
 
 impl Redis {
@@ -153,37 +94,6 @@ impl Redis {
         Ok(())
     }
 
-    /// Checks the settings of the server, and logs a change.
-    fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
-        let found = settings::inspect(connection, &self.keys.records)?;
-        if found.problems.is_empty() && found.is_rewriting && self.durability.problem().is_some() {
-            // The append-only file was switched on, and is not complete yet.
-            return Ok(());
-        }
-        let durability = match found.problems.is_empty() {
-            true => Durability::Durable,
-            false => Durability::AtRisk {
-                problem: found.problems.join("; and "),
-                refuses: self.options.check == Check::Refuse,
-            },
-        };
-        if durability != self.durability {
-            let store = self.link.name();
-            match &durability {
-                Durability::Durable => tracing::info!(store, "revocations are durable again"),
-                Durability::AtRisk { problem, refuses: true } => tracing::error!(
-                    store,
-                    "revocations are refused, because a crash of Redis would lose them: {problem}"
-                ),
-                Durability::AtRisk { problem, refuses: false } => {
-                    tracing::error!(store, "a crash of Redis may lose revocations: {problem}");
-                }
-            }
-            self.durability = durability;
-        }
-        Ok(())
-    }
-
     /// Executes a command. After an error the next command opens a new connection.
     fn run<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, StoreError> {
         if self.connection.is_none() {
@@ -195,17 +105,6 @@ impl Redis {
         let value = connection.query(command).map_err(|error| failure(name, error))?;
         self.connection = Some(connection);
         Ok(value)
-    }
-
-    /// Returns an error if the server does not keep what it acknowledges and the store refuses that.
-    fn require_durability(&mut self) -> Result<(), StoreError> {
-        if self.durability.refusal().is_some() {
-            self.check();
-        }
-        match self.durability.refusal() {
-            Some(problem) => Err(StoreError::not_durable(self.link.name(), problem)),
-            None => Ok(()),
-        }
     }
 
     /// Records that the keys belong to our installation, or fails if they belong to another one.
@@ -443,101 +342,6 @@ impl Store for Redis {
     }
 }
 
-struct StreamReader {
-    link: Arc<Link>,
-    keys: Arc<Keys>,
-    connection: Option<Connected>,
-}
-
-impl Subscription for StreamReader {
-    fn next(&mut self, known: Position) -> Result<NextEntries, StoreError> {
-        let name = self.link.name();
-        let failed = |error| failure(name, error);
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.link.connect(FOLLOW_TIMEOUT).map_err(failed)?,
-        };
-        let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK_MS);
-        read.arg("STREAMS").arg(&self.keys.log).arg(format!("{}-0", known.sequence));
-        let read: Value = connection.query(&read).map_err(failed)?;
-        let damaged =
-            || StoreError::new(name, "the log is damaged, or was written by another program");
-        let linked = stream_of(read).and_then(|rows| decode_all(&rows)).ok_or_else(damaged)?;
-        let followed = if linked.is_empty() {
-            let last =
-                cmd("XREVRANGE").arg(&self.keys.log).arg(&["+", "-", "COUNT", "1"]).to_owned();
-            let last: Vec<RawEntry> = connection.query(&last).map_err(failed)?;
-            let last = decode_all(&last).ok_or_else(damaged)?.pop().map(|last| last.entry.position);
-            match last {
-                Some(last) if last == known => NextEntries { entries: Vec::new(), is_all: true },
-                // An entry has arrived since. The next read shows whether it follows ours.
-                Some(last) if last.sequence > known.sequence => {
-                    NextEntries { entries: Vec::new(), is_all: false }
-                }
-                _ => return Err(StoreError::lost(name, "it no longer has its last entry")),
-            }
-        } else {
-            let is_all = linked.len() < PAGE;
-            NextEntries { entries: chained(name, known, linked)?, is_all }
-        };
-        self.connection = Some(connection);
-        Ok(followed)
-    }
-}
-
-/// An entry, and the tag of the one before it.
-struct Linked {
-    entry: Entry,
-    before: u64,
-}
-
-/// The id of an entry, and the name and value of its field.
-type RawEntry = (String, Vec<Vec<u8>>);
-
-/// Names and values of the fields of a hash.
-type RawFields = Vec<(Vec<u8>, Vec<u8>)>;
-
-fn decode_all(rows: &[RawEntry]) -> Option<Vec<Linked>> {
-    rows.iter().map(|(id, fields)| decode(id, fields)).collect()
-}
-
-fn decode(id: &str, fields: &[Vec<u8>]) -> Option<Linked> {
-    let sequence = id.strip_suffix("-0")?.parse().ok()?;
-    let [_, value] = fields else { return None };
-    let (&tag, rest) = value.split_first_chunk()?;
-    let (&before, rest) = rest.split_first_chunk()?;
-    let record = match rest {
-        [] => None,
-        rest => Some(Record::from_bytes(<&[u8; RECORD_BYTES]>::try_from(rest).ok()?)?),
-    };
-    let position = Position { sequence, tag: u64::from_be_bytes(tag) };
-    Some(Linked { entry: Entry { position, record }, before: u64::from_be_bytes(before) })
-}
-
-/// Returns the entries if each follows the previous one and the first follows `known`.
-fn chained(name: &str, mut known: Position, linked: Vec<Linked>) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::with_capacity(linked.len());
-    for Linked { entry, before } in linked {
-        if entry.position.sequence != known.sequence + 1 || before != known.tag {
-            let why = format!("entry {} does not follow ours", entry.position.sequence);
-            return Err(StoreError::lost(name, why));
-        }
-        known = entry.position;
-        entries.push(entry);
-    }
-    Ok(entries)
-}
-
-/// Returns the entries in the response to a read of one stream.
-fn stream_of(read: Value) -> Option<Vec<RawEntry>> {
-    if read == Value::Nil {
-        return Some(Vec::new());
-    }
-    let streams: Vec<(String, Vec<RawEntry>)> = from_redis_value(read).ok()?;
-    streams.into_iter().next().map(|(_, rows)| rows)
-}
-
 fn failure(name: &str, error: redis::RedisError) -> StoreError {
     match error.code() {
         Some("LOST") => {
@@ -554,9 +358,6 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
     }
 }
 
-/// Longest prefix of the keys.
-const PREFIX_BYTES: usize = 64;
-
 const FORMAT: u64 = 1;
 const NOT_DURABLE: &str = "its settings have just changed";
 const APPEND: &str = include_str!("append.lua");
@@ -565,12 +366,8 @@ const CLAIM: &str = include_str!("claim.lua");
 /// Entries or records in one response: a few hundred kilobytes.
 const PAGE: usize = 5_000;
 
-/// How long a blocking read waits: a loss is detected within this time.
-const BLOCK_MS: u64 = 500;
-
 /// Longer than Redis is silent while it rewrites or loads. After this time the caller gets 503.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A replica that needs longer than this is considered behind.
 const WAIT_TIMEOUT_MS: u64 = 1_000;

@@ -1,21 +1,68 @@
 //! The settings of a Redis that decide whether it keeps what it acknowledges.
 
-use redis::{RedisResult, cmd};
+use redis::{RedisError, RedisResult, cmd};
 
+use super::Redis;
 use super::link::Connected;
+use super::options::Check;
+use crate::store::{Durability, Store, StoreError};
+
+impl Redis {
+    /// Checks the settings of the server, and logs a change.
+    pub(super) fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
+        let found = read(connection, &self.keys.records)?;
+        if found.problems.is_empty() && found.is_rewriting && self.durability.problem().is_some() {
+            // The append-only file was switched on, and is not complete yet.
+            return Ok(());
+        }
+        let durability = match found.problems.is_empty() {
+            true => Durability::Durable,
+            false => Durability::AtRisk {
+                problem: found.problems.join("; and "),
+                refuses: self.options.check == Check::Refuse,
+            },
+        };
+        if durability != self.durability {
+            let store = self.link.name();
+            match &durability {
+                Durability::Durable => tracing::info!(store, "revocations are durable again"),
+                Durability::AtRisk { problem, refuses: true } => tracing::error!(
+                    store,
+                    "revocations are refused, because a crash of Redis would lose them: {problem}"
+                ),
+                Durability::AtRisk { problem, refuses: false } => {
+                    tracing::error!(store, "a crash of Redis may lose revocations: {problem}");
+                }
+            }
+            self.durability = durability;
+        }
+        Ok(())
+    }
+
+    /// Returns an error if the server does not keep what it acknowledges and the store refuses that.
+    pub(super) fn require_durability(&mut self) -> Result<(), StoreError> {
+        if self.durability.refusal().is_some() {
+            self.check();
+        }
+        match self.durability.refusal() {
+            Some(problem) => Err(StoreError::not_durable(self.link.name(), problem)),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+struct Found {
     /// What would lose acknowledged revocations, each with its remedy.
-    pub(super) problems: Vec<String>,
+    problems: Vec<String>,
     /// Whether the append-only file is being rewritten. If it was just switched on, it is complete
     /// only after that.
-    pub(super) is_rewriting: bool,
+    is_rewriting: bool,
 }
 
 /// Reads the settings of the server that has that key.
-pub(super) fn inspect(connection: &mut Connected, key: &str) -> RedisResult<Found> {
+fn read(connection: &mut Connected, key: &str) -> RedisResult<Found> {
     let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
     Ok(found_in(&info))
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 
 use super::*;
+use crate::store::NextEntries;
 
 const RECORDS: &str = "{session-guard}:records";
 const LOG: &str = "{session-guard}:log";

@@ -1,4 +1,4 @@
-//! Which store is meant?
+//! The address of a store on the command line.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,9 @@ use signout::store::{Check, Embedded, Installation, Link, Options, Redis, Store,
 
 use super::Failure;
 
-/// What `--store` names.
-pub(super) enum Place {
-    /// A file of this process alone.
+/// A store that `--store` names.
+pub(super) enum StoreAddress {
+    /// A file that belongs to this process.
     Redb(PathBuf),
     /// The address of a Redis.
     Redis(String),
@@ -45,8 +45,8 @@ enum CheckOption {
     Warn,
 }
 
-impl Place {
-    /// Reads the address of a store.
+impl StoreAddress {
+    /// Parses the address of a store.
     pub(super) fn of(store: &str) -> Result<Self, Failure> {
         if let Some(path) = store.strip_prefix("redb:").filter(|path| !path.is_empty()) {
             return Ok(Self::Redb(PathBuf::from(path)));
@@ -54,7 +54,7 @@ impl Place {
         if store.starts_with("redis") && store.contains("://") {
             return Ok(Self::Redis(store.to_owned()));
         }
-        // Whatever was written may hold a password.
+        // The text may contain a password, so the message shows only its scheme.
         let scheme = store.split(':').next().unwrap_or_default();
         Err(Failure::Usage(format!(
             "--store {scheme}: there is no such store; available: redb:PATH, redis://HOST:PORT, \
@@ -62,7 +62,7 @@ impl Place {
         )))
     }
 
-    /// Whether both are one store.
+    /// Returns whether both are the same store.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Redb(one), Self::Redb(other)) => {

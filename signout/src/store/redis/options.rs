@@ -1,0 +1,71 @@
+//! Options of a Redis store, and the names of its keys.
+
+use super::installation::Installation;
+
+/// Options of a Redis store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the names of the keys begin with.
+    pub prefix: String,
+    /// What to do if Redis does not keep what it acknowledges.
+    pub check: Check,
+    /// What to wait for before a batch is acknowledged.
+    pub wait: Wait,
+    /// The installation that the keys must belong to. `None` for a copy, which may read and write
+    /// the keys of any installation.
+    pub installation: Option<Installation>,
+}
+
+/// What to do if a Redis does not keep what it acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Do not start, and acknowledge nothing.
+    Refuse,
+    /// Write a log line and set a metric.
+    Warn,
+}
+
+/// Where a batch must be before it is acknowledged, in addition to the primary's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// On that many replicas (`WAIT`).
+    pub replicas: u32,
+    /// On the disks of the primary and of those replicas (`WAITAOF`).
+    pub fsync: bool,
+}
+
+/// Default prefix of the keys.
+const DEFAULT_PREFIX: &str = "session-guard";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            prefix: DEFAULT_PREFIX.to_owned(),
+            check: Check::Refuse,
+            wait: Wait::default(),
+            installation: None,
+        }
+    }
+}
+
+/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a Cluster.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) records: String,
+    pub(super) log: String,
+}
+
+impl Keys {
+    /// Returns the names with that prefix, or `None` if the prefix is not allowed.
+    pub(super) fn new(prefix: &str) -> Option<Self> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        let is_valid = (1..=PREFIX_BYTES).contains(&prefix.len()) && prefix.chars().all(is_allowed);
+        is_valid.then(|| Self {
+            records: format!("{{{prefix}}}:records"),
+            log: format!("{{{prefix}}}:log"),
+        })
+    }
+}
+
+/// Longest prefix of the keys.
+const PREFIX_BYTES: usize = 64;
