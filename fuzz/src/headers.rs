@@ -15,7 +15,7 @@ use session_guard_core::headers::{Edit, Headers};
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::request::path;
 use session_guard_core::request::routes::{Access, Routes};
-use session_guard_core::request::sources::{Place, Source, Sources};
+use session_guard_core::request::sources::{Source, Sources, TokenLocation};
 use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
@@ -103,7 +103,7 @@ impl Bench {
         let shared = InMemory::default();
         let revoked = Record::token(RecordId::of_token("", REVOKED), NEVER);
         set.add(&shared, &[revoked], Horizon::NONE).expect("nobody else writes");
-        let header = |name: &str, scheme: Option<&str>| Place::Header {
+        let header = |name: &str, scheme: Option<&str>| TokenLocation::Header {
             name: name.to_owned(),
             scheme: scheme.map(str::to_owned),
         };
@@ -111,10 +111,10 @@ impl Bench {
             (header("authorization", Some("Bearer")), Some("sk-".to_owned())),
             (header("x-token", None), None),
             (header("x-any", Some("*")), None),
-            (Place::Cookie("token".to_owned()), None),
-            (Place::Query("access_token".to_owned()), None),
+            (TokenLocation::Cookie("token".to_owned()), None),
+            (TokenLocation::Query("access_token".to_owned()), None),
         ];
-        let sources = places.map(|(place, pass_prefix)| Source { place, pass_prefix });
+        let sources = places.map(|(location, pass_prefix)| Source { location, pass_prefix });
         Self {
             admission: Admission::new(config(), Some(set), &NoHost),
             shared,
@@ -155,10 +155,14 @@ impl Bench {
             Access::Signout => self.sources.find_to_sign_out(headers),
             _ => self.sources.find(headers).map_or(vec![], |tokens| tokens.to_vec()),
         };
-        let owners: HashSet<_> = sent.iter().map(|token| user_of(token)).collect();
+        let owners: HashSet<_> = sent.iter().map(|token| user_of(&token.bytes)).collect();
         match users.as_slice() {
             [] => {}
-            [user] => assert_eq!(owners, HashSet::from([Some(user.as_str())])),
+            [user] => {
+                // Bad cookies next to a good one of the same name are removed, see below.
+                let owners: HashSet<_> = owners.iter().copied().flatten().collect();
+                assert_eq!(owners, HashSet::from([user.as_str()]));
+            }
             several => panic!("the application sees {several:?}"),
         }
         let open = matches!(access, Access::Public | Access::Optional | Access::Signout);

@@ -17,7 +17,6 @@
 //! to is not known here. It excuses no token beside it, which is judged as ever. Where a route signs
 //! out the user of the request's own token, a key names nobody, and is not enough.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{self, Config, WhenUnknown};
@@ -29,7 +28,7 @@ use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
 use crate::refusal::Refusal;
 use crate::request::routes::{Access, RevokeUser, Route, Routes};
-use crate::request::sources::Sources;
+use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::generation::Standing;
 use crate::revocation::record::RecordId;
@@ -149,17 +148,22 @@ impl Admission {
         }
         let tokens = self.judge(headers, route.access, moment);
         let has_api_key = route.api_keys && self.sources.hold_api_key(headers);
-        let outcome = match self.outcome(&tokens, moment) {
+        // A sign-out reaches the application as it came, so no cookie is replaced there.
+        let good = match (&tokens, route.access) {
+            (Err(_), _) | (_, Access::Signout) => SourceSet::default(),
+            (Ok(tokens), _) => good_in(tokens),
+        };
+        let outcome = match self.outcome(&tokens, good, moment) {
             Ok(_) | Err(Refusal::MissingToken) if has_api_key => by_api_key(&tokens, &route),
             outcome => outcome.map(Some),
         };
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
-            return self.refuse(*refusal, headers, &tokens);
+            return self.refuse(*refusal, &tokens);
         }
         if route.revokes && tokens.iter().flatten().any(Judged::is_unknown) {
             // Forwarded, it would sign out in appearance only. But what costs so much that it cannot be
             // told now must not keep alive what is known.
-            let mut refused = self.refuse(Refusal::Unavailable, headers, &tokens);
+            let mut refused = self.refuse(Refusal::Unavailable, &tokens);
             if let Decision::Refuse { sign_out, .. } = &mut refused {
                 let live = tokens.into_iter().flatten().filter(|it| it.objection.is_none());
                 sign_out.extend(live.filter_map(|judged| judged.token));
@@ -178,6 +182,8 @@ impl Admission {
         }
         if outcome.is_err() || self.upstream.strips_token() {
             forward.edits.extend(self.sources.removal(headers));
+        } else if let Ok(tokens) = &tokens {
+            forward.edits.extend(self.replaced_cookies(headers, tokens, good));
         }
         if outcome.is_ok() {
             forward.tokens =
@@ -194,24 +200,24 @@ impl Admission {
         access: Access,
         moment: Moment<'_>,
     ) -> Result<Vec<Judged<'a>>, Refusal> {
-        let one = |bytes: &Cow<'a, [u8]>| self.judge_one(bytes.clone(), moment);
+        let one = |candidate| self.judge_one(candidate, moment);
         if access == Access::Signout {
-            return Ok(self.sources.find_to_sign_out(headers).iter().map(one).collect());
+            return Ok(self.sources.find_to_sign_out(headers).into_iter().map(one).collect());
         }
-        Ok(self.sources.find(headers)?.iter().map(one).collect())
+        Ok(self.sources.find(headers)?.iter().cloned().map(one).collect())
     }
 
-    fn judge_one<'a>(&self, bytes: Cow<'a, [u8]>, moment: Moment<'_>) -> Judged<'a> {
-        match self.verifier.verify(&bytes, moment.unix_seconds) {
+    fn judge_one<'a>(&self, candidate: Candidate<'a>, moment: Moment<'_>) -> Judged<'a> {
+        match self.verifier.verify(&candidate.bytes, moment.unix_seconds) {
             Ok(token) => {
                 let objection = match self.is_revoked(&token, moment) {
                     Ok(false) => None,
                     Ok(true) => Some(Refusal::Revoked),
                     Err(Damaged) => Some(Refusal::Unavailable),
                 };
-                Judged { bytes, token: Some(token), objection }
+                Judged { candidate, token: Some(token), objection }
             }
-            Err(refusal) => Judged { bytes, token: None, objection: Some(refusal) },
+            Err(refusal) => Judged { candidate, token: None, objection: Some(refusal) },
         }
     }
 
@@ -229,24 +235,54 @@ impl Admission {
         Ok(revoked)
     }
 
-    /// The token that speaks for the request: all must be acceptable and agree on the user. Of
-    /// several objections the first in the order of judgement is named.
+    /// Returns the token that admits the request. All tokens must be acceptable and agree on the
+    /// user, except cookies that a good cookie of the same name [replaces](Self::replaced_cookies).
+    /// One of them must be in a configured place, spelt exactly. Of several objections the first in
+    /// the order of judgement is named.
     fn outcome(
         &self,
         tokens: &Result<Vec<Judged<'_>>, Refusal>,
+        good: SourceSet,
         moment: Moment<'_>,
     ) -> Result<Rc<VerifiedToken>, Refusal> {
         let tokens = tokens.as_ref().map_err(|&refusal| refusal)?;
-        let users = tokens.iter().filter_map(|judged| judged.token.as_ref()).map(|t| t.user());
+        let judged = || tokens.iter().filter(|judged| !self.is_replaced(judged, good));
+        let users = judged().filter_map(|judged| judged.token.as_ref()).map(|token| token.user());
         let conflict = !users.is_sorted_by(|a, b| a == b);
-        let objections = tokens.iter().filter_map(|judged| judged.objection);
+        let objections = judged().filter_map(|judged| judged.objection);
         let objections = objections.chain(conflict.then_some(Refusal::ConflictingTokens));
         if let Some(refusal) = objections.min() {
             return Err(refusal);
         }
-        let first = tokens.first().and_then(|judged| judged.token.clone());
-        let token = first.ok_or(Refusal::MissingToken)?;
+        let first = judged().find(|judged| !judged.candidate.exact.is_empty());
+        let token = first.and_then(|judged| judged.token.clone()).ok_or(Refusal::MissingToken)?;
         if self.may_rely(moment) { Ok(token) } else { Err(Refusal::Unavailable) }
+    }
+
+    /// Returns whether a good cookie of the same name replaces this one.
+    ///
+    /// A browser may hold two cookies of one name: one that has expired, or that another application
+    /// of the same domain has set with `Domain`, next to the one of the present session. A sign-in
+    /// cannot clear it, so a refusal would lock the user out. Such a cookie is removed from the
+    /// request instead: the application never sees it. A revoked cookie is refused all the same.
+    fn is_replaced(&self, judged: &Judged<'_>, good: SourceSet) -> bool {
+        !judged.may_be_good()
+            && judged.objection != Some(Refusal::Revoked)
+            && judged.candidate.other.is_empty()
+            && judged.candidate.exact.is_within(self.sources.cookies())
+            && judged.candidate.exact.is_within(good)
+    }
+
+    /// Returns the edit that removes the cookies that good cookies of the same name replace.
+    fn replaced_cookies(
+        &self,
+        headers: &Headers,
+        tokens: &[Judged<'_>],
+        good: SourceSet,
+    ) -> Option<Edit> {
+        let replaced = tokens.iter().filter(|judged| self.is_replaced(judged, good));
+        let values: Vec<_> = replaced.map(|judged| &*judged.candidate.bytes).collect();
+        if values.is_empty() { None } else { self.sources.cookie_removal(headers, &values) }
     }
 
     /// Whether what is known of revocations is enough to let anything pass.
@@ -336,25 +372,29 @@ impl Admission {
         edits
     }
 
-    /// A refusal clears the cookies whose tokens it is about: those with an objection of their own,
-    /// or, where the tokens only disagree, all. What cannot be told now is no reason to clear any.
-    fn refuse(
-        &self,
-        refusal: Refusal,
-        headers: &Headers,
-        tokens: &Result<Vec<Judged<'_>>, Refusal>,
-    ) -> Decision {
-        let all = refusal == Refusal::ConflictingTokens;
-        let refused = |cookie: &[u8]| match tokens {
-            Ok(tokens) => tokens.iter().any(|judged| {
-                let objection = judged.objection.is_some_and(|why| why != Refusal::Unavailable);
-                *judged.bytes == *cookie && (all || objection)
-            }),
-            Err(_) => true,
-        };
-        let clear_cookies = self.sources.clearing(headers, refused);
+    /// A refusal clears a cookie if its token was refused and no value of its name may be good. A
+    /// conflict clears none: a link with somebody else's token must not sign the user out.
+    fn refuse(&self, refusal: Refusal, tokens: &Result<Vec<Judged<'_>>, Refusal>) -> Decision {
+        let tokens = tokens.as_deref().unwrap_or_default();
+        let bad = tokens.iter().filter(|judged| !judged.may_be_good());
+        let bad = union(bad.map(|judged| judged.candidate.exact));
+        let kept = tokens.iter().filter(|judged| judged.may_be_good());
+        let kept = union(kept.map(|judged| judged.candidate.sources()));
+        let is_conflict = refusal == Refusal::ConflictingTokens;
+        let refused = if is_conflict { SourceSet::default() } else { bad.without(kept) };
+        let clear_cookies = self.sources.clearing(refused);
         Decision::Refuse { refusal, clear_cookies, sign_out: Vec::new() }
     }
+}
+
+/// Returns the sources that hold a good token, spelt exactly.
+fn good_in(tokens: &[Judged<'_>]) -> SourceSet {
+    let good = tokens.iter().filter(|judged| judged.objection.is_none());
+    union(good.map(|judged| judged.candidate.exact))
+}
+
+fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
+    sets.fold(SourceSet::default(), SourceSet::union)
 }
 
 /// Nobody, for whom an API key speaks beside tokens without objection, or none.
@@ -371,7 +411,7 @@ fn by_api_key(
 
 /// One token of a request.
 struct Judged<'a> {
-    bytes: Cow<'a, [u8]>,
+    candidate: Candidate<'a>,
     /// The token, if it is genuine.
     token: Option<Rc<VerifiedToken>>,
     /// What speaks against it.
@@ -379,6 +419,11 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
+    /// Returns whether the token is good, or cannot be judged now.
+    fn may_be_good(&self) -> bool {
+        matches!(self.objection, None | Some(Refusal::Unavailable))
+    }
+
     /// A token that may be genuine, which cannot be told now.
     fn is_unknown(&self) -> bool {
         self.token.is_none() && self.objection == Some(Refusal::Unavailable)

@@ -35,7 +35,7 @@ use crate::key_sets;
 use crate::keys::KeyRing;
 use crate::refusal::Sentences;
 use crate::request::routes::Routes;
-use crate::request::sources::{Place, Source, Sources};
+use crate::request::sources::{Source, Sources, TokenLocation};
 use crate::request::upstream::{Forward, Upstream};
 use crate::token::Policy;
 
@@ -204,8 +204,7 @@ fn upstream(forward: &raw::Forward, sources: &[Source]) -> Result<Upstream, Conf
         if taken.iter().any(|other| is_it(other)) {
             return Err(at.error("two values would share this header", "name another header"));
         }
-        let carries =
-            |source: &Source| matches!(&source.place, Place::Header { name, .. } if is_it(name));
+        let carries = |source: &Source| matches!(&source.location, TokenLocation::Header { name, .. } if is_it(name));
         if sources.iter().any(carries) {
             return Err(at.error("carries tokens (`token_sources`)", "name another header"));
         }

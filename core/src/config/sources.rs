@@ -2,13 +2,13 @@
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{header_name, limits, raw, settings};
-use crate::request::sources::{Place, Source};
+use crate::request::sources::{Source, TokenLocation};
 
 /// The places, without the same one twice.
 pub(super) fn check(written: Option<&[raw::TokenSource]>) -> Result<Vec<Source>, ConfigError> {
     let at = At::root().field("token_sources");
     let bearer = || Source {
-        place: Place::Header {
+        location: TokenLocation::Header {
             name: "authorization".to_owned(),
             scheme: Some("Bearer".to_owned()),
         },
@@ -19,18 +19,18 @@ pub(super) fn check(written: Option<&[raw::TokenSource]>) -> Result<Vec<Source>,
     let mut sources: Vec<Source> = vec![];
     for (index, source) in written.iter().enumerate() {
         let at = at.item(index);
-        let place = place(&at, source)?;
-        if sources.iter().any(|source| source.place == place) {
+        let location = location(&at, source)?;
+        if sources.iter().any(|source| source.location == location) {
             return Err(at.error("comes twice", "remove one"));
         }
         let prefix = source.pass_prefix.as_deref();
         let pass_prefix = prefix.map(|text| prefix_of_keys(&at.field("pass_prefix"), text));
-        sources.push(Source { place, pass_prefix: pass_prefix.transpose()? });
+        sources.push(Source { location, pass_prefix: pass_prefix.transpose()? });
     }
     Ok(sources)
 }
 
-fn place(at: &At, source: &raw::TokenSource) -> Result<Place, ConfigError> {
+fn location(at: &At, source: &raw::TokenSource) -> Result<TokenLocation, ConfigError> {
     let word = |name: &str, text: &str| {
         let at = at.field(name);
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$*".contains(&byte);
@@ -41,12 +41,12 @@ fn place(at: &At, source: &raw::TokenSource) -> Result<Place, ConfigError> {
         }
     };
     match (&source.header, &source.cookie, &source.query, &source.scheme) {
-        (Some(header), None, None, scheme) => Ok(Place::Header {
+        (Some(header), None, None, scheme) => Ok(TokenLocation::Header {
             name: header_name::carrying_a_token(&at.field("header"), header)?,
             scheme: scheme.as_ref().map(|scheme| word("scheme", scheme)).transpose()?,
         }),
-        (None, Some(cookie), None, None) => Ok(Place::Cookie(word("cookie", cookie)?)),
-        (None, None, Some(query), None) => Ok(Place::Query(word("query", query)?)),
+        (None, Some(cookie), None, None) => Ok(TokenLocation::Cookie(word("cookie", cookie)?)),
+        (None, None, Some(query), None) => Ok(TokenLocation::Query(word("query", query)?)),
         (None, _, _, Some(_)) => Err(at.field("scheme").error("is for headers", "remove it")),
         _ => Err(at.error("needs exactly one of header, cookie, query", "")),
     }

@@ -1,12 +1,12 @@
-//! Which credentials does a header hold for an application that does not look at their scheme?
+//! Which credentials does a header hold for an application that does not compare their scheme?
 
 use crate::request::sources::{is_token_byte, trimmed};
 
-/// In a scheme's place: any.
+/// The configured scheme that stands for any scheme.
 pub const ANY_SCHEME: &str = "*";
 
-/// What follows the first word. The value is not divided at commas: such applications do not either,
-/// and to them `,` may be a scheme.
+/// Returns the text after the first word. The value is not divided at commas, because such
+/// applications do not divide it either: to them `,` may be a scheme.
 pub(super) fn credentials(value: &[u8]) -> &[u8] {
     let value = trimmed(value);
     match value.iter().position(|byte| !is_token_byte(*byte)) {

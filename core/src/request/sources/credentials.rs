@@ -6,6 +6,10 @@
 //! lines with a comma. If the scheme occurs in a field that has any other form, the field is
 //! therefore malformed, and no part of it admits a request.
 
+use base64::Engine;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
 use crate::request::sources::{is_token_byte, trimmed};
 
 /// The content of a header field, read for one scheme.
@@ -38,13 +42,24 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Returns every part of a line that has the characters and the two dots of a JWT.
+/// Returns every part of a line that looks like a JWT: its first segment is a JSON object.
 ///
-/// A sign-out revokes the genuine tokens of a malformed field too.
-pub(super) fn token_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    line.split(move |byte| !is_in_token(byte))
-        .filter(|word| memchr::memchr_iter(b'.', word).count() == 2)
+/// Such a word is judged although the configuration does not name its place. In a field of another
+/// scheme it may be the token of an application that takes the last word of any field; in a
+/// malformed field of a sign-out it is revoked.
+pub(super) fn jwt_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_in_jwt = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    line.split(move |byte| !is_in_jwt(byte)).filter(|word| looks_like_jwt(word))
+}
+
+fn looks_like_jwt(word: &[u8]) -> bool {
+    if memchr::memchr_iter(b'.', word).count() != 2 {
+        return false;
+    }
+    let header = word.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let header = BASE64URL.decode(header).unwrap_or_default();
+    let header = header.trim_ascii();
+    header.starts_with(b"{") && header.ends_with(b"}")
 }
 
 /// The `token68` of a line that is a scheme, one or more spaces, and `token68`.
@@ -76,3 +91,11 @@ fn is_token68(text: &[u8]) -> bool {
     !body.is_empty()
         && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
 }
+
+/// Lenient: a word that is not exactly base64url is judged and refused, not overlooked.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);

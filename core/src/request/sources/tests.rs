@@ -4,30 +4,36 @@ use proptest::prelude::*;
 use super::*;
 
 fn header(name: &str, scheme: Option<&str>) -> Source {
-    place(Place::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) })
+    at(TokenLocation::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) })
 }
 
-fn place(place: Place) -> Source {
-    Source { place, pass_prefix: None }
+fn at(location: TokenLocation) -> Source {
+    Source { location, pass_prefix: None }
 }
 
 fn everywhere() -> Sources {
     Sources::new(vec![
         header("authorization", Some("Bearer")),
         header("x-token", None),
-        place(Place::Cookie("token".to_owned())),
-        place(Place::Query("access_token".to_owned())),
+        at(TokenLocation::Cookie("token".to_owned())),
+        at(TokenLocation::Query("access_token".to_owned())),
     ])
 }
 
-/// What is found, joined by `|`; `!` for a refusal.
+/// The candidates, joined by `|`; those that admit no request begin with `~`.
+fn joined(candidates: &[Candidate<'_>]) -> Vec<u8> {
+    let shown = candidates.iter().map(|candidate| {
+        assert!(!candidate.bytes.is_empty(), "an empty value is no candidate");
+        let mark = if candidate.exact.is_empty() { &b"~"[..] } else { b"" };
+        [mark, &candidate.bytes].concat()
+    });
+    shown.collect::<Vec<_>>().join(&b"|"[..])
+}
+
+/// The candidates of a request; `!` for a refusal.
 fn found(lines: &[(&str, &[u8])]) -> Vec<u8> {
-    let headers = Headers::from_pairs(lines);
-    match everywhere().find(&headers) {
-        Ok(tokens) => {
-            assert!(tokens.iter().all(|token| !token.is_empty()), "nothing is no token");
-            tokens.join(&b"|"[..])
-        }
+    match everywhere().find(&Headers::from_pairs(lines)) {
+        Ok(candidates) => joined(&candidates),
         Err(Refusal::MalformedToken) => b"!".to_vec(),
         Err(other) => panic!("{other:?}"),
     }
@@ -51,6 +57,14 @@ fn a_credential_field_holds_one_credential() {
         (b"BearerX a", b""),
         (b"a", b""),
         (b"", b""),
+        // A JWT of another scheme: some applications take the last word of any field.
+        (b"e30.b.c", b"~e30.b.c"),
+        (b"Basic e30.b.c", b"~e30.b.c"),
+        (b"x y e30.b.c,", b"~e30.b.c"),
+        (b"Token token=\"e30.b.c\"", b"~e30.b.c"),
+        (b"BearerX e30.b.c", b"~e30.b.c"),
+        (b"Digest realm=\"eyes.example.com\", uri=\"a.b.c\"", b""),
+        (b"Basic e30.b", b""),
         // One credential and anything else.
         (b"Bearer a,Bearer b", b"!"),
         (b"Bearer a, bearer a", b"!"),
@@ -110,16 +124,16 @@ fn a_credential_field_has_one_line() {
 #[test]
 fn a_sign_out_finds_the_tokens_of_a_malformed_field() {
     for (lines, tokens) in [
-        (&[&b"Bearer a.b.c"[..]][..], &b"a.b.c"[..]),
-        (&[b"Bearer a.b.c, d.e.f"], b"a.b.c|d.e.f"),
-        (&[b"Bearer a.b.c", b"x d.e.f"], b"a.b.c|d.e.f"),
-        (&[b"Bearer\xa0a.b.c"], b"a.b.c"),
-        (&[b"Bearer token=\"a.b.c\""], b"a.b.c"),
-        (&[b"Bearer sk-0, a.b, a.b.c.d"], b""),
+        (&[&b"Bearer e30.b.c"[..]][..], &b"e30.b.c"[..]),
+        (&[b"Bearer e30.b.c, e30.e.f"], b"~e30.b.c|~e30.e.f"),
+        (&[b"Bearer e30.b.c", b"x e30.e.f"], b"~e30.b.c|~e30.e.f"),
+        (&[b"Bearer\xa0e30.b.c"], b"~e30.b.c"),
+        (&[b"Bearer token=\"e30.b.c\""], b"~e30.b.c"),
+        (&[b"Bearer sk-0, e30.b, e30.b.c.d, a.example.com"], b""),
     ] {
         let field: Vec<_> = lines.iter().map(|line| ("authorization", *line)).collect();
         let headers = Headers::from_pairs(&field);
-        let found = everywhere().find_to_sign_out(&headers).join(&b"|"[..]);
+        let found = joined(&everywhere().find_to_sign_out(&headers));
         assert_eq!(found, tokens, "{}", String::from_utf8_lossy(&lines.join(&b" / "[..])));
     }
 }
@@ -133,15 +147,15 @@ fn a_malformed_field_is_removed_as_a_whole() {
 
 /// Tokens joined by `|`, and whether there is an API key.
 fn found_beside_keys(lines: &[(&str, &str)]) -> (String, bool) {
-    let Sources { sources } = everywhere();
+    let Sources { sources, .. } = everywhere();
     let passing = |source| Source { pass_prefix: Some("sk-".to_owned()), ..source };
     let sources = Sources::new(sources.into_iter().map(passing).collect());
     let headers = Headers::from_pairs(lines);
     let Ok(tokens) = sources.find(&headers) else {
         return ("!".to_owned(), sources.hold_api_key(&headers));
     };
-    let tokens = tokens.join(&b"|"[..]);
-    let to_sign_out = sources.find_to_sign_out(&headers).join(&b"|"[..]);
+    let tokens = joined(&tokens);
+    let to_sign_out = joined(&sources.find_to_sign_out(&headers));
     assert_eq!(tokens, to_sign_out, "a sign-out finds the same tokens");
     (String::from_utf8(tokens).expect("text"), sources.hold_api_key(&headers))
 }
@@ -170,7 +184,7 @@ fn an_api_key_is_no_token_and_hides_none() {
         ("authorization", &longest, "", true),
         ("authorization", &too_long, &too_long["Bearer ".len()..], false),
         ("x-token", "sk-0", "", true),
-        ("x_token", " sk-0", "", true),
+        ("x_token", " sk-0", "", false),
         ("x-token", "sk-0,a", "sk-0,a", false),
         ("x-token", "Bearer sk-0", "Bearer sk-0", false),
         ("cookie", "token=sk-0; token=a", "a", true),
@@ -190,7 +204,7 @@ fn an_api_key_is_no_token_and_hides_none() {
 
 #[test]
 fn removal_leaves_api_keys() {
-    let Sources { sources } = everywhere();
+    let Sources { sources, .. } = everywhere();
     let passing = |source| Source { pass_prefix: Some("sk-".to_owned()), ..source };
     let sources = Sources::new(sources.into_iter().map(passing).collect());
     let left = |name: &str, value: &str| {
@@ -237,10 +251,11 @@ fn behind_any_scheme_a_token_is_found_and_oddities_with_it() {
         (b"Bearer", b""),
         (b"Bearer ", b""),
         (b"a.b.c", b""),
+        (b"e30.b.c", b"~e30.b.c"),
         (b"", b""),
     ] {
         let headers = Headers::from_pairs(&[("authorization", value)]);
-        let found = sources.find(&headers).expect("few").join(&b"|"[..]);
+        let found = joined(&sources.find(&headers).expect("few"));
         assert_eq!(found, token, "{}", value.escape_ascii());
         assert_eq!(sources.removal(&headers).is_empty(), token.is_empty());
     }
@@ -252,31 +267,33 @@ fn every_cookie_of_the_name_is_found_on_every_line() {
         (&b"token=a"[..], &b"a"[..]),
         (b"x=1; token=a; token=b", b"a|b"),
         (b"token=a;token=a", b"a"),
-        (b" token = a ", b"a"),
+        (b" token = a ", b"~a"),
         (b"token=\"a\"", b"a"),
-        (b"to%6Ben=a", b"a"),
-        (b"x=1;\xa0token=a", b"a"),
-        (b"x=1; ,token=a", b"a"),
+        (b"to%6Ben=a", b"~a"),
+        (b"x=1;\xa0token=a", b"~a"),
+        (b"x=1; ,token=a", b"~a"),
         (b"token=a=", b"a="),
         (b"token=\"a; x=b\"", b"\"a"),
         // Readers that divide cookies at white space or commas begin another one there.
-        (b"token=a; x=1 token=b", b"a|b"),
-        (b"x=1\ttoken=a", b"a"),
-        (b"x=1\xa0token=a", b"a"),
-        (b"x=1,token=a", b"a"),
-        (b"x=1 token = a", b"a"),
-        (b"x token=a", b"a"),
-        (b"x=1 y=2 token=\"a\"", b"a"),
-        (b"x=\"1 token=a\"", b"a\""),
-        (b"x=1 to%6Ben=a", b"a"),
+        (b"token=a; x=1 token=b", b"a|~b"),
+        (b"$Version=1,token=a", b"~a"),
+        (b"$Version=1; token=a", b"a"),
+        (b"x=1\ttoken=a", b"~a"),
+        (b"x=1\xa0token=a", b"~a"),
+        (b"x=1,token=a", b"~a"),
+        (b"x=1 token = a", b"~a"),
+        (b"x token=a", b"~a"),
+        (b"x=1 y=2 token=\"a\"", b"~a"),
+        (b"x=\"1 token=a\"", b"~a\""),
+        (b"x=1 to%6Ben=a", b"~a"),
         (b"token=a token=b", b"a token=b"),
         // ASP.NET does not look at case, WebOb and Undertow look behind quotes and brackets.
-        (b"Token=a; TOKEN=b", b"a|b"),
-        (b"x=\"a\"token=a", b"a"),
-        (b"x=[token=a", b"a"),
-        (b"x=1]token=a", b"a"),
-        (b"x=1\\token=a", b"a"),
-        (b"\"token=a", b"a"),
+        (b"Token=a; TOKEN=b", b"~a|~b"),
+        (b"x=\"a\"token=a", b"~a"),
+        (b"x=[token=a", b"~a"),
+        (b"x=1]token=a", b"~a"),
+        (b"x=1\\token=a", b"~a"),
+        (b"\"token=a", b"~a"),
         // And these are within values of other cookies.
         (b"x=token=a", b""),
         (b"x=1?token=a", b""),
@@ -302,20 +319,22 @@ fn every_query_parameter_of_the_name_is_found() {
     for (target, tokens) in [
         (&b"/?access_token=a"[..], &b"a"[..]),
         (b"/?x=1&access_token=a&access_token=b", b"a|b"),
-        (b"/?x=1;access_token=a", b"a"),
-        (b"/?access%5Ftoken=%61", b"a"),
-        (b"/?%20access_token=a", b"a"),
+        (b"/?x=1;access_token=a", b"~a"),
+        (b"/?access%5Ftoken=%61", b"~a"),
+        (b"/?access_token=%61", b"a"),
+        (b"/?access_token=a;b", b"~a"),
+        (b"/?%20access_token=a", b"~a"),
         (b"/?access_token=a+b", b"a b"),
         (b"/?access_token=a=", b"a="),
         (b"/../x;y?access_token=a", b"a"),
         (b"/?access_token=%ff", "\u{fffd}".as_bytes()),
-        (b"/?access.token=a", b"a"),
-        (b"/?access%20token=a", b"a"),
-        (b"/?access+token=a", b"a"),
-        (b"/?access[token=a", b"a"),
-        (b"/?access%5Btoken=a", b"a"),
-        (b"/?%61ccess%2Etoken%00x=a", b"a"),
-        (b"/?ACCESS_TOKEN=a&%41ccess_Token=b", b"a|b"),
+        (b"/?access.token=a", b"~a"),
+        (b"/?access%20token=a", b"~a"),
+        (b"/?access+token=a", b"~a"),
+        (b"/?access[token=a", b"~a"),
+        (b"/?access%5Btoken=a", b"~a"),
+        (b"/?%61ccess%2Etoken%00x=a", b"~a"),
+        (b"/?ACCESS_TOKEN=a&%41ccess_Token=b", b"~a|~b"),
         (b"/?%00access_token=a", b""),
         (b"/?access-token=a", b""),
         (b"/?x[access_token]=a", b""),
@@ -342,21 +361,24 @@ fn one_token_in_several_places_is_one_token() {
 
 #[test]
 fn a_token_header_is_found_in_every_spelling() {
-    for (name, value) in [
-        ("x_token", &b"a"[..]),
-        ("x.token", b"a"),
-        ("X-Token", b"a"),
-        ("authorization", b"Bearer a"),
+    for (name, value, tokens) in [
+        ("x-token", &b"a"[..], &b"a"[..]),
+        ("x_token", b"a", b"~a"),
+        ("x.token", b"a", b"~a"),
+        ("X-Token", b"a", b"~a"), // Envoy's names are lower case.
+        ("authorization", b"Bearer a", b"a"),
+        ("Authorization", b"Bearer a", b"~a"),
     ] {
-        assert_eq!(found(&[(name, value)]), b"a", "{name}");
+        assert_eq!(found(&[(name, value)]), tokens, "{name}");
     }
-    assert_eq!(found(&[("x-token", b"a"), ("x_token", b"b")]), b"a|b");
+    assert_eq!(found(&[("x-token", b"a"), ("x_token", b"b")]), b"a|~b");
+    assert_eq!(found(&[("x_token", b"a"), ("x-token", b"a")]), b"a", "exact in one place");
     assert_eq!(found(&[("xtoken", b"a"), ("x--token", b"b"), ("x-tokens", b"c")]), b"");
 }
 
 #[test]
-fn a_cookies_name_is_found_as_php_folds_it() {
-    let sources = Sources::new(vec![place(Place::Cookie("access_token".to_owned()))]);
+fn a_cookie_name_is_found_as_php_folds_it() {
+    let sources = Sources::new(vec![at(TokenLocation::Cookie("access_token".to_owned()))]);
     for (value, count) in [
         ("access.token=a; access token=b; access[token=c; access%2etoken=d; access%5Btoken=e", 5),
         ("x=1 access.token=a", 1),
@@ -374,7 +396,7 @@ fn a_sign_out_looks_behind_more_junk_than_a_browser_can_carry() {
         let headers =
             Headers::from_pairs(&[("cookie", format!("{}; token=own", lines.join("; ")))]);
         let tokens = everywhere().find_to_sign_out(&headers);
-        (tokens.len(), tokens.iter().any(|token| **token == *b"own"))
+        (tokens.len(), tokens.iter().any(|token| *token.bytes == *b"own"))
     };
     assert_eq!(cookies(8), (9, true));
     assert_eq!(cookies(180), (181, true));
@@ -408,7 +430,7 @@ fn eight_tokens_are_looked_at_and_nine_are_refused() {
 
 #[test]
 fn only_configured_places_count() {
-    let sources = Sources::new(vec![place(Place::Cookie("token".to_owned()))]);
+    let sources = Sources::new(vec![at(TokenLocation::Cookie("token".to_owned()))]);
     let headers = Headers::from_pairs(&[
         (":path", "/?access_token=a"),
         ("authorization", "Bearer a"),
@@ -471,18 +493,40 @@ fn removal_leaves_credentials_of_other_schemes() {
 }
 
 #[test]
-fn a_cookie_is_cleared_if_its_own_token_was_refused() {
+fn clearing_names_the_cookies_of_the_refused_sources() {
     let sources = Sources::new(vec![
-        place(Place::Cookie("token".to_owned())),
-        place(Place::Cookie("__Host-token".to_owned())),
+        header("authorization", Some("Bearer")),
+        at(TokenLocation::Cookie("token".to_owned())),
+        at(TokenLocation::Cookie("__Host-token".to_owned())),
     ]);
-    let headers = Headers::from_pairs(&[("cookie", "token=a; __Host-token=b; token=c")]);
     let plain = "token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax";
     let secure = "__Host-token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure";
-    assert_eq!(sources.clearing(&headers, |_| true), [plain, secure]);
-    assert_eq!(sources.clearing(&headers, |token| token == b"c"), [plain]);
-    assert_eq!(sources.clearing(&headers, |token| token == b"b"), [secure]);
-    assert_eq!(sources.clearing(&headers, |_| false), [""; 0]);
+    let [first, second, third] = [0, 1, 2].map(SourceSet::of);
+    assert_eq!(sources.clearing(first.union(second).union(third)), [plain, secure]);
+    assert_eq!(sources.clearing(second), [plain]);
+    assert_eq!(sources.clearing(third), [secure]);
+    assert_eq!(sources.clearing(first), [""; 0]);
+    assert_eq!(sources.cookies(), second.union(third));
+}
+
+#[test]
+fn a_candidate_knows_all_sources_that_hold_it() {
+    let lines = [("authorization", "Bearer a"), ("x_token", "a"), ("cookie", "token=a; Token=b")];
+    let headers = Headers::from_pairs(&lines);
+    let candidates = everywhere().find(&headers).expect("few");
+    let [header, other_header, cookie] = [0, 1, 2].map(SourceSet::of);
+    let sets: Vec<_> = candidates.iter().map(|it| (it.exact, it.other)).collect();
+    assert_eq!(sets, [(header.union(cookie), other_header), (SourceSet::default(), cookie)]);
+}
+
+#[test]
+fn only_cookies_with_given_values_are_removed() {
+    let headers =
+        Headers::from_pairs(&[("cookie", "a=1; token=x; token=y"), ("cookie", "token=x")]);
+    let left = |values: &[&[u8]]| everywhere().cookie_removal(&headers, values);
+    let edit = Edit::Set(b"cookie".to_vec(), b"a=1; token=y".to_vec());
+    assert_eq!(left(&[b"x"]), Some(edit));
+    assert_eq!(left(&[b"1"]), None);
 }
 
 /// The headers as they are once the edits are made, as Envoy makes them.

@@ -42,8 +42,11 @@ impl Bench {
     }
 
     fn with(when_unknown: &str, forward: &str) -> Self {
+        Self::of(&CONFIGURATION.replace("WHEN", when_unknown).replace("FORWARD", forward))
+    }
+
+    fn of(text: &str) -> Self {
         let secret = || Some(String::from_utf8(SECRET.to_vec()).unwrap());
-        let text = CONFIGURATION.replace("WHEN", when_unknown).replace("FORWARD", forward);
         let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
         let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
         let admission = Admission::new(config, Some(set), &NoHost);
@@ -294,21 +297,128 @@ fn a_cutoff_is_of_the_user_whom_the_route_names() {
 }
 
 #[test]
-fn cookies_are_cleared_where_their_tokens_are_the_reason() {
-    let good = bearer(&token("ada", "1"));
-    let cleared = |knowledge, authorization: &str, cookie: &str| {
+fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
+    let [ada, bob, gone, junk] =
+        [token("ada", "1"), token("bob", "2"), token("ada", "gone"), "junk".to_owned()];
+    let expired = TokenBuilder::new().claim("exp", (NOW - 999).to_string()).sign();
+    let none = String::new();
+    use Knowledge::{Current, Never};
+    // Knowledge, Authorization, cookies, code, whether the cookie is cleared.
+    let cases = [
+        (Current, &ada, format!("token={gone}"), "revoked", true),
+        (Current, &none, format!("token={gone}"), "revoked", true),
+        (Current, &none, format!("token={junk}"), "malformed_token", true),
+        (Current, &none, format!("token={junk}; token={expired}"), "malformed_token", true),
+        (Current, &none, format!("token={gone}; token={junk}"), "malformed_token", true),
+        // The cookie is not the reason, or only its user is.
+        (Current, &junk, format!("token={ada}"), "malformed_token", false),
+        (Current, &ada, format!("token={bob}"), "conflicting_tokens", false),
+        (Current, &ada, format!("token={bob}; token={junk}"), "conflicting_tokens", false),
+        (Never, &ada, format!("token={ada}"), "unavailable", false),
+        // A value of the same name is good.
+        (Current, &none, format!("token={ada}; token={gone}"), "revoked", false),
+        (Current, &none, format!("token={gone}; token={ada}"), "revoked", false),
+        (Current, &none, format!("token={gone}; Token={ada}"), "revoked", false),
+        // A browser would not clear a cookie of another spelling.
+        (Current, &none, format!("Token={gone}"), "revoked", false),
+        (Current, &none, format!("token={ada}; Token={junk}"), "malformed_token", false),
+        (Current, &none, format!("$Version=1,token={junk}"), "malformed_token", false),
+        // A malformed field or too many tokens say nothing about each cookie.
+        (Current, &format!("{ada}, x"), format!("token={ada}"), "malformed_token", false),
+    ];
+    for (knowledge, header, cookie, code, is_cleared) in cases {
         let bench = Bench { knowledge, ..Bench::new("refuse") };
         bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
-        let cookie = format!("token={cookie}");
-        let lines = [("authorization", authorization), ("cookie", &*cookie)];
-        match bench.decide("/page", &lines) {
-            Decision::Refuse { clear_cookies, .. } => clear_cookies.len(),
-            decision => panic!("{decision:?}"),
-        }
-    };
-    use Knowledge::{Current, Never};
-    assert_eq!(cleared(Current, &good, &token("ada", "gone")), 1);
-    assert_eq!(cleared(Current, &good, &token("bob", "2")), 1, "they disagree");
-    assert_eq!(cleared(Current, &bearer("junk"), &token("ada", "1")), 0, "the header is at fault");
-    assert_eq!(cleared(Never, &good, &token("ada", "2")), 0, "nothing is known");
+        let header = if header.is_empty() { String::new() } else { bearer(header) };
+        let decision = bench.decide("/page", &[("authorization", &header), ("cookie", &cookie)]);
+        assert_eq!(verdict(&decision), code, "{header} {cookie}");
+        let Decision::Refuse { clear_cookies, .. } = decision else { panic!("{cookie}") };
+        assert_eq!(clear_cookies.len(), usize::from(is_cleared), "{header} {cookie}");
+    }
 }
+
+#[test]
+fn a_good_cookie_replaces_a_bad_one_of_its_name() {
+    let bench = Bench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    let [ada, bob, gone] = [token("ada", "1"), token("bob", "2"), token("ada", "gone")];
+    let claims = |name: &str, value: &str| TokenBuilder::new().claim(name, value).sign();
+    let expired = claims("exp", &(NOW - 999).to_string());
+    let foreign = TokenBuilder::new().sign_with(b"another-application-has-this-secret-0123");
+    let incomplete = claims("jti", "7");
+    for bad in [&expired, &foreign, &incomplete, "junk", &*(ada.clone() + "A")] {
+        for cookies in
+            [format!("token={bad}; a=1; token={ada}"), format!("token={ada}; a=1; token={bad}")]
+        {
+            for path in ["/page", "/optional"] {
+                let decision = bench.decide(path, &[("cookie", &cookies)]);
+                assert_eq!(verdict(&decision), "ada", "{path} {cookies}");
+                let Decision::Forward(forward) = decision else { panic!() };
+                let left = Edit::Set(
+                    b"cookie".to_vec(),
+                    match cookies.starts_with(&format!("token={bad}")) {
+                        true => format!("a=1; token={ada}").into(),
+                        false => format!("token={ada}; a=1").into(),
+                    },
+                );
+                assert!(forward.edits.contains(&left), "{path} {cookies}: {:?}", forward.edits);
+            }
+        }
+        // Only an exactly spelt cookie of the same name does.
+        let header = bearer(&ada);
+        for (header, cookie) in [
+            (&*header, format!("token={bad}")),
+            ("", format!("Token={ada}; token={bad}")),
+            ("", format!("token={ada}; Token={bad}")),
+            ("", format!("token={gone}; token={bad}")),
+        ] {
+            let decision = bench.decide("/page", &[("authorization", header), ("cookie", &cookie)]);
+            assert!(matches!(decision, Decision::Refuse { .. }), "{header} {cookie}");
+        }
+    }
+    for (cookies, code) in [
+        (format!("token={ada}; token={gone}"), "revoked"),
+        (format!("token={ada}; token={bob}"), "conflicting_tokens"),
+        (format!("token={ada}; token={bob}; token=junk"), "conflicting_tokens"),
+    ] {
+        assert_eq!(verdict(&bench.decide("/page", &[("cookie", &cookies)])), code, "{cookies}");
+    }
+}
+
+#[test]
+fn another_spelling_refuses_and_never_admits() {
+    let bench = Bench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    let (ada, gone) = (token("ada", "1"), token("ada", "gone"));
+    for (name, line) in [
+        ("cookie", "Token=JWT"),
+        ("cookie", "t%6Fken=JWT"),
+        ("cookie", "$Version=1,token=JWT"),
+        ("cookie", "\u{a0}token=JWT"),
+        ("cookie", "a=1 token=JWT"),
+        ("cookie", "token =JWT"),
+        ("authorization", "JWT"),
+        ("authorization", "Basic JWT"),
+        ("authorization", "x y JWT"),
+        ("authorization", "Token token=\"JWT\""),
+    ] {
+        let of = |jwt: &str| (name, line.replace("JWT", jwt));
+        let code = |(name, line): (&str, String), more: &[(&str, &str)], path: &str| {
+            verdict(&bench.decide(path, &[&[(name, &*line)], more].concat()))
+        };
+        assert_eq!(code(of(&ada), &[], "/page"), "missing_token", "{line}");
+        assert_eq!(code(of(&ada), &[], "/optional"), "nobody", "{line}");
+        assert_eq!(code(of(&gone), &[], "/page"), "revoked", "{line}");
+        assert_eq!(code(of(&gone), &[], "/optional"), "nobody", "{line}");
+        let own = if name == "cookie" {
+            ("authorization", bearer(&ada))
+        } else {
+            ("cookie", format!("token={ada}"))
+        };
+        let own = (own.0, own.1.as_str());
+        assert_eq!(code(of(&ada), &[own], "/page"), "ada", "{line}");
+        assert_eq!(code(of(&gone), &[own], "/page"), "revoked", "{line}");
+    }
+}
+
+mod models;

@@ -1,0 +1,36 @@
+//! Which names of cookies and query parameters may a server take for a configured one?
+
+use crate::request::path;
+
+/// Returns whether the last word of the text, percent-encoded or not, is that name to some server.
+pub(super) fn ends_in(text: &[u8], name: &[u8], divides: fn(u8) -> bool) -> bool {
+    let fits = |mut text: &[u8]| {
+        while let [rest @ .., last] = text
+            && divides(*last)
+        {
+            text = rest;
+        }
+        let start = text.len().checked_sub(name.len());
+        start.and_then(|start| text.split_at_checked(start)).is_some_and(|(before, word)| {
+            before.last().is_none_or(|byte| divides(*byte))
+                && word.iter().zip(name).all(|(a, b)| folded(*a) == folded(*b))
+        })
+    };
+    // Decoding makes a text shorter, so most texts need not be decoded.
+    fits(text)
+        || text.len() > name.len()
+            && memchr::memchr(b'%', text).is_some()
+            && path::decoded(text).split(|byte| *byte == 0).next().is_some_and(fits)
+}
+
+/// Returns whether a server may begin a new word after this byte.
+///
+/// Some servers take any odd byte for a space. A comma once joined cookies; `+` is an encoded space.
+pub(super) fn divides(byte: u8) -> bool {
+    !byte.is_ascii_graphic() || matches!(byte, b',' | b'+')
+}
+
+/// The byte as PHP stores it in a name, and without case as ASP.NET compares names.
+fn folded(byte: u8) -> u8 {
+    if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte.to_ascii_lowercase() }
+}

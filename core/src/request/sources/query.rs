@@ -1,0 +1,45 @@
+//! Which query parameters may a server take for the one that holds a token?
+
+use std::borrow::Cow;
+
+use crate::request::sources::candidate::Spelling;
+use crate::request::sources::divided;
+use crate::request::sources::names::{divides, ends_in};
+
+/// Returns the parameters of a query, and whether every server divides the query there.
+///
+/// `&` is the separator (WHATWG URL, `application/x-www-form-urlencoded`). Some servers also divide
+/// at `;`; the parts of such a parameter are found under another spelling.
+pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], Spelling)> {
+    divided(query, |rest| memchr::memchr(b'&', rest)).flat_map(|parameter| {
+        let is_divided = memchr::memchr(b';', parameter).is_some();
+        let spelling = if is_divided { Spelling::Other } else { Spelling::Exact };
+        divided(parameter, |rest| memchr::memchr(b';', rest)).map(move |part| (part, spelling))
+    })
+}
+
+/// Returns whether the parameter has that name to some server and a value, and how it is spelt.
+pub(super) fn spelling_of(parameter: &[u8], name: &str) -> Option<Spelling> {
+    let end = memchr::memchr(b'=', parameter)?;
+    let (found, value) = parameter.split_at_checked(end)?;
+    if value.len() <= 1 {
+        return None;
+    }
+    if found == name.as_bytes() {
+        return Some(Spelling::Exact);
+    }
+    ends_in(found, name.as_bytes(), divides).then_some(Spelling::Other)
+}
+
+/// Returns the decoded value of one parameter.
+pub(super) fn value(parameter: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match form_urlencoded::parse(parameter).next()?.1 {
+        Cow::Borrowed(value) => Some(Cow::Borrowed(value.as_bytes())),
+        Cow::Owned(value) => Some(Cow::Owned(value.into_bytes())),
+    }
+}
+
+/// Returns whether some server divides a query at this byte.
+pub(super) fn is_separator(byte: &u8) -> bool {
+    matches!(byte, b'&' | b';')
+}
