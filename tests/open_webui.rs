@@ -204,9 +204,14 @@ fn a_socket_opens_with_no_api_key() {
         "/ws/socket%2Eio/",
         "/WS/socket.io/",
         "/api/v1/terminals/a/api/terminals/b",
+        "/api/v1/audio/realtime",
+        "/static/of-a-later-version",
     ] {
         for place in PLACES {
-            let answer = bed.envoy.send(&place(Request::get(path), &key));
+            let upgrade = |path| {
+                Request::get(path).header("connection", "upgrade").header("upgrade", "websocket")
+            };
+            let answer = bed.envoy.send(&place(upgrade(path), &key));
             assert_eq!((answer.status, &*answer.code()), (401, "missing_token"), "{path}");
         }
     }

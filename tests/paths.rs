@@ -40,6 +40,32 @@ fn no_header_speaks_for_the_path() {
 }
 
 #[test]
+fn no_header_that_overrides_path_or_method_is_forwarded() {
+    let bed = Testbed::with(|_| {});
+    for name in OVERRIDES {
+        for path in ["/", "/page"] {
+            let request = testbed::Request::get(path).bearer(&Token::of("ada"));
+            let seen = bed.envoy.send(&request.header(name, "/private")).seen();
+            assert_eq!((seen.path.as_str(), seen.header(name)), (path, None), "{name} {path}");
+        }
+    }
+}
+
+/// Headers that some framework or server reads in place of the request line.
+const OVERRIDES: &[&str] = &[
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-method",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+#[test]
 fn a_host_is_the_same_in_every_case() {
     let bed = Testbed::with(|configuration| {
         configuration.filter["default_access"] = json!("public");

@@ -27,7 +27,7 @@ use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
 use crate::refusal::Refusal;
-use crate::request::routes::{Access, RevokeUser, Route, Routes};
+use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::generation::Standing;
@@ -160,7 +160,7 @@ impl Admission {
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
             return self.refuse(*refusal, &tokens);
         }
-        if route.revokes && tokens.iter().flatten().any(Judged::is_unknown) {
+        if route.revokes() && tokens.iter().flatten().any(Judged::is_unknown) {
             // Forwarded, it would sign out in appearance only. But what costs so much that it cannot be
             // told now must not keep alive what is known.
             let mut refused = self.refuse(Refusal::Unavailable, &tokens);
@@ -173,7 +173,15 @@ impl Admission {
         let token = outcome.as_ref().ok().and_then(Option::as_deref);
         let mut forward = self.forward(headers, token, &route);
         if route.access == Access::Signout {
-            for judged in tokens.into_iter().flatten().filter(|_| route.revokes) {
+            let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
+                SignsOut::All => true,
+                // Browsers attach cookies by themselves, also for the page of another site.
+                SignsOut::AllButCookies => {
+                    !judged.candidate.sources().is_within(self.sources.cookies())
+                }
+                SignsOut::Nothing(_) => false,
+            };
+            for judged in tokens.into_iter().flatten().filter(is_signed_out) {
                 let is_revoked = judged.objection == Some(Refusal::Revoked);
                 let Forward { sign_out, signed_out, .. } = &mut forward;
                 if is_revoked { signed_out } else { sign_out }.extend(judged.token);

@@ -200,6 +200,7 @@ pub(super) struct Rule {
     pub(super) prefix: Option<String>,
     pub(super) template: Option<String>,
     pub(super) preflight: Option<bool>,
+    pub(super) upgrade: Option<bool>,
     pub(super) access: Option<Access>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]

@@ -52,6 +52,13 @@ fn one(at: &At, rule: &raw::Rule, given: Given) -> Result<Rule, ConfigError> {
     let compiled = Rule::new(matcher, access)
         .only(methods(at, rule, access)?, hosts(at, rule)?)
         .with_revokes(revokes);
+    let compiled = match rule.upgrade {
+        None => compiled,
+        Some(true) => compiled.only_upgrades(),
+        Some(false) => {
+            return Err(at.field("upgrade").error("can only be true", "remove it, or the rule"));
+        }
+    };
     let compiled = match rule.api_keys {
         None | Some(raw::ApiKeys::Pass) => compiled,
         Some(raw::ApiKeys::Refuse) if access == Access::Protected => compiled.without_api_keys(),

@@ -116,6 +116,7 @@ fn conditions() -> Vec<(&'static str, Value)> {
         ("routes[].prefix", path.clone()),
         ("routes[].template", path),
         ("routes[].preflight", json!({"enum": [true, null]})),
+        ("routes[].upgrade", json!({"enum": [true, null]})),
         ("routes[].methods", some.clone()),
         ("routes[].methods", json!({"items": {"pattern": "^[A-Z-]+$"}})),
         ("routes[].hosts", some),

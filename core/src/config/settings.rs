@@ -284,6 +284,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("routes[].preflight", Form::Flag, None, "`true` matches CORS preflights."),
     setting(
+        "routes[].upgrade",
+        Form::Flag,
+        None,
+        "`true`: only upgrades (WebSocket), of HTTP/1 and HTTP/2.",
+    ),
+    setting(
         "routes[].access",
         Form::Choice(&["public", "optional", "protected", "signout", "ready"]),
         None,

@@ -691,6 +691,8 @@ fn rules_are_checked() {
         (public(json!({"template": "{id}"})), &template),
         (public(json!({"preflight": true})), ""),
         (public(json!({"preflight": false})), &field("preflight")),
+        (public(json!({"path": "/a", "upgrade": true})), ""),
+        (public(json!({"path": "/a", "upgrade": false})), &field("upgrade")),
         (public(json!({"preflight": true, "methods": ["OPTIONS"]})), &methods),
         (json!({"preflight": true, "access": "signout"}), &access),
         (public(json!({"path": "/a", "methods": ["GET", "POST"]})), ""),

@@ -224,7 +224,7 @@ impl Asked {
                 Access::Signout => "signout",
                 Access::Ready => "ready",
             },
-            revokes: route.revokes,
+            revokes: route.revokes(),
             revokes_user: route.revoke_user.map(|user| match user {
                 RevokeUser::OfToken => "the user of its own token".to_owned(),
                 RevokeUser::Named(user) => format!("the user {user}"),

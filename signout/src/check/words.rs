@@ -199,6 +199,9 @@ fn rule(rule: &Value) -> String {
         _ => "CORS preflights".to_owned(),
     };
     let mut line = format!("{access:<9} {place}");
+    if rule["upgrade"] == true {
+        line.push_str(", upgrades only");
+    }
     if rule["hosts"].is_array() {
         let _ = write!(line, " of {}", list(&rule["hosts"], "or"));
     }

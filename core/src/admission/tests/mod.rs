@@ -250,6 +250,23 @@ fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
 }
 
 #[test]
+fn another_sites_sign_out_revokes_no_cookie() {
+    let bench = Bench::new("refuse");
+    let (ada, bob) = (bearer(&token("ada", "1")), format!("token={}", token("bob", "2")));
+    let lines = [("authorization", &*ada), ("cookie", &*bob), ("sec-fetch-site", "cross-site")];
+    let signed_out = |lines: &[(&str, &str)]| {
+        let Decision::Forward(forward) = bench.decide("/sign-out", lines) else { panic!() };
+        forward.sign_out.iter().map(|token| token.record_id()).collect::<Vec<_>>()
+    };
+    let [ada, bob] = ["1", "2"].map(|jti| RecordId::of_token("", jti));
+    assert_eq!(signed_out(&lines), [ada]);
+    assert_eq!(signed_out(&lines[..2]), [ada, bob]);
+    let own = format!("token={}", token("ada", "1"));
+    let both = [lines[0], ("cookie", &*own), lines[2]];
+    assert_eq!(signed_out(&both), [ada], "the script sent it too");
+}
+
+#[test]
 fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
     let own = token("ada", "1");
     let junk: Vec<_> =

@@ -14,7 +14,12 @@
 //! - Its tokens name the user in `id`. They have no `iss` and no `sub`; `exp` is absent where the
 //!   administrator chose tokens without end, `jti` before 0.6.38, `iat` before 0.9.0. All can be
 //!   revoked, so none is required.
-//! - Its page signs out by the cookie alone. Until 0.9.2 it did so with `GET`.
+//! - The preset is for version 0.9.0 and later. Before, tokens have no `iat`, so that a cutoff would
+//!   refuse every later token of its user, and the page signs out with `GET`.
+//! - Its page signs out with `POST` and the cookie alone (since 0.9.3). A `GET` of that path is no
+//!   sign-out: a picture in a chat can cause it.
+//! - Its WebSockets read the token from a frame, if at all, so every upgrade needs a token in the
+//!   handshake, and an API key does not replace it.
 //! - Its page fetches `/api/config` before anything else and shows nothing at all after a 401, and
 //!   it takes a 401 for the end of a session only where the sentence is one of its own. A tab whose
 //!   session another tab has ended sends no token any more; the page does not notice and shows the

@@ -207,6 +207,30 @@ fn what_ends_all_sessions_of_a_user_names_that_user() {
     }
 }
 
+/// Paths of the sockets of 0.12, and some that it may have tomorrow.
+#[test]
+fn every_upgrade_needs_a_token_and_takes_no_api_key() {
+    let config = parse(&facts()).expect("loads");
+    for path in [
+        "/ws/socket.io/?EIO=4&transport=websocket",
+        "/api/v1/terminals/s/api/terminals/t",
+        "/api/v1/audio/realtime",
+        "/",
+        "/static/socket",
+        "/api/config",
+        "/api/v1/scim/v2/socket",
+        "/of-a-later-version",
+    ] {
+        let http1 = [(":method", "GET"), ("connection", "upgrade"), ("upgrade", "websocket")];
+        let http2 = [(":method", "CONNECT"), (":protocol", "websocket")];
+        for lines in [&http1[..], &http2] {
+            let headers = Headers::from_pairs(&[lines, &[(":path", path)]].concat());
+            let route = config.routes.find(&headers);
+            assert_eq!((route.access, route.api_keys), (Access::Protected, false), "{path}");
+        }
+    }
+}
+
 fn access_of(config: &Config, method: &str, path: &str) -> Access {
     let headers =
         Headers::from_pairs(&[(":method", method.as_bytes()), (":path", path.as_bytes())]);
@@ -217,7 +241,7 @@ fn access_of(config: &Config, method: &str, path: &str) -> Access {
 /// optional or under a key of its own here.
 const ROUTES_OF_OPEN_WEBUI: &[(Access, &[&str])] = &[
     (Access::Ready, &["GET /.session-guard/ready"]),
-    (Access::Signout, &["POST /api/v1/auths/signout", "GET /api/v1/auths/signout"]),
+    (Access::Signout, &["POST /api/v1/auths/signout"]),
     (
         Access::Public,
         &[
@@ -268,6 +292,7 @@ const ROUTES_OF_OPEN_WEBUI: &[(Access, &[&str])] = &[
         Access::Protected,
         &[
             "GET /api/v1/auths/",
+            "GET /api/v1/auths/signout",
             "POST /api/v1/auths/update/password",
             "POST /api/v1/auths/add",
             "GET /api/v1/auths/api_key",

@@ -1,25 +1,25 @@
-//! Which hosts does a rule speak of?
+//! Which hosts does a rule match?
 
 /// A host or all hosts below one, lower case, without port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostPattern {
     /// That host: a name, or an address; IPv6 in brackets.
     Exact(String),
-    /// `*.example.com`, kept as `.example.com`: every host that ends so, itself not among them.
+    /// `*.example.com`, stored as `.example.com`: every host below `example.com`, not that host.
     Below(String),
 }
 
 /// The host that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Host<'a> {
-    /// As sent, without port.
+    /// The host as sent, without port.
     Named(&'a [u8]),
-    /// None, or what is no host.
+    /// The request names no host, or something that is not a host.
     Unclear,
 }
 
 impl HostPattern {
-    /// `example.com`, `*.example.com`, `127.0.0.1`, `[::1]`; `None` for anything else.
+    /// Reads `example.com`, `*.example.com`, `127.0.0.1` or `[::1]`. Returns `None` for anything else.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let below = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
         let host = below.map_or(text, |rest| rest.get(1..).unwrap_or_default());
@@ -31,16 +31,17 @@ impl HostPattern {
         sound.then(pattern)
     }
 
-    /// Whether that host is meant, spelt exactly so.
+    /// Returns whether every server takes that host for this one. Hosts are compared without case
+    /// (RFC 9110 §4.2.3).
     pub(super) fn is_exactly(&self, host: Host<'_>) -> bool {
         let Host::Named(host) = host else { return false };
         match self {
-            Self::Exact(name) => name.as_bytes() == host,
-            Self::Below(end) => host.len() > end.len() && host.ends_with(end.as_bytes()),
+            Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
+            Self::Below(end) => is_below(host, end),
         }
     }
 
-    /// Whether that host may be meant.
+    /// Returns whether some server may take that host for this one.
     pub(super) fn may_be(&self, host: Host<'_>) -> bool {
         let Host::Named(host) = host else { return true };
         let host = host.strip_suffix(b".").unwrap_or(host);
@@ -48,17 +49,20 @@ impl HostPattern {
             // One IPv6 address has many spellings.
             Self::Exact(name) if name.starts_with('[') => host.starts_with(b"["),
             Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
-            Self::Below(end) => host
-                .len()
-                .checked_sub(end.len())
-                .and_then(|at| host.get(at..))
-                .is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes())),
+            Self::Below(end) => is_below(host, end),
         }
     }
 }
 
+/// Returns whether the host ends with that dot and domain, and has a label before it.
+fn is_below(host: &[u8], end: &str) -> bool {
+    let at = host.len().checked_sub(end.len()).filter(|at| *at > 0);
+    let tail = at.and_then(|at| host.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+}
+
 impl<'a> Host<'a> {
-    /// The host of an `:authority` (RFC 3986 §3.2.2).
+    /// Reads the host of an `:authority` (RFC 3986 §3.2.2).
     pub(super) fn read(authority: &'a [u8]) -> Self {
         let (host, port) = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
             Some(at) if authority.get(at) == Some(&b':') => authority.split_at(at),
@@ -71,8 +75,10 @@ impl<'a> Host<'a> {
                     && address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
             }
             name => {
-                !name.is_empty()
-                    && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
+                // A last dot is allowed: the name is absolute (RFC 3986 §3.2.2).
+                let labels = name.strip_suffix(b".").unwrap_or(name);
+                !labels.split(|byte| *byte == b'.').any(<[u8]>::is_empty)
+                    && labels.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
             }
         };
         if digits && sound { Self::Named(host) } else { Self::Unclear }
@@ -101,9 +107,10 @@ mod tests {
                 "{authority}"
             );
         }
-        for authority in
-            ["", ":80", "::1", "[::1", "[]", "[::1]x", "a:b", "a:80:80", "u@a", "a/b", "a b", "é"]
-        {
+        for authority in [
+            "", ".", "..", ".a", "a..", "a..b", ":80", "::1", "[::1", "[]", "[::1]x", "a:b",
+            "a:80:80", "u@a", "a/b", "a b", "é",
+        ] {
             assert_eq!(Host::read(authority.as_bytes()), Host::Unclear, "{authority}");
         }
     }
@@ -137,13 +144,16 @@ mod tests {
     fn an_odd_spelling_may_be_meant_but_is_not_exact() {
         for (pattern, authority, exactly, may_be) in [
             ("app.example.com", "app.example.com:80", true, true),
-            ("app.example.com", "APP.example.com", false, true),
+            ("app.example.com", "APP.example.com", true, true),
             ("app.example.com", "app.example.com.", false, true),
             ("app.example.com", "u@app.example.com", false, true),
             ("app.example.com", "", false, true),
             ("app.example.com", "b.example.com", false, false),
             ("*.example.com", "a.b.example.com", true, true),
+            ("*.example.com", "A.EXAMPLE.com", true, true),
             ("*.example.com", "a.EXAMPLE.com.", false, true),
+            ("*.example.com", "a..example.com", false, true),
+            ("*.example.com", "..example.com", false, true),
             ("*.example.com", "example.com", false, false),
             ("*.example.com", "badexample.com", false, false),
             ("*.example.com", ".example.com", false, true),

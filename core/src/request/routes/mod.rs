@@ -1,21 +1,24 @@
-//! What does a request's route ask of it?
+//! What does a request's route require?
 //!
-//! The first rule that matches decides, else the default. Rules that protect and rules that open are
-//! read differently, each so that a doubt protects:
+//! The first rule that matches decides, otherwise the default. Rules that close and rules that open
+//! are read differently, so that a doubt always protects:
 //!
-//! | | protected rules | all others |
-//! | --- | --- | --- |
-//! | path | without ASCII case, `%XX` decoded; a prefix by bytes | exact; a prefix by segments |
-//! | host | without ASCII case or last dot; an odd or absent one matches | exact |
-//! | method | without ASCII case | exact |
+//! | | `protected`, and `revoke_user` of any rule | `signout` | `public`, `optional`, `ready` |
+//! | --- | --- | --- | --- |
+//! | path | without ASCII case, `%XX` decoded; a prefix by bytes | exact; a prefix by segments | exact; a prefix by segments |
+//! | a slash more or less at its end | matches | matches | does not match |
+//! | host | without ASCII case or last dot; an odd or absent one matches | without ASCII case | without ASCII case |
+//! | method | without ASCII case; `GET` includes `HEAD` | exact; `GET` includes `HEAD` | exact |
+//! | upgrade | any sign of one | `Connection: upgrade` and `Upgrade` | `Connection: upgrade` and `Upgrade` |
 //!
 //! So `{"prefix": "/static", "access": "public"}` opens `/static` and `/static/…`, never
 //! `/static-admin`; with `"access": "protected"` it closes all three. A path that is not
-//! [canonical](crate::request::path) is protected, whatever the rules and the default say.
+//! [canonical](crate::request::path) is protected, regardless of the rules and the default.
 //!
-//! The method is the one that Envoy sees: an application that takes `X-HTTP-Method-Override` from
-//! clients needs rules without `methods`.
+//! The method is the one that Envoy sees. An application that reads `X-HTTP-Method-Override` needs
+//! rules without `methods`, or a proxy that removes that header; the shipped configurations do.
 
+mod browser;
 mod host;
 mod rule;
 
@@ -26,44 +29,75 @@ pub(crate) use crate::request::routes::rule::{Matcher, Part, Revokes, Rule};
 
 use crate::headers::Headers;
 use crate::request::path;
-use crate::request::routes::rule::Request;
+use crate::request::routes::rule::{Request, may_be_upgrade};
 
-/// What a route asks of a request.
+/// What a route requires of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing: no token is looked at.
+    /// Nothing: tokens are not judged.
     Public,
-    /// A valid token is used; a bad one is removed, and the request goes on without a user.
+    /// A valid token is used; a bad one is removed, and the request continues without a user.
     Optional,
     /// A valid token.
     Protected,
-    /// The application's own sign-out: what tokens it carries are revoked, then it goes on.
+    /// The application's own sign-out: the tokens of the request are revoked, then it continues.
     Signout,
-    /// Answered here: whether keys and feed are there.
+    /// The filter responds itself: whether keys and feed are loaded.
     Ready,
 }
 
-/// Whose tokens a 2xx answer of the application revokes.
+/// Whose tokens a 2xx response of the application revokes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevokeUser<'a> {
     /// The user that the request's own token names.
     OfToken,
-    /// The user whose id stands in the path, percent-decoded.
+    /// The user whose id is in the path, percent-decoded.
     Named(Cow<'a, str>),
 }
 
-/// What one request's route asks of it.
+/// Which of its tokens a request revokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignsOut {
+    /// None; on a sign-out route for this reason.
+    Nothing(Option<WithoutEffect>),
+    /// Those that a browser does not attach by itself, because the page of another site caused the
+    /// request. This is a defence against cross-site request forgery (CSRF).
+    AllButCookies,
+    /// All of them.
+    All,
+}
+
+/// Why a request to a sign-out route revokes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutEffect {
+    /// `HEAD` and `OPTIONS` change nothing.
+    Method,
+    /// A browser requests the page ahead of time.
+    Prefetch,
+    /// A page embeds the response, as a picture or a frame.
+    Embedded,
+}
+
+/// What the route of one request requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
-    /// What is asked.
+    /// What is required.
     pub access: Access,
-    /// On [`Access::Signout`]: whether this request revokes its tokens. `HEAD`, `OPTIONS` and
-    /// requests from other sites do not. False on all other routes.
-    pub revokes: bool,
-    /// Whose tokens a 2xx answer revokes, if any. Never on `HEAD` and `OPTIONS`.
+    /// Which tokens of the request are revoked: none except on [`Access::Signout`].
+    pub signs_out: SignsOut,
+    /// Whose tokens a 2xx response revokes, if any. Never on `HEAD` and `OPTIONS`.
     pub revoke_user: Option<RevokeUser<'a>>,
-    /// Whether an API key stands for a token, where the application takes them.
+    /// Whether an API key replaces a token, for applications that accept them. Never on an upgrade:
+    /// the filter does not check API keys, and the application may check nothing after the upgrade.
     pub api_keys: bool,
+}
+
+impl Route<'_> {
+    /// Returns whether the request revokes any of its tokens.
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        !matches!(self.signs_out, SignsOut::Nothing(_))
+    }
 }
 
 /// The routes of one configuration.
@@ -78,22 +112,42 @@ impl Routes {
         Self { rules, default_access }
     }
 
-    /// The route of a request: the first rule that matches, else the default; protected, whatever
-    /// they say, where the path is not [canonical](path::canonical) or there is none. It may mean any
-    /// route then: an API key does only if it does on all.
+    /// Returns the route of a request: that of the first rule that matches, otherwise the default.
+    /// A path that is absent or not [canonical](path::canonical) is protected. It may mean any route
+    /// of the application, so API keys are accepted only if all rules accept them.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
-        let plain = |access| Route { access, revokes: false, revoke_user: None, api_keys: true };
+        let mut route = self.find_by_rules(headers);
+        route.api_keys = route.api_keys && !may_be_upgrade(headers);
+        route
+    }
+
+    fn find_by_rules<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
+        let plain = |access| Route {
+            access,
+            signs_out: SignsOut::Nothing(None),
+            revoke_user: None,
+            api_keys: true,
+        };
         let target = headers.first(b":path").unwrap_or_default();
         let Some(path) = path::canonical(target) else {
             let api_keys = self.rules.iter().all(Rule::takes_api_keys);
             return Route { api_keys, ..plain(Access::Protected) };
         };
         let request = Request::new(path, headers);
-        match self.rules.iter().find(|rule| rule.matches(&request)) {
-            Some(rule) => rule.route(&request),
-            None => plain(self.default_access),
+        // A rule that opens a route does not match a doubtful spelling of it. If a later rule
+        // opens that spelling, its user is signed out all the same.
+        let mut doubtful = None;
+        for rule in &self.rules {
+            if rule.matches(&request) {
+                let route = rule.route(&request);
+                return Route { revoke_user: doubtful.or(route.revoke_user), ..route };
+            }
+            if doubtful.is_none() && rule.revokes_a_user() && rule.may_match(&request) {
+                doubtful = rule.revoke_user(&request);
+            }
         }
+        Route { revoke_user: doubtful, ..plain(self.default_access) }
     }
 }
 

@@ -1,31 +1,34 @@
-//! Which requests does one rule match, and what does it ask of them?
+//! Which requests does one rule match, and what does it require of them?
 
 use std::borrow::Cow;
 
 use crate::headers::Headers;
 use crate::request::path;
 use crate::request::routes::host::{Host, HostPattern};
-use crate::request::routes::{Access, RevokeUser, Route};
+use crate::request::routes::{Access, RevokeUser, Route, SignsOut, WithoutEffect, browser};
 
 /// One rule, compiled.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
+    /// As written, for the exact reading.
     matcher: Matcher,
+    /// Percent-decoded, for the wide reading.
+    decoded: Matcher,
     access: Access,
     methods: Vec<String>,
     hosts: Vec<HostPattern>,
+    upgrades_only: bool,
     cross_site_revokes: bool,
     revokes: Option<Revokes>,
     api_keys: bool,
 }
 
-/// Which paths are meant. Texts are canonical paths or parts of one; a protected rule keeps them
-/// decoded.
+/// Which paths a rule matches. Texts are canonical paths or parts of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Matcher {
     /// This path.
     Path(Vec<u8>),
-    /// Paths that begin so.
+    /// Paths with this prefix.
     Prefix(Vec<u8>),
     /// Paths of these segments.
     Template(Vec<Part>),
@@ -43,7 +46,7 @@ pub(crate) enum Part {
     Any,
 }
 
-/// Whose tokens a 2xx answer revokes.
+/// Whose tokens a 2xx response revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revokes {
     /// Those of the user that the request's token names.
@@ -52,7 +55,7 @@ pub(crate) enum Revokes {
     UserInSegment(usize),
 }
 
-/// What rules look at.
+/// The parts of a request that rules match.
 pub(super) struct Request<'a> {
     path: &'a [u8],
     decoded: Cow<'a, [u8]>,
@@ -69,43 +72,75 @@ impl<'a> Request<'a> {
         Self { path, decoded: path::decoded(path), method, host, headers }
     }
 
+    /// Returns whether it is a CORS preflight (Fetch §3.2.2). A browser never sends an empty
+    /// `Origin`.
     fn is_preflight(&self) -> bool {
-        let has = |name| self.headers.first(name).is_some();
+        let has = |name| self.headers.first(name).is_some_and(|value| !value.is_empty());
         self.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method")
     }
 
-    /// Whether another site's page made the browser send it (Fetch Metadata §2.3).
-    fn is_cross_site(&self) -> bool {
-        let mut sites = self.headers.lines().filter(|line| line.0 == b"sec-fetch-site");
-        sites.any(|(_, site)| site.eq_ignore_ascii_case(b"cross-site"))
+    /// Returns whether every server takes it for an upgrade (RFC 9110 §7.8, RFC 8441).
+    fn is_upgrade(&self) -> bool {
+        let mut options = self
+            .headers
+            .values(b"connection")
+            .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+        let names_protocol = self.headers.first(b"upgrade").is_some_and(|name| !name.is_empty());
+        self.headers.first(b":protocol").is_some()
+            || names_protocol && options.any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+    }
+
+    /// Returns whether the request only reads (RFC 9110 §9.2.1), so that a page may embed it.
+    fn is_get(&self) -> bool {
+        alike(self.method, b"GET")
     }
 }
 
+/// Returns whether some server may take the request for an upgrade.
+pub(super) fn may_be_upgrade(headers: &Headers) -> bool {
+    let names_protocol = |name: &[u8]| headers.first(name).is_some();
+    headers.first(b":method").is_some_and(|method| alike(method, b"CONNECT"))
+        || names_protocol(b"upgrade")
+        || names_protocol(b":protocol")
+}
+
 impl Rule {
-    /// A rule for these paths, all methods and all hosts.
+    /// Creates a rule for these paths, all methods and all hosts.
     pub(crate) fn new(matcher: Matcher, access: Access) -> Self {
-        let matcher = if access == Access::Protected { matcher.decoded() } else { matcher };
-        let (methods, hosts) = (vec![], vec![]);
-        let (cross_site_revokes, revokes, api_keys) = (false, None, true);
-        Self { matcher, access, methods, hosts, cross_site_revokes, revokes, api_keys }
+        Self {
+            decoded: matcher.clone().decoded(),
+            matcher,
+            access,
+            methods: vec![],
+            hosts: vec![],
+            upgrades_only: false,
+            cross_site_revokes: false,
+            revokes: None,
+            api_keys: true,
+        }
     }
 
-    /// Only for these methods and hosts; none named means all.
+    /// The rule matches only upgrades.
+    pub(crate) fn only_upgrades(self) -> Self {
+        Self { upgrades_only: true, ..self }
+    }
+
+    /// The rule matches only these methods and hosts. An empty list matches all.
     pub(crate) fn only(self, methods: Vec<String>, hosts: Vec<HostPattern>) -> Self {
         Self { methods, hosts, ..self }
     }
 
-    /// A sign-out that another site's page may cause.
+    /// A page of another site can cause this sign-out.
     pub(crate) fn with_cross_site_revoking(self) -> Self {
         Self { cross_site_revokes: true, ..self }
     }
 
-    /// A 2xx answer revokes that user's tokens.
+    /// A 2xx response revokes that user's tokens.
     pub(crate) fn with_revokes(self, revokes: Option<Revokes>) -> Self {
         Self { revokes, ..self }
     }
 
-    /// No API key stands for a token there.
+    /// An API key does not replace a token there.
     pub(crate) fn without_api_keys(self) -> Self {
         Self { api_keys: false, ..self }
     }
@@ -114,54 +149,137 @@ impl Rule {
         self.api_keys
     }
 
+    /// Returns whether the rule decides about this request.
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
-        let (methods, hosts) = (&self.methods, &self.hosts);
-        if self.access == Access::Protected {
-            self.matcher.may_mean(request)
-                && (hosts.is_empty() || hosts.iter().any(|host| host.may_be(request.host)))
-                && (methods.is_empty()
-                    || methods.iter().any(|m| alike(m.as_bytes(), request.method)))
-        } else {
-            self.matcher.means(request)
-                && (hosts.is_empty() || hosts.iter().any(|host| host.is_exactly(request.host)))
-                && (methods.is_empty() || methods.iter().any(|m| m.as_bytes() == request.method))
+        match self.access {
+            Access::Protected => self.may_match(request),
+            Access::Signout => self.is_for(request, Reading::Exact, Slash::MayFollow),
+            Access::Public | Access::Optional | Access::Ready => {
+                self.is_for(request, Reading::Exact, Slash::AsWritten)
+            }
         }
     }
 
-    /// What it asks of a request that it matches.
+    /// Returns whether some server may take the request for one of this rule.
+    pub(super) fn may_match(&self, request: &Request<'_>) -> bool {
+        self.is_for(request, Reading::Wide, Slash::MayFollow)
+    }
+
+    fn is_for(&self, request: &Request<'_>, reading: Reading, slash: Slash) -> bool {
+        let includes_head = slash == Slash::MayFollow;
+        let is_method = |method: &String| {
+            let is = |sent: &[u8]| match reading {
+                Reading::Exact => method.as_bytes() == sent,
+                Reading::Wide => alike(method.as_bytes(), sent),
+            };
+            is(request.method) || includes_head && method == "GET" && alike(request.method, b"HEAD")
+        };
+        let is_host = |host: &HostPattern| match reading {
+            Reading::Exact => host.is_exactly(request.host),
+            Reading::Wide => host.may_be(request.host),
+        };
+        let is_upgrade = || match reading {
+            Reading::Exact => request.is_upgrade(),
+            Reading::Wide => may_be_upgrade(request.headers),
+        };
+        (self.methods.is_empty() || self.methods.iter().any(is_method))
+            && (self.hosts.is_empty() || self.hosts.iter().any(is_host))
+            && (!self.upgrades_only || is_upgrade())
+            && match reading {
+                Reading::Exact => self.matcher.means(request, slash),
+                Reading::Wide => self.decoded.may_mean(request),
+            }
+    }
+
+    /// Returns what the rule requires of a request that it matches.
     pub(super) fn route<'a>(&self, request: &Request<'a>) -> Route<'a> {
-        let acts = !matches!(request.method, b"HEAD" | b"OPTIONS");
-        let own_site = self.cross_site_revokes || !request.is_cross_site();
-        let revoke_user = self.revokes.filter(|_| acts).and_then(|revokes| match revokes {
+        Route {
+            access: self.access,
+            signs_out: self.signs_out(request),
+            revoke_user: self.revoke_user(request),
+            api_keys: self.api_keys,
+        }
+    }
+
+    /// Returns whose tokens a 2xx response to the request revokes, if it may match this rule.
+    pub(super) fn revoke_user<'a>(&self, request: &Request<'a>) -> Option<RevokeUser<'a>> {
+        let changes = !matches!(request.method, b"HEAD" | b"OPTIONS");
+        match self.revokes.filter(|_| changes)? {
             Revokes::UserOfToken => Some(RevokeUser::OfToken),
             Revokes::UserInSegment(index) => user_in_segment(request.path, index),
-        });
-        let revokes = self.access == Access::Signout && acts && own_site;
-        Route { access: self.access, revokes, revoke_user, api_keys: self.api_keys }
+        }
     }
+
+    pub(super) fn revokes_a_user(&self) -> bool {
+        self.revokes.is_some()
+    }
+
+    fn signs_out(&self, request: &Request<'_>) -> SignsOut {
+        if self.access != Access::Signout {
+            SignsOut::Nothing(None)
+        } else if matches!(request.method, b"HEAD" | b"OPTIONS") {
+            SignsOut::Nothing(Some(WithoutEffect::Method))
+        } else if request.is_get() && browser::is_prefetch(request.headers) {
+            SignsOut::Nothing(Some(WithoutEffect::Prefetch))
+        } else if request.is_get() && browser::is_embedded(request.headers) {
+            SignsOut::Nothing(Some(WithoutEffect::Embedded))
+        } else if !self.cross_site_revokes && browser::is_cross_site(request.headers) {
+            SignsOut::AllButCookies
+        } else {
+            SignsOut::All
+        }
+    }
+}
+
+/// How a rule reads a request: see the table in [`routes`](crate::request::routes).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As every server reads it.
+    Exact,
+    /// As some server may read it.
+    Wide,
+}
+
+/// Whether a rule also matches a path with one slash more at its end, and `GET` also `HEAD`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slash {
+    AsWritten,
+    MayFollow,
 }
 
 impl Matcher {
     /// The exact reading.
-    fn means(&self, request: &Request<'_>) -> bool {
+    fn means(&self, request: &Request<'_>, slash: Slash) -> bool {
         match self {
-            Self::Path(path) => path == request.path,
+            Self::Path(path) => match slash {
+                Slash::AsWritten => path == request.path,
+                Slash::MayFollow => without_last_slash(path) == without_last_slash(request.path),
+            },
             Self::Prefix(prefix) => request.path.strip_prefix(&prefix[..]).is_some_and(|rest| {
                 prefix.ends_with(b"/") || matches!(rest.first(), None | Some(b'/'))
             }),
-            Self::Template(parts) => fits(parts, request.path, |part, segment| part == segment),
+            Self::Template(parts) => {
+                let same = |part: &[u8], segment: &[u8]| part == segment;
+                match slash {
+                    Slash::AsWritten => fits(parts, request.path, same),
+                    Slash::MayFollow => fits_with_slash(parts, request.path, same),
+                }
+            }
             Self::Preflight => request.is_preflight(),
         }
     }
 
     /// The wide reading; `self` is [decoded](Self::decoded).
     fn may_mean(&self, request: &Request<'_>) -> bool {
+        let path = &*request.decoded;
+        let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
         match self {
-            Self::Path(path) => alike(path, &request.decoded),
+            Self::Path(text) => is_path(text),
             Self::Prefix(prefix) => {
-                request.decoded.get(..prefix.len()).is_some_and(|start| alike(prefix, start))
+                let start = path.get(..prefix.len());
+                start.is_some_and(|start| alike(prefix, start)) || is_path(prefix)
             }
-            Self::Template(parts) => fits(parts, &request.decoded, alike),
+            Self::Template(parts) => fits_with_slash(parts, path, alike),
             Self::Preflight => request.is_preflight(),
         }
     }
@@ -185,6 +303,20 @@ impl Matcher {
     }
 }
 
+/// Like [`fits`]; a slash at the end of the template or of the path makes no difference.
+fn fits_with_slash(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let parts = match parts {
+        [parts @ .., Part::Literal(last)] if last.is_empty() => parts,
+        parts => parts,
+    };
+    fits(parts, without_last_slash(path), same)
+}
+
+/// Returns the path without one slash at its end.
+fn without_last_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
 fn fits(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     let mut segments = segments(path);
     let fit = parts.iter().all(|part| match (part, segments.next()) {
@@ -195,12 +327,13 @@ fn fits(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> boo
     fit && segments.next().is_none()
 }
 
-/// What stands between the slashes; a last slash is followed by an empty segment.
+/// Returns the segments of a path. A slash at the end is followed by an empty segment.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').skip(1)
 }
 
-/// A user id is text: a segment that is none names nobody that a token could name.
+/// Returns the user whose id is that segment. A user id is text: a segment that is not UTF-8 names
+/// no user that a token could name.
 fn user_in_segment(path: &[u8], index: usize) -> Option<RevokeUser<'_>> {
     let id = match path::decoded(segments(path).nth(index)?) {
         Cow::Borrowed(id) => Cow::Borrowed(std::str::from_utf8(id).ok()?),
