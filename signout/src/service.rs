@@ -15,7 +15,7 @@ use crate::follower::Follower;
 use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::plan::{Revocation, Written};
+use crate::plan::{BatchOutcome, Revocation};
 use crate::recovery;
 use crate::store::{Durability, Store, StoreError};
 use crate::writer::{Work, Writer};
@@ -150,9 +150,9 @@ impl Service {
     }
 
     /// Stores a batch up to the first record that does not fit.
-    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<Written, Error> {
+    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<BatchOutcome, Error> {
         if records.is_empty() {
-            return Ok(Written { position: self.log().head(), is_new: false, stored: 0 });
+            return Ok(BatchOutcome { position: self.log().head(), is_new: false, stored: 0 });
         }
         self.parts.writer.write(records).await
     }

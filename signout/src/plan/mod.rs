@@ -43,7 +43,7 @@ impl From<Record> for Revocation {
 
 /// Outcome of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct BatchOutcome {
     /// The newest entry.
     pub(crate) position: Position,
     /// Whether the batch added an entry.
@@ -88,7 +88,7 @@ impl<'a> Plan<'a> {
         &mut self,
         batch: &[Revocation],
         accounts: &mut Accounts,
-    ) -> Result<Written, getrandom::Error> {
+    ) -> Result<BatchOutcome, getrandom::Error> {
         let before = self.entries.len();
         let mut stored = 0;
         for (revocation, tag) in batch.iter().zip(random_numbers(batch.len())?) {
@@ -96,7 +96,7 @@ impl<'a> Plan<'a> {
             self.merge(record, tag);
             stored += 1;
         }
-        Ok(Written { position: self.head, is_new: self.entries.len() > before, stored })
+        Ok(BatchOutcome { position: self.head, is_new: self.entries.len() > before, stored })
     }
 
     /// Returns the entries that were added.

@@ -189,11 +189,11 @@ impl Obsolete {
 pub struct StoreError {
     store: String,
     reason: String,
-    kind: Kind,
+    cause: Cause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Cause {
     Unusable,
     Lost,
     NotDurable,
@@ -203,30 +203,30 @@ impl StoreError {
     /// Returns the error of a store that cannot be used for that reason.
     #[must_use]
     pub fn new(store: impl ToString, reason: impl ToString) -> Self {
-        Self { store: store.to_string(), reason: reason.to_string(), kind: Kind::Unusable }
+        Self { store: store.to_string(), reason: reason.to_string(), cause: Cause::Unusable }
     }
 
     /// Returns the error of a store that has lost entries.
     #[must_use]
     pub fn lost(store: impl ToString, reason: impl ToString) -> Self {
-        Self { kind: Kind::Lost, ..Self::new(store, reason) }
+        Self { cause: Cause::Lost, ..Self::new(store, reason) }
     }
 
     /// Returns the error of a store that does not keep what it acknowledges, with that problem.
     #[must_use]
     pub fn not_durable(store: impl ToString, problem: impl ToString) -> Self {
-        Self { kind: Kind::NotDurable, ..Self::new(store, problem) }
+        Self { cause: Cause::NotDurable, ..Self::new(store, problem) }
     }
 
     /// Returns the problem of a store that does not keep what it acknowledges.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
-        (self.kind == Kind::NotDurable).then_some(&self.reason)
+        (self.cause == Cause::NotDurable).then_some(&self.reason)
     }
 
     /// Returns whether the store has lost entries: it was emptied, restored or replaced.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.kind == Kind::Lost
+        self.cause == Cause::Lost
     }
 }

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::plan::{COMMIT_RECORDS, Plan, Revocation, Written};
+use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, Revocation};
 use crate::recovery;
 use crate::store::{Appended, Durability, Obsolete, Purpose, Store, StoreError};
 
@@ -70,7 +70,7 @@ impl Writer {
 
     /// Stores a batch up to the first record that does not fit: what is stored of it is durable as a
     /// whole.
-    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<Written, Error> {
+    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<BatchOutcome, Error> {
         let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
             Error::Busy("Too many revocations are waiting to be stored; try again.")
@@ -122,7 +122,7 @@ pub(crate) enum Message {
 /// A batch, and the caller that waits for it.
 pub(crate) struct Job {
     records: Vec<Revocation>,
-    response: oneshot::Sender<Result<Written, Error>>,
+    response: oneshot::Sender<Result<BatchOutcome, Error>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -212,7 +212,7 @@ impl WriterThread {
     }
 
     /// Stores what is new in the batches, and returns the outcome of each.
-    fn write(&mut self, jobs: &[Job]) -> Result<Vec<Written>, StoreError> {
+    fn write(&mut self, jobs: &[Job]) -> Result<Vec<BatchOutcome>, StoreError> {
         let (known, mut outcomes, entries) = {
             let log = self.work.log.read().unwrap_or_else(PoisonError::into_inner);
             let mut plan = Plan::new(&log, self.work.capacity);

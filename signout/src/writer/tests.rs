@@ -78,7 +78,7 @@ fn token(number: u64, seconds: u64) -> Record {
     Record::token(RecordId(u128::from(number).to_be_bytes()), exp)
 }
 
-fn sequence(written: Result<Written, Error>) -> u64 {
+fn sequence(written: Result<BatchOutcome, Error>) -> u64 {
     written.unwrap().position.sequence
 }
 
@@ -93,7 +93,7 @@ async fn only_new_records_and_later_exp_add_entries() {
     assert_eq!(sequence(write(&[token(1, 5), token(2, 5), token(1, 5)]).await), 3);
     let known = write(&[token(2, 5), token(1, 4)]).await.unwrap();
     let head = log.read().unwrap().head();
-    assert_eq!(known, Written { position: head, is_new: false, stored: 2 });
+    assert_eq!(known, BatchOutcome { position: head, is_new: false, stored: 2 });
     assert_eq!(sequence(write(&[token(1, 9), token(2, 5)]).await), 4);
     let rows: Vec<_> = store.rows.lock().unwrap().iter().filter_map(|row| row.record).collect();
     assert_eq!(rows, [token(1, 5), token(2, 5), token(1, 9)]);

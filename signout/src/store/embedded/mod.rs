@@ -21,7 +21,6 @@
 //!   one because a page of the last one is damaged: it reports the damage.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::{
@@ -29,10 +28,12 @@ use redb::{
     Table, TableDefinition,
 };
 
+use self::damage::{Damage, Failure, damaged, guarded};
 use self::row::{checksum_of, decode, encode};
 use super::{Appended, Obsolete, Purpose, Row, Store, StoreError};
 use crate::entry::{Entry, Position};
 
+mod damage;
 mod row;
 
 /// A redb file that belongs to one process.
@@ -41,9 +42,6 @@ pub struct Embedded {
     name: String,
     database: Option<Database>,
 }
-
-/// Any error of redb or of a row.
-type Failure = Box<dyn std::error::Error>;
 
 impl Embedded {
     /// Opens the file, or creates it.
@@ -79,35 +77,22 @@ impl Embedded {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
-        let database = self.guarded(|| Ok((self.open)()))?.map_err(|error| match error {
+        let database = guarded(&self.name, || Ok((self.open)()))?.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::new(
                 &self.name,
                 "another process has it open; a store belongs to one service",
             ),
-            DatabaseError::Storage(redb::StorageError::Corrupted(reason)) => self.damaged(reason),
+            DatabaseError::Storage(redb::StorageError::Corrupted(reason)) => {
+                damaged(&self.name, reason)
+            }
             error => StoreError::new(&self.name, error),
         })?;
-        let format = self.guarded(|| check_format(&database))?;
+        let format = guarded(&self.name, || check_format(&database))?;
         if format != FORMAT {
             let reason = format!("it has format {format}, this version reads format {FORMAT}");
             return Err(StoreError::new(&self.name, reason));
         }
         Ok(database)
-    }
-
-    /// Runs an operation of redb. Some damaged files make it panic.
-    fn guarded<T>(&self, operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, StoreError> {
-        match catch_unwind(AssertUnwindSafe(operation)) {
-            Ok(result) => result.map_err(|error| match error.downcast_ref::<Damage>() {
-                Some(damage) => self.damaged(damage),
-                None => StoreError::new(&self.name, error),
-            }),
-            Err(_) => Err(self.damaged("its structure is broken")),
-        }
-    }
-
-    fn damaged(&self, reason: impl ToString) -> StoreError {
-        StoreError::new(&self.name, format!("it is damaged: {}. {REMEDY}", reason.to_string()))
     }
 }
 
@@ -115,7 +100,7 @@ impl Store for Embedded {
     fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
         let database = self.opened()?;
         let position = Position { sequence: 1, tag };
-        self.guarded(|| match is_empty(&database)? {
+        guarded(&self.name, || match is_empty(&database)? {
             true => write_rows(&database, &[Entry { position, record: None }], &[]),
             false => Ok(()),
         })?;
@@ -125,7 +110,7 @@ impl Store for Embedded {
 
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
         let database = self.opened()?;
-        self.guarded(|| read_rows(&database, &mut |entry| each(Row::Entry(entry))))?;
+        guarded(&self.name, || read_rows(&database, &mut |entry| each(Row::Entry(entry))))?;
         self.database = Some(database);
         Ok(())
     }
@@ -138,19 +123,10 @@ impl Store for Embedded {
         _: Purpose,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
-        self.guarded(|| write_rows(&database, entries, &obsolete.rows))?;
+        guarded(&self.name, || write_rows(&database, entries, &obsolete.rows))?;
         self.database = Some(database);
         Ok(Appended::AsGiven)
     }
-}
-
-/// What is damaged.
-#[derive(Debug, thiserror::Error)]
-enum Damage {
-    #[error("row {0} has a wrong checksum")]
-    Row(u64),
-    #[error("rows are missing, or there are too many")]
-    Rows,
 }
 
 /// The number of rows, and the sum of their checksums (wrapping).
@@ -261,9 +237,6 @@ fn write_rows(database: &Database, entries: &[Entry], obsolete: &[u64]) -> Resul
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const FORMAT: u64 = 2;
-
-const REMEDY: &str = "Check disk and memory of this machine. Restore a backup, or move the file away \
-    and start with an empty store: running proxies send back every revocation that they hold";
 
 /// Memory for pages of the file: an append needs only its right edge, and it is read once.
 const CACHE_BYTES: usize = 32 << 20;
