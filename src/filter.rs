@@ -10,6 +10,7 @@ use session_guard_core::admission::{Admission, Moment};
 use session_guard_core::config::{self, Config, ConfigError};
 use session_guard_core::feed::notice::FeedNotice;
 use session_guard_core::feed::staleness::Knowledge;
+use session_guard_core::feed::wire::PageKey;
 use session_guard_core::feed::{self, Feed};
 use session_guard_core::key_sets::KeySets;
 use session_guard_core::metrics::{Counter, Gauge};
@@ -136,7 +137,11 @@ impl Revocation {
             max_staleness_seconds: settings.max_staleness_seconds,
             delivery_timeout_milliseconds: timeout_milliseconds,
         };
-        let feed = Feed::new(&feed, *uuid::Uuid::new_v4().as_bytes());
+        let feed = Feed::new(
+            &feed,
+            PageKey::new(settings.token.expose()),
+            *uuid::Uuid::new_v4().as_bytes(),
+        );
         Self {
             service: Service {
                 cluster: settings.cluster.clone(),

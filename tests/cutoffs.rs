@@ -6,9 +6,11 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey};
 use session_guard_core::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
-use testbed::{Answer, Configuration, Fault, Reply, Request, Service, Testbed, Token};
+use testbed::{
+    Answer, Configuration, Fault, Reply, Request, SIGNOUT_TOKEN, Service, Testbed, Token,
+};
 use testbed::{eventually, unix_seconds};
 
 #[test]
@@ -238,8 +240,17 @@ fn a_cutoff_at(issued_before: u64) -> Vec<u8> {
     let all = Record::all("", issued_before, NEVER);
     let range = (RecordId::FIRST, RecordId::LAST);
     let (now, head) = (unix_seconds(), cursor.clone());
-    let page = Page { reset: true, more: false, now, cursor, head, range, records: vec![all] };
-    let body = page.encode();
+    let page = Page {
+        reset: true,
+        more: false,
+        now,
+        held_milliseconds: 0,
+        cursor,
+        head,
+        range,
+        records: vec![all],
+    };
+    let body = page.encode(&PageKey::new(SIGNOUT_TOKEN.as_bytes()));
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n",
         body.len()

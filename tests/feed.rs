@@ -129,6 +129,33 @@ fn what_the_service_acknowledged_survives_its_kill() {
 }
 
 #[test]
+fn delayed_responses_do_not_make_the_set_look_newer() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["revocation"]["max_staleness_seconds"] = json!(STALE_AFTER.as_secs());
+    });
+    let (first, token) = (Token::of("ada"), Token::of("ada"));
+    let mut envoy = bed.envoy.connect();
+    assert_eq!(envoy.send(&page(&token)).status, 200);
+    let waiting = || {
+        let metrics = bed.service.get("/metrics").text();
+        metrics.contains("\nsignout_waiting_polls 1\n")
+    };
+    bed.network.set(Fault::Delay(Duration::from_secs(9)));
+    eventually(SOON, waiting);
+    // Ends the poll at once. Its response, which takes 9 s, does not know of the other token.
+    bed.service.revoke(&json!({"jti": first.jti(), "exp": unix_seconds() + 3600}));
+    eventually(SOON, || !waiting());
+    bed.service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3600}));
+    let revoked = Instant::now();
+    eventually(SOON, || envoy.send(&page(&first)).code() == "revoked");
+    bed.network.set(Fault::Hang);
+    assert_eq!(envoy.send(&page(&token)).status, 200, "the proxy cannot know better");
+    eventually(SOON, || envoy.send(&page(&token)).status == 503);
+    let accepted_for = revoked.elapsed();
+    assert!(accepted_for < STALE_AFTER + Duration::from_secs(2), "{accepted_for:?}");
+}
+
+#[test]
 fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
     let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
@@ -369,4 +396,6 @@ fn assert_unavailable(answer: &Answer) {
 }
 
 const SIGN_OUTS: usize = 300;
+/// `max_staleness_seconds` where responses are delayed.
+const STALE_AFTER: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(30);

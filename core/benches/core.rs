@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use session_guard_core::admission::{Admission, Decision, Moment};
 use session_guard_core::config::Config;
 use session_guard_core::feed::staleness::Knowledge;
-use session_guard_core::feed::wire::{CHANGES_PAGE_RECORDS, Cursor, Page, RESET_PAGE_RECORDS};
+use session_guard_core::feed::wire::{
+    CHANGES_PAGE_RECORDS, Cursor, Page, PageKey, RESET_PAGE_RECORDS,
+};
 use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::refusal::Refusal;
@@ -117,10 +119,14 @@ fn page(criterion: &mut Criterion) {
     let cursor = Cursor::new("1.1").expect("a cursor");
     let head = cursor.clone();
     let records = sorted.clone();
-    let page = Page { reset: true, more: true, now: 0, cursor, head, range, records }.encode();
+    let key = PageKey::new(b"an API token of 32 characters or so");
+    let (now, held_milliseconds) = (0, 0);
+    let page =
+        Page { reset: true, more: true, now, held_milliseconds, cursor, head, range, records };
+    let page = page.encode(&key);
     group.throughput(Throughput::Elements(RESET_PAGE_RECORDS as u64));
     group.bench_function("read 20,000 records", |bencher| {
-        bencher.iter(|| Page::decode(black_box(&page)).is_ok());
+        bencher.iter(|| Page::decode(black_box(&page), &key).is_ok());
     });
     group.bench_function("reset: 20,000 records into an empty set", |bencher| {
         let apply = |shared: InMemory| set.compare(&shared, &sorted, range, Horizon::NONE).is_ok();

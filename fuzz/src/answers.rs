@@ -8,8 +8,8 @@ use serde_json::Value;
 use session_guard_core::call::Response;
 use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::feed::staleness::Knowledge;
-use session_guard_core::feed::wire::{self, Page};
-use session_guard_core::feed::{self, Feed, FeedCount};
+use session_guard_core::feed::wire::{self, Page, PageKey};
+use session_guard_core::feed::{self, Count, Feed};
 use session_guard_core::headers::Headers;
 use session_guard_core::key_sets::document::{self, KeySetRules};
 use session_guard_core::key_sets::{self, KeySets};
@@ -35,8 +35,7 @@ pub fn check(input: &[u8]) {
     let mut answer = Response { headers: Headers::from_pairs(&lines), body: body.to_vec() };
     match kind {
         0 => {
-            let sum = hmac_sha256::Hash::hash(body);
-            answer.body.extend(&sum[..16]);
+            answer.body.extend(page_key().checksum(body));
             page(&answer);
         }
         1 => page(&answer),
@@ -45,10 +44,14 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn page(answer: &Response) {
-    let page = Page::decode(&answer.body);
+fn page_key() -> PageKey {
+    PageKey::new(b"an API token")
+}
+
+fn page(response: &Response) {
+    let page = Page::decode(&response.body, &page_key());
     if let Ok(page) = &page {
-        assert_eq!(page.encode(), answer.body, "one page, one spelling");
+        assert_eq!(page.encode(&page_key()), answer.body, "one page, one spelling");
     }
     let shared = &InMemory::default();
     let settings = feed::FeedSettings {
@@ -58,7 +61,7 @@ fn page(answer: &Response) {
         max_staleness_seconds: 300,
         delivery_timeout_milliseconds: 2_000,
     };
-    let mut feed = Feed::new(&settings, [1; 16]);
+    let mut feed = Feed::new(&settings, page_key(), [1; 16]);
     assert!(feed.tick(shared, NOW).poll.is_some(), "the feed is asked");
     let effects = feed.poll_finished(shared, NOW, 0, Some(answer));
     let rejected = effects.counts.iter().any(|count| matches!(count, FeedCount::Rejected(_)));

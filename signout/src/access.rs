@@ -3,6 +3,7 @@
 //! Every call compares the presented token with all API tokens, by hash and in constant time.
 //! Therefore neither the time nor the content of a response tells how close a guess was.
 
+use axum::http::{HeaderMap, header};
 use hmac_sha256::Hash;
 use subtle::{Choice, ConstantTimeEq};
 
@@ -31,10 +32,9 @@ impl Access {
         Self { api: api.into_iter().map(hash).collect(), admin: admin.map(hash) }
     }
 
-    /// Returns the right of the caller with this `Authorization` header (RFC 6750 §2.1).
-    pub(crate) fn right(&self, authorization: Option<&[u8]>) -> Result<Right, Error> {
-        let presented = authorization.and_then(bearer).ok_or(Error::Unauthorized)?;
-        let presented = Hash::hash(presented);
+    /// Returns the right of the caller with this token.
+    pub(crate) fn right(&self, presented: Option<&[u8]>) -> Result<Right, Error> {
+        let presented = Hash::hash(presented.ok_or(Error::Unauthorized)?);
         let is_api = self.api.iter().fold(Choice::from(0), |found, token| {
             found | token.as_slice().ct_eq(presented.as_slice())
         });
@@ -47,33 +47,40 @@ impl Access {
     }
 }
 
-fn bearer(header: &[u8]) -> Option<&[u8]> {
+/// Returns the token in the `Authorization` header (RFC 6750 §2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let header = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = header.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn only_tokens_of_the_list_are_accepted() {
         let access = Access::new(["one", "two"], None);
+        let right = |header: &str| {
+            let header = HeaderValue::from_str(header).unwrap();
+            access.right(bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, header)])))
+        };
         for header in ["Bearer one", "bearer two"] {
-            assert_eq!(access.right(Some(header.as_bytes())), Ok(Right::All), "{header}");
+            assert_eq!(right(header), Ok(Right::All), "{header}");
         }
         for header in ["", "Bearer", "Bearer ", "Bearer on", "Bearer onee", "Basic one", "one,two"]
         {
-            let right = access.right(Some(header.as_bytes()));
-            assert_eq!(right, Err(Error::Unauthorized), "{header}");
+            assert_eq!(right(header), Err(Error::Unauthorized), "{header}");
         }
-        assert_eq!(access.right(None), Err(Error::Unauthorized));
+        assert_eq!(access.right(bearer(&HeaderMap::new())), Err(Error::Unauthorized));
     }
 
     #[test]
     fn an_admin_token_limits_the_other_tokens() {
         let access = Access::new(["api"], Some("admin"));
-        assert_eq!(access.right(Some(b"Bearer api")), Ok(Right::Most));
-        assert_eq!(access.right(Some(b"Bearer admin")), Ok(Right::All));
+        assert_eq!(access.right(Some(b"api")), Ok(Right::Most));
+        assert_eq!(access.right(Some(b"admin")), Ok(Right::All));
     }
 }

@@ -13,7 +13,7 @@ use axum::{Extension, Json, Router};
 use serde_json::json;
 use session_guard_core::revocation::record::Kind;
 
-use crate::access::Right;
+use crate::access::{Right, bearer};
 use crate::clock::unix_seconds;
 use crate::cursor::Place;
 use crate::error::Error;
@@ -47,13 +47,12 @@ async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let connection = request.extensions().get::<Arc<Connection>>();
     let authenticate = |right| match connection {
         Some(connection) => connection.authenticate().map(|()| right),
         None => Ok(right), // a test calls without a connection
     };
-    let mut answer = match service.parts.access.right(authorization).and_then(authenticate) {
+    let mut answer = match service.parts.access.right(bearer(&headers)).and_then(authenticate) {
         Ok(right) => {
             request.extensions_mut().insert(right);
             next.run(request).await

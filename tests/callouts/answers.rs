@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey};
 use session_guard_core::revocation::record::{Record, RecordId};
 use testbed::{Connection, Ending, Request, SIGNOUT_TOKEN, Service, Token, unix_seconds};
 
@@ -75,8 +75,13 @@ impl Real {
         let cursor = Cursor::new(cursor).expect("a cursor");
         let (now, head) = (unix_seconds(), cursor.clone());
         let range = (RecordId::FIRST, RecordId::LAST);
-        let page = Page { reset, more: false, now, cursor, head, range, records };
-        answer("200 OK", &["connection: close"], &page.encode())
+        let page =
+            Page { reset, more: false, now, held_milliseconds: 0, cursor, head, range, records };
+        answer(
+            "200 OK",
+            &["connection: close"],
+            &page.encode(&PageKey::new(SIGNOUT_TOKEN.as_bytes())),
+        )
     }
 
     /// Returns the response cut before every byte, by FIN and by RST, with a length and in chunks.

@@ -39,10 +39,10 @@ use delivery::{Delivery, DeliveryOutcome};
 use gauges::Gauges;
 use notice::FeedNotice;
 use page::PageTarget;
-use poll::{Asked, Poll, PollRejection};
+use poll::{Poll, PollRejection, SentPoll};
 use staleness::Knowledge;
 use state::FeedState;
-use wire::Page;
+use wire::{Page, PageKey};
 
 /// What is settled about the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,7 @@ pub enum FeedCount {
 /// The feed as one VM (strictly: one root context) follows it.
 pub struct Feed {
     space: KeySpace,
+    page_key: PageKey,
     set: RevocationSet,
     outbox: Outbox,
     max_staleness_seconds: u64,
@@ -111,13 +112,15 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that was not looked at yet; `owner` is a fresh random UUID.
+    /// A feed that was not looked at yet. `page_key` belongs to the API token that its polls
+    /// present; `owner` is a fresh random UUID.
     #[must_use]
-    pub fn new(settings: &FeedSettings, owner: Owner) -> Self {
+    pub fn new(settings: &FeedSettings, page_key: PageKey, owner: Owner) -> Self {
         let FeedSettings { realm, cluster, authority, .. } = settings;
         let space = KeySpace::of_feed(realm, cluster, authority);
         Self {
             space,
+            page_key,
             set: RevocationSet::new(space, realm),
             outbox: Outbox::new(space),
             max_staleness_seconds: settings.max_staleness_seconds,
@@ -202,10 +205,10 @@ impl Feed {
         response: Option<&Response>,
     ) -> FeedEffects {
         let mut effects = FeedEffects::default();
-        let Some(asked) = self.poll.end() else { return effects };
+        let Some(sent) = self.poll.end() else { return effects };
         let milliseconds = now.monotonic_milliseconds;
         let failures = self.poll.failures();
-        match self.take_over(shared, &asked, now, response, &mut effects) {
+        match self.take_over(shared, &sent, now, response, &mut effects) {
             Ok(page) => {
                 self.poll.accepted(&page, milliseconds, random);
                 if failures > 0 {
@@ -283,16 +286,16 @@ impl Feed {
     fn take_over(
         &mut self,
         shared: &dyn SharedData,
-        asked: &Asked,
+        sent: &SentPoll,
         now: Now,
         response: Option<&Response>,
         effects: &mut FeedEffects,
     ) -> Result<Page, PollRejection> {
-        let page = poll::judge(response)?;
+        let page = poll::judge(response, &self.page_key)?;
         self.compare_clocks(&page, now, effects);
         let Self { space, set, outbox, .. } = &*self;
         let ground = PageTarget { shared, space, set, outbox };
-        let given_back = page::take_over(ground, page.clone(), asked, now);
+        let given_back = page::take_over(ground, page.clone(), sent, now);
         if matches!(given_back, Ok(_) | Err(PollRejection::NoRoom)) {
             // What is left in will be missing, and makes us read everything again.
             let _ = outbox.shown(shared, &page.records);
@@ -370,7 +373,7 @@ impl Feed {
         let poll_wait = self.poll.wait_milliseconds(milliseconds);
         if poll_wait == 0 && !lets_go && !self.poll.is_under_way() && !self.waits_for_room {
             let (state, _) = FeedState::read(shared, &self.space);
-            effects.poll = Some(self.poll.ask(state.cursor));
+            effects.poll = Some(self.poll.ask(state.cursor, milliseconds));
         }
         let waits = [poll_wait, delivery_wait].into_iter().filter(|&wait| wait > 0);
         effects.tick_within_milliseconds = waits.min();

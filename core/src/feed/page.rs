@@ -6,7 +6,7 @@
 
 use crate::clock::Now;
 use crate::feed::outbox::{DueTime, Outbox};
-use crate::feed::poll::{Asked, PollRejection};
+use crate::feed::poll::{PollRejection, SentPoll};
 use crate::feed::state::FeedState;
 use crate::feed::wire::Page;
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
@@ -31,8 +31,8 @@ pub struct PageTarget<'a> {
     pub outbox: &'a Outbox,
 }
 
-/// Takes over the page that responses a poll which has asked for `asked`; says how many records the
-/// service gets back.
+/// Applies the page that responds to the poll `sent`; returns how many records the service gets
+/// back.
 ///
 /// # Errors
 ///
@@ -40,18 +40,19 @@ pub struct PageTarget<'a> {
 pub fn take_over(
     ground: PageTarget<'_>,
     mut page: Page,
-    asked: &Asked,
+    sent: &SentPoll,
     now: Now,
 ) -> Result<usize, PollRejection> {
     let PageTarget { shared, space, set, outbox } = ground;
     let (state, expect) = FeedState::read(shared, space);
-    if state.cursor != *asked {
+    if state.cursor != sent.cursor {
         return Err(PollRejection::Superseded);
     }
     if !state.is_followed_by(&page) {
         return Err(PollRejection::Unsound);
     }
-    let mut next = state.after(&page, now.monotonic_milliseconds);
+    let complete_at = sent.complete_at(&page, now.monotonic_milliseconds);
+    let mut next = state.after(&page, complete_at);
     next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
     let horizon = next.horizon(now.unix_seconds);
     let given_back = if page.reset {

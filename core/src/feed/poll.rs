@@ -9,8 +9,8 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::call::backoff;
-use crate::call::{Call, Response};
-use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, WireError};
+use crate::call::{Response, Call};
+use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, WireError};
 use crate::revocation::record::RecordId;
 
 /// Longest time for which the service may leave a poll without an response.
@@ -102,7 +102,7 @@ impl fmt::Display for PollRejection {
 /// # Errors
 ///
 /// Why it does not.
-pub fn judge(response: Option<&Response>) -> Result<Page, PollRejection> {
+pub fn judge(response: Option<&Response>, key: &PageKey) -> Result<Page, PollRejection> {
     let response = response.ok_or(PollRejection::NoResponse)?;
     match response.status() {
         Some(200) => {}
@@ -114,7 +114,7 @@ pub fn judge(response: Option<&Response>) -> Result<Page, PollRejection> {
     if !response.is_of_type(CONTENT_TYPE) {
         return Err(PollRejection::ContentType);
     }
-    Page::decode(&response.body).map_err(|error| match error {
+    Page::decode(&response.body, key).map_err(|error| match error {
         WireError::NotAFeed => PollRejection::NotAFeed,
         WireError::Damaged => PollRejection::Damaged,
         WireError::Unsound => PollRejection::Unsound,
@@ -125,7 +125,7 @@ pub fn judge(response: Option<&Response>) -> Result<Page, PollRejection> {
 #[derive(Clone, Debug)]
 pub struct Poll {
     wait_seconds: u64,
-    under_way: Option<Asked>,
+    under_way: Option<SentPoll>,
     not_before: u64,
     failures: u32,
     /// When the feed was last read from its beginning, and how often at short intervals.
@@ -133,8 +133,25 @@ pub struct Poll {
     resets: u32,
 }
 
-/// What a poll has asked for: all after that cursor, or everything.
-pub type Asked = Option<Cursor>;
+/// A poll that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentPoll {
+    /// It asks for everything after this cursor; without one, for everything.
+    pub cursor: Option<Cursor>,
+    /// When it was sent.
+    pub at_milliseconds: u64,
+}
+
+impl SentPoll {
+    /// Returns the time at which the page in the response was surely complete: when the poll was
+    /// sent, plus the time for which the service held it. The time on the way is unknown, so both
+    /// directions are taken to belong to the way back. A service cannot have held a poll for longer
+    /// than until its response arrived, `now`.
+    #[must_use]
+    pub fn complete_at(&self, page: &Page, now: u64) -> u64 {
+        self.at_milliseconds.saturating_add(u64::from(page.held_milliseconds)).min(now)
+    }
+}
 
 impl Poll {
     /// No poll is under way, the first may leave at once.
@@ -163,13 +180,13 @@ impl Poll {
     }
 
     /// The call that asks for what comes after that cursor; from then on it is under way.
-    pub fn ask(&mut self, cursor: Asked) -> Call {
+    pub fn ask(&mut self, cursor: Option<Cursor>, now: u64) -> Call {
         let mut path = format!("/v1/revocations?wait={}", self.wait_seconds);
         if let Some(cursor) = &cursor {
             path.push_str("&after=");
             path.extend(utf8_percent_encode(cursor.as_str(), QUERY));
         }
-        self.under_way = Some(cursor);
+        self.under_way = Some(SentPoll { cursor, at_milliseconds: now });
         Call {
             method: "GET",
             path,
@@ -179,8 +196,8 @@ impl Poll {
         }
     }
 
-    /// The response is there: what was asked, if anything was.
-    pub fn end(&mut self) -> Option<Asked> {
+    /// Ends the poll that was under way and returns it.
+    pub fn end(&mut self) -> Option<SentPoll> {
         self.under_way.take()
     }
 
@@ -236,8 +253,16 @@ mod tests {
         let cursor = Cursor::new("1.a").expect("a cursor");
         let range = (RecordId::FIRST, RecordId::LAST);
         let head = cursor.clone();
-        let page =
-            Page { reset: true, more: false, now: 0, cursor, head, range, records: Vec::new() };
+        let page = Page {
+            reset: true,
+            more: false,
+            now: 0,
+            held_milliseconds: 0,
+            cursor,
+            head,
+            range,
+            records: Vec::new(),
+        };
         for (max_staleness_seconds, longest) in [(3, 1_000), (9, 3_000), (300, 30_000)] {
             let mut poll = Poll::new(max_staleness_seconds);
             for _ in 0..9 {

@@ -20,7 +20,8 @@ pub struct FeedState {
     pub next_id: Option<RecordId>,
     /// Monotonic milliseconds at which the set was last known to be complete.
     pub current_at: Option<u64>,
-    /// The head that an response named, and when: once passed, the set was complete at that time.
+    /// The head that a response named, and a time when it surely was the head: once it is passed, the
+    /// set is known to be complete as of that time.
     pub target: Option<(Cursor, u64)>,
     /// The service's clock in its last response, seconds since 1970 UTC.
     pub service_now: u64,
@@ -62,16 +63,18 @@ impl FeedState {
         }
     }
 
-    /// The state after a page that may follow and was taken over at that time (monotonic
-    /// milliseconds).
+    /// Returns the state after a page that may follow. `complete_at` (monotonic milliseconds) is a
+    /// time at which the page was surely complete: [`SentPoll::complete_at`], never the arrival.
+    ///
+    /// [`SentPoll::complete_at`]: crate::feed::poll::SentPoll::complete_at
     #[must_use]
-    pub fn after(&self, page: &Page, now: u64) -> Self {
+    pub fn after(&self, page: &Page, complete_at: u64) -> Self {
         let mut next = self.clone();
         next.cursor = Some(page.cursor.clone());
         next.next_id = if page.reset { successor(page.range.1) } else { None };
         next.service_now = page.now;
         if !page.more && next.next_id.is_none() {
-            next.current_at = Some(now);
+            next.current_at = next.current_at.max(Some(complete_at));
             next.target = None;
             return next;
         }
@@ -81,7 +84,7 @@ impl FeedState {
         }
         let is_lower = |head: &Cursor| sequence(&page.head) < sequence(head);
         if next.target.as_ref().is_none_or(|(head, _)| begins_reset(page) || is_lower(head)) {
-            next.target = Some((page.head.clone(), now));
+            next.target = Some((page.head.clone(), complete_at));
         }
         next
     }

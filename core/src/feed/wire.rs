@@ -1,25 +1,35 @@
-//! What does one response of the feed look like?
+//! The binary form of one response of the feed.
 //!
-//! Proxies read the binary form, `application/vnd.session-guard.feed`; all numbers big endian:
+//! Proxies request it as `application/vnd.session-guard.feed`. All numbers are big endian:
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 4 | `SGF1` |
+//! | 4 | `SGF2` |
 //! | 1 | flags: 1 = reset, 2 = more; the others are 0 |
 //! | 8 | the service's `now`, seconds since 1970 UTC |
+//! | 4 | `held_milliseconds`: the time from when the service received the poll until it made the page |
 //! | 1 + n | cursor: length, then that many printable ASCII bytes |
 //! | 1 + n | head, likewise |
 //! | 16 + 16 | lowest and highest record id that the page covers |
 //! | 4 | number of records |
 //! | 33 each | the records |
-//! | 16 | the first bytes of SHA-256 of all before |
+//! | 16 | the first bytes of HMAC-SHA-256 of all preceding bytes; the key is the caller's API token |
 //!
-//! An response counts only whole: whatever differs from this by one bit is an error, and an error
+//! A response is accepted only if it is complete and every bit is as the service wrote it. An error
 //! changes nothing.
+//!
+//! # Why the checksum has a key
+//!
+//! The API token proves the proxy to the service. The checksum proves the service to the proxy:
+//! only a service that has the same API token can make it. A cache, a misrouted connection, another
+//! signout service or anything else on the way that does not read the requests' headers cannot make
+//! a page, change one, or pass on one that was made for a caller with another token.
+//! It does not replace TLS: who can read the requests has the token.
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 
@@ -77,6 +87,9 @@ pub struct Page {
     pub more: bool,
     /// The service's wall clock, seconds since 1970 UTC.
     pub now: u64,
+    /// For how long the service held the poll: from when it received the request until it made the
+    /// page.
+    pub held_milliseconds: u32,
     /// Where to go on from.
     pub cursor: Cursor,
     /// The newest record of the log when the response was made.
@@ -88,29 +101,67 @@ pub struct Page {
     pub records: Vec<Record>,
 }
 
-/// Why an response does not count.
+/// The key of a page's checksum: the API token with which the caller asked for the page.
+#[derive(Clone)]
+pub struct PageKey(Hmac<Sha256>);
+
+impl PageKey {
+    /// The key for callers with that API token.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "in the types alone: a key may have any length (RFC 2104 §3)"
+    )]
+    pub fn new(api_token: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(api_token).expect("a key of any length"))
+    }
+
+    /// The checksum of a page's bytes.
+    #[must_use]
+    pub fn checksum(&self, content: &[u8]) -> [u8; CHECKSUM_BYTES] {
+        let tag = self.0.clone().chain_update(content).finalize().into_bytes();
+        let mut checksum = [0; CHECKSUM_BYTES];
+        for (byte, from) in checksum.iter_mut().zip(tag) {
+            *byte = from;
+        }
+        checksum
+    }
+
+    /// Compares in constant time.
+    fn verifies(&self, content: &[u8], checksum: &[u8; CHECKSUM_BYTES]) -> bool {
+        self.0.clone().chain_update(content).verify_truncated_left(checksum).is_ok()
+    }
+}
+
+impl fmt::Debug for PageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PageKey(…)")
+    }
+}
+
+/// Length of the checksum at the end of a page.
+pub const CHECKSUM_BYTES: usize = 16;
+
+/// Why a response is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireError {
-    /// It does not begin with `SGF1`.
+    /// It does not begin with `SGF2`.
     NotAFeed,
-    /// It ends early, goes on after its end, or its checksum differs.
+    /// It is cut or changed, or was made for another API token: the checksum is wrong.
     Damaged,
-    /// It is intact and says what no service may say.
+    /// It is intact, but its content is invalid.
     Unsound,
 }
 
 impl Page {
-    /// The binary form.
-    ///
-    /// # Panics
-    ///
-    /// Never for a page of at most `u32::MAX` records: a [`Cursor`] fits its length byte.
+    /// The binary form, for callers with that key.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, key: &PageKey) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128 + self.records.len() * RECORD_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.push(u8::from(self.reset) * RESET + u8::from(self.more) * MORE);
         bytes.extend_from_slice(&self.now.to_be_bytes());
+        bytes.extend_from_slice(&self.held_milliseconds.to_be_bytes());
         for cursor in [&self.cursor, &self.head] {
             bytes.push(u8::try_from(cursor.0.len()).unwrap_or(u8::MAX));
             bytes.extend_from_slice(cursor.0.as_bytes());
@@ -122,7 +173,7 @@ impl Page {
         for record in &self.records {
             bytes.extend_from_slice(&record.to_bytes());
         }
-        let checksum = checksum(&bytes);
+        let checksum = key.checksum(&bytes);
         bytes.extend_from_slice(&checksum);
         bytes
     }
@@ -132,12 +183,12 @@ impl Page {
     /// # Errors
     ///
     /// Anything that [`Page::encode`] would not have written.
-    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+    pub fn decode(bytes: &[u8], key: &PageKey) -> Result<Self, WireError> {
         if !bytes.starts_with(MAGIC) {
             return Err(WireError::NotAFeed);
         }
-        let (content, sum) = bytes.split_last_chunk().ok_or(WireError::Damaged)?;
-        if checksum(content) != *sum {
+        let (content, checksum) = bytes.split_last_chunk().ok_or(WireError::Damaged)?;
+        if !key.verifies(content, checksum) {
             return Err(WireError::Damaged);
         }
         let page = Self::read(content.get(MAGIC.len()..).unwrap_or_default());
@@ -147,6 +198,7 @@ impl Page {
     fn read(mut rest: &[u8]) -> Option<Self> {
         let [flags] = take(&mut rest)?;
         let now = u64::from_be_bytes(take(&mut rest)?);
+        let held_milliseconds = u32::from_be_bytes(take(&mut rest)?);
         let cursor = take_cursor(&mut rest)?;
         let head = take_cursor(&mut rest)?;
         let range = (RecordId(take(&mut rest)?), RecordId(take(&mut rest)?));
@@ -157,7 +209,7 @@ impl Page {
         }
         let records = records.iter().map(Record::from_bytes).collect::<Option<_>>()?;
         let (reset, more) = (flags & RESET != 0, flags & MORE != 0);
-        Some(Self { reset, more, now, cursor, head, range, records })
+        Some(Self { reset, more, now, held_milliseconds, cursor, head, range, records })
     }
 
     fn is_sound(&self) -> bool {
@@ -167,15 +219,6 @@ impl Page {
         let covered = || self.records.iter().all(|r| first <= r.id && r.id <= last);
         first <= last && self.records.len() <= most && (!self.reset || ordered()) && covered()
     }
-}
-
-fn checksum(content: &[u8]) -> [u8; 16] {
-    let digest = Sha256::digest(content);
-    let mut sum = [0; 16];
-    for (byte, from) in sum.iter_mut().zip(digest) {
-        *byte = from;
-    }
-    sum
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -191,7 +234,7 @@ fn take_cursor(rest: &mut &[u8]) -> Option<Cursor> {
     Cursor::new(std::str::from_utf8(text).ok()?)
 }
 
-const MAGIC: &[u8] = b"SGF1";
+const MAGIC: &[u8] = b"SGF2";
 const RESET: u8 = 1;
 const MORE: u8 = 2;
 
@@ -202,11 +245,16 @@ mod tests {
     use super::*;
     use crate::revocation::record::strategies::record;
 
+    fn key() -> PageKey {
+        PageKey::new(b"an API token")
+    }
+
     fn page() -> impl Strategy<Value = Page> {
         let flags = (any::<bool>(), any::<bool>());
         let records = prop::collection::vec(record(), 0..30);
-        (flags, any::<u64>(), "[!-~]{1,128}", "[!-~]{1,128}", records).prop_map(
-            |((reset, more), now, cursor, head, mut records)| {
+        let times = (any::<u64>(), any::<u32>());
+        (flags, times, "[!-~]{1,128}", "[!-~]{1,128}", records).prop_map(
+            |((reset, more), (now, held_milliseconds), cursor, head, mut records)| {
                 if reset {
                     records.sort_unstable();
                     records.dedup_by_key(|record| record.key());
@@ -214,7 +262,7 @@ mod tests {
                 let cursor = Cursor::new(&cursor).expect("printable");
                 let head = Cursor::new(&head).expect("printable");
                 let range = (RecordId::FIRST, RecordId::LAST);
-                Page { reset, more, now, cursor, head, range, records }
+                Page { reset, more, now, held_milliseconds, cursor, head, range, records }
             },
         )
     }
@@ -222,30 +270,39 @@ mod tests {
     proptest! {
         #[test]
         fn a_page_is_read_back(page in page()) {
-            prop_assert_eq!(Page::decode(&page.encode()), Ok(page));
+            prop_assert_eq!(Page::decode(&page.encode(&key()), &key()), Ok(page));
+        }
+
+        #[test]
+        fn a_page_for_another_token_is_damaged(page in page(), token: Vec<u8>, other: Vec<u8>) {
+            // An HMAC key is padded with zeros (RFC 2104 §2); a token of ours holds none.
+            let keys = [token, other].map(|token| [b"t", token.as_slice(), b"t"].concat());
+            prop_assume!(keys[0] != keys[1]);
+            let [key, other] = keys.map(|token| PageKey::new(&token));
+            prop_assert_eq!(Page::decode(&page.encode(&key), &other), Err(WireError::Damaged));
         }
 
         #[test]
         fn one_changed_bit_makes_a_page_worthless(page in page(), at: prop::sample::Index, bit in 0..8) {
-            let mut bytes = page.encode();
+            let mut bytes = page.encode(&key());
             let at = at.index(bytes.len());
             bytes[at] ^= 1u8 << bit;
-            prop_assert!(Page::decode(&bytes).is_err());
+            prop_assert!(Page::decode(&bytes, &key()).is_err());
         }
 
         #[test]
         fn a_page_cut_anywhere_is_worthless(page in page(), at: prop::sample::Index) {
-            let bytes = page.encode();
-            prop_assert!(Page::decode(&bytes[..at.index(bytes.len())]).is_err());
+            let bytes = page.encode(&key());
+            prop_assert!(Page::decode(&bytes[..at.index(bytes.len())], &key()).is_err());
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>) {
-            let _ = Page::decode(&bytes);
+            let _ = Page::decode(&bytes, &key());
             bytes.splice(0..0, MAGIC.iter().copied());
-            let sum = checksum(&bytes);
+            let sum = key().checksum(&bytes);
             bytes.extend(sum);
-            let _ = Page::decode(&bytes);
+            let _ = Page::decode(&bytes, &key());
         }
     }
 
@@ -258,12 +315,13 @@ mod tests {
                 reset: true,
                 more: false,
                 now: 1,
+                held_milliseconds: 0,
                 cursor: cursor.clone(),
                 head: cursor.clone(),
                 range,
                 records,
             };
-            Page::decode(&page.encode()).map(|_| ())
+            Page::decode(&page.encode(&key()), &key()).map(|_| ())
         };
         let all = (RecordId::FIRST, RecordId::LAST);
         assert_eq!(page(all, vec![record(1), record(2)]), Ok(()));
@@ -274,6 +332,35 @@ mod tests {
             Err(WireError::Unsound)
         );
         assert_eq!(page((RecordId::LAST, RecordId::FIRST), vec![]), Err(WireError::Unsound));
+    }
+
+    /// The value that any other implementation has to reach.
+    #[test]
+    fn the_bytes_of_a_page_are_as_documented() {
+        let cursor = Cursor::new("1.a").unwrap();
+        let page = Page {
+            reset: false,
+            more: false,
+            now: 0x0102,
+            held_milliseconds: 0x0304,
+            cursor: cursor.clone(),
+            head: cursor,
+            range: (RecordId::FIRST, RecordId::LAST),
+            records: Vec::new(),
+        };
+        let bytes = page.encode(&PageKey::new(b"key"));
+        let content = [
+            &b"SGF2\0\0\0\0\0\0\0\x01\x02\0\0\x03\x04\x031.a\x031.a"[..],
+            &[0; 16],
+            &[255; 16],
+            &[0; 4],
+        ]
+        .concat();
+        let mut hmac = Hmac::<Sha256>::new_from_slice(b"key").unwrap();
+        hmac.update(&content);
+        let (left, right) = bytes.split_at(content.len());
+        assert_eq!(left, content);
+        assert_eq!(right, &hmac.finalize().into_bytes()[..16]);
     }
 
     #[test]

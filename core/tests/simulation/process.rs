@@ -12,6 +12,7 @@ use session_guard_core::shared::names::KeySpace;
 use session_guard_core::sign_out::{self, SignOut, Step, WhenUnreachable};
 
 use super::memory::Memory;
+use super::service::page_key;
 
 /// How old the last proof may be.
 pub(super) const MAX_STALENESS_SECONDS: u64 = 300;
@@ -197,7 +198,7 @@ impl Vm {
         };
         let mut name = [0; 16];
         name[..8].copy_from_slice(&owner.to_be_bytes());
-        Self { feed: Feed::new(&settings, name), flights: Flights::default() }
+        Self { feed: Feed::new(&settings, page_key(), name), flights: Flights::default() }
     }
 
     fn carry_out(&mut self, effects: FeedEffects, left_at: Duration) {

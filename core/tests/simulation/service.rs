@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use session_guard_core::call::{Call, Response};
-use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, RESET_PAGE_PREFIX_BITS};
+use session_guard_core::call::{Response, Call};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::headers::Headers;
 use session_guard_core::revocation::horizon::is_past_for_service;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
@@ -82,9 +82,19 @@ impl Service {
     }
 
     /// The response to a call.
-    pub(super) fn response(&mut self, call: &Call, unix_seconds: u64) -> Response {
+    ///
+    /// It claims to have held a poll for `held_milliseconds`.
+    pub(super) fn response(
+        &mut self,
+        call: &Call,
+        held_milliseconds: u32,
+        unix_seconds: u64,
+    ) -> Response {
         match call.method {
-            "GET" => response(200, CONTENT_TYPE, self.page(&after(call), unix_seconds).encode()),
+            "GET" => {
+                let page = Page { held_milliseconds, ..self.page(&after(call), unix_seconds) };
+                response(200, CONTENT_TYPE, page.encode(&page_key()))
+            }
             "POST" => self.take(&call.body, unix_seconds),
             method => panic!("{method}"),
         }
@@ -147,7 +157,7 @@ impl Service {
     ) -> Page {
         let cursor = Cursor::new(&cursor).expect("printable");
         let head = Cursor::new(&self.head().to_string()).expect("printable");
-        Page { reset, more, now, cursor, head, range, records }
+        Page { reset, more, now, held_milliseconds: 0, cursor, head, range, records }
     }
 
     fn at(&self, place: usize) -> Position {
@@ -186,6 +196,11 @@ impl std::fmt::Display for Position {
 
 fn spell(after: Position, seen: Position) -> String {
     if after.0 < seen.0 { format!("{after}-{seen}") } else { after.to_string() }
+}
+
+/// The key that the service and the proxies share.
+pub(super) fn page_key() -> PageKey {
+    PageKey::new(b"the API token of the simulation")
 }
 
 /// An response of that status and type.

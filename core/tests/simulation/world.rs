@@ -11,7 +11,7 @@ use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use super::chance::Chance;
 use super::memory::Memory;
 use super::process::{MAX_STALENESS_SECONDS, Process, Which};
-use super::service::{Service, after, response};
+use super::service::{Service, after, response, page_key};
 
 pub(super) struct World {
     chance: Chance,
@@ -215,7 +215,12 @@ impl World {
         }
         let now = self.service_unix_seconds();
         let flight = self.processes[process].flight(vm, which);
-        let response = self.service.response(&flight.call, now);
+        let under_way = (self.time - flight.left_at).as_millis() as u64;
+        let held = match self.chance.below(8) {
+            0 => u32::MAX, // a service that is wrong
+            part => (under_way * part as u64 / 7) as u32,
+        };
+        let response = self.service.response(&flight.call, held, now);
         if which == Which::Poll {
             self.responses.push((flight.call.path.clone(), response.clone()));
         }
@@ -246,20 +251,23 @@ impl World {
         }
         self.say(|| format!("process {process} vm {vm}: {which:?} comes back, {fate:?}"));
         let random = self.chance.number() as u32;
+        let left_at = self.processes[process].flight(vm, which).left_at;
         self.processes[process].end((vm, which), response.as_ref(), random, self.time);
         if which == Which::Poll && is_at_cursor {
-            self.note_proof(process, response.as_ref());
+            self.note_proof(process, response.as_ref(), left_at);
         }
         self.say(|| format!("process {process} is at {:?}", self.processes[process].cursor_text()));
         self.check();
     }
 
     /// A page that was taken over and says that it is the last proves the set to be complete.
-    fn note_proof(&mut self, process: usize, response: Option<&Response>) {
+    fn note_proof(&mut self, process: usize, response: Option<&Response>, left_at: Duration) {
         let process = &mut self.processes[process];
-        let page = response.and_then(|response| Page::decode(&response.body).ok());
-        if page.is_some_and(|page| !page.more && process.cursor_text() == page.cursor.as_str()) {
-            process.proved_at = self.time;
+        let page = response.and_then(|response| Page::decode(&response.body, &page_key()).ok());
+        let complete = |page: &Page| !page.more && process.cursor_text() == page.cursor.as_str();
+        if let Some(page) = page.filter(complete) {
+            let held = Duration::from_millis(page.held_milliseconds.into());
+            process.proved_at = process.proved_at.max((left_at + held).min(self.time));
         }
     }
 

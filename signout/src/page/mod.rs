@@ -24,6 +24,7 @@ pub(crate) fn is_reset(log: &Log, place: Place) -> bool {
 
 /// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
 /// or as many as a page may have. Without changes it is empty, and its cursor the one that was sent.
+/// The caller fills in `held_milliseconds`.
 pub(crate) fn page(log: &Log, place: Place, limit: usize, now: u64) -> Page {
     let changes = match place {
         Place::After(after) => changes(log, after, after, limit, now),
@@ -50,6 +51,7 @@ fn changes(log: &Log, after: Position, seen: Position, limit: usize, now: u64) -
         reset: false,
         more: entries.next().is_some(),
         now,
+        held_milliseconds: 0,
         cursor: place_after(taken.last().map_or(after, |entry| entry.position), seen).cursor(),
         head: Place::After(log.head()).cursor(),
         range: (RecordId::FIRST, RecordId::LAST),
@@ -68,6 +70,7 @@ fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) ->
         reset: true,
         more,
         now,
+        held_milliseconds: 0,
         cursor: place.cursor(),
         head: Place::After(seen).cursor(),
         range: (first, last),

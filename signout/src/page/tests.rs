@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use session_guard_core::feed::wire::PageKey;
 use session_guard_core::revocation::record::NEVER;
 
 use super::*;
@@ -55,7 +56,12 @@ fn load(
     while pages.last().is_none_or(|page| page.more) {
         change(log);
         let page = page(log, place, limit, 5);
-        assert_eq!(Page::decode(&page.encode()).as_ref(), Ok(&page), "as a proxy reads it");
+        let key = PageKey::new(b"an API token");
+        assert_eq!(
+            Page::decode(&page.encode(&key), &key).as_ref(),
+            Ok(&page),
+            "as a proxy reads it"
+        );
         place = Place::parse(page.cursor.as_str());
         pages.push(page);
     }

@@ -1,8 +1,9 @@
-//! How is a poll of the feed answered?
+//! `GET /v1/revocations`: a poll of the feed.
 //!
-//! At once where there is something to tell or no wish to wait, else when the log changes, the time
-//! is up, or the service closes. The answer is the binary form of
-//! [`wire`](session_guard_core::feed::wire) for those who accept it, and JSON for everybody else.
+//! The response is made at once if there are revocations that the caller does not know, or if it
+//! does not want to wait; otherwise when the first revocation comes, the wait is over, or the
+//! service closes. Callers that accept the binary form of [`wire`](session_guard_core::feed::wire)
+//! get that, all others JSON.
 
 use std::time::Duration;
 
@@ -13,67 +14,77 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use session_guard_core::feed::delivery::JsonRecord;
-use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey};
 use tokio::time::Instant;
 
+use crate::access::bearer;
 use crate::clock::unix_seconds;
 use crate::cursor::Place;
 use crate::error::Error;
 use crate::page::{is_reset, page};
 use crate::service::Service;
 
-/// Longest wait; who asks for more waits as long as this.
+/// Longest wait; a poll that asks for more waits this long.
 pub(crate) const WAIT_SECONDS: u64 = 60;
 
-/// What a poll asks for.
+/// The query of a poll.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wish {
-    /// Where the proxy is.
+pub(crate) struct PollQuery {
+    /// The caller's cursor: everything up to there is known to it.
     after: Option<String>,
-    /// How long it would wait for a change, in seconds.
+    /// How long to wait for a revocation, in seconds.
     #[serde(default)]
     wait: u64,
-    /// How many records it wants at most.
+    /// Most records in the response.
     limit: Option<usize>,
 }
 
 /// `GET /v1/revocations`.
 pub(crate) async fn poll(
     State(service): State<Service>,
-    wish: Result<Query<Wish>, QueryRejection>,
+    query: Result<Query<PollQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let Query(wish) = wish.map_err(|error| Error::BadQuery(format!("{}.", error.body_text())))?;
-    let limit = wish.limit.unwrap_or(usize::MAX);
+    let received = Instant::now();
+    let Query(query) = query.map_err(|error| Error::BadQuery(format!("{}.", error.body_text())))?;
+    let limit = query.limit.unwrap_or(usize::MAX);
     if limit == 0 {
         return Err(Error::BadQuery("`limit` is at least 1.".to_owned()));
     }
-    let place = wish.after.as_deref().map_or(Place::Start, Place::parse);
-    let wait = Duration::from_secs(wish.wait.min(WAIT_SECONDS));
+    let place = query.after.as_deref().map_or(Place::Start, Place::parse);
+    let wait = Duration::from_secs(query.wait.min(WAIT_SECONDS));
     let form = Form::of(&headers);
     if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
-        // Another service may have told the proxy what we have not heard of yet.
+        // Another service may have sent the proxy what this one has not read from the store yet.
         service.catch_up().await?;
     }
     wait_for_change(&service, place, wait).await?;
     if !is_reset(&service.log(), place) {
-        let page = page(&service.log(), place, limit, unix_seconds());
-        return as_current(&service, page).map(|page| form.render(&page));
+        return current_page(&service, place, limit, received).map(|page| form.render(&page));
     }
     let herd = "Too many resets at a time; try again.";
     let _turn = service.parts.resets.try_acquire().map_err(|_| Error::Busy(herd))?;
     let at_work = service.clone();
-    let answer = tokio::task::spawn_blocking(move || {
-        let page = page(&at_work.log(), place, limit, unix_seconds());
-        as_current(&at_work, page).map(|page| form.render(&page))
+    let response = tokio::task::spawn_blocking(move || {
+        current_page(&at_work, place, limit, received).map(|page| form.render(&page))
     });
     service.parts.metrics.reset_pages.inc();
-    answer.await.map_err(|_| Error::Busy("The page could not be made."))?
+    response.await.map_err(|_| Error::Busy("The page could not be made."))?
 }
 
-/// The page; not as a proof that there is no more, where we do not know what others have stored.
-fn as_current(service: &Service, mut page: Page) -> Result<Page, Error> {
+/// Returns the page for that place. If other services may have stored what this one does not know,
+/// the page says that there is more, so that the proxy does not take its set for complete.
+fn current_page(
+    service: &Service,
+    place: Place,
+    limit: usize,
+    received: Instant,
+) -> Result<Page, Error> {
+    // Before the page is made: the proxy may rely on nothing that is newer than this.
+    let held_milliseconds = u32::try_from(received.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let mut page = page(&service.log(), place, limit, unix_seconds());
+    page.held_milliseconds = held_milliseconds;
     if !service.is_current() {
         if page.records.is_empty() && !page.reset {
             return Err(Error::StoreUnreachable);
@@ -83,7 +94,7 @@ fn as_current(service: &Service, mut page: Page) -> Result<Page, Error> {
     Ok(page)
 }
 
-/// Returns as soon as there is something to tell, the time is up, or the service closes.
+/// Returns when there are revocations after that place, the wait is over, or the service closes.
 async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Result<(), Error> {
     let up_to_date = || matches!(place, Place::After(at) if at == service.log().head());
     let mut changes = service.changes();
@@ -105,7 +116,7 @@ async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Res
     Ok(())
 }
 
-/// Counts a poll among the waiting ones as long as it lives: its caller may go at any time.
+/// Counts a waiting poll until it is dropped: its caller may disconnect at any time.
 struct Waiting<'a>(&'a Service);
 
 impl<'a> Waiting<'a> {
@@ -121,10 +132,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The two forms of an answer.
-#[derive(Clone, Copy)]
+/// The form of a response.
+#[derive(Clone)]
 enum Form {
-    Binary,
+    /// Its checksum has the key of the caller's API token.
+    Binary(PageKey),
     Json,
 }
 
@@ -137,21 +149,24 @@ impl Form {
             .flat_map(|value| value.split(','))
             .filter_map(|range| range.split(';').next())
             .any(|range| range.trim().eq_ignore_ascii_case(CONTENT_TYPE));
-        if accepts_binary { Self::Binary } else { Self::Json }
+        match accepts_binary {
+            true => Self::Binary(PageKey::new(bearer(headers).unwrap_or_default())),
+            false => Self::Json,
+        }
     }
 
-    fn render(self, page: &Page) -> Response {
-        let vary = (header::VARY, "accept");
+    fn render(&self, page: &Page) -> Response {
+        let vary = (header::VARY, "accept, authorization");
         match self {
-            Self::Binary => {
-                ([(header::CONTENT_TYPE, CONTENT_TYPE), vary], page.encode()).into_response()
+            Self::Binary(key) => {
+                ([(header::CONTENT_TYPE, CONTENT_TYPE), vary], page.encode(key)).into_response()
             }
             Self::Json => ([vary], Json(JsonPage::from(page))).into_response(),
         }
     }
 }
 
-/// A page in JSON. Unlike the binary form it has no range and no checksum.
+/// A page in JSON. Unlike the binary form, it has no range and no checksum.
 #[derive(Serialize)]
 struct JsonPage<'a> {
     now: u64,
@@ -159,6 +174,7 @@ struct JsonPage<'a> {
     head: &'a str,
     reset: bool,
     more: bool,
+    held_milliseconds: u32,
     revocations: Vec<JsonRecord>,
 }
 
@@ -170,6 +186,7 @@ impl<'a> From<&'a Page> for JsonPage<'a> {
             head: page.head.as_str(),
             reset: page.reset,
             more: page.more,
+            held_milliseconds: page.held_milliseconds,
             revocations: page.records.iter().map(JsonRecord::from).collect(),
         }
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{InProcess, TOKEN, request};
-use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey, WireError};
 use session_guard_core::revocation::record::{Record, RecordId};
+use signout::access::Access;
 
 /// Follows the feed from nothing; the records and the last page.
 async fn load(service: &InProcess) -> (Vec<Record>, Page) {
@@ -48,6 +49,7 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
         .await;
     let page = service.get(&format!("/v1/revocations?after={}", last.cursor)).await.json();
     assert!(page["now"].as_u64().is_some_and(|now| now > 1_700_000_000));
+    assert!(page["held_milliseconds"].as_u64().is_some_and(|held| held < 1_000));
     let (token, user, all) = (
         RecordId::of_token("", "a").to_string(),
         RecordId::of_user("", "u").to_string(),
@@ -55,6 +57,7 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
     );
     let expected = serde_json::json!({
         "now": page["now"], "cursor": cursor, "head": cursor, "reset": false, "more": false,
+        "held_milliseconds": page["held_milliseconds"],
         "revocations": [
             {"kind": "user", "id": user, "issued_before": 5},
             {"kind": "all", "id": all, "issued_before": 7, "exp": 4_000_000_000_u64},
@@ -80,7 +83,7 @@ async fn the_binary_form_is_for_those_who_accept_it() {
         let request = request("GET", "/v1/revocations", TOKEN).header("accept", accept);
         let answer = service.call(request.body(String::new().into()).unwrap()).await;
         assert_eq!(answer.headers["content-type"] == CONTENT_TYPE, binary, "{accept}");
-        assert_eq!(answer.body.starts_with(b"SGF1"), binary, "{accept}");
+        assert_eq!(answer.body.starts_with(b"SGF2"), binary, "{accept}");
     }
 }
 
@@ -161,5 +164,32 @@ async fn a_cursor_of_another_store_is_answered_with_the_whole_set() {
     for cursor in [foreign.as_str(), "2.0", "x", "r2.0000000000000000.ff", "%00", "%ff"] {
         let page = one.poll(&format!("after={cursor}&wait=30")).await;
         assert!(page.reset && page.range.0 == RecordId::FIRST, "{cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_says_how_long_its_poll_was_held() {
+    let service = InProcess::new();
+    let (_, last) = load(&service).await;
+    assert!(last.held_milliseconds < 1_000, "{last:?}");
+    let start = Instant::now();
+    let poll = format!("after={}&wait=1", last.cursor);
+    let page = service.poll(&poll).await;
+    let waited = start.elapsed().as_millis();
+    let held = u128::from(page.held_milliseconds);
+    assert!((1_000..=waited).contains(&held), "{held} of {waited}");
+    let page = service.get(&format!("/v1/revocations?{poll}")).await.json();
+    assert!(page["held_milliseconds"].as_u64().is_some_and(|held| held >= 1_000), "{page}");
+}
+
+#[tokio::test]
+async fn the_checksum_has_the_callers_token_as_its_key() {
+    let service = InProcess::with(Access::new(["old", "new"], None), 10);
+    for (token, other) in [("old", "new"), ("new", "old")] {
+        let request = request("GET", "/v1/revocations", token).header("accept", CONTENT_TYPE);
+        let response = service.call(request.body(axum::body::Body::empty()).unwrap()).await;
+        let decode = |token: &str| Page::decode(&response.body, &PageKey::new(token.as_bytes()));
+        assert!(decode(token).is_ok());
+        assert_eq!(decode(other), Err(WireError::Damaged));
     }
 }

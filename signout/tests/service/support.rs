@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use session_guard_core::feed::wire::{CONTENT_TYPE, Page};
+use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey};
 use signout::access::Access;
 use signout::store::{Embedded, Store};
 use signout::{Service, Settings, app};
@@ -79,7 +79,7 @@ impl InProcess {
             self.call(request.header("accept", CONTENT_TYPE).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.headers[header::CONTENT_TYPE], CONTENT_TYPE);
-        Page::decode(&answer.body).unwrap()
+        Page::decode(&answer.body, &PageKey::new(TOKEN.as_bytes())).unwrap()
     }
 
     /// Stores that and answers the cursor.

@@ -17,7 +17,7 @@ use crate::revocation::shard::ShardSlot;
 use crate::shared::Expect;
 use crate::shared::lease::TERM_MILLISECONDS;
 use model::Process;
-use service::{Model, Service, response};
+use service::{Model, Service, response, page_key};
 
 fn token(number: u64) -> Record {
     Record::token(RecordId::of_token("", &number.to_string()), NEVER)
@@ -57,7 +57,7 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
     process.tick(0);
     // The poll does not bring it any more: the service falls back to where we are.
     let told = process.vms[0].delivery.clone().expect("told");
-    process.answer_tell(0, Some(&at_work.response(&told, 2_000)));
+    process.answer_tell(0, Some(&at_work.response(&told, 0, 2_000)));
     assert!(at_work.refuses(&token(2)));
     let mut restored = service.restored(7);
     process.settle(&mut restored, 5);
@@ -73,7 +73,7 @@ fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
         let (mut process, mut service) = (Process::new(1), Service::new(1, 10, usize::MAX));
         service.revoke(token(1));
         process.tick(0);
-        service.response(&process.vms[0].poll.clone().unwrap(), 2_000)
+        service.response(&process.vms[0].poll.clone().unwrap(), 0, 2_000)
     };
     let of_status = |status| Response {
         headers: Headers::from_pairs(&[(":status", status), ("content-type", CONTENT_TYPE)]),
@@ -113,7 +113,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     process.advance(100);
     process.tick(0);
     let call = process.vms[0].poll.clone().expect("asked");
-    let whole = service.response(&call, process.now.unix_seconds);
+    let whole = service.response(&call, 0, process.now.unix_seconds);
     let (state, length) = (process.state(), whole.body.len());
     let cut = (0..length).map(|at| whole.body[..at].to_vec());
     let flipped = (0..length * 8).map(|bit| {
@@ -123,7 +123,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     });
     for body in cut.chain(flipped) {
         process.vms[0].poll = Some(call.clone());
-        process.vms[0].feed.poll.ask(state.cursor.clone());
+        process.vms[0].feed.poll.ask(state.cursor.clone(), 0);
         process.answer_poll(0, Some(&response(200, CONTENT_TYPE, body)));
         assert_eq!(process.state(), state);
     }
@@ -136,7 +136,8 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
 fn page(reset: bool, more: bool, cursor: &str, head: &str, records: &[Record]) -> Page {
     let [cursor, head] = [cursor, head].map(|text| Cursor::new(text).unwrap());
     let range = (RecordId::FIRST, RecordId::LAST);
-    Page { reset, more, now: 2_000, cursor, head, range, records: records.to_vec() }
+    let records = records.to_vec();
+    Page { reset, more, now: 2_000, held_milliseconds: 0, cursor, head, range, records }
 }
 
 /// The pieces that a reset of everything comes in.
@@ -157,13 +158,18 @@ fn pieces(whole: &Page) -> Vec<Page> {
 }
 
 impl Process {
-    /// Ticks until a poll leaves, and responses it by that page.
-    fn feed_page(&mut self, page: &Page) {
+    /// Ticks until a poll leaves.
+    fn send_poll(&mut self) {
         while self.vms[0].poll.is_none() {
             self.advance(100);
             self.tick(0);
         }
-        self.answer_poll(0, Some(&response(200, CONTENT_TYPE, page.encode())));
+    }
+
+    /// Sends a poll if none is under way, and responds to it with that page.
+    fn feed_page(&mut self, page: &Page) {
+        self.send_poll();
+        self.answer_poll(0, Some(&response(200, CONTENT_TYPE, page.encode(&page_key()))));
     }
 }
 
@@ -217,34 +223,106 @@ fn pages_of_a_reset_out_of_order_leave_no_gap() {
 fn only_a_complete_answer_or_a_passed_head_proves_anything() {
     let mut process = Process::new(1);
     let proof = |process: &mut Process, page: Page| {
+        process.send_poll();
+        let sent_at = process.now.monotonic_milliseconds;
         process.advance(7);
         process.feed_page(&page);
-        process.state().current_at
+        (process.state().current_at, sent_at)
     };
     let mut pages = pieces(&page(true, true, "5.a", "9.b", &[]));
     let mut first = pages.remove(0);
     first.head = Cursor::new("5.a").unwrap();
     let last = pages.pop().unwrap();
-    assert_eq!(proof(&mut process, first.clone()), None);
-    let named_at = process.now.monotonic_milliseconds;
+    let (none, named_at) = proof(&mut process, first.clone());
+    assert_eq!(none, None);
     for page in pages {
-        assert_eq!(proof(&mut process, page), None);
+        assert_eq!(proof(&mut process, page).0, None);
     }
-    assert_eq!(proof(&mut process, last), Some(named_at), "the head named by the first page");
-    let named_at = process.now.monotonic_milliseconds;
+    let (current_at, next_named_at) = proof(&mut process, last);
+    assert_eq!(current_at, Some(named_at), "the head named by the first page");
+    let named_at = next_named_at;
     let now_on = |cursor, head| page(false, true, cursor, head, &[]);
-    assert_ne!(proof(&mut process, now_on("8.b", "20.b")), Some(named_at), "not there yet");
-    assert_eq!(proof(&mut process, now_on("11.b", "30.b")), Some(named_at), "passed 9.b");
-    let complete = proof(&mut process, page(false, false, "30.b", "30.b", &[]));
-    assert_eq!(complete, Some(process.now.monotonic_milliseconds));
+    assert_ne!(proof(&mut process, now_on("8.b", "20.b")).0, Some(named_at), "not there yet");
+    assert_eq!(proof(&mut process, now_on("11.b", "30.b")).0, Some(named_at), "passed 9.b");
+    let (complete, sent_at) = proof(&mut process, page(false, false, "30.b", "30.b", &[]));
+    assert_eq!(complete, Some(sent_at));
     let before = process.state().current_at;
-    assert_eq!(proof(&mut process, now_on("31.b", "18446744073709551615.b")), before);
-    assert_eq!(proof(&mut process, now_on("32.b", "40.b")), before);
-    assert!(proof(&mut process, now_on("40.b", "50.b")) > before, "a false head is forgotten");
+    assert_eq!(proof(&mut process, now_on("31.b", "18446744073709551615.b")).0, before);
+    assert_eq!(proof(&mut process, now_on("32.b", "40.b")).0, before);
+    assert!(proof(&mut process, now_on("40.b", "50.b")).0 > before, "a false head is forgotten");
     // A reset that says it is complete before its last page is not.
     first.more = false;
     let before = process.state().current_at;
-    assert_eq!(proof(&mut process, first), before);
+    assert_eq!(proof(&mut process, first).0, before);
+}
+
+#[test]
+fn the_set_is_dated_by_when_its_poll_was_sent() {
+    // Milliseconds from sending to arrival, held by the service, and from sending to completeness.
+    let cases = [
+        (9_000, 0, 0),
+        (9_000, 4_000, 4_000),
+        (9_000, 9_000, 9_000),
+        (9_000, 9_001, 9_000),
+        (9_000, u32::MAX, 9_000),
+        (0, 5, 0),
+    ];
+    for (arrives_after, held_milliseconds, complete_after) in cases {
+        let (mut process, _) = settled(&[token(1)]);
+        let page = Page { held_milliseconds, ..page(false, false, "2.1", "2.1", &[]) };
+        process.send_poll();
+        let sent_at = process.now.monotonic_milliseconds;
+        process.advance(arrives_after);
+        process.feed_page(&page);
+        let current_at = process.state().current_at;
+        assert_eq!(
+            current_at,
+            Some(sent_at + complete_after),
+            "{arrives_after} {held_milliseconds}"
+        );
+    }
+}
+
+#[test]
+fn a_head_is_dated_by_when_its_poll_was_sent() {
+    let (mut process, _) = settled(&[token(1)]);
+    process.send_poll();
+    let sent_at = process.now.monotonic_milliseconds;
+    process.advance(9_000);
+    let named = Page { held_milliseconds: 2_000, ..page(false, true, "3.1", "9.1", &[]) };
+    process.feed_page(&named);
+    process.feed_page(&page(false, true, "9.1", "20.1", &[]));
+    assert_eq!(process.state().current_at, Some(sent_at + 2_000));
+}
+
+#[test]
+fn a_late_response_to_an_older_poll_takes_no_freshness_away() {
+    let (mut process, _) = settled(&[token(1)]);
+    process.send_poll();
+    process.advance(5_000);
+    let newer = process.now.monotonic_milliseconds;
+    let (mut state, expect) = FeedState::read(&process.shared, &process.vms[0].feed.space);
+    state.current_at = Some(newer);
+    assert!(state.write(&process.shared, &process.vms[0].feed.space, expect));
+    process.feed_page(&page(false, false, "2.1", "2.1", &[]));
+    assert_eq!(process.state().current_at, Some(newer));
+}
+
+#[test]
+fn responses_delayed_and_then_cut_off_keep_nothing_current_for_longer() {
+    let (mut process, _) = settled(&[token(1)]);
+    let mut last_sent_at = 0;
+    for _ in 0..5 {
+        process.send_poll();
+        last_sent_at = process.now.monotonic_milliseconds;
+        process.advance(200_000);
+        process.feed_page(&page(false, false, "2.1", "2.1", &[]));
+    }
+    process.now.monotonic_milliseconds = last_sent_at + 300_000;
+    let known = |process: &Process| process.vms[0].feed.known_at(&process.shared, process.now);
+    assert_eq!(known(&process), Knowledge::Current);
+    process.now.monotonic_milliseconds += 1;
+    assert_eq!(known(&process), Knowledge::Stale);
 }
 
 #[test]
@@ -348,13 +426,13 @@ fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
 #[test]
 fn a_poll_asks_for_what_comes_after_the_cursor() {
     let mut poll = Poll::new(300);
-    let first = poll.ask(None);
+    let first = poll.ask(None, 0);
     assert_eq!((first.method, first.path.as_str()), ("GET", "/v1/revocations?wait=30"));
     assert_eq!(first.timeout_milliseconds, 35_000);
-    let call = Poll::new(30).ask(Cursor::new("5.a&b=%#+"));
+    let call = Poll::new(30).ask(Cursor::new("5.a&b=%#+"), 0);
     assert_eq!(call.path, "/v1/revocations?wait=10&after=5.a%26b%3D%25%23%2B");
     assert_eq!(call.timeout_milliseconds, 15_000);
-    assert_eq!(Poll::new(0).ask(None).timeout_milliseconds, 6_000);
+    assert_eq!(Poll::new(0).ask(None, 0).timeout_milliseconds, 6_000);
 }
 
 #[test]
@@ -429,7 +507,7 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
         (0..2).for_each(|vm| process.tick(vm));
         assert_eq!(process.vms[1].poll, None, "one poll a process");
     }
-    let whole = service.response(&call, 2_000);
+    let whole = service.response(&call, 0, 2_000);
     process.answer_poll(0, Some(&whole));
     assert_eq!(process.vms[0].poll, None);
     process.tick(1);

@@ -2,7 +2,7 @@
 //! them.
 
 use super::super::*;
-use super::service::{Model, Service};
+use super::service::{Model, Service, page_key};
 use crate::feed::outbox::DueTime;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Record;
@@ -49,7 +49,7 @@ impl Process {
             delivery_timeout_milliseconds: 2_000,
         };
         Vm {
-            feed: Feed::new(&settings, [self.owners; 16]),
+            feed: Feed::new(&settings, page_key(), [self.owners; 16]),
             poll: None,
             delivery: None,
             counts: Vec::new(),
@@ -118,12 +118,12 @@ impl Process {
             for vm in 0..self.vms.len() {
                 self.tick(vm);
                 if let Some(call) = self.vms[vm].delivery.clone() {
-                    let response = service.response(&call, self.now.unix_seconds);
+                    let response = service.response(&call, 0, self.now.unix_seconds);
                     self.answer_tell(vm, Some(&response));
                 }
                 // A poll without anything new is left waiting for a while.
                 while let Some(call) = self.vms[vm].poll.clone() {
-                    let response = service.response(&call, self.now.unix_seconds);
+                    let response = service.response(&call, 0, self.now.unix_seconds);
                     self.answer_poll(vm, Some(&response));
                 }
             }
