@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use signout::secret;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::{Failure, Target};
 
@@ -27,28 +28,30 @@ impl Client {
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let token = api_tokens()?.and_then(|tokens| tokens.into_iter().next());
         let token = token.ok_or_else(|| {
-            let way_out = "no API token: set SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE \
+            let remedy = "no API token: set SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE \
                 (a service that made its own keeps it in <store>.token)";
-            Failure::Usage(way_out.to_owned())
+            Failure::Usage(remedy.to_owned())
         })?;
-        Ok(Self::with_token(target, token))
+        Self::with_token(target, token)
     }
 
     /// Speaks with the admin token where there is one.
     pub(super) fn admin(target: &Target) -> Result<Self, Failure> {
         match admin_token() {
-            Some(token) => Ok(Self::with_token(target, token)),
+            Some(token) => Self::with_token(target, token),
             None => Self::new(target),
         }
     }
 
-    fn with_token(target: &Target, token: String) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
-            .http_status_as_error(false)
-            .build();
+    fn with_token(target: &Target, token: String) -> Result<Self, Failure> {
+        let mut config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+        if let Some(file) = &target.ca {
+            let roots = RootCerts::new_with_certs(&certificates(file)?);
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
         let url = target.url.trim_end_matches('/').to_owned();
-        Self { agent: config.into(), url, token }
+        Ok(Self { agent: config.build().into(), url, token })
     }
 
     /// Reads that path.
@@ -96,6 +99,26 @@ impl Answer {
             Failure::Refused(format!("this is not the answer of a signout service: {error}"))
         })
     }
+}
+
+/// The certificates in a PEM file.
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let wrong =
+        |why: &dyn std::fmt::Display| Failure::Usage(format!("--ca {}: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
+    let certificates: Vec<_> = items
+        .map_err(|error| wrong(&error))?
+        .into_iter()
+        .filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(wrong(&"no certificate in PEM"));
+    }
+    Ok(certificates)
 }
 
 /// What a refusal says: the service's own sentence, if it is one of the service's.

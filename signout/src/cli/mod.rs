@@ -1,10 +1,10 @@
-//! What can be said on the command line, and what does each exit code mean?
+//! The command line and its exit codes.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use thiserror::Error;
 
 mod check;
 mod client;
@@ -16,7 +16,7 @@ mod serve;
 mod status;
 mod store_address;
 
-/// Reads the command line, carries it out, and says how that went.
+/// Runs the command on the command line and returns its exit code.
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
@@ -71,15 +71,18 @@ enum Command {
     Schema,
 }
 
-/// Where the service is, and as whom to speak to it.
+/// The service that a command calls.
 #[derive(Args)]
 struct Target {
     /// Address of the service.
     #[arg(long, env = "SIGNOUT_URL", default_value = "http://127.0.0.1:8090", value_parser = url)]
     url: String,
+    /// Certificates (PEM) to verify an https service with, in place of Mozilla's list.
+    #[arg(long, env = "SIGNOUT_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
-/// An address that can be called at all.
+/// Checks that the text is an http or https address.
 fn url(text: &str) -> Result<String, String> {
     let url: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
     match (url.scheme_str(), url.host()) {
@@ -88,13 +91,17 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-/// Why a command was not carried out.
+/// Why a command failed.
+#[derive(Debug, Error)]
 enum Failure {
-    /// The service said no, or is not ready; or something on this machine is not as it should be.
+    /// The service refused or is not ready, or something on this machine failed.
+    #[error("{0}")]
     Refused(String),
-    /// The command asks for something that cannot be.
+    /// The command line is wrong.
+    #[error("{0}")]
     Usage(String),
     /// The service cannot be reached.
+    #[error("{0}")]
     Unreachable(String),
 }
 
@@ -104,14 +111,6 @@ impl Failure {
             Self::Refused(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Unreachable(_) => ExitCode::from(3),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(why) | Self::Usage(why) | Self::Unreachable(why) => f.write_str(why),
         }
     }
 }

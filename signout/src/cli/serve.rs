@@ -12,6 +12,7 @@ use signout::http::connections::{
     LONGEST_BODY_SECONDS, LONGEST_REQUEST_SECONDS, Limits, fit_into_open_files,
 };
 use signout::http::server;
+use signout::http::tls::Tls;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
 use signout::store::Installation;
@@ -45,7 +46,31 @@ pub(super) struct Serve {
     #[arg(long, default_value_t = DEFAULT_CAPACITY)]
     capacity: usize,
     #[command(flatten)]
+    tls: TlsOptions,
+    #[command(flatten)]
     connections: ConnectionOptions,
+}
+
+/// HTTPS in place of HTTP.
+#[derive(Args)]
+struct TlsOptions {
+    /// Serve HTTPS with this certificate chain (PEM), the service's own certificate first. The files
+    /// are read again when they change, so a renewed certificate needs no restart.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    fn read(&self) -> Result<Option<Tls>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let tls = Tls::read(certificate, key);
+        tls.map(Some).map_err(|error| Failure::Usage(format!("--tls-cert, --tls-key: {error}")))
+    }
 }
 
 /// Limits that keep slow, idle and too many clients from keeping others out.
@@ -112,6 +137,7 @@ impl Serve {
     async fn serve(self) -> Result<(), Failure> {
         let place = StoreAddress::of(&self.store)?;
         let (access, installation) = access(&place, self.redis_adopt)?;
+        let tls = self.tls.read()?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
@@ -125,9 +151,10 @@ impl Serve {
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
         // Not before: a signal while the store is read ends the process, and harms nothing.
         let stop = stop_signal()?;
-        println!("listening on http://{address}");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        println!("listening on {scheme}://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
-        server::serve(listener, service.clone(), limits, stop).await;
+        server::serve(listener, tls, service.clone(), limits, stop).await;
         let stopped = tokio::task::spawn_blocking(move || service.stop()).await;
         tracing::info!("stopped");
         stopped.map_err(|error| failed("cannot stop", &error))
@@ -199,4 +226,5 @@ Redis, start fails.
 
 Examples:
   signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb
+  signout serve --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --store redb:/data/redb
   signout serve --listen 127.0.0.1:8090 --store redis://redis.internal:6379";

@@ -2,3 +2,4 @@
 
 pub mod connections;
 pub mod server;
+pub mod tls;

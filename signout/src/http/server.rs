@@ -14,17 +14,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::connections::{Connection, Connections, Limits};
+use super::tls::{Acceptor, Tls};
 use crate::app::app;
 use crate::service::Service;
 
-/// Serves until `stop` is ready. Then it closes the service, so that waiting polls get their
+/// Serves plain HTTP, or HTTPS with `tls`, until `stop` is ready. Then it closes the service, so that waiting polls get their
 /// response, and gives all other requests [`STOP_TIMEOUT`].
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     service: Service,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let following = tls.map(|tls| tokio::spawn(tls.follow_files()));
     let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
     let app = app(service.clone());
     let shutdown = GracefulShutdown::new();
@@ -37,7 +41,9 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let connection = connections.accept();
-                tokio::spawn(serve_connection(stream, connection, app.clone(), shutdown.watcher()));
+                let (acceptor, app) = (acceptor.clone(), app.clone());
+                let watcher = shutdown.watcher();
+                tokio::spawn(serve_connection(stream, acceptor, connection, app, watcher));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -49,6 +55,9 @@ pub async fn serve(
         }
     }
     drop(listener);
+    if let Some(following) = following {
+        following.abort();
+    }
     tracing::info!("stopping");
     service.close();
     if tokio::time::timeout(STOP_TIMEOUT, shutdown.shutdown()).await.is_err() {
@@ -58,6 +67,7 @@ pub async fn serve(
 
 async fn serve_connection(
     stream: TcpStream,
+    acceptor: Option<Acceptor>,
     connection: Arc<Connection>,
     app: Router,
     watcher: Watcher,
@@ -67,12 +77,28 @@ async fn serve_connection(
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let closed = tokio::select! {
-        () = serve_http(stream, Arc::clone(&connection), app, watcher) => return,
+        () = serve_tcp(stream, acceptor, Arc::clone(&connection), app, watcher) => return,
         closed = connection.times_out() => closed,
         closed = connection.gives_way() => closed,
     };
     connection.count(closed);
     tracing::debug!(reason = closed.name(), "connection closed");
+}
+
+async fn serve_tcp(
+    stream: TcpStream,
+    acceptor: Option<Acceptor>,
+    connection: Arc<Connection>,
+    app: Router,
+    watcher: Watcher,
+) {
+    let Some(acceptor) = acceptor else {
+        return serve_http(stream, connection, app, watcher).await;
+    };
+    match acceptor.current().accept(stream).await {
+        Ok(stream) => serve_http(stream, connection, app, watcher).await,
+        Err(error) => tracing::debug!(%error, "TLS handshake failed"),
+    }
 }
 
 async fn serve_http(

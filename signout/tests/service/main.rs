@@ -8,3 +8,4 @@ mod crash;
 mod feed;
 mod installations;
 mod support;
+mod tls;
