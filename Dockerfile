@@ -24,7 +24,7 @@ COPY setup/with-secrets.sh /usr/local/bin/with-secrets
 # Certificate authorities for a Redis with TLS, unless --redis-ca names others.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # A new volume inherits owner and mode of the directory on which it is mounted first.
-RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/signout /run/session-guard
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/signout /run/session-guard /run/signout
 USER 65532:65532
 ENTRYPOINT ["with-secrets"]
 

@@ -9,7 +9,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::call::backoff;
-use crate::call::{Response, Call};
+use crate::call::{Call, Response};
 use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, WireError};
 use crate::revocation::record::RecordId;
 

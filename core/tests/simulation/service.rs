@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use session_guard_core::call::{Response, Call};
+use session_guard_core::call::{Call, Response};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::headers::Headers;
 use session_guard_core::revocation::horizon::is_past_for_service;

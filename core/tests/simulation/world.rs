@@ -11,7 +11,7 @@ use session_guard_core::revocation::record::{NEVER, Record, RecordId};
 use super::chance::Chance;
 use super::memory::Memory;
 use super::process::{MAX_STALENESS_SECONDS, Process, Which};
-use super::service::{Service, after, response, page_key};
+use super::service::{Service, after, page_key, response};
 
 pub(super) struct World {
     chance: Chance,

@@ -17,7 +17,7 @@ use crate::revocation::shard::ShardSlot;
 use crate::shared::Expect;
 use crate::shared::lease::TERM_MILLISECONDS;
 use model::Process;
-use service::{Model, Service, response, page_key};
+use service::{Model, Service, page_key, response};
 
 fn token(number: u64) -> Record {
     Record::token(RecordId::of_token("", &number.to_string()), NEVER)
