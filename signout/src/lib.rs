@@ -27,30 +27,31 @@
 //!
 //! 1. [`http::server`]: accepts connections and serves them
 //! 2. [`app`](mod@app): the routes of the HTTP interface
-//! 3. [`http::connections`]: limits on connections
-//! 4. [`poll`]: the response to a poll of the feed
-//! 5. [`service`]: the running service
-//! 6. [`follower`]: the entries that other services append
-//! 7. [`writer`]: the thread that makes batches durable
-//! 8. [`copy`]: from one store to another
-//! 9. [`recovery`]: reads a store, and restores it after a loss
-//! 10. [`page`]: the pages of the feed
-//! 11. [`request`]: the bodies of calls
-//! 12. [`plan`]: what a commit adds
-//! 13. [`accounts`]: accounts that make most of the records
-//! 14. [`access`]: API tokens and their rights
-//! 15. [`metrics`]: counters and gauges for Prometheus
-//! 16. [`capacity`]: the largest numbers of live records
-//! 17. [`error`]: rejections of calls
-//! 18. [`log`]: the live set and its newest changes
-//! 19. [`store`]: redb and Redis
-//! 20. [`freshness`]: whether everything in a shared store is known
-//! 21. [`cursor`]: the position of a proxy in the feed
-//! 22. [`entry`]: an entry of the log
-//! 23. [`check`]: what a configuration of the filter means
-//! 24. [`secret`]: generated secrets
-//! 25. [`random`]: random numbers
-//! 26. [`clock`]: the wall clock
+//! 3. [`http::tls`]: the listener's certificate
+//! 4. [`http::connections`]: limits on connections
+//! 5. [`poll`]: the response to a poll of the feed
+//! 6. [`service`]: the running service
+//! 7. [`follower`]: the entries that other services append
+//! 8. [`writer`]: the thread that makes batches durable
+//! 9. [`copy`]: from one store to another
+//! 10. [`recovery`]: reads a store, and restores it after a loss
+//! 11. [`page`]: the pages of the feed
+//! 12. [`request`]: the bodies of calls
+//! 13. [`plan`]: what a commit adds
+//! 14. [`accounts`]: accounts that make most of the records
+//! 15. [`access`]: API tokens and their rights
+//! 16. [`metrics`]: counters and gauges for Prometheus
+//! 17. [`capacity`]: the largest numbers of live records
+//! 18. [`error`]: rejections of calls
+//! 19. [`log`]: the live set and its newest changes
+//! 20. [`store`]: redb and Redis
+//! 21. [`freshness`]: whether everything in a shared store is known
+//! 22. [`cursor`]: the position of a proxy in the feed
+//! 23. [`entry`]: an entry of the log
+//! 24. [`check`]: what a configuration of the filter means
+//! 25. [`secret`]: generated secrets
+//! 26. [`random`]: random numbers
+//! 27. [`clock`]: the wall clock
 //!
 //! # Promises
 //!
