@@ -60,6 +60,9 @@ impl Request {
             // A rule that forbids something to this user would not see who it is.
             return refuse(filter, Refusal::Unavailable, &[]);
         }
+        for _ in 0..forward.claims_left_out {
+            filter.count(Counter::ClaimsLeftOut);
+        }
         self.cutoff = forward.cutoff;
         let Some(revocation) = &filter.revocation else { return allow(filter) };
         if revocation.ends_streams && !forward.tokens.is_empty() {

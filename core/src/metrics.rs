@@ -16,6 +16,8 @@ use crate::revocation::record::Kind;
 pub enum Counter {
     /// Requests that went on to the application, public ones among them.
     Allowed,
+    /// Forwarded claims that were left out of a request because no header can carry their values.
+    ClaimsLeftOut,
     /// Requests that were refused, by code.
     Refused(Refusal),
     /// Tokens that were revoked by a sign-out on this proxy.
@@ -45,7 +47,7 @@ pub enum Counter {
 impl Counter {
     /// Every counter.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Allowed]
+        [Self::Allowed, Self::ClaimsLeftOut]
             .into_iter()
             .chain(Refusal::ALL.map(Self::Refused))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
@@ -81,6 +83,7 @@ impl Counter {
     pub fn name(self) -> String {
         match self {
             Self::Allowed => named("allowed"),
+            Self::ClaimsLeftOut => named("claims_left_out"),
             Self::Refused(refusal) => named("refused.") + refusal.answer().code,
             Self::SignedOut => named("signed_out"),
             Self::CutOff => named("cut_off"),

@@ -165,8 +165,8 @@ fn claims(now: u64) -> Vec<Case> {
         ("sub", "", Err(BadClaims)),
         ("\\u0073ub", "\"eve\"", Err(MalformedToken)), // the name a second time
         ("role", "\"admin\"", ADA),
-        ("role", "{}", Err(BadClaims)),
-        ("role", "\"a\\nb\"", Err(BadClaims)),
+        ("role", "{}", ADA),
+        ("role", "\"a\\nb\"", ADA),
         ("deep", &format!("{}{}", "[".repeat(16), "]".repeat(16)), ADA),
         ("deep", &format!("{}{}", "[".repeat(17), "]".repeat(17)), Err(MalformedToken)),
     ];

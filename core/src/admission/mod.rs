@@ -76,6 +76,8 @@ pub enum Decision {
 pub struct Forward {
     /// What changes in its headers.
     pub edits: Vec<Edit>,
+    /// The number of claims that were left out because no header can carry their values.
+    pub claims_left_out: usize,
     /// The user id that other filters and access logs get, where the configuration wants that.
     pub published_user: Option<Box<str>>,
     /// The tokens that it was admitted with: if one of them is revoked, so is this request. None on
@@ -311,6 +313,7 @@ impl Admission {
         let iat = token.and_then(VerifiedToken::iat);
         Forward {
             edits: self.upstream.edits(headers, token),
+            claims_left_out: token.map_or(0, VerifiedToken::claims_left_out),
             published_user: self.upstream.published_user(token),
             tokens: Vec::new(),
             sign_out: Vec::new(),

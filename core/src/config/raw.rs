@@ -168,7 +168,7 @@ impl Default for Forward {
     fn default() -> Self {
         Self {
             user_id: Some("x-user-id".to_owned()),
-            claims: Pairs(vec![("role".to_owned(), "x-user-role".to_owned())]),
+            claims: Pairs(vec![]),
             token: ForwardToken::Keep,
             filter_state: false,
         }

@@ -245,7 +245,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "forward.claims",
         Form::Pairs(LIST_ITEMS),
-        Some(r#"{"role": "x-user-role"}"#),
+        Some("{}"),
         "Claims that the application gets, each with its header.",
     ),
     setting(

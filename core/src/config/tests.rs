@@ -22,7 +22,7 @@ const EXAMPLE: &str = r#"{
     "clock_skew_seconds": 60, "max_lifetime_seconds": null},
   "token_sources": [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"},
     {"query": "access_token"}],
-  "forward": {"user_id": "x-user-id", "claims": {"role": "x-user-role"}, "token": "keep"},
+  "forward": {"user_id": "x-user-id", "claims": {}, "token": "keep"},
   "routes": [
     {"path": "/health", "access": "public"},
     {"prefix": "/static/", "access": "public", "hosts": ["app.example.com", "*.example.com"]},
@@ -117,7 +117,7 @@ fn the_example_of_the_documentation_loads() {
     assert_eq!(revocation.token.expose(), b"api-token-1");
     assert_eq!(revocation.max_staleness_seconds, 300);
     assert_eq!(config.policy.required, ["exp", "jti"]);
-    assert_eq!(config.policy.forwarded, ["role"]);
+    assert_eq!(config.policy.forwarded, [""; 0]);
     assert_eq!(config.warnings.len(), 1, "of the inline secret: {:?}", config.warnings);
 }
 

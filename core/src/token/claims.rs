@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{List, Object, Value};
+use crate::json::{Object, Value};
 use crate::keys::Key;
 use crate::refusal::Refusal;
 use crate::revocation::record::TIME_LIMIT_SECONDS;
@@ -20,8 +20,9 @@ pub(super) struct Claims {
     pub(super) forwarded: Forwarded,
 }
 
-/// Name and header text of each forwarded claim that the token has.
-pub(super) type Forwarded = Vec<(Box<str>, Box<str>)>;
+/// Name and header text of each forwarded claim that the token has; `None` if no header can carry
+/// its value.
+pub(super) type Forwarded = Vec<(Box<str>, Option<Box<str>>)>;
 
 /// When a token is valid; seconds since 1970 UTC (RFC 7519 §2, NumericDate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub(super) fn judge(
         times,
         jti: jti(claims)?,
         user_id: policy.user_id.as_deref().map(|name| user_id(claims, name)).transpose()?,
-        forwarded: forwarded(claims, &policy.forwarded)?,
+        forwarded: forwarded(claims, &policy.forwarded),
     })
 }
 
@@ -178,53 +179,48 @@ fn is_header_text(text: &str) -> bool {
     text.trim().len() == text.len() && !text.contains(char::is_control)
 }
 
-/// The header text of each forwarded claim: strings, numbers and booleans as they are, lists of
-/// those joined with commas; `null` is absent.
-fn forwarded(claims: &Object<'_>, names: &[String]) -> Result<Forwarded, Refusal> {
-    let mut forwarded = Vec::with_capacity(names.len());
-    for name in names {
-        let text = match claims.find(name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::List(list)) => joined(list)?.into(),
-            Some(value) => single(value)?,
-        };
-        if text.len() > FORWARDED_BYTES_LIMIT || !is_header_text(&text) {
-            return Err(Refusal::BadClaims);
-        }
-        forwarded.push((name.as_str().into(), text.into()));
-    }
-    Ok(forwarded)
+/// Returns the header text of each forwarded claim. `null` is absent.
+fn forwarded(claims: &Object<'_>, names: &[String]) -> Forwarded {
+    let of_name = |name: &String| {
+        let value = claims.find(name).filter(|value| !matches!(value, Value::Null))?;
+        let is_sound = |text: &str| text.len() <= FORWARDED_BYTES_LIMIT && is_header_text(text);
+        let text = header_text(value).filter(|text| is_sound(text));
+        Some((name.as_str().into(), text.map(Into::into)))
+    };
+    names.iter().filter_map(of_name).collect()
 }
 
-fn single<'a>(value: &'a Value<'_>) -> Result<Cow<'a, str>, Refusal> {
-    match value {
-        Value::Bool(true) => Ok("true".into()),
-        Value::Bool(false) => Ok("false".into()),
-        Value::Number(number) => Ok((*number).into()),
-        Value::Text(text) => Ok(Cow::Borrowed(text)),
-        Value::Null | Value::List(_) | Value::Object => Err(Refusal::BadClaims),
-    }
-}
-
-/// A list that the application can take apart again: no element is empty, holds a comma or begins
+/// Returns strings, numbers and booleans unchanged, and lists of them joined by commas. A list whose
+/// joined text could not be divided again is JSON: an element contains a comma, is empty, or begins
 /// or ends with white space.
-fn joined(list: &List<'_>) -> Result<String, Refusal> {
-    let mut joined = String::new();
-    for element in list.elements().ok_or(Refusal::BadClaims)? {
-        let text = single(&element)?;
-        if text.is_empty() || text.contains(',') || !is_header_text(&text) {
-            return Err(Refusal::BadClaims);
-        }
-        if !joined.is_empty() {
-            joined.push(',');
-        }
-        joined.push_str(&text);
+fn header_text<'a>(value: &'a Value<'_>) -> Option<Cow<'a, str>> {
+    let Value::List(list) = value else { return single(value) };
+    let elements = list.elements()?;
+    let texts: Vec<_> = elements.iter().map(single).collect::<Option<_>>()?;
+    let is_plain =
+        |text: &Cow<'_, str>| !text.is_empty() && !text.contains(',') && is_header_text(text);
+    if texts.iter().all(is_plain) {
+        return Some(texts.join(",").into());
     }
-    Ok(joined)
+    let as_json = elements.iter().zip(&texts).map(|(element, text)| match element {
+        Value::Text(_) => serde_json::Value::from(&**text).to_string(),
+        _ => text.to_string(),
+    });
+    Some(format!("[{}]", as_json.collect::<Vec<_>>().join(",")).into())
+}
+
+fn single<'a>(value: &'a Value<'_>) -> Option<Cow<'a, str>> {
+    match value {
+        Value::Bool(true) => Some("true".into()),
+        Value::Bool(false) => Some("false".into()),
+        Value::Number(number) => Some((*number).into()),
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Null | Value::List(_) | Value::Object => None,
+    }
 }
 
 /// The longest jti and user id.
 const ID_BYTES_LIMIT: usize = 256;
 
-/// The longest header text of a forwarded claim.
-const FORWARDED_BYTES_LIMIT: usize = 1024;
+/// The longest header text of a forwarded claim: two hundred group ids of Entra fit.
+const FORWARDED_BYTES_LIMIT: usize = 8 * 1024;

@@ -259,15 +259,21 @@ impl VerifiedToken {
         self.times.iat
     }
 
-    /// The value of a forwarded claim as header text; `None` where the token does not have it or has
-    /// `null`.
+    /// Returns the value of a forwarded claim as header text, or `None` if the token does not have
+    /// the claim, if it is `null`, or if no header can carry its value.
     ///
-    /// Strings, numbers and booleans as they are, a list of those joined with commas. At most 1,024
-    /// bytes, without control characters and white space at the ends; no element of a list is empty
-    /// or holds a comma. A token with any other value is refused with [`Refusal::BadClaims`].
+    /// Strings, numbers and booleans are unchanged, and lists of them are joined by commas. A list is
+    /// JSON if an element contains a comma, is empty, or begins or ends with white space. The text
+    /// has at most 8 KiB and no control characters.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
-        self.forwarded.iter().find(|(known, _)| &**known == name).map(|(_, text)| &**text)
+        self.forwarded.iter().find(|(known, _)| &**known == name)?.1.as_deref()
+    }
+
+    /// Returns how many of the forwarded claims have a value that no header can carry.
+    #[must_use]
+    pub fn claims_left_out(&self) -> usize {
+        self.forwarded.iter().filter(|(_, text)| text.is_none()).count()
     }
 
     /// As of which writes to the revocation set this token was last found not revoked.
@@ -284,7 +290,8 @@ impl VerifiedToken {
     /// Bytes of text that it holds.
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
-        let claims = self.forwarded.iter().map(|(name, text)| name.len() + text.len());
+        let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let claims = self.forwarded.iter().map(|(name, text)| name.len() + length(text));
         user + claims.sum::<usize>()
     }
 }
