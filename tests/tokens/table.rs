@@ -226,15 +226,20 @@ pub(crate) fn spellings(token: &str) -> Vec<(&'static str, String)> {
     spellings
 }
 
-/// 8 KiB are read, more are not.
+/// A token of `max_token_bytes` is read, a longer one is not.
 fn lengths(now: u64) -> Vec<Case> {
     let of_length = |length: usize| {
         let token = |n: usize| Draft::new(now).claim("x", &format!("{:?}", "x".repeat(n))).sign();
         let short = (length - token(0).len()) * 3 / 4 - 8;
         (short..short + 16).map(token).find(|token| token.len() >= length).expect("a length")
     };
-    let (longest, longer) = (of_length(8_191), of_length(8_193));
-    assert!(longest.len() <= 8_192 && longer.len() <= 8_195, "{} {}", longest.len(), longer.len());
+    let (longest, longer) = (of_length(16_383), of_length(16_385));
+    assert!(
+        longest.len() <= 16_384 && longer.len() <= 16_387,
+        "{} {}",
+        longest.len(),
+        longer.len()
+    );
     vec![
         ("as long as may be".to_owned(), longest, ADA),
         ("longer than that".to_owned(), longer, Err(MalformedToken)),

@@ -177,6 +177,13 @@ fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Poli
             claims.max_lifetime_seconds,
             settings::MAX_LIFETIME_SECONDS,
         )?,
+        max_token_bytes: limits::number(
+            &At::root().field("max_token_bytes"),
+            written.max_token_bytes,
+            settings::MAX_TOKEN_BYTES,
+        )?
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or_default(),
         forwarded: written.forward.claims.0.iter().map(|(claim, _)| claim.clone()).collect(),
         realm: revocation.map(|revocation| revocation.realm.clone()).unwrap_or_default(),
     })

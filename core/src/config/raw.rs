@@ -24,6 +24,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) claims: Claims,
     pub(super) slow_verifications_per_second: Option<u64>,
+    pub(super) max_token_bytes: Option<u64>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<TokenSource>"))]
     pub(super) token_sources: Option<Vec<TokenSource>>,

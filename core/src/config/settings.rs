@@ -61,6 +61,10 @@ pub const REFRESH_SECONDS: Whole = Whole { default: Some(300), least: 5, most: 8
 pub const SLOW_VERIFICATIONS_PER_SECOND: Whole =
     Whole { default: Some(100), least: 1, most: 100_000 };
 
+/// `max_token_bytes`: Entra's tokens with 150 groups have about 9 KiB. Envoy limits all headers of a
+/// request to 60 KiB by default.
+pub const MAX_TOKEN_BYTES: Whole = Whole { default: Some(16_384), least: 1_024, most: 65_536 };
+
 /// What may be written.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
@@ -214,6 +218,12 @@ pub const SETTINGS: &[Setting] = &[
         Form::Number(SLOW_VERIFICATIONS_PER_SECOND),
         Some("100"),
         "Signatures by PS256 to PS512, ES384, EdDSA that each worker verifies; beyond it 503.",
+    ),
+    setting(
+        "max_token_bytes",
+        Form::Number(MAX_TOKEN_BYTES),
+        Some("16384"),
+        "The longest token; a longer one is malformed.",
     ),
     setting(
         "token_sources",

@@ -32,7 +32,7 @@ use crate::token::claims::{Claims, Forwarded, Times};
 use crate::token::compact::{Compact, Header};
 
 /// What a token must say, beyond having been signed by one of the keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The value that `iss` must have, if any.
     pub issuer: Option<String>,
@@ -46,10 +46,28 @@ pub struct Policy {
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
     pub max_lifetime_seconds: Option<u64>,
+    /// The longest token, in bytes.
+    pub max_token_bytes: usize,
     /// Claims to be read for the application, as [`VerifiedToken::claim`] says.
     pub forwarded: Vec<String>,
     /// Separates applications behind one signout service; part of every record id.
     pub realm: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audiences: vec![],
+            user_id: None,
+            required: vec![],
+            clock_skew_seconds: 0,
+            max_lifetime_seconds: None,
+            max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
+            forwarded: vec![],
+            realm: String::new(),
+        }
+    }
 }
 
 /// Verifies tokens under one configuration.
@@ -136,6 +154,9 @@ impl Verifier {
         token: &[u8],
         unix_seconds: u64,
     ) -> Result<(VerifiedToken, Fingerprint), Refusal> {
+        if token.len() > self.policy.max_token_bytes {
+            return Err(Refusal::MalformedToken);
+        }
         let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
         let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
         let keys = self.keys.borrow();
@@ -309,6 +330,9 @@ impl fmt::Debug for User {
         write!(f, "User({})", self.record_id)
     }
 }
+
+/// As `max_token_bytes` of the configuration.
+const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 pub(crate) mod builder;

@@ -209,14 +209,14 @@ fn the_form_has_three_parts_and_an_upper_length() {
     for (token, expected) in cases {
         assert_eq!(refusal(&token), expected, "{token}");
     }
-    // 8,192 bytes are read, 8,193 are not: the signing input has a fixed part and this claim.
+    // 16,384 bytes are read, 16,385 are not: the signing input has a fixed part and this claim.
     let of_length = |length: usize| {
         let mut tokens =
-            (5_000..10_000).map(|n| token().claim("x", format!("{:?}", "x".repeat(n))).sign());
+            (11_500..12_500).map(|n| token().claim("x", format!("{:?}", "x".repeat(n))).sign());
         tokens.find(|token| token.len() == length).expect("a token of that length")
     };
-    assert_eq!(refusal(of_length(8_192)), None);
-    assert_eq!(refusal(of_length(8_193)), Some(MalformedToken));
+    assert_eq!(refusal(of_length(16_384)), None);
+    assert_eq!(refusal(of_length(16_385)), Some(MalformedToken));
 }
 
 #[test]
@@ -477,6 +477,7 @@ fn required_claims_are_there_and_not_null() {
 #[test]
 fn a_forwarded_claim_becomes_one_unmistakable_line() {
     let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
+    let long = format!("{:?}", "r".repeat(8_193));
     let groups = format!("[{}]", vec!["\"00000000-0000-0000-0000-000000000000\""; 28].join(","));
     let joined_groups = groups.replace(['[', ']', '"'], "");
     // Value, header text, number of claims left out.
@@ -506,6 +507,7 @@ fn a_forwarded_claim_becomes_one_unmistakable_line() {
         ("{}", None, 1),
         ("\" admin\"", None, 1),
         ("\"a\\nb\"", None, 1),
+        (&long, None, 1),
     ];
     for (json, expected, left_out) in cases {
         let token = token().claim("role", json).sign();
@@ -515,6 +517,22 @@ fn a_forwarded_claim_becomes_one_unmistakable_line() {
     }
     let absent = verifier.verify(token().sign().as_bytes(), NOW).expect("genuine");
     assert_eq!(absent.claim("role"), None);
+}
+
+#[test]
+fn a_token_longer_than_the_limit_is_malformed() {
+    let sent = token().claim("groups", format!("{:?}", "g".repeat(14_000))).sign();
+    for (max_token_bytes, expected) in [
+        (sent.len() - 1, Some(MalformedToken)),
+        (sent.len(), None),
+        (Policy::default().max_token_bytes, Some(MalformedToken)),
+        (65_536, None),
+    ] {
+        let policy = Policy { max_token_bytes, ..policy() };
+        assert_eq!(refusal_by(policy, &sent), expected, "{max_token_bytes}");
+    }
+    let usual = token().claim("groups", format!("{:?}", "g".repeat(8_000))).sign();
+    assert_eq!(refusal(usual), None);
 }
 
 #[test]
