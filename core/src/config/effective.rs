@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::error::ConfigError;
 use crate::config::lists::Names;
 use crate::config::settings::SETTINGS;
+use crate::config::variable::is_shown;
 use crate::config::{preset, raw, text};
 
 /// The configuration with what is absent filled in, and without its secrets.
@@ -126,13 +127,6 @@ fn hide_unless_a_name(name: &mut Value) {
     }
 }
 
-/// Whether that is certainly the name of a variable and no secret.
-#[must_use]
-pub fn is_shown(name: &str) -> bool {
-    name.len() <= NAME_BYTES
-        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-}
-
 /// Absent, these mean something of their own.
 const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
 
@@ -140,9 +134,6 @@ const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
 const OF_A_KEY: &[&str] = &["kid", "kty", "alg", "crv", "use", "key_ops"];
 
 const HIDDEN: &str = "(hidden)";
-
-/// Longer than the names of variables are; a secret of a key is at least 32 bytes, in hex 64.
-const NAME_BYTES: usize = 63;
 
 #[cfg(test)]
 mod tests {

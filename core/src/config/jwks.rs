@@ -6,7 +6,8 @@
 //! something else are left out in silence.
 
 use crate::config::error::{At, ConfigError};
-use crate::config::{keys, limits, raw, secret, settings};
+use crate::config::key_entry::{FoundKeys, issuer_and_audiences, refuse};
+use crate::config::{limits, raw, secret, settings};
 use crate::key_sets;
 use crate::key_sets::document::KeySetRules;
 use crate::keys::jwk::Jwk;
@@ -17,15 +18,15 @@ pub(super) fn check(
     at: &At,
     written: &raw::Key,
     jwks: &raw::Jwks,
-    found: &mut keys::Found,
+    found: &mut FoundKeys,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     let remedy = "each key of a JWK Set says it itself";
-    keys::refuse(at, "id", written.id.is_some(), remedy)?;
-    keys::refuse(at, "secret", written.secret.is_some(), remedy)?;
-    keys::refuse(at, "weak_secret", written.weak_secret.is_some(), remedy)?;
-    keys::refuse(at, "public_key_pem", written.public_key_pem.is_some(), remedy)?;
-    let (issuer, audiences) = keys::issuer_and_audiences(at, written)?;
+    refuse(at, "id", written.id.is_some(), remedy)?;
+    refuse(at, "secret", written.secret.is_some(), remedy)?;
+    refuse(at, "weak_secret", written.weak_secret.is_some(), remedy)?;
+    refuse(at, "public_key_pem", written.public_key_pem.is_some(), remedy)?;
+    let (issuer, audiences) = issuer_and_audiences(at, written)?;
     let rsa = rsa_algorithm(&at.field("algorithm"), written.algorithm.as_deref())?;
     let rules = KeySetRules { rsa, issuer, audiences };
     let at = at.field("jwks");
@@ -92,10 +93,10 @@ fn inline(
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     let remedy = "a set that stands here is not fetched";
-    keys::refuse(at, "cluster", jwks.cluster.is_some(), remedy)?;
-    keys::refuse(at, "authority", jwks.authority.is_some(), remedy)?;
-    keys::refuse(at, "path", jwks.path.is_some(), remedy)?;
-    keys::refuse(at, "refresh_seconds", jwks.refresh_seconds.is_some(), remedy)?;
+    refuse(at, "cluster", jwks.cluster.is_some(), remedy)?;
+    refuse(at, "authority", jwks.authority.is_some(), remedy)?;
+    refuse(at, "path", jwks.path.is_some(), remedy)?;
+    refuse(at, "refresh_seconds", jwks.refresh_seconds.is_some(), remedy)?;
     let at = at.field("inline").field("keys");
     limits::some(&at, set.keys.len(), settings::KEYS, "give the keys that sign tokens")?;
     let (before, mut first_problem) = (found.len(), None);

@@ -1,19 +1,13 @@
-//! Which keys did the operator give, and are they sound?
+//! Which keys did the operator configure, and are they sound?
 
 use crate::config::error::{At, ConfigError};
+use crate::config::key_entry::{FoundKeys, issuer_and_audiences, optional, refuse};
 use crate::config::secret::{self, Environment};
 use crate::config::{jwks, limits, raw, settings};
 use crate::key_sets;
 use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 
-/// Keys that are ready to verify, and sets that are to be fetched.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) keys: Vec<Key>,
-    pub(super) sets: Vec<key_sets::KeySetSettings>,
-}
-
-/// The keys, and where there are more of them.
+/// Returns the keys of the configuration, and the key sets to fetch.
 pub(super) fn check(
     written: Option<&[raw::Key]>,
     environment: Environment<'_>,
@@ -23,7 +17,7 @@ pub(super) fn check(
     let remedy = "give at least one: {\"algorithm\": \"HS256\", \"secret\": {\"env\": \"…\"}}";
     let written = written.ok_or_else(|| at.error("missing", remedy))?;
     limits::some(&at, written.len(), settings::KEYS, remedy)?;
-    let mut found = Found::default();
+    let mut found = FoundKeys::default();
     for (index, key) in written.iter().enumerate() {
         let at = at.item(index);
         match &key.jwks {
@@ -41,17 +35,6 @@ pub(super) fn check(
     }
     let ring = KeyRing::new(found.keys).with(std::iter::empty(), !found.sets.is_empty());
     Ok((ring, found.sets))
-}
-
-/// Issuer and audiences of a key's tokens.
-pub(super) fn issuer_and_audiences(
-    at: &At,
-    key: &raw::Key,
-) -> Result<(Option<String>, Vec<String>), ConfigError> {
-    let issuer = optional(&at.field("issuer"), key.issuer.as_deref(), settings::TEXT_BYTES)?;
-    let (items, bytes) = (settings::LIST_ITEMS, settings::TEXT_BYTES);
-    let audiences = limits::texts(&at.field("audiences"), &key.audiences, items, bytes)?;
-    Ok((issuer, audiences))
 }
 
 fn one(
@@ -88,11 +71,6 @@ fn one(
         .map_err(|error| at.error(error.to_string(), ""))
 }
 
-/// An error where something is written that has no meaning there.
-pub(super) fn refuse(at: &At, name: &str, written: bool, remedy: &str) -> Result<(), ConfigError> {
-    if written { Err(at.field(name).error("does not belong here", remedy)) } else { Ok(()) }
-}
-
 /// Not too many keys, and so few without id that each of them is tried.
 fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let remedy = "remove those that sign no more";
@@ -116,8 +94,4 @@ fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn optional(at: &At, text: Option<&str>, most: usize) -> Result<Option<String>, ConfigError> {
-    text.map(|text| limits::text(at, text, most)).transpose()
 }

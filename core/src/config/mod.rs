@@ -8,6 +8,7 @@ pub mod effective;
 mod error;
 mod header_name;
 mod jwks;
+mod key_entry;
 mod keys;
 mod known_secrets;
 mod limits;
@@ -22,6 +23,7 @@ pub mod settings;
 mod shape;
 mod sources;
 mod text;
+pub mod variable;
 
 pub use error::ConfigError;
 pub use secret::Secret;

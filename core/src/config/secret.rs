@@ -8,8 +8,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::config::effective::is_shown;
 use crate::config::error::{At, ConfigError};
+use crate::config::variable::is_shown;
 use crate::config::{known_secrets, limits, raw, settings};
 use crate::keys::Algorithm;
 

@@ -19,7 +19,8 @@ mod plugin;
 
 use serde::Serialize;
 use serde_json::Value;
-use session_guard_core::config::effective::{effective, is_shown, variables};
+use session_guard_core::config::effective::{effective, variables};
+use session_guard_core::config::variable::is_shown;
 use session_guard_core::config::{Config, ConfigError};
 use session_guard_core::headers::Headers;
 use session_guard_core::request::path;

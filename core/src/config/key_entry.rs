@@ -1,0 +1,38 @@
+//! What do an entry with one key and an entry with a key set have in common?
+
+use crate::config::error::{At, ConfigError};
+use crate::config::{limits, raw, settings};
+use crate::key_sets;
+use crate::keys::Key;
+
+/// The keys that are ready to verify, and the key sets to fetch.
+#[derive(Default)]
+pub(super) struct FoundKeys {
+    pub(super) keys: Vec<Key>,
+    pub(super) sets: Vec<key_sets::KeySetSettings>,
+}
+
+/// Returns the issuer and the audiences that tokens of this key must have.
+pub(super) fn issuer_and_audiences(
+    at: &At,
+    key: &raw::Key,
+) -> Result<(Option<String>, Vec<String>), ConfigError> {
+    let issuer = optional(&at.field("issuer"), key.issuer.as_deref(), settings::TEXT_BYTES)?;
+    let (items, bytes) = (settings::LIST_ITEMS, settings::TEXT_BYTES);
+    let audiences = limits::texts(&at.field("audiences"), &key.audiences, items, bytes)?;
+    Ok((issuer, audiences))
+}
+
+/// Returns an error if a setting is written that has no meaning there.
+pub(super) fn refuse(at: &At, name: &str, written: bool, remedy: &str) -> Result<(), ConfigError> {
+    if written { Err(at.field(name).error("does not belong here", remedy)) } else { Ok(()) }
+}
+
+/// Returns a text within its limit, if it is written.
+pub(super) fn optional(
+    at: &At,
+    text: Option<&str>,
+    most: usize,
+) -> Result<Option<String>, ConfigError> {
+    text.map(|text| limits::text(at, text, most)).transpose()
+}
