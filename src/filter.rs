@@ -41,6 +41,8 @@ pub(crate) struct Filter {
     pub(crate) key_sets: RefCell<KeySets>,
     /// Where each of them is published: cluster and authority.
     pub(crate) issuers: Vec<(String, String)>,
+    /// Whether each key set has keys, or was asked for without success.
+    keys_settled: Cell<bool>,
     /// Whether this VM has served a request since the last tick.
     pub(crate) has_served: Cell<bool>,
 }
@@ -91,6 +93,7 @@ impl Filter {
             revocation,
             key_sets: RefCell::new(key_sets),
             issuers,
+            keys_settled: Cell::new(false),
             has_served: Cell::new(false),
         }))
     }
@@ -98,19 +101,45 @@ impl Filter {
     /// What a request is judged by, apart from itself.
     pub(crate) fn moment(&self) -> Moment<'static> {
         self.has_served.set(true);
+        self.load_missing_keys();
         let knowledge = self.revocation.as_ref().map(Revocation::knowledge);
         Moment {
             unix_seconds: clock::unix_seconds(),
             knowledge: knowledge.unwrap_or(Knowledge::Never),
+            keys_settled: self.keys_settled(),
             shared: &HostSharedData,
         }
+    }
+
+    /// Reads the keys that another VM has fetched since the last tick, if this VM still lacks some:
+    /// a request must not be refused for keys that the process has.
+    fn load_missing_keys(&self) {
+        if self.admission.lacks_keys() {
+            let mut key_sets = self.key_sets.borrow_mut();
+            if let Some(keys) = key_sets.load_missing(&HostSharedData, clock::now(), random()) {
+                self.admission.replace_keys(keys);
+            }
+        }
+    }
+
+    /// Whether each key set has keys, or was asked for without success.
+    fn keys_settled(&self) -> bool {
+        if !self.keys_settled.get() {
+            self.keys_settled.set(self.key_sets.borrow().are_settled(&HostSharedData));
+        }
+        self.keys_settled.get()
     }
 
     /// The same for open requests on the tick: whoever looks after them is not serving one.
     pub(crate) fn moment_of_tick(&self) -> Moment<'static> {
         let knowledge = self.revocation.as_ref().map(|revocation| revocation.knowledge.get());
         let knowledge = knowledge.unwrap_or(Knowledge::Never);
-        Moment { unix_seconds: clock::unix_seconds(), knowledge, shared: &HostSharedData }
+        Moment {
+            unix_seconds: clock::unix_seconds(),
+            knowledge,
+            keys_settled: true,
+            shared: &HostSharedData,
+        }
     }
 
     /// Shows how many requests are open in the whole process, once a second.

@@ -78,7 +78,8 @@ impl Request {
             return allow(filter);
         }
         let records = records_of(filter, &forward.sign_out);
-        let revoked: Vec<_> = forward.signed_out.iter().map(|token| record_of(token)).collect();
+        let revoked: Vec<_> =
+            forward.signed_out.iter().map(|token| record_of(filter, token)).collect();
         let step = begin(revocation, records, &revoked);
         self.follow(filter, revocation, step, None)
     }
@@ -240,11 +241,12 @@ impl Drop for Request {
 /// What signs these tokens out, which is counted.
 fn records_of(filter: &Filter, tokens: &[Rc<VerifiedToken>]) -> Vec<Record> {
     filter.metrics.add(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
-    tokens.iter().map(|token| record_of(token)).collect()
+    tokens.iter().map(|token| record_of(filter, token)).collect()
 }
 
-fn record_of(token: &VerifiedToken) -> Record {
-    sign_out::of_token(token.record_id(), token.exp())
+fn record_of(filter: &Filter, token: &VerifiedToken) -> Record {
+    let lifetime = filter.revocation.as_ref().and_then(|it| it.max_lifetime_seconds);
+    sign_out::of_token(token.record_id(), token.exp(), clock::unix_seconds(), lifetime)
 }
 
 fn begin(revocation: &Revocation, records: Vec<Record>, revoked: &[Record]) -> Step {

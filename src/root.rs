@@ -203,7 +203,7 @@ fn keys_answered(
     answer: Option<&Response>,
 ) -> key_sets::KeySetEffects {
     let mut sets = filter.key_sets.borrow_mut();
-    sets.answered(index, &HostSharedData, clock::now(), random(), answer)
+    sets.fetch_finished(index, &HostSharedData, clock::now(), random(), answer)
 }
 
 impl Context for Root {

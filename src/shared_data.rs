@@ -1,4 +1,4 @@
-//! How is Envoy's shared data reached?
+//! How does the core reach Envoy's shared data?
 
 use proxy_wasm::hostcalls;
 use session_guard_core::shared::{Expect, SharedData, Stored, Version};
@@ -13,6 +13,11 @@ impl SharedData for HostSharedData {
         Some(Stored { value: value.unwrap_or_default(), version: Version(version?) })
     }
 
+    fn version(&self, key: &str) -> Option<Version> {
+        // The value comes along; Envoy copies it into the VM only if it is not empty.
+        hostcalls::get_shared_data(key).ok()?.1.map(Version)
+    }
+
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
         let cas = match expect {
             Expect::Absent => Some(NO_SUCH_WRITE),
@@ -24,6 +29,6 @@ impl SharedData for HostSharedData {
     }
 }
 
-/// Envoy compares the number only where the key exists: one that no write ever had means "only if
-/// it does not".
+/// Envoy compares the number only if the key exists. A number that no write ever had therefore means
+/// "only if the key does not exist".
 const NO_SUCH_WRITE: u32 = u32::MAX;

@@ -166,10 +166,10 @@ fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
         eventually(SOON, || worker.send(&page(&live)).status == 503);
         assert_unavailable(&worker.send(&page(&live)));
         assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
-        assert_eq!(worker.send(&ready()).status, 503);
+        assert_eq!(worker.send(&ready()).status, 200, "it was loaded, so public pages stay");
         assert_eq!(user_of_an_optional_page(worker, &live), None);
     }
-    assert!(bed.envoy.log().contains("no proof for too long"));
+    assert!(bed.envoy.log().contains("feed stale"));
     bed.network.set(Fault::None);
     for worker in &mut workers {
         eventually(SOON, || worker.send(&page(&live)).status == 200);
@@ -183,7 +183,7 @@ fn a_proxy_that_uses_its_last_set_goes_on() {
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
     bed.network.set(Fault::Hang);
-    eventually(SOON, || bed.envoy.log().contains("no proof for too long"));
+    eventually(SOON, || bed.envoy.log().contains("feed stale"));
     eventually(SOON, || {
         let proof = bed.envoy.metric("feed_current_timestamp_seconds");
         unix_seconds() > proof + 4
@@ -298,9 +298,26 @@ fn a_proxy_with_a_wrong_api_token_stays_closed_and_says_why() {
     assert_unavailable(&bed.envoy.get("/page", &Token::of("ada")));
     assert_eq!(bed.envoy.send(&ready()).status, 503);
     let log = bed.envoy.log();
-    assert!(log.contains("the service refuses our API token"), "{log}");
+    assert!(log.contains("the service rejects our API token"), "{log}");
     assert!(!log.contains(wrong));
     assert_eq!(bed.application.seen(), []);
+}
+
+#[test]
+fn protected_routes_work_five_seconds_after_the_service_returns() {
+    let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
+    let live = Token::of("ada");
+    let mut worker = bed.envoy.connect();
+    bed.network.set(Fault::Refuse);
+    eventually(SOON, || worker.send(&page(&live)).status == 503);
+    // By now, plain exponential backoff would wait for up to a minute.
+    let failures = || bed.envoy.metric("refresh_rejected.unavailable");
+    eventually(Duration::from_secs(60), || failures() >= 7);
+    assert_eq!(worker.send(&page(&live)).status, 503);
+    bed.network.set(Fault::None);
+    let back = Instant::now();
+    eventually(SOON, || worker.send(&page(&live)).status == 200);
+    assert!(back.elapsed() <= Duration::from_secs(5), "{:?}", back.elapsed());
 }
 
 /// The tokens are refused on both workers at every moment until the condition holds.

@@ -43,6 +43,46 @@ fn keys_are_fetched_once_for_all_workers_with_and_without_a_signout_service() {
 }
 
 #[test]
+fn a_ready_proxy_has_the_keys_on_every_worker() {
+    let issuer = Issuer::of(&[&Signer::new("a")]);
+    let token = issuer.signers[0].token();
+    for _ in 0..3 {
+        let change = |configuration: &mut Configuration| issuer.configure(configuration, 300);
+        let bed = Testbed::from(|setup| setup.edit(change), Fault::None);
+        let mut workers = bed.envoy.connection_per_worker();
+        let ready = Request::get("/.session-guard/ready");
+        eventually(SOON, || workers[0].send(&ready).status == 200);
+        for worker in &mut workers {
+            assert_eq!(worker.send(&page(&token)).status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_set_served_as_plain_text_is_used_with_a_warning() {
+    let issuer = Issuer::of(&[&Signer::new("a")]);
+    issuer
+        .application
+        .on(PATH, Reply::status(200).header("content-type", "text/plain").text(&issuer.set()));
+    let bed = Testbed::with(|configuration| issuer.configure(configuration, 300));
+    assert_eq!(bed.envoy.get("/page", &issuer.signers[0].token()).status, 200);
+    eventually(SOON, || bed.envoy.log().contains("served as text/plain"));
+}
+
+#[test]
+fn the_log_says_why_no_key_can_be_used() {
+    let short =
+        r#"{"keys": [{"kid": "short", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}"#;
+    let issuer = Issuer::of(&[&Signer::new("a")]);
+    issuer.application.on(PATH, Reply::status(200).header("content-type", JSON).text(short));
+    let change = |configuration: &mut Configuration| issuer.configure(configuration, 300);
+    let bed = Testbed::from(|setup| setup.edit(change), Fault::None);
+    eventually(SOON, || bed.envoy.metric("keys_rejected.no_keys") > 0);
+    let log = bed.envoy.log();
+    assert!(log.contains(r#"left out: keys[0] (kid "short")"#), "{log}");
+}
+
+#[test]
 fn until_the_keys_are_there_nobody_guesses() {
     let issuer = Issuer::of(&[&Signer::new("a")]);
     let network = FaultProxy::to(issuer.application.address());
@@ -59,15 +99,14 @@ fn until_the_keys_are_there_nobody_guesses() {
         let answer = worker.send(&page(&token));
         assert_eq!((answer.status, &*answer.code()), (503, "unavailable"));
         assert_eq!(answer.header("retry-after"), Some("2"));
-        assert_eq!(worker.send(&Request::get("/.session-guard/ready")).status, 503);
+        eventually(SOON, || worker.send(&Request::get("/.session-guard/ready")).status == 200);
         assert_eq!(worker.send(&Request::get("/")).status, 200, "public");
         assert_eq!(worker.send(&page(&Token::text("junk"))).code(), "malformed_token");
     }
     assert_eq!(bed.envoy.metric("keys_current_timestamp_seconds"), 0);
     network.set(Fault::None);
-    bed.envoy.await_guarding();
     for worker in &mut bed.envoy.connection_per_worker() {
-        assert_eq!(worker.send(&page(&token)).status, 200);
+        eventually(SOON, || worker.send(&page(&token)).status == 200);
     }
     eventually(SOON, || bed.envoy.metric("keys_current_timestamp_seconds") > 1_700_000_000);
 }
@@ -77,10 +116,11 @@ fn whatever_an_issuer_answers_its_good_keys_stay() {
     let (cut, refused) = (Fault::CutAfter(200, Ending::Reset), Fault::Refuse);
     let whole = |reply: Reply| move |_: &str| reply.clone();
     let json = |text: &str| Reply::status(200).header("content-type", JSON).text(text);
+    let html = |set: &str| Reply::status(200).header("content-type", "text/html").text(set);
     let padded = move |set: &str| json(&format!("{set}{}", " ".repeat(200_000)));
     let cases: Vec<Failing> = vec![
         ("status", Box::new(|set| published(set, 500)), Fault::None),
-        ("content_type", Box::new(|set| Reply::status(200).text(set)), Fault::None),
+        ("content_type", Box::new(html), Fault::None),
         ("too_long", Box::new(padded), Fault::None),
         ("not_a_set", Box::new(move |set| json(&set[..set.len() - 2])), Fault::None),
         ("no_keys", Box::new(whole(json(r#"{"keys": [{"kty": "oct"}, 7]}"#))), Fault::None),

@@ -29,6 +29,28 @@ fn changed_routes_and_claims_keep_the_revocation_set() {
 }
 
 #[test]
+fn an_undelivered_sign_out_survives_a_renamed_service() {
+    let mut bed = reloadable();
+    let (revoked, live) = (Token::of("ada"), Token::of("ada"));
+    bed.network.set(Fault::Refuse);
+    assert_eq!(bed.envoy.send(&sign_out(&revoked)).status, 200);
+    assert!(bed.envoy.reload(|configuration| {
+        configuration.filter["revocation"]["upstream"]["authority"] = json!("renamed");
+    }));
+    eventually(SOON, || bed.envoy.get("/page", &live).status == 503); // the new feed is not loaded
+    bed.network.set(Fault::None);
+    let mut connection = bed.envoy.connect();
+    eventually(SOON, || {
+        assert_ne!(connection.send(&page(&revoked)).status, 200);
+        connection.send(&page(&live)).status == 200
+    });
+    for worker in &mut bed.envoy.connection_per_worker() {
+        assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
+    }
+    eventually(SOON, || bed.service.holds(&revoked));
+}
+
+#[test]
 fn a_key_is_rotated_with_both_side_by_side_under_load() {
     let mut bed = reloadable();
     let claims = Token::claims_of("ada");

@@ -48,7 +48,12 @@ fn request(criterion: &mut Criterion) {
     });
     let (shared, set) = million();
     let admission = Admission::new(config, Some(set), &NoHost);
-    let moment = Moment { unix_seconds: now, knowledge: Knowledge::Current, shared: &shared };
+    let moment = Moment {
+        unix_seconds: now,
+        knowledge: Knowledge::Current,
+        keys_settled: true,
+        shared: &shared,
+    };
     let is_forwarded = |decision| matches!(decision, Decision::Forward(_));
     assert!(is_forwarded(admission.decide(&headers, moment)), "a refusal is measured");
     group.bench_function("decide: seen before, 1 million revoked", |bencher| {

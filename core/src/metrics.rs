@@ -1,4 +1,4 @@
-//! What is counted, and under which name?
+//! Which metrics are there, and what are their names?
 //!
 //! Envoy shows `session_guard.allowed` as `wasmcustom.session_guard.allowed`, and to Prometheus as
 //! `session_guard_allowed`; what follows the second dot becomes a label there (`stats_tags` in
@@ -11,7 +11,7 @@ use crate::key_sets::response::KeySetRejection;
 use crate::refusal::Refusal;
 use crate::revocation::record::Kind;
 
-/// Something that only grows.
+/// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// Requests that went on to the application, public ones among them.
@@ -28,19 +28,19 @@ pub enum Counter {
     StreamsEnded(Refusal),
     /// Those of them that ended more than a second after the reason was known here.
     StreamsLate,
-    /// Times that the feed was read from its beginning.
+    /// Reads of the feed from its beginning.
     Resets,
-    /// Answers of the feed that did not count, by reason.
+    /// Rejected responses of the feed, by reason.
     RefreshRejected(PollRejection),
-    /// Revocations that the service will never take.
+    /// Revocations that the service rejected for good.
     OutboxDropped,
-    /// Revocations that were delivered later than by their own request.
+    /// Revocations that the leader delivered, after their own request could not.
     OutboxSent,
-    /// Times that shared data did not hold what was written there.
+    /// Damage found in shared data.
     SetDamaged,
     /// Key sets that were fetched.
     KeysFetched,
-    /// Answers to the question for keys that did not count, by reason.
+    /// Rejected responses to requests for keys, by reason.
     KeysRejected(KeySetRejection),
 }
 
@@ -57,7 +57,7 @@ impl Counter {
             .chain(KeySetRejection::ALL.map(Self::KeysRejected))
     }
 
-    /// The counter that fetching keys means.
+    /// Returns the counter for an event of the key sets.
     #[must_use]
     pub fn of_keys(count: KeySetCount) -> Self {
         match count {
@@ -66,7 +66,7 @@ impl Counter {
         }
     }
 
-    /// The counter that the feed means, and by how much it grows.
+    /// Returns the counter for an event of the feed, and the amount.
     #[must_use]
     pub fn of(count: FeedCount) -> (Self, u64) {
         match count {
@@ -78,7 +78,7 @@ impl Counter {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -100,14 +100,14 @@ impl Counter {
     }
 }
 
-/// Something that goes up and down.
+/// A gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
-    /// Unix time of the last proof that the revocation set is complete; alert on `time() - x`.
+    /// Unix time of the last complete update of the revocation set; alert on `time() - x`.
     FeedCurrent,
-    /// Unix time at which the oldest of the key sets that are fetched came; 0 while one lacks.
+    /// Unix time at which the oldest key set was fetched; 0 while one is missing.
     KeysCurrent,
-    /// How far the service's clock and ours are apart, in seconds, whichever is ahead.
+    /// Absolute difference between the service's clock and ours, in seconds.
     ClockDifference,
     /// Revocations that the service has not acknowledged.
     Outbox,
@@ -115,7 +115,7 @@ pub enum Gauge {
     Revocations(Kind),
     /// Open requests that end with their token: streams, and what has no response yet.
     StreamsOpen,
-    /// Always 1; its name tells the filter's version.
+    /// Always 1; its name contains the filter's version.
     Build,
 }
 
@@ -129,7 +129,7 @@ impl Gauge {
             .chain([Self::StreamsOpen, Self::Build])
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -144,10 +144,10 @@ impl Gauge {
     }
 }
 
-/// Something that takes time in which the worker serves nobody else.
+/// A histogram of the time for which the worker serves nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duration {
-    /// Taking over one response of the feed, in microseconds.
+    /// Applying one response of the feed, in microseconds.
     Page,
     /// One tick, in microseconds: the sweep of the set, open requests that must end.
     Tick,
@@ -157,7 +157,7 @@ impl Duration {
     /// Every duration.
     pub const ALL: [Self; 2] = [Self::Page, Self::Tick];
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_taken_once() {
+    fn names_are_unique() {
         let names = Counter::all().map(Counter::name).chain(Gauge::all().map(Gauge::name));
         let mut names: Vec<_> = names.chain(Duration::ALL.map(Duration::name)).collect();
         let count = names.len();

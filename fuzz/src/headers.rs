@@ -125,7 +125,7 @@ impl Bench {
 
     fn check(&self, headers: &Headers) {
         let (unix_seconds, shared) = (NOW.unix_seconds, &self.shared);
-        let moment = |knowledge| Moment { unix_seconds, knowledge, shared };
+        let moment = |knowledge| Moment { unix_seconds, knowledge, keys_settled: true, shared };
         let access = self.routes.find(headers).access;
         match self.admission.decide(headers, moment(Knowledge::Current)) {
             Decision::Forward(forward) => self.check_forwarded(headers, access, &forward),

@@ -17,9 +17,11 @@
 //! to is not known here. It excuses no token beside it, which is judged as ever. Where a route signs
 //! out the user of the request's own token, a key names nobody, and is not enough.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::{self, Config, WhenUnknown};
+use crate::feed::repair;
 use crate::feed::staleness::Knowledge;
 use crate::headers::{Edit, Headers};
 use crate::keys::KeyRing;
@@ -45,6 +47,8 @@ pub struct Admission {
     verifier: Verifier,
     realm: String,
     revocation: Option<Revocation>,
+    /// Whether `ready` was answered with 200 before.
+    was_ready: Cell<bool>,
 }
 
 struct Revocation {
@@ -107,6 +111,8 @@ pub struct Moment<'a> {
     pub unix_seconds: u64,
     /// How current the revocation set is.
     pub knowledge: Knowledge,
+    /// Whether each key set has keys, or was asked for without success.
+    pub keys_settled: bool,
     /// Where the revocation set is.
     pub shared: &'a dyn SharedData,
 }
@@ -133,6 +139,7 @@ impl Admission {
             verifier: Verifier::new(config.keys, config.policy)
                 .with_host(host, config.slow_verifications_per_second),
             revocation,
+            was_ready: Cell::new(false),
         }
     }
 
@@ -142,8 +149,7 @@ impl Admission {
         let route = self.routes.find(headers);
         match route.access {
             Access::Ready => {
-                let is_ready = self.may_rely(moment) && self.verifier.has_all_keys();
-                return Decision::Ready(is_ready);
+                return Decision::Ready(self.is_ready(moment));
             }
             Access::Public => return Decision::Forward(self.forward(headers, None, &route)),
             Access::Optional | Access::Protected | Access::Signout => {}
@@ -238,7 +244,9 @@ impl Admission {
         let (shared, id) = (moment.shared, token.record_id());
         let marked = set.generations().mark(shared, id, token.known_live_at());
         let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
-            && set.is_revoked(shared, id, token.user().map(User::record_id), token.iat())?;
+            && set
+                .is_revoked(shared, id, token.user().map(User::record_id), token.iat())
+                .inspect_err(|_| repair::report(shared, set))?;
         if let (false, Some((mark, _))) = (revoked, marked) {
             token.note_live_at(mark);
         }
@@ -299,6 +307,24 @@ impl Admission {
     fn may_rely(&self, moment: Moment<'_>) -> bool {
         let Some(revocation) = &self.revocation else { return true };
         moment.knowledge.admits(revocation.when_unknown)
+    }
+
+    /// Whether this proxy has loaded the revocation set, and has keys or has asked for them. Once it
+    /// was ready, it stays ready: a set that is stale, or a missing key, already makes protected
+    /// requests get 503. If `ready` failed as well, the cause that all replicas share would take all
+    /// of them out, and with them the public pages and the sign-in.
+    fn is_ready(&self, moment: Moment<'_>) -> bool {
+        let is_loaded = self.revocation.is_none() || moment.knowledge != Knowledge::Never;
+        if is_loaded && moment.keys_settled {
+            self.was_ready.set(true);
+        }
+        self.was_ready.get()
+    }
+
+    /// Whether keys of a key set are still missing.
+    #[must_use]
+    pub fn lacks_keys(&self) -> bool {
+        !self.verifier.has_all_keys()
     }
 
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {

@@ -1,14 +1,15 @@
-//! How long does the proxy wait after a failure?
+//! How long does a caller wait after a failure?
 //!
-//! Between one second and a ceiling that doubles with every failure in a row, up to a minute; where
-//! in between is left to chance, so that proxies which failed together do not come back together.
+//! Exponential backoff with full jitter: the wait is random, between one second and a ceiling that
+//! doubles with each failure in a row, up to a minute. The jitter keeps proxies that failed at the
+//! same time from retrying at the same time.
 
 use std::ops::RangeInclusive;
 
 /// Shortest and longest wait.
 pub const WAIT_MILLISECONDS: RangeInclusive<u64> = 1_000..=60_000;
 
-/// How long to wait after that many failures in a row; `random` is any number.
+/// Returns the wait after that many failures in a row. `random` is any number.
 #[must_use]
 pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
     let (shortest, longest) = (*WAIT_MILLISECONDS.start(), *WAIT_MILLISECONDS.end());
@@ -16,11 +17,12 @@ pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
     shortest + (ceiling - shortest) * u64::from(random) / u64::from(u32::MAX)
 }
 
-/// The same where the service may have said when to come back: not before that, within bounds.
+/// Returns the wait after a failure whose response may have had a `Retry-After`. The wait is not
+/// shorter than that, up to a minute.
 #[must_use]
-pub fn wait_as_asked(failures: u32, random: u32, retry_after_seconds: Option<u64>) -> u64 {
-    let asked_for = retry_after_seconds.unwrap_or(0).saturating_mul(1_000);
-    wait_milliseconds(failures, random).max(asked_for.min(*WAIT_MILLISECONDS.end()))
+pub fn wait_after(failures: u32, random: u32, retry_after_seconds: Option<u64>) -> u64 {
+    let retry_after = retry_after_seconds.unwrap_or(0).saturating_mul(1_000);
+    wait_milliseconds(failures, random).max(retry_after.min(*WAIT_MILLISECONDS.end()))
 }
 
 #[cfg(test)]
@@ -28,14 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_may_ask_for_up_to_a_minute() {
-        assert_eq!(wait_as_asked(1, 0, Some(7)), 7_000);
-        assert_eq!(wait_as_asked(1, 0, Some(0)), 1_000);
-        assert_eq!(wait_as_asked(1, 0, Some(u64::MAX)), 60_000);
+    fn retry_after_is_followed_up_to_a_minute() {
+        assert_eq!(wait_after(1, 0, Some(7)), 7_000);
+        assert_eq!(wait_after(1, 0, Some(0)), 1_000);
+        assert_eq!(wait_after(1, 0, Some(u64::MAX)), 60_000);
     }
 
     #[test]
-    fn the_ceiling_doubles_up_to_a_minute() {
+    fn ceiling_doubles_up_to_a_minute() {
         let longest = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|n| wait_milliseconds(n, u32::MAX));
         assert_eq!(longest, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
         assert_eq!([0, 1, 9].map(|n| wait_milliseconds(n, 0)), [1_000; 3]);

@@ -1,21 +1,22 @@
-//! What is asked of the service, and what comes back?
+//! What does the proxy ask of another server, and what comes back?
 //!
-//! Values only: the host adds cluster, authority and API token, and hands the response over as it
-//! came. Envoy makes up an response for most failures (503, 504 with a few bytes of text), so that
-//! nothing may be taken for the service's own word that does not look exactly like it.
+//! Values only. The host adds the cluster, the authority and the API token, and returns the
+//! response unchanged. Envoy itself generates a response for most failures (503 or 504 with a few
+//! bytes of text), so a response is used only if it looks exactly as the server would have sent it.
 
 pub mod backoff;
+pub mod poller;
 
 use crate::headers::Headers;
 
-/// One request to the service.
+/// One HTTP request to the signout service or to an issuer of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// `:method`.
     pub method: &'static str,
-    /// `:path`, with query.
+    /// `:path`, with the query.
     pub path: String,
-    /// Further headers; Authorization is the host's.
+    /// Further headers. The host adds Authorization.
     pub headers: &'static [(&'static str, &'static str)],
     /// Body; empty for GET.
     pub body: Vec<u8>,
@@ -23,17 +24,17 @@ pub struct Call {
     pub timeout_milliseconds: u64,
 }
 
-/// What a call has brought. Where it failed (no headers at all), there is none.
+/// The response to a [`Call`]. A call that failed (no headers at all) has none.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Headers, `:status` among them.
+    /// Headers, including `:status`.
     pub headers: Headers,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The status, where it is one: exactly three digits.
+    /// Returns the status if it is well-formed: exactly three digits.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         let &[a, b, c] = self.headers.first(b":status")? else { return None };
@@ -43,13 +44,13 @@ impl Response {
         })
     }
 
-    /// Whether the one content type of the response is this one, without parameters.
+    /// Whether the response has one content type, which is exactly this one, without parameters.
     #[must_use]
     pub fn is_of_type(&self, content_type: &str) -> bool {
         self.headers.values(b"content-type").eq([content_type.as_bytes()])
     }
 
-    /// `Retry-After` in seconds (RFC 9110 §10.2.3); a date is not understood.
+    /// Returns `Retry-After` in seconds (RFC 9110 §10.2.3); its form as a date is ignored.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         std::str::from_utf8(self.headers.first(b"retry-after")?).ok()?.parse().ok()
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_three_digits() {
+    fn status_is_three_digits() {
         assert_eq!(response(&[(":status", "200")]).status(), Some(200));
         for text in ["", "20", "0200", "+20", "2 0", "16959", "999999", "२00"] {
             assert_eq!(response(&[(":status", text)]).status(), None, "{text}");
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_counts_when_it_is_exact_and_alone() {
+    fn content_type_is_exact_and_comes_once() {
         let json = "application/json";
         assert!(response(&[("content-type", json)]).is_of_type(json));
         assert!(!response(&[("content-type", "application/json; charset=x")]).is_of_type(json));

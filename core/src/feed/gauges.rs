@@ -1,34 +1,34 @@
-//! How do the feeds of this process do?
+//! Which gauges show the state of all feeds of this process?
 //!
-//! Most processes have one. Two realms, or a configuration that drains beside one of another realm,
-//! are two; what is shown must not hide that one of them is cut off.
+//! Most processes have one feed. Two realms have two, and so has a configuration that drains next to
+//! one of another realm. The gauges must not hide that one of them is cut off.
 
 use crate::revocation::sweep::Counts;
 use crate::shared::SharedData;
 use crate::shared::aggregated_gauges::AggregatedGauges;
 use crate::shared::names::KeySpace;
 
-/// What a lease owner shows once a second.
+/// The gauges that a leader sets once a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
-    /// `feed_current_timestamp_seconds`: unix time of the last proof, 0 before the first.
+    /// `feed_current_timestamp_seconds`: Unix time of the last complete update, 0 before the first.
     pub feed_current_timestamp_seconds: u64,
-    /// `clock_difference_seconds`: how far the service's clock and ours are apart, as of its last
+    /// `clock_difference_seconds`: difference between the service's clock and ours, as of its last
     /// response.
     pub clock_difference_seconds: u64,
     /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
-    /// as of the last whole sweep.
+    /// as of the last complete sweep.
     pub revocations: Counts,
-    /// `outbox`: revocations that the service has not acknowledged and shown in the feed.
+    /// `outbox`: revocations that the service has not both acknowledged and shown in the feed.
     pub outbox: u64,
 }
 
 impl Gauges {
-    /// Those of one feed, together with what the others have noted: the oldest proof, the largest
+    /// Combines the gauges of one feed with those of the others: the oldest update, the largest
     /// difference, and sums.
     #[must_use]
     pub fn with_others(self, shared: &dyn SharedData, feed: &KeySpace, now: u64) -> Self {
-        let all = NOTES.note(shared, &feed.digits(), Some(self.to_numbers()), now);
+        let all = ALL_FEEDS.update(shared, &feed.digits(), Some(self.to_numbers()), now);
         let all = all.into_iter().flatten().map(Self::from_numbers);
         all.reduce(Self::together).unwrap_or(self)
     }
@@ -66,9 +66,9 @@ impl Gauges {
     }
 }
 
-/// A feed that nobody looks after for so long has gone with its configuration. Shorter than what an alert
-/// waits for, longer than it takes to replace a lease owner that died.
-const NOTES: AggregatedGauges<6> =
+/// The gauges of a feed that had no leader for so long are dropped: its configuration is gone. This is
+/// shorter than an alert waits, and longer than it takes to replace a dead leader.
+const ALL_FEEDS: AggregatedGauges<6> =
     AggregatedGauges { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     use crate::shared::InMemory;
 
     #[test]
-    fn what_one_feed_lacks_is_not_hidden_by_another() {
+    fn a_feed_does_not_hide_another_that_is_cut_off() {
         let shared = InMemory::default();
         let [well, cut_off] =
             ["", "other"].map(|realm| KeySpace::of_feed(realm, "signout", "signout"));
@@ -96,7 +96,7 @@ mod tests {
             outbox: 4,
         };
         assert_eq!(bad.with_others(&shared, &cut_off, 10_500), both);
-        assert_eq!(good.with_others(&shared, &well, 11_000), both, "whoever shows it");
-        assert_eq!(good.with_others(&shared, &well, 56_000), good, "the other has gone");
+        assert_eq!(good.with_others(&shared, &well, 11_000), both, "both show the same");
+        assert_eq!(good.with_others(&shared, &well, 56_000), good, "the other is gone");
     }
 }

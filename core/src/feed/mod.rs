@@ -21,6 +21,8 @@ pub mod notice;
 pub mod outbox;
 pub mod page;
 pub mod poll;
+pub mod realm;
+pub mod repair;
 pub mod staleness;
 pub mod state;
 pub mod wire;
@@ -40,6 +42,7 @@ use gauges::Gauges;
 use notice::FeedNotice;
 use page::PageTarget;
 use poll::{Poll, PollRejection, SentPoll};
+use realm::{Adoption, RealmFeeds};
 use staleness::Knowledge;
 use state::FeedState;
 use wire::{Page, PageKey};
@@ -97,6 +100,9 @@ pub struct Feed {
     page_key: PageKey,
     set: RevocationSet,
     outbox: Outbox,
+    realm_feeds: RealmFeeds,
+    is_registered: bool,
+    adoption: Adoption,
     max_staleness_seconds: u64,
     lease: Lease,
     poll: Poll,
@@ -123,6 +129,9 @@ impl Feed {
             page_key,
             set: RevocationSet::new(space, realm),
             outbox: Outbox::new(space),
+            realm_feeds: RealmFeeds::new(realm, space),
+            is_registered: false,
+            adoption: Adoption::default(),
             max_staleness_seconds: settings.max_staleness_seconds,
             lease: Lease::new(&space, owner),
             poll: Poll::new(settings.max_staleness_seconds),
@@ -176,15 +185,18 @@ impl Feed {
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> FeedEffects {
         let mut effects = FeedEffects::default();
         let milliseconds = now.monotonic_milliseconds;
+        if !self.is_registered {
+            self.is_registered = self.realm_feeds.register(shared).is_ok(); // else on the next tick
+        }
         let held = self.lease.is_held(milliseconds);
         self.lease.tick(shared, milliseconds);
         self.look(shared, now, &mut effects);
         if !self.lease.is_held(milliseconds) {
-            let soon = self.lease.is_heir().then_some(poll::PAUSE_MILLISECONDS);
+            let soon = self.lease.is_successor().then_some(poll::PAUSE_MILLISECONDS);
             return FeedEffects { tick_within_milliseconds: soon, ..effects };
         }
         if !held {
-            effects.notices.push(FeedNotice::Reads);
+            effects.notices.push(FeedNotice::Leads);
         }
         let is_time = |at| milliseconds.abs_diff(at) >= HOUSEKEEPING_MILLISECONDS;
         if self.housekept_at.is_none_or(is_time) {
@@ -213,6 +225,7 @@ impl Feed {
                 self.poll.accepted(&page, milliseconds, random);
                 if failures > 0 {
                     effects.notices.push(FeedNotice::Accepted);
+                    self.delivery.call_within(milliseconds, 0); // the service is back
                 }
                 self.look(shared, now, &mut effects);
             }
@@ -223,14 +236,13 @@ impl Feed {
                 self.note_gift(&mut effects);
             }
             Err(rejection) => {
-                let retry_after = response.and_then(Response::retry_after_seconds);
-                self.poll.rejected(retry_after, milliseconds, random);
+                self.poll.rejected(response, milliseconds, random);
                 effects.counts.push(FeedCount::Rejected(rejection));
                 if failures == 0 {
                     effects.notices.push(FeedNotice::Rejected(rejection));
                 }
                 if rejection == PollRejection::Unauthorized {
-                    self.lease.bar(milliseconds, BARRED_MILLISECONDS);
+                    self.lease.bar(milliseconds, self.barred_milliseconds());
                 }
             }
         }
@@ -249,7 +261,7 @@ impl Feed {
     ) -> FeedEffects {
         let mut effects = FeedEffects::default();
         let failures = self.delivery.failures();
-        let outcome = self.delivery.answered(shared, &self.outbox, now, random, response);
+        let outcome = self.delivery.finished(shared, &self.outbox, now, random, response);
         match outcome {
             Some(DeliveryOutcome::Delivered(count)) => effects.counts.push(FeedCount::Sent(count)),
             Some(DeliveryOutcome::Dropped(record)) => {
@@ -257,7 +269,7 @@ impl Feed {
                 effects.notices.push(FeedNotice::Dropped(record.kind));
             }
             Some(DeliveryOutcome::Unauthorized) => {
-                self.lease.bar(now.monotonic_milliseconds, BARRED_MILLISECONDS);
+                self.lease.bar(now.monotonic_milliseconds, self.barred_milliseconds());
             }
             Some(DeliveryOutcome::Divided | DeliveryOutcome::Postponed) | None => {}
         }
@@ -268,6 +280,15 @@ impl Feed {
         }
         self.go_on(shared, now, &mut effects);
         effects
+    }
+
+    /// For how long a VM whose API token was rejected leaves the lease to others, which may have a
+    /// newer configuration.
+    fn barred_milliseconds(&self) -> u64 {
+        match self.knowledge {
+            Knowledge::Current => BARRED_MILLISECONDS,
+            Knowledge::Stale | Knowledge::Never => LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS,
+        }
     }
 
     fn look(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
@@ -291,17 +312,17 @@ impl Feed {
         response: Option<&Response>,
         effects: &mut FeedEffects,
     ) -> Result<Page, PollRejection> {
-        let page = poll::judge(response, &self.page_key)?;
+        let page = poll::read_page(response, &self.page_key)?;
         self.compare_clocks(&page, now, effects);
-        let Self { space, set, outbox, .. } = &*self;
-        let ground = PageTarget { shared, space, set, outbox };
+        let Self { space, set, outbox, realm_feeds, .. } = &*self;
+        let ground = PageTarget { shared, space, set, outbox, realm_feeds };
         let given_back = page::take_over(ground, page.clone(), sent, now);
         if matches!(given_back, Ok(_) | Err(PollRejection::NoRoom)) {
             // What is left in will be missing, and makes us read everything again.
             let _ = outbox.shown(shared, &page.records);
         }
         let given_back = given_back?;
-        if poll::begins_reset(&page) {
+        if state::begins_reset(&page) {
             effects.counts.push(FeedCount::Reset);
             effects.notices.push(FeedNotice::Reset);
         }
@@ -316,7 +337,7 @@ impl Feed {
 
     fn note_gift(&mut self, effects: &mut FeedEffects) {
         if !std::mem::replace(&mut self.gives_back, true) {
-            effects.notices.push(FeedNotice::GivesBack);
+            effects.notices.push(FeedNotice::Resends);
         }
     }
 
@@ -342,7 +363,15 @@ impl Feed {
             let again = FeedState { cursor: None, next_id: None, clamped: None, ..state.clone() };
             let _ = again.write(shared, &self.space, expect); // else in a second
         }
-        self.sweep.step(shared, &self.set, state.horizon(now.unix_seconds));
+        let horizon = state.horizon(now.unix_seconds);
+        let own = (&self.set, &self.outbox);
+        let adopted = self.adoption.step(shared, &self.realm_feeds, own, horizon, now);
+        if adopted > 0 {
+            effects.notices.push(FeedNotice::Adopted(adopted));
+        }
+        if self.sweep.step(shared, &self.set, horizon).is_err() {
+            repair::report(shared, &self.set);
+        }
         let age_milliseconds = |at| now.monotonic_milliseconds.saturating_sub(at);
         let proved_at = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
         let proof = state.current_at.map(proved_at);
@@ -359,7 +388,7 @@ impl Feed {
     fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         let milliseconds = now.monotonic_milliseconds;
         let lets_go = self.lease.should_let_go(milliseconds);
-        if lets_go && !self.poll.is_under_way() && !self.delivery.is_under_way() {
+        if lets_go && !self.poll.is_pending() && !self.delivery.is_pending() {
             self.lease.release(shared, milliseconds);
         }
         if !self.lease.is_held(milliseconds) || self.lease.is_barred(milliseconds) {
@@ -367,13 +396,17 @@ impl Feed {
         }
         effects.delivery = self.delivery.start(shared, &self.outbox, now); // also while it waits to let go
         let delivery_wait = self.delivery.wait_milliseconds(milliseconds);
-        if effects.delivery.is_none() && !self.delivery.is_under_way() && delivery_wait == 0 {
+        if effects.delivery.is_none() && !self.delivery.is_pending() && delivery_wait == 0 {
             self.waits_for_room = false;
         }
+        let is_current = self.knowledge == Knowledge::Current;
+        if !is_current {
+            self.poll.call_within(milliseconds, LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS);
+        }
         let poll_wait = self.poll.wait_milliseconds(milliseconds);
-        if poll_wait == 0 && !lets_go && !self.poll.is_under_way() && !self.waits_for_room {
+        if poll_wait == 0 && !lets_go && !self.poll.is_pending() && !self.waits_for_room {
             let (state, _) = FeedState::read(shared, &self.space);
-            effects.poll = Some(self.poll.ask(state.cursor, milliseconds));
+            effects.poll = Some(self.poll.ask(state.cursor, is_current, milliseconds));
         }
         let waits = [poll_wait, delivery_wait].into_iter().filter(|&wait| wait > 0);
         effects.tick_within_milliseconds = waits.min();
@@ -383,9 +416,12 @@ impl Feed {
 /// How often the lease owner keeps house; a tick may be a little early.
 const HOUSEKEEPING_MILLISECONDS: u64 = 900;
 
-/// For how long a VM whose API token was refused leaves the lease to others, which may have a newer
-/// configuration.
+/// For how long a VM whose API token was rejected does not compete for the lease.
 const BARRED_MILLISECONDS: u64 = 60_000;
+
+/// Longest wait between two polls while the set is stale or not loaded. Protected routes respond 503
+/// meanwhile, so they work again within five seconds of the service's return.
+const LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS: u64 = 4_000;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! What is an operator told about the feed?
+//! Which messages about the feed does an operator get?
 //!
-//! Values, which the host writes into the log. Each comes once per change of state, however often
-//! the same thing happens again; how often is what counters are for. None holds a token or a secret.
+//! The host writes these values into its log. Each is written once per change of state, however
+//! often the event repeats; counters show how often. None contains a token or a secret.
 
 use std::fmt;
 
@@ -10,52 +10,54 @@ use crate::feed::staleness::Knowledge;
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
 
-/// Clocks further apart than this are worth a warning.
+/// A larger difference between the two clocks is logged.
 pub const CLOCKS_APART_SECONDS: u64 = 5;
 
-/// Something that an operator may want to know.
+/// A message about the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedNotice {
-    /// This VM reads the feed from now on.
-    Reads,
-    /// What is known about revocations has changed.
+    /// This VM is the leader from now on.
+    Leads,
+    /// The state of the revocation set has changed.
     Knows(Knowledge),
-    /// The first response that does not count.
+    /// The first response in a row that was rejected.
     Rejected(PollRejection),
-    /// An response counts again.
+    /// A response was accepted again.
     Accepted,
     /// The feed is read from its beginning.
     Reset,
-    /// The service has lost revocations and gets them back.
-    GivesBack,
-    /// Shared data did not hold what was written there.
+    /// The service has lost revocations, and this proxy sends them again.
+    Resends,
+    /// Shared data did not hold what this filter had written.
     Damaged,
     /// The service's clock minus ours, in seconds.
     ClocksDiffer(i64),
     /// The clocks agree again.
     ClocksAgree,
-    /// The first delivery that failed.
+    /// The first delivery in a row that failed.
     NotDelivered,
     /// Deliveries succeed again.
     Delivered,
-    /// The service does not take a revocation of that kind.
+    /// The service does not accept a revocation of that kind.
     Dropped(Kind),
+    /// So many undelivered revocations were taken over from an earlier configuration of this realm.
+    Adopted(usize),
 }
 
 impl FeedNotice {
-    /// How much an operator should care.
+    /// How serious it is.
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::Reads | Self::Accepted | Self::Reset | Self::ClocksAgree | Self::Delivered => {
+            Self::Leads | Self::Accepted | Self::Reset | Self::ClocksAgree | Self::Delivered => {
                 Severity::Info
             }
-            Self::Knows(Knowledge::Current) => Severity::Info,
+            Self::Knows(Knowledge::Current) | Self::Adopted(_) => Severity::Info,
             Self::Rejected(PollRejection::Unauthorized) | Self::Damaged | Self::Dropped(_) => {
                 Severity::Error
             }
             Self::Knows(_) => Severity::Error,
-            Self::Rejected(_) | Self::GivesBack | Self::ClocksDiffer(_) | Self::NotDelivered => {
+            Self::Rejected(_) | Self::Resends | Self::ClocksDiffer(_) | Self::NotDelivered => {
                 Severity::Warning
             }
         }
@@ -65,44 +67,62 @@ impl FeedNotice {
 impl fmt::Display for FeedNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reads => write!(f, "feed: this VM reads it for the whole process"),
+            Self::Leads => write!(f, "feed: this VM is the leader and polls the service"),
             Self::Knows(Knowledge::Never) => {
-                write!(f, "feed: not loaded; protected routes response 503 until it is")
+                write!(f, "feed not loaded: protected routes respond 503 until it is")
             }
-            Self::Knows(Knowledge::Current) => write!(f, "feed: the revocation set is current"),
-            Self::Knows(Knowledge::Stale) => {
-                write!(f, "feed: no proof for too long that the revocation set is complete")
-            }
+            Self::Knows(Knowledge::Current) => write!(f, "feed: the revocation set is up to date"),
+            Self::Knows(Knowledge::Stale) => write!(
+                f,
+                "feed stale: no complete update for longer than max_staleness_seconds; protected \
+                 routes respond 503, or use the last set if when_unknown is use_last"
+            ),
             Self::Rejected(PollRejection::Unauthorized) => write!(
                 f,
-                "feed: the service refuses our API token; compare revocation.upstream.token with \
+                "feed: the service rejects our API token; compare revocation.upstream.token with \
                  the service's SIGNOUT_TOKEN"
             ),
+            Self::Rejected(
+                reason @ (PollRejection::NoResponse
+                | PollRejection::Unavailable
+                | PollRejection::TimedOut),
+            ) => write!(
+                f,
+                "feed: signout service unreachable ({reason}); protected routes respond 503 after \
+                 max_staleness_seconds unless it comes back"
+            ),
             Self::Rejected(reason) => {
-                write!(f, "feed: an response does not count ({reason}); the set stays as it is")
+                write!(f, "feed: response rejected ({reason}); the set stays as it is")
             }
-            Self::Accepted => write!(f, "feed: responses count again"),
+            Self::Accepted => write!(f, "feed: responses are accepted again"),
             Self::Reset => write!(f, "feed: the service sends the whole set"),
-            Self::GivesBack => {
-                write!(f, "feed: the service has lost revocations, they are given back")
+            Self::Resends => {
+                write!(f, "feed: the service has lost revocations; this proxy sends them again")
             }
             Self::Damaged => write!(
                 f,
-                "set: shared data was damaged, everything is read again; does another plugin \
-                 write to this vm_id?"
+                "set: shared data was damaged, so the whole feed is read again; does another \
+                 plugin write to this vm_id?"
             ),
             Self::ClocksDiffer(seconds) => {
                 write!(f, "feed: the service's clock is {seconds} s ahead of ours; check NTP")
             }
             Self::ClocksAgree => write!(f, "feed: the service's clock agrees with ours again"),
-            Self::NotDelivered => {
-                write!(f, "outbox: the service cannot be told of revocations; they wait here")
-            }
-            Self::Delivered => write!(f, "outbox: the service takes revocations again"),
+            Self::NotDelivered => write!(
+                f,
+                "outbox: revocations cannot be delivered to the service; this proxy enforces them \
+                 and tries again"
+            ),
+            Self::Delivered => write!(f, "outbox: revocations are delivered again"),
             Self::Dropped(kind) => write!(
                 f,
-                "outbox: the service refuses a revocation ({}); it holds on this proxy only",
+                "outbox: the service does not accept a revocation ({}); only this proxy enforces it",
                 kind.name()
+            ),
+            Self::Adopted(count) => write!(
+                f,
+                "outbox: took over {count} undelivered revocations of this realm from another \
+                 configuration"
             ),
         }
     }

@@ -7,9 +7,11 @@
 use crate::clock::Now;
 use crate::feed::outbox::{DueTime, Outbox};
 use crate::feed::poll::{PollRejection, SentPoll};
+use crate::feed::realm::{self, RealmFeeds};
+use crate::feed::repair;
 use crate::feed::state::FeedState;
 use crate::feed::wire::Page;
-use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
+use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS, is_past_for_service};
 use crate::revocation::record::Record;
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
@@ -29,6 +31,8 @@ pub struct PageTarget<'a> {
     pub set: &'a RevocationSet,
     /// The outbox.
     pub outbox: &'a Outbox,
+    /// The other feeds of the realm.
+    pub realm_feeds: &'a RealmFeeds,
 }
 
 /// Applies the page that responds to the poll `sent`; returns how many records the service gets
@@ -43,7 +47,7 @@ pub fn take_over(
     sent: &SentPoll,
     now: Now,
 ) -> Result<usize, PollRejection> {
-    let PageTarget { shared, space, set, outbox } = ground;
+    let PageTarget { shared, space, set, outbox, realm_feeds } = ground;
     let (state, expect) = FeedState::read(shared, space);
     if state.cursor != sent.cursor {
         return Err(PollRejection::Superseded);
@@ -56,17 +60,27 @@ pub fn take_over(
     next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
     let horizon = next.horizon(now.unix_seconds);
     let given_back = if page.reset {
-        let lacking = set.compare(shared, &page.records, page.range, horizon);
+        let lacking = repair::change(shared, set, |set| {
+            set.compare(shared, &page.records, page.range, horizon)
+        });
         set.generations().renew(shared);
-        give_back(ground, &lacking.map_err(|_| PollRejection::Contended)?)?
+        {
+            let mut lacking = lacking.map_err(|_| PollRejection::Contended)?;
+            // The service does not store these any more; this proxy keeps them for longer.
+            lacking.retain(|record| !is_past_for_service(record, page.now));
+            give_back(ground, &lacking)?
+        }
     } else {
-        set.add(shared, &page.records, horizon).map_err(|_| PollRejection::Contended)?;
+        repair::add(shared, set, &page.records, horizon).map_err(|_| PollRejection::Contended)?;
         0
     };
     if state.current_at.is_none() && next.current_at.is_some() {
         // A shard that was damaged may have lost what only this process knows.
         let own = outbox.records(shared);
-        set.add(shared, &own, Horizon::NONE).map_err(|_| PollRejection::Contended)?;
+        repair::add(shared, set, &own, Horizon::NONE).map_err(|_| PollRejection::Contended)?;
+        // Another configuration of this realm may have left revocations that no service has.
+        let others = realm_feeds.records_of_others(shared);
+        realm::adopt(shared, set, outbox, others, horizon).map_err(|_| PollRejection::NoRoom)?;
     }
     match next.write(shared, space, expect) {
         true => Ok(given_back),

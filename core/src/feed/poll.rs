@@ -1,56 +1,56 @@
-//! When is the feed asked, how, and does the response count?
+//! When and how is the service polled, and which responses are accepted?
 //!
-//! One poll is under way at a time. An response counts if it is exactly the service's: status 200, the
-//! feed's content type, a page that decodes whole. Everything else changes nothing, is counted by
-//! reason, and is followed by a [wait](backoff).
+//! One poll is pending at a time. A response is accepted if its status is 200, its content type is
+//! that of the feed, and its page is complete and intact. Any other response is rejected: it changes
+//! nothing, is counted by reason, and is followed by a [wait](backoff).
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::call::backoff;
-use crate::call::{Call, Response};
+use crate::call::poller::Poller;
+use crate::call::{Call, Response, backoff};
+use crate::feed::state::begins_reset;
 use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, WireError};
-use crate::revocation::record::RecordId;
 
-/// Longest time for which the service may leave a poll without an response.
+/// Longest time for which the service may hold a poll.
 const LONGEST_WAIT_SECONDS: u64 = 30;
 
-/// How much later than that the response may be.
+/// How much later than that the response may arrive.
 const GRACE_SECONDS: u64 = 5;
 
-/// Shortest time between two answered polls, unless the first one said that there is more.
+/// Shortest time between two polls, unless the first page said that there is more.
 pub const PAUSE_MILLISECONDS: u64 = 20;
 
-/// Two resets within this time are one too many.
+/// After two resets within this time, the proxy waits before it polls again.
 const RESETS_APART_MILLISECONDS: u64 = 60_000;
 
-/// Why an response does not count.
+/// Why a response was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PollRejection {
-    /// The call failed: no headers.
+    /// The call failed: there are no headers.
     NoResponse,
-    /// 401 or 403: the API token is not the service's.
+    /// 401 or 403: the service does not know the API token.
     Unauthorized,
-    /// 503: from the service, or from Envoy that cannot reach it.
+    /// 503: from the service, or from Envoy if it cannot reach the service.
     Unavailable,
     /// 504: from Envoy.
     TimedOut,
     /// Any other status but 200.
     Status,
-    /// Not the feed's content type, or several.
+    /// Another content type than the feed's, or several.
     ContentType,
     /// It does not begin like a page.
     NotAFeed,
     /// A page that was cut or changed on its way.
     Damaged,
-    /// A whole page that says what no service may say.
+    /// An intact page with a content that no service may send.
     Unsound,
-    /// Another VM has gone on meanwhile, or the set turned out to be damaged.
+    /// Another VM has moved the cursor meanwhile, or the set turned out to be damaged.
     Superseded,
     /// Other VMs kept writing the same shard.
     Contended,
-    /// The outbox has no room for what the service has lost; it is emptied first.
+    /// The outbox has no room for what the service has lost; it is delivered first.
     NoRoom,
 }
 
@@ -97,12 +97,12 @@ impl fmt::Display for PollRejection {
     }
 }
 
-/// The page that an response brings, if it counts.
+/// Returns the page of a response.
 ///
 /// # Errors
 ///
-/// Why it does not.
-pub fn judge(response: Option<&Response>, key: &PageKey) -> Result<Page, PollRejection> {
+/// Why the response is rejected.
+pub fn read_page(response: Option<&Response>, key: &PageKey) -> Result<Page, PollRejection> {
     let response = response.ok_or(PollRejection::NoResponse)?;
     match response.status() {
         Some(200) => {}
@@ -121,14 +121,12 @@ pub fn judge(response: Option<&Response>, key: &PageKey) -> Result<Page, PollRej
     })
 }
 
-/// The poll that is under way, or when the next one may leave. Times are monotonic milliseconds.
+/// The polls of the feed, one at a time. Times are monotonic milliseconds.
 #[derive(Clone, Debug)]
 pub struct Poll {
     wait_seconds: u64,
-    under_way: Option<SentPoll>,
-    not_before: u64,
-    failures: u32,
-    /// When the feed was last read from its beginning, and how often at short intervals.
+    poller: Poller<SentPoll>,
+    /// When the feed was last read from its beginning, and how often that happened within a minute.
     reset_at: Option<u64>,
     resets: u32,
 }
@@ -154,39 +152,51 @@ impl SentPoll {
 }
 
 impl Poll {
-    /// No poll is under way, the first may leave at once.
+    /// No poll was sent yet, and the first may be sent at once.
     #[must_use]
     pub fn new(max_staleness_seconds: u64) -> Self {
         Self {
             wait_seconds: (max_staleness_seconds / 3).clamp(1, LONGEST_WAIT_SECONDS),
-            under_way: None,
-            not_before: 0,
-            failures: 0,
+            poller: Poller::default(),
             reset_at: None,
             resets: 0,
         }
     }
 
-    /// Whether an response is awaited.
+    /// Whether a poll was sent and has not ended yet.
     #[must_use]
-    pub fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    pub fn is_pending(&self) -> bool {
+        self.poller.is_pending()
     }
 
-    /// How long until the next poll may leave.
+    /// Returns the time until the next poll may be sent.
     #[must_use]
     pub fn wait_milliseconds(&self, now: u64) -> u64 {
-        self.not_before.saturating_sub(now)
+        self.poller.wait_milliseconds(now)
     }
 
-    /// The call that asks for what comes after that cursor; from then on it is under way.
-    pub fn ask(&mut self, cursor: Option<Cursor>, now: u64) -> Call {
-        let mut path = format!("/v1/revocations?wait={}", self.wait_seconds);
+    /// Shortens the wait for the next poll to at most so many milliseconds.
+    pub fn call_within(&mut self, now: u64, milliseconds: u64) {
+        self.poller.call_within(now, milliseconds);
+    }
+
+    /// Returns the number of rejected responses in a row.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.poller.failures()
+    }
+
+    /// Returns the call that asks for everything after that cursor. The service holds the poll until
+    /// there is something new. If the set is not current, the service responds at once, because any
+    /// complete response makes it current again.
+    pub fn ask(&mut self, cursor: Option<Cursor>, is_current: bool, now: u64) -> Call {
+        let wait_seconds = if is_current { self.wait_seconds } else { 0 };
+        let mut path = format!("/v1/revocations?wait={wait_seconds}");
         if let Some(cursor) = &cursor {
             path.push_str("&after=");
             path.extend(utf8_percent_encode(cursor.as_str(), QUERY));
         }
-        self.under_way = Some(SentPoll { cursor, at_milliseconds: now });
+        self.poller.begin(SentPoll { cursor, at_milliseconds: now });
         Call {
             method: "GET",
             path,
@@ -196,50 +206,37 @@ impl Poll {
         }
     }
 
-    /// Ends the poll that was under way and returns it.
+    /// Ends the pending poll and returns it.
     pub fn end(&mut self) -> Option<SentPoll> {
-        self.under_way.take()
+        self.poller.end()
     }
 
-    /// The page was taken over.
+    /// Notes that the page was applied.
     pub fn accepted(&mut self, page: &Page, now: u64, random: u32) {
-        self.failures = 0;
+        self.poller.succeeded();
         let mut pause = if page.more { 0 } else { PAUSE_MILLISECONDS };
         if begins_reset(page) {
             let again = self.reset_at.is_some_and(|at| now < at + RESETS_APART_MILLISECONDS);
             self.resets = if again { self.resets.saturating_add(1) } else { 0 };
             self.reset_at = Some(now);
             if again {
-                let longest = self.wait_seconds * 1_000; // the set must not grow too old for that
+                let longest = self.wait_seconds * 1_000; // the set must not become stale meanwhile
                 pause = backoff::wait_milliseconds(self.resets, random).min(longest);
             }
         }
-        self.not_before = now.saturating_add(pause);
+        self.poller.pause(now, pause);
     }
 
-    /// The response did not count; the service may have said when to come back.
-    pub fn rejected(&mut self, retry_after_seconds: Option<u64>, now: u64, random: u32) {
-        self.failures = self.failures.saturating_add(1);
-        let wait = backoff::wait_as_asked(self.failures, random, retry_after_seconds);
-        self.not_before = now.saturating_add(wait);
+    /// Notes that the response was rejected.
+    pub fn rejected(&mut self, response: Option<&Response>, now: u64, random: u32) {
+        self.poller.failed(response, now, random);
     }
 
-    /// The page waits until there is room for what it gives back; the service is not at fault.
+    /// Notes that the page could not be applied because the outbox has no room for what it lacks. The
+    /// service has not failed.
     pub fn postponed(&mut self, now: u64) {
-        self.not_before = now.saturating_add(PAUSE_MILLISECONDS);
+        self.poller.pause(now, PAUSE_MILLISECONDS);
     }
-
-    /// How many responses in a row did not count.
-    #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
-}
-
-/// Whether the page is the first of a reset.
-#[must_use]
-pub fn begins_reset(page: &Page) -> bool {
-    page.reset && page.range.0 == RecordId::FIRST
 }
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -247,9 +244,10 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::record::RecordId;
 
     #[test]
-    fn however_many_resets_come_the_next_poll_leaves_before_the_set_is_too_old() {
+    fn repeated_resets_do_not_make_the_set_stale() {
         let cursor = Cursor::new("1.a").expect("a cursor");
         let range = (RecordId::FIRST, RecordId::LAST);
         let head = cursor.clone();

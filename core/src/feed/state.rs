@@ -4,7 +4,6 @@
 //! set. Whoever finds the set damaged writes an empty value here, [`forget`]: from then on the set
 //! counts as never loaded until the whole feed has been read again.
 
-use crate::feed::poll::begins_reset;
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
 use crate::revocation::record::RecordId;
@@ -135,19 +134,15 @@ impl FeedState {
     }
 }
 
-/// Makes the set count as never loaded, for somebody is about to write over a damaged shard and
-/// does not know what was in it.
-pub(crate) fn forget(shared: &dyn SharedData, space: &KeySpace) {
+/// Makes the set count as not loaded, so that the whole feed is read again.
+pub fn forget(shared: &dyn SharedData, space: &KeySpace) {
     let _always = shared.set_if(&name(space), &[], Expect::Anything);
 }
 
-/// Reports a damaged shard that was left as it is. While the feed is being read anew nothing is
-/// done: either the reload writes that shard, or it is found again afterwards.
-pub(crate) fn report_damage(shared: &dyn SharedData, space: &KeySpace) {
-    let (state, _) = FeedState::read(shared, space);
-    if state.current_at.is_some() {
-        forget(shared, space);
-    }
+/// Whether the page is the first of a reset.
+#[must_use]
+pub fn begins_reset(page: &Page) -> bool {
+    page.reset && page.range.0 == RecordId::FIRST
 }
 
 /// Whether the feed, read up to this page, is known up to that head. The order of two cursors shows

@@ -1,8 +1,8 @@
 //! Which keys does a published JWK Set hold?
 //!
-//! Each key is judged alone (RFC 7517 §5): one that is bad, or of a kind that we do not know, is left
-//! out and named, for an issuer's next key must not stop the present one. A secret is left out too:
-//! whoever can fetch the set could sign with it.
+//! Each key is read on its own (RFC 7517 §5). A key that is invalid or of an unknown kind is left out
+//! and reported with its reason, so that it does not take the other keys with it. A secret is left
+//! out as well: everybody who can fetch the set could sign with it.
 
 use std::fmt;
 
@@ -21,32 +21,33 @@ pub struct KeySetRules {
     pub rsa: Option<PublicAlgorithm>,
     /// KeySetEvent `iss` of their tokens must be.
     pub issuer: Option<String>,
-    /// `aud` of their tokens must name one of these, if there are any.
+    /// If not empty, `aud` of their tokens must contain one of these.
     pub audiences: Vec<String>,
 }
 
 /// A set that was read.
 #[derive(Debug)]
 pub struct KeySetDocument {
-    /// The keys, at least one.
+    /// The keys that can verify tokens; may be empty.
     pub keys: Vec<Key>,
-    /// The others, except those that are for something else.
+    /// The keys that were left out, except those whose `use` or `key_ops` is not for verifying.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A key that is left out.
+/// A key that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     index: usize,
     id: Option<String>,
     problem: String,
+    remedy: &'static str,
 }
 
 /// Reads a set.
 ///
 /// # Errors
 ///
-/// Why it does not count.
+/// Why the response is rejected.
 pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRejection> {
     if json.len() > SET_BYTES_LIMIT {
         return Err(KeySetRejection::TooLong);
@@ -62,32 +63,38 @@ pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRe
         match one(json, rules, &document.keys) {
             Ok(None) => {}
             Ok(Some(key)) => document.keys.push(key),
-            Err(problem) => {
-                document.left_out.push(LeftOut { index, id: name_of(json), problem });
+            Err((problem, remedy)) => {
+                document.left_out.push(LeftOut { index, id: shown_id(json), problem, remedy });
             }
         }
     }
-    if document.keys.is_empty() { Err(KeySetRejection::NoKeys) } else { Ok(document) }
+    Ok(document)
 }
 
-fn one(json: &[u8], rules: &KeySetRules, others: &[Key]) -> Result<Option<Key>, String> {
-    let Some(jwk) = Jwk::read(json, rules.rsa).map_err(|error: JwkError| error.told().0)? else {
+/// Reads one key. `None`: it is not for verifying.
+fn one(
+    json: &[u8],
+    rules: &KeySetRules,
+    others: &[Key],
+) -> Result<Option<Key>, (String, &'static str)> {
+    let Some(jwk) = Jwk::read(json, rules.rsa).map_err(JwkError::told)? else {
         return Ok(None);
     };
     if jwk.secret().is_some() {
-        return Err("a secret has no names in a set that is published".to_owned());
+        let problem = "a secret must not be in a published set".to_owned();
+        return Err((problem, "the issuer must replace it, because everybody can read it"));
     }
     let key = jwk.into_key(rules.issuer.clone(), rules.audiences.clone());
     if others.iter().any(|other| other.is_namesake_of(&key)) {
-        return Err("its `kid` comes twice".to_owned());
+        return Err(("its `kid` comes twice".to_owned(), "the first key of that `kid` is used"));
     }
     Ok(Some(key))
 }
 
-/// Its `kid`, as far as a log can show it.
-fn name_of(json: &[u8]) -> Option<String> {
+/// Returns the key's `kid`, shortened for the log.
+fn shown_id(json: &[u8]) -> Option<String> {
     match Object::parse(json)?.find("kid")? {
-        Value::Text(id) => Some(id.chars().take(SHOWN_ID_SIGNS).collect()),
+        Value::Text(id) => Some(id.chars().take(SHOWN_ID_CHARACTERS).collect()),
         _ => None,
     }
 }
@@ -98,23 +105,27 @@ impl fmt::Display for LeftOut {
         if let Some(id) = &self.id {
             write!(f, " (kid {id:?})")?;
         }
-        write!(f, ": {}", self.problem)
+        write!(f, ": {}", self.problem)?;
+        match self.remedy {
+            "" => Ok(()),
+            remedy => write!(f, "; {remedy}"),
+        }
     }
 }
 
-/// Members that we do not know are to be ignored (RFC 7517 §5).
+/// Unknown members are ignored (RFC 7517 §5).
 #[derive(Deserialize)]
 struct Set<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
-/// The longest set: public ones have up to some 20 KB, certificates included. All VMs read it, and
+/// Longest set. Public sets have up to about 20 KB, including certificates. Every VM reads it, and
 /// Envoy's shared data keeps it.
 pub const SET_BYTES_LIMIT: usize = 128 * 1024;
 
-/// Most keys of a set, those for something else among them.
+/// Most keys of a set, including those that are not for verifying.
 pub const SET_KEYS_LIMIT: usize = 64;
 
-/// As much of a `kid` as is worth a line.
-const SHOWN_ID_SIGNS: usize = 64;
+/// Longest part of a `kid` that is shown in the log.
+const SHOWN_ID_CHARACTERS: usize = 64;

@@ -1,22 +1,25 @@
-//! How do the keys of an issuer reach the proxy, and stay current?
+//! How do an issuer's keys reach the proxy, and how do they stay up to date?
 //!
-//! A published JWK Set is fetched from a cluster: at start, then again and again, by the one VM of the
-//! process that holds the set's [lease](crate::shared::lease). KeySetEvent was published lies in shared data;
-//! every VM takes it over when it has changed, and a new configuration before its first request.
+//! The leader of the process fetches the published JWK Set from a cluster: at start, and then
+//! periodically. The set is stored in shared data as it was published. Every VM reads it when it has
+//! changed, and a new configuration reads it before its first request.
 //!
-//! [`KeySets`] is the state machine of one VM. It is told what happened (a tick, an response), with the
-//! time and a random number, and says what to do ([`KeySetEffects`]); it reads no clock and calls nobody.
+//! [`KeySets`] is the state machine of one VM. The host calls it on events (a tick, a response) with
+//! the time and a random number, and applies the [`KeySetEffects`] that it returns. It reads no
+//! clock and makes no call.
 //!
 //! # Why old keys stay
 //!
-//! An issuer that cannot be reached, or responses nonsense, says nothing about its keys. So they are
-//! replaced by whole sets that hold at least one key, and by nothing else. Before the first one nobody
-//! can tell whether a token is genuine, and [`KeyRing::lacks_some`] makes the verifier say so.
+//! An issuer that is unreachable, or responds with nonsense, says nothing about its keys. Keys are
+//! therefore replaced only by a whole set that holds at least one key. Before the first set arrives,
+//! the filter cannot tell whether a token is genuine; [`KeyRing::lacks_some`] makes the verifier
+//! respond 503 instead of 401.
 //!
-//! # Why each set has a lease of its own
+//! # Why each set has its own leader lease
 //!
-//! Two configurations may share a set and no feed, or have no feed at all. It is the same lease: taken
-//! on ticks alone, and best held by the main thread.
+//! Two configurations may share a key set but not a feed, or may have no feed at all. The
+//! [lease](crate::shared::lease) works the same way: it is taken only on ticks, preferably by the
+//! main thread.
 
 pub mod document;
 pub mod notice;
@@ -25,7 +28,7 @@ mod stored;
 
 use std::rc::Rc;
 
-use crate::call::backoff;
+use crate::call::poller::Poller;
 use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::keys::{Fingerprint, Key, KeyRing, PublicAlgorithm};
@@ -33,15 +36,15 @@ use crate::shared::lease::{Lease, Owner};
 use crate::shared::names::KeySpace;
 use crate::shared::{SharedData, Version};
 
-use document::{KeySetDocument, KeySetRules};
+use document::{KeySetDocument, KeySetRules, LeftOut};
 use notice::{KeySetEvent, KeySetNotice};
-use response::KeySetRejection;
+use response::{KeySetRejection, MediaType};
 use stored::{KeySetNames, Published};
 
-/// KeySetEvent is settled about one set.
+/// The settings of one key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetSettings {
-    /// Where the configuration names it: `keys[1].jwks`.
+    /// Its path in the configuration: `keys[1].jwks`.
     pub name: String,
     /// Envoy's name of the cluster that publishes it.
     pub cluster: String,
@@ -49,117 +52,145 @@ pub struct KeySetSettings {
     pub authority: String,
     /// `:path` of the request for it.
     pub path: String,
-    /// How old the set may get before it is fetched again.
+    /// Largest age of the set before it is fetched again.
     pub refresh_seconds: u64,
-    /// KeySetEvent its keys are for.
+    /// How its keys are read.
     pub rules: KeySetRules,
 }
 
-/// KeySetEvent the host is to do now. Everything is optional.
+/// What the host has to do next. Everything is optional.
 #[derive(Debug, Default)]
 pub struct KeySetEffects {
-    /// Fetch the set of that number; hand the response to [`KeySets::answered`], and `None` if it
-    /// cannot be asked for.
+    /// Fetch the set with that index, and pass the response to [`KeySets::fetch_finished`]; `None` if
+    /// the call cannot be made.
     pub fetch: Vec<(usize, Call)>,
     /// Verify with these keys from now on.
     pub keys: Option<KeyRing>,
-    /// Tick again after that time, if the next tick is not due before.
+    /// Tick again after that time, unless the next tick comes sooner.
     pub tick_within_milliseconds: Option<u64>,
-    /// KeySetEvent to add to counters.
+    /// Events to count.
     pub counts: Vec<KeySetCount>,
-    /// `keys_current_timestamp_seconds`: unix time at which the oldest set came, 0 while one lacks.
+    /// `keys_current_timestamp_seconds`: Unix time at which the oldest set was fetched, 0 while one is
+    /// missing.
     pub keys_current_timestamp_seconds: Option<u64>,
-    /// KeySetEvent to write into the log.
+    /// Messages for the log.
     pub notices: Vec<KeySetNotice>,
 }
 
-/// One more of something.
+/// An event that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySetCount {
-    /// `keys_fetched`: an response counted.
+    /// `keys_fetched`: a set was fetched.
     Fetched,
-    /// `keys_rejected.<reason>`: one did not.
+    /// `keys_rejected.<reason>`: a response was rejected.
     Rejected(KeySetRejection),
 }
 
-/// The sets of one configuration as one VM (strictly: one root context) follows them.
+/// The key sets of one configuration, as one VM (strictly: one root context) sees them.
 pub struct KeySets {
     /// The keys that the configuration itself holds.
     fixed: KeyRing,
     sets: Vec<KeySet>,
 }
 
+/// Times are monotonic milliseconds here and below.
 struct KeySet {
     settings: KeySetSettings,
     names: KeySetNames,
     lease: Lease,
-    /// KeySetEvent this VM has taken over of shared data.
+    /// The version of the set in shared data that this VM has read.
     seen: Option<Version>,
     digest: Option<Fingerprint>,
     keys: Vec<Rc<Key>>,
-    /// When the set in shared data came; monotonic milliseconds here and below.
+    /// When the set in shared data was fetched.
     fetched_at: Option<u64>,
     /// When it is to be fetched again.
     due_at: u64,
-    under_way: Option<PendingFetch>,
-    asked_at: Option<u64>,
-    /// When it was last fetched because a token missed a key.
+    poller: Poller<PendingFetch>,
+    /// When this VM last sent a fetch.
+    sent_at: Option<u64>,
+    /// When it was last fetched early because no key had a token's `kid`.
     early_at: Option<u64>,
-    failures: u32,
-    not_before: u64,
+    /// The keys that the last response lacked, so that each is reported once.
+    left_out: Vec<LeftOut>,
+    /// The media type of the last accepted response.
+    media_type: MediaType,
 }
 
-/// KeySetEvent was known when the set was asked for.
+/// A fetch that was sent.
+#[derive(Clone, Debug)]
 struct PendingFetch {
+    /// The version in shared data at that time.
     seen: Option<Version>,
 }
 
 impl KeySets {
-    /// Sets that were not looked at yet, besides the keys of the configuration itself; `owner` is a
-    /// fresh random UUID.
+    /// Key sets that have not been read yet, next to the keys of the configuration itself. `owner` is
+    /// a fresh random UUID.
     #[must_use]
     pub fn new(settings: Vec<KeySetSettings>, fixed: KeyRing, owner: Owner) -> Self {
         let sets = settings.into_iter().map(|settings| KeySet::new(settings, owner)).collect();
         Self { fixed, sets }
     }
 
-    /// Whether there are none, and never will be.
+    /// Whether the configuration fetches no key set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
 
-    /// All keys that there are in this process now: for a configuration that begins. `random` is any
-    /// number, here and below.
+    /// Reads all key sets that this process already has, and returns all keys: a new configuration
+    /// begins with them. `random` is any number, here and below.
     #[must_use]
     pub fn load(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeyRing {
-        let mut unused = KeySetEffects::default();
-        for set in &mut self.sets {
-            set.look(shared, now.monotonic_milliseconds, random, &mut unused);
-        }
+        let _changed = self.load_missing(shared, now, random);
         self.ring()
     }
 
-    /// This VM serves requests: it stands back from fetching.
+    /// Reads the key sets that another VM has fetched, and returns all keys if they have changed. A VM
+    /// that lacks keys calls this before it refuses a request, instead of waiting for its next tick.
+    #[must_use]
+    pub fn load_missing(
+        &mut self,
+        shared: &dyn SharedData,
+        now: Now,
+        random: u32,
+    ) -> Option<KeyRing> {
+        let mut unused = KeySetEffects::default();
+        let mut changed = false;
+        for set in self.sets.iter_mut().filter(|set| set.keys.is_empty()) {
+            changed |= set.read_shared(shared, now.monotonic_milliseconds, random, &mut unused);
+        }
+        changed.then(|| self.ring())
+    }
+
+    /// Whether each set has keys, or was asked for without success. An unreachable issuer must not
+    /// keep a proxy from getting ready for the users of other issuers.
+    #[must_use]
+    pub fn are_settled(&self, shared: &dyn SharedData) -> bool {
+        self.sets.iter().all(|set| !set.keys.is_empty() || set.names.has_failed(shared))
+    }
+
+    /// Notes that this VM serves requests, so that it leaves fetching to another one.
     pub fn note_request(&mut self) {
         self.sets.iter_mut().for_each(|set| set.lease.note_request());
     }
 
-    /// A token came that misses a key: whoever holds the lease may fetch early.
+    /// Notes that no key has the `kid` of a token, so that the leader may fetch early.
     pub fn note_missed_key(&self, shared: &dyn SharedData, now: Now) {
         for set in &self.sets {
             set.names.note_missed(shared, now.monotonic_milliseconds);
         }
     }
 
-    /// This VM ends, or its configuration is replaced: another may fetch.
+    /// Releases the leases: this VM ends, or its configuration is replaced.
     pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
         for set in &mut self.sets {
             set.lease.release(shared, now.monotonic_milliseconds);
         }
     }
 
-    /// A second has passed, or the time that [`KeySetEffects::tick_within_milliseconds`] named.
+    /// Runs once a second, or after the time that [`KeySetEffects::tick_within_milliseconds`] named.
     #[must_use]
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeySetEffects {
         let milliseconds = now.monotonic_milliseconds;
@@ -167,14 +198,15 @@ impl KeySets {
         let mut changed = false;
         for set in &mut self.sets {
             set.lease.tick(shared, milliseconds);
-            changed |= set.look(shared, milliseconds, random, &mut effects);
+            changed |= set.read_shared(shared, milliseconds, random, &mut effects);
         }
-        self.go_on(shared, now, changed, effects)
+        self.send_due(shared, now, changed, effects)
     }
 
-    /// The set of that number was answered; `None` where the call failed or could not be made.
+    /// Handles the response to the fetch of the set with that index; `None` if the call failed or
+    /// could not be made.
     #[must_use]
-    pub fn answered(
+    pub fn fetch_finished(
         &mut self,
         index: usize,
         shared: &dyn SharedData,
@@ -185,12 +217,12 @@ impl KeySets {
         let mut effects = KeySetEffects::default();
         let set = self.sets.get_mut(index);
         let changed = set.is_some_and(|set| {
-            set.answered(shared, now.monotonic_milliseconds, random, response, &mut effects)
+            set.fetch_finished(shared, now.monotonic_milliseconds, random, response, &mut effects)
         });
-        self.go_on(shared, now, changed, effects)
+        self.send_due(shared, now, changed, effects)
     }
 
-    fn go_on(
+    fn send_due(
         &mut self,
         shared: &dyn SharedData,
         now: Now,
@@ -206,8 +238,8 @@ impl KeySets {
         }
         if self.sets.iter().any(|set| set.lease.is_held(milliseconds)) {
             let age_milliseconds = |at: u64| milliseconds.saturating_sub(at);
-            let came = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
-            let times = self.sets.iter().map(|set| set.fetched_at.map_or(0, came));
+            let unix_time = |at| now.unix_seconds.saturating_sub(age_milliseconds(at) / 1_000);
+            let times = self.sets.iter().map(|set| set.fetched_at.map_or(0, unix_time));
             effects.keys_current_timestamp_seconds = times.min();
         }
         effects.keys = changed.then(|| self.ring());
@@ -223,7 +255,8 @@ impl KeySets {
 impl KeySet {
     fn new(settings: KeySetSettings, owner: Owner) -> Self {
         let KeySetSettings { cluster, authority, path, rules, .. } = &settings;
-        // Who cannot read a set is not to fetch it for those who can.
+        // A VM that reads the set in another way must not fetch it for those that read it in this
+        // one: it might reject what they accept.
         let rsa = rules.rsa.map_or("", PublicAlgorithm::name);
         let space = KeySpace::of_key_set(cluster, authority, path, rsa);
         Self {
@@ -235,31 +268,29 @@ impl KeySet {
             keys: Vec::new(),
             fetched_at: None,
             due_at: 0,
-            under_way: None,
-            asked_at: None,
+            poller: Poller::default(),
+            sent_at: None,
             early_at: None,
-            failures: 0,
-            not_before: 0,
+            left_out: Vec::new(),
+            media_type: MediaType::Json,
         }
     }
 
-    /// Takes over what is in shared data; says whether there are other keys now.
-    fn look(
+    /// Reads the set in shared data if it has changed; returns whether the keys are different now.
+    fn read_shared(
         &mut self,
         shared: &dyn SharedData,
         now: u64,
         random: u32,
         effects: &mut KeySetEffects,
     ) -> bool {
-        let Some((version, published)) = self.names.read(shared) else { return false };
-        if self.seen.replace(version) == Some(version) {
-            return false;
-        }
+        let Some((version, published)) = self.names.read(shared, self.seen) else { return false };
+        self.seen = Some(version);
         let Some(Published { fetched_at, json }) = published else {
-            (self.fetched_at, self.due_at) = (None, now); // not of our making
+            (self.fetched_at, self.due_at) = (None, now); // another plugin has written there
             return false;
         };
-        // Another thread may have written it since our time was taken.
+        // Another thread may have written it after this thread took the time.
         let fetched_at = fetched_at.min(now);
         self.fetched_at = Some(fetched_at);
         self.due_at = fetched_at.saturating_add(self.period_milliseconds(random));
@@ -267,7 +298,9 @@ impl KeySet {
         if self.digest == Some(digest) {
             return false;
         }
-        let Ok(KeySetDocument { keys, left_out }) = document::read(&json, &self.settings.rules)
+        let document = document::read(&json, &self.settings.rules);
+        let Some(KeySetDocument { keys, left_out }) =
+            document.ok().filter(|it| !it.keys.is_empty())
         else {
             self.due_at = now;
             return false;
@@ -275,27 +308,27 @@ impl KeySet {
         self.digest = Some(digest);
         self.keys = keys.into_iter().map(Rc::new).collect();
         if self.lease.is_held(now) {
-            // One VM of the process tells it.
-            left_out.into_iter().for_each(|key| self.tell(KeySetEvent::LeftOut(key), effects));
-            self.tell(KeySetEvent::Loaded(self.keys.len()), effects);
+            // One VM of the process writes it into the log.
+            self.report_left_out(left_out, effects);
+            self.report(KeySetEvent::Loaded(self.keys.len()), effects);
         }
         true
     }
 
-    /// Shortly before the set would be too old, at a time of each process's own.
+    /// The time until the next refresh: a little less than `refresh_seconds`, and different in each
+    /// process.
     fn period_milliseconds(&self, random: u32) -> u64 {
         let longest = self.settings.refresh_seconds.saturating_mul(1_000);
         longest - longest / JITTER_SHARE * u64::from(random) / u64::from(u32::MAX)
     }
 
-    /// Asks for the set, if that is due.
+    /// Returns the call that fetches the set, if it is due.
     fn fetch(&mut self, shared: &dyn SharedData, now: u64) -> Option<Call> {
-        let idle = self.under_way.is_none();
-        if idle && self.lease.should_let_go(now) {
+        if !self.poller.is_pending() && self.lease.should_let_go(now) {
             self.lease.release(shared, now);
         }
-        let reads = self.lease.is_held(now) && !self.lease.should_let_go(now);
-        if !idle || !reads || now < self.not_before {
+        let is_leader = self.lease.is_held(now) && !self.lease.should_let_go(now);
+        if !is_leader || !self.poller.may_call(now) {
             return None;
         }
         let early = now < self.due_at;
@@ -305,8 +338,8 @@ impl KeySet {
         if early {
             self.early_at = Some(now);
         }
-        self.asked_at = Some(now);
-        self.under_way = Some(PendingFetch { seen: self.seen });
+        self.sent_at = Some(now);
+        self.poller.begin(PendingFetch { seen: self.seen });
         Some(Call {
             method: "GET",
             path: self.settings.path.clone(),
@@ -316,17 +349,18 @@ impl KeySet {
         })
     }
 
-    /// Once in the time between two refreshes, if a token has missed a key since the last one: a
-    /// flood of tokens with made-up keys costs the issuer one request more.
+    /// Whether an early fetch is allowed: once between two refreshes, if no key had a token's `kid`
+    /// since the last fetch. A flood of tokens with invented `kid`s therefore costs the issuer one
+    /// request more.
     fn may_fetch_early(&self, shared: &dyn SharedData, now: u64) -> bool {
         let interval = self.settings.refresh_seconds.saturating_mul(1_000);
         let is_over = self.early_at.is_none_or(|at| now >= at.saturating_add(interval));
-        let known_since = self.asked_at.or(self.fetched_at).unwrap_or(0);
+        let known_since = self.sent_at.or(self.fetched_at).unwrap_or(0);
         is_over && self.names.missed_at(shared).is_some_and(|at| at > known_since && at <= now)
     }
 
-    /// Takes over an response; says whether there are other keys now.
-    fn answered(
+    /// Handles a response; returns whether the keys are different now.
+    fn fetch_finished(
         &mut self,
         shared: &dyn SharedData,
         now: u64,
@@ -334,12 +368,12 @@ impl KeySet {
         response: Option<&Response>,
         effects: &mut KeySetEffects,
     ) -> bool {
-        let Some(asked) = self.under_way.take() else { return false };
-        match self.publish(shared, now, &asked, response) {
+        let Some(pending) = self.poller.end() else { return false };
+        match self.publish(shared, now, &pending, response, effects) {
             Ok(()) => {
                 effects.counts.push(KeySetCount::Fetched);
-                if std::mem::take(&mut self.failures) > 0 {
-                    self.tell(KeySetEvent::Accepted, effects);
+                if self.poller.succeeded() {
+                    self.report(KeySetEvent::Accepted, effects);
                 }
             }
             Err(KeySetRejection::Superseded) => {
@@ -347,57 +381,79 @@ impl KeySet {
             }
             Err(rejection) => {
                 effects.counts.push(KeySetCount::Rejected(rejection));
-                if self.failures == 0 {
-                    self.tell(KeySetEvent::Rejected(rejection, !self.keys.is_empty()), effects);
+                if self.poller.failed(response, now, random) {
+                    let has_keys = !self.keys.is_empty();
+                    self.report(KeySetEvent::Rejected(rejection, has_keys), effects);
                 }
-                self.failures = self.failures.saturating_add(1);
-                let retry_after = response.and_then(Response::retry_after_seconds);
-                let wait = backoff::wait_as_asked(self.failures, random, retry_after);
-                self.not_before = now.saturating_add(wait);
-                (self.asked_at, self.early_at) = (None, None); // what was asked for is still wanted
+                if self.keys.is_empty() {
+                    self.names.note_failed(shared);
+                    self.poller.call_within(now, LONGEST_WAIT_WITHOUT_KEYS_MILLISECONDS);
+                }
+                (self.sent_at, self.early_at) = (None, None); // the early fetch is still wanted
             }
         }
-        self.look(shared, now, random, effects)
+        self.read_shared(shared, now, random, effects)
     }
 
-    /// Puts what came into shared data, if it counts.
+    /// Stores the set of a response in shared data, if the response is accepted.
     fn publish(
-        &self,
+        &mut self,
         shared: &dyn SharedData,
         now: u64,
-        asked: &PendingFetch,
+        pending: &PendingFetch,
         response: Option<&Response>,
+        effects: &mut KeySetEffects,
     ) -> Result<(), KeySetRejection> {
-        let json = response::judge(response)?;
+        let (json, media_type) = response::read(response)?;
         if self.digest != Some(Fingerprint::of(std::iter::once(json))) {
-            document::read(json, &self.settings.rules)?;
+            let document = document::read(json, &self.settings.rules)?;
+            if document.keys.is_empty() {
+                self.report_left_out(document.left_out, effects);
+                return Err(KeySetRejection::NoKeys);
+            }
+        }
+        if std::mem::replace(&mut self.media_type, media_type) != media_type
+            && media_type == MediaType::Text
+        {
+            self.report(KeySetEvent::PlainText, effects);
         }
         let published = Published { fetched_at: now, json: json.to_vec() };
-        let written = self.names.write(shared, &published, asked.seen);
+        let written = self.names.write(shared, &published, pending.seen);
         if written { Ok(()) } else { Err(KeySetRejection::Superseded) }
     }
 
     fn tick_within(&self, now: u64) -> Option<u64> {
-        // A worker that has no keys waits for whoever fetches them.
+        // A worker without keys waits for the leader to fetch them.
         let lacks = self.keys.is_empty().then_some(LACKING_TICK_MILLISECONDS);
-        let fetches = self.lease.is_held(now) && self.under_way.is_none();
-        let due = self.due_at.max(self.not_before).saturating_sub(now);
+        let fetches = self.lease.is_held(now) && !self.poller.is_pending();
+        let due = self.due_at.saturating_sub(now).max(self.poller.wait_milliseconds(now));
         lacks.into_iter().chain((fetches && due > 0).then_some(due)).min()
     }
 
-    fn tell(&self, what: KeySetEvent, effects: &mut KeySetEffects) {
-        effects.notices.push(KeySetNotice { set: self.settings.name.clone(), what });
+    fn report_left_out(&mut self, left_out: Vec<LeftOut>, effects: &mut KeySetEffects) {
+        for key in left_out.iter().filter(|key| !self.left_out.contains(key)) {
+            self.report(KeySetEvent::LeftOut(key.clone()), effects);
+        }
+        self.left_out = left_out;
+    }
+
+    fn report(&self, event: KeySetEvent, effects: &mut KeySetEffects) {
+        effects.notices.push(KeySetNotice { set: self.settings.name.clone(), event });
     }
 }
 
-/// How long the issuer may take.
+/// How long the issuer may take to respond.
 const TIMEOUT_MILLISECONDS: u64 = 5_000;
 
-/// A refresh comes up to a fifth of its time early: proxies that started together drift apart.
+/// A refresh comes early by up to a fifth of its period, so that proxies which started together
+/// drift apart.
 const JITTER_SHARE: u64 = 5;
 
-/// How soon a VM looks again for keys that it needs.
+/// How soon a VM without keys looks for them again.
 const LACKING_TICK_MILLISECONDS: u64 = 100;
+
+/// Longest wait between two fetches while a set has no keys, because its users get 503 meanwhile.
+const LONGEST_WAIT_WITHOUT_KEYS_MILLISECONDS: u64 = 4_000;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
-//! KeySetEvent is an operator told about keys that are fetched?
+//! Which messages about fetched keys does an operator get?
 //!
-//! Each once per change of state. None holds a token; what a set says about itself is shown escaped
-//! and cut.
+//! Each message is written once per change of state. None contains a token. Text from the key set
+//! itself is escaped and shortened.
 
 use std::fmt;
 
@@ -9,35 +9,39 @@ use crate::key_sets::document::LeftOut;
 use crate::key_sets::response::KeySetRejection;
 use crate::severity::Severity;
 
-/// Something about the set that the configuration names so.
+/// A message about one key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetNotice {
-    /// Where the configuration names it: `keys[1].jwks`.
+    /// Its path in the configuration: `keys[1].jwks`.
     pub set: String,
-    /// KeySetEvent.
-    pub what: KeySetEvent,
+    /// What happened.
+    pub event: KeySetEvent,
 }
 
-/// KeySetEvent there is to tell.
+/// What happened to a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetEvent {
-    /// Other keys than before, that many.
+    /// The keys have changed; there are that many now.
     Loaded(usize),
-    /// One of its keys is left out.
+    /// One of the published keys cannot be used.
     LeftOut(LeftOut),
-    /// The first response that does not count, and whether there are keys from before.
+    /// The first response that was rejected, and whether there are keys from an earlier one.
     Rejected(KeySetRejection, bool),
-    /// An response counts again.
+    /// A response was accepted again.
     Accepted,
+    /// The set has the content type `text/plain`.
+    PlainText,
 }
 
 impl KeySetNotice {
-    /// How much an operator should care.
+    /// How serious it is.
     #[must_use]
     pub fn severity(&self) -> Severity {
-        match &self.what {
+        match &self.event {
             KeySetEvent::Loaded(_) | KeySetEvent::Accepted => Severity::Info,
-            KeySetEvent::LeftOut(_) | KeySetEvent::Rejected(_, true) => Severity::Warning,
+            KeySetEvent::LeftOut(_) | KeySetEvent::Rejected(_, true) | KeySetEvent::PlainText => {
+                Severity::Warning
+            }
             KeySetEvent::Rejected(_, false) => Severity::Error,
         }
     }
@@ -46,18 +50,29 @@ impl KeySetNotice {
 impl fmt::Display for KeySetNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.set)?;
-        match &self.what {
+        match &self.event {
+            KeySetEvent::Loaded(1) => write!(f, "1 key is in use"),
             KeySetEvent::Loaded(count) => write!(f, "{count} keys are in use"),
             KeySetEvent::LeftOut(key) => write!(f, "left out: {key}"),
             KeySetEvent::Rejected(reason, true) => {
-                write!(f, "an response does not count ({reason}); the keys stay as they are")
+                write!(
+                    f,
+                    "response rejected ({reason}): {}; the keys stay as they are",
+                    reason.meaning()
+                )
             }
             KeySetEvent::Rejected(reason, false) => write!(
                 f,
-                "an response does not count ({reason}); tokens of its keys are answered 503 until \
-                 one does"
+                "response rejected ({reason}): {}; there are no keys, so tokens of this issuer get \
+                 503 until a response is accepted",
+                reason.meaning()
             ),
-            KeySetEvent::Accepted => write!(f, "responses count again"),
+            KeySetEvent::Accepted => write!(f, "responses are accepted again"),
+            KeySetEvent::PlainText => write!(
+                f,
+                "the set is served as text/plain; it is accepted, but the issuer should send \
+                 application/json"
+            ),
         }
     }
 }

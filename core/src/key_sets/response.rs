@@ -1,28 +1,29 @@
-//! Does an response to the question for keys count?
+//! Is a response to the request for keys accepted?
 //!
-//! If it is exactly 200 and JSON, and comes whole. Everything else changes nothing, is counted by
-//! reason and followed by a [wait](crate::call::backoff).
+//! It is if its status is exactly 200, its content type is right, and it is complete. Any other
+//! response is rejected: it changes nothing, is counted by reason, and is followed by a
+//! [wait](crate::call::backoff).
 
 use std::fmt;
 
 use crate::call::Response;
 
-/// Why an response does not count.
+/// Why a response was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeySetRejection {
-    /// The call failed: no headers.
+    /// The call failed: there are no headers.
     NoResponse,
-    /// 503: from the issuer, or from Envoy that cannot reach it.
+    /// 503: from the issuer, or from Envoy if it cannot reach the issuer.
     Unavailable,
     /// 504: from Envoy.
     TimedOut,
     /// Any other status but 200.
     Status,
-    /// Neither JSON nor a JWK Set (RFC 7517 §8.5), or several types.
+    /// Neither JSON, a JWK Set (RFC 7517 §8.5) nor plain text; or several content types.
     ContentType,
     /// Longer than a set may be.
     TooLong,
-    /// Not a JSON object with a list `keys`, or cut.
+    /// Not a JSON object with a list `keys`, or incomplete.
     NotASet,
     /// More keys than a set may have.
     TooManyKeys,
@@ -63,6 +64,22 @@ impl KeySetRejection {
             Self::Superseded => "superseded",
         }
     }
+
+    /// What happened, for the log.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::NoResponse => "the connection ended before the response was complete",
+            Self::Unavailable => "the issuer is unreachable or overloaded",
+            Self::TimedOut => "the issuer did not respond in time",
+            Self::Status => "its status is not 200; check `path` and `authority`",
+            Self::ContentType => "its content type is not application/json",
+            Self::TooLong => "it is longer than 128 KiB",
+            Self::NotASet => "it is not a JSON object with a list `keys` (RFC 7517 §5)",
+            Self::TooManyKeys => "it has more than 64 keys",
+            Self::NoKeys => "none of its keys can be used",
+            Self::Superseded => "another VM was faster",
+        }
+    }
 }
 
 impl fmt::Display for KeySetRejection {
@@ -71,12 +88,21 @@ impl fmt::Display for KeySetRejection {
     }
 }
 
-/// The JSON text of an response that may hold a set.
+/// The media type with which a set was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/json` or `application/jwk-set+json`.
+    Json,
+    /// `text/plain`, as file servers and object stores send it.
+    Text,
+}
+
+/// Returns the JSON text of a response and its media type.
 ///
 /// # Errors
 ///
-/// Why it does not count.
-pub fn judge(response: Option<&Response>) -> Result<&[u8], KeySetRejection> {
+/// Why the response is rejected.
+pub fn read(response: Option<&Response>) -> Result<(&[u8], MediaType), KeySetRejection> {
     let response = response.ok_or(KeySetRejection::NoResponse)?;
     match response.status() {
         Some(200) => {}
@@ -85,39 +111,51 @@ pub fn judge(response: Option<&Response>) -> Result<&[u8], KeySetRejection> {
         _ => return Err(KeySetRejection::Status),
     }
     let mut types = response.headers.values(b"content-type");
-    match (types.next(), types.next()) {
-        (Some(one), None) if is_json(one) => Ok(&response.body),
-        _ => Err(KeySetRejection::ContentType),
-    }
+    let media_type = match (types.next(), types.next()) {
+        (Some(one), None) => media_type(one),
+        _ => None,
+    };
+    Ok((&response.body, media_type.ok_or(KeySetRejection::ContentType)?))
 }
 
-/// `application/json` or `application/jwk-set+json`, in UTF-8 if anything is said of that.
-fn is_json(content_type: &[u8]) -> bool {
+/// Recognises a media type whose charset, if it has one, is UTF-8 or its subset US-ASCII.
+fn media_type(content_type: &[u8]) -> Option<MediaType> {
     let mut parts = content_type.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_one_of = |part: &[u8], known: &[&str]| {
         known.iter().any(|known| part.eq_ignore_ascii_case(known.as_bytes()))
     };
-    parts.next().is_some_and(|media| is_one_of(media, &MEDIA_TYPES))
-        && parts.all(|parameter| is_one_of(parameter, &["charset=utf-8", "charset=\"utf-8\""]))
+    let media = parts.next()?;
+    let media_type = if is_one_of(media, &["application/json", "application/jwk-set+json"]) {
+        MediaType::Json
+    } else if is_one_of(media, &["text/plain"]) {
+        MediaType::Text
+    } else {
+        return None;
+    };
+    parts.all(|parameter| is_one_of(parameter, &CHARSETS)).then_some(media_type)
 }
 
-const MEDIA_TYPES: [&str; 2] = ["application/json", "application/jwk-set+json"];
+const CHARSETS: [&str; 4] =
+    ["charset=utf-8", "charset=\"utf-8\"", "charset=us-ascii", "charset=\"us-ascii\""];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::headers::Headers;
 
-    fn judged(lines: &[(&str, &str)]) -> Result<(), KeySetRejection> {
+    fn read_with(lines: &[(&str, &str)]) -> Result<MediaType, KeySetRejection> {
         let response = Response { headers: Headers::from_pairs(lines), body: b"{}".to_vec() };
-        judge(Some(&response)).map(|body| assert_eq!(body, b"{}"))
+        read(Some(&response)).map(|(body, media_type)| {
+            assert_eq!(body, b"{}");
+            media_type
+        })
     }
 
     #[test]
-    fn only_two_hundred_counts() {
+    fn only_status_200_is_accepted() {
         let json = ("content-type", "application/json");
         for (status, verdict) in [
-            ("200", Ok(())),
+            ("200", Ok(MediaType::Json)),
             ("201", Err(KeySetRejection::Status)),
             ("204", Err(KeySetRejection::Status)),
             ("304", Err(KeySetRejection::Status)),
@@ -126,39 +164,43 @@ mod tests {
             ("503", Err(KeySetRejection::Unavailable)),
             ("504", Err(KeySetRejection::TimedOut)),
         ] {
-            assert_eq!(judged(&[(":status", status), json]), verdict, "{status}");
+            assert_eq!(read_with(&[(":status", status), json]), verdict, "{status}");
         }
-        assert_eq!(judged(&[json]), Err(KeySetRejection::Status));
-        assert_eq!(judge(None), Err(KeySetRejection::NoResponse));
+        assert_eq!(read_with(&[json]), Err(KeySetRejection::Status));
+        assert_eq!(read(None), Err(KeySetRejection::NoResponse));
     }
 
     #[test]
-    fn only_json_counts() {
-        let typed = |content_type| judged(&[(":status", "200"), ("content-type", content_type)]);
-        for sound in [
-            "application/json",
-            "Application/JSON",
-            "application/json;charset=UTF-8",
-            "application/json ; charset=\"utf-8\"",
-            "application/jwk-set+json",
+    fn json_and_plain_text_are_accepted() {
+        let typed = |content_type| read_with(&[(":status", "200"), ("content-type", content_type)]);
+        for (content_type, media_type) in [
+            ("application/json", MediaType::Json),
+            ("Application/JSON", MediaType::Json),
+            ("application/json;charset=UTF-8", MediaType::Json),
+            ("application/json ; charset=\"utf-8\"", MediaType::Json),
+            ("application/jwk-set+json", MediaType::Json),
+            ("text/plain", MediaType::Text),
+            ("text/plain; charset=utf-8", MediaType::Text),
+            ("Text/Plain;charset=us-ascii", MediaType::Text),
         ] {
-            assert_eq!(typed(sound), Ok(()), "{sound}");
+            assert_eq!(typed(content_type), Ok(media_type), "{content_type}");
         }
-        for odd in [
+        for other in [
             "",
             "text/html",
-            "text/plain",
+            "text/plain; charset=latin1",
             "application/jsonp",
             "application/json, text/html",
             "application/json; charset=latin1",
             "application/json; a=b",
             "application/problem+json",
+            "application/octet-stream",
         ] {
-            assert_eq!(typed(odd), Err(KeySetRejection::ContentType), "{odd}");
+            assert_eq!(typed(other), Err(KeySetRejection::ContentType), "{other}");
         }
         let json = ("content-type", "application/json");
         let twice = [(":status", "200"), json, json];
-        assert_eq!(judged(&twice), Err(KeySetRejection::ContentType));
-        assert_eq!(judged(&twice[..1]), Err(KeySetRejection::ContentType));
+        assert_eq!(read_with(&twice), Err(KeySetRejection::ContentType));
+        assert_eq!(read_with(&twice[..1]), Err(KeySetRejection::ContentType));
     }
 }

@@ -1,16 +1,18 @@
-//! How do the VMs of one process share a set?
+//! How do the VMs of one process share a key set?
 //!
-//! As it was published, with the time at which it came, in one value: whoever reads it judges it anew
-//! under a configuration of its own. The moment at which a token missed a key is another value.
+//! One value holds the set as it was published and the time at which it was fetched. Each VM reads
+//! it under its own configuration. Two more values say when a token missed a key, and that fetching
+//! has failed.
 
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Stored, Version};
 
-/// Where the values of one set are.
+/// The names of one set's values in shared data.
 #[derive(Clone, Debug)]
 pub(super) struct KeySetNames {
     set: SharedName,
     missed: SharedName,
+    failed: SharedName,
 }
 
 /// A set as it was published.
@@ -22,16 +24,25 @@ pub(super) struct Published {
 
 impl KeySetNames {
     pub(super) fn new(space: &KeySpace) -> Self {
-        Self { set: space.name("keys", None), missed: space.name("missed", None) }
+        Self {
+            set: space.name("keys", None),
+            missed: space.name("missed", None),
+            failed: space.name("failed", None),
+        }
     }
 
-    /// The number of the last write and, if it is well-formed, what it wrote.
-    pub(super) fn read(&self, shared: &dyn SharedData) -> Option<(Version, Option<Published>)> {
+    /// Reads the set unless it still has the version `seen`. Returns its version and, if the value is
+    /// well-formed, the set.
+    pub(super) fn read(
+        &self,
+        shared: &dyn SharedData,
+        seen: Option<Version>,
+    ) -> Option<(Version, Option<Published>)> {
         let Stored { value, version } = shared.get(&self.set)?;
-        Some((version, Published::from_bytes(&value)))
+        (Some(version) != seen).then(|| (version, Published::from_bytes(&value)))
     }
 
-    /// Writes the set if nobody has since that write.
+    /// Writes the set unless another VM has written it since version `since`.
     #[must_use]
     pub(super) fn write(
         &self,
@@ -43,16 +54,28 @@ impl KeySetNames {
         shared.set_if(&self.set, &published.to_bytes(), expect)
     }
 
-    /// When a token last missed a key.
+    /// Returns when a token last missed a key.
     pub(super) fn missed_at(&self, shared: &dyn SharedData) -> Option<u64> {
         let value = shared.get(&self.missed)?.value;
         Some(u64::from_be_bytes(value.strip_prefix(MAGIC)?.try_into().ok()?))
     }
 
-    /// A token missed a key.
+    /// Notes that a token missed a key.
     pub(super) fn note_missed(&self, shared: &dyn SharedData, now: u64) {
         let value = [MAGIC, &now.to_be_bytes()].concat();
         let _always = shared.set_if(&self.missed, &value, Expect::Anything);
+    }
+
+    /// Whether fetching the set has failed in this process.
+    pub(super) fn has_failed(&self, shared: &dyn SharedData) -> bool {
+        shared.version(&self.failed).is_some()
+    }
+
+    /// Notes that fetching the set has failed.
+    pub(super) fn note_failed(&self, shared: &dyn SharedData) {
+        if !self.has_failed(shared) {
+            let _always = shared.set_if(&self.failed, &[], Expect::Anything);
+        }
     }
 }
 

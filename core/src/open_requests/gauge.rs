@@ -1,20 +1,20 @@
 //! How many requests are open in all VMs of this process?
 
 use crate::shared::SharedData;
-use crate::shared::aggregated_gauges::{AggregatedGauges, Who};
+use crate::shared::aggregated_gauges::{AggregatedGauges, Contributor};
 
 /// One VM's part in the sum.
 #[derive(Debug)]
 pub struct Tally {
     /// A random number that names a VM (strictly: one root context).
-    vm: Who,
+    vm: Contributor,
     noted_at: Option<u64>,
 }
 
 impl Tally {
     /// Of a VM that has noted nothing yet.
     #[must_use]
-    pub fn new(vm: Who) -> Self {
+    pub fn new(vm: Contributor) -> Self {
         Self { vm, noted_at: None }
     }
 
@@ -28,7 +28,7 @@ impl Tally {
         }
         self.noted_at = Some(now);
         let own = (open > 0).then_some([open as u64]);
-        let all = NOTES.note(shared, &self.vm, own, now)?;
+        let all = NOTES.update(shared, &self.vm, own, now)?;
         Some(all.into_iter().flatten().fold(0, u64::saturating_add))
     }
 }

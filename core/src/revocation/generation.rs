@@ -1,32 +1,30 @@
-//! Has anything been written that could revoke a token which was found live before?
+//! Could anything written since then revoke a token that was live before?
 //!
-//! Asked on every request, so the answer must cost next to nothing. Three kinds of keys with empty
-//! values say it, by the numbers of their last writes, and a value that is empty is not even copied
-//! into the VM:
+//! This is checked on every request, so it must cost almost nothing. The versions of three kinds of
+//! empty values tell it; Envoy does not copy an empty value into the VM:
 //!
-//! | key | is written |
+//! | name | is written |
 //! | --- | --- |
 //! | `gen` | after every change, last |
 //! | `s…` | before it, where tokens of that stripe of ids were revoked |
 //! | `whole` | before it, where any other token may have been: a cutoff, a reset, and once a second |
 //!
-//! A request that finds `gen` as it was asks no further. One that does not looks at the other two,
-//! and only if one of these has changed at the shards themselves: while a thousand revocations a
-//! second come in, nearly every token keeps its verdict. A token that comes for the first time has
-//! none to keep: the other two are asked about when it comes again.
+//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads the other two, and only
+//! if one of them has changed does it look into the shards. While a thousand revocations a second
+//! arrive, nearly every token therefore keeps its verdict. A token that is seen for the first time has
+//! no verdict yet; the other two are read when it is seen again.
 //!
 //! # Why no change is missed
 //!
-//! Writers change shards, then the stripe or the whole, then the generation. Readers go the other
-//! way: generation, stripe and whole, shards. So a reader that has seen a generation sees all that
-//! was written before it. A writer that dies half way is covered by the lease owner, who writes
-//! `whole` and `gen` once a second.
+//! Writers change shards, then `s…` or `whole`, then `gen`. Readers read in the opposite order. A
+//! reader that has seen a generation therefore sees everything that was written before it. If a
+//! writer dies half way, the leader makes up for it: it writes `whole` and `gen` once a second.
 
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Version};
 
-/// As of which writes a token was looked up. Equality is all that it is good for.
+/// The versions as of which a token was looked up. Compare it for equality only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     generation: Version,
@@ -39,7 +37,7 @@ struct Rest {
     stripe: Option<Version>,
 }
 
-/// The generations of one feed's set.
+/// The generations of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
     space: KeySpace,
@@ -50,14 +48,15 @@ impl Generations {
         Self { space }
     }
 
-    /// The number of the last change of anything; `None` while there was none.
+    /// Returns the version of the last change; `None` before the first.
     #[must_use]
     pub fn current(&self, shared: &dyn SharedData) -> Option<Version> {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Where that token stands, to be asked for before it is looked up; `None` while nothing was
-    /// written. With the `last` mark that it was live at, says whether it must be looked up again.
+    /// Returns the mark to store with that token's verdict, and whether the token must be looked up,
+    /// given the `last` mark at which it was live. Call this before the lookup. `None` before the first
+    /// write.
     #[must_use]
     pub fn mark(
         &self,
@@ -80,8 +79,8 @@ impl Generations {
         Some((Mark { generation, rest }, standing))
     }
 
-    /// Makes the tokens that these records may revoke be looked up again. In order of id each
-    /// stripe is written once.
+    /// Makes every token be looked up again that these records may revoke. If the records are in order
+    /// of id, each stripe is written once.
     pub(crate) fn renew_for(&self, shared: &dyn SharedData, records: &[Record]) {
         let tokens = records.iter().filter(|record| record.kind == Kind::Token);
         let mut stripes: Vec<_> = tokens.map(|record| stripe(record.id)).collect();
@@ -106,23 +105,23 @@ impl Generations {
     }
 }
 
-/// What is known of a token that was live before.
+/// Whether an earlier verdict still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing that concerns it was written since: it is live.
+    /// Nothing that concerns the token was written since: it is live.
     AsBefore,
-    /// It must be looked up.
+    /// The token must be looked up.
     Unknown,
 }
 
-/// Which of 1,024 stripes a token's id falls into: a page of changes touches a few, and their keys
-/// are few beside those of the shards.
+/// Returns which of 1,024 stripes a token's id belongs to. A page of changes touches few of them, and
+/// they are few compared with the shards.
 fn stripe(RecordId([high, low, ..]): RecordId) -> u16 {
     u16::from_be_bytes([high, low]) >> 6
 }
 
 fn written(shared: &dyn SharedData, key: &SharedName) -> Option<Version> {
-    shared.get(key).map(|stored| stored.version)
+    shared.version(key)
 }
 
 fn write(shared: &dyn SharedData, key: &SharedName) {
@@ -146,7 +145,7 @@ mod tests {
         generations().mark(shared, token, last).map(|(mark, _)| mark)
     }
 
-    /// The marks of tokens that were looked up a second time.
+    /// Returns the marks of tokens that were looked up twice.
     fn known<const N: usize>(shared: &InMemory, tokens: [RecordId; N]) -> [Option<Mark>; N] {
         generations().renew(shared);
         let once = tokens.map(|token| (token, mark(shared, token, None)));
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_write_there_is_no_mark() {
+    fn there_is_no_mark_before_the_first_write() {
         assert_eq!(generations().mark(&InMemory::default(), RecordId::FIRST, None), None);
     }
 
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_looked_up_once_keeps_its_standing_until_anything_is_written() {
+    fn a_new_token_keeps_its_verdict_until_any_write() {
         let shared = InMemory::default();
         generations().renew(&shared);
         let first = mark(&shared, RecordId::FIRST, None);
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_token_changes_the_standing_of_its_stripe_and_no_other() {
+    fn a_revocation_changes_the_verdicts_of_its_stripe_only() {
         let shared = InMemory::default();
         let mut neighbour = RecordId::FIRST;
         neighbour.0[15] = 1;
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cutoff_and_a_renewal_change_every_standing() {
+    fn a_cutoff_and_a_renewal_change_every_verdict() {
         let token = RecordId::of_token("", "a");
         let cutoff = [Record::user(RecordId::LAST, 5, 9)];
         let all = [Record::all("", 5, 9)];

@@ -1,41 +1,65 @@
-//! When may a revocation be forgotten?
+//! When may a revocation be removed?
 //!
 //! When no proxy can accept its tokens any more: 300 s after `exp`, the largest clock skew that a
-//! configuration may admit. And only when two clocks say so, the proxy's and the service's, because
-//! a clock that jumps ahead and back would otherwise bring a revoked token back to life.
+//! configuration may set. Two clocks must say so, the proxy's and the service's, because a clock
+//! that jumps forward and back would otherwise make a revoked token valid again.
+//!
+//! # Why a token's record is kept for a day longer
+//!
+//! A sliding session renews its token: `exp` moves, and `jti` stays. A record has the `exp` of the
+//! token that signed out. A token of the same `jti` that was issued later expires later, and must be
+//! refused as well. The proxy and the service therefore both keep a token's record for 24 hours
+//! after its `exp`. A longer `max_lifetime_seconds` moves the record's `exp`
+//! ([`kept_until`]).
 
-use crate::revocation::record::Record;
+use crate::revocation::record::{Kind, Record};
 
 /// The largest `clock_skew_seconds` that a configuration may set.
 pub const LARGEST_SKEW_SECONDS: u64 = 300;
 
-/// Whether the service has no use for the record any more: no proxy may accept its tokens, not even
-/// one whose clock is a minute behind. It is acknowledged and not stored.
+/// How long a token's record is kept after its `exp`, by proxies and by the service.
+pub const KEPT_AFTER_EXP_SECONDS: u64 = 24 * 60 * 60;
+
+/// Returns the `exp` for the record of a token that expires at `exp` and is revoked at
+/// `unix_seconds`, so that the record is kept for at least `max_lifetime_seconds` from now.
+#[must_use]
+pub fn kept_until(exp: u64, unix_seconds: u64, max_lifetime_seconds: Option<u64>) -> u64 {
+    let longer = max_lifetime_seconds.unwrap_or(0).saturating_sub(KEPT_AFTER_EXP_SECONDS);
+    exp.max(if longer > 0 { unix_seconds.saturating_add(longer) } else { 0 })
+}
+
+/// Whether the service does not store the record any more: no proxy may accept its token, not even
+/// one whose clock is a minute behind.
 #[must_use]
 pub fn is_past_for_service(record: &Record, service_unix_seconds: u64) -> bool {
     record.exp.saturating_add(LARGEST_SKEW_SECONDS + CLOCK_DIFFERENCE_SECONDS)
         < service_unix_seconds
 }
 
-/// Records that expired before this moment may be dropped; seconds since 1970 UTC.
+/// The time before which a cutoff's `exp` must lie for the record to be removed; seconds since 1970
+/// UTC. A token's record is kept for longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Horizon(u64);
 
 impl Horizon {
-    /// Nothing may be dropped.
+    /// Nothing may be removed.
     pub const NONE: Self = Self(0);
 
-    /// What both clocks have left behind.
+    /// The horizon that both clocks have passed.
     #[must_use]
     pub fn of(proxy_unix_seconds: u64, service_unix_seconds: u64) -> Self {
         let earlier = proxy_unix_seconds.min(service_unix_seconds);
         Self(earlier.saturating_sub(LARGEST_SKEW_SECONDS))
     }
 
-    /// Whether the record may be dropped.
+    /// Whether the record may be removed.
     #[must_use]
     pub fn has_passed(self, record: &Record) -> bool {
-        record.exp < self.0
+        let kept_longer = match record.kind {
+            Kind::Token => KEPT_AFTER_EXP_SECONDS - LARGEST_SKEW_SECONDS,
+            Kind::User | Kind::All => 0,
+        };
+        record.exp.saturating_add(kept_longer) < self.0
     }
 }
 
@@ -48,11 +72,20 @@ mod tests {
     use crate::revocation::record::{NEVER, RecordId};
 
     #[test]
-    fn both_clocks_must_be_past_exp_and_the_skew() {
-        let record = Record::token(RecordId::FIRST, 1_000);
+    fn a_cutoff_is_kept_until_both_clocks_are_past_it() {
+        let record = Record::user(RecordId::FIRST, 5, 1_000);
         assert!(Horizon::of(1_301, 1_301).has_passed(&record));
         assert!(!Horizon::of(1_300, 9_999).has_passed(&record));
         assert!(!Horizon::of(9_999, 1_300).has_passed(&record));
+        assert!(!Horizon::NONE.has_passed(&Record::user(RecordId::FIRST, 5, 0)));
+    }
+
+    #[test]
+    fn a_token_is_kept_for_a_day_after_its_exp() {
+        let record = Record::token(RecordId::FIRST, 1_000);
+        assert!(Horizon::of(87_401, 87_401).has_passed(&record));
+        assert!(!Horizon::of(87_400, 99_999).has_passed(&record));
+        assert!(!Horizon::of(99_999, 87_400).has_passed(&record));
         assert!(!Horizon::NONE.has_passed(&Record::token(RecordId::FIRST, 0)));
     }
 
@@ -60,5 +93,20 @@ mod tests {
     fn a_record_without_end_is_kept() {
         let record = Record::token(RecordId::FIRST, NEVER);
         assert!(!Horizon::of(u64::MAX, u64::MAX).has_passed(&record));
+    }
+
+    #[test]
+    fn a_token_is_kept_for_its_largest_lifetime() {
+        let day = KEPT_AFTER_EXP_SECONDS;
+        for (exp, lifetime, expected) in [
+            (1_000, None, 1_000),
+            (1_000, Some(day), 1_000),
+            (1_000, Some(day + 1), 5_001),
+            (1_000, Some(30 * day), 5_000 + 29 * day),
+            (9_000, Some(day + 1), 9_000),
+            (NEVER, Some(30 * day), NEVER),
+        ] {
+            assert_eq!(kept_until(exp, 5_000, lifetime), expected, "{exp} {lifetime:?}");
+        }
     }
 }

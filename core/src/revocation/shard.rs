@@ -1,14 +1,14 @@
-//! How does a piece of the revocation set lie in shared data?
+//! How is a part of the revocation set stored in shared data?
 //!
-//! A shard is one value: the sorted records of one kind whose ids begin with the same bits. Fixed
-//! sizes and full order make it a canonical form: one content has one spelling, so whatever else is
-//! found below its name is damage.
+//! A shard is one value: the sorted records of one kind whose ids begin with the same bits. Fixed sizes
+//! and strict order make this a canonical form: the same records always give the same bytes, and any
+//! other value is damage.
 //!
-//! # Why so many
+//! # Why there are so many shards
 //!
-//! A look-up copies its shard into the VM, a change copies it back: many shards keep that short. But
-//! shared data never forgets a key, takes 155 bytes for each, and is locked while its table grows,
-//! for 5 ms at 52,000 keys, the next size after 26,000 (2 ms). So as many as fit below that.
+//! A lookup copies its shard into the VM, and a change copies it back; many shards keep these copies
+//! short. But shared data never deletes a name, needs 155 bytes for each, and is locked while its table
+//! grows: for 2 ms at 26,000 names, and for 5 ms at 52,000. The number of shards stays below that.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -20,11 +20,11 @@
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 
-/// A value in shared data is not what we wrote there.
+/// A value in shared data is not what this filter wrote there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// Which shard: a kind, and the leading bits of the ids in it.
+/// The position of a shard: a kind, and the leading bits of its ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardSlot {
     kind: Kind,
@@ -32,7 +32,7 @@ pub struct ShardSlot {
 }
 
 impl ShardSlot {
-    /// Where a record of that key belongs.
+    /// Returns the slot of a record with that key.
     #[must_use]
     pub fn of((id, kind): (RecordId, Kind)) -> Self {
         let [high, low, ..] = id.0;
@@ -40,25 +40,25 @@ impl ShardSlot {
         Self { kind, number: bits.checked_shr(bits_below(kind)).unwrap_or(0) }
     }
 
-    /// The slots of a kind that ids from `first` to `last` belong to, in order.
+    /// Returns the slots of a kind for the ids from `first` to `last`, in order.
     pub fn between(kind: Kind, first: RecordId, last: RecordId) -> impl Iterator<Item = Self> {
         let numbers = Self::of((first, kind)).number..=Self::of((last, kind)).number;
         numbers.map(move |number| Self { kind, number })
     }
 
-    /// Every slot, 36,865 in all.
+    /// Returns every slot, 36,865 in all.
     pub fn all() -> impl Iterator<Item = Self> {
         let whole = |kind| Self::between(kind, RecordId::FIRST, RecordId::LAST);
         Kind::ALL.into_iter().flat_map(whole)
     }
 
-    /// What lies here.
+    /// Returns the kind of its records.
     #[must_use]
     pub fn kind(self) -> Kind {
         self.kind
     }
 
-    /// The lowest and the highest id that belong here.
+    /// Returns the lowest and the highest id of this slot.
     #[must_use]
     pub fn ids(self) -> (RecordId, RecordId) {
         let (mut first, mut last) = (RecordId::FIRST, RecordId::LAST);
@@ -72,7 +72,7 @@ impl ShardSlot {
         (first, last)
     }
 
-    /// The shard's name in shared data.
+    /// Returns the shard's name in shared data.
     #[must_use]
     pub fn name(self, space: &KeySpace) -> SharedName {
         match self.kind {
@@ -90,8 +90,8 @@ impl ShardSlot {
     }
 }
 
-/// How many of an id's first 16 bits do not count: tokens have 32,768 shards, users 4,096, the
-/// cutoffs for all one.
+/// Returns how many of an id's first 16 bits do not choose the shard: tokens have 32,768 shards, users
+/// 4,096, and the cutoffs for all one.
 fn bits_below(kind: Kind) -> u32 {
     match kind {
         Kind::Token => 1,
@@ -100,7 +100,7 @@ fn bits_below(kind: Kind) -> u32 {
     }
 }
 
-/// A well-formed shard, read where it lies.
+/// A well-formed shard, read without copying it.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
     slot: ShardSlot,
@@ -108,7 +108,7 @@ pub struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    /// Reads the value found at that slot; nothing found is an empty shard.
+    /// Reads the value found at that slot; without a value the shard is empty.
     ///
     /// # Errors
     ///
@@ -123,25 +123,26 @@ impl<'a> Shard<'a> {
         sound.then_some(shard).ok_or(Damaged)
     }
 
-    /// The shard at a slot where nothing was ever written.
+    /// Returns the shard at a slot that was never written.
     #[must_use]
     pub fn empty(slot: ShardSlot) -> Self {
         Self { slot, records: &[] }
     }
 
-    /// The records, in order of id.
+    /// Returns the records, in order of id.
     pub fn records(self) -> impl Iterator<Item = Record> + 'a {
         let chunks = self.records.chunks_exact(self.slot.record_bytes());
         chunks.filter_map(move |bytes| read_record(self.slot.kind, bytes))
     }
 
-    /// The record with that id.
+    /// Returns the record with that id.
     #[must_use]
     pub fn find(self, id: RecordId) -> Option<Record> {
         self.records().find(|record| record.id >= id).filter(|record| record.id == id)
     }
 
-    /// Asked on every look-up. In an order that holds, the ends say that all ids belong here.
+    /// Whether the ids are in strict order and belong here. This is checked on every lookup; if the
+    /// order is right, checking the first and the last id is enough.
     fn is_sound(self) -> bool {
         let (first, last) = self.slot.ids();
         let mut before = None;
@@ -214,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn a_shard_cut_or_prolonged_is_damaged((slot, records) in shard(), cut: prop::sample::Index) {
+        fn a_shard_of_another_length_is_damaged((slot, records) in shard(), cut: prop::sample::Index) {
             let mut value = write(slot, &records);
             let cut = cut.index(value.len());
             prop_assert_eq!(Shard::read(slot, Some(&value[..cut])).err(), Some(Damaged));
@@ -223,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn a_well_formed_shard_has_one_spelling(slot in shard(), mut value: Vec<u8>) {
+        fn the_same_records_give_the_same_bytes(slot in shard(), mut value: Vec<u8>) {
             let mut whole = write(slot.0, &slot.1);
             whole.truncate(HEADER_BYTES);
             whole.append(&mut value);
@@ -233,7 +234,7 @@ mod tests {
         }
 
         #[test]
-        fn a_record_belongs_where_its_id_begins(id: [u8; 16], kind in 0..3usize) {
+        fn the_id_chooses_the_slot(id: [u8; 16], kind in 0..3usize) {
             let (id, kind) = (RecordId(id), Kind::ALL[kind]);
             let slot = ShardSlot::of((id, kind));
             let (first, last) = slot.ids();

@@ -1,21 +1,22 @@
-//! How does the set get rid of what has expired, and how many records are alive?
+//! How are expired records removed from the set, and how many live records are there?
 //!
-//! Expired records go whenever their shard is rewritten; a shard that nobody writes to needs
-//! somebody to come by. The lease owner does, some shards a tick, and counts what it sees.
+//! A shard loses its expired records whenever it is rewritten. Shards that nobody writes to are
+//! swept by the leader, a few on each maintenance run. The sweep also counts the live records.
 
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
 use crate::revocation::set::RevocationSet;
-use crate::revocation::shard::ShardSlot;
+use crate::revocation::shard::{Damaged, ShardSlot};
 use crate::shared::SharedData;
 
-/// Shards a step: a millisecond at a million records, and a round takes a little over two minutes.
+/// Shards that one step sweeps: this takes a millisecond at a million records, and all shards take a
+/// little over two minutes.
 pub const SHARDS_A_STEP: usize = 256;
 
 /// Live records of each kind, in the order of [`Kind::ALL`].
 pub type Counts = [u64; 3];
 
-/// Where the sweep is.
+/// The position of the sweep.
 pub struct Sweep {
     ahead: Box<dyn Iterator<Item = ShardSlot>>,
     counted: Counts,
@@ -29,22 +30,34 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Looks at the next shards. A damaged one counts for nothing: that it was found is enough.
-    pub fn step(&mut self, shared: &dyn SharedData, set: &RevocationSet, horizon: Horizon) {
+    /// Sweeps the next shards.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] if one of them is damaged. The others were swept.
+    pub fn step(
+        &mut self,
+        shared: &dyn SharedData,
+        set: &RevocationSet,
+        horizon: Horizon,
+    ) -> Result<(), Damaged> {
+        let mut result = Ok(());
         for _ in 0..SHARDS_A_STEP {
             let Some(slot) = self.ahead.next() else {
                 *self = Self { last: Some(self.counted), ..Self::default() };
                 break;
             };
-            let live = set.prune(shared, slot, horizon).unwrap_or(0);
+            let live = set.prune(shared, slot, horizon);
+            result = result.and(live.map(|_| ()));
             let kinds = Kind::ALL.into_iter().zip(&mut self.counted);
             for (_, count) in kinds.filter(|(kind, _)| *kind == slot.kind()) {
-                *count += live as u64;
+                *count += live.unwrap_or(0) as u64;
             }
         }
+        result
     }
 
-    /// What the last whole round has counted.
+    /// Returns the numbers of the last complete sweep.
     #[must_use]
     pub fn counts(&self) -> Option<Counts> {
         self.last

@@ -1,8 +1,8 @@
-//! How do the VMs of one Envoy process share what they know?
+//! How do the VMs of one Envoy process share data?
 //!
-//! Envoy keeps one map for all VMs of a process: keys to values, each value with the number of its
-//! last write (its CAS). There is no deletion and no list of keys. The core sees it through this
-//! trait; [`InMemory`] behaves alike and serves tests and simulations.
+//! Envoy keeps one map for all VMs of a process. It maps names to values, each with the number of
+//! its last write (its CAS). Names cannot be deleted or listed. The core uses the map through the
+//! trait [`SharedData`]; [`InMemory`] behaves the same way and serves tests and simulations.
 
 pub mod aggregated_gauges;
 pub mod lease;
@@ -12,7 +12,7 @@ pub mod swap;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// The number of a value's last write. Equality is all that it is good for: the counter wraps.
+/// The number of a value's last write. Compare it for equality only: the counter wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version(pub u32);
 
@@ -25,25 +25,41 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// What a conditional write expects to find.
+/// The condition of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing: the key is not there.
+    /// The name does not exist.
     Absent,
-    /// The value of exactly that write.
+    /// The value has exactly this version.
     At(Version),
-    /// Whatever is there.
+    /// Anything: the write always succeeds.
     Anything,
 }
 
 /// The map that all VMs of one Envoy process share.
 pub trait SharedData {
-    /// The value below a key, copied.
+    /// Returns a copy of a value.
     fn get(&self, key: &str) -> Option<Stored>;
 
-    /// Writes the value if the key is as expected; says whether it was.
+    /// Writes a value if the condition holds; returns whether it did.
     #[must_use]
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool;
+
+    /// Returns the version of a value. A host that can do so does not copy the value; Envoy does not
+    /// copy an empty one.
+    fn version(&self, key: &str) -> Option<Version> {
+        self.get(key).map(|stored| stored.version)
+    }
+
+    /// Passes a value and its version to `reader`, and returns whether the name exists. A host that
+    /// can do so does not copy the value.
+    fn read(&self, key: &str, reader: &mut dyn FnMut(&[u8], Version)) -> bool {
+        let found = self.get(key);
+        if let Some(Stored { value, version }) = &found {
+            reader(value, *version);
+        }
+        found.is_some()
+    }
 }
 
 /// Shared data within one process, for tests and simulations.
@@ -55,6 +71,16 @@ pub struct InMemory {
 impl SharedData for InMemory {
     fn get(&self, key: &str) -> Option<Stored> {
         self.entries.borrow().0.get(key).cloned()
+    }
+
+    fn version(&self, key: &str) -> Option<Version> {
+        self.entries.borrow().0.get(key).map(|stored| stored.version)
+    }
+
+    fn read(&self, key: &str, reader: &mut dyn FnMut(&[u8], Version)) -> bool {
+        let entries = self.entries.borrow();
+        let found = entries.0.get(key);
+        found.inspect(|stored| reader(&stored.value, stored.version)).is_some()
     }
 
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {

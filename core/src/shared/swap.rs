@@ -1,20 +1,21 @@
 //! How is a shared value changed without losing what another VM writes at the same time?
 //!
-//! By compare-and-swap: read, change, write on condition that nobody wrote in between, else again.
+//! By compare-and-swap: read the value, change it, and write it on condition that nobody wrote in
+//! between. If somebody did, start again.
 
 use crate::shared::{Expect, SharedData};
 
-/// Tries before giving up. Three VMs that did nothing but swap one key needed 497 at worst.
+/// Tries before giving up. In a test with three VMs that only swapped one key, 497 was the most.
 const TRIES: usize = 10_000;
 
-/// Others kept writing the same key: nothing was written.
+/// Other VMs kept writing the same value: nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contended;
 
-/// Replaces the value below a key by what `change` makes of it; `None` leaves it as it is.
+/// Replaces a value by what `change` makes of it; `None` leaves the value as it is.
 ///
-/// `change` runs again whenever another VM was faster, each time on the value found then; the
-/// result is that of its last run.
+/// If another VM was faster, `change` runs again on the value found then. The result is that of its
+/// last run.
 ///
 /// # Errors
 ///

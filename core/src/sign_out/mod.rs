@@ -14,10 +14,10 @@
 
 use crate::call::{Call, Response};
 use crate::clock::Now;
-use crate::feed::delivery;
 use crate::feed::outbox::{DueTime, Outbox};
+use crate::feed::{delivery, repair};
 use crate::headers::Headers;
-use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
+use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS, kept_until};
 use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
@@ -65,10 +65,16 @@ pub struct SignOut {
     when_unreachable: WhenUnreachable,
 }
 
-/// The revocation of a verified token; `exp` as the token says, where it says any.
+/// Returns the revocation of a verified token with that `exp`, if it has one. The record is kept for
+/// as long as a renewed token of the same `jti` may live.
 #[must_use]
-pub fn of_token(id: RecordId, exp: Option<u64>) -> Record {
-    Record::token(id, end(exp))
+pub fn of_token(
+    id: RecordId,
+    exp: Option<u64>,
+    unix_seconds: u64,
+    max_lifetime_seconds: Option<u64>,
+) -> Record {
+    Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
 /// The cutoff of a user whose tokens an application's answer has ended: everything issued before
@@ -128,7 +134,7 @@ pub fn begin(
     }
     let due = DueTime::AfterGraceFrom(now.monotonic_milliseconds);
     let held = outbox.put(shared, &records, due).is_ok()
-        && set.add(shared, &records, Horizon::NONE).is_ok();
+        && repair::add(shared, set, &records, Horizon::NONE).is_ok();
     if !held {
         return Step::Unavailable;
     }

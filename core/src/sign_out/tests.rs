@@ -28,7 +28,7 @@ fn answer(status: &str, content_type: &str, body: &str) -> Response {
 
 fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Call, SignOut) {
     let (set, outbox) = rooms();
-    let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
+    let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
     match begin(&set, &outbox, shared, vec![record], &[], settings(when_unreachable), NOW) {
         Step::Tell(call, sign_out) => (call, sign_out),
         step => panic!("{step:?}"),
@@ -110,7 +110,8 @@ fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
     let again = |shared: &InMemory| {
-        let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600));
+        let record =
+            of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
         begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
     };
     assert_eq!(again(&shared), Step::Forward);
@@ -148,7 +149,7 @@ fn a_request_without_a_valid_token_goes_on() {
 
 #[test]
 fn a_token_whose_end_no_record_may_have_is_revoked_for_ever() {
-    let exp = |exp| of_token(RecordId::FIRST, exp).exp;
+    let exp = |exp| of_token(RecordId::FIRST, exp, 2_000, None).exp;
     assert_eq!(exp(Some(1_800_000_000)), 1_800_000_000);
     assert_eq!(exp(None), NEVER);
     assert_eq!(exp(Some(1_800_000_000_000)), NEVER);

@@ -1,12 +1,13 @@
-//! Promises: what a proxy has once refused it never accepts again before it expires; what anybody
-//! still knows when the faults end, everybody knows soon after; no proxy loses the set, or distrusts
-//! it, without reason. Method: the state machines of the filter, two or three processes of two VMs,
-//! and a model of the service live through schedules of faults drawn by lot: calls that are lost,
-//! late, repeated, cut, changed, replayed or answered by somebody else; services that stop, fall
-//! back to a backup or come back empty; VMs and processes that die; clocks that are wrong and jump.
+//! Promises: a proxy that has refused a token never accepts it again before it expires, and neither a
+//! renewed token of the same session; soon after the faults end, everybody knows each revocation that
+//! anybody still knew; no proxy loses the set, or treats it as stale, without reason. Method: the
+//! state machines of the filter, two or three processes of two VMs, and a model of the service run
+//! through random schedules of faults: calls that are lost, late, repeated, cut, changed, replayed or
+//! answered by another server; services that stop, fall back to a backup or come back empty; VMs and
+//! processes that die; configurations that rename the service; clocks that are wrong and jump.
 //!
-//! A schedule is a number. A failure prints it; `SIMULATION_SEED=<number>` tells that one aloud,
-//! and `SIMULATION_SCHEDULES=<count>` tries more or fewer than usual.
+//! A schedule is a number. A failure prints it. `SIMULATION_SEED=<number>` runs that schedule and
+//! prints each step; `SIMULATION_SCHEDULES=<count>` sets the number of schedules.
 
 mod chance;
 mod memory;

@@ -1,4 +1,4 @@
-//! Envoy's shared data as a table: a reset looks at 69,633 names, nearly all of them vacant.
+//! Envoy's shared data as tables: a reset looks at 69,633 names, and nearly all of them do not exist.
 
 use std::cell::RefCell;
 
@@ -9,76 +9,98 @@ pub(super) struct Memory(RefCell<Cells>);
 
 #[derive(Clone)]
 struct Cells {
-    /// Where the value of a name is among the stored, counted from 1; 0 where there is none.
-    places: Box<[u16]>,
+    /// For each key space, by its prefix: the position of a name's value in `stored`, counted from 1;
+    /// 0 if there is none.
+    spaces: Vec<(String, Box<[u16]>)>,
     stored: Vec<Stored>,
     writes: u32,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        let places = vec![0; NAMES].into_boxed_slice();
-        Self(RefCell::new(Cells { places, stored: Vec::new(), writes: 0 }))
+        Self(RefCell::new(Cells { spaces: Vec::new(), stored: Vec::new(), writes: 0 }))
+    }
+}
+
+impl Cells {
+    fn find(&self, key: &str) -> Option<&Stored> {
+        let (prefix, number) = split(key);
+        let (_, positions) = self.spaces.iter().find(|(known, _)| known == prefix)?;
+        self.stored.get(usize::from(positions[number]).wrapping_sub(1))
+    }
+
+    fn position(&mut self, key: &str) -> &mut u16 {
+        let (prefix, number) = split(key);
+        let known = self.spaces.iter().position(|(known, _)| known == prefix);
+        let at = known.unwrap_or_else(|| {
+            self.spaces.push((prefix.to_owned(), vec![0; NAMES].into_boxed_slice()));
+            self.spaces.len() - 1
+        });
+        &mut self.spaces[at].1[number]
     }
 }
 
 impl SharedData for Memory {
     fn get(&self, key: &str) -> Option<Stored> {
-        let cells = self.0.borrow();
-        match cells.places[number(key)] {
-            0 => None,
-            place => Some(cells.stored[usize::from(place) - 1].clone()),
-        }
+        self.0.borrow().find(key).cloned()
+    }
+
+    fn version(&self, key: &str) -> Option<Version> {
+        self.0.borrow().find(key).map(|stored| stored.version)
     }
 
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
         let cells = &mut *self.0.borrow_mut();
-        let place = &mut cells.places[number(key)];
-        let found = cells.stored.get_mut(usize::from(*place).wrapping_sub(1));
+        let found = cells.find(key).map(|stored| stored.version);
         let admitted = match expect {
             Expect::Absent => found.is_none(),
-            Expect::At(version) => found.as_ref().is_some_and(|found| found.version == version),
+            Expect::At(version) => found == Some(version),
             Expect::Anything => true,
         };
         if admitted {
             cells.writes += 1;
             let stored = Stored { value: value.to_vec(), version: Version(cells.writes) };
-            match found {
-                Some(found) => *found = stored,
-                None => {
+            let last = u16::try_from(cells.stored.len() + 1).expect("few names are in use");
+            match cells.position(key) {
+                0 => {
+                    *cells.position(key) = last;
                     cells.stored.push(stored);
-                    *place = u16::try_from(cells.stored.len()).expect("few names are in use");
                 }
+                &mut at => cells.stored[usize::from(at) - 1] = stored,
             }
         }
         admitted
     }
 }
 
-/// The number of a name; every process of a simulation follows one feed.
-fn number(key: &str) -> usize {
+/// The prefix of a name, and the number of the rest.
+fn split(key: &str) -> (&str, usize) {
     let hex = |digits: &[u8]| {
         let value =
             |digit| usize::from(if digit < b'a' { digit - b'0' } else { digit - b'a' + 10 });
         digits.iter().fold(0, |number, &digit| number << 4 | value(digit))
     };
-    match key.as_bytes().get(PREFIX_BYTES..).unwrap_or(key.as_bytes()) {
-        [b't', digits @ ..] => hex(digits),
-        b"all" => USERS - 1,
-        b"gen" => USERS - 2,
-        b"feed" => USERS - 3,
-        b"lease" => USERS - 4,
-        b"whole" => USERS - 5,
-        b"session-guard/1/feeds" => USERS - 6,
-        [b's', digits @ ..] => STRIPES + hex(digits),
-        [b'o', b'u', b't', digits @ ..] => OUTBOX + hex(digits),
-        [b'u', digits @ ..] => USERS + hex(digits),
+    let (prefix, name) = key.split_at_checked(PREFIX_BYTES).unwrap_or(("", key));
+    match name.as_bytes() {
+        [b't', digits @ ..] => (prefix, hex(digits)),
+        b"all" => (prefix, USERS - 1),
+        b"gen" => (prefix, USERS - 2),
+        b"feed" => (prefix, USERS - 3),
+        b"lease" => (prefix, USERS - 4),
+        b"whole" => (prefix, USERS - 5),
+        // These two belong to no feed; they are kept with the first one.
+        b"session-guard/1/feeds" => (FIRST, USERS - 6),
+        b"feeds" => (FIRST, USERS - 7),
+        [b's', digits @ ..] => (prefix, STRIPES + hex(digits)),
+        [b'o', b'u', b't', digits @ ..] => (prefix, OUTBOX + hex(digits)),
+        [b'u', digits @ ..] => (prefix, USERS + hex(digits)),
         name => panic!("{name:?} is new"),
     }
 }
 
 const PREFIX_BYTES: usize = "session-guard/2/0123456789abcdef/".len();
+const FIRST: &str = "session-guard/2/e6a83fb1a207a15e/"; // of the feed "signout"
 const OUTBOX: usize = 0x1_0000;
-const USERS: usize = OUTBOX + 0x100 + 6;
+const USERS: usize = OUTBOX + 0x100 + 7;
 const STRIPES: usize = USERS + 0x1000;
 const NAMES: usize = STRIPES + 0x400;

@@ -20,6 +20,8 @@ pub(super) const MAX_STALENESS_SECONDS: u64 = 300;
 pub(super) struct Process {
     pub(super) memory: Memory,
     pub(super) vms: Vec<Vm>,
+    /// The name of the service's cluster in its configuration.
+    cluster: String,
     /// How far its wall clock is ahead of the truth.
     pub(super) ahead_seconds: i64,
     /// Its monotonic clock at the beginning of the simulation.
@@ -64,13 +66,14 @@ impl Process {
         let mut process = Self {
             memory,
             vms: Vec::new(),
+            cluster: "signout".to_owned(),
             ahead_seconds: 0,
             booted,
             latest_unix_seconds: 0,
             has_loaded: false,
             proved_at: Duration::ZERO,
         };
-        process.vms = (0..vms as u64).map(|vm| Vm::new(owner << 8 | vm)).collect();
+        process.vms = (0..vms as u64).map(|vm| Vm::new(owner << 8 | vm, "signout")).collect();
         process
     }
 
@@ -160,9 +163,16 @@ impl Process {
         vms[vm].carry_out(effects, time);
     }
 
-    /// A VM dies with its calls; another takes its place.
+    /// A VM dies with its calls, and another one takes its place.
     pub(super) fn kill(&mut self, vm: usize, owner: u64) {
-        self.vms[vm] = Vm::new(owner << 8 | vm as u64);
+        self.vms[vm] = Vm::new(owner << 8 | vm as u64, &self.cluster);
+    }
+
+    /// A new configuration gives the service's cluster another name.
+    pub(super) fn rename_service(&mut self, owner: u64) {
+        self.cluster = format!("signout-{owner}");
+        self.has_loaded = false;
+        (0..self.vms.len()).for_each(|vm| self.kill(vm, owner));
     }
 
     /// Whether the tokens of that record are refused here.
@@ -177,7 +187,7 @@ impl Process {
 
     /// How far it has followed the feed; empty where it has not.
     pub(super) fn cursor_text(&self) -> String {
-        let space = KeySpace::of_feed("", "signout", "signout");
+        let space = KeySpace::of_feed("", &self.cluster, "signout");
         let cursor = FeedState::read(&self.memory, &space).0.cursor;
         cursor.map_or(String::new(), |cursor| cursor.to_string())
     }
@@ -188,10 +198,10 @@ impl Process {
 }
 
 impl Vm {
-    fn new(owner: u64) -> Self {
+    fn new(owner: u64, cluster: &str) -> Self {
         let settings = FeedSettings {
             realm: String::new(),
-            cluster: "signout".to_owned(),
+            cluster: cluster.to_owned(),
             authority: "signout".to_owned(),
             max_staleness_seconds: MAX_STALENESS_SECONDS,
             delivery_timeout_milliseconds: 2_000,

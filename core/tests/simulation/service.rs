@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use session_guard_core::call::{Call, Response};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::headers::Headers;
-use session_guard_core::revocation::horizon::is_past_for_service;
+use session_guard_core::revocation::horizon::{KEPT_AFTER_EXP_SECONDS, is_past_for_service};
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 /// Records by what they are merged by.
@@ -73,7 +73,8 @@ impl Service {
 
     /// Drops what has been past for a day.
     pub(super) fn sweep(&mut self, unix_seconds: u64) {
-        self.live.retain(|_, record| record.exp.saturating_add(24 * 60 * 60) >= unix_seconds);
+        self.live
+            .retain(|_, record| record.exp.saturating_add(KEPT_AFTER_EXP_SECONDS) >= unix_seconds);
     }
 
     /// Whether it would let the poll wait.

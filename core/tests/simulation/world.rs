@@ -5,8 +5,10 @@ use std::time::Duration;
 use session_guard_core::call::Response;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::Page;
-use session_guard_core::revocation::horizon::is_past_for_service;
-use session_guard_core::revocation::record::{NEVER, Record, RecordId};
+use session_guard_core::revocation::horizon::{
+    KEPT_AFTER_EXP_SECONDS, LARGEST_SKEW_SECONDS, is_past_for_service,
+};
+use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use super::chance::Chance;
 use super::memory::Memory;
@@ -31,6 +33,8 @@ pub(super) struct World {
     responses: Vec<(String, Response)>,
     /// Clocks of proxies may jump by an hour.
     clocks_jump: bool,
+    /// Configurations may rename the service's cluster.
+    may_rename: bool,
     lives: u64,
 }
 
@@ -91,6 +95,7 @@ impl World {
             refused,
             responses: Vec::new(),
             clocks_jump,
+            may_rename: false,
             lives: 10,
         }
     }
@@ -102,6 +107,7 @@ impl World {
             world.set_clock(process);
         }
         let mut restores = [0, 0, 0, 0, 0, 1, 2, 2][world.chance.below(8)];
+        world.may_rename = restores == 0;
         for _ in 0..world.chance.between(10, 60) {
             // Most is at stake while somebody reads everything.
             let is_read = world.processes.iter().any(|process| process.cursor_text().contains('-'));
@@ -147,6 +153,7 @@ impl World {
                 self.processes[process].kill(vm, self.lives);
             }
             88 if self.chance.one_in(4) => self.restart(process),
+            88 if self.may_rename => self.rename_service(process),
             89..93 => self.set_clock(process),
             93..97 => self.backups.push(self.service.clone()),
             _ => self.service.sweep(self.service_unix_seconds()),
@@ -298,6 +305,17 @@ impl World {
         self.set_clock(process);
     }
 
+    /// The service has lost nothing then: only what no service has must survive.
+    fn rename_service(&mut self, process: usize) {
+        self.lives += 1;
+        self.say(|| format!("process {process}: its configuration renames the service"));
+        self.processes[process].rename_service(self.lives);
+        let early = self.service_unix_seconds() + 60;
+        for (record, refused) in self.records.iter().zip(&mut self.refused[process]) {
+            *refused &= !is_past_for_service(record, early); // no service stores those any more
+        }
+    }
+
     fn set_clock(&mut self, process: usize) {
         let far = if self.clocks_jump && self.chance.one_in(3) { 3_600 } else { CLOCKS_APART };
         self.processes[process].ahead_seconds = self.chance.between(-far, far);
@@ -355,19 +373,26 @@ impl World {
     /// What every process promises at every moment.
     fn check(&mut self) {
         for (number, process) in self.processes.iter_mut().enumerate() {
+            let knowledge = process.knowledge(self.time);
             for (record, refused) in self.records.iter().zip(&mut self.refused[number]) {
-                let refuses = process.refuses(record);
-                // Both clocks have to have passed `exp` before it may be forgotten.
-                let service_has_passed = self.time.as_secs() > record.exp.saturating_add(270);
-                let we_have_passed = process.latest_unix_seconds > record.exp.saturating_add(300);
+                // Before the set is loaded, every token is refused.
+                let refuses = knowledge == Knowledge::Never || process.refuses(record);
+                // A session that slides renews its token: the same `jti` with a later `exp`, until a
+                // day later at most. Both clocks must have passed that.
+                let kept_seconds = match record.kind {
+                    Kind::Token => KEPT_AFTER_EXP_SECONDS,
+                    Kind::User | Kind::All => LARGEST_SKEW_SECONDS,
+                };
+                let end = record.exp.saturating_add(kept_seconds);
+                let service_has_passed = self.time.as_secs() > end.saturating_sub(30);
+                let we_have_passed = process.latest_unix_seconds > end;
                 let may_forget = service_has_passed && we_have_passed;
                 assert!(
                     refuses || !*refused || may_forget,
                     "process {number} accepts again what it refused: {record:?}"
                 );
-                *refused |= refuses;
+                *refused |= refuses && knowledge != Knowledge::Never;
             }
-            let knowledge = process.knowledge(self.time);
             let age = self.time.saturating_sub(process.proved_at);
             match knowledge {
                 Knowledge::Current => process.has_loaded = true,
@@ -429,7 +454,9 @@ fn some_records(chance: &mut Chance, now: u64, clocks_jump: bool) -> Vec<Record>
             _ => {
                 let mut id = RecordId([0; 16]);
                 id.0[..8].copy_from_slice(&chance.number().to_be_bytes());
-                Record::token(id, any_exp(chance, now))
+                let long_ago = if chance.one_in(6) { KEPT_AFTER_EXP_SECONDS } else { 0 };
+                let exp = any_exp(chance, now);
+                Record::token(id, if exp == NEVER { NEVER } else { exp - long_ago })
             }
         }
     };

@@ -2,11 +2,13 @@
 //! Method: whole decisions on requests to one configuration, with the set in memory.
 
 use super::*;
+use crate::feed::state::FeedState;
 use crate::keys::host::NoHost;
 use crate::revocation::horizon::Horizon;
-use crate::revocation::record::{NEVER, Record};
-use crate::shared::InMemory;
+use crate::revocation::record::{Kind, NEVER, Record};
+use crate::revocation::shard::ShardSlot;
 use crate::shared::names::KeySpace;
+use crate::shared::{Expect, InMemory};
 use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
 const CONFIGURATION: &str = r#"{
@@ -34,6 +36,7 @@ struct Bench {
     set: RevocationSet,
     shared: InMemory,
     knowledge: Knowledge,
+    keys_settled: bool,
 }
 
 impl Bench {
@@ -50,13 +53,20 @@ impl Bench {
         let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
         let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
         let admission = Admission::new(config, Some(set), &NoHost);
-        Self { admission, set, shared: InMemory::default(), knowledge: Knowledge::Current }
+        Self {
+            admission,
+            set,
+            shared: InMemory::default(),
+            knowledge: Knowledge::Current,
+            keys_settled: true,
+        }
     }
 
     fn decide(&self, path: &str, lines: &[(&str, &str)]) -> Decision {
         let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
         all.extend(lines);
-        let moment = Moment { unix_seconds: NOW, knowledge: self.knowledge, shared: &self.shared };
+        let Self { knowledge, keys_settled, .. } = *self;
+        let moment = Moment { unix_seconds: NOW, knowledge, keys_settled, shared: &self.shared };
         self.admission.decide(&Headers::from_pairs(&all), moment)
     }
 
@@ -125,12 +135,40 @@ fn what_is_known_of_revocations_decides_whether_a_good_token_passes() {
         let bench = Bench { knowledge, ..Bench::new(when_unknown) };
         let context = format!("{knowledge:?} {when_unknown}");
         assert_eq!(verdict(&bench.decide("/page", &lines)), expected, "{context}");
-        let ready = format!("ready: {}", expected == "ada");
+        let ready = format!("ready: {}", knowledge != Knowledge::Never);
         assert_eq!(verdict(&bench.decide("/ready", &[])), ready, "{context}");
         let optional = if expected == "ada" { "ada" } else { "nobody" };
         assert_eq!(verdict(&bench.decide("/optional", &lines)), optional, "{context}");
         assert_eq!(verdict(&bench.decide("/page", &[])), "missing_token", "{context}");
     }
+}
+
+#[test]
+fn a_proxy_that_was_ready_stays_ready() {
+    let mut bench = Bench::new("refuse");
+    let mut is_ready = |knowledge, keys_settled| {
+        (bench.knowledge, bench.keys_settled) = (knowledge, keys_settled);
+        matches!(bench.decide("/ready", &[]), Decision::Ready(true))
+    };
+    assert!(!is_ready(Knowledge::Never, true));
+    assert!(!is_ready(Knowledge::Current, false), "a key set was not asked for yet");
+    assert!(is_ready(Knowledge::Current, true));
+    for knowledge in [Knowledge::Stale, Knowledge::Never, Knowledge::Current] {
+        assert!(is_ready(knowledge, true) && is_ready(knowledge, false), "{knowledge:?}");
+    }
+}
+
+#[test]
+fn damage_in_the_set_is_unavailable_and_restarts_the_load() {
+    let bench = Bench::new("refuse");
+    let space = bench.set.space();
+    let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
+    assert!(loaded.write(&bench.shared, space, Expect::Absent));
+    let slot = ShardSlot::of((RecordId::of_token("", "1"), Kind::Token));
+    assert!(bench.shared.set_if(&slot.name(space), b"junk", Expect::Anything));
+    let ada = bearer(&token("ada", "1"));
+    assert_eq!(verdict(&bench.decide("/page", &[("authorization", &ada)])), "unavailable");
+    assert_eq!(FeedState::read(&bench.shared, space).0.current_at, None);
 }
 
 #[test]

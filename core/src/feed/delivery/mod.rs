@@ -1,17 +1,17 @@
 //! How does the service learn what was revoked here?
 //!
-//! By `POST /v1/revocations`, a list of records as the feed gives them, one atomic batch. Only the
-//! service's own 200 or 201 counts as its word: `application/json` that names a cursor. Likewise its
-//! no: whatever else responses 400 must not make us drop a revocation.
+//! By `POST /v1/revocations` with a list of records in the form of the feed. Only the service's own
+//! 200 or 201 is an acknowledgement: `application/json` that names a cursor. A rejection is checked
+//! the same way, because another server's 400 must not make us drop a revocation.
 //!
-//! A request that signs a user out tells the service itself; [`Delivery`] is the lease owner's way to
-//! deliver what is left in the outbox.
+//! A sign-out request makes its own call. [`Delivery`] is how the leader delivers the records that
+//! are left in the outbox.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::backoff;
+use crate::call::poller::Poller;
 use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::outbox::Outbox;
@@ -19,10 +19,10 @@ use crate::json::object_text;
 use crate::revocation::record::{Kind, NEVER, Record};
 use crate::shared::SharedData;
 
-/// Most records in one batch of the lease owner.
+/// Most records in one batch of the leader.
 pub const BATCH_RECORDS: usize = 1_000;
 
-/// The call that tells the service of these records.
+/// Returns the call that delivers these records.
 #[must_use]
 pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
     let list: Vec<_> = records.iter().map(JsonRecord::from).collect();
@@ -35,99 +35,96 @@ pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
     }
 }
 
-/// Whether the service has those records now.
+/// Whether the service has stored the records.
 #[must_use]
 pub fn is_acknowledged(response: Option<&Response>) -> bool {
     response.is_some_and(|response| {
-        matches!(response.status(), Some(200 | 201)) && says::<Acknowledgement>(response)
+        matches!(response.status(), Some(200 | 201)) && has_body::<Acknowledgement>(response)
     })
 }
 
-/// Whether the service will never take them as they are.
-fn is_refused(response: Option<&Response>) -> bool {
+/// Whether the service will never accept the records as they are.
+fn is_rejected(response: Option<&Response>) -> bool {
     response.is_some_and(|response| {
-        matches!(response.status(), Some(400 | 413 | 422)) && says::<Refused>(response)
+        matches!(response.status(), Some(400 | 413 | 422)) && has_body::<ErrorBody>(response)
     })
 }
 
-fn says<T: for<'a> Deserialize<'a>>(response: &Response) -> bool {
+fn has_body<T: for<'a> Deserialize<'a>>(response: &Response) -> bool {
     response.is_of_type(JSON)
         && object_text(&response.body).is_some_and(|text| serde_json::from_str::<T>(text).is_ok())
 }
 
-/// The delivery that is under way, or when the next one may leave.
+/// The leader's deliveries, one at a time.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     timeout_milliseconds: u64,
-    under_way: Option<Vec<Record>>,
-    /// A batch that was refused as a whole: its records go one by one.
-    singly: VecDeque<Record>,
-    not_before: u64,
-    failures: u32,
+    poller: Poller<Vec<Record>>,
+    /// The records of a batch that was rejected as a whole: they are sent one by one.
+    one_by_one: VecDeque<Record>,
 }
 
-/// What became of a delivery.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// That many records are with the service.
+    /// The service has stored that many records.
     Delivered(u64),
-    /// The service refused the batch; its records will go one by one.
+    /// The service rejected the batch; its records are sent one by one next.
     Divided,
-    /// The service refused this record alone; it is out of the outbox.
+    /// The service rejected this record alone; it was removed from the outbox.
     Dropped(Record),
-    /// The API token is not the service's.
+    /// The service does not know the API token.
     Unauthorized,
-    /// Anything else: the records wait.
+    /// Anything else: the records stay in the outbox.
     Postponed,
 }
 
 impl Delivery {
-    /// Nothing is under way.
+    /// A delivery that may begin at once.
     #[must_use]
     pub fn new(timeout_milliseconds: u64) -> Self {
-        Self {
-            timeout_milliseconds,
-            under_way: None,
-            singly: VecDeque::new(),
-            not_before: 0,
-            failures: 0,
-        }
+        Self { timeout_milliseconds, poller: Poller::default(), one_by_one: VecDeque::new() }
     }
 
-    /// Whether an response is awaited.
+    /// Whether a call was sent and has not ended yet.
     #[must_use]
-    pub fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    pub fn is_pending(&self) -> bool {
+        self.poller.is_pending()
     }
 
-    /// How long until the next delivery may leave; monotonic milliseconds.
+    /// Returns the time until the next delivery may be sent; monotonic milliseconds.
     #[must_use]
     pub fn wait_milliseconds(&self, now: u64) -> u64 {
-        self.not_before.saturating_sub(now)
+        self.poller.wait_milliseconds(now)
     }
 
-    /// How many deliveries in a row have failed.
+    /// Returns the number of failed deliveries in a row.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.failures
+        self.poller.failures()
     }
 
-    /// The next delivery, if there is anything to deliver; from then on it is under way.
+    /// Shortens the wait for the next delivery to at most so many milliseconds.
+    pub fn call_within(&mut self, now: u64, milliseconds: u64) {
+        self.poller.call_within(now, milliseconds);
+    }
+
+    /// Returns the call of the next delivery, if one is due.
     pub fn start(&mut self, shared: &dyn SharedData, outbox: &Outbox, now: Now) -> Option<Call> {
-        if self.is_under_way() || self.wait_milliseconds(now.monotonic_milliseconds) > 0 {
+        if !self.poller.may_call(now.monotonic_milliseconds) {
             return None;
         }
-        let batch = match self.singly.pop_front() {
+        let batch = match self.one_by_one.pop_front() {
             Some(record) => vec![record],
             None => outbox.due(shared, now, BATCH_RECORDS),
         };
         let call = (!batch.is_empty()).then(|| call(&batch, self.timeout_milliseconds))?;
-        self.under_way = Some(batch);
+        self.poller.begin(batch);
         Some(call)
     }
 
-    /// The response is there; `None` where nothing was under way.
-    pub fn answered(
+    /// Handles the response. Returns `None` if no call was pending.
+    pub fn finished(
         &mut self,
         shared: &dyn SharedData,
         outbox: &Outbox,
@@ -135,30 +132,27 @@ impl Delivery {
         random: u32,
         response: Option<&Response>,
     ) -> Option<DeliveryOutcome> {
-        let batch = self.under_way.take()?;
-        let refused = is_refused(response);
-        if is_acknowledged(response) || refused {
-            self.failures = 0;
+        let batch = self.poller.end()?;
+        let rejected = is_rejected(response);
+        if is_acknowledged(response) || rejected {
+            self.poller.succeeded();
         }
-        // What fails to be noted is sent once more, which changes nothing.
+        // If the outbox cannot be changed, the records are sent once more, which changes nothing.
         Some(match batch.as_slice() {
             batch if is_acknowledged(response) => {
                 let _ = outbox.acknowledged(shared, batch, now);
                 DeliveryOutcome::Delivered(batch.len() as u64)
             }
-            &[record] if refused => {
+            &[record] if rejected => {
                 let _ = outbox.remove(shared, &[record]);
                 DeliveryOutcome::Dropped(record)
             }
-            batch if refused => {
-                self.singly.extend(batch);
+            batch if rejected => {
+                self.one_by_one.extend(batch);
                 DeliveryOutcome::Divided
             }
             _ => {
-                self.failures = self.failures.saturating_add(1);
-                let retry_after = response.and_then(Response::retry_after_seconds);
-                let wait = backoff::wait_as_asked(self.failures, random, retry_after);
-                self.not_before = now.monotonic_milliseconds.saturating_add(wait);
+                self.poller.failed(response, now.monotonic_milliseconds, random);
                 match response.and_then(Response::status) {
                     Some(401 | 403) => DeliveryOutcome::Unauthorized,
                     _ => DeliveryOutcome::Postponed,
@@ -168,8 +162,8 @@ impl Delivery {
     }
 }
 
-/// A record as the service's JSON spells it, in both directions. A token has no `issued_before`, a
-/// record for ever no `exp`.
+/// A record in the service's JSON, in both directions. A token has no `issued_before`; a record that
+/// is kept for ever has no `exp`.
 #[derive(Debug, Serialize)]
 pub struct JsonRecord {
     kind: &'static str,
@@ -198,7 +192,7 @@ struct Acknowledgement {
 }
 
 #[derive(Deserialize)]
-struct Refused {
+struct ErrorBody {
     #[serde(rename = "code")]
     _code: String,
 }

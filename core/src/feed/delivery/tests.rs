@@ -32,7 +32,7 @@ impl Bench {
     }
 
     /// What becomes of a delivery that is answered like this, and how many records are left to send.
-    fn answered(
+    fn finished(
         &mut self,
         response: Option<(&str, &str, &str)>,
     ) -> (Option<DeliveryOutcome>, usize) {
@@ -41,7 +41,7 @@ impl Bench {
             body: body.chars().map(|latin| latin as u8).collect(),
         });
         let (shared, outbox) = (&self.shared, &self.outbox);
-        let outcome = self.delivery.answered(shared, outbox, self.now, 0, response.as_ref());
+        let outcome = self.delivery.finished(shared, outbox, self.now, 0, response.as_ref());
         let due = self.outbox.due(&self.shared, self.now, BATCH_RECORDS);
         (outcome, due.len())
     }
@@ -80,8 +80,8 @@ fn only_the_services_own_word_ends_a_delivery() {
         let mut delivery = Bench::of(&[record]);
         assert!(delivery.start().is_some());
         assert_eq!(delivery.start(), None, "one at a time");
-        assert_eq!(delivery.answered(response), expected, "{response:?}");
-        assert_eq!(delivery.answered(response).0, None, "nothing is under way");
+        assert_eq!(delivery.finished(response), expected, "{response:?}");
+        assert_eq!(delivery.finished(response).0, None, "nothing is under way");
     }
 }
 
@@ -90,14 +90,14 @@ fn a_refused_batch_goes_record_by_record() {
     let records = [token(1), token(2), token(3)];
     let mut delivery = Bench::of(&records);
     delivery.start().expect("a batch");
-    assert_eq!(delivery.answered(Some(NO)), (Some(DeliveryOutcome::Divided), 3));
+    assert_eq!(delivery.finished(Some(NO)), (Some(DeliveryOutcome::Divided), 3));
     let single = delivery.start().expect("the first alone");
     assert_eq!(single, call(&records[..1], 2_000));
-    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 2));
+    assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 2));
     delivery.start().expect("the second alone");
-    assert_eq!(delivery.answered(Some(NO)), (Some(DeliveryOutcome::Dropped(records[1])), 1));
+    assert_eq!(delivery.finished(Some(NO)), (Some(DeliveryOutcome::Dropped(records[1])), 1));
     delivery.start().expect("the third alone");
-    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
+    assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
     assert_eq!(delivery.start(), None);
 }
 
@@ -105,11 +105,11 @@ fn a_refused_batch_goes_record_by_record() {
 fn a_failed_delivery_is_made_again_after_a_wait() {
     let mut delivery = Bench::of(&[token(1)]);
     delivery.start().unwrap();
-    delivery.answered(None);
+    delivery.finished(None);
     assert_eq!((delivery.start(), delivery.delivery.failures()), (None, 1));
     delivery.now.monotonic_milliseconds += 1_000;
     delivery.start().expect("again");
-    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
+    assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 0));
     assert_eq!(delivery.delivery.failures(), 0);
 }
 
@@ -119,7 +119,7 @@ fn what_changed_under_way_stays_for_the_next_delivery() {
     let mut delivery = Bench::of(&[user(5)]);
     delivery.start().unwrap();
     delivery.outbox.put(&delivery.shared, &[user(9)], DueTime::AtOnce).unwrap();
-    assert_eq!(delivery.answered(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 1));
+    assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 1));
     assert_eq!(delivery.start(), Some(call(&[user(9)], 2_000)));
 }
 

@@ -1,28 +1,28 @@
-//! Which revocations may the service not have?
+//! Which revocations may the service not have yet?
 //!
-//! They wait in shared data, so that they outlive the request and the VM that made them, though not
-//! the process. An entry goes in before the service is told; when the service has acknowledged it,
-//! it waits on until the feed has shown its record. There are 64 keys with at most 4,096 entries
-//! each; the last byte of the id chooses the key, since a page of a reset gives back ids that begin
-//! alike.
+//! They wait in shared data, so they outlive the request and the VM that made them, but not the
+//! process. A record is put in before the service is called. After the service has acknowledged it,
+//! it stays until the feed has shown it. There are 64 values with at most 4,096 entries each. The
+//! last byte of the id chooses the value, because the ids that one page of a reset lacks begin alike.
 //!
-//! # Why the service's word is not enough
+//! # Why the acknowledgement is not enough
 //!
-//! The feed is at its cursor, and a service that falls back to before that (a restored backup, a
-//! replica that was behind) does not hold it: it sends everything again, and gets back what it
-//! lacks. What it acknowledged *after* our cursor it could lose without a sign, unless it waits here
-//! until the cursor has passed it. So everything in the set either came by the feed, or is here.
+//! The feed is at its cursor. A service that falls back to an earlier state (a restored backup, a
+//! replica that was behind) does not know that cursor, so it sends everything again, and the proxy
+//! re-sends what is missing. But a service could lose what it acknowledged *after* our cursor
+//! without a sign. The entry therefore stays until the cursor has passed it. Everything in the set
+//! either came through the feed, or is here.
 //!
 //! If the feed is complete ten seconds after an acknowledgement and has not shown the record, the
-//! service has lost it, or has shown it before we asked for it: it is
+//! service has lost it, or has shown it before we asked for it. The record is then
 //! [missing](Outbox::is_missing_any), and the feed is read again from its beginning, which shows the
-//! record or gives it back. The other remedy, to read everything again now and then, would cost every
-//! proxy 33 MB an hour at a million revocations, and leave the others an hour without the record.
+//! record or re-sends it. The alternative, to read everything again now and then, would cost every
+//! proxy 33 MB an hour at a million revocations, and other proxies would lack the record for an hour.
 //!
-//! A value is `SGO1`, then sorted entries: a record as in the feed, 1 where it was acknowledged, and
-//! the monotonic milliseconds since when it is so, big endian. A value that is not well-formed is
-//! lost; its records are still in the set, so the feed is [forgotten](state::forget): the reload
-//! gives back what the service lacks.
+//! A value is `SGO1`, then sorted entries: a record as in the feed, 1 if it was acknowledged, and the
+//! monotonic milliseconds since then or since it was put in, big endian. A value that is not
+//! well-formed is lost. Its records are still in the set, so the whole feed is [read
+//! again](state::forget), which re-sends what the service lacks.
 
 use std::collections::BTreeMap;
 
@@ -34,44 +34,44 @@ use crate::shared::SharedData;
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
 
-/// Keys that the outbox is spread over.
-const KEYS: u16 = 64;
+/// Values that the outbox is spread over.
+pub const VALUES: u16 = 64;
 
-/// Most entries below one key: it is copied whole whenever one of them changes.
+/// Most entries in one value. The whole value is copied whenever one of them changes.
 pub const ENTRIES_A_KEY: usize = 4_096;
 
-/// How long whoever made an entry has to deliver it; then the lease owner does.
+/// How long the VM that made an entry has to deliver it. After that the leader does.
 pub const GRACE_MILLISECONDS: u64 = 2_000;
 
-/// How much later than an acknowledgement the feed shows the record, if at all: longer than any
-/// replica is behind.
+/// The feed shows a record at most so much later than its acknowledgement: longer than any replica is
+/// behind.
 pub const SHOWN_WITHIN_MILLISECONDS: u64 = 10_000;
 
-/// How far ahead of our clock a cutoff may lie that the lease owner delivers; one further ahead waits.
-/// Four minutes less than what the service takes, for its clock may be behind ours.
+/// The leader delivers a cutoff at most so far ahead of our clock; later ones wait. This is four
+/// minutes less than the service accepts, because its clock may be behind ours.
 const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
-/// The outbox of one feed.
+/// The undelivered revocations of one feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outbox {
     space: KeySpace,
 }
 
-/// When an entry is to be delivered by the lease owner.
+/// When the leader delivers an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueTime {
-    /// Now.
+    /// At once.
     AtOnce,
-    /// When whoever made it at that moment (monotonic milliseconds) has had time to.
+    /// When the VM that made it at that time (monotonic milliseconds) has had time to deliver it.
     AfterGraceFrom(u64),
 }
 
 /// Why records could not be put into the outbox. Some of them may be in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutError {
-    /// There are 4,096 entries below their key.
+    /// Their value has 4,096 entries.
     Full,
-    /// Other VMs kept writing.
+    /// Other VMs kept writing the same value.
     Contended,
 }
 
@@ -82,11 +82,11 @@ impl Outbox {
         Self { space }
     }
 
-    /// Puts records in; those of a key that is there already are merged with it.
+    /// Puts records in; a record that is already there is merged with the new one.
     ///
     /// # Errors
     ///
-    /// [`PutError`]; what fits is in all the same.
+    /// [`PutError`]; the records that fit are in.
     pub fn put(
         &self,
         shared: &dyn SharedData,
@@ -105,11 +105,11 @@ impl Outbox {
         result
     }
 
-    /// Notes what the service has acknowledged: the entries that still equal these records.
+    /// Notes which records the service has acknowledged: the entries that still equal these records.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some will be sent again.
+    /// [`Contended`]: some of them will be sent again.
     pub fn acknowledged(
         &self,
         shared: &dyn SharedData,
@@ -128,14 +128,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes out what the feed has shown: the entries that these records cover.
+    /// Removes what the feed has shown: the entries that these records cover.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some are still in.
+    /// [`Contended`]: some of them are still in.
     pub fn shown(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
         if self.len(shared) == 0 {
-            return Ok(()); // as nearly always
+            return Ok(()); // nearly always
         }
         for (number, records) in by_number(records) {
             let covers = |entry: &OutboxEntry| {
@@ -149,11 +149,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes out what the service will never have: the entries that still equal these records.
+    /// Removes what the service will never accept: the entries that still equal these records.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some are still in and will be sent again.
+    /// [`Contended`]: some of them are still in and will be sent again.
     pub fn remove(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
         for (number, records) in by_number(records) {
             self.change(shared, number, |entries| {
@@ -163,34 +163,34 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes out what is past for the service, which neither stores nor shows it.
+    /// Removes expired entries, which the service neither stores nor shows.
     pub fn forget_past(&self, shared: &dyn SharedData, service_unix_seconds: u64) {
         let is_past =
             |entry: &OutboxEntry| is_past_for_service(&entry.record, service_unix_seconds);
-        for number in 0..KEYS {
+        for number in 0..VALUES {
             if self.entries(shared, number).iter().any(is_past) {
-                // What fails is done when somebody comes by again.
+                // If it fails, the next maintenance run does it.
                 let _ = self.change(shared, number, |entries| entries.retain(|e| !is_past(e)));
             }
         }
     }
 
-    /// Whether a feed that was complete at `current_at` (monotonic milliseconds) should have shown
-    /// something that it has not.
+    /// Whether a feed that was complete at `current_at` (monotonic milliseconds) has not shown a record
+    /// that it should have shown.
     #[must_use]
     pub fn is_missing_any(&self, shared: &dyn SharedData, current_at: u64) -> bool {
         let is_missing = |entry: &OutboxEntry| {
             entry.state == DeliveryState::Acknowledged
                 && entry.since.saturating_add(SHOWN_WITHIN_MILLISECONDS) <= current_at
         };
-        (0..KEYS).any(|number| self.entries(shared, number).iter().any(is_missing))
+        (0..VALUES).any(|number| self.entries(shared, number).iter().any(is_missing))
     }
 
-    /// At most `limit` records that are due.
+    /// Returns at most `limit` records that are due.
     #[must_use]
     pub fn due(&self, shared: &dyn SharedData, now: Now, limit: usize) -> Vec<Record> {
         let mut due = Vec::new();
-        for number in 0..KEYS {
+        for number in 0..VALUES {
             if due.len() >= limit {
                 break;
             }
@@ -201,14 +201,22 @@ impl Outbox {
         due
     }
 
-    /// Every record in it.
+    /// Returns the number of entries in one value, and the records among them that are due.
+    #[must_use]
+    pub fn due_in(&self, shared: &dyn SharedData, now: Now, number: u16) -> (usize, Vec<Record>) {
+        let entries = self.entries(shared, number);
+        let due = entries.iter().filter(|entry| entry.is_due(now)).map(|entry| entry.record);
+        (entries.len(), due.collect())
+    }
+
+    /// Returns every record.
     #[must_use]
     pub fn records(&self, shared: &dyn SharedData) -> Vec<Record> {
-        let entries = (0..KEYS).flat_map(|number| self.entries(shared, number));
+        let entries = (0..VALUES).flat_map(|number| self.entries(shared, number));
         entries.map(|entry| entry.record).collect()
     }
 
-    /// Whether a record of that key waits to be acknowledged.
+    /// Whether a record of that key has not been acknowledged.
     #[must_use]
     pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
         let owed = |e: &OutboxEntry| {
@@ -217,11 +225,15 @@ impl Outbox {
         self.entries(shared, number(record)).iter().any(owed)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self, shared: &dyn SharedData) -> usize {
-        let values = (0..KEYS).filter_map(|number| shared.get(&self.name(number)));
-        values.map(|found| found.value.len() / ENTRY_BYTES).sum()
+        let mut count = 0;
+        for number in 0..VALUES {
+            let mut add = |value: &[u8], _| count += value.len() / ENTRY_BYTES;
+            shared.read(&self.name(number), &mut add);
+        }
+        count
     }
 
     fn entries(&self, shared: &dyn SharedData, number: u16) -> Vec<OutboxEntry> {
@@ -273,7 +285,7 @@ enum DeliveryState {
 impl OutboxEntry {
     fn is_due(&self, now: Now) -> bool {
         let latest = now.unix_seconds.saturating_add(CUTOFF_AHEAD_SECONDS);
-        // A moment that lies ahead is not of our making: better told twice than never.
+        // A time in the future was not written by us: it is better to deliver twice than never.
         let age = now.monotonic_milliseconds.checked_sub(self.since);
         self.state == DeliveryState::Undelivered
             && self.record.issued_before <= latest
@@ -315,7 +327,7 @@ fn insert(entries: &mut Vec<OutboxEntry>, records: &[Record], since: u64) -> Res
 /// The number of a record's key.
 fn number(record: &Record) -> u16 {
     let [.., last] = record.id.0;
-    u16::from(last) % KEYS
+    u16::from(last) % VALUES
 }
 
 /// The records, sorted, by the number of their key.
@@ -369,7 +381,7 @@ fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<OutboxEntry> {
 const MAGIC: &[u8] = b"SGO1";
 const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8;
 
-/// Longer ago than any grace, except in the first two seconds of a monotonic clock.
+/// Longer ago than the grace period, except in the first two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;
 
 #[cfg(test)]

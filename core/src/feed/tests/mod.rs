@@ -44,7 +44,7 @@ fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
     assert_eq!(restored.live.len() as u64, count + 1);
     assert_eq!(process.held(), restored.live);
     assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
-    let gifts = process.vms[0].notices.iter().filter(|notice| **notice == FeedNotice::GivesBack);
+    let gifts = process.vms[0].notices.iter().filter(|notice| **notice == FeedNotice::Resends);
     assert_eq!(gifts.count(), 1);
 }
 
@@ -123,7 +123,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     });
     for body in cut.chain(flipped) {
         process.vms[0].poll = Some(call.clone());
-        process.vms[0].feed.poll.ask(state.cursor.clone(), 0);
+        process.vms[0].feed.poll.ask(state.cursor.clone(), true, 0);
         process.answer_poll(0, Some(&response(200, CONTENT_TYPE, body)));
         assert_eq!(process.state(), state);
     }
@@ -400,6 +400,7 @@ fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
     }
     let feed = &process.vms[0].feed;
     assert!(feed.set().is_revoked(&process.shared, own.id, None, None).is_err());
+    repair::report(&process.shared, feed.set());
     assert_eq!(feed.known_at(&process.shared, process.now), Knowledge::Never);
     process.settle(&mut service, 3);
     assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
@@ -426,13 +427,56 @@ fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
 #[test]
 fn a_poll_asks_for_what_comes_after_the_cursor() {
     let mut poll = Poll::new(300);
-    let first = poll.ask(None, 0);
+    let first = poll.ask(None, true, 0);
     assert_eq!((first.method, first.path.as_str()), ("GET", "/v1/revocations?wait=30"));
     assert_eq!(first.timeout_milliseconds, 35_000);
-    let call = Poll::new(30).ask(Cursor::new("5.a&b=%#+"), 0);
+    let call = Poll::new(30).ask(Cursor::new("5.a&b=%#+"), true, 0);
     assert_eq!(call.path, "/v1/revocations?wait=10&after=5.a%26b%3D%25%23%2B");
     assert_eq!(call.timeout_milliseconds, 15_000);
-    assert_eq!(Poll::new(0).ask(None, 0).timeout_milliseconds, 6_000);
+    assert_eq!(Poll::new(0).ask(None, true, 0).timeout_milliseconds, 6_000);
+}
+
+#[test]
+fn a_set_that_is_not_current_is_asked_for_without_waiting() {
+    let call = Poll::new(300).ask(Cursor::new("5.a"), false, 0);
+    assert_eq!(call.path, "/v1/revocations?wait=0&after=5.a");
+    assert_eq!(call.timeout_milliseconds, 35_000, "a slow service must not be cut off");
+}
+
+#[test]
+fn a_stale_set_is_asked_for_every_few_seconds() {
+    let (mut process, mut service) = settled(&[token(1)]);
+    let mut sent = Vec::new();
+    // The service is away for much longer than the set may be old.
+    while process.vms[0].feed.knowledge() == Knowledge::Current || sent.len() < 30 {
+        process.advance(500);
+        process.tick(0);
+        if process.vms[0].poll.is_some() {
+            if process.vms[0].feed.knowledge() != Knowledge::Current {
+                sent.push(process.now.monotonic_milliseconds);
+            }
+            process.answer_poll(0, None);
+        }
+    }
+    for pair in sent.windows(2) {
+        assert!(pair[1] - pair[0] <= 5_000, "{sent:?}");
+    }
+    process.settle(&mut service, 5);
+    assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+}
+
+#[test]
+fn a_renamed_feed_has_the_revocations_that_were_not_delivered() {
+    let (mut process, mut service) = settled(&[token(1)]);
+    process.sign_out(token(2));
+    process.cluster = "renamed".to_owned();
+    process.kill(0);
+    assert_eq!(process.held_of(&[token(2)]).len(), 0, "the new feed has another set");
+    process.settle(&mut service, 1);
+    assert_eq!(process.vms[0].feed.knowledge(), Knowledge::Current);
+    assert_eq!(process.held_of(&[token(2)]).len(), 1, "as soon as the set is loaded");
+    process.settle(&mut service, 5);
+    assert!(service.refuses(&token(2)), "it is delivered");
 }
 
 #[test]
@@ -460,7 +504,7 @@ fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
     process.tick(0);
     let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
     process.answer_poll(0, Some(&Response { headers: busy, body: Vec::new() }));
-    assert_eq!(process.vms[0].tick_within_milliseconds, Some(7_000));
+    assert_eq!(process.vms[0].tick_within_milliseconds, Some(4_000), "nothing is loaded yet");
     for _ in 0..7 {
         process.advance(process.vms[0].tick_within_milliseconds.unwrap());
         process.tick(0);
@@ -480,18 +524,41 @@ fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
 }
 
 #[test]
-fn a_wrong_api_token_leaves_the_lease_to_another_vm_for_a_minute() {
-    let mut process = Process::new(2);
-    process.tick(0);
-    process.answer_poll(0, Some(&response(401, "application/json", Vec::new())));
-    assert!(!process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds));
-    process.tick(1);
-    assert!(process.vms[1].poll.is_some());
-    process.kill(1);
-    for second in 1..=61 {
-        process.advance(1_000);
+fn a_current_feed_waits_as_long_as_the_service_asks() {
+    let (mut process, _) = settled(&[token(1)]);
+    let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
+    while process.vms[0].poll.is_none() {
+        process.advance(100);
         process.tick(0);
-        assert_eq!(process.vms[0].poll.is_some(), second >= 60, "{second}");
+    }
+    process.answer_poll(0, Some(&Response { headers: busy, body: Vec::new() }));
+    assert_eq!(process.vms[0].tick_within_milliseconds, Some(7_000));
+}
+
+#[test]
+fn a_vm_with_a_wrong_api_token_leaves_the_lease_to_another() {
+    for (is_loaded, barred_seconds) in [(false, 4), (true, 60)] {
+        let mut process = Process::new(2);
+        if is_loaded {
+            process.settle(&mut Service::new(1, 10, usize::MAX), 1);
+        }
+        process.tick(0);
+        process.vms[0].poll.get_or_insert_with(|| delivery::call(&[], 1));
+        process.vms[0].feed.poll.ask(None, true, 0);
+        process.answer_poll(0, Some(&response(401, "application/json", Vec::new())));
+        assert!(!process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds));
+        process.tick(1);
+        assert!(process.vms[1].feed.lease.is_held(process.now.monotonic_milliseconds));
+        process.kill(1);
+        for second in 1..=61 {
+            process.advance(1_000);
+            process.tick(0);
+            let leads = process.vms[0].feed.lease.is_held(process.now.monotonic_milliseconds);
+            // The other VM's lease lasts for a term after its death.
+            let earliest = barred_seconds.max(TERM_MILLISECONDS / 1_000);
+            assert_eq!(leads, second >= earliest, "{second} {is_loaded}");
+            process.vms[0].poll = None;
+        }
     }
 }
 
@@ -566,7 +633,7 @@ fn the_sweep_counts_the_living_by_kind() {
     let mut sweep = Sweep::default();
     while sweep.counts().is_none() {
         let horizon = process.state().horizon(2_000);
-        sweep.step(&process.shared, process.vms[0].feed.set(), horizon);
+        sweep.step(&process.shared, process.vms[0].feed.set(), horizon).unwrap();
     }
     assert_eq!(sweep.counts(), Some([2, 1, 1]));
 }
@@ -584,7 +651,7 @@ fn an_operator_is_told_once_when_something_changes() {
     process.settle(&mut service, 2);
     let failed = FeedNotice::Rejected(PollRejection::NoResponse);
     let expected =
-        [FeedNotice::Reads, failed, FeedNotice::Accepted, FeedNotice::Knows(Knowledge::Current)];
+        [FeedNotice::Leads, failed, FeedNotice::Accepted, FeedNotice::Knows(Knowledge::Current)];
     let mut told = process.vms[0].notices.clone();
     told.retain(|notice| expected.contains(notice));
     assert_eq!(told, expected);

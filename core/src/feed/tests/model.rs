@@ -25,13 +25,21 @@ pub(super) struct Process {
     pub(super) shared: InMemory,
     pub(super) vms: Vec<Vm>,
     pub(super) now: Now,
+    /// The name of the service's cluster in the configuration.
+    pub(super) cluster: String,
     owners: u8,
 }
 
 impl Process {
     pub(super) fn new(vms: usize) -> Self {
         let now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
-        let mut process = Self { shared: InMemory::default(), vms: Vec::new(), now, owners: 0 };
+        let mut process = Self {
+            shared: InMemory::default(),
+            vms: Vec::new(),
+            now,
+            cluster: "signout".to_owned(),
+            owners: 0,
+        };
         for _ in 0..vms {
             let vm = process.new_vm();
             process.vms.push(vm);
@@ -43,7 +51,7 @@ impl Process {
         self.owners += 1;
         let settings = FeedSettings {
             realm: String::new(),
-            cluster: "signout".to_owned(),
+            cluster: self.cluster.clone(),
             authority: "signout".to_owned(),
             max_staleness_seconds: 300,
             delivery_timeout_milliseconds: 2_000,

@@ -1,13 +1,15 @@
 //! Is this token revoked, and how does a revocation get into the set?
 //!
-//! The set is all shards below one [space](KeySpace). Adding is a union: it never takes
-//! anything away but what the [horizon](Horizon) has passed, so writers may come in any order, twice
-//! or at once. After its shards are written, every writer renews the [generation](Generations): as
-//! long as it stays the same, so does every verdict.
+//! The set consists of all shards in one [key space](KeySpace). Adding is a union: it removes
+//! nothing except what the [horizon](Horizon) has passed, so writers may come in any order, twice or
+//! at the same time. After its shards are written, every writer renews the
+//! [generation](Generations). As long as the generation stays the same, every verdict stays the same.
+//!
+//! A shard that is not well-formed is [damaged](Damaged). The set does not decide what that means: it
+//! returns the error, and the [feed](crate::feed::repair) starts a full reload.
 
 use std::cmp::Ordering;
 
-use crate::feed::state;
 use crate::revocation::generation::Generations;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::{Kind, Record, RecordId};
@@ -21,27 +23,57 @@ use crate::shared::swap::{Contended, swap};
 pub struct RevocationSet {
     space: KeySpace,
     all: RecordId,
+    on_damage: OnDamage,
+}
+
+/// Why a change of the set failed. Some of the records may be in the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetError {
+    /// Other VMs kept writing the same shard.
+    Contended,
+    /// A shard is damaged, and the records do not replace all of it.
+    Damaged,
+}
+
+/// What a change does with a damaged shard that it does not replace as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDamage {
+    Fail,
+    Overwrite,
 }
 
 impl RevocationSet {
-    /// The set of that feed, as seen by one realm.
+    /// The set in that key space, as enforced for one realm.
     #[must_use]
     pub fn new(space: KeySpace, realm: &str) -> Self {
-        Self { space, all: RecordId::of_all(realm) }
+        Self { space, all: RecordId::of_all(realm), on_damage: OnDamage::Fail }
     }
 
-    /// What tells whether a verdict still stands.
+    /// Returns the same set for a caller that has made it count as not loaded: its changes replace a
+    /// damaged shard instead of failing.
+    #[must_use]
+    pub fn overwriting_damage(&self) -> Self {
+        Self { on_damage: OnDamage::Overwrite, ..*self }
+    }
+
+    /// Returns the key space that holds the set.
+    #[must_use]
+    pub fn space(&self) -> &KeySpace {
+        &self.space
+    }
+
+    /// Returns the generations, which tell whether a verdict still holds.
     #[must_use]
     pub fn generations(&self) -> Generations {
         Generations::of(self.space)
     }
 
-    /// Whether the token is revoked: itself, with its user's tokens of that age, or with all of
-    /// that age.
+    /// Whether the token is revoked: by its own record, by its user's cutoff, or by the cutoff for
+    /// all.
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the set cannot tell. The feed is to be read again from its beginning.
+    /// [`Damaged`]: the set cannot tell. The feed must be read again from its beginning.
     pub fn is_revoked(
         &self,
         shared: &dyn SharedData,
@@ -62,6 +94,16 @@ impl RevocationSet {
         Ok(false)
     }
 
+    /// Whether the set already revokes everything that the record revokes.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`]: the set cannot tell.
+    pub fn covers(&self, shared: &dyn SharedData, record: &Record) -> Result<bool, Damaged> {
+        let held = self.find(shared, record.id, record.kind)?;
+        Ok(held.is_some_and(|held| held.covers(record)))
+    }
+
     fn find(
         &self,
         shared: &dyn SharedData,
@@ -69,22 +111,24 @@ impl RevocationSet {
         kind: Kind,
     ) -> Result<Option<Record>, Damaged> {
         let slot = ShardSlot::of((id, kind));
-        let Some(stored) = shared.get(&slot.name(&self.space)) else { return Ok(None) };
-        let shard = Shard::read(slot, Some(&stored.value));
-        Ok(shard.inspect_err(|_| state::report_damage(shared, &self.space))?.find(id))
+        let mut found = Ok(None);
+        shared.read(&slot.name(&self.space), &mut |value, _| {
+            found = Shard::read(slot, Some(value)).map(|shard| shard.find(id));
+        });
+        found
     }
 
-    /// Adds records in whatever order they come, then renews the generation of what they may revoke.
+    /// Adds records, in any order, and then renews the generation of the tokens that they may revoke.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some of them are not in the set.
+    /// [`SetError`].
     pub fn add(
         &self,
         shared: &dyn SharedData,
         records: &[Record],
         horizon: Horizon,
-    ) -> Result<(), Contended> {
+    ) -> Result<(), SetError> {
         let mut records = records.to_vec();
         records.sort_unstable_by_key(|record| (ShardSlot::of(record.key()), record.id));
         records.dedup_by(|later, kept| {
@@ -94,7 +138,8 @@ impl RevocationSet {
             }
             same
         });
-        for piece in records.chunk_by(|a, b| ShardSlot::of(a.key()) == ShardSlot::of(b.key())) {
+        let same_slot = |a: &Record, b: &Record| ShardSlot::of(a.key()) == ShardSlot::of(b.key());
+        for piece in records.chunk_by(same_slot) {
             let Some(first) = piece.first() else { continue };
             self.merge(shared, ShardSlot::of(first.key()), piece, None, horizon)?;
         }
@@ -102,26 +147,26 @@ impl RevocationSet {
         Ok(())
     }
 
-    /// Takes over a page of a reset: adds its records, which are in strict order of id and kind and
-    /// within the range, and says what the set holds in that range and the page does not cover.
+    /// Adds the records of one page of a reset, which are in strict order of id and kind and within
+    /// the range. Returns the records that the set holds in that range and the page does not cover.
     ///
-    /// The generation is left to the caller, who has more to write.
+    /// The caller renews the generation, because it has more to write.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some of them are not in the set.
+    /// [`SetError`].
     pub fn compare(
         &self,
         shared: &dyn SharedData,
         records: &[Record],
         range: (RecordId, RecordId),
         horizon: Horizon,
-    ) -> Result<Vec<Record>, Contended> {
+    ) -> Result<Vec<Record>, SetError> {
+        let same_slot = |a: &Record, b: &Record| ShardSlot::of(a.key()) == ShardSlot::of(b.key());
         let mut lacking = Vec::new();
         for kind in Kind::ALL {
             let of_kind: Vec<_> = records.iter().filter(|r| r.kind == kind).copied().collect();
-            let mut pieces =
-                of_kind.chunk_by(|a, b| ShardSlot::of(a.key()) == ShardSlot::of(b.key()));
+            let mut pieces = of_kind.chunk_by(same_slot);
             let mut next = pieces.next();
             for slot in ShardSlot::between(kind, range.0, range.1) {
                 let here = |piece: &&[Record]| piece.iter().all(|r| ShardSlot::of(r.key()) == slot);
@@ -136,11 +181,11 @@ impl RevocationSet {
         Ok(lacking)
     }
 
-    /// Drops from one shard what the horizon has passed; says how many records are left.
+    /// Removes from one shard the records that the horizon has passed; returns how many are left.
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the shard was left as it is. The feed is to be read again from its beginning.
+    /// [`Damaged`]: the shard was left as it is. The feed must be read again from its beginning.
     pub fn prune(
         &self,
         shared: &dyn SharedData,
@@ -154,15 +199,22 @@ impl RevocationSet {
             let value = (live.len() < count).then(|| shard::write(slot, &live));
             (value, Ok(live.len()))
         });
-        let pruned = pruned.unwrap_or(Ok(0)); // another VM is at work there: the next round counts
-        pruned.inspect_err(|_| state::report_damage(shared, &self.space))
+        pruned.unwrap_or(Ok(0)) // another VM keeps writing this shard: the next round counts it
     }
 
-    /// The union of a shard and `new`, which belong there. Where `covered` says which ids `new`
-    /// speaks for, the records of the shard that it lacks come back.
-    ///
-    /// A damaged shard is written anew. Unless `new` speaks for all that belongs there, something is
-    /// missing from then on, so the feed is forgotten first: the set counts as never loaded.
+    /// Returns the records of one shard; none if it is damaged.
+    #[must_use]
+    pub fn records(&self, shared: &dyn SharedData, slot: ShardSlot) -> Vec<Record> {
+        let mut records = Vec::new();
+        shared.read(&slot.name(&self.space), &mut |value, _| {
+            records =
+                Shard::read(slot, Some(value)).map_or(Vec::new(), |it| it.records().collect());
+        });
+        records
+    }
+
+    /// Replaces a shard by its union with `new`, which belong there. If `covered` says which ids `new`
+    /// covers, returns the records of the shard in that range that `new` lacks.
     fn merge(
         &self,
         shared: &dyn SharedData,
@@ -170,21 +222,19 @@ impl RevocationSet {
         new: &[Record],
         covered: Option<(RecordId, RecordId)>,
         horizon: Horizon,
-    ) -> Result<Vec<Record>, Contended> {
+    ) -> Result<Vec<Record>, SetError> {
         let in_range = |id| covered.is_some_and(|(first, last)| first <= id && id <= last);
-        let whole = || [slot.ids().0, slot.ids().1].into_iter().all(in_range);
-        swap(shared, &slot.name(&self.space), |value| {
+        let replaces_all = || [slot.ids().0, slot.ids().1].into_iter().all(in_range);
+        let merged = swap(shared, &slot.name(&self.space), |value| {
             if value.is_none() && new.is_empty() {
-                return (None, Vec::new()); // most slots of a page, as long as the set is small
+                return (None, Ok(Vec::new())); // most shards of a page, while the set is small
             }
             let (held, mut changed) = match Shard::read(slot, value) {
                 Ok(held) => (held, false),
-                Err(Damaged) => {
-                    if !whole() {
-                        state::forget(shared, &self.space);
-                    }
+                Err(Damaged) if self.on_damage == OnDamage::Overwrite || replaces_all() => {
                     (Shard::empty(slot), true)
                 }
+                Err(Damaged) => return (None, Err(SetError::Damaged)),
             };
             let mut merged = Vec::new();
             let mut lacking = Vec::new();
@@ -199,8 +249,9 @@ impl RevocationSet {
                     lacking.push(union);
                 }
             }
-            (changed.then(|| shard::write(slot, &merged)), lacking)
-        })
+            (changed.then(|| shard::write(slot, &merged)), Ok(lacking))
+        });
+        merged.unwrap_or_else(|Contended| Err(SetError::Contended))
     }
 }
 
@@ -211,7 +262,8 @@ fn union(held: Option<Record>, new: Option<Record>) -> Option<Record> {
     }
 }
 
-/// Walks two lists in strict order of id at once: each id comes once, with what either list has.
+/// Walks through two lists in strict order of id at the same time. Each id comes once, with the
+/// records that the two lists have for it.
 fn joined(
     a: impl Iterator<Item = Record>,
     b: impl Iterator<Item = Record>,

@@ -1,6 +1,6 @@
-//! Promise: nothing that is alive is ever lost from the set, whoever writes to it, in whatever order
-//! and at whatever clocks. Method: properties against the join of all records in a map, on shared
-//! data that lets other writers in between a read and the write that follows it.
+//! Promise: the set never loses a live record, with any number of writers, in any order, and with any
+//! clocks. Method: properties that compare the set with the join of all records in a map, on shared
+//! data where other writers write between a read and the write that follows it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::feed::state::FeedState;
 use crate::revocation::horizon::LARGEST_SKEW_SECONDS;
 use crate::revocation::record::NEVER;
 use crate::revocation::record::strategies::record;
@@ -32,7 +31,7 @@ fn join(records: &[Record]) -> Model {
     model
 }
 
-/// What the set holds at the slots of these records.
+/// Returns the records in the shards of these records.
 fn held(shared: &dyn SharedData, records: &[Record]) -> Model {
     let mut held = Model::new();
     for slot in records.iter().map(|record| ShardSlot::of(record.key())) {
@@ -43,7 +42,7 @@ fn held(shared: &dyn SharedData, records: &[Record]) -> Model {
     held
 }
 
-/// Shared data on which other writers are at work: before each write, one of them is faster.
+/// Shared data with other writers: before each write, one of them writes.
 struct Busy {
     inner: InMemory,
     others: RefCell<Vec<Vec<Record>>>,
@@ -68,7 +67,7 @@ fn batches() -> impl Strategy<Value = Vec<Vec<Record>>> {
 
 proptest! {
     #[test]
-    fn the_set_is_the_join_in_any_order_with_any_repetition(
+    fn order_and_repetition_do_not_change_the_set(
         batches in batches().prop_shuffle(),
         again: prop::sample::Index,
     ) {
@@ -81,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn writers_that_meet_lose_nothing(mine in batches(), others in batches()) {
+    fn concurrent_writers_lose_nothing(mine in batches(), others in batches()) {
         let shared = Busy { inner: InMemory::default(), others: RefCell::new(others.clone()) };
         for batch in &mine {
             set().add(&shared, batch, Horizon::NONE).unwrap();
@@ -92,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn a_verdict_is_any_of_token_user_and_all(
+    fn any_of_three_records_revokes_a_token(
         records in prop::collection::vec(record(), 0..12),
         token in record(), user in record(), iat in prop::option::of(0u64..2_000),
     ) {
@@ -109,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_outlives_its_tokens_while_one_clock_is_right(
+    fn a_record_outlives_its_tokens_if_one_clock_is_right(
         records in prop::collection::vec(record(), 1..12),
         steps in prop::collection::vec((0u64..400, 0u64..6_000), 1..20),
         right_is_ours: bool,
@@ -133,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn a_page_of_a_reset_adds_and_shows_what_it_lacks(
+    fn a_page_adds_records_and_returns_those_it_lacks(
         ours in prop::collection::vec(record(), 0..20),
         theirs in prop::collection::vec(record(), 0..20),
         (tails, high) in (prop::array::uniform2(0u8..8), prop_oneof![Just(0), Just(0xff)]),
@@ -158,18 +157,19 @@ proptest! {
 }
 
 #[test]
-fn expired_records_go_when_both_clocks_say_so() {
+fn expired_records_are_removed_when_both_clocks_agree() {
     let shared = InMemory::default();
-    let (old, new) = (Record::token(RecordId([7; 16]), 100), Record::token(RecordId::FIRST, 900));
+    let id = |last| RecordId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    let (old, new) = (Record::user(id(7), 5, 100), Record::user(id(1), 5, 900));
     set().add(&shared, &[old, new], Horizon::NONE).unwrap();
     let slot = ShardSlot::of(old.key());
-    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 400)), Ok(1));
-    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 500)), Ok(0));
+    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 400)), Ok(2));
+    assert_eq!(set().prune(&shared, slot, Horizon::of(500, 500)), Ok(1));
     assert_eq!(held(&shared, &[old, new]), join(&[new]));
 }
 
 #[test]
-fn a_shard_that_does_not_change_is_not_written() {
+fn an_unchanged_shard_is_not_written() {
     let shared = InMemory::default();
     let record = Record::token(RecordId::FIRST, 100);
     set().add(&shared, &[record], Horizon::NONE).unwrap();
@@ -205,7 +205,7 @@ fn the_generation_is_written_after_the_shards() {
 }
 
 #[test]
-fn only_the_cutoff_of_this_realm_counts() {
+fn only_the_cutoff_of_this_realm_applies() {
     let shared = InMemory::default();
     set().add(&shared, &[Record::all("other", 1_000, NEVER)], Horizon::NONE).unwrap();
     let token = RecordId::of_token("", "a");
@@ -217,7 +217,7 @@ fn only_the_cutoff_of_this_realm_counts() {
 }
 
 #[test]
-fn a_set_that_cannot_be_written_says_so() {
+fn a_failed_write_is_an_error() {
     struct Stubborn;
     impl SharedData for Stubborn {
         fn get(&self, _: &str) -> Option<Stored> {
@@ -228,55 +228,5 @@ fn a_set_that_cannot_be_written_says_so() {
         }
     }
     let records = [Record::token(RecordId::FIRST, 100)];
-    assert_eq!(set().add(&Stubborn, &records, Horizon::NONE), Err(Contended));
-}
-
-/// A set that counts as loaded, with one damaged shard.
-fn damaged(record: Record) -> InMemory {
-    let shared = InMemory::default();
-    let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
-    assert!(loaded.write(&shared, &space(), Expect::Absent));
-    let key = ShardSlot::of(record.key()).name(&space());
-    assert!(shared.set_if(&key, b"SGS1 is not enough", Expect::Anything));
-    shared
-}
-
-fn is_loaded(shared: &dyn SharedData) -> bool {
-    FeedState::read(shared, &space()).0.current_at.is_some()
-}
-
-#[test]
-fn a_damaged_shard_gives_no_verdict_and_is_reported_once() {
-    let record = Record::user(RecordId::FIRST, 5, NEVER);
-    let shared = damaged(record);
-    let token = RecordId::of_token("", "a");
-    let verdict = set().is_revoked(&shared, token, Some(record.id), Some(9));
-    assert_eq!(verdict, Err(Damaged));
-    assert!(!is_loaded(&shared));
-    let shared = damaged(record);
-    assert_eq!(set().prune(&shared, ShardSlot::of(record.key()), Horizon::NONE), Err(Damaged));
-    assert!(!is_loaded(&shared));
-    // While the feed is read again, requests find the damage again: that must not start it anew.
-    let reading = FeedState { next_id: Some(RecordId::LAST), ..FeedState::default() };
-    assert!(reading.write(&shared, &space(), Expect::Anything));
-    assert!(set().is_revoked(&shared, token, Some(record.id), Some(9)).is_err());
-    assert_eq!(FeedState::read(&shared, &space()).0, reading);
-}
-
-#[test]
-fn who_writes_over_damage_without_knowing_all_makes_the_set_unknown() {
-    let record = Record::token(RecordId([3; 16]), 100);
-    let (first, last) = ShardSlot::of(record.key()).ids();
-    let compare = |range| {
-        let shared = damaged(record);
-        set().compare(&shared, &[record], range, Horizon::NONE).unwrap();
-        assert_eq!(held(&shared, &[record]), join(&[record]));
-        is_loaded(&shared)
-    };
-    assert!(compare((first, last)), "the page holds the whole shard");
-    assert!(!compare((first, record.id)), "the page holds a part of it");
-    let shared = damaged(record);
-    set().add(&shared, &[record], Horizon::NONE).unwrap();
-    assert_eq!(held(&shared, &[record]), join(&[record]));
-    assert!(!is_loaded(&shared));
+    assert_eq!(set().add(&Stubborn, &records, Horizon::NONE), Err(SetError::Contended));
 }

@@ -1,13 +1,14 @@
-//! Which VM of this process talks to the service?
+//! Which VM of this process is the leader, which polls the service?
 //!
-//! The one that holds the lease: a value in shared data with its owner's name and the moment of its
-//! end, changed by compare-and-swap. It is taken on ticks alone, since Envoy configures a VM that
-//! never ticks; whoever dies with it is replaced after its end.
+//! The VM that holds the leader lease: a value in shared data with the owner's UUID and the time of
+//! its end, changed by compare-and-swap. A VM takes it only on a tick, because Envoy also configures a
+//! VM that never ticks. If the leader dies, another VM takes the lease after its end.
 //!
-//! Best is the main thread, which serves no requests. It cannot be recognised, so those who have
-//! served one stand back: they wait one more term, and offer once a lease that they took before. They
-//! keep it until a VM that has served nothing asks for it, and hand it over between two calls; that
-//! VM ticks fast meanwhile. Whatever comes in between would be learned a tick later.
+//! The best leader is the main thread, because it serves no requests. A VM cannot tell which thread it
+//! runs on. A VM that has served a request therefore waits one extra term before it competes for the
+//! lease, and offers a lease that it took before its first request. It stays the leader until a VM
+//! that has served no request asks for the lease, and transfers the lease between two calls. The next
+//! leader ticks fast meanwhile, so it learns of a revocation at most one tick late.
 
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
@@ -15,7 +16,7 @@ use crate::shared::{Expect, SharedData};
 /// How long the lease lasts without being renewed.
 pub const TERM_MILLISECONDS: u64 = 6_000;
 
-/// A VM's name in the lease: a random UUID.
+/// The identity of a VM in the lease: a random UUID.
 pub type Owner = [u8; 16];
 
 /// One VM's view of the lease.
@@ -23,23 +24,23 @@ pub type Owner = [u8; 16];
 pub struct Lease {
     owner: Owner,
     key: SharedName,
-    /// Until when this VM holds it, if it does.
+    /// The end of the lease, if this VM holds it.
     held_until: Option<u64>,
     has_served: bool,
-    /// Whether it was taken before this VM had served a request.
+    /// Whether this VM took the lease before it had served a request.
     taken_idle: bool,
-    /// Whether another VM has asked for it, as of the last tick, where this VM holds it.
-    has_heir: bool,
-    /// Whether this VM has asked for it.
-    is_heir: bool,
-    /// When this VM first saw that there is no lease.
+    /// Whether this VM is the leader and another VM had asked for the lease on the last tick.
+    has_successor: bool,
+    /// Whether this VM has asked for the lease.
+    is_successor: bool,
+    /// When this VM first saw that nobody has ever held the lease.
     vacant_since: Option<u64>,
-    /// Until when this VM does not want it.
+    /// Until then, this VM does not compete for the lease.
     barred_until: u64,
 }
 
 impl Lease {
-    /// A VM that does not hold the lease.
+    /// The lease as a VM sees it that does not hold it.
     #[must_use]
     pub fn new(space: &KeySpace, owner: Owner) -> Self {
         Self {
@@ -48,58 +49,58 @@ impl Lease {
             held_until: None,
             has_served: false,
             taken_idle: false,
-            has_heir: false,
-            is_heir: false,
+            has_successor: false,
+            is_successor: false,
             vacant_since: None,
             barred_until: 0,
         }
     }
 
-    /// Whether this VM holds the lease at that time; monotonic milliseconds here and below.
+    /// Whether this VM is the leader at that time; monotonic milliseconds here and below.
     #[must_use]
     pub fn is_held(&self, now: u64) -> bool {
         self.held_until.is_some_and(|end| now < end)
     }
 
-    /// This VM serves requests.
+    /// Notes that this VM serves requests.
     pub fn note_request(&mut self) {
         self.has_served = true;
     }
 
-    /// Whether this VM had better let go, as soon as none of its calls is under way.
+    /// Whether this VM should release the lease as soon as none of its calls is pending.
     #[must_use]
     pub fn should_let_go(&self, now: u64) -> bool {
-        self.is_held(now) && (self.is_barred(now) || self.has_heir)
+        self.is_held(now) && (self.is_barred(now) || self.has_successor)
     }
 
-    /// Whether this VM does not want the lease now: the service would refuse it.
+    /// Whether this VM does not compete for the lease now, because the service rejects its API token.
     #[must_use]
     pub fn is_barred(&self, now: u64) -> bool {
         now < self.barred_until
     }
 
-    /// Whether the lease may come to this VM at any moment, so that it had better tick soon.
+    /// Whether the lease may be transferred to this VM at any time, so that it has to tick soon.
     #[must_use]
-    pub fn is_heir(&self) -> bool {
-        self.is_heir
+    pub fn is_successor(&self) -> bool {
+        self.is_successor
     }
 
-    /// Takes, renews, offers or asks for the lease, whatever is due.
+    /// Takes, renews, offers, or asks for the lease.
     pub fn tick(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::At(found.version));
-        // An end further away than a term is not of our making.
+        // An end further away than a term was not written by this filter.
         let held = found.and_then(|found| LeaseValue::from_bytes(&found.value));
         let held = held.filter(|held| held.end <= now.saturating_add(TERM_MILLISECONDS));
         let had_it = self.held_until.is_some();
         self.held_until = held.filter(|held| held.owner == self.owner).map(|held| held.end);
-        self.is_heir = false;
-        self.has_heir = false;
+        self.is_successor = false;
+        self.has_successor = false;
         let vacant_since = match held {
             Some(held) if now < held.end => {
                 self.vacant_since = None;
                 if self.is_held(now) {
-                    // Where another VM has handed it over, nobody has served in between.
+                    // If another VM has transferred it, this VM had not served a request before.
                     self.taken_idle = if had_it { self.taken_idle } else { !self.has_served };
                     self.keep(shared, now, held, expect);
                 } else {
@@ -117,61 +118,61 @@ impl Lease {
         }
     }
 
-    /// Lets go, if this VM holds the lease: it is the heir's or, where nobody asked for it, there to
-    /// be taken, so that nobody has to wait for its end. Who asked for it does not any more.
+    /// Releases the lease, if this VM holds it: transfers it to the VM that asked for it, or ends it, so
+    /// that nobody has to wait for its end. If this VM has asked for the lease, it withdraws that.
     pub fn release(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let held = found.as_ref().and_then(|found| LeaseValue::from_bytes(&found.value));
         if let (Some(found), Some(held)) = (found, held) {
             let is_ours = self.is_held(now) && held.owner == self.owner;
             let next = match held.next {
-                Next::Heir(owner) if is_ours => {
-                    let end = now.saturating_add(HANDED_OVER_MILLISECONDS);
+                Next::Successor(owner) if is_ours => {
+                    let end = now.saturating_add(TRANSFERRED_MILLISECONDS);
                     Some(LeaseValue { owner, end, next: Next::Settled })
                 }
                 _ if is_ours => Some(LeaseValue::vacant(now)),
-                Next::Heir(heir) if heir == self.owner => {
+                Next::Successor(asked) if asked == self.owner => {
                     Some(LeaseValue { next: Next::Offered, ..held })
                 }
                 _ => None,
             };
-            // Where the write fails, the lease is another's already, or soon.
+            // If the write fails, another VM has the lease already, or will have it soon.
             let _ = next.is_some_and(|next| {
                 shared.set_if(&self.key, &next.to_bytes(), Expect::At(found.version))
             });
         }
         self.held_until = None;
-        self.has_heir = false;
-        self.is_heir = false;
+        self.has_successor = false;
+        self.is_successor = false;
     }
 
-    /// This VM does not want the lease for that long, and lets go of it when it can.
+    /// Keeps this VM from being the leader for that time; it releases the lease when it can.
     pub fn bar(&mut self, now: u64, milliseconds: u64) {
         self.barred_until = now.saturating_add(milliseconds);
     }
 
-    /// Renews a lease of ours, and offers it where this VM had better not have it.
+    /// Renews the own lease, and offers it if this VM should not be the leader.
     fn keep(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
-        let stands_back = self.has_served && self.taken_idle;
+        let offers = self.has_served && self.taken_idle;
         let next = match held.next {
-            Next::Settled if stands_back => Next::Offered,
+            Next::Settled if offers => Next::Offered,
             next => next,
         };
-        self.has_heir = matches!(next, Next::Heir(_));
+        self.has_successor = matches!(next, Next::Successor(_));
         let is_due = held.end - now <= TERM_MILLISECONDS * 2 / 3 || next != held.next;
         if is_due && !self.is_barred(now) {
             self.take(shared, now, next, expect);
         }
     }
 
-    /// Asks for a lease that another VM offers.
+    /// Asks for the lease if the leader offers it.
     fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
-        self.is_heir = match held.next {
+        self.is_successor = match held.next {
             Next::Offered if !self.has_served && !self.is_barred(now) => {
-                let asked = LeaseValue { next: Next::Heir(self.owner), ..held };
+                let asked = LeaseValue { next: Next::Successor(self.owner), ..held };
                 shared.set_if(&self.key, &asked.to_bytes(), expect)
             }
-            next => next == Next::Heir(self.owner),
+            next => next == Next::Successor(self.owner),
         };
     }
 
@@ -184,8 +185,8 @@ impl Lease {
     }
 }
 
-/// The lease as it lies in shared data: magic, owner (16 bytes), end (8 bytes, big endian), and who
-/// is next (16 bytes).
+/// The lease in shared data: magic, owner (16 bytes), end (8 bytes, big endian), and the next leader
+/// (16 bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LeaseValue {
     owner: Owner,
@@ -193,19 +194,19 @@ struct LeaseValue {
     next: Next,
 }
 
-/// To whom the lease goes.
+/// The next leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// It stays.
+    /// None: the leader stays.
     Settled,
-    /// To whoever asks for it.
+    /// The first VM that asks for the lease.
     Offered,
-    /// To that VM, as soon as no call is under way.
-    Heir(Owner),
+    /// That VM, as soon as no call is pending.
+    Successor(Owner),
 }
 
 impl LeaseValue {
-    /// A lease that is nobody's since then.
+    /// A lease that ended then and has no owner.
     fn vacant(end: u64) -> Self {
         Self { owner: NOBODY, end, next: Next::Settled }
     }
@@ -214,7 +215,7 @@ impl LeaseValue {
         let next = match self.next {
             Next::Settled => NOBODY,
             Next::Offered => ANYBODY,
-            Next::Heir(owner) => owner,
+            Next::Successor(owner) => owner,
         };
         [MAGIC, &self.owner, &self.end.to_be_bytes(), &next].concat()
     }
@@ -225,7 +226,7 @@ impl LeaseValue {
         let next = match Owner::try_from(next).ok()? {
             NOBODY => Next::Settled,
             ANYBODY => Next::Offered,
-            owner => Next::Heir(owner),
+            owner => Next::Successor(owner),
         };
         Some(Self { owner, end: u64::from_be_bytes(end), next })
     }
@@ -233,13 +234,13 @@ impl LeaseValue {
 
 const MAGIC: &[u8] = b"SGL1";
 
-/// Names that no VM has: theirs are random UUIDs.
+/// Identities that no VM has, because theirs are random UUIDs.
 const NOBODY: Owner = [0; 16];
 const ANYBODY: Owner = [0xff; 16];
 
-/// How long a lease lasts that was handed over: the heir renews it on its next tick, and should it
-/// have died meanwhile, nobody waits for long.
-const HANDED_OVER_MILLISECONDS: u64 = 2_000;
+/// How long a transferred lease lasts. The next leader renews it on its next tick; if it has died
+/// meanwhile, nobody waits for long.
+const TRANSFERRED_MILLISECONDS: u64 = 2_000;
 
 #[cfg(test)]
 mod tests;

@@ -68,11 +68,11 @@ proptest! {
             leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
             prop_assert!(leases[0].is_held(now));
         }
-        let heirs = &mut leases[1..];
+        let others = &mut leases[1..];
         for now in (died..).step_by(1_000).take_while(|now| *now <= died + 2 * TERM_MILLISECONDS + 1_000) {
-            heirs.iter_mut().for_each(|lease| lease.tick(&shared, now));
+            others.iter_mut().for_each(|lease| lease.tick(&shared, now));
         }
-        prop_assert!(heirs.iter().any(|lease| lease.held_until.is_some()));
+        prop_assert!(others.iter().any(|lease| lease.held_until.is_some()));
     }
 }
 
@@ -97,15 +97,15 @@ fn a_lease_is_handed_over_and_held_by_one_all_the_while() {
     for now in [11_000, 12_000] {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
     }
-    assert!(leases[1].is_heir() && leases[0].should_let_go(12_000));
+    assert!(leases[1].is_successor() && leases[0].should_let_go(12_000));
     // Calls take their time: it is renewed meanwhile.
     for now in (13_000..30_000).step_by(1_000) {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
-        assert!(leases[0].is_held(now) && leases[1].is_heir(), "{now}");
+        assert!(leases[0].is_held(now) && leases[1].is_successor(), "{now}");
     }
     leases[0].release(&shared, 30_000);
     leases[1].tick(&shared, 30_020);
-    assert!(!leases[0].is_held(30_020) && leases[1].is_held(30_020) && !leases[1].is_heir());
+    assert!(!leases[0].is_held(30_020) && leases[1].is_held(30_020) && !leases[1].is_successor());
     leases[1].note_request();
     for now in (31_000..60_000).step_by(1_000) {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
@@ -121,20 +121,22 @@ fn a_lease_that_nobody_asks_for_is_kept() {
     leases.iter_mut().for_each(Lease::note_request);
     for now in (11_000..40_000).step_by(1_000) {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
-        assert!(leases[0].is_held(now) && !leases[0].should_let_go(now) && !leases[1].is_heir());
+        assert!(
+            leases[0].is_held(now) && !leases[0].should_let_go(now) && !leases[1].is_successor()
+        );
     }
 }
 
 #[test]
-fn an_heir_that_ends_or_dies_is_replaced() {
-    for (ends, within) in [(true, 1_000), (false, HANDED_OVER_MILLISECONDS)] {
+fn a_successor_that_ends_or_dies_is_replaced() {
+    for (ends, within) in [(true, 1_000), (false, TRANSFERRED_MILLISECONDS)] {
         let shared = InMemory::default();
         let mut leases = leases(3);
         leases[0].tick(&shared, 10_000);
         leases[0].note_request();
         leases[0].tick(&shared, 11_000);
         leases[1].tick(&shared, 11_000);
-        assert!(leases[1].is_heir());
+        assert!(leases[1].is_successor());
         if ends {
             leases[1].release(&shared, 11_500);
         }
