@@ -1,4 +1,4 @@
-//! Which call is answered by what?
+//! The routes of the HTTP interface.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::poll::poll;
 use crate::request::{BODY_BYTES, Batch};
 use crate::service::Service;
 
-/// The whole of the service's HTTP, without a listener: tests call it in-process.
+/// Returns the HTTP interface without a listener, so that tests can call it in-process.
 pub fn app(service: Service) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
@@ -40,7 +40,7 @@ pub fn app(service: Service) -> Router {
         .with_state(service)
 }
 
-/// Lets those in who have an API token, before anything else of a call is read.
+/// Checks the API token before anything else of a request is read.
 async fn authorize(
     State(service): State<Service>,
     headers: HeaderMap,
@@ -111,7 +111,7 @@ async fn revoke(
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
 }
 
-/// The body, unless it is too long or takes too long.
+/// Reads the body, unless it is too long or takes too long.
 async fn read(request: Request) -> Result<Bytes, Error> {
     let connection = request.extensions().get::<Arc<Connection>>();
     let timeout = connection.map_or(BODY_TIMEOUT, |connection| connection.body_timeout());
@@ -124,7 +124,7 @@ async fn read(request: Request) -> Result<Bytes, Error> {
     })
 }
 
-/// Waits until that second has begun; not for a clock that has been set back.
+/// Waits until that second has begun, but at most [`CUTOFF_TIMEOUT`], in case the clock is set back.
 async fn until(second: u64) {
     let began = Instant::now();
     while unix_seconds() < second && began.elapsed() < CUTOFF_TIMEOUT {
@@ -132,7 +132,7 @@ async fn until(second: u64) {
     }
 }
 
-/// `GET /v1/status`: what the command line shows.
+/// `GET /v1/status`: the data of `signout status`.
 async fn status(State(service): State<Service>) -> Response {
     let (log, durability) = (service.log(), service.durability());
     Json(json!({
@@ -157,7 +157,7 @@ async fn status(State(service): State<Service>) -> Response {
     .into_response()
 }
 
-/// `GET /healthz`: whether starting the process anew would help.
+/// `GET /healthz`: fails if restarting the process would help.
 async fn health(State(service): State<Service>) -> Response {
     verdict(service.is_alive())
 }
@@ -193,9 +193,9 @@ async fn render_metrics(State(service): State<Service>) -> Result<Response, Erro
 /// How long a body may take to arrive if a test calls without a connection.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the answer to a cutoff made here is held at most: the second after this one begins in
-/// less.
+/// Longest delay of the response to a cutoff whose time the service chose: less than a second is
+/// needed until the next second begins.
 const CUTOFF_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the clock is looked at while an answer waits for the next second.
+/// How often the clock is read while a response waits for the next second.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,46 +1,45 @@
-//! In which ways does the service say no, and what does the caller get to see?
+//! Rejections of requests: status, stable code and sentence, in one table.
 //!
-//! One enum, one table: status, stable code, sentence. Nothing is stored where one of these is
-//! answered. A sentence may repeat what the caller sent, so it goes to the caller and not to the
-//! log; the log gets status and code.
+//! A rejected request stores nothing, except that a full service stores what fits. The sentence may
+//! repeat what the caller sent, so only the caller gets it; the log gets status and code.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// Why a call is not carried out.
+/// Why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The body is not JSON.
     NotJson(String),
-    /// The query is not one of the feed.
+    /// The query is not valid for the feed.
     BadQuery(String),
-    /// No API token came, or none that is valid.
+    /// The request has no valid API token.
     Unauthorized,
-    /// No such path.
+    /// The path does not exist.
     NotFound,
-    /// The path is there, the method is not.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     SlowBody,
-    /// The body or the list in it is too long.
+    /// The body, or the list in it, is too long.
     TooLarge(String),
-    /// JSON, but not a revocation.
+    /// The body is JSON, but not a valid revocation.
     Unacceptable(String),
-    /// The cutoff for all, without the admin token that it needs here.
+    /// A cutoff for all users requires the admin token.
     NeedsAdmin,
-    /// Too much at once; another moment will do.
+    /// The service is overloaded for the moment.
     Busy(&'static str),
-    /// As many authenticated connections are open as may be.
+    /// The limit of authenticated connections is reached.
     TooManyConnections,
-    /// The store does not take anything at the moment.
+    /// The store rejects writes.
     StoreUnavailable,
     /// The store does not keep what it acknowledges, and must not be used like that.
     StoreNotDurable(String),
-    /// Others may have stored what we do not know of, and we cannot ask.
+    /// Other services may have stored revocations that this one cannot read.
     StoreUnreachable,
-    /// The service holds as many revocations as it may. Its cutoffs, and the records before the
+    /// The service has reached its capacity. Its cutoffs, and the records before the
     /// first that did not fit, are stored.
     Full {
         /// How many records of the request are stored.
@@ -49,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The table: status, stable code, sentence.
+    /// Returns status, stable code and sentence.
     #[must_use]
     pub fn answer(&self) -> (StatusCode, &'static str, &str) {
         match self {
@@ -60,11 +59,11 @@ impl Error {
                 "unauthorized",
                 "This call needs `Authorization: Bearer` with a valid API token.",
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is no such path."),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "This path does not exist."),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "This path does not answer this method.",
+                "This path does not support this method.",
             ),
             Self::SlowBody => {
                 (StatusCode::REQUEST_TIMEOUT, "slow_body", "The body did not arrive in time.")
@@ -73,8 +72,8 @@ impl Error {
             Self::Unacceptable(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", detail)
             }
-            // Not 403: a proxy sends a refused batch again record by record after a 422 alone,
-            // and one cutoff for all must not hold back what else it has to tell.
+            // Not 403: only after a 400, 413 or 422 does a proxy send a rejected batch again record by
+            // record, and one cutoff for all must not hold back the others.
             Self::NeedsAdmin => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "needs_admin_token",
@@ -90,7 +89,7 @@ impl Error {
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",
-                "The store does not take revocations at the moment; try again.",
+                "The store rejects writes at the moment; try again.",
             ),
             Self::StoreNotDurable(problem) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_not_durable", problem)
@@ -98,7 +97,7 @@ impl Error {
             Self::StoreUnreachable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unreachable",
-                "The store cannot be asked what is new; try again, or ask another replica.",
+                "The store cannot be read at the moment; try again, or another replica.",
             ),
             Self::Full { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,
@@ -136,5 +135,5 @@ impl IntoResponse for Error {
     }
 }
 
-/// A second: what is in the way (a full queue, a herd of resets) passes, or is worth a look again.
+/// Overload (a full queue, many resets) lasts for less than a second, as a rule.
 const RETRY_AFTER_SECONDS: &str = "1";

@@ -1,4 +1,4 @@
-//! How does the command line speak to the service?
+//! The command line's HTTP client.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::{Failure, Target};
 
-/// A service and the token to speak to it with.
+/// A client of one service, with an API token.
 pub(super) struct Client {
     agent: ureq::Agent,
     url: String,
     token: String,
 }
 
-/// An answer that is not an error.
+/// A successful response.
 pub(super) struct Answer {
-    /// Whether something was made (201).
+    /// Whether the request added something (201).
     pub(super) is_new: bool,
     body: String,
 }
 
 impl Client {
-    /// Speaks with the first API token.
+    /// Returns a client that uses the first API token.
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let token = api_tokens()?.and_then(|tokens| tokens.into_iter().next());
         let token = token.ok_or_else(|| {
@@ -35,7 +35,7 @@ impl Client {
         Self::with_token(target, token)
     }
 
-    /// Speaks with the admin token where there is one.
+    /// Returns a client that uses the admin token if there is one, else the first API token.
     pub(super) fn admin(target: &Target) -> Result<Self, Failure> {
         match admin_token() {
             Some(token) => Self::with_token(target, token),
@@ -54,13 +54,13 @@ impl Client {
         Ok(Self { agent: config.build().into(), url, token })
     }
 
-    /// Reads that path.
+    /// Sends a GET request.
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
         let request = self.agent.get(format!("{}{path}", self.url));
         self.answer(request.header("authorization", self.bearer()).call())
     }
 
-    /// Sends JSON to that path.
+    /// Sends a POST request with JSON.
     pub(super) fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, Failure> {
         let request = self.agent.post(format!("{}{path}", self.url));
         let request = request
@@ -83,7 +83,7 @@ impl Client {
         let status = came.status().as_u16();
         let body = came.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
         let body = body.map_err(|error| {
-            Failure::Unreachable(format!("the answer of {} breaks off: {error}", self.url))
+            Failure::Unreachable(format!("the response of {} is incomplete: {error}", self.url))
         })?;
         match status {
             200 | 201 => Ok(Answer { is_new: status == 201, body }),
@@ -93,15 +93,15 @@ impl Client {
 }
 
 impl Answer {
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
-            Failure::Refused(format!("this is not the answer of a signout service: {error}"))
+            Failure::Refused(format!("the response is not from a signout service: {error}"))
         })
     }
 }
 
-/// The certificates in a PEM file.
+/// Reads the certificates in a PEM file.
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     let wrong =
         |why: &dyn std::fmt::Display| Failure::Usage(format!("--ca {}: {why}", file.display()));
@@ -121,7 +121,7 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     Ok(certificates)
 }
 
-/// What a refusal says: the service's own sentence, if it is one of the service's.
+/// Returns the message for a rejection: the service's own sentence if it comes from the service.
 fn refusal(status: u16, body: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     match (body["code"].as_str(), body["detail"].as_str()) {
@@ -130,8 +130,8 @@ fn refusal(status: u16, body: &str) -> String {
     }
 }
 
-/// The API tokens of `SIGNOUT_TOKEN`, else of the file that `SIGNOUT_TOKEN_FILE` names; in either
-/// separated by commas. `None` where neither is set, or both are empty.
+/// Returns the API tokens in `SIGNOUT_TOKEN`, else in the file that `SIGNOUT_TOKEN_FILE` names,
+/// separated by commas. `None` if neither is set or both are empty.
 pub(super) fn api_tokens() -> Result<Option<Vec<String>>, Failure> {
     let list = match (set("SIGNOUT_TOKEN"), set("SIGNOUT_TOKEN_FILE")) {
         (Some(list), _) => list,
@@ -144,7 +144,7 @@ pub(super) fn api_tokens() -> Result<Option<Vec<String>>, Failure> {
     Ok((!tokens.is_empty()).then_some(tokens))
 }
 
-/// The token for the cutoff for all, where there is one.
+/// Returns the admin token, if there is one.
 pub(super) fn admin_token() -> Option<String> {
     set("SIGNOUT_ADMIN_TOKEN")
 }
@@ -153,8 +153,8 @@ fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Longer than the service takes for anything that the command line asks.
+/// Longer than any request of the command line takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A full page of a reset in JSON is 2.5 MB.
+/// Most bytes of a response: a full page of a reset in JSON has 2.5 MB.
 const ANSWER_BYTES: u64 = 16 << 20;

@@ -41,7 +41,7 @@ struct Revocation {
 }
 
 impl List {
-    /// Prints the live set in order of id: the pages of one reset.
+    /// Prints the live set in order of id, from the pages of one reset.
     pub(super) fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.target)?;
         let mut page: Page = client.get("/v1/revocations")?.json()?;

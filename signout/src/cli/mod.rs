@@ -62,7 +62,7 @@ enum Command {
     Revoke(revoke::Revoke),
     /// List what is revoked.
     List(list::List),
-    /// Show how the service is.
+    /// Show the state of the service.
     Status(status::Status),
     /// Check a configuration of the filter, and say what it means.
     Check(check::Check),

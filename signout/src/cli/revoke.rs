@@ -1,4 +1,4 @@
-//! How does an operator revoke something?
+//! `signout revoke`.
 
 use std::io::{IsTerminal, Read};
 
@@ -18,7 +18,7 @@ use super::{Failure, Target};
 pub(super) struct Revoke {
     #[command(flatten)]
     what: What,
-    /// A cutoff revokes tokens issued before this moment (seconds since 1970 UTC); default: now.
+    /// A cutoff revokes tokens issued before this time (seconds since 1970 UTC); default: now.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["token", "jti"])]
     issued_before: Option<u64>,
     /// When the last token concerned expires (seconds since 1970 UTC); default: never, or the
@@ -54,7 +54,7 @@ struct What {
 }
 
 impl Revoke {
-    /// Sends the revocation; says so once it is durable.
+    /// Sends the revocation, and prints the result once it is durable.
     pub(super) fn run(self) -> Result<(), Failure> {
         let client = match self.what.all {
             true => Client::admin(&self.target)?,
@@ -98,8 +98,8 @@ impl Revoke {
         Ok(body)
     }
 
-    /// The revocation of a token that lies before us. Whether it is genuine does not matter: only
-    /// a genuine one is ever accepted anywhere.
+    /// Returns the revocation of this token. The signature is not checked: revoking a forged token
+    /// does no harm.
     fn token_body(&self, token: &str) -> Result<Value, Failure> {
         let token = if token == "-" { from_standard_input()? } else { token.to_owned() };
         let no_token = || Failure::Usage("--token: this is not a JWT".to_owned());
@@ -124,7 +124,7 @@ impl Revoke {
     }
 }
 
-/// A NumericDate as the filter reads it: a fraction of a second does not count.
+/// Returns a NumericDate as the filter reads it, without fractions of a second.
 fn whole_seconds(date: &Value) -> Option<u64> {
     date.as_u64().or_else(|| date.as_f64().filter(|it| *it >= 0.0).map(|it| it as u64))
 }
@@ -145,8 +145,8 @@ fn from_standard_input() -> Result<String, Failure> {
 const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
-Of a token, its `jti` and `exp` are read, or the hash of what was signed where it has no `jti`; whether
-it is genuine does not matter.
+From a token the command reads `jti` and `exp`; if it has no `jti`, the hash of its signing input. It
+does not check the signature.
 
 Exit code 0: revoked, durably; 1: the service refuses it; 2: wrong use, no token; 3: not reachable.
 

@@ -1,4 +1,4 @@
-//! How does the service start and stop?
+//! `signout serve`.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -149,7 +149,7 @@ impl Serve {
             Service::start(settings).map_err(|error| Failure::Refused(error.to_string()))
         });
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
-        // Not before: a signal while the store is read ends the process, and harms nothing.
+        // Only now: a signal while the store is read ends the process, which is harmless.
         let stop = stop_signal()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         println!("listening on {scheme}://{address}");
@@ -173,8 +173,9 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     })
 }
 
-/// The API tokens: `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in `<store>.token`, which
-/// the first start makes. Services that share a store must share the token, so it cannot be made.
+/// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in
+/// `<store>.token`, which the first start generates. Services that share a store must share the token,
+/// so none is generated for Redis.
 fn access(store: &StoreAddress, adopts: bool) -> Result<(Access, Installation), Failure> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
@@ -210,7 +211,7 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> Failure {
     Failure::Refused(format!("{what}: {why}"))
 }
 
-/// Tokens below this are worth a warning: 16 random characters are out of reach for guessing.
+/// A shorter token causes a warning; nobody can guess 16 random characters.
 const SHORT_TOKEN_BYTES: usize = 16;
 
 const EXAMPLES: &str = "\

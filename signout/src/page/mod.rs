@@ -1,10 +1,10 @@
-//! Which page of the feed answers a poll?
+//! The pages of the feed.
 //!
-//! Changes, if the log holds the entry that the proxy names; otherwise the live set, page by page
-//! (a reset). The pages of a reset tile the space of record ids from the lowest to the highest; the
-//! last one hands out the position at which the reset began, so that what has changed meanwhile
-//! follows as changes. A reset begins again if the log no longer holds its beginning, or the newest
-//! entry that it may have shown.
+//! A page contains changes if the log contains the entry that the proxy names; otherwise a part of
+//! the live set (a reset). The pages of a reset cover the record ids from the lowest to the highest
+//! without gaps. The cursor of the last page is the position at which the reset began, so changes
+//! made meanwhile follow. A reset begins again if the log no longer contains its beginning, or the
+//! newest entry that its pages may contain.
 
 use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
@@ -13,7 +13,7 @@ use crate::cursor::Place;
 use crate::entry::Position;
 use crate::log::Log;
 
-/// Whether the answer to that place is a page of a reset.
+/// Whether the response to that place is a page of a reset.
 pub(crate) fn is_reset(log: &Log, place: Place) -> bool {
     match place {
         Place::After(after) => !log.holds(after),
@@ -22,8 +22,8 @@ pub(crate) fn is_reset(log: &Log, place: Place) -> bool {
     }
 }
 
-/// The page that answers that place at `now` (seconds since 1970 UTC), of at most `limit` records
-/// or as many as a page may have. Without changes it is empty, and its cursor the one that was sent.
+/// Returns the page for that place at `now` (seconds since 1970 UTC), with at most `limit` records
+/// and no more than a page may have. Without changes it is empty, and its cursor is the proxy's.
 /// The caller fills in `held_milliseconds`.
 pub(crate) fn page(log: &Log, place: Place, limit: usize, now: u64) -> Page {
     let changes = match place {
@@ -115,12 +115,12 @@ fn successor(id: RecordId) -> Option<RecordId> {
     Some(RecordId(next.to_be_bytes()))
 }
 
-/// Most records in one page of a reset, far below what proxies admit: taking them over holds one of
-/// their workers for a millisecond, and for 4 while the table of shared data grows.
+/// Most records in one page of a reset, far below the limit of proxies. Applying them occupies one of
+/// a proxy's workers for 1 ms, and for 4 ms while the table of shared data grows.
 const RESET_RECORDS: usize = 2_500;
 
-/// Most records in one page of changes, each of which may touch another shard: a millisecond too,
-/// where a million records are held.
+/// Most records in one page of changes. Each may belong to another shard; with a million records in
+/// the set, applying them also takes 1 ms.
 const CHANGES_RECORDS: usize = 250;
 
 #[cfg(test)]
