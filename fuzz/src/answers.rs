@@ -48,8 +48,8 @@ fn page_key() -> PageKey {
     PageKey::new(b"an API token")
 }
 
-fn page(response: &Response) {
-    let page = Page::decode(&response.body, &page_key());
+fn page(answer: &Response) {
+    let page = Page::decode(&answer.body, &page_key());
     if let Ok(page) = &page {
         assert_eq!(page.encode(&page_key()), answer.body, "one page, one spelling");
     }
