@@ -28,24 +28,6 @@ pub(crate) fn headers(map: MapType) -> Option<Headers> {
     Headers::parse(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// The first line of that name, or `None` where there is none or Envoy has no such map now.
-pub(crate) fn value(map: MapType, name: &[u8]) -> Option<Vec<u8>> {
-    let mut data: *mut u8 = std::ptr::null_mut();
-    let mut size: usize = 0;
-    // SAFETY: every pointer is to a live slice or local of the type that the ABI names.
-    let status = unsafe {
-        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), &mut data, &mut size)
-    };
-    if status != OK {
-        return None;
-    }
-    if data.is_null() {
-        return Some(Vec::new());
-    }
-    // SAFETY: as in `headers`.
-    Some(unsafe { Vec::from_raw_parts(data, size, size) })
-}
-
 /// Replaces all lines of that name by this one. Fails only where Envoy has no such map now.
 pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
     // SAFETY: every pointer is to a live slice and goes with that slice's length.
@@ -156,14 +138,6 @@ fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-
-    fn proxy_get_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
 
     fn proxy_replace_header_map_value(
         map: u32,

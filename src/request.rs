@@ -11,7 +11,7 @@ use proxy_wasm::types::{Action, MapType};
 use session_guard_core::admission::{Cutoff, Decision, Forward};
 use session_guard_core::headers::Edit;
 use session_guard_core::metrics::Counter;
-use session_guard_core::open_requests::{Place, kind};
+use session_guard_core::open_requests::Place;
 use session_guard_core::refusal::Refusal;
 use session_guard_core::revocation::record::Record;
 use session_guard_core::severity::Severity;
@@ -33,8 +33,6 @@ pub(crate) struct Request {
     told: Option<Told>,
     /// Where it stands among the open requests, if it may have to end early.
     place: Option<Place>,
-    /// Whether it asks for another protocol.
-    is_upgrade: bool,
 }
 
 /// The service is being told.
@@ -47,7 +45,7 @@ struct Told {
 
 impl Request {
     pub(crate) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
-        Self { id, filter, cutoff: None, told: None, place: None, is_upgrade: false }
+        Self { id, filter, cutoff: None, told: None, place: None }
     }
 
     fn forward(&mut self, filter: &Filter, forward: Forward) -> Action {
@@ -82,17 +80,6 @@ impl Request {
             forward.signed_out.iter().map(|token| record_of(filter, token)).collect();
         let step = begin(revocation, records, &revoked);
         self.follow(filter, revocation, step, None)
-    }
-
-    /// Its answer has begun: a plain one goes on, whatever becomes of the token.
-    fn look_at_answer(&mut self) {
-        if self.place.is_none() || self.is_upgrade {
-            return;
-        }
-        let content_type = raw::value(MapType::HttpResponseHeaders, b"content-type");
-        if !content_type.is_some_and(|media_type| kind::is_stream(&media_type)) {
-            self.leave();
-        }
     }
 
     /// From here on nothing ends this request early.
@@ -176,7 +163,6 @@ impl HttpContext for Request {
         };
         #[cfg(feature = "panic-drill")]
         crate::drill::on_request(&headers);
-        self.is_upgrade = kind::is_upgrade(&headers);
         match filter.admission.decide(&headers, filter.moment()) {
             Decision::Forward(forward) => self.forward(&filter, forward),
             Decision::Refuse { refusal, clear_cookies, sign_out } => {
@@ -203,10 +189,7 @@ impl HttpContext for Request {
         }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream {
-            self.look_at_answer();
-        }
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         let (Some(cutoff), Some(filter)) = (self.cutoff.take(), self.filter.clone()) else {
             return Action::Continue;
         };

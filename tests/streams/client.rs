@@ -21,28 +21,36 @@ pub(crate) enum Kind {
     /// One event, and then nothing.
     QuietEvents,
     LongPoll,
-    /// No answer yet, and the request is not whole either.
+    /// Neither the request nor the response is complete.
     Upload,
+    /// A response in chunks that names no type of stream, as from a language model.
+    TextStream,
+    /// A file whose length is known.
+    Download,
     Http2Socket,
     Http2Events,
     Http2QuietEvents,
     Http2Grpc,
     Http2LongPoll,
     Http2Upload,
+    Http2Download,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::IdleSocket,
         Self::BusySocket,
         Self::Events,
         Self::LongPoll,
         Self::Upload,
+        Self::TextStream,
+        Self::Download,
         Self::Http2Socket,
         Self::Http2Events,
         Self::Http2Grpc,
         Self::Http2LongPoll,
         Self::Http2Upload,
+        Self::Http2Download,
     ];
 
     fn request(self, token: &Token) -> Request {
@@ -61,6 +69,8 @@ impl Kind {
                 Request::get("/quiet").header("accept", "text/event-stream")
             }
             Self::LongPoll | Self::Http2LongPoll => Request::get("/poll"),
+            Self::TextStream => Request::get("/text"),
+            Self::Download | Self::Http2Download => Request::get("/download"),
             Self::Upload | Self::Http2Upload => Request::post("/upload").body(WORD).unfinished(),
         }
         .bearer(token)
@@ -360,6 +370,9 @@ pub(crate) fn keep_open(application: &Application) {
     application.on("/events", Reply::events(every));
     application.on("/quiet", Reply::events(Duration::from_secs(600)));
     application.on("/grpc", Reply::pieces("application/grpc", usize::MAX, every).early());
+    application.on("/text", Reply::pieces("text/plain", usize::MAX, every));
+    let file = Reply::pieces("application/octet-stream", usize::MAX, every);
+    application.on("/download", file.header("content-length", "100000000"));
     application.on("/poll", Reply::status(200).after(Duration::from_secs(60)));
 }
 

@@ -5,10 +5,11 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use testbed::{Reply, Request, Shared, Testbed, Token, eventually};
+use testbed::{Http2Stream, Reply, Request, Shared, Testbed, Token, eventually};
 
 use crate::client::{
-    self, Client, Kind, PROMISED, alone, assert_all_go_on, await_ended, ended, open_all, sign_out,
+    self, Client, Kind, PROMISED, alone, assert_all_go_on, assert_no_vm_died, await_ended, ended,
+    open_all, sign_out,
 };
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
@@ -35,13 +36,14 @@ fn each_end_is_counted_and_shows_in_the_access_log() {
     let lines = || {
         let line = |what: &str| logged(&format!("{what} session_guard_revoked"));
         let sockets = line("/socket 101") + line("/socket 200");
-        [sockets, line("/events 200"), line("/grpc 200"), line("/poll 401"), line("/upload 401")]
+        let started = ["/events 200", "/grpc 200", "/text 200", "/download 200"].map(line);
+        (sockets, started, ["/poll 401", "/upload 401"].map(line))
     };
     let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
     eventually(SOON, || bed.application.seen_at("/poll").len() == 2);
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
-    eventually(SOON, || lines() == [3, 2, 1, 2, 2]);
+    eventually(SOON, || lines() == (3, [2, 1, 1, 2], [2, 2]));
     eventually(SOON, || ended(&bed.envoy, "revoked") == Kind::ALL.len() as u64);
     assert_eq!(bed.envoy.metric("refused.revoked"), 0, "no request was refused");
 }
@@ -160,28 +162,61 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
     }
 }
 
+/// Some of the requests have a response when their token is revoked, others wait for one.
 #[test]
-fn a_plain_answer_under_way_comes_whole() {
-    const PIECES: usize = 12;
-    let (bed, _alone) = (BED.get(), alone());
-    let pieces = || Reply::pieces("application/octet-stream", PIECES, Duration::from_millis(250));
-    let whole = Reply::PIECE.repeat(PIECES);
-    bed.application.on("/download", pieces());
-    let sized = pieces().header("content-length", &whole.len().to_string());
-    bed.application.on("/download/sized", sized);
-    for path in ["/download", "/download/sized"] {
-        let token = Token::of("ada");
-        let request = Request::get(path).bearer(&token);
-        let (mut http1, http2) = (bed.envoy.connect(), bed.envoy.connect_http2());
-        http1.send_bytes(&request.to_bytes());
-        let stream = http2.open(&request);
-        eventually(Duration::from_secs(5), || http1.arrived() > 0 && stream.arrived() > 0);
-        sign_out(&bed.envoy, &token);
-        assert_eq!(http1.read_answer().text(), whole, "{path}");
-        eventually(Duration::from_secs(5), || stream.has_ended());
-        assert!(!stream.was_cut(), "{path}");
-        assert_eq!(stream.answer().expect("an answer").text(), whole, "{path}");
+fn a_page_with_twenty_requests_under_way_signs_out() {
+    let bed = client::bed(|configuration| {
+        let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
+        let methods = ["POST"];
+        routes.push(json!({
+            "path": "/password", "methods": methods, "access": "protected", "revoke_user": "token"
+        }));
+    });
+    let _alone = alone();
+    let requests = page(&bed);
+    let bob = Token::of("bob");
+    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    for path in ["/sign-out", "/password"].repeat(5) {
+        let (ada, connection) = (Token::of("ada"), bed.envoy.connect_http2());
+        let streams: Vec<_> = requests.iter().map(|get| connection.open(&get(&ada))).collect();
+        let mut alone: Vec<_> = requests.iter().map(|_| bed.envoy.connect()).collect();
+        for (connection, get) in alone.iter_mut().zip(&requests) {
+            connection.send_bytes(&get(&ada).to_bytes());
+        }
+        let others: Vec<_> = requests.iter().map(|get| connection.open(&get(&bob))).collect();
+        let answer = connection.send(&Request::post(path).bearer(&ada));
+        assert_eq!((answer.status, answer.seen().path.as_str()), (200, path));
+        eventually(SOON, || streams.iter().all(Http2Stream::has_ended));
+        for stream in &streams {
+            let status = stream.answer().map(|answer| answer.status);
+            assert!(matches!(status, Some(200 | 401)), "{path}: {status:?} {:?}", stream.ending());
+        }
+        for connection in &mut alone {
+            eventually(SOON, || connection.arrived() > 0);
+            assert!([200, 401].contains(&connection.read_head().status));
+        }
+        eventually(SOON, || others.iter().all(Http2Stream::has_ended));
+        for stream in others {
+            assert!(!stream.was_cut(), "{path}: another user's request was ended");
+            assert_eq!(stream.answer().expect("a response").status, 200);
+        }
+        assert_eq!(bed.envoy.get("/page", &ada).code(), "revoked");
     }
+    assert_all_go_on([&mut going_on]);
+    assert_no_vm_died(&bed.envoy);
+}
+
+/// Twenty requests whose responses begin and end within half a second.
+fn page(bed: &Testbed) -> Vec<impl Fn(&Token) -> Request> {
+    let reply = |part: u64| match part % 3 {
+        0 => Reply::status(200).after(Duration::from_millis(part * 25)),
+        1 => Reply::pieces("text/plain", 5, Duration::from_millis(part * 5)),
+        _ => Reply::status(200),
+    };
+    (0..20).for_each(|part| bed.application.on(&format!("/part/{part}"), reply(part)));
+    (0..20)
+        .map(|part| move |token: &Token| Request::get(&format!("/part/{part}")).bearer(token))
+        .collect()
 }
 
 fn unix_seconds() -> u64 {

@@ -163,7 +163,6 @@ fn filters(
         ("bare", None),
         ("empty", empty("")),
         ("crossings", empty("crossings")),
-        ("crossings_of_request", empty("crossings of the request")),
         ("crossings_of_first_sight", empty("crossings of a first sight")),
         ("calls_headers", empty("ten headers")),
         ("calls_clock", empty("ten clocks")),

@@ -70,7 +70,7 @@ const fn calls(name: &'static str, title: &'static str) -> Peer {
 }
 
 /// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 40] = {
+pub(crate) const PEERS: [Peer; 39] = {
     use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
@@ -127,12 +127,6 @@ pub(crate) const PEERS: [Peer; 40] = {
         calls("calls_shard", "empty wasm filter, 10 × a shard"),
         calls("calls_replace", "empty wasm filter, 10 × a header replaced"),
         calls("calls_answer_header", "empty wasm filter, 10 × one header"),
-        extra(peer(
-            "crossings_of_request",
-            "the crossings, but for the one on the answer",
-            "crossings_of_request",
-            Hs256,
-        )),
         extra(peer(
             "crossings_of_first_sight",
             "the crossings of a first sight, and its hashes",

@@ -8,7 +8,6 @@
 //! - `crossings`: whatever crosses between Envoy and the VM while ours judges a token that was seen
 //!   before, and nothing with it. What ours costs beyond that is its own code; what this costs no code
 //!   of ours can save.
-//! - `crossings of the request`: without the one on the answer.
 //! - `crossings of a first sight`: also what cannot be saved when a token comes for the first time:
 //!   three look-ups more, of which one brings a shard of 30 revocations, the HMAC of a token, and the
 //!   hashes that its own id and its user's are.
@@ -29,7 +28,6 @@ use sha2::{Digest, Sha256};
 enum Filter {
     Nothing,
     Crossings,
-    CrossingsOfTheRequest,
     CrossingsOfAFirstSight,
     Ten(Call),
 }
@@ -49,7 +47,6 @@ impl Filter {
     fn named(word: &[u8]) -> Self {
         match word {
             b"\"crossings\"" => Self::Crossings,
-            b"\"crossings of the request\"" => Self::CrossingsOfTheRequest,
             b"\"crossings of a first sight\"" => Self::CrossingsOfAFirstSight,
             b"\"ten headers\"" => Self::Ten(Call::Headers),
             b"\"ten clocks\"" => Self::Ten(Call::Clock),
@@ -107,13 +104,8 @@ impl HttpContext for Filter {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if end_of_stream {
-            return Action::Continue;
-        }
-        match *self {
-            Self::Crossings | Self::CrossingsOfAFirstSight => Call::AnswerHeader.make(),
-            Self::Ten(Call::AnswerHeader) => (0..10).for_each(|_| Call::AnswerHeader.make()),
-            _ => {}
+        if !end_of_stream && *self == Self::Ten(Call::AnswerHeader) {
+            (0..10).for_each(|_| Call::AnswerHeader.make());
         }
         Action::Continue
     }

@@ -1,12 +1,14 @@
 //! Which requests are open, and which of them must end?
 //!
-//! A WebSocket, an event stream or a long poll that was opened with a token goes on after sign-out
-//! unless somebody ends it. So every admitted request is entered here, and leaves when its context
-//! goes or its answer turns out to be a [plain one](kind::is_stream), which goes on whatever becomes
-//! of the token. On the tick each that is left is asked again.
+//! A WebSocket, an event stream, a download or a long poll that was opened with a token outlives its
+//! sign-out unless the filter ends it. So every admitted request is entered here, whatever it asks
+//! for and whatever its response contains, and leaves when its context goes. After a change of the
+//! revocation set, the tick checks every entry again.
 //!
-//! Every request is entered, not those that turn out to be streams: the long poll has no answer yet.
-//! Its answer is looked at when it comes, because Envoy shows it at no other time.
+//! # Why every request
+//!
+//! A long poll has no response yet, and streams of language models come as `text/plain` or JSON. To
+//! look at the response of each request would cost more (1.7 µs) than to enter it here (20 ns).
 //!
 //! # Why each ends once, and few at a time
 //!
