@@ -1,44 +1,46 @@
-//! What happens when the VM panics, or knows of a request that is gone? A test build finds out.
+//! What happens if the VM panics, or knows of a request that is gone? A test build finds out.
 //!
-//! The request header `x-panic-drill` says where: `request`, `tick` or `callout` of the VM that gets
-//! it, or `reader`: the next answer of the feed, in whichever VM reads it. With `ghost` the request
-//! stands among the open ones a second time, under a context that there is not. Only the feature
+//! The request header `x-panic-drill` says where the VM panics: `request`, `tick` or `callout` in the
+//! VM that gets the header, or `reader` for the next response of the feed, in the VM that reads it.
+//! With `ghost` the request is also registered under a context that does not exist. Only the feature
 //! `panic-drill` has this file, and no shipped module has the feature.
 #![allow(clippy::panic)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
+use session_guard_core::exchange::{Exchange, Next};
 use session_guard_core::headers::Headers;
-use session_guard_core::open_requests::Streams;
-use session_guard_core::token::VerifiedToken;
+use session_guard_core::root::Root;
+
+use crate::host::host;
 
 thread_local! {
     static ARMED: Cell<Option<&'static str>> = const { Cell::new(None) };
-    static HAUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Panics, or arms the panic that the header asks for.
-pub(crate) fn on_request(headers: &Headers) {
+pub(crate) fn on_request(root: Option<&Rc<RefCell<Root>>>, headers: Option<&Headers>) {
+    let Some(headers) = headers else { return };
     match headers.first(b"x-panic-drill") {
         Some(b"request") => panic!("drill: request"),
         Some(b"tick") => ARMED.set(Some("tick")),
         Some(b"callout") => ARMED.set(Some("callout")),
         Some(b"reader") => arm_reader(Some(b"armed")),
-        Some(b"ghost") => HAUNTED.set(true),
+        Some(b"ghost") => root.into_iter().for_each(|root| register_ghost(root, headers)),
         _ => {}
     }
 }
 
-/// Panics if that was asked for.
+/// Panics if a request has armed this panic.
 pub(crate) fn at(place: &str) {
     if ARMED.get() == Some(place) {
         panic!("drill: {place}");
     }
 }
 
-/// Panics, once, if that was asked of the VM that reads the feed.
+/// Panics, once, if a request has armed this panic for the VM that reads the feed.
 pub(crate) fn in_reader() {
     if matches!(hostcalls::get_shared_data(READER), Ok((Some(_), _))) {
         arm_reader(None);
@@ -46,10 +48,11 @@ pub(crate) fn in_reader() {
     }
 }
 
-/// Enters the request that asked for it once more, for good.
-pub(crate) fn haunt(streams: &mut Streams, tokens: &[Rc<VerifiedToken>]) {
-    if HAUNTED.take() {
-        let _stays = streams.enter(GHOST, tokens.to_vec());
+/// Registers the request once more, under a context that does not exist and never ends.
+fn register_ghost(root: &RefCell<Root>, headers: &Headers) {
+    let (root, mut ghost) = (&mut root.borrow_mut(), Exchange::new(GHOST));
+    if let Next::Change(forward) = ghost.request_headers(root, Some(headers), host()) {
+        let _ = ghost.changed(root, forward, true, host());
     }
 }
 
@@ -57,7 +60,7 @@ fn arm_reader(value: Option<&[u8]>) {
     let _ = hostcalls::set_shared_data(READER, value, None);
 }
 
-/// The main thread's VM gets no requests, so it is asked through shared data.
+/// The main thread's VM gets no requests, so the panic is armed through shared data.
 const READER: &str = "panic-drill";
 
 /// Contexts are counted from 1.

@@ -12,21 +12,18 @@
 )]
 
 mod callout;
-mod clock;
 #[cfg(feature = "panic-drill")]
 mod drill;
-mod filter;
+mod host;
 mod metrics;
 mod raw;
 mod request;
 mod root;
-mod shared_data;
 mod signatures;
-mod ticks;
 
 /// Registers the root context with the SDK. Envoy calls this first in every VM.
 pub fn start() {
-    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
+    proxy_wasm::set_root_context(|id| Box::new(root::RootOfVm::new(id)));
 }
 
 #[cfg(target_arch = "wasm32")]

@@ -9,7 +9,9 @@
 #![allow(unsafe_code)]
 
 use proxy_wasm::types::MapType;
+use session_guard_core::exchange::Half;
 use session_guard_core::headers::Headers;
+use session_guard_core::refusal::LocalResponse;
 
 /// All lines of one header map, or `None` where Envoy has no such map now.
 pub(crate) fn headers(map: MapType) -> Option<Headers> {
@@ -50,24 +52,32 @@ pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
     status == OK
 }
 
-/// Lets the request, or the application's answer, of the effective context go on. Fails only where
-/// that stream has ended meanwhile.
-pub(crate) fn resume(stream: Stream) -> bool {
+/// Resumes the paused half of the effective context's exchange. Fails only if that has ended since.
+pub(crate) fn resume(half: Half) -> bool {
+    let stream = match half {
+        Half::Request => 0,
+        Half::Response => 1,
+    };
     // SAFETY: no pointers.
-    unsafe { proxy_continue_stream(stream as u32) == OK }
+    unsafe { proxy_continue_stream(stream) == OK }
 }
 
-/// Which half of an exchange.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(crate) enum Stream {
-    Request = 0,
-    Answer = 1,
+/// Responds to the request of the effective context. If the application's response has begun, Envoy
+/// only ends it. Returns whether Envoy accepted it.
+pub(crate) fn respond(response: &LocalResponse) -> bool {
+    let LocalResponse { status, code_details, headers, body } = response;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    answer(*status, code_details, &headers, body)
+}
+
+/// Responds to a request for which there is no configuration.
+pub(crate) fn respond_not_configured() -> bool {
+    answer(503, "session_guard_not_configured", &[], "")
 }
 
 /// Answers the request of the effective context; `details` is what the access log shows as
 /// `%RESPONSE_CODE_DETAILS%`. Says whether Envoy took it.
-pub(crate) fn answer(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> bool {
+fn answer(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> bool {
     let headers = serialised(headers);
     // SAFETY: every pointer is to a live slice and goes with that slice's length.
     let status = unsafe {

@@ -1,242 +1,104 @@
-//! What happens at configuration and on the tick?
-//!
-//! One root context a configuration and VM. It reads the configuration, makes the contexts of
-//! requests, and carries out what the [feed](session_guard_core::feed) says.
+//! The context of one configuration in one VM: it passes Envoy's events to the core's [`Root`] and
+//! applies the effects.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration as Time, Instant};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType};
-use session_guard_core::call::{Call, Response};
-use session_guard_core::feed::FeedEffects;
-use session_guard_core::key_sets;
-use session_guard_core::metrics::{Counter, Duration, Gauge, VERSION};
-use session_guard_core::open_requests::{Due, MOST_AT_ONCE};
+use proxy_wasm::types::{BufferType, ContextType, LogLevel};
+use session_guard_core::metrics::Duration;
+use session_guard_core::root::{Effects, Question, Root};
 use session_guard_core::severity::Severity;
-use session_guard_core::token::VerifiedToken;
 
-use crate::filter::{Filter, Revocation, log, random, report};
-use crate::raw::Stream;
-use crate::request::{self, Request};
-use crate::shared_data::HostSharedData;
-use crate::ticks::{
-    ENDING_TICK_MILLISECONDS, FIRST_TICK_MILLISECONDS, HOLD_TICK_MILLISECONDS,
-    STREAMS_TICK_MILLISECONDS, TICK_MILLISECONDS,
-};
-use crate::{callout, clock, raw};
+use crate::host::{host, uuid};
+use crate::metrics::Metrics;
+use crate::request::Request;
+use crate::signatures::HostSignatures;
+use crate::{callout, raw};
 
-/// The context of one configuration in one VM.
-pub(crate) struct Root {
+/// The root context.
+pub(crate) struct RootOfVm {
     id: u32,
-    filter: Option<Rc<Filter>>,
-    calls: HashMap<u32, CallPurpose>,
-    /// Which key set was asked for.
-    fetches: HashMap<u32, usize>,
+    /// The accepted configuration at work.
+    active: Option<Active>,
+    /// What each call asks, by Envoy's number of the call.
+    calls: HashMap<u32, Question>,
 }
 
-/// What a call was about.
-#[derive(Clone, Copy)]
-enum CallPurpose {
-    Poll,
-    Delivery,
+struct Active {
+    root: Rc<RefCell<Root>>,
+    metrics: Metrics,
 }
 
-impl Root {
+impl RootOfVm {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, filter: None, calls: HashMap::new(), fetches: HashMap::new() }
+        Self { id, active: None, calls: HashMap::new() }
     }
 
-    /// Carries out what the feed says, and what it says to that.
-    fn carry_out(&mut self, filter: &Filter, revocation: &Revocation, effects: FeedEffects) {
-        let mut wanted = TICK_MILLISECONDS;
-        let mut pending = vec![effects];
+    /// Lets the root take a step and applies the effects, those of calls that cannot be sent too.
+    fn step(&mut self, take: impl FnOnce(&mut Root) -> Effects) {
+        let Some(Active { root, metrics }) = &self.active else { return };
+        let mut pending = vec![take(&mut root.borrow_mut())];
         while let Some(effects) = pending.pop() {
-            report(&effects.notices);
-            for (counter, amount) in effects.counts.into_iter().map(Counter::of) {
-                filter.metrics.add(counter, amount);
+            effects.gauges.into_iter().for_each(|(gauge, value)| metrics.set(gauge, value));
+            for context in effects.resume {
+                if hostcalls::set_effective_context(context).is_ok() {
+                    raw::resume(session_guard_core::exchange::Half::Response);
+                }
             }
-            if let Some(gauges) = &effects.gauges {
-                filter.metrics.show(gauges);
+            for ending in effects.end {
+                // If the context is gone, a response would hit the context before it.
+                if hostcalls::set_effective_context(ending.context).is_ok() {
+                    root.borrow_mut().note_end(ending);
+                    let response = root.borrow().response_to(ending.refusal);
+                    raw::respond(&response);
+                }
             }
-            wanted = wanted.min(effects.tick_within_milliseconds.unwrap_or(wanted));
-            let calls =
-                [(CallPurpose::Poll, effects.poll), (CallPurpose::Delivery, effects.delivery)];
-            for (asked, call) in calls.into_iter().filter_map(|(a, call)| Some((a, call?))) {
-                pending.extend(self.send(revocation, asked, &call));
-            }
-        }
-        if filter.streams.borrow().is_busy() {
-            wanted = wanted.min(ENDING_TICK_MILLISECONDS);
-        } else if !filter.streams.borrow().is_empty() {
-            wanted = wanted.min(STREAMS_TICK_MILLISECONDS);
-        }
-        if !revocation.held.borrow().is_empty() {
-            wanted = wanted.min(HOLD_TICK_MILLISECONDS);
-        }
-        filter.ticks.every_or_for_keys(wanted);
-    }
-
-    /// Carries out what the key sets say, and what they say to that.
-    fn carry_out_keys(&mut self, filter: &Filter, effects: key_sets::KeySetEffects) {
-        let mut wanted = None;
-        let mut pending = vec![effects];
-        while let Some(effects) = pending.pop() {
-            for notice in &effects.notices {
-                log(notice.severity(), &notice.to_string());
-            }
-            for counter in effects.counts.into_iter().map(Counter::of_keys) {
-                filter.count(counter);
-            }
-            if let Some(time) = effects.keys_current_timestamp_seconds {
-                filter.metrics.set(Gauge::KeysCurrent, time);
-            }
-            if let Some(keys) = effects.keys {
-                filter.admission.replace_keys(keys);
-            }
-            wanted = effects.tick_within_milliseconds.into_iter().chain(wanted).min();
-            for (index, call) in effects.fetch {
-                let issuer = filter.issuers.get(index);
-                match issuer.and_then(|(cluster, host)| callout::send(cluster, host, &[], &call)) {
+            // Calls belong to this context.
+            let _ = hostcalls::set_effective_context(self.id);
+            for (question, call) in effects.calls {
+                let destination = root.borrow().destination(question).cloned();
+                match destination.and_then(|destination| callout::send(&destination, &call)) {
                     Some(number) => {
-                        self.fetches.insert(number, index);
+                        self.calls.insert(number, question);
                     }
-                    None => pending.push(keys_answered(filter, index, None)),
+                    None => {
+                        pending.push(root.borrow_mut().call_response(question, None, host()));
+                    }
                 }
             }
         }
-        filter.ticks.for_keys(wanted);
-    }
-
-    /// Looks after the keys that are fetched, if there are any.
-    fn tick_keys(&mut self, filter: &Filter, has_served: bool) {
-        if filter.key_sets.borrow().is_empty() {
-            return;
-        }
-        let now = clock::now();
-        let effects = {
-            let mut sets = filter.key_sets.borrow_mut();
-            if has_served {
-                sets.note_request();
-            }
-            if filter.admission.take_missed_key() {
-                sets.note_missed_key(&HostSharedData, now);
-            }
-            sets.tick(&HostSharedData, now, random())
-        };
-        self.carry_out_keys(filter, effects);
-    }
-
-    /// Sends a call; one that cannot be sent has failed at once.
-    fn send(
-        &mut self,
-        revocation: &Revocation,
-        asked: CallPurpose,
-        call: &Call,
-    ) -> Option<FeedEffects> {
-        if let Some(number) = revocation.service.send(call) {
-            self.calls.insert(number, asked);
-            return None;
-        }
-        Some(answered(revocation, asked, None))
-    }
-
-    /// Ends the open requests whose tokens do not hold any more, a bounded number at a time. One that
-    /// has no answer yet is refused, a stream is cut.
-    fn end_streams(&self, filter: &Filter) {
-        let now = clock::monotonic_milliseconds();
-        filter.show_open_streams(now);
-        if filter.streams.borrow().is_empty() {
-            return filter.streams.borrow_mut().note_clear(now);
-        }
-        let moment = filter.moment_of_tick();
-        let objection = |token: &VerifiedToken| filter.admission.objection(token, moment);
-        let basis = filter.admission.basis(moment);
-        filter.streams.borrow_mut().sweep(basis, now, objection);
-        let due = filter.streams.borrow_mut().due(now);
-        for Due { context, refusal, is_late } in due {
-            // Only where that context is still there: what follows would hit another one.
-            if hostcalls::set_effective_context(context).is_ok() {
-                filter.count(Counter::StreamsEnded(refusal));
-                if is_late {
-                    filter.count(Counter::StreamsLate);
-                }
-                request::answer(filter, refusal, &[]);
-            }
-        }
-        let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again
-    }
-
-    /// Lets the answers go whose cutoffs have become the past, as few at a time as streams end: each
-    /// may be the last of its request.
-    fn release_held(&self, revocation: &Revocation) {
-        let now = clock::now();
-        let over: Vec<_> = {
-            let held = revocation.held.borrow();
-            let over = held.iter().filter(|(_, hold)| hold.is_over(now));
-            over.map(|(context, _)| *context).take(MOST_AT_ONCE).collect()
-        };
-        revocation.held.borrow_mut().retain(|(context, _)| !over.contains(context));
-        for context in over {
-            if hostcalls::set_effective_context(context).is_ok() {
-                raw::resume(Stream::Answer);
-            }
-        }
-        let _ = hostcalls::set_effective_context(self.id); // calls belong to this context again
+        write_log_and_tick_period(&mut root.borrow_mut());
     }
 }
 
-fn answered(revocation: &Revocation, asked: CallPurpose, answer: Option<&Response>) -> FeedEffects {
-    let (now, random) = (clock::now(), random());
-    let mut feed = revocation.feed.borrow_mut();
-    match asked {
-        CallPurpose::Poll => feed.poll_finished(&HostSharedData, now, random, answer),
-        CallPurpose::Delivery => feed.delivery_finished(&HostSharedData, now, random, answer),
-    }
-}
-
-fn keys_answered(
-    filter: &Filter,
-    index: usize,
-    answer: Option<&Response>,
-) -> key_sets::KeySetEffects {
-    let mut sets = filter.key_sets.borrow_mut();
-    sets.fetch_finished(index, &HostSharedData, clock::now(), random(), answer)
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
+impl Context for RootOfVm {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
         crate::drill::in_reader();
         let began = Instant::now();
-        let Some(filter) = self.filter.clone() else { return };
-        let (fetch, call) = (self.fetches.remove(&token), self.calls.remove(&token));
-        let answer = callout::answer(headers, body);
-        if let Some(index) = fetch {
-            let effects = keys_answered(&filter, index, answer.as_ref());
-            self.carry_out_keys(&filter, effects);
-        }
-        let (Some(asked), Some(revocation)) = (call, &filter.revocation) else { return };
-        let effects = answered(revocation, asked, answer.as_ref());
-        revocation.knowledge.set(revocation.feed.borrow().knowledge());
-        self.carry_out(&filter, revocation, effects);
-        if let CallPurpose::Poll = asked {
-            filter.metrics.took(Duration::Page, began);
+        let Some(question) = self.calls.remove(&call) else { return };
+        let response = callout::response(headers, body);
+        self.step(|root| root.call_response(question, response.as_ref(), host()));
+        if let (Question::Poll, Some(Active { metrics, .. })) = (question, &self.active) {
+            metrics.took(Duration::Page, began);
         }
     }
 }
 
-impl RootContext for Root {
+impl RootContext for RootOfVm {
     fn on_configure(&mut self, size: usize) -> bool {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
         let text = text.ok().flatten().unwrap_or_default();
-        match Filter::new(&text) {
-            Ok(filter) => {
-                log(Severity::Info, &format!("version {VERSION}, configuration accepted"));
-                filter.ticks.every(FIRST_TICK_MILLISECONDS);
-                self.filter = Some(filter);
+        let environment = |name: &str| std::env::var(name).ok();
+        match Root::configure(&text, &environment, &HostSignatures, &uuid, host()) {
+            Ok(mut root) => {
+                write_log_and_tick_period(&mut root);
+                let metrics = Metrics::define(&root);
+                self.active = Some(Active { root: Rc::new(RefCell::new(root)), metrics });
                 true
             }
             Err(error) => {
@@ -250,30 +112,18 @@ impl RootContext for Root {
         #[cfg(feature = "panic-drill")]
         crate::drill::at("tick");
         let began = Instant::now();
-        let Some(filter) = self.filter.clone() else { return };
-        filter.metrics.write();
-        let has_served = filter.has_served.take();
-        self.tick_keys(&filter, has_served);
-        let Some(revocation) = &filter.revocation else {
-            return filter.ticks.every_or_for_keys(TICK_MILLISECONDS);
-        };
-        self.release_held(revocation);
-        self.end_streams(&filter);
-        let effects = {
-            let mut feed = revocation.feed.borrow_mut();
-            if has_served {
-                feed.note_request();
-            }
-            let effects = feed.tick(&HostSharedData, clock::now());
-            revocation.knowledge.set(feed.knowledge());
-            effects
-        };
-        self.carry_out(&filter, revocation, effects);
-        filter.metrics.took(Duration::Tick, began);
+        if let Some(Active { root, metrics }) = &self.active {
+            metrics.write(&mut root.borrow_mut());
+        }
+        self.step(|root| root.tick(host()));
+        if let Some(Active { metrics, .. }) = &self.active {
+            metrics.took(Duration::Tick, began);
+        }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(id, self.filter.clone())))
+        let root = self.active.as_ref().map(|active| Rc::clone(&active.root));
+        Some(Box::new(Request::new(id, root)))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -281,14 +131,30 @@ impl RootContext for Root {
     }
 }
 
-impl Drop for Root {
-    /// The configuration is gone: what was counted is written, and another VM may poll at once.
+impl Drop for RootOfVm {
     fn drop(&mut self) {
-        let Some(filter) = &self.filter else { return };
-        filter.metrics.write();
-        filter.key_sets.borrow_mut().release(&HostSharedData, clock::now());
-        if let Some(revocation) = &filter.revocation {
-            revocation.feed.borrow_mut().release(&HostSharedData, clock::now());
-        }
+        let Some(Active { root, metrics }) = &self.active else { return };
+        let root = &mut root.borrow_mut();
+        metrics.write(root);
+        root.release(host());
     }
+}
+
+/// Writes new lines of the log, and sets the period of the tick if it has changed.
+pub(crate) fn write_log_and_tick_period(root: &mut Root) {
+    for (severity, line) in root.take_log() {
+        log(severity, &line);
+    }
+    if let Some(milliseconds) = root.take_tick_period() {
+        let _ = hostcalls::set_tick_period(Time::from_millis(milliseconds)); // cannot fail
+    }
+}
+
+fn log(severity: Severity, line: &str) {
+    let level = match severity {
+        Severity::Info => LogSeverity::Info,
+        Severity::Warning => LogSeverity::Warn,
+        Severity::Error => LogSeverity::Error,
+    };
+    let _ = hostcalls::log(severity, &format!("session-guard: {line}")); // nobody could be told
 }

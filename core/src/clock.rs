@@ -1,7 +1,7 @@
 //! What time is it, as far as a decision is concerned?
 //!
-//! The core reads no clock: every function that depends on time takes a [`Now`]. Tests pass the
-//! moment that they are about, and a simulation moves time as it likes.
+//! The core reads no clock itself: it takes a [`Now`], or a [`Clock`] where most callers need only a
+//! part of the time. Tests pass the time that they are about, and a simulation moves it as it likes.
 
 /// One reading of the proxy's two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,4 +10,32 @@ pub struct Now {
     pub unix_seconds: u64,
     /// Monotonic clock with one base in all VMs of a process. Waiting, lease and staleness use it.
     pub monotonic_milliseconds: u64,
+}
+
+/// The proxy's two clocks. Reading one costs a call into the proxy, so each is read only if needed.
+pub trait Clock {
+    /// Reads the wall clock, in whole seconds since 1970 UTC.
+    fn unix_seconds(&self) -> u64;
+
+    /// Reads the monotonic clock.
+    fn monotonic_milliseconds(&self) -> u64;
+
+    /// Reads both.
+    fn now(&self) -> Now {
+        Now {
+            unix_seconds: self.unix_seconds(),
+            monotonic_milliseconds: self.monotonic_milliseconds(),
+        }
+    }
+}
+
+/// A clock that stands still.
+impl Clock for Now {
+    fn unix_seconds(&self) -> u64 {
+        self.unix_seconds
+    }
+
+    fn monotonic_milliseconds(&self) -> u64 {
+        self.monotonic_milliseconds
+    }
 }

@@ -12,7 +12,9 @@
 //!
 //! # The path of a request
 //!
-//! A request passes each stage once, in one direction. [`admission`] connects the stages:
+//! [`exchange`] is the life of one request, as a state machine that tells the host what to do. [`root`]
+//! is the state that the requests of one VM share, and its periodic work. A request passes each stage
+//! once, in one direction. [`admission`] connects the stages:
 //!
 //! 1. [`headers`] reads all header lines once, as bytes.
 //! 2. [`request::routes`] finds what the path requires: public, optional, protected, sign-out or
@@ -107,6 +109,7 @@ pub mod admission;
 pub mod call;
 pub mod clock;
 pub mod config;
+pub mod exchange;
 pub mod feed;
 pub mod headers;
 mod json;
@@ -117,6 +120,7 @@ pub mod open_requests;
 pub mod refusal;
 pub mod request;
 pub mod revocation;
+pub mod root;
 pub mod severity;
 pub mod shared;
 pub mod sign_out;

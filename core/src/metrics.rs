@@ -100,6 +100,31 @@ impl Counter {
     }
 }
 
+/// Sums of counters that the host has not written yet.
+#[derive(Debug)]
+pub struct Counters(Vec<(Counter, u64)>);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self(Counter::all().map(|counter| (counter, 0)).collect())
+    }
+}
+
+impl Counters {
+    /// Adds to a counter.
+    pub fn add(&mut self, counter: Counter, amount: u64) {
+        if let Some((_, sum)) = self.0.iter_mut().find(|(known, _)| *known == counter) {
+            *sum = sum.saturating_add(amount);
+        }
+    }
+
+    /// Returns the sums that are not 0, and sets them to 0.
+    pub fn take(&mut self) -> impl Iterator<Item = (Counter, u64)> {
+        let sums = self.0.iter_mut().map(|(counter, sum)| (*counter, std::mem::take(sum)));
+        sums.filter(|(_, sum)| *sum > 0)
+    }
+}
+
 /// A gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
@@ -177,6 +202,15 @@ fn named(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_are_summed_until_they_are_taken() {
+        let mut counters = Counters::default();
+        counters.add(Counter::SignedOut, 1);
+        counters.add(Counter::SignedOut, 2);
+        assert_eq!(counters.take().collect::<Vec<_>>(), [(Counter::SignedOut, 3)]);
+        assert_eq!(counters.take().count(), 0);
+    }
 
     #[test]
     fn names_are_unique() {

@@ -53,6 +53,34 @@ pub struct Answer<'a> {
     pub retry_after_seconds: Option<&'static str>,
 }
 
+/// A response of the filter's own, in place of the application's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// The access log shows it as response code details.
+    pub code_details: String,
+    /// Header lines.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl LocalResponse {
+    /// Returns the response on a route with access `ready`.
+    #[must_use]
+    pub fn ready(is_ready: bool) -> Self {
+        Self {
+            status: if is_ready { 200 } else { 503 },
+            code_details: "session_guard_ready".to_owned(),
+            headers: [("content-type", "application/json"), ("cache-control", "no-store")]
+                .map(|(name, value)| (name, value.to_owned()))
+                .to_vec(),
+            body: format!("{{\"ready\": {is_ready}}}"),
+        }
+    }
+}
+
 /// What is said in an application's own words; `None`: in ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentences {
@@ -65,6 +93,19 @@ pub struct Sentences {
 }
 
 impl Sentences {
+    /// Returns the whole response to a refused request; `clear_cookies` are values of `Set-Cookie`.
+    #[must_use]
+    pub fn response(&self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
+        let answer = self.answer(refusal);
+        let headers = answer.headers(clear_cookies);
+        LocalResponse {
+            status: answer.status,
+            code_details: answer.response_code_details(),
+            headers: headers.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
+            body: answer.body(),
+        }
+    }
+
     /// What the client gets, in these words.
     #[must_use]
     pub fn answer(&self, refusal: Refusal) -> Answer<'_> {

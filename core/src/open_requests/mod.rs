@@ -1,20 +1,20 @@
 //! Which requests are open, and which of them must end?
 //!
 //! A WebSocket, an event stream, a download or a long poll that was opened with a token outlives its
-//! sign-out unless the filter ends it. So every admitted request is entered here, whatever it asks
-//! for and whatever its response contains, and leaves when its context goes. After a change of the
-//! revocation set, the tick checks every entry again.
+//! sign-out unless the filter ends it. So every admitted request is registered here, whatever it asks
+//! for and whatever its response contains, until its context goes. After a change of the revocation
+//! set, the tick checks every entry again.
 //!
 //! # Why every request
 //!
 //! A long poll has no response yet, and streams of language models come as `text/plain` or JSON. To
-//! look at the response of each request would cost more (1.7 µs) than to enter it here (20 ns).
+//! look at the response of each request would cost more (1.7 µs) than to register it (20 ns).
 //!
 //! # Why each ends once, and few at a time
 //!
-//! Two closes of one stream within one call into the VM crash Envoy, and hundreds of closes exhaust
-//! the stack of the VM. So an entry that is due is never due again, and [`Streams::due`] gives out a
-//! bounded number at a time.
+//! Two closes of one request within one call into the VM crash Envoy, and hundreds of closes exhaust
+//! the stack of the VM. So an entry is due only once, and [`OpenRequests::due`] returns a bounded
+//! number at a time.
 
 pub mod bound;
 pub mod gauge;
@@ -29,105 +29,106 @@ use crate::refusal::Refusal;
 use crate::shared::Version;
 use crate::token::VerifiedToken;
 
-/// Most streams to end in one call into the VM: it breaks near 300.
-pub const MOST_AT_ONCE: usize = 64;
+/// Most requests to end in one call into the VM, which breaks near 300.
+pub const AT_ONCE_LIMIT: usize = 64;
 
-/// Most open requests to ask again in one call into the VM: 3 ms, for each takes three look-ups.
-pub const MOST_ASKED: usize = 1_000;
+/// Most open requests to check again in one call into the VM: 3 ms, as each takes three look-ups.
+pub const CHECKED_AT_ONCE_LIMIT: usize = 1_000;
 
-/// An end that comes later than this after its reason was known here counts as late.
+/// An end is late if it comes this long after the VM could know its reason.
 pub const LATE_MILLISECONDS: u64 = 1_000;
 
 /// The open requests of one VM.
 #[derive(Debug, Default)]
-pub struct Streams {
-    open: Slab<Stream>,
-    due: VecDeque<Found>,
-    /// What the last round went by.
-    round: Option<Basis>,
-    /// Where the round goes on, while it is not at its end.
+pub struct OpenRequests {
+    entries: Slab<Entry>,
+    due: VecDeque<DueEntry>,
+    /// The basis of the last sweep.
+    basis: Option<Basis>,
+    /// Where the sweep continues, until it has checked all.
     next: Option<usize>,
-    /// Whatever was known by then has been asked for, or is by the round that began then.
-    looked_at: Option<u64>,
-    /// The same before that round.
-    looked_before: Option<u64>,
+    /// When the last sweep began: every revocation known at this time has been checked against the
+    /// open requests, or is being checked by that sweep.
+    swept_at: Option<u64>,
+    /// When the sweep before it began.
+    swept_before: Option<u64>,
 }
 
-/// What verdicts about open requests depend on: while it stays as it is, so do they.
+/// The state that verdicts about open requests depend on. While it stays the same, so do they.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
     /// The number of the last change to the revocation set.
     pub generation: Option<Version>,
-    /// The time, seconds since 1970 UTC, where streams end with their tokens.
+    /// The time, in seconds since 1970 UTC, if requests end when their token expires.
     pub unix_seconds: Option<u64>,
 }
 
-/// Where a request stands in the registry.
+/// The entry of a request, which only its exchange can remove.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place(usize);
+pub struct Registration(usize);
 
-/// A request that is to end now.
+/// A request to end now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Its context.
+pub struct Ending {
+    /// The host's number of the request.
     pub context: u32,
-    /// Why.
+    /// Why it ends.
     pub refusal: Refusal,
-    /// Whether that may have been known here for more than a second: this VM looked that long ago
-    /// and did not know yet, or there was too much to end.
+    /// Whether the VM may have known the reason for more than a second: its last sweep that did not
+    /// find it began that long ago, or too many requests had to end.
     pub is_late: bool,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct Entry {
     context: u32,
     tokens: Vec<Rc<VerifiedToken>>,
-    ending: bool,
+    is_due: bool,
 }
 
-/// An entry with an objection, which was not there yet at that time.
+/// An entry with an objection that the sweep at that time did not find.
 #[derive(Debug)]
-struct Found {
-    place: usize,
+struct DueEntry {
+    index: usize,
     refusal: Refusal,
     unknown_at: Option<u64>,
 }
 
-impl Streams {
-    /// A request was admitted with these tokens.
+impl OpenRequests {
+    /// Registers a request that was admitted with these tokens.
     #[must_use]
-    pub fn enter(&mut self, context: u32, tokens: Vec<Rc<VerifiedToken>>) -> Place {
-        Place(self.open.insert(Stream { context, tokens, ending: false }))
+    pub fn register(&mut self, context: u32, tokens: Vec<Rc<VerifiedToken>>) -> Registration {
+        Registration(self.entries.insert(Entry { context, tokens, is_due: false }))
     }
 
-    /// The request is over, or nothing is to end it from here on.
-    pub fn leave(&mut self, place: Place) {
-        if self.open.try_remove(place.0).is_some_and(|stream| stream.ending) {
-            self.due.retain(|found| found.place != place.0);
+    /// Removes a request that is over, or that nothing may end early any more.
+    pub fn unregister(&mut self, registration: Registration) {
+        if self.entries.try_remove(registration.0).is_some_and(|entry| entry.is_due) {
+            self.due.retain(|due| due.index != registration.0);
         }
     }
 
-    /// How many are open.
+    /// Returns how many requests are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.entries.len()
     }
 
-    /// Whether none is open.
+    /// Returns whether no request is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.entries.is_empty()
     }
 
-    /// At that time (monotonic milliseconds) nothing that is open had an objection: nothing was open,
-    /// or the first has just been admitted.
+    /// Notes that no open request had an objection at that time (monotonic milliseconds): none was
+    /// open, or the first one has just been admitted.
     pub fn note_clear(&mut self, now: u64) {
-        self.looked_at = Some(now);
+        self.swept_at = Some(now);
     }
 
-    /// Asks open requests again, at most [`MOST_ASKED`], and goes on there the next time; those with
-    /// an objection are due from then on, once each. No new round begins while the basis stays the
-    /// same: what was admitted since was judged by that very set. The time is in monotonic
+    /// Checks open requests again, at most [`CHECKED_AT_ONCE_LIMIT`]; the next call continues there.
+    /// Each request with an objection becomes due, once. No new sweep begins while the basis stays the
+    /// same, because requests admitted since were judged on that basis. The time is in monotonic
     /// milliseconds.
     pub fn sweep(
         &mut self,
@@ -137,39 +138,40 @@ impl Streams {
     ) {
         let first = match self.next {
             Some(next) => next,
-            None if self.round == Some(basis) => return self.note_clear(now),
+            None if self.basis == Some(basis) => return self.note_clear(now),
             None => {
-                self.round = Some(basis);
-                self.looked_before = self.looked_at.replace(now);
+                self.basis = Some(basis);
+                self.swept_before = self.swept_at.replace(now);
                 0
             }
         };
-        let end = first.saturating_add(MOST_ASKED);
-        self.next = (end < self.open.capacity()).then_some(end);
-        for place in first..end.min(self.open.capacity()) {
-            let Some(stream) = self.open.get_mut(place).filter(|stream| !stream.ending) else {
+        let end = first.saturating_add(CHECKED_AT_ONCE_LIMIT);
+        self.next = (end < self.entries.capacity()).then_some(end);
+        for index in first..end.min(self.entries.capacity()) {
+            let Some(entry) = self.entries.get_mut(index).filter(|entry| !entry.is_due) else {
                 continue;
             };
-            if let Some(refusal) = stream.tokens.iter().find_map(|token| objection(token)) {
-                stream.ending = true;
-                self.due.push_back(Found { place, refusal, unknown_at: self.looked_before });
+            if let Some(refusal) = entry.tokens.iter().find_map(|token| objection(token)) {
+                entry.is_due = true;
+                self.due.push_back(DueEntry { index, refusal, unknown_at: self.swept_before });
             }
         }
     }
 
-    /// What to end at that time (monotonic milliseconds), at most [`MOST_AT_ONCE`].
-    pub fn due(&mut self, now: u64) -> Vec<Due> {
-        let count = self.due.len().min(MOST_AT_ONCE);
+    /// Removes and returns the requests to end at that time (monotonic milliseconds), at most
+    /// [`AT_ONCE_LIMIT`].
+    pub fn due(&mut self, now: u64) -> Vec<Ending> {
+        let count = self.due.len().min(AT_ONCE_LIMIT);
         let late = |at: u64| now.saturating_sub(at) > LATE_MILLISECONDS;
-        let found = self.due.drain(..count);
-        let due = found.filter_map(|Found { place, refusal, unknown_at }| {
-            let context = self.open.get(place)?.context;
-            Some(Due { context, refusal, is_late: unknown_at.is_some_and(late) })
+        let due = self.due.drain(..count);
+        let endings = due.filter_map(|DueEntry { index, refusal, unknown_at }| {
+            let context = self.entries.get(index)?.context;
+            Some(Ending { context, refusal, is_late: unknown_at.is_some_and(late) })
         });
-        due.collect()
+        endings.collect()
     }
 
-    /// Whether there are more to end or to ask.
+    /// Returns whether there are more requests to end or to check.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.due.is_empty() || self.next.is_some()
@@ -196,49 +198,49 @@ mod tests {
         Some(Refusal::Revoked)
     }
 
-    fn contexts(due: Vec<Due>) -> Vec<u32> {
+    fn contexts(due: Vec<Ending>) -> Vec<u32> {
         due.into_iter().map(|due| due.context).collect()
     }
 
     #[test]
-    fn a_stream_is_due_once() {
-        let mut streams = Streams::default();
+    fn a_request_is_due_once() {
+        let mut requests = OpenRequests::default();
         let all = tokens(2);
-        let places: Vec<_> =
-            (7..).zip(&all).map(|(id, token)| streams.enter(id, vec![token.clone()])).collect();
+        let registrations: Vec<_> =
+            (7..).zip(&all).map(|(id, token)| requests.register(id, vec![token.clone()])).collect();
         let first = all[0].record_id();
         let revoked =
             |token: &VerifiedToken| (token.record_id() == first).then_some(Refusal::Revoked);
         for generation in 0..3 {
-            streams.sweep(at(generation), 0, revoked);
+            requests.sweep(at(generation), 0, revoked);
         }
-        let due = Due { context: 7, refusal: Refusal::Revoked, is_late: false };
-        assert_eq!(streams.due(0), [due]);
-        streams.sweep(at(3), 0, revoked);
-        assert_eq!(streams.due(0), []);
-        places.into_iter().for_each(|place| streams.leave(place));
-        assert!(streams.is_empty());
+        let due = Ending { context: 7, refusal: Refusal::Revoked, is_late: false };
+        assert_eq!(requests.due(0), [due]);
+        requests.sweep(at(3), 0, revoked);
+        assert_eq!(requests.due(0), []);
+        registrations.into_iter().for_each(|it| requests.unregister(it));
+        assert!(requests.is_empty());
     }
 
     #[test]
-    fn a_stream_that_has_left_is_not_due() {
-        let mut streams = Streams::default();
+    fn a_request_that_has_ended_is_not_due() {
+        let mut requests = OpenRequests::default();
         let token = tokens(1);
-        let place = streams.enter(7, token.clone());
-        streams.sweep(at(0), 0, revoked);
-        streams.leave(place);
-        let _next = streams.enter(8, token);
-        assert_eq!(streams.due(0), []);
+        let it = requests.register(7, token.clone());
+        requests.sweep(at(0), 0, revoked);
+        requests.unregister(it);
+        let _next = requests.register(8, token);
+        assert_eq!(requests.due(0), []);
     }
 
     #[test]
-    fn all_are_asked_again_when_the_set_has_changed_or_tokens_may_have_ended() {
+    fn a_changed_set_or_time_checks_all_again() {
         let asked = |sweeps: &[(u32, Option<u64>)]| {
-            let mut streams = Streams::default();
-            let _place = streams.enter(7, tokens(1));
+            let mut requests = OpenRequests::default();
+            let _registration = requests.register(7, tokens(1));
             let count = std::cell::Cell::new(0);
             for (generation, unix_seconds) in sweeps {
-                streams.sweep(Basis { unix_seconds: *unix_seconds, ..at(*generation) }, 0, |_| {
+                requests.sweep(Basis { unix_seconds: *unix_seconds, ..at(*generation) }, 0, |_| {
                     count.set(count.get() + 1);
                     None
                 });
@@ -251,45 +253,45 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_asked_in_slices_and_a_change_on_the_way_begins_another_round() {
-        let mut streams = Streams::default();
+    fn a_crowd_is_checked_in_slices_once_for_each_change() {
+        let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..2_500 {
-            let _ = streams.enter(id, token.clone());
+            let _ = requests.register(id, token.clone());
         }
         let mut asked_at = |generation| {
             let asked = std::cell::Cell::new(0);
-            streams.sweep(at(generation), 0, |_| {
+            requests.sweep(at(generation), 0, |_| {
                 asked.set(asked.get() + 1);
                 None
             });
             asked.get()
         };
         let asked: Vec<usize> = [1, 2].into_iter().chain([2; 20]).map(&mut asked_at).collect();
-        assert!(asked.iter().all(|&count| count <= MOST_ASKED), "{asked:?}");
-        assert_eq!(asked.iter().sum::<usize>(), 2 * 2_500, "each once a round: {asked:?}");
+        assert!(asked.iter().all(|&count| count <= CHECKED_AT_ONCE_LIMIT), "{asked:?}");
+        assert_eq!(asked.iter().sum::<usize>(), 2 * 2_500, "each once a sweep: {asked:?}");
     }
 
     #[test]
-    fn few_are_given_out_at_a_time() {
-        let mut streams = Streams::default();
+    fn few_are_due_at_a_time() {
+        let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..150 {
-            let _ = streams.enter(id, token.clone());
+            let _ = requests.register(id, token.clone());
         }
-        streams.sweep(at(0), 0, revoked);
-        assert_eq!([64, 64, 22, 0], std::array::from_fn(|_| streams.due(0).len()));
+        requests.sweep(at(0), 0, revoked);
+        assert_eq!([64, 64, 22, 0], std::array::from_fn(|_| requests.due(0).len()));
     }
 
     #[test]
-    fn an_end_is_late_a_second_after_the_last_look_that_did_not_know_of_it() {
+    fn an_end_is_late_a_second_after_the_last_clear_sweep() {
         let late = |looks: &[u64], found_at: u64, ended_at: u64| {
-            let mut streams = Streams::default();
-            streams.note_clear(0);
-            let _ = streams.enter(7, tokens(1));
-            looks.iter().for_each(|look| streams.sweep(at(1), *look, |_| None));
-            streams.sweep(at(2), found_at, revoked);
-            streams.due(ended_at)[0].is_late
+            let mut requests = OpenRequests::default();
+            requests.note_clear(0);
+            let _ = requests.register(7, tokens(1));
+            looks.iter().for_each(|look| requests.sweep(at(1), *look, |_| None));
+            requests.sweep(at(2), found_at, revoked);
+            requests.due(ended_at)[0].is_late
         };
         assert!(!late(&[250, 500], 750, 1_500));
         assert!(late(&[250, 500], 750, 1_501), "ended too late");
@@ -298,19 +300,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_second_round_finds_was_not_known_when_the_first_began() {
-        let mut streams = Streams::default();
+    fn a_second_sweep_dates_its_finds_by_the_first() {
+        let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..1_500 {
-            let _ = streams.enter(id, token.clone());
+            let _ = requests.register(id, token.clone());
         }
-        streams.sweep(at(1), 1_000, |_| None);
-        while streams.is_busy() {
-            streams.sweep(at(2), 1_900, |_| None); // the rest of the first round
+        requests.sweep(at(1), 1_000, |_| None);
+        while requests.is_busy() {
+            requests.sweep(at(2), 1_900, |_| None); // the rest of the first sweep
         }
-        streams.sweep(at(2), 2_000, revoked);
-        let ended = [2_000, 2_001].map(|now| streams.due(now)[0].is_late);
+        requests.sweep(at(2), 2_000, revoked);
+        let ended = [2_000, 2_001].map(|now| requests.due(now)[0].is_late);
         assert_eq!(ended, [false, true]);
-        assert_eq!(contexts(streams.due(2_000)).len(), MOST_AT_ONCE);
+        assert_eq!(contexts(requests.due(2_000)).len(), AT_ONCE_LIMIT);
     }
 }

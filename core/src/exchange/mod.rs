@@ -1,0 +1,286 @@
+//! How does one request pass through the filter, from its headers to its end?
+//!
+//! [`Exchange`] is the state machine of one request and its response. The host passes it the headers
+//! and the responses to its calls, and applies the [`Next`] that it returns. The decision about the
+//! request itself comes from [`admission`](crate::admission).
+//!
+//! Two exchanges wait for something. A sign-out waits until the service has responded. The response
+//! on a `revoke_user` route waits until the service has responded to the user's cutoff, and then until
+//! the cutoff lies in the past.
+//!
+//! ```text
+//! request headers ── Change ──┬── Continue
+//!        │                    ├── Call … response to the call ── Continue or Respond
+//!        └── Respond          └── Respond
+//! response headers ─┬── Continue
+//!                   └── Call … response to the call ─┬── Continue
+//!                                                    └── Hold … the root resumes it
+//! ```
+
+use std::rc::Rc;
+
+use crate::admission::{Cutoff, Decision, Forward};
+use crate::call::{Call, Response};
+use crate::headers::{Edit, Headers};
+use crate::metrics::Counter;
+use crate::open_requests::Registration;
+use crate::refusal::{LocalResponse, Refusal};
+use crate::revocation::record::Record;
+use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
+use crate::severity::Severity;
+use crate::sign_out::{self, Hold, SignOut, Step};
+use crate::token::VerifiedToken;
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The host's number of the request; unique within its [`Root`].
+    context: u32,
+    /// The user whose tokens a 2xx response revokes.
+    cutoff: Option<Cutoff>,
+    delivery: Option<Delivery>,
+    /// The entry among the open requests, if the request may have to end early.
+    registration: Option<Registration>,
+}
+
+/// A call to the service whose response the exchange waits for.
+#[derive(Debug)]
+struct Delivery {
+    sign_out: SignOut,
+    /// The cutoff, if the application's response waits; none if the request waits.
+    cutoff: Option<Record>,
+}
+
+/// What the host does now.
+#[derive(Debug)]
+pub enum Next {
+    /// Apply the edits to the request's headers, publish the user id, and report whether both
+    /// succeeded to [`Exchange::changed`].
+    Change(Forward),
+    /// Let this half continue; resume it if it was paused.
+    Continue(Half),
+    /// Respond in place of the application.
+    Respond(LocalResponse),
+    /// Pause this exchange, send the call to [`Root::service`] and pass the response to
+    /// [`Exchange::call_response`], and `None` if the call cannot be sent.
+    Call(Call),
+    /// Pause the response. [`Effects::resume`](crate::root::Effects::resume) names the context when
+    /// it is over.
+    Hold,
+}
+
+/// One direction of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// From the client to the application.
+    Request,
+    /// From the application to the client.
+    Response,
+}
+
+impl Exchange {
+    /// Creates the exchange of a new request; `context` is the host's number of it.
+    #[must_use]
+    pub fn new(context: u32) -> Self {
+        Self { context, cutoff: None, delivery: None, registration: None }
+    }
+
+    /// Judges a request by its headers; `None` if the host cannot read them.
+    #[must_use]
+    pub fn request_headers(
+        &mut self,
+        root: &mut Root,
+        headers: Option<&Headers>,
+        host: Host<'_>,
+    ) -> Next {
+        let Some(headers) = headers else {
+            return Next::Respond(root.refuse(Refusal::Unavailable, &[]));
+        };
+        let moment = root.moment(host);
+        match root.admission.decide(headers, moment) {
+            Decision::Forward(forward) => Next::Change(forward),
+            Decision::Refuse { refusal, clear_cookies, sign_out } => {
+                if !sign_out.is_empty() {
+                    // The leader delivers the records of the outbox.
+                    let records = records_of(root, &sign_out);
+                    let _ = begin(root, records, &[], host);
+                }
+                Next::Respond(root.refuse(refusal, &clear_cookies))
+            }
+            Decision::Ready(is_ready) => Next::Respond(LocalResponse::ready(is_ready)),
+        }
+    }
+
+    /// Continues after [`Next::Change`]; `applied` tells whether all changes succeeded.
+    #[must_use]
+    pub fn changed(
+        &mut self,
+        root: &mut Root,
+        forward: Forward,
+        applied: bool,
+        host: Host<'_>,
+    ) -> Next {
+        if !applied {
+            // The application would get a header of the client's, or a rule would not see the user.
+            return Next::Respond(root.refuse(Refusal::Unavailable, &[]));
+        }
+        self.cutoff = forward.cutoff;
+        self.register(root, forward.tokens, host);
+        if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
+            return allow(root);
+        }
+        let records = records_of(root, &forward.sign_out);
+        let revoked: Vec<_> = forward.signed_out.iter().map(|token| record_of(token)).collect();
+        let step = begin(root, records, &revoked, host);
+        self.follow(root, step, None, host)
+    }
+
+    /// Returns the changes to a request's trailers.
+    #[must_use]
+    pub fn request_trailers(&self, root: &Root, trailers: &Headers) -> Vec<Edit> {
+        root.admission.trailers(trailers)
+    }
+
+    /// Returns the response to a request whose trailers could not be changed.
+    #[must_use]
+    pub fn trailers_not_changed(&self, root: &mut Root) -> LocalResponse {
+        root.refuse(Refusal::Unavailable, &[])
+    }
+
+    /// Returns whether [`Exchange::response_headers`] needs the headers. Most responses pass unread.
+    #[must_use]
+    pub fn reads_response_headers(&self) -> bool {
+        self.cutoff.is_some()
+    }
+
+    /// Processes the headers of the application's response; `None` if the host cannot read them.
+    #[must_use]
+    pub fn response_headers(
+        &mut self,
+        root: &mut Root,
+        headers: Option<&Headers>,
+        host: Host<'_>,
+    ) -> Next {
+        let success = headers.filter(|headers| sign_out::is_success(headers));
+        let (Some(cutoff), Some(headers)) = (self.cutoff.take(), success) else {
+            return Next::Continue(Half::Response);
+        };
+        let Some(lifetime) = root.revocation.as_ref().map(|it| it.max_lifetime_seconds) else {
+            return Next::Continue(Half::Response);
+        };
+        self.unregister(root); // this response ends the user's other requests, not itself
+        let now = host.clock.now();
+        let record =
+            sign_out::of_user(cutoff.user, headers.first(b"date"), cutoff.iat, now, lifetime);
+        root.count(Counter::CutOff);
+        let step = begin(root, vec![record], &[], host);
+        self.follow(root, step, Some(record), host)
+    }
+
+    /// Processes the service's response to [`Next::Call`]; `None` if the call failed or could not be
+    /// sent.
+    #[must_use]
+    pub fn call_response(
+        &mut self,
+        root: &mut Root,
+        response: Option<&Response>,
+        host: Host<'_>,
+    ) -> Next {
+        let (Some(delivery), Some(revocation)) = (self.delivery.take(), &root.revocation) else {
+            return Next::Continue(Half::Request);
+        };
+        let outbox = *revocation.feed.outbox();
+        let now = host.clock.now();
+        let step = delivery.sign_out.told(&outbox, host.shared, response, now);
+        self.follow(root, step, delivery.cutoff, host)
+    }
+
+    /// Ends the exchange: nothing of it may be left in the root.
+    pub fn end(&mut self, root: &mut Root) {
+        self.unregister(root);
+        if let Some(revocation) = &mut root.revocation {
+            revocation.forget_hold(self.context);
+        }
+    }
+
+    /// Enters the request among the open ones.
+    fn register(&mut self, root: &mut Root, tokens: Vec<Rc<VerifiedToken>>, host: Host<'_>) {
+        let ends_early = root.revocation.as_ref().is_some_and(|it| it.ends_requests);
+        if !ends_early || tokens.is_empty() {
+            return;
+        }
+        if root.tick_period.shorten(OPEN_REQUESTS_TICK_MILLISECONDS) {
+            root.open_requests.note_clear(host.clock.monotonic_milliseconds());
+        }
+        self.registration = Some(root.open_requests.register(self.context, tokens));
+    }
+
+    /// From now on nothing ends this request early.
+    fn unregister(&mut self, root: &mut Root) {
+        if let Some(registration) = self.registration.take() {
+            root.open_requests.unregister(registration);
+        }
+    }
+
+    fn follow(
+        &mut self,
+        root: &mut Root,
+        step: Step,
+        cutoff: Option<Record>,
+        host: Host<'_>,
+    ) -> Next {
+        match (step, cutoff) {
+            (Step::Forward, None) => allow(root),
+            (Step::Forward, Some(cutoff)) => self.hold(root, &cutoff, host),
+            (Step::Unavailable, _) => Next::Respond(root.refuse(Refusal::Unavailable, &[])),
+            (Step::Tell(call, sign_out), cutoff) => {
+                self.delivery = Some(Delivery { sign_out, cutoff });
+                Next::Call(call)
+            }
+        }
+    }
+
+    /// Holds the application's response until a sign-in after it gets a token that is not cut off.
+    fn hold(&self, root: &mut Root, cutoff: &Record, host: Host<'_>) -> Next {
+        let now = host.clock.now();
+        let hold = Hold::new(cutoff, now);
+        let Some(revocation) = root.revocation.as_mut().filter(|_| !hold.is_over(now)) else {
+            return Next::Continue(Half::Response);
+        };
+        revocation.hold(self.context, hold);
+        root.tick_period.shorten(HOLD_TICK_MILLISECONDS);
+        Next::Hold
+    }
+}
+
+fn allow(root: &mut Root) -> Next {
+    root.count(Counter::Allowed);
+    Next::Continue(Half::Request)
+}
+
+/// Returns the records that revoke these tokens, and counts them.
+fn records_of(root: &mut Root, tokens: &[Rc<VerifiedToken>]) -> Vec<Record> {
+    root.count_many(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
+    tokens.iter().map(|token| record_of(token)).collect()
+}
+
+fn record_of(token: &VerifiedToken) -> Record {
+    sign_out::of_token(token.record_id(), token.exp())
+}
+
+fn begin(root: &mut Root, records: Vec<Record>, revoked: &[Record], host: Host<'_>) -> Step {
+    let Some(revocation) = &root.revocation else { return Step::Forward };
+    let (set, outbox) = (*revocation.feed.set(), *revocation.feed.outbox());
+    let (settings, now) = (revocation.sign_out, host.clock.now());
+    let step = sign_out::begin(&set, &outbox, host.shared, records, revoked, settings, now);
+    if step == Step::Unavailable {
+        root.log(
+            Severity::Error,
+            "a sign-out got 503: the outbox is full or shared data is busy; the user must try again",
+        );
+    }
+    step
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,292 @@
+//! Promise: each exchange ends as its decision says, whatever the service and the host respond, and
+//! leaves nothing behind. Method: whole exchanges of one configuration, with shared data in memory.
+
+use super::*;
+use crate::clock::Now;
+use crate::feed::staleness::Knowledge;
+use crate::keys::host::NoHost;
+use crate::shared::InMemory;
+use crate::token::builder::{NOW, SECRET, TokenBuilder};
+
+const CONFIGURATION: &str = r#"{
+    "keys": [{"algorithm": "HS256", "secret": {"env": "SECRET"}}],
+    "routes": [
+        {"path": "/public", "access": "public"},
+        {"path": "/sign-out", "access": "signout"},
+        {"path": "/password", "access": "protected", "revoke_user": "token"},
+        {"path": "/ready", "access": "ready"}
+    ],
+    "revocation": {
+        "upstream": {"token": {"inline": "api-token"}},
+        "signout": {"when_unreachable": "WHEN"}
+    }
+}"#;
+
+/// One VM with the configuration, shared data in memory and a clock that tests move.
+pub(crate) struct Bench {
+    pub(crate) root: Root,
+    shared: InMemory,
+    now: Now,
+    contexts: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with("forward")
+    }
+
+    fn with(when_unreachable: &str) -> Self {
+        Self::of(&CONFIGURATION.replace("WHEN", when_unreachable))
+    }
+
+    pub(crate) fn of(configuration: &str) -> Self {
+        let (shared, now) = (InMemory::default(), at(0));
+        let host = Host { shared: &shared, clock: &now, random: || 0 };
+        let secret = |_: &str| Some(String::from_utf8(SECRET.to_vec()).unwrap());
+        let text = configuration.as_bytes();
+        let mut root = Root::configure(text, &secret, &NoHost, &|| [7; 16], host).unwrap();
+        root.assume(Knowledge::Current);
+        Self { root, shared, now, contexts: 0 }
+    }
+
+    pub(crate) fn with_root<T>(&mut self, act: impl FnOnce(&mut Root, Host<'_>) -> T) -> T {
+        let host = Host { shared: &self.shared, clock: &self.now, random: || 0 };
+        act(&mut self.root, host)
+    }
+
+    pub(crate) fn wait(&mut self, milliseconds: u64) {
+        let passed = self.now.monotonic_milliseconds - at(0).monotonic_milliseconds + milliseconds;
+        self.now = at(passed);
+    }
+
+    /// A request with these header lines, up to the first thing that it waits for.
+    fn request(&mut self, path: &str, lines: &[(&str, &str)]) -> (Exchange, Next) {
+        self.contexts += 1;
+        let mut exchange = Exchange::new(self.contexts);
+        let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
+        all.extend(lines);
+        let headers = Headers::from_pairs(&all);
+        let next = self.with_root(|root, host| {
+            match exchange.request_headers(root, Some(&headers), host) {
+                Next::Change(forward) => exchange.changed(root, forward, true, host),
+                next => next,
+            }
+        });
+        (exchange, next)
+    }
+
+    fn with_token(&mut self, path: &str, token: &str) -> (Exchange, Next) {
+        self.request(path, &[("authorization", &format!("Bearer {token}"))])
+    }
+
+    fn call_response(&mut self, exchange: &mut Exchange, answer: Option<&Response>) -> Next {
+        self.with_root(|root, host| exchange.call_response(root, answer, host))
+    }
+
+    fn response(&mut self, exchange: &mut Exchange, lines: &[(&str, &str)]) -> Next {
+        let headers = Headers::from_pairs(lines);
+        self.with_root(|root, host| exchange.response_headers(root, Some(&headers), host))
+    }
+
+    /// The outcome of a request to a page with that token.
+    fn page(&mut self, token: &str) -> String {
+        let (mut exchange, next) = self.with_token("/page", token);
+        exchange.end(&mut self.root);
+        outcome(&next)
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) -> u64 {
+        self.root.take_counts().find(|(known, _)| *known == counter).map_or(0, |(_, sum)| sum)
+    }
+}
+
+fn at(milliseconds: u64) -> Now {
+    let unix_seconds = NOW + milliseconds / 1_000;
+    Now { unix_seconds, monotonic_milliseconds: 50_000 + milliseconds }
+}
+
+fn token(user: &str, jti: &str) -> String {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let builder = TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti));
+    builder.claim("iat", (NOW - 10).to_string()).sign()
+}
+
+fn outcome(next: &Next) -> String {
+    match next {
+        Next::Change(_) => "change".to_owned(),
+        Next::Continue(half) => format!("continue {half:?}"),
+        Next::Respond(response) => format!("{} {}", response.status, response.code_details),
+        Next::Call(call) => format!("call {}", call.path),
+        Next::Hold => "hold".to_owned(),
+    }
+}
+
+fn answer(status: &str, body: &str) -> Response {
+    let lines = [(":status", status), ("content-type", "application/json")];
+    Response { headers: Headers::from_pairs(&lines), body: body.as_bytes().to_vec() }
+}
+
+fn accepted() -> Response {
+    answer("201", r#"{"cursor": "5.a"}"#)
+}
+
+const CONTINUES: &str = "continue Request";
+const REVOKED: &str = "401 session_guard_revoked";
+const UNAVAILABLE: &str = "503 session_guard_unavailable";
+const CALLS: &str = "call /v1/revocations";
+
+#[test]
+fn a_request_continues_or_gets_its_refusal() {
+    let mut bench = Bench::new();
+    let good = format!("Bearer {}", token("ada", "1"));
+    for (path, lines, expected) in [
+        ("/public", [].as_slice(), CONTINUES),
+        ("/page", &[], "401 session_guard_missing_token"),
+        ("/page", &[("authorization", "Bearer x")], "401 session_guard_malformed_token"),
+        ("/page", &[("authorization", &good)], CONTINUES),
+        ("/sign-out", &[], CONTINUES),
+        ("/sign-out", &[("authorization", &good)], CALLS),
+        ("/ready", &[], "200 session_guard_ready"),
+    ] {
+        let (mut exchange, next) = bench.request(path, lines);
+        assert!(outcome(&next).starts_with(expected), "{path}: {next:?}");
+        exchange.end(&mut bench.root);
+    }
+}
+
+#[test]
+fn headers_that_cannot_be_read_or_changed_refuse_the_request() {
+    let mut bench = Bench::new();
+    let next = bench.with_root(|root, host| Exchange::new(1).request_headers(root, None, host));
+    assert_eq!(outcome(&next), UNAVAILABLE);
+    let bearer = format!("Bearer {}", token("ada", "1"));
+    let headers = Headers::from_pairs(&[
+        (":method", "POST"),
+        (":path", "/sign-out"),
+        (":authority", "a.example"),
+        ("authorization", &bearer),
+    ]);
+    let next = bench.with_root(|root, host| {
+        let mut exchange = Exchange::new(2);
+        let Next::Change(forward) = exchange.request_headers(root, Some(&headers), host) else {
+            panic!("a sign-out is forwarded");
+        };
+        exchange.changed(root, forward, false, host)
+    });
+    assert_eq!(outcome(&next), UNAVAILABLE);
+    assert_eq!(bench.page(&token("ada", "1")), CONTINUES, "nothing was revoked");
+}
+
+#[test]
+fn a_sign_out_continues_when_the_service_has_responded() {
+    let mut bench = Bench::new();
+    let token = token("ada", "1");
+    let (mut exchange, next) = bench.with_token("/sign-out", &token);
+    assert_eq!(outcome(&next), CALLS);
+    assert_eq!(bench.page(&token), REVOKED, "before the service has responded");
+    let next = bench.call_response(&mut exchange, Some(&accepted()));
+    assert_eq!(outcome(&next), CONTINUES);
+    assert_eq!(bench.count(Counter::SignedOut), 1);
+}
+
+#[test]
+fn a_sign_out_without_a_response_does_as_configured() {
+    for (when_unreachable, expected) in [("forward", CONTINUES), ("refuse", UNAVAILABLE)] {
+        let mut bench = Bench::with(when_unreachable);
+        let token = token("ada", "1");
+        let (mut exchange, _) = bench.with_token("/sign-out", &token);
+        assert_eq!(outcome(&bench.call_response(&mut exchange, None)), expected);
+        assert_eq!(bench.page(&token), REVOKED, "{when_unreachable}");
+    }
+}
+
+#[test]
+fn a_response_to_a_password_change_is_held_until_the_cutoff_is_past() {
+    let mut bench = Bench::new();
+    let other = token("ada", "2");
+    let (mut exchange, next) = bench.with_token("/password", &token("ada", "1"));
+    assert_eq!(outcome(&next), CONTINUES);
+    assert!(exchange.reads_response_headers());
+    let next = bench.response(&mut exchange, &[(":status", "200")]);
+    assert_eq!(outcome(&next), CALLS);
+    let next = bench.call_response(&mut exchange, Some(&accepted()));
+    assert_eq!(outcome(&next), "hold");
+    assert_eq!(bench.page(&other), REVOKED);
+    bench.wait(900);
+    assert!(bench.with_root(Root::tick).resume.is_empty());
+    bench.wait(100);
+    assert_eq!(bench.with_root(Root::tick).resume, [1]);
+    assert!(bench.with_root(Root::tick).resume.is_empty(), "once");
+}
+
+#[test]
+fn a_response_other_than_2xx_sets_no_cutoff() {
+    let mut bench = Bench::new();
+    for status in ["302", "401", "500"] {
+        let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
+        let next = bench.response(&mut exchange, &[(":status", status)]);
+        assert_eq!(outcome(&next), "continue Response", "{status}");
+        exchange.end(&mut bench.root);
+    }
+    assert_eq!(bench.page(&token("ada", "1")), CONTINUES);
+}
+
+#[test]
+fn a_client_that_leaves_is_not_resumed_or_ended() {
+    let mut bench = Bench::new();
+    let (mut held, _) = bench.with_token("/password", &token("ada", "1"));
+    let _ = bench.response(&mut held, &[(":status", "200")]);
+    let _ = bench.call_response(&mut held, None);
+    let (mut open, _) = bench.with_token("/page", &token("eve", "2"));
+    held.end(&mut bench.root);
+    open.end(&mut bench.root);
+    let (_sign_out, _) = bench.with_token("/sign-out", &token("eve", "2"));
+    bench.wait(3_000);
+    let effects = bench.with_root(Root::tick);
+    assert_eq!((effects.resume, effects.end), (vec![], vec![]));
+}
+
+#[test]
+fn a_sign_out_ends_the_open_requests_of_its_token_only() {
+    let mut bench = Bench::new();
+    let (ada, eve) = (token("ada", "1"), token("eve", "2"));
+    let open: Vec<_> =
+        [&ada, &eve, &ada].map(|token| bench.with_token("/page", token).0).into_iter().collect();
+    let (sign_out, _) = bench.with_token("/sign-out", &ada);
+    let ending = |exchange: &Exchange| exchange.context;
+    let ended: Vec<_> =
+        bench.with_root(Root::tick).end.into_iter().map(|ending| ending.context).collect();
+    assert_eq!(ended, [ending(&open[0]), ending(&open[2])]);
+    assert!(!ended.contains(&ending(&sign_out)), "the application responds to it");
+    assert_eq!(bench.with_root(Root::tick).end, [], "each ends once");
+}
+
+#[test]
+fn the_response_that_sets_a_cutoff_is_not_ended() {
+    let mut bench = Bench::new();
+    let (open, _) = bench.with_token("/page", &token("ada", "2"));
+    let (mut password, _) = bench.with_token("/password", &token("ada", "1"));
+    let _ = bench.response(&mut password, &[(":status", "200")]);
+    let ended: Vec<_> =
+        bench.with_root(Root::tick).end.into_iter().map(|ending| ending.context).collect();
+    assert_eq!(ended, [open.context]);
+}
+
+#[test]
+fn the_tick_is_frequent_while_a_request_is_open_or_held() {
+    let mut bench = Bench::new();
+    let period = |bench: &mut Bench| {
+        let _ = bench.with_root(Root::tick);
+        bench.root.take_tick_period()
+    };
+    let idle = period(&mut bench);
+    let (mut open, _) = bench.with_token("/page", &token("ada", "1"));
+    assert_eq!(bench.root.take_tick_period(), Some(OPEN_REQUESTS_TICK_MILLISECONDS));
+    let (mut held, _) = bench.with_token("/password", &token("eve", "2"));
+    let _ = bench.response(&mut held, &[(":status", "200")]);
+    assert_eq!(outcome(&bench.call_response(&mut held, None)), "hold");
+    assert_eq!(bench.root.take_tick_period(), Some(HOLD_TICK_MILLISECONDS));
+    open.end(&mut bench.root);
+    held.end(&mut bench.root);
+    assert_eq!(period(&mut bench), idle);
+}

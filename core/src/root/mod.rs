@@ -1,0 +1,354 @@
+//! What does one configuration share within one VM, and what happens at configuration, on the tick
+//! and when a call has a response?
+//!
+//! A host makes one [`Root`] for each configuration and VM (or thread). Each method takes what happened
+//! and what the [host provides](Host), and returns [`Effects`] that the host applies. The [life of a
+//! request](crate::exchange) uses the same state. Nothing here calls a proxy.
+//!
+//! After each call of a method the host also writes [`Root::take_log`] to its log and, if
+//! [`Root::take_tick_period`] returns one, sets the period of its tick.
+
+mod effects;
+mod revocation;
+mod tick_period;
+
+use std::mem;
+
+use crate::admission::{Admission, Moment};
+use crate::call::Response;
+use crate::config::{Config, ConfigError};
+use crate::feed::FeedEffects;
+use crate::feed::gauges::Gauges;
+use crate::feed::staleness::Knowledge;
+use crate::key_sets::{KeySetEffects, KeySets};
+use crate::keys::host::SignatureHost;
+use crate::metrics::{Counter, Counters, Gauge, VERSION};
+use crate::open_requests::gauge::OpenRequestsGauge;
+use crate::open_requests::{Ending, OpenRequests};
+use crate::refusal::{LocalResponse, Refusal, Sentences};
+use crate::revocation::record::Kind;
+use crate::severity::Severity;
+
+pub use effects::{Destination, Effects, Host, Question};
+
+pub(crate) use revocation::Revocation;
+use tick_period::TickPeriod;
+
+/// The state of one configuration in one VM.
+pub struct Root {
+    pub(crate) admission: Admission,
+    sentences: Sentences,
+    counters: Counters,
+    log: Vec<(Severity, String)>,
+    pub(crate) tick_period: TickPeriod,
+    pub(crate) open_requests: OpenRequests,
+    open_requests_gauge: OpenRequestsGauge,
+    pub(crate) revocation: Option<Revocation>,
+    key_sets: KeySets,
+    /// Where each key set is published.
+    issuers: Vec<Destination>,
+    /// Whether this VM has served a request since the last tick.
+    has_served: bool,
+}
+
+impl Root {
+    /// Reads a configuration and prepares everything for its first request. `environment` returns
+    /// the value of an environment variable, `uuid` a fresh random UUID.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the configuration does not load.
+    pub fn configure(
+        text: &[u8],
+        environment: &dyn Fn(&str) -> Option<String>,
+        signatures: &'static dyn SignatureHost,
+        uuid: &dyn Fn() -> [u8; 16],
+        host: Host<'_>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Config::parse(text, environment)?;
+        let mut log: Vec<_> = config.warnings.drain(..).map(|it| (Severity::Warning, it)).collect();
+        log.push((Severity::Info, format!("version {VERSION}, configuration accepted")));
+        let revocation = Revocation::of(&config, uuid);
+        let sentences = mem::take(&mut config.sentences);
+        let sets = mem::take(&mut config.key_sets);
+        let issuers = sets.iter().map(|set| Destination {
+            cluster: set.cluster.clone(),
+            authority: set.authority.clone(),
+            authorization: None,
+        });
+        let issuers = issuers.collect();
+        let mut key_sets = KeySets::new(sets, mem::take(&mut config.keys), uuid());
+        config.keys = key_sets.load(host.shared, host.clock.now(), (host.random)());
+        let set = revocation.as_ref().map(|revocation| *revocation.feed.set());
+        Ok(Self {
+            admission: Admission::new(config, set, signatures),
+            sentences,
+            counters: Counters::default(),
+            log,
+            tick_period: TickPeriod::starting_in(FIRST_TICK_MILLISECONDS),
+            open_requests: OpenRequests::default(),
+            open_requests_gauge: OpenRequestsGauge::new(uuid()),
+            revocation,
+            key_sets,
+            issuers,
+            has_served: false,
+        })
+    }
+
+    /// Does the periodic work of this VM.
+    pub fn tick(&mut self, host: Host<'_>) -> Effects {
+        let mut effects = Effects::default();
+        let has_served = mem::take(&mut self.has_served);
+        self.tick_key_sets(has_served, host, &mut effects);
+        let Some(revocation) = &mut self.revocation else {
+            self.tick_period.set(TICK_MILLISECONDS);
+            return effects;
+        };
+        effects.resume = revocation.release_held(host.clock);
+        self.sweep_open_requests(host, &mut effects);
+        if let Some(Revocation { feed, knowledge, .. }) = &mut self.revocation {
+            if has_served {
+                feed.note_request();
+            }
+            let of_feed = feed.tick(host.shared, host.clock.now());
+            *knowledge = feed.knowledge();
+            self.apply_feed(of_feed, &mut effects);
+        }
+        effects
+    }
+
+    /// Processes the response to a call; `None` if the call failed or could not be sent.
+    pub fn call_response(
+        &mut self,
+        question: Question,
+        response: Option<&Response>,
+        host: Host<'_>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let (shared, now, random) = (host.shared, host.clock.now(), (host.random)());
+        if let Question::Keys(index) = question {
+            let of_keys = self.key_sets.answered(index, shared, now, random, response);
+            self.apply_key_sets(of_keys, &mut effects);
+            return effects;
+        }
+        let Some(Revocation { feed, knowledge, .. }) = &mut self.revocation else { return effects };
+        let of_feed = match question {
+            Question::Poll => feed.poll_finished(shared, now, random, response),
+            _ => feed.delivery_finished(shared, now, random, response),
+        };
+        *knowledge = feed.knowledge();
+        self.apply_feed(of_feed, &mut effects);
+        effects
+    }
+
+    /// Returns where a call goes; `None` only for an index that the root has never used.
+    #[must_use]
+    pub fn destination(&self, question: Question) -> Option<&Destination> {
+        match question {
+            Question::Poll | Question::Delivery => self.service(),
+            Question::Keys(index) => self.issuers.get(index),
+        }
+    }
+
+    /// Returns where the calls of requests go.
+    #[must_use]
+    pub fn service(&self) -> Option<&Destination> {
+        self.revocation.as_ref().map(|revocation| &revocation.service)
+    }
+
+    /// Releases the leader leases, because this configuration ends in this VM: another VM may poll
+    /// at once.
+    pub fn release(&mut self, host: Host<'_>) {
+        let now = host.clock.now();
+        self.key_sets.release(host.shared, now);
+        if let Some(revocation) = &mut self.revocation {
+            revocation.feed.release(host.shared, now);
+        }
+    }
+
+    /// Counts the end of an open request that the host has ended.
+    pub fn note_end(&mut self, ending: Ending) {
+        self.count(Counter::StreamsEnded(ending.refusal));
+        if ending.is_late {
+            self.count(Counter::StreamsLate);
+        }
+    }
+
+    /// Returns the response for a refusal. A response that has begun cannot change any more; the proxy
+    /// then only ends it.
+    #[must_use]
+    pub fn response_to(&self, refusal: Refusal) -> LocalResponse {
+        self.sentences.response(refusal, &[])
+    }
+
+    /// Returns the gauges of this configuration. A gauge that stays 0 would raise the alarm for a feed
+    /// or for keys that the configuration does not have.
+    pub fn gauges(&self) -> impl Iterator<Item = Gauge> {
+        let (has_feed, fetches_keys) = (self.revocation.is_some(), !self.key_sets.is_empty());
+        Gauge::all().filter(move |gauge| match gauge {
+            Gauge::Build => true,
+            Gauge::KeysCurrent => fetches_keys,
+            _ => has_feed,
+        })
+    }
+
+    /// Removes and returns the sums of the counters.
+    pub fn take_counts(&mut self) -> impl Iterator<Item = (Counter, u64)> {
+        self.counters.take()
+    }
+
+    /// Removes and returns the lines for the log. None of them contains a token or a secret.
+    pub fn take_log(&mut self) -> Vec<(Severity, String)> {
+        mem::take(&mut self.log)
+    }
+
+    /// Returns the period of the tick in milliseconds if it has changed since the last call.
+    pub fn take_tick_period(&mut self) -> Option<u64> {
+        self.tick_period.take_change()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn assume(&mut self, known: Knowledge) {
+        if let Some(revocation) = &mut self.revocation {
+            revocation.knowledge = known;
+        }
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.counters.add(counter, 1);
+    }
+
+    pub(crate) fn count_many(&mut self, counter: Counter, amount: u64) {
+        self.counters.add(counter, amount);
+    }
+
+    pub(crate) fn log(&mut self, severity: Severity, line: impl Into<String>) {
+        self.log.push((severity, line.into()));
+    }
+
+    /// Returns the response to a request that is refused, and counts it.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
+        self.count(Counter::Refused(refusal));
+        self.sentences.response(refusal, clear_cookies)
+    }
+
+    /// Returns what a new request is judged by, apart from itself.
+    pub(crate) fn moment<'a>(&mut self, host: Host<'a>) -> Moment<'a> {
+        self.has_served = true;
+        let knowledge = self.revocation.as_mut().map(|revocation| {
+            // As of the last tick, unless that refuses the request: another VM may have read the
+            // feed since.
+            if revocation.knowledge != Knowledge::Current {
+                revocation.knowledge = revocation.feed.known_at(host.shared, host.clock.now());
+            }
+            revocation.knowledge
+        });
+        Moment {
+            unix_seconds: host.clock.unix_seconds(),
+            knowledge: knowledge.unwrap_or(Knowledge::Never),
+            shared: host.shared,
+        }
+    }
+
+    fn tick_key_sets(&mut self, has_served: bool, host: Host<'_>, effects: &mut Effects) {
+        if self.key_sets.is_empty() {
+            return;
+        }
+        let now = host.clock.now();
+        if has_served {
+            self.key_sets.note_request();
+        }
+        if self.admission.take_missed_key() {
+            self.key_sets.note_missed_key(host.shared, now);
+        }
+        let of_keys = self.key_sets.tick(host.shared, now, (host.random)());
+        self.apply_key_sets(of_keys, effects);
+    }
+
+    /// Checks the open requests again and finds those to end now, a bounded number at a time.
+    fn sweep_open_requests(&mut self, host: Host<'_>, effects: &mut Effects) {
+        let now = host.clock.monotonic_milliseconds();
+        let open = self.open_requests.len();
+        if let Some(all) = self.open_requests_gauge.update(host.shared, open, now) {
+            effects.gauges.push((Gauge::StreamsOpen, all));
+        }
+        if open == 0 {
+            return self.open_requests.note_clear(now);
+        }
+        let knowledge = self.revocation.as_ref().map(|revocation| revocation.knowledge);
+        let moment = Moment {
+            unix_seconds: host.clock.unix_seconds(),
+            knowledge: knowledge.unwrap_or(Knowledge::Never),
+            shared: host.shared,
+        };
+        let basis = self.admission.basis(moment);
+        let objection = |token: &_| self.admission.objection(token, moment);
+        self.open_requests.sweep(basis, now, objection);
+        effects.end = self.open_requests.due(now);
+    }
+
+    fn apply_feed(&mut self, of_feed: FeedEffects, effects: &mut Effects) {
+        self.log.extend(of_feed.notices.iter().map(|it| (it.severity(), it.to_string())));
+        for (counter, amount) in of_feed.counts.into_iter().map(Counter::of) {
+            self.counters.add(counter, amount);
+        }
+        effects.gauges.extend(of_feed.gauges.iter().flat_map(gauges_of));
+        effects.calls.extend(of_feed.poll.map(|call| (Question::Poll, call)));
+        effects.calls.extend(of_feed.delivery.map(|call| (Question::Delivery, call)));
+        let of_requests = if self.open_requests.is_busy() {
+            ENDING_TICK_MILLISECONDS
+        } else if !self.open_requests.is_empty() {
+            OPEN_REQUESTS_TICK_MILLISECONDS
+        } else {
+            TICK_MILLISECONDS
+        };
+        let holds = self.revocation.as_ref().is_some_and(|it| !it.held.is_empty());
+        let of_held = if holds { HOLD_TICK_MILLISECONDS } else { TICK_MILLISECONDS };
+        let of_feed = of_feed.tick_within_milliseconds.unwrap_or(TICK_MILLISECONDS);
+        self.tick_period.set(of_feed.min(of_requests).min(of_held).min(TICK_MILLISECONDS));
+    }
+
+    fn apply_key_sets(&mut self, of_keys: KeySetEffects, effects: &mut Effects) {
+        self.log.extend(of_keys.notices.iter().map(|it| (it.severity(), it.to_string())));
+        for counter in of_keys.counts.into_iter().map(Counter::of_keys) {
+            self.counters.add(counter, 1);
+        }
+        let time = of_keys.keys_current_timestamp_seconds;
+        effects.gauges.extend(time.map(|time| (Gauge::KeysCurrent, time)));
+        if let Some(keys) = of_keys.keys {
+            self.admission.replace_keys(keys);
+        }
+        let fetches = of_keys.fetch.into_iter();
+        effects.calls.extend(fetches.map(|(index, call)| (Question::Keys(index), call)));
+        self.tick_period.set_for_keys(of_keys.tick_within_milliseconds);
+    }
+}
+
+fn gauges_of(gauges: &Gauges) -> Vec<(Gauge, u64)> {
+    let mut list = vec![
+        (Gauge::FeedCurrent, gauges.feed_current_timestamp_seconds),
+        (Gauge::Outbox, gauges.outbox),
+        (Gauge::ClockDifference, gauges.clock_difference_seconds),
+    ];
+    let kinds = Kind::ALL.into_iter().map(Gauge::Revocations);
+    list.extend(kinds.zip(gauges.revocations));
+    list
+}
+
+/// The period in which a VM checks how old the revocation set is.
+const TICK_MILLISECONDS: u64 = 1_000;
+
+/// The first tick comes soon after the configuration, so that a proxy is ready soon.
+const FIRST_TICK_MILLISECONDS: u64 = 5;
+
+/// The period while a response is held.
+pub(crate) const HOLD_TICK_MILLISECONDS: u64 = 20;
+
+/// The period while a request is open: it must end within a second, and the feed takes a part of it.
+pub(crate) const OPEN_REQUESTS_TICK_MILLISECONDS: u64 = 250;
+
+/// The period while more requests must end than may end at once.
+const ENDING_TICK_MILLISECONDS: u64 = 1;
+
+#[cfg(test)]
+mod tests;

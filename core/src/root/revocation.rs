@@ -1,0 +1,77 @@
+//! What does a VM keep for revocation, if its configuration has it?
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::feed::staleness::Knowledge;
+use crate::feed::{Feed, FeedSettings};
+use crate::open_requests::AT_ONCE_LIMIT;
+use crate::root::Destination;
+use crate::sign_out::{self, Hold};
+
+/// The part of the state that exists if the configuration has `revocation`.
+pub(crate) struct Revocation {
+    pub(super) service: Destination,
+    pub(crate) feed: Feed,
+    pub(crate) sign_out: sign_out::Settings,
+    /// No token lives longer, if the configuration says so.
+    pub(crate) max_lifetime_seconds: Option<u64>,
+    /// Whether open requests may have to end early.
+    pub(crate) ends_requests: bool,
+    /// What this process knew about revocations on the last tick.
+    pub(super) knowledge: Knowledge,
+    /// The contexts whose response is held until a cutoff lies in the past.
+    pub(super) held: Vec<(u32, Hold)>,
+}
+
+impl Revocation {
+    pub(super) fn of(config: &Config, uuid: &dyn Fn() -> [u8; 16]) -> Option<Self> {
+        let settings = config.revocation.as_ref()?;
+        let timeout_milliseconds = settings.signout_timeout_seconds.saturating_mul(1_000);
+        let feed = FeedSettings {
+            realm: settings.realm.clone(),
+            cluster: settings.cluster.clone(),
+            authority: settings.authority.clone(),
+            max_staleness_seconds: settings.max_staleness_seconds,
+            delivery_timeout_milliseconds: timeout_milliseconds,
+        };
+        let api_token = String::from_utf8_lossy(settings.token.expose());
+        Some(Self {
+            service: Destination {
+                cluster: settings.cluster.clone(),
+                authority: settings.authority.clone(),
+                authorization: Some(format!("Bearer {api_token}")),
+            },
+            feed: Feed::new(&feed, uuid()),
+            sign_out: sign_out::Settings {
+                timeout_milliseconds,
+                when_unreachable: settings.when_unreachable,
+            },
+            max_lifetime_seconds: config.policy.max_lifetime_seconds,
+            ends_requests: settings.streams.end_on_revocation || settings.streams.end_at_expiry,
+            knowledge: Knowledge::Never,
+            held: Vec::new(),
+        })
+    }
+
+    pub(crate) fn hold(&mut self, context: u32, hold: Hold) {
+        self.held.push((context, hold));
+    }
+
+    /// Forgets the hold of a request that has ended.
+    pub(crate) fn forget_hold(&mut self, context: u32) {
+        self.held.retain(|(held, _)| *held != context);
+    }
+
+    /// Removes and returns the contexts whose hold is over, at most as many as requests may end at
+    /// once: the response may be the end of its request.
+    pub(super) fn release_held(&mut self, clock: &dyn Clock) -> Vec<u32> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let now = clock.now();
+        let over = self.held.iter().filter(|(_, hold)| hold.is_over(now));
+        let over: Vec<_> = over.map(|(context, _)| *context).take(AT_ONCE_LIMIT).collect();
+        self.held.retain(|(context, _)| !over.contains(context));
+        over
+    }
+}

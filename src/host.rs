@@ -1,0 +1,62 @@
+//! What Envoy provides to the core: shared data, clocks and random numbers.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use proxy_wasm::hostcalls;
+use session_guard_core::clock::Clock;
+use session_guard_core::root::Host;
+use session_guard_core::shared::{Expect, SharedData, Stored, Version};
+
+/// Returns everything that the core needs of Envoy.
+pub(crate) fn host() -> Host<'static> {
+    Host { shared: &EnvoySharedData, clock: &EnvoyClock, random }
+}
+
+/// Returns a random UUID.
+pub(crate) fn uuid() -> [u8; 16] {
+    *uuid::Uuid::new_v4().as_bytes()
+}
+
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// The map that Envoy keeps for all VMs of one `vm_id`.
+#[derive(Debug)]
+struct EnvoySharedData;
+
+impl SharedData for EnvoySharedData {
+    fn get(&self, key: &str) -> Option<Stored> {
+        let (value, version) = hostcalls::get_shared_data(key).ok()?;
+        Some(Stored { value: value.unwrap_or_default(), version: Version(version?) })
+    }
+
+    fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
+        let cas = match expect {
+            Expect::Absent => Some(NO_SUCH_WRITE),
+            Expect::At(Version(number)) => Some(number),
+            Expect::Anything => None,
+        };
+        let value = (!value.is_empty()).then_some(value);
+        hostcalls::set_shared_data(key, value, cas).is_ok()
+    }
+}
+
+/// Envoy compares the number only if the key exists, so a number that no write ever had means "only
+/// if it does not exist".
+const NO_SUCH_WRITE: u32 = u32::MAX;
+
+/// The proxy's clocks.
+struct EnvoyClock;
+
+impl Clock for EnvoyClock {
+    /// A clock before 1970 reads as 0; no token with a past `iat` is valid then.
+    fn unix_seconds(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// coarsetime's instants have the same base in all VMs of a process; std does not show its base.
+    fn monotonic_milliseconds(&self) -> u64 {
+        coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
+    }
+}
