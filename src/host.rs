@@ -31,6 +31,11 @@ impl SharedData for EnvoySharedData {
         Some(Stored { value: value.unwrap_or_default(), version: Version(version?) })
     }
 
+    fn version(&self, key: &str) -> Option<Version> {
+        // The value comes along; Envoy copies it into the VM only if it is not empty.
+        hostcalls::get_shared_data(key).ok()?.1.map(Version)
+    }
+
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
         let cas = match expect {
             Expect::Absent => Some(NO_SUCH_WRITE),

@@ -152,9 +152,9 @@ pub(crate) fn write_log_and_tick_period(root: &mut Root) {
 
 fn log(severity: Severity, line: &str) {
     let level = match severity {
-        Severity::Info => LogSeverity::Info,
-        Severity::Warning => LogSeverity::Warn,
-        Severity::Error => LogSeverity::Error,
+        Severity::Info => LogLevel::Info,
+        Severity::Warning => LogLevel::Warn,
+        Severity::Error => LogLevel::Error,
     };
-    let _ = hostcalls::log(severity, &format!("session-guard: {line}")); // nobody could be told
+    let _ = hostcalls::log(level, &format!("session-guard: {line}")); // nobody could be told
 }

@@ -207,6 +207,43 @@ fn a_feed_that_lies_about_the_time_cannot_lock_users_out_for_longer_than_clocks_
     eventually(SOON, || bed.envoy.get("/page", &latest).status == 200);
 }
 
+/// A token that the response to the password change brings has the `iat` of the old tokens' last
+/// second, so no cutoff separates it from them.
+#[test]
+fn a_new_token_in_the_response_is_refused_and_the_next_sign_in_works() {
+    let bed = Testbed::with(routes);
+    let old = Token::of("ada");
+    let with_iat = |iat: u64| {
+        let mut claims = Token::claims_of("ada");
+        claims["iat"] = json!(iat);
+        Token::with(&claims)
+    };
+    let date = unix_seconds();
+    let header = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(date));
+    bed.application.on("/password", Reply::status(200).header("date", &header));
+    assert_eq!(bed.envoy.send(&change_password(&old)).status, 200);
+    for iat in [date, date + 1] {
+        assert_revoked(&bed.envoy.get("/page", &with_iat(iat)));
+    }
+    assert_eq!(bed.envoy.get("/page", &with_iat(date + 2)).status, 200, "not before the cutoff");
+    assert_eq!(bed.envoy.get("/page", &Token::of("ada")).status, 200, "a new sign-in");
+}
+
+#[test]
+fn a_token_without_iat_locks_its_user_out_of_nothing() {
+    let bed = Testbed::with(routes);
+    let undated = || {
+        let mut claims = Token::claims_of("ada");
+        claims.as_object_mut().expect("claims").remove("iat");
+        Token::with(&claims)
+    };
+    let token = undated();
+    assert_eq!(bed.envoy.send(&change_password(&token)).status, 200);
+    assert_eq!(bed.envoy.get("/page", &undated()).status, 200, "a later sign-in");
+    assert_eq!(bed.service.records(), [] as [Value; 0]);
+    eventually(SOON, || bed.envoy.metric("sign_outs_without_effect.no_iat") == 1);
+}
+
 fn routes(configuration: &mut Configuration) {
     configuration.filter["claims"]["clock_skew_seconds"] = json!(300);
     let rules = configuration.filter["routes"].as_array_mut().expect("a list of rules");

@@ -255,6 +255,43 @@ fn a_sign_out_that_the_outbox_has_no_room_for_is_answered_503() {
     assert_eq!(connection.send(&sign_out(&Token::of("ada"))).status, 200, "another key has room");
 }
 
+#[test]
+fn a_sign_out_that_the_service_rejects_gets_503() {
+    let wrong = "another API token of more than 32 characters";
+    let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);
+    let token = Token::of("ada");
+    assert_unavailable(&bed.envoy.send(&sign_out(&token)));
+    assert_unavailable(&bed.envoy.send(&sign_out(&token)));
+    assert_eq!(bed.application.seen_at("/sign-out"), []);
+    eventually(SOON, || bed.envoy.metric("sign_outs_rejected") == 2);
+    let log = bed.envoy.log();
+    assert_eq!(
+        log.matches("a sign-out got 503: the signout service refuses our API token").count(),
+        1
+    );
+}
+
+#[test]
+fn a_sign_out_that_revokes_nothing_is_counted_and_logged_by_reason() {
+    let bed = Testbed::start();
+    let token = Token::of("ada");
+    for (request, reason) in [
+        (Request::post("/sign-out"), "no_token"),
+        (sign_out(&token.forged()), "not_genuine"),
+        (
+            Request::post("/sign-out").header("sec-fetch-site", "cross-site").cookie(&token),
+            "cross_site",
+        ),
+    ] {
+        assert_eq!(bed.envoy.send(&request).status, 200);
+        let counter = format!("sign_outs_without_effect.{reason}");
+        eventually(SOON, || bed.envoy.metric(&counter) == 1);
+    }
+    assert_eq!(bed.envoy.get("/page", &token).status, 200);
+    assert_eq!(bed.envoy.metric("signed_out"), 0);
+    assert!(bed.envoy.log().contains("a sign-out revoked nothing: the request carried no token"));
+}
+
 fn page(token: &Token) -> Request {
     Request::get("/page").bearer(token)
 }

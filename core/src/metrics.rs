@@ -10,6 +10,7 @@ use crate::key_sets::KeySetCount;
 use crate::key_sets::response::KeySetRejection;
 use crate::refusal::Refusal;
 use crate::revocation::record::Kind;
+use crate::sign_out::without_effect::WithoutEffect;
 
 /// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub enum Counter {
     Refused(Refusal),
     /// Tokens that were revoked by a sign-out on this proxy.
     SignedOut,
+    /// Sign-outs that revoked nothing, by reason.
+    SignOutWithoutEffect(WithoutEffect),
+    /// Sign-outs and cutoffs that the service definitely rejected: the user got 503.
+    SignOutRejected,
     /// Users whose tokens were revoked by a `revoke_user` route on this proxy.
     CutOff,
     /// Open streams that were ended, by the code of the reason.
@@ -51,7 +56,9 @@ impl Counter {
             .into_iter()
             .chain(Refusal::ALL.map(Self::Refused))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
-            .chain([Self::StreamsLate, Self::SignedOut, Self::CutOff, Self::Resets])
+            .chain([Self::StreamsLate, Self::SignedOut, Self::SignOutRejected])
+            .chain(WithoutEffect::ALL.map(Self::SignOutWithoutEffect))
+            .chain([Self::CutOff, Self::Resets])
             .chain(PollRejection::ALL.map(Self::RefreshRejected))
             .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
             .chain(KeySetRejection::ALL.map(Self::KeysRejected))
@@ -86,6 +93,10 @@ impl Counter {
             Self::ClaimsLeftOut => named("claims_left_out"),
             Self::Refused(refusal) => named("refused.") + refusal.answer().code,
             Self::SignedOut => named("signed_out"),
+            Self::SignOutWithoutEffect(reason) => {
+                named("sign_outs_without_effect.") + reason.name()
+            }
+            Self::SignOutRejected => named("sign_outs_rejected"),
             Self::CutOff => named("cut_off"),
             Self::StreamsEnded(refusal) => named("streams_ended.") + refusal.answer().code,
             Self::StreamsLate => named("streams_late"),

@@ -120,23 +120,23 @@ fn acknowledgement(answer: &Response) {
     let shared = &InMemory::default();
     let identity = KeySpace::of_feed("", "signout", "signout");
     let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
-    let record = sign_out::of_token(RecordId::of_token("", "1"), None);
+    let record = sign_out::of_token(RecordId::of_token("", "1"), None, NOW.unix_seconds, None);
     let settings = sign_out::Settings {
         timeout_milliseconds: 2_000,
         when_unreachable: WhenUnreachable::Refuse,
     };
     let step = sign_out::begin(&set, &outbox, shared, vec![record], &[], settings, NOW);
-    let Step::Tell(_, waiting) = step else { panic!("the service is to be told") };
-    let step = waiting.told(&outbox, shared, Some(answer), NOW);
+    let Step::Deliver(_, waiting) = step else { panic!("the service is to be told") };
+    let step = waiting.respond(&outbox, shared, Some(answer), NOW);
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let names_cursor = body.is_some_and(|body| body["cursor"].is_string());
     match step {
-        Step::Forward => {
+        Step::Continue => {
             assert!(matches!(answer.status(), Some(200 | 201)), "{:?}", answer.status());
             assert!(answer.is_of_type("application/json") && names_cursor);
         }
-        Step::Unavailable => assert!(outbox.owes(shared, &record), "it is told again"),
-        Step::Tell(..) => panic!("it was told"),
+        Step::Unavailable | Step::Rejected(_) => assert!(outbox.owes(shared, &record), "it is told again"),
+        Step::Deliver(..) => panic!("it was told"),
     }
     assert_eq!(set.is_revoked(shared, record.id, None, None), Ok(true), "whatever was answered");
     assert_eq!(record.exp, NEVER);

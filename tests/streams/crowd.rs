@@ -1,7 +1,7 @@
 //! Does Envoy survive the end of many streams at once?
 //!
 //! Each test is a way in which ending streams has crashed Envoy, or its VM, when it was done
-//! without care: `src/streams.rs` and `Root::end_streams` say with which.
+//! without care; `core/src/open_requests` tells how it is avoided.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -37,6 +37,7 @@ use crate::revocation::record::RecordId;
 use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Damaged;
 use crate::shared::SharedData;
+use crate::sign_out::without_effect::WithoutEffect;
 use crate::token::{self, User, VerifiedToken, Verifier};
 
 /// What decides about requests under one configuration.
@@ -93,6 +94,8 @@ pub struct Forward {
     pub signed_out: Vec<Rc<VerifiedToken>>,
     /// Whose tokens are revoked if the application answers 2xx.
     pub cutoff: Option<Cutoff>,
+    /// The reason why a sign-out revokes nothing, if it revokes nothing.
+    pub without_effect: Option<WithoutEffect>,
 }
 
 /// Whose tokens a 2xx answer revokes.
@@ -189,11 +192,23 @@ impl Admission {
                 }
                 SignsOut::Nothing(_) => false,
             };
+            let judged = || tokens.iter().flatten();
+            let reason = match route.signs_out {
+                SignsOut::Nothing(Some(reason)) if judged().next().is_some() => reason.into(),
+                SignsOut::AllButCookies
+                    if judged().next().is_some() && !judged().any(is_signed_out) =>
+                {
+                    WithoutEffect::CrossSite
+                }
+                _ => WithoutEffect::of_tokens(judged().find_map(|judged| judged.objection)),
+            };
             for judged in tokens.into_iter().flatten().filter(is_signed_out) {
                 let is_revoked = judged.objection == Some(Refusal::Revoked);
                 let Forward { sign_out, signed_out, .. } = &mut forward;
                 if is_revoked { signed_out } else { sign_out }.extend(judged.token);
             }
+            let revokes = !forward.sign_out.is_empty() || !forward.signed_out.is_empty();
+            forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
         if outcome.is_err() || self.upstream.strips_token() {
@@ -345,6 +360,7 @@ impl Admission {
             sign_out: Vec::new(),
             signed_out: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
+            without_effect: None,
         }
     }
 

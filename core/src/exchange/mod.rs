@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use crate::admission::{Cutoff, Decision, Forward};
 use crate::call::{Call, Response};
+use crate::feed::delivery::Verdict;
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
@@ -28,6 +29,7 @@ use crate::refusal::{LocalResponse, Refusal};
 use crate::revocation::record::Record;
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
+use crate::sign_out::without_effect::WithoutEffect;
 use crate::sign_out::{self, Hold, SignOut, Step};
 use crate::token::VerifiedToken;
 
@@ -38,6 +40,8 @@ pub struct Exchange {
     context: u32,
     /// The user whose tokens a 2xx response revokes.
     cutoff: Option<Cutoff>,
+    /// Whether a token of the request has no `iat`.
+    has_undated_token: bool,
     delivery: Option<Delivery>,
     /// The entry among the open requests, if the request may have to end early.
     registration: Option<Registration>,
@@ -82,7 +86,7 @@ impl Exchange {
     /// Creates the exchange of a new request; `context` is the host's number of it.
     #[must_use]
     pub fn new(context: u32) -> Self {
-        Self { context, cutoff: None, delivery: None, registration: None }
+        Self { context, cutoff: None, has_undated_token: false, delivery: None, registration: None }
     }
 
     /// Judges a request by its headers; `None` if the host cannot read them.
@@ -102,7 +106,7 @@ impl Exchange {
             Decision::Refuse { refusal, clear_cookies, sign_out } => {
                 if !sign_out.is_empty() {
                     // The leader delivers the records of the outbox.
-                    let records = records_of(root, &sign_out);
+                    let records = records_of(root, &sign_out, host);
                     let _ = begin(root, records, &[], host);
                 }
                 Next::Respond(root.refuse(refusal, &clear_cookies))
@@ -124,13 +128,21 @@ impl Exchange {
             // The application would get a header of the client's, or a rule would not see the user.
             return Next::Respond(root.refuse(Refusal::Unavailable, &[]));
         }
+        if forward.claims_left_out > 0 {
+            root.count_many(Counter::ClaimsLeftOut, forward.claims_left_out as u64);
+        }
         self.cutoff = forward.cutoff;
+        self.has_undated_token = forward.tokens.iter().any(|token| token.iat().is_none());
+        if let Some(reason) = forward.without_effect {
+            note_without_effect(root, reason, host);
+        }
         self.register(root, forward.tokens, host);
         if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
             return allow(root);
         }
-        let records = records_of(root, &forward.sign_out);
-        let revoked: Vec<_> = forward.signed_out.iter().map(|token| record_of(token)).collect();
+        let records = records_of(root, &forward.sign_out, host);
+        let revoked: Vec<_> =
+            forward.signed_out.iter().map(|token| record_of(root, token, host)).collect();
         let step = begin(root, records, &revoked, host);
         self.follow(root, step, None, host)
     }
@@ -168,6 +180,10 @@ impl Exchange {
         let Some(lifetime) = root.revocation.as_ref().map(|it| it.max_lifetime_seconds) else {
             return Next::Continue(Half::Response);
         };
+        if self.has_undated_token {
+            note_without_effect(root, WithoutEffect::NoIat, host);
+            return Next::Continue(Half::Response);
+        }
         self.unregister(root); // this response ends the user's other requests, not itself
         let now = host.clock.now();
         let record =
@@ -191,7 +207,7 @@ impl Exchange {
         };
         let outbox = *revocation.feed.outbox();
         let now = host.clock.now();
-        let step = delivery.sign_out.told(&outbox, host.shared, response, now);
+        let step = delivery.sign_out.respond(&outbox, host.shared, response, now);
         self.follow(root, step, delivery.cutoff, host)
     }
 
@@ -230,10 +246,15 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         match (step, cutoff) {
-            (Step::Forward, None) => allow(root),
-            (Step::Forward, Some(cutoff)) => self.hold(root, &cutoff, host),
+            (Step::Continue, None) => allow(root),
+            (Step::Continue, Some(cutoff)) => self.hold(root, &cutoff, host),
             (Step::Unavailable, _) => Next::Respond(root.refuse(Refusal::Unavailable, &[])),
-            (Step::Tell(call, sign_out), cutoff) => {
+            (Step::Rejected(verdict), _) => {
+                root.count(Counter::SignOutRejected);
+                root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
+                Next::Respond(root.refuse(Refusal::Unavailable, &[]))
+            }
+            (Step::Deliver(call, sign_out), cutoff) => {
                 self.delivery = Some(Delivery { sign_out, cutoff });
                 Next::Call(call)
             }
@@ -259,17 +280,40 @@ fn allow(root: &mut Root) -> Next {
 }
 
 /// Returns the records that revoke these tokens, and counts them.
-fn records_of(root: &mut Root, tokens: &[Rc<VerifiedToken>]) -> Vec<Record> {
+fn records_of(root: &mut Root, tokens: &[Rc<VerifiedToken>], host: Host<'_>) -> Vec<Record> {
     root.count_many(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
-    tokens.iter().map(|token| record_of(token)).collect()
+    tokens.iter().map(|token| record_of(root, token, host)).collect()
 }
 
-fn record_of(token: &VerifiedToken) -> Record {
-    sign_out::of_token(token.record_id(), token.exp())
+fn record_of(root: &Root, token: &VerifiedToken, host: Host<'_>) -> Record {
+    let lifetime = root.revocation.as_ref().and_then(|it| it.max_lifetime_seconds);
+    sign_out::of_token(token.record_id(), token.exp(), host.clock.unix_seconds(), lifetime)
+}
+
+fn note_without_effect(root: &mut Root, reason: WithoutEffect, host: Host<'_>) {
+    root.count(Counter::SignOutWithoutEffect(reason));
+    root.log_at_intervals(Severity::Warning, reason.line(), host);
+}
+
+fn rejection_line(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Full(_) => {
+            "a sign-out got 503: the signout service is full (507); the token is refused on this \
+             proxy only; raise --capacity"
+        }
+        Verdict::Unauthorized => {
+            "a sign-out got 503: the signout service refuses our API token; the token is refused on \
+             this proxy only; compare revocation.upstream.token with the service's SIGNOUT_TOKEN"
+        }
+        _ => {
+            "a sign-out got 503: the signout service rejects its revocation; the token is refused on \
+             this proxy only; are both of the same version?"
+        }
+    }
 }
 
 fn begin(root: &mut Root, records: Vec<Record>, revoked: &[Record], host: Host<'_>) -> Step {
-    let Some(revocation) = &root.revocation else { return Step::Forward };
+    let Some(revocation) = &root.revocation else { return Step::Continue };
     let (set, outbox) = (*revocation.feed.set(), *revocation.feed.outbox());
     let (settings, now) = (revocation.sign_out, host.clock.now());
     let step = sign_out::begin(&set, &outbox, host.shared, records, revoked, settings, now);

@@ -275,11 +275,12 @@ fn the_response_that_sets_a_cutoff_is_not_ended() {
 #[test]
 fn the_tick_is_frequent_while_a_request_is_open_or_held() {
     let mut bench = Bench::new();
-    let period = |bench: &mut Bench| {
-        let _ = bench.with_root(Root::tick);
-        bench.root.take_tick_period()
-    };
-    let idle = period(&mut bench);
+    for _ in 0..10 {
+        let _ = bench.with_root(Root::tick); // until the poll is under way
+        bench.wait(1_000);
+    }
+    let idle = bench.root.take_tick_period();
+    bench.root.assume(Knowledge::Current); // the poll has no response
     let (mut open, _) = bench.with_token("/page", &token("ada", "1"));
     assert_eq!(bench.root.take_tick_period(), Some(OPEN_REQUESTS_TICK_MILLISECONDS));
     let (mut held, _) = bench.with_token("/password", &token("eve", "2"));
@@ -288,5 +289,72 @@ fn the_tick_is_frequent_while_a_request_is_open_or_held() {
     assert_eq!(bench.root.take_tick_period(), Some(HOLD_TICK_MILLISECONDS));
     open.end(&mut bench.root);
     held.end(&mut bench.root);
-    assert_eq!(period(&mut bench), idle);
+    let _ = bench.with_root(Root::tick);
+    assert_eq!(bench.root.take_tick_period(), idle);
+}
+
+#[test]
+fn a_rejected_sign_out_gets_503_and_the_next_click_tries_again() {
+    let mut bench = Bench::new();
+    let token = token("ada", "1");
+    for round in 0..3 {
+        let (mut exchange, next) = bench.with_token("/sign-out", &token);
+        assert_eq!(outcome(&next), CALLS, "{round}");
+        let full = answer("507", r#"{"code": "full", "detail": "", "accepted": 0}"#);
+        assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&full))), UNAVAILABLE);
+        assert_eq!(bench.count(Counter::SignOutRejected), 1);
+    }
+    let log = bench.root.take_log();
+    let lines = log.iter().filter(|(_, line)| line.contains("is full (507)"));
+    assert_eq!(lines.count(), 1, "at most once a minute");
+}
+
+#[test]
+fn a_rejected_cutoff_replaces_the_applications_response() {
+    let mut bench = Bench::new();
+    let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
+    let _ = bench.response(&mut exchange, &[(":status", "200")]);
+    let unauthorized = answer("401", r#"{"code": "unauthorized", "detail": ""}"#);
+    assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&unauthorized))), UNAVAILABLE);
+}
+
+#[test]
+fn a_sign_out_without_effect_is_counted_and_logged_by_reason() {
+    let good = format!("Bearer {}", token("ada", "1"));
+    let forged = format!("Bearer {}x", token("ada", "1"));
+    let expired = TokenBuilder::new().claim("exp", (NOW - 3_600).to_string()).sign();
+    let expired = format!("Bearer {expired}");
+    for (lines, reason) in [
+        (&[][..], WithoutEffect::NoToken),
+        (&[("authorization", forged.as_str())], WithoutEffect::NotGenuine),
+        (&[("authorization", "Bearer x")], WithoutEffect::NotGenuine),
+        (&[("authorization", expired.as_str())], WithoutEffect::Expired),
+    ] {
+        let mut bench = Bench::new();
+        let (_, next) = bench.request("/sign-out", lines);
+        assert_eq!(outcome(&next), CONTINUES, "{reason:?}");
+        assert_eq!(bench.count(Counter::SignOutWithoutEffect(reason)), 1, "{reason:?}");
+        let log = bench.root.take_log();
+        assert!(log.iter().any(|(_, line)| line == reason.line()), "{reason:?}");
+    }
+    let mut bench = Bench::new();
+    let (_, next) = bench.request("/sign-out", &[("authorization", &good)]);
+    assert_eq!(outcome(&next), CALLS);
+    let counted =
+        |(counter, _): &(Counter, u64)| matches!(counter, Counter::SignOutWithoutEffect(_));
+    assert!(!bench.root.take_counts().any(|count| counted(&count)));
+}
+
+#[test]
+fn a_token_without_iat_sets_no_cutoff_for_its_user() {
+    let mut bench = Bench::new();
+    let undated = |jti: &str| {
+        let builder = TokenBuilder::new().claim("sub", "\"ada\"".to_owned());
+        builder.without("iat").claim("jti", format!("\"{jti}\"")).sign()
+    };
+    let (mut exchange, _) = bench.with_token("/password", &undated("1"));
+    let next = bench.response(&mut exchange, &[(":status", "200")]);
+    assert_eq!(outcome(&next), "continue Response");
+    assert_eq!(bench.count(Counter::SignOutWithoutEffect(WithoutEffect::NoIat)), 1);
+    assert_eq!(bench.page(&undated("2")), CONTINUES, "a later sign-in works");
 }

@@ -263,7 +263,9 @@ impl Feed {
         let failures = self.delivery.failures();
         let outcome = self.delivery.finished(shared, &self.outbox, now, random, response);
         match outcome {
-            Some(DeliveryOutcome::Delivered(count)) => effects.counts.push(FeedCount::Sent(count)),
+            Some(DeliveryOutcome::Delivered(count) | DeliveryOutcome::Partly(count)) => {
+                effects.counts.push(FeedCount::Sent(count));
+            }
             Some(DeliveryOutcome::Dropped(record)) => {
                 effects.counts.push(FeedCount::Dropped);
                 effects.notices.push(FeedNotice::Dropped(record.kind));

@@ -12,6 +12,7 @@ mod effects;
 mod revocation;
 mod tick_period;
 
+use std::collections::HashMap;
 use std::mem;
 
 use crate::admission::{Admission, Moment};
@@ -40,6 +41,8 @@ pub struct Root {
     sentences: Sentences,
     counters: Counters,
     log: Vec<(Severity, String)>,
+    /// When each line was last logged that may come often; monotonic milliseconds.
+    logged_at: HashMap<&'static str, u64>,
     pub(crate) tick_period: TickPeriod,
     pub(crate) open_requests: OpenRequests,
     open_requests_gauge: OpenRequestsGauge,
@@ -47,6 +50,8 @@ pub struct Root {
     key_sets: KeySets,
     /// Where each key set is published.
     issuers: Vec<Destination>,
+    /// Whether each key set has keys, or was asked for without success.
+    keys_settled: bool,
     /// Whether this VM has served a request since the last tick.
     has_served: bool,
 }
@@ -85,12 +90,14 @@ impl Root {
             sentences,
             counters: Counters::default(),
             log,
+            logged_at: HashMap::new(),
             tick_period: TickPeriod::starting_in(FIRST_TICK_MILLISECONDS),
             open_requests: OpenRequests::default(),
             open_requests_gauge: OpenRequestsGauge::new(uuid()),
             revocation,
             key_sets,
             issuers,
+            keys_settled: false,
             has_served: false,
         })
     }
@@ -127,7 +134,7 @@ impl Root {
         let mut effects = Effects::default();
         let (shared, now, random) = (host.shared, host.clock.now(), (host.random)());
         if let Question::Keys(index) = question {
-            let of_keys = self.key_sets.answered(index, shared, now, random, response);
+            let of_keys = self.key_sets.fetch_finished(index, shared, now, random, response);
             self.apply_key_sets(of_keys, &mut effects);
             return effects;
         }
@@ -226,6 +233,21 @@ impl Root {
         self.log.push((severity, line.into()));
     }
 
+    /// Logs a line that requests cause, at most once a minute.
+    pub(crate) fn log_at_intervals(
+        &mut self,
+        severity: Severity,
+        line: &'static str,
+        host: Host<'_>,
+    ) {
+        let now = host.clock.monotonic_milliseconds();
+        let is_recent = |at: &u64| now.saturating_sub(*at) < LOG_INTERVAL_MILLISECONDS;
+        if !self.logged_at.get(line).is_some_and(is_recent) {
+            self.logged_at.insert(line, now);
+            self.log(severity, line);
+        }
+    }
+
     /// Returns the response to a request that is refused, and counts it.
     pub(crate) fn refuse(&mut self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
         self.count(Counter::Refused(refusal));
@@ -235,6 +257,8 @@ impl Root {
     /// Returns what a new request is judged by, apart from itself.
     pub(crate) fn moment<'a>(&mut self, host: Host<'a>) -> Moment<'a> {
         self.has_served = true;
+        self.load_missing_keys(host);
+        self.keys_settled = self.keys_settled || self.key_sets.are_settled(host.shared);
         let knowledge = self.revocation.as_mut().map(|revocation| {
             // As of the last tick, unless that refuses the request: another VM may have read the
             // feed since.
@@ -246,7 +270,19 @@ impl Root {
         Moment {
             unix_seconds: host.clock.unix_seconds(),
             knowledge: knowledge.unwrap_or(Knowledge::Never),
+            keys_settled: self.keys_settled,
             shared: host.shared,
+        }
+    }
+
+    /// Reads the keys that another VM has fetched since the last tick, if this VM still lacks some:
+    /// a request must not be refused for keys that the process has.
+    fn load_missing_keys(&mut self, host: Host<'_>) {
+        if self.admission.lacks_keys() {
+            let (now, random) = (host.clock.now(), (host.random)());
+            if let Some(keys) = self.key_sets.load_missing(host.shared, now, random) {
+                self.admission.replace_keys(keys);
+            }
         }
     }
 
@@ -279,6 +315,7 @@ impl Root {
         let moment = Moment {
             unix_seconds: host.clock.unix_seconds(),
             knowledge: knowledge.unwrap_or(Knowledge::Never),
+            keys_settled: true,
             shared: host.shared,
         };
         let basis = self.admission.basis(moment);
@@ -349,6 +386,9 @@ pub(crate) const OPEN_REQUESTS_TICK_MILLISECONDS: u64 = 250;
 
 /// The period while more requests must end than may end at once.
 const ENDING_TICK_MILLISECONDS: u64 = 1;
+
+/// Requests cause a line of the log at most this often.
+const LOG_INTERVAL_MILLISECONDS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::staleness::Knowledge;
+use crate::feed::wire::PageKey;
 use crate::feed::{Feed, FeedSettings};
 use crate::open_requests::AT_ONCE_LIMIT;
 use crate::root::Destination;
@@ -41,7 +42,7 @@ impl Revocation {
                 authority: settings.authority.clone(),
                 authorization: Some(format!("Bearer {api_token}")),
             },
-            feed: Feed::new(&feed, uuid()),
+            feed: Feed::new(&feed, PageKey::new(settings.token.expose()), uuid()),
             sign_out: sign_out::Settings {
                 timeout_milliseconds,
                 when_unreachable: settings.when_unreachable,

@@ -1,61 +1,74 @@
 //! What happens when a user signs out?
 //!
-//! Two things end tokens: a request to a sign-out route, which ends those that it carries, and an
-//! application's 2xx answer on a `revoke_user` route, which ends all of a user's. Both go the same
-//! way: into the [outbox](Outbox), so that the service learns of it whatever happens next; into the
-//! [set](RevocationSet), so that every worker of this process refuses from now on; then the service is
-//! told at once. [`begin`] does the first two and says what to do, [`SignOut`] waits for the answer.
+//! Two events end tokens: a request to a sign-out route ends the tokens that it carries, and an
+//! application's 2xx response on a `revoke_user` route ends all tokens of a user. Both take the same
+//! way. The records go into the [outbox](Outbox), so that the service receives them whatever happens
+//! next, and into the [set](RevocationSet), so that every worker of this process refuses the tokens
+//! from now on. Then the filter calls the service at once. [`begin`] writes the records and says what
+//! to do, [`SignOut`] waits for the response.
 //!
 //! # Why the outbox comes first
 //!
-//! A record that is only in the outbox gets to the service, and back through the feed. One that is
-//! only in the set would hold here and nowhere else, and nobody would try again: the user's second
-//! click carries a token that is revoked already.
+//! A record that is only in the outbox reaches the service, and comes back through the feed. A record
+//! that is only in the set would hold here and nowhere else, and nobody would try again: the user's
+//! second click carries a token that is revoked already.
+//!
+//! # What the user is told
+//!
+//! If the service has the records, the request continues. If the service cannot be reached, the
+//! configuration decides: the records hold on this proxy, and the leader delivers them later. If the
+//! service definitely rejects them, other proxies would accept the token, so the user gets 503 and can
+//! try again, whatever the configuration says.
+
+pub mod without_effect;
 
 use crate::call::{Call, Response};
 use crate::clock::Now;
+use crate::feed::delivery::{self, Verdict};
 use crate::feed::outbox::{DueTime, Outbox};
-use crate::feed::{delivery, repair};
+use crate::feed::repair;
 use crate::headers::Headers;
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS, kept_until};
 use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 
-/// Longest time that an application's answer is held until a cutoff's second has begun.
+/// Longest time for which an application's response is held until a cutoff's second has begun.
 pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
 
-/// How long a server may go on sending the date that it made.
+/// A server's `Date` may be this old.
 const OLDEST_DATE_SECONDS: u64 = 1;
 
-/// What to do when the service cannot be told: `revocation.signout.when_unreachable`.
+/// What to do if the service cannot be reached: `revocation.signout.when_unreachable`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenUnreachable {
-    /// Go on: the revocation holds here, and the lease owner delivers it.
+    /// Continue: the revocation holds here, and the leader delivers it.
     #[default]
     Forward,
-    /// Response 503: the application is not asked.
+    /// Respond 503: the application does not get the request.
     Refuse,
 }
 
-/// What is settled about sign-out.
+/// The settings of sign-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long the service has to acknowledge.
+    /// Time that the service has to respond.
     pub timeout_milliseconds: u64,
-    /// What to do when it does not.
+    /// What to do if it does not.
     pub when_unreachable: WhenUnreachable,
 }
 
-/// What to do with the request, or with the application's answer.
+/// What to do with the request, or with the application's response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Let it go on.
-    Forward,
-    /// Response 503: the revocation would not hold.
+    /// Let it continue.
+    Continue,
+    /// Respond 503: the revocation is not in force or may not be recorded.
     Unavailable,
-    /// Hold it, make this call, and ask [`SignOut::told`] when the answer is there.
-    Tell(Call, SignOut),
+    /// Respond 503: the service has rejected the revocation with this verdict.
+    Rejected(Verdict),
+    /// Pause it, send this call, and pass the response to [`SignOut::respond`].
+    Deliver(Call, SignOut),
 }
 
 /// A sign-out that waits for the service.
@@ -77,12 +90,19 @@ pub fn of_token(
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
-/// The cutoff of a user whose tokens an application's answer has ended: everything issued before
-/// that answer was made (`date`, the value of its header of that name, RFC 9110 §5.6.7) or together
-/// with the token that the request came with (`iat`).
+/// Returns the cutoff of a user whose tokens an application's response ends: every token issued before
+/// the response was made (`date`, the value of that header, RFC 9110 §5.6.7), and every token issued in
+/// the same second as the request's own token (`iat`).
 ///
-/// A `date` may be a second old: servers make it once a second, uvicorn and nginx among them, and a
-/// token issued meanwhile is one of those to be ended.
+/// Servers like uvicorn and nginx update `date` once a second, so it may be a second old. A token
+/// issued in that second must end, too.
+///
+/// # A new token in the response itself
+///
+/// An application may return a new token in the response to a password change. Its `iat` is the second
+/// in which the response was made, like that of a token that somebody else got a moment before with
+/// the old password. No cutoff separates the two, so the new token is refused with the old ones, and
+/// the user signs in again. The response is held until a sign-in after it works.
 #[must_use]
 pub fn of_user(
     id: RecordId,
@@ -92,11 +112,11 @@ pub fn of_user(
     max_lifetime_seconds: Option<u64>,
 ) -> Record {
     let date = date.and_then(unix_seconds);
-    let answered_at =
+    let responded_at =
         date.map_or(now.unix_seconds, |date| date.saturating_add(OLDEST_DATE_SECONDS));
-    // No token is taken that was issued later than this, so that no cutoff has to reach further.
+    // No token issued later than this is accepted, so no cutoff has to reach further.
     let latest = now.unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
-    let last_token = answered_at.max(iat.unwrap_or(0)).min(latest);
+    let last_token = responded_at.max(iat.unwrap_or(0)).min(latest);
     let issued_before = last_token.saturating_add(1);
     Record::user(
         id,
@@ -105,19 +125,18 @@ pub fn of_user(
     )
 }
 
-/// Whether the application's answer says that it has done what it was asked for. What fails before
-/// it gets there is answered 200 as well, to a client that speaks gRPC: the failure is in
-/// `grpc-status`.
+/// Returns whether the application's response reports success. For a client that speaks gRPC the
+/// status is always 200, and `grpc-status` tells of a failure.
 #[must_use]
-pub fn is_success(answer: &Headers) -> bool {
-    let is_2xx = matches!(answer.first(b":status"), Some([b'2', _, _]));
-    is_2xx && answer.first(b"grpc-status").is_none_or(|status| status == b"0")
+pub fn is_success(response: &Headers) -> bool {
+    let is_2xx = matches!(response.first(b":status"), Some([b'2', _, _]));
+    is_2xx && response.first(b"grpc-status").is_none_or(|status| status == b"0")
 }
 
-/// Makes the revocations hold in this process, and says how to go on.
+/// Puts the revocations into force in this process, and returns what to do next.
 ///
-/// Of `revoked`, what is in force already, the service is told again where it has not acknowledged
-/// it: another click means another try. No records, nothing to do.
+/// `revoked` are in the set already; those that the service has not acknowledged are sent again, because
+/// another click means another try. Without records there is nothing to do.
 #[must_use]
 pub fn begin(
     set: &RevocationSet,
@@ -130,7 +149,7 @@ pub fn begin(
 ) -> Step {
     records.extend(revoked.iter().filter(|record| outbox.owes(shared, record)));
     if records.is_empty() {
-        return Step::Forward;
+        return Step::Continue;
     }
     let due = DueTime::AfterGraceFrom(now.monotonic_milliseconds);
     let held = outbox.put(shared, &records, due).is_ok()
@@ -139,33 +158,38 @@ pub fn begin(
         return Step::Unavailable;
     }
     let call = delivery::call(&records, settings.timeout_milliseconds);
-    Step::Tell(call, SignOut { records, when_unreachable: settings.when_unreachable })
+    Step::Deliver(call, SignOut { records, when_unreachable: settings.when_unreachable })
 }
 
 impl SignOut {
-    /// The service has answered, or not: `None` also stands for a call that could not be made.
+    /// Continues after the service's response; `None` if the call failed or could not be sent.
     #[must_use]
-    pub fn told(
+    pub fn respond(
         self,
         outbox: &Outbox,
         shared: &dyn SharedData,
-        answer: Option<&Response>,
+        response: Option<&Response>,
         now: Now,
     ) -> Step {
-        if delivery::is_acknowledged(answer) {
-            // What fails to be noted is sent once more, which changes nothing.
-            let _ = outbox.acknowledged(shared, &self.records, now);
-            return Step::Forward;
-        }
-        match self.when_unreachable {
-            WhenUnreachable::Forward => Step::Forward,
-            WhenUnreachable::Refuse => Step::Unavailable,
+        let verdict = delivery::verdict(response);
+        let accepted = match verdict {
+            Verdict::Accepted => self.records.len(),
+            Verdict::Full(count) => count,
+            Verdict::Rejected | Verdict::Unauthorized | Verdict::Unknown => 0,
+        };
+        // A record that cannot be marked is sent once more, which changes nothing.
+        let _ = outbox.acknowledged(shared, &delivery::accepted(&self.records, accepted), now);
+        match (verdict, self.when_unreachable) {
+            (Verdict::Unknown, WhenUnreachable::Refuse) => Step::Unavailable,
+            (Verdict::Unknown, WhenUnreachable::Forward) => Step::Continue,
+            _ if accepted >= self.records.len() => Step::Continue,
+            (verdict, _) => Step::Rejected(verdict),
         }
     }
 }
 
-/// An application's answer that waits until its user's cutoff lies in the past, so that a sign-in
-/// after it makes a token that holds.
+/// An application's response that waits until its user's cutoff lies in the past, so that a sign-in
+/// after it gets a token that is not cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     issued_before: u64,
@@ -173,21 +197,21 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Holds the answer that has set this cutoff.
+    /// Holds the response that has set this cutoff.
     #[must_use]
     pub fn new(cutoff: &Record, now: Now) -> Self {
         let ends_at = now.monotonic_milliseconds.saturating_add(LONGEST_HOLD_MILLISECONDS);
         Self { issued_before: cutoff.issued_before, ends_at }
     }
 
-    /// Whether the clock has come far enough, or the answer was held for long enough.
+    /// Returns whether the cutoff lies in the past, or the response was held for long enough.
     #[must_use]
     pub fn is_over(&self, now: Now) -> bool {
         now.unix_seconds >= self.issued_before || now.monotonic_milliseconds >= self.ends_at
     }
 }
 
-/// An end that a record may have.
+/// Returns the end of a record for this `exp`.
 fn end(exp: Option<u64>) -> u64 {
     exp.filter(|&exp| exp < TIME_LIMIT_SECONDS).unwrap_or(NEVER)
 }

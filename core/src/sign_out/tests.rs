@@ -30,7 +30,7 @@ fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Ca
     let (set, outbox) = rooms();
     let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
     match begin(&set, &outbox, shared, vec![record], &[], settings(when_unreachable), NOW) {
-        Step::Tell(call, sign_out) => (call, sign_out),
+        Step::Deliver(call, sign_out) => (call, sign_out),
         step => panic!("{step:?}"),
     }
 }
@@ -59,25 +59,65 @@ fn only_the_services_own_yes_is_taken_for_its_word() {
         (Some(answer("200", "text/html", cursor)), false),
         (Some(answer("200", json, "{}")), false),
         (Some(answer("204", json, cursor)), false),
-        (Some(answer("422", json, r#"{"code":"unacceptable"}"#)), false),
         (Some(answer("503", json, cursor)), false),
         (None, false),
     ];
     for (answer, acknowledged) in cases {
         for (setting, otherwise) in [
-            (WhenUnreachable::Forward, Step::Forward),
+            (WhenUnreachable::Forward, Step::Continue),
             (WhenUnreachable::Refuse, Step::Unavailable),
         ] {
             let shared = InMemory::default();
             let (_, outbox) = rooms();
             let (_, sign_out) = signed_out(&shared, setting);
-            let step = sign_out.told(&outbox, &shared, answer.as_ref(), NOW);
-            assert_eq!(step, if acknowledged { Step::Forward } else { otherwise }, "{answer:?}");
+            let step = sign_out.respond(&outbox, &shared, answer.as_ref(), NOW);
+            assert_eq!(step, if acknowledged { Step::Continue } else { otherwise }, "{answer:?}");
             let later = Now { monotonic_milliseconds: 60_000, ..NOW };
             let due = outbox.due(&shared, later, 10).len();
             assert_eq!(due, usize::from(!acknowledged), "{answer:?}");
         }
     }
+}
+
+#[test]
+fn a_sign_out_that_the_service_rejects_gets_503_in_every_mode() {
+    let json = "application/json";
+    let code = r#"{"code":"some","detail":""}"#;
+    for (response, verdict) in [
+        (answer("401", json, code), Verdict::Unauthorized),
+        (answer("403", "text/plain", "RBAC: access denied"), Verdict::Unauthorized),
+        (answer("507", json, r#"{"code":"full","accepted":0}"#), Verdict::Full(0)),
+        (answer("507", "text/html", "full"), Verdict::Full(0)),
+        (answer("400", json, code), Verdict::Rejected),
+        (answer("413", json, code), Verdict::Rejected),
+        (answer("422", json, code), Verdict::Rejected),
+    ] {
+        for setting in [WhenUnreachable::Forward, WhenUnreachable::Refuse] {
+            let shared = InMemory::default();
+            let (set, outbox) = rooms();
+            let (_, sign_out) = signed_out(&shared, setting);
+            let step = sign_out.respond(&outbox, &shared, Some(&response), NOW);
+            assert_eq!(step, Step::Rejected(verdict), "{response:?}");
+            let revoked = set.is_revoked(&shared, RecordId::of_token("", "a"), None, None);
+            assert_eq!(revoked, Ok(true), "it holds on this proxy");
+            assert!(outbox.owes(
+                &shared,
+                &of_token(RecordId::of_token("", "a"), None, NOW.unix_seconds, None)
+            ));
+        }
+    }
+}
+
+#[test]
+fn a_full_service_that_has_the_record_continues_the_sign_out() {
+    let shared = InMemory::default();
+    let (_, outbox) = rooms();
+    let (_, sign_out) = signed_out(&shared, WhenUnreachable::Refuse);
+    let full = answer("507", "application/json", r#"{"code":"full","accepted":1}"#);
+    assert_eq!(sign_out.respond(&outbox, &shared, Some(&full), NOW), Step::Continue);
+    assert!(
+        !outbox.owes(&shared, &of_token(RecordId::of_token("", "a"), None, NOW.unix_seconds, None))
+    );
 }
 
 #[test]
@@ -114,12 +154,12 @@ fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
             of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
         begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
     };
-    assert_eq!(again(&shared), Step::Forward);
+    assert_eq!(again(&shared), Step::Continue);
     let (call, sign_out) = signed_out(&shared, WhenUnreachable::Refuse);
-    assert_eq!(again(&shared), Step::Tell(call, sign_out.clone()));
+    assert_eq!(again(&shared), Step::Deliver(call, sign_out.clone()));
     let yes = answer("201", "application/json", r#"{"cursor":"5.a"}"#);
-    assert_eq!(sign_out.told(&outbox, &shared, Some(&yes), NOW), Step::Forward);
-    assert_eq!(again(&shared), Step::Forward);
+    assert_eq!(sign_out.respond(&outbox, &shared, Some(&yes), NOW), Step::Continue);
+    assert_eq!(again(&shared), Step::Continue);
 }
 
 #[test]
@@ -144,7 +184,7 @@ fn a_request_without_a_valid_token_goes_on() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
     let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), &[], settings, NOW);
-    assert_eq!(step, Step::Forward);
+    assert_eq!(step, Step::Continue);
 }
 
 #[test]

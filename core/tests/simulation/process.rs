@@ -105,11 +105,11 @@ impl Process {
         let (set, outbox) = (feed.set(), feed.outbox());
         let step = sign_out::begin(set, outbox, &self.memory, fresh, &revoked, settings, now);
         match step {
-            Step::Tell(call, sign_out) => {
+            Step::Deliver(call, sign_out) => {
                 flights.sign_outs.push((Flight { call, left_at: time, response: None }, sign_out));
             }
-            Step::Forward => assert!(is_revoked),
-            Step::Unavailable => panic!("there is room"),
+            Step::Continue => assert!(is_revoked),
+            Step::Unavailable | Step::Rejected(_) => panic!("there is room"),
         }
     }
 
@@ -156,7 +156,7 @@ impl Process {
             }
             Which::SignOut(at) => {
                 let (_, sign_out) = flights.sign_outs.remove(at);
-                assert_eq!(sign_out.told(feed.outbox(), memory, response, now), Step::Forward);
+                assert_eq!(sign_out.respond(feed.outbox(), memory, response, now), Step::Continue);
                 return;
             }
         };

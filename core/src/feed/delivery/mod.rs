@@ -35,24 +35,47 @@ pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
     }
 }
 
-/// Whether the service has stored the records.
+/// What a response says about the records that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The service has all of them.
+    Accepted,
+    /// 507: there is room for this many only. [`accepted`] returns which ones.
+    Full(usize),
+    /// 400, 413 or 422: the service will never accept the batch as it is.
+    Rejected,
+    /// 401 or 403: the API token is not the service's.
+    Unauthorized,
+    /// Nobody knows whether the service has the records.
+    Unknown,
+}
+
+/// Returns what a response says about the records that were sent.
 #[must_use]
-pub fn is_acknowledged(response: Option<&Response>) -> bool {
-    response.is_some_and(|response| {
-        matches!(response.status(), Some(200 | 201)) && has_body::<Acknowledgement>(response)
-    })
+pub fn verdict(response: Option<&Response>) -> Verdict {
+    let Some(response) = response else { return Verdict::Unknown };
+    match response.status() {
+        Some(200 | 201) if parse::<Acknowledgement>(response).is_some() => Verdict::Accepted,
+        Some(400 | 413 | 422) if parse::<ErrorBody>(response).is_some() => Verdict::Rejected,
+        Some(401 | 403) => Verdict::Unauthorized,
+        Some(507) => Verdict::Full(parse::<Full>(response).map_or(0, |full| full.accepted)),
+        _ => Verdict::Unknown,
+    }
 }
 
-/// Whether the service will never accept the records as they are.
-fn is_rejected(response: Option<&Response>) -> bool {
-    response.is_some_and(|response| {
-        matches!(response.status(), Some(400 | 413 | 422)) && has_body::<ErrorBody>(response)
-    })
+/// Returns the first `count` records that the service stores of a batch: cutoffs first, because they
+/// have a reserve, then the others in their order.
+#[must_use]
+pub fn accepted(batch: &[Record], count: usize) -> Vec<Record> {
+    let mut records = batch.to_vec();
+    records.sort_by_key(|record| record.kind == Kind::Token);
+    records.truncate(count);
+    records
 }
 
-fn has_body<T: for<'a> Deserialize<'a>>(response: &Response) -> bool {
-    response.is_of_type(JSON)
-        && object_text(&response.body).is_some_and(|text| serde_json::from_str::<T>(text).is_ok())
+fn parse<T: for<'a> Deserialize<'a>>(response: &Response) -> Option<T> {
+    let text = response.is_of_type(JSON).then(|| object_text(&response.body))??;
+    serde_json::from_str(text).ok()
 }
 
 /// The leader's deliveries, one at a time.
@@ -75,6 +98,8 @@ pub enum DeliveryOutcome {
     Dropped(Record),
     /// The service does not know the API token.
     Unauthorized,
+    /// The service has room for that many records; the others wait.
+    Partly(u64),
     /// Anything else: the records stay in the outbox.
     Postponed,
 }
@@ -133,28 +158,33 @@ impl Delivery {
         response: Option<&Response>,
     ) -> Option<DeliveryOutcome> {
         let batch = self.poller.end()?;
-        let rejected = is_rejected(response);
-        if is_acknowledged(response) || rejected {
+        let verdict = verdict(response);
+        if matches!(verdict, Verdict::Accepted | Verdict::Rejected) {
             self.poller.succeeded();
         }
         // If the outbox cannot be changed, the records are sent once more, which changes nothing.
-        Some(match batch.as_slice() {
-            batch if is_acknowledged(response) => {
+        Some(match (verdict, batch.as_slice()) {
+            (Verdict::Accepted, batch) => {
                 let _ = outbox.acknowledged(shared, batch, now);
                 DeliveryOutcome::Delivered(batch.len() as u64)
             }
-            &[record] if rejected => {
+            (Verdict::Rejected, &[record]) => {
                 let _ = outbox.remove(shared, &[record]);
                 DeliveryOutcome::Dropped(record)
             }
-            batch if rejected => {
+            (Verdict::Rejected, batch) => {
                 self.one_by_one.extend(batch);
                 DeliveryOutcome::Divided
             }
-            _ => {
+            (verdict, batch) => {
                 self.poller.failed(response, now.monotonic_milliseconds, random);
-                match response.and_then(Response::status) {
-                    Some(401 | 403) => DeliveryOutcome::Unauthorized,
+                match verdict {
+                    Verdict::Unauthorized => DeliveryOutcome::Unauthorized,
+                    Verdict::Full(count @ 1..) => {
+                        let accepted = accepted(batch, count);
+                        let _ = outbox.acknowledged(shared, &accepted, now);
+                        DeliveryOutcome::Partly(accepted.len() as u64)
+                    }
                     _ => DeliveryOutcome::Postponed,
                 }
             }
@@ -195,6 +225,11 @@ struct Acknowledgement {
 struct ErrorBody {
     #[serde(rename = "code")]
     _code: String,
+}
+
+#[derive(Deserialize)]
+struct Full {
+    accepted: usize,
 }
 
 const JSON: &str = "application/json";

@@ -66,6 +66,9 @@ fn only_the_services_own_word_ends_a_delivery() {
         (Some(("401", JSON, NO.2)), (Some(DeliveryOutcome::Unauthorized), 1)),
         (Some(("403", JSON, NO.2)), (Some(DeliveryOutcome::Unauthorized), 1)),
         (Some(("507", JSON, NO.2)), postponed),
+        (Some(("507", JSON, r#"{"code":"full","accepted":0}"#)), postponed),
+        (Some(("507", JSON, r#"{"accepted":1}"#)), (Some(DeliveryOutcome::Partly(1)), 0)),
+        (Some(("507", "text/plain", r#"{"accepted":1}"#)), postponed),
         (Some(("503", "text/plain", "upstream connect error")), postponed),
         (Some(("200", "text/html", "<html>")), postponed),
         (Some(("201", JSON, r#"["5.a"]"#)), postponed),
@@ -148,4 +151,18 @@ fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
         records[0].id, records[1].id, records[2].id
     );
     assert_eq!(String::from_utf8(call(&records, 1).body).unwrap(), expected);
+}
+
+#[test]
+fn a_full_service_gets_the_records_it_had_no_room_for_again() {
+    let cutoff = Record::user(RecordId([9; 16]), 1_000, NEVER);
+    let mut delivery = Bench::of(&[token(1), token(2), token(3), cutoff]);
+    assert!(delivery.start().is_some());
+    let full = Some(("507", JSON, r#"{"code":"full","detail":"","accepted":2}"#));
+    assert_eq!(delivery.finished(full), (Some(DeliveryOutcome::Partly(2)), 2));
+    let due = delivery.outbox.due(&delivery.shared, delivery.now, BATCH_RECORDS);
+    assert_eq!(due, [token(2), token(3)], "cutoffs are stored first");
+    assert_eq!(delivery.start(), None, "not at once");
+    delivery.now.monotonic_milliseconds += 60_000;
+    assert!(delivery.start().is_some());
 }
