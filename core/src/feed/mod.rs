@@ -1,19 +1,20 @@
 //! How does the proxy learn what was revoked elsewhere?
 //!
-//! By a long poll, as in Consul's blocking queries: one VM of the process, the owner of the
-//! [lease](crate::shared::lease), asks what came after its [cursor](wire::Cursor), takes the response over as a whole
-//! and asks again. All VMs judge from the same set and look on their tick whether it is
-//! [recent enough](staleness).
+//! By long polls, as in Consul's blocking queries. One VM of the process, the
+//! [leader](crate::shared::lease), asks for everything after its [cursor](wire::Cursor), applies the
+//! response completely, and polls again. All VMs use the same set, and check on their tick whether it
+//! is [recent enough](staleness).
 //!
-//! [`Feed`] is the state machine of one VM. It is told what happened (a tick, an response), with the
-//! time and a random number, and says what to do ([`FeedEffects`]); it reads no clock and calls nobody.
+//! [`Feed`] is the state machine of one VM. The host calls it on events (a tick, a response) with the
+//! time and a random number, and applies the [`FeedEffects`] that it returns. It reads no clock and
+//! makes no call.
 //!
-//! # Why nothing shrinks the set
+//! # Why a page removes nothing from the set
 //!
-//! The service may come back from an old backup, another replica may be behind, a proxy in between
-//! may replay an response. So taking over a page is a union, in whatever order pages come. A page of a
-//! reset names the range of ids that it covers; what the set holds there and the page lacks, the
-//! service has lost, and it is given back through the [outbox].
+//! The service may return with an old backup, a replica may be behind, and a proxy on the way may
+//! replay a response. Applying a page is therefore a union, in whatever order pages come. A page of a
+//! reset names the range of ids that it covers. If the set holds records in that range that the page
+//! lacks, the service has lost them, and the leader re-sends them through the [outbox].
 
 pub mod delivery;
 pub mod gauges;
@@ -47,54 +48,55 @@ use staleness::Knowledge;
 use state::FeedState;
 use wire::{Page, PageKey};
 
-/// What is settled about the feed.
+/// The settings of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedSettings {
-    /// The realm that is enforced here.
+    /// The realm that this proxy enforces.
     pub realm: String,
-    /// Cluster of the service.
+    /// Name of the service's cluster.
     pub cluster: String,
-    /// Its authority.
+    /// `:authority` of calls to the service.
     pub authority: String,
-    /// How old the last proof may be.
+    /// Largest age of the last complete update.
     pub max_staleness_seconds: u64,
-    /// How long to wait for the response to a batch of revocations.
+    /// How long to wait for the response to a delivery.
     pub delivery_timeout_milliseconds: u64,
 }
 
-/// What the host is to do now. Everything is optional.
+/// What the host has to do next. Everything is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedEffects {
-    /// Ask the feed; hand the response to [`Feed::poll_finished`], and `None` if it cannot be asked.
+    /// Poll the service, and pass the response to [`Feed::poll_finished`]; `None` if the call cannot be
+    /// made.
     pub poll: Option<Call>,
     /// Delivery the service; hand the response to [`Feed::delivery_finished`], and `None` likewise.
     pub delivery: Option<Call>,
-    /// Tick again after that time, if the next tick is not due before.
+    /// Tick again after that time, unless the next tick comes sooner.
     pub tick_within_milliseconds: Option<u64>,
-    /// What to add to counters.
+    /// Events to count.
     pub counts: Vec<FeedCount>,
-    /// What to show.
+    /// Gauges to set.
     pub gauges: Option<Gauges>,
-    /// What to write into the log: each once per change of state.
+    /// Messages for the log, each once per change of state.
     pub notices: Vec<FeedNotice>,
 }
 
-/// One more of something.
+/// An event that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedCount {
     /// `resets`: the feed is read from its beginning.
     Reset,
-    /// `refresh_rejected.<reason>`: an response did not count.
+    /// `refresh_rejected.<reason>`: a response was rejected.
     Rejected(PollRejection),
-    /// `outbox_dropped`: the service does not take a record, whoever sends it.
+    /// `outbox_dropped`: the service rejected a record for good.
     Dropped,
-    /// `outbox_sent`: records that the service has acknowledged to the lease owner.
+    /// `outbox_sent`: records that the service has acknowledged to the leader.
     Sent(u64),
-    /// `set_damaged`: what lay in shared data was not what we had written.
+    /// `set_damaged`: shared data did not hold what this filter had written.
     Damaged,
 }
 
-/// The feed as one VM (strictly: one root context) follows it.
+/// The feed as one VM (strictly: one root context) sees it.
 pub struct Feed {
     space: KeySpace,
     page_key: PageKey,
@@ -109,16 +111,16 @@ pub struct Feed {
     delivery: Delivery,
     sweep: Sweep,
     knowledge: Knowledge,
-    /// The outbox has no room for what a page gives back: it is emptied before the next poll.
+    /// The outbox has no room for the records that a page lacks: it is delivered before the next poll.
     waits_for_room: bool,
-    /// The reset under way gives back what the service has lost.
-    gives_back: bool,
+    /// The current reset re-sends records that the service has lost.
+    resends: bool,
     clock_difference_seconds: Option<i64>,
-    housekept_at: Option<u64>,
+    maintained_at: Option<u64>,
 }
 
 impl Feed {
-    /// A feed that was not looked at yet. `page_key` belongs to the API token that its polls
+    /// A feed that was not read yet. `page_key` belongs to the API token that its polls
     /// present; `owner` is a fresh random UUID.
     #[must_use]
     pub fn new(settings: &FeedSettings, page_key: PageKey, owner: Owner) -> Self {
@@ -139,48 +141,48 @@ impl Feed {
             sweep: Sweep::default(),
             knowledge: Knowledge::Never,
             waits_for_room: false,
-            gives_back: false,
+            resends: false,
             clock_difference_seconds: None,
-            housekept_at: None,
+            maintained_at: None,
         }
     }
 
-    /// The set that requests are judged by.
+    /// Returns the set of revocations.
     #[must_use]
     pub fn set(&self) -> &RevocationSet {
         &self.set
     }
 
-    /// The outbox that sign-outs go through.
+    /// Returns the outbox, into which sign-outs put their revocations.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// What this process knew when this VM last looked: on its tick, or when a page came.
+    /// Returns the state of the set as of the last tick or page.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
         self.knowledge
     }
 
-    /// What is known at this moment: for a request that the last tick's knowledge does not admit.
+    /// Returns the state of the set now: for a request that the state as of the last tick would refuse.
     #[must_use]
     pub fn known_at(&self, shared: &dyn SharedData, now: Now) -> Knowledge {
         let (state, _) = FeedState::read(shared, &self.space);
         Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
-    /// This VM serves requests: it stands back from polling.
+    /// Notes that this VM serves requests, so that it leaves polling to another one.
     pub fn note_request(&mut self) {
         self.lease.note_request();
     }
 
-    /// This VM ends, or its configuration is replaced: another may poll.
+    /// Releases the lease: this VM ends, or its configuration is replaced.
     pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
         self.lease.release(shared, now.monotonic_milliseconds);
     }
 
-    /// A second has passed, or the time that [`FeedEffects::tick_within_milliseconds`] named.
+    /// Runs once a second, or after the time that [`FeedEffects::tick_within_milliseconds`] named.
     #[must_use]
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> FeedEffects {
         let mut effects = FeedEffects::default();
@@ -190,7 +192,7 @@ impl Feed {
         }
         let held = self.lease.is_held(milliseconds);
         self.lease.tick(shared, milliseconds);
-        self.look(shared, now, &mut effects);
+        self.check_staleness(shared, now, &mut effects);
         if !self.lease.is_held(milliseconds) {
             let soon = self.lease.is_successor().then_some(poll::PAUSE_MILLISECONDS);
             return FeedEffects { tick_within_milliseconds: soon, ..effects };
@@ -198,16 +200,17 @@ impl Feed {
         if !held {
             effects.notices.push(FeedNotice::Leads);
         }
-        let is_time = |at| milliseconds.abs_diff(at) >= HOUSEKEEPING_MILLISECONDS;
-        if self.housekept_at.is_none_or(is_time) {
-            self.housekept_at = Some(milliseconds);
-            self.keep_house(shared, now, &mut effects);
+        let is_time = |at| milliseconds.abs_diff(at) >= MAINTENANCE_MILLISECONDS;
+        if self.maintained_at.is_none_or(is_time) {
+            self.maintained_at = Some(milliseconds);
+            self.run_maintenance(shared, now, &mut effects);
         }
-        self.go_on(shared, now, &mut effects);
+        self.send_due(shared, now, &mut effects);
         effects
     }
 
-    /// The poll was answered; `None` where it failed or could not be made. `random` is any number.
+    /// Handles the response to a poll; `None` if the call failed or could not be made. `random` is any
+    /// number.
     #[must_use]
     pub fn poll_finished(
         &mut self,
@@ -220,20 +223,20 @@ impl Feed {
         let Some(sent) = self.poll.end() else { return effects };
         let milliseconds = now.monotonic_milliseconds;
         let failures = self.poll.failures();
-        match self.take_over(shared, &sent, now, response, &mut effects) {
+        match self.apply_page(shared, &sent, now, response, &mut effects) {
             Ok(page) => {
                 self.poll.accepted(&page, milliseconds, random);
                 if failures > 0 {
                     effects.notices.push(FeedNotice::Accepted);
                     self.delivery.call_within(milliseconds, 0); // the service is back
                 }
-                self.look(shared, now, &mut effects);
+                self.check_staleness(shared, now, &mut effects);
             }
             Err(PollRejection::NoRoom) => {
                 self.poll.postponed(milliseconds);
                 self.waits_for_room = true;
                 effects.counts.push(FeedCount::Rejected(PollRejection::NoRoom));
-                self.note_gift(&mut effects);
+                self.note_resend(&mut effects);
             }
             Err(rejection) => {
                 self.poll.rejected(response, milliseconds, random);
@@ -246,11 +249,11 @@ impl Feed {
                 }
             }
         }
-        self.go_on(shared, now, &mut effects);
+        self.send_due(shared, now, &mut effects);
         effects
     }
 
-    /// The service has answered what it was told; `None` where the call failed or was not made.
+    /// Handles the response to a delivery; `None` if the call failed or could not be made.
     #[must_use]
     pub fn delivery_finished(
         &mut self,
@@ -280,7 +283,7 @@ impl Feed {
             (1.., 0) => effects.notices.push(FeedNotice::Delivered),
             _ => {}
         }
-        self.go_on(shared, now, &mut effects);
+        self.send_due(shared, now, &mut effects);
         effects
     }
 
@@ -293,20 +296,20 @@ impl Feed {
         }
     }
 
-    fn look(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
+    fn check_staleness(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         let knowledge = self.known_at(shared, now);
         if std::mem::replace(&mut self.knowledge, knowledge) == knowledge {
             return;
         }
         effects.notices.push(FeedNotice::Knows(self.knowledge));
-        // Nothing but damage makes a process forget; one VM of it counts that.
+        // Only damage makes a loaded set unknown; the leader counts it.
         if self.knowledge == Knowledge::Never && self.lease.is_held(now.monotonic_milliseconds) {
             effects.counts.push(FeedCount::Damaged);
             effects.notices.push(FeedNotice::Damaged);
         }
     }
 
-    fn take_over(
+    fn apply_page(
         &mut self,
         shared: &dyn SharedData,
         sent: &SentPoll,
@@ -317,28 +320,28 @@ impl Feed {
         let page = poll::read_page(response, &self.page_key)?;
         self.compare_clocks(&page, now, effects);
         let Self { space, set, outbox, realm_feeds, .. } = &*self;
-        let ground = PageTarget { shared, space, set, outbox, realm_feeds };
-        let given_back = page::take_over(ground, page.clone(), sent, now);
-        if matches!(given_back, Ok(_) | Err(PollRejection::NoRoom)) {
-            // What is left in will be missing, and makes us read everything again.
+        let target = PageTarget { shared, space, set, outbox, realm_feeds };
+        let resent = page::apply(target, page.clone(), sent, now);
+        if matches!(resent, Ok(_) | Err(PollRejection::NoRoom)) {
+            // If an entry stays in by mistake, it counts as missing, and the feed is read again.
             let _ = outbox.shown(shared, &page.records);
         }
-        let given_back = given_back?;
+        let resent = resent?;
         if state::begins_reset(&page) {
             effects.counts.push(FeedCount::Reset);
             effects.notices.push(FeedNotice::Reset);
         }
-        if given_back > 0 {
-            self.note_gift(effects);
+        if resent > 0 {
+            self.note_resend(effects);
         }
         if page.range.1 == RecordId::LAST {
-            self.gives_back = false;
+            self.resends = false;
         }
         Ok(page)
     }
 
-    fn note_gift(&mut self, effects: &mut FeedEffects) {
-        if !std::mem::replace(&mut self.gives_back, true) {
+    fn note_resend(&mut self, effects: &mut FeedEffects) {
+        if !std::mem::replace(&mut self.resends, true) {
             effects.notices.push(FeedNotice::Resends);
         }
     }
@@ -354,8 +357,8 @@ impl Feed {
         }
     }
 
-    /// What the lease owner does once a second.
-    fn keep_house(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
+    /// Runs the leader's maintenance, once a second.
+    fn run_maintenance(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         self.set.generations().renew(shared);
         let (state, expect) = FeedState::read(shared, &self.space);
         self.outbox.forget_past(shared, state.service_now);
@@ -386,17 +389,17 @@ impl Feed {
         effects.gauges = Some(own.with_others(shared, &self.space, now.monotonic_milliseconds));
     }
 
-    /// Makes the calls that are due.
-    fn go_on(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
+    /// Sends the calls that are due.
+    fn send_due(&mut self, shared: &dyn SharedData, now: Now, effects: &mut FeedEffects) {
         let milliseconds = now.monotonic_milliseconds;
-        let lets_go = self.lease.should_let_go(milliseconds);
-        if lets_go && !self.poll.is_pending() && !self.delivery.is_pending() {
+        let releases = self.lease.should_let_go(milliseconds);
+        if releases && !self.poll.is_pending() && !self.delivery.is_pending() {
             self.lease.release(shared, milliseconds);
         }
         if !self.lease.is_held(milliseconds) || self.lease.is_barred(milliseconds) {
             return;
         }
-        effects.delivery = self.delivery.start(shared, &self.outbox, now); // also while it waits to let go
+        effects.delivery = self.delivery.start(shared, &self.outbox, now); // also before it releases the lease
         let delivery_wait = self.delivery.wait_milliseconds(milliseconds);
         if effects.delivery.is_none() && !self.delivery.is_pending() && delivery_wait == 0 {
             self.waits_for_room = false;
@@ -406,7 +409,7 @@ impl Feed {
             self.poll.call_within(milliseconds, LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS);
         }
         let poll_wait = self.poll.wait_milliseconds(milliseconds);
-        if poll_wait == 0 && !lets_go && !self.poll.is_pending() && !self.waits_for_room {
+        if poll_wait == 0 && !releases && !self.poll.is_pending() && !self.waits_for_room {
             let (state, _) = FeedState::read(shared, &self.space);
             effects.poll = Some(self.poll.ask(state.cursor, is_current, milliseconds));
         }
@@ -415,8 +418,8 @@ impl Feed {
     }
 }
 
-/// How often the lease owner keeps house; a tick may be a little early.
-const HOUSEKEEPING_MILLISECONDS: u64 = 900;
+/// How often the leader runs maintenance; a tick may be a little early.
+const MAINTENANCE_MILLISECONDS: u64 = 900;
 
 /// For how long a VM whose API token was rejected does not compete for the lease.
 const BARRED_MILLISECONDS: u64 = 60_000;

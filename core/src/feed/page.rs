@@ -1,8 +1,9 @@
-//! How is a page of the feed taken over?
+//! How is a page of the feed applied?
 //!
-//! As a whole, within the callback that brings it: records, then the generation, then the state with
-//! the compare-and-swap that it was read with. Whatever goes wrong before leaves the cursor where it
-//! was, so that the page is asked for again; taking one over twice changes nothing.
+//! Completely, within the callback that brings it: first the records, then the generation, then the
+//! feed state, by compare-and-swap with the version that was read first. If anything fails before
+//! that, the cursor stays where it was and the page is requested again. Applying a page twice changes
+//! nothing.
 
 use crate::clock::Now;
 use crate::feed::outbox::{DueTime, Outbox};
@@ -17,15 +18,16 @@ use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
 
-/// Most records that one page gives back: the rest follows when these are delivered.
-pub const GIVEN_BACK_RECORDS: usize = 4_096;
+/// Most records of one page that are re-sent to the service. The rest follows after these are
+/// delivered.
+pub const RESENT_RECORDS: usize = 4_096;
 
-/// What a page changes.
+/// What a page changes, in shared data.
 #[derive(Clone, Copy)]
 pub struct PageTarget<'a> {
     /// Shared data.
     pub shared: &'a dyn SharedData,
-    /// The names in it.
+    /// The key space of the feed.
     pub space: &'a KeySpace,
     /// The set.
     pub set: &'a RevocationSet,
@@ -35,19 +37,19 @@ pub struct PageTarget<'a> {
     pub realm_feeds: &'a RealmFeeds,
 }
 
-/// Applies the page that responds to the poll `sent`; returns how many records the service gets
-/// back.
+/// Applies the page that responds to the poll `sent`; returns how many records are re-sent to the
+/// service.
 ///
 /// # Errors
 ///
-/// Why the page does not count. Its records may be in the set, the feed is where it was.
-pub fn take_over(
-    ground: PageTarget<'_>,
+/// Why the page was not applied. Its records may be in the set; the cursor is unchanged.
+pub fn apply(
+    target: PageTarget<'_>,
     mut page: Page,
     sent: &SentPoll,
     now: Now,
 ) -> Result<usize, PollRejection> {
-    let PageTarget { shared, space, set, outbox, realm_feeds } = ground;
+    let PageTarget { shared, space, set, outbox, realm_feeds } = target;
     let (state, expect) = FeedState::read(shared, space);
     if state.cursor != sent.cursor {
         return Err(PollRejection::Superseded);
@@ -59,23 +61,21 @@ pub fn take_over(
     let mut next = state.after(&page, complete_at);
     next.clamped = next.clamped.max(clamp(&mut page.records, now.unix_seconds));
     let horizon = next.horizon(now.unix_seconds);
-    let given_back = if page.reset {
+    let resent = if page.reset {
         let lacking = repair::change(shared, set, |set| {
             set.compare(shared, &page.records, page.range, horizon)
         });
         set.generations().renew(shared);
-        {
-            let mut lacking = lacking.map_err(|_| PollRejection::Contended)?;
-            // The service does not store these any more; this proxy keeps them for longer.
-            lacking.retain(|record| !is_past_for_service(record, page.now));
-            give_back(ground, &lacking)?
-        }
+        let mut lacking = lacking.map_err(|_| PollRejection::Contended)?;
+        // The service does not store expired records any more; this proxy keeps them for longer.
+        lacking.retain(|record| !is_past_for_service(record, page.now));
+        resend(target, &lacking)?
     } else {
         repair::add(shared, set, &page.records, horizon).map_err(|_| PollRejection::Contended)?;
         0
     };
     if state.current_at.is_none() && next.current_at.is_some() {
-        // A shard that was damaged may have lost what only this process knows.
+        // A damaged shard may have lost records that only this process knows.
         let own = outbox.records(shared);
         repair::add(shared, set, &own, Horizon::NONE).map_err(|_| PollRejection::Contended)?;
         // Another configuration of this realm may have left revocations that no service has.
@@ -83,14 +83,14 @@ pub fn take_over(
         realm::adopt(shared, set, outbox, others, horizon).map_err(|_| PollRejection::NoRoom)?;
     }
     match next.write(shared, space, expect) {
-        true => Ok(given_back),
+        true => Ok(resent),
         false => Err(PollRejection::Superseded),
     }
 }
 
-fn give_back(ground: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRejection> {
-    let now = lacking.get(..GIVEN_BACK_RECORDS).unwrap_or(lacking);
-    let put = ground.outbox.put(ground.shared, now, DueTime::AtOnce);
+fn resend(target: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRejection> {
+    let now = lacking.get(..RESENT_RECORDS).unwrap_or(lacking);
+    let put = target.outbox.put(target.shared, now, DueTime::AtOnce);
     if put.is_ok() && now.len() == lacking.len() {
         Ok(lacking.len())
     } else {
@@ -98,9 +98,9 @@ fn give_back(ground: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRe
     }
 }
 
-/// Keeps cutoffs from lying further ahead than any clock skew explains: a service whose clock is
-/// wrong would lock out everybody who signs in again. Says where the furthest of them lay: if it is
-/// our clock that was wrong, the feed is read again once that has become plausible.
+/// Moves cutoffs back that lie further ahead than any clock skew explains, because a service whose
+/// clock is wrong would lock out everybody who signs in again. Returns the latest of them. If our own
+/// clock was wrong, the feed is read again as soon as our clock makes that cutoff plausible.
 fn clamp(records: &mut [Record], unix_seconds: u64) -> Option<u64> {
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let mut furthest = None;

@@ -1,8 +1,8 @@
-//! How far has this process followed the feed?
+//! Up to where has this process read the feed?
 //!
-//! One value in shared data, written last: when it names a cursor, everything up to there is in the
-//! set. Whoever finds the set damaged writes an empty value here, [`forget`]: from then on the set
-//! counts as never loaded until the whole feed has been read again.
+//! One value in shared data, which is written last: if it names a cursor, everything up to there is in
+//! the set. A VM that finds the set damaged empties the value ([`forget`]). The set then counts as not
+//! loaded until the whole feed has been read again.
 
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
@@ -10,12 +10,12 @@ use crate::revocation::record::RecordId;
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
 
-/// How far this process has followed the feed. The default: not at all.
+/// The position of this process in the feed. The default: nothing was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedState {
-    /// Where to go on from; none asks for everything.
+    /// The cursor of the last page; without one, the next poll asks for everything.
     pub cursor: Option<Cursor>,
-    /// In the middle of a reset: the id that its next page has to begin with.
+    /// During a reset: the id with which its next page must begin.
     pub next_id: Option<RecordId>,
     /// Monotonic milliseconds at which the set was last known to be complete.
     pub current_at: Option<u64>,
@@ -24,12 +24,12 @@ pub struct FeedState {
     pub target: Option<(Cursor, u64)>,
     /// The service's clock in its last response, seconds since 1970 UTC.
     pub service_now: u64,
-    /// The furthest cutoff that lay too far ahead to be kept as it was, seconds since 1970 UTC.
+    /// The latest cutoff that was too far ahead and was moved back, seconds since 1970 UTC.
     pub clamped: Option<u64>,
 }
 
 impl FeedState {
-    /// Reads the state and what a write has to expect. A damaged state is as good as none.
+    /// Reads the state, and the condition for writing it. A damaged value counts as no state.
     #[must_use]
     pub fn read(shared: &dyn SharedData, space: &KeySpace) -> (Self, Expect) {
         match shared.get(&name(space)) {
@@ -40,20 +40,20 @@ impl FeedState {
         }
     }
 
-    /// Writes the state unless another VM was faster; says whether it was written.
+    /// Writes the state unless another VM was faster; returns whether it was written.
     #[must_use]
     pub fn write(&self, shared: &dyn SharedData, space: &KeySpace, expect: Expect) -> bool {
         shared.set_if(&name(space), &self.to_bytes(), expect)
     }
 
-    /// What may be dropped from the set now.
+    /// Returns which records may be removed from the set now.
     #[must_use]
     pub fn horizon(&self, proxy_unix_seconds: u64) -> Horizon {
         Horizon::of(proxy_unix_seconds, self.service_now)
     }
 
-    /// Whether the page may follow. The pages of a reset tile the ids from the lowest to the highest
-    /// one, and changes follow only on what is known; else something would be left out.
+    /// Whether the page may follow. The pages of a reset cover the ids from the lowest to the highest
+    /// without a gap, and changes may follow only a complete reset. Otherwise records would be missing.
     #[must_use]
     pub fn is_followed_by(&self, page: &Page) -> bool {
         match page.reset {
@@ -88,13 +88,13 @@ impl FeedState {
         next
     }
 
-    /// Whether everything is being read, or about to be.
+    /// Whether the whole feed is being read, or will be with the next poll.
     #[must_use]
     pub fn is_in_reset(&self) -> bool {
         self.cursor.is_none() || self.next_id.is_some()
     }
 
-    /// What was clamped would now be taken as it is: everything has to be read again.
+    /// Whether a cutoff that was moved back is plausible now, so that the feed must be read again.
     #[must_use]
     pub fn wants_clamped(&self, unix_seconds: u64) -> bool {
         let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
@@ -108,7 +108,7 @@ impl FeedState {
         let named_at = self.target.as_ref().map_or(NONE, |target| target.1);
         bytes.extend_from_slice(&named_at.to_be_bytes());
         bytes.extend_from_slice(&self.clamped.unwrap_or(NONE).to_be_bytes());
-        // The lowest id begins a reset and never goes on with one.
+        // The lowest id begins a reset, so it never continues one.
         bytes.extend_from_slice(&self.next_id.unwrap_or(RecordId::FIRST).0);
         for cursor in [self.cursor.as_ref(), self.target.as_ref().map(|target| &target.0)] {
             let text = cursor.map_or("", Cursor::as_str);
@@ -145,8 +145,8 @@ pub fn begins_reset(page: &Page) -> bool {
     page.reset && page.range.0 == RecordId::FIRST
 }
 
-/// Whether the feed, read up to this page, is known up to that head. The order of two cursors shows
-/// in their sequence numbers; where one has none, equality is all there is.
+/// Whether the feed has been read up to that head with this page. The sequence numbers give the order
+/// of two cursors. Cursors without one can only be compared for equality.
 fn passes(page: &Page, head: &Cursor) -> bool {
     match (sequence(&page.cursor), sequence(head)) {
         (Some(reached), Some(head)) => reached >= head,
@@ -162,7 +162,7 @@ fn name(space: &KeySpace) -> SharedName {
     space.name("feed", None)
 }
 
-/// The next id; none after the highest.
+/// Returns the next id; none after the highest.
 fn successor(id: RecordId) -> Option<RecordId> {
     u128::from_be_bytes(id.0).checked_add(1).map(|next| RecordId(next.to_be_bytes()))
 }
@@ -187,5 +187,5 @@ fn take_cursor(rest: &mut &[u8]) -> Option<Option<Cursor>> {
 
 const MAGIC: &[u8] = b"SGC1";
 
-/// No time.
+/// Stands for no time.
 const NONE: u64 = u64::MAX;

@@ -8,7 +8,7 @@ mod model;
 mod service;
 
 use super::*;
-use crate::feed::page::GIVEN_BACK_RECORDS;
+use crate::feed::page::RESENT_RECORDS;
 use crate::feed::staleness::WhenUnknown;
 use crate::feed::wire::{CONTENT_TYPE, Cursor};
 use crate::headers::Headers;
@@ -36,7 +36,7 @@ fn settled(records: &[Record]) -> (Process, Service) {
 
 #[test]
 fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
-    let count = 2 * GIVEN_BACK_RECORDS as u64 + 100;
+    let count = 2 * RESENT_RECORDS as u64 + 100;
     let (mut process, _) = settled(&(0..count).map(token).collect::<Vec<_>>());
     let mut restored = Service::new(7, 1_000, usize::MAX);
     restored.revoke(token(count));
