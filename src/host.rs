@@ -56,8 +56,9 @@ struct EnvoyClock;
 
 impl Clock for EnvoyClock {
     /// A clock before 1970 reads as 0; no token with a past `iat` is valid then.
-    fn unix_seconds(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    fn unix_milliseconds(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// coarsetime's instants have the same base in all VMs of a process; std does not show its base.

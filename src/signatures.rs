@@ -1,12 +1,11 @@
-//! How does Envoy verify a signature?
+//! Checks signatures with Envoy's foreign function `verify_signature`.
 //!
-//! By its foreign function `verify_signature`, which takes and gives messages of protocol buffers
-//! (`verify_signature.proto` of Envoy's wasm extension). Other proxies may not have it: the first
-//! such answer is remembered as long as the VM lives.
+//! Its argument and result are protocol buffers (`verify_signature.proto` of Envoy's wasm extension).
+//! A proxy that does not have the function says so on the first call. The VM remembers that.
 
 use std::cell::Cell;
 
-use session_guard_core::keys::host::{Question, SignatureHost};
+use session_guard_core::keys::host::{SignatureCheck, SignatureHost};
 
 use crate::raw;
 
@@ -19,11 +18,11 @@ thread_local! {
 }
 
 impl SignatureHost for HostSignatures {
-    fn verify(&self, question: &Question<'_>) -> Option<bool> {
+    fn verify(&self, check: &SignatureCheck<'_>) -> Option<bool> {
         if IS_ABSENT.get() {
             return None;
         }
-        match raw::call("verify_signature", &argument(question)) {
+        match raw::call("verify_signature", &argument(check)) {
             Ok(result) => verdict(&result),
             Err(status) => {
                 IS_ABSENT.set(status == raw::NOT_FOUND);
@@ -34,8 +33,8 @@ impl SignatureHost for HostSignatures {
 }
 
 /// `VerifySignatureArguments`: hash_function = 1, public_key = 2, signature = 3, text = 4.
-fn argument(question: &Question<'_>) -> Vec<u8> {
-    let Question { hash, public_key, signature, text } = *question;
+fn argument(check: &SignatureCheck<'_>) -> Vec<u8> {
+    let SignatureCheck { hash, public_key, signature, text } = *check;
     let fields = [(1, hash.as_bytes()), (2, public_key), (3, signature), (4, text)];
     let length: usize = fields.iter().map(|(_, bytes)| FIELD_OVERHEAD_BYTES + bytes.len()).sum();
     let mut message = Vec::with_capacity(length);
@@ -55,8 +54,8 @@ fn push_varint(message: &mut Vec<u8>, mut number: usize) {
     message.push(number as u8);
 }
 
-/// `VerifySignatureResult`: result = 1, error = 2. What is false or empty is not written; anything
-/// that is neither a plain yes nor a plain no is for ourselves to decide.
+/// `VerifySignatureResult`: result = 1, error = 2. Fields that are false or empty are not encoded.
+/// `None` if the message is neither a plain yes nor a plain no.
 fn verdict(result: &[u8]) -> Option<bool> {
     match result {
         [RESULT, 1] => Some(true),
@@ -69,7 +68,7 @@ const LENGTH_DELIMITED: u8 = 2;
 const RESULT: u8 = 1 << 3;
 const ERROR: u8 = 2 << 3 | LENGTH_DELIMITED;
 
-/// Tag and length of a field.
+/// The bytes for tag and length of a field.
 const FIELD_OVERHEAD_BYTES: usize = 4;
 
 #[cfg(test)]
@@ -79,15 +78,19 @@ mod tests {
     #[test]
     fn the_argument_is_a_message_of_four_fields() {
         let text = [b't'; 300];
-        let question =
-            Question { hash: "sha256", public_key: b"key", signature: b"signed", text: &text };
+        let check = SignatureCheck {
+            hash: "sha256",
+            public_key: b"key",
+            signature: b"signed",
+            text: &text,
+        };
         let expected =
             [&b"\x0a\x06sha256\x12\x03key\x1a\x06signed\x22\xac\x02"[..], &text].concat();
-        assert_eq!(argument(&question), expected);
+        assert_eq!(argument(&check), expected);
     }
 
     #[test]
-    fn only_a_plain_answer_is_a_verdict() {
+    fn only_a_plain_result_is_a_verdict() {
         for (result, expected) in [
             (&b"\x08\x01"[..], Some(true)),
             (b"", Some(false)),

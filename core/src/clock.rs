@@ -14,8 +14,13 @@ pub struct Now {
 
 /// The proxy's two clocks. Reading one costs a call into the proxy, so each is read only if needed.
 pub trait Clock {
+    /// Reads the wall clock, in milliseconds since 1970 UTC.
+    fn unix_milliseconds(&self) -> u64;
+
     /// Reads the wall clock, in whole seconds since 1970 UTC.
-    fn unix_seconds(&self) -> u64;
+    fn unix_seconds(&self) -> u64 {
+        self.unix_milliseconds() / 1_000
+    }
 
     /// Reads the monotonic clock.
     fn monotonic_milliseconds(&self) -> u64;
@@ -31,8 +36,8 @@ pub trait Clock {
 
 /// A clock that stands still.
 impl Clock for Now {
-    fn unix_seconds(&self) -> u64 {
-        self.unix_seconds
+    fn unix_milliseconds(&self) -> u64 {
+        self.unix_seconds.saturating_mul(1_000)
     }
 
     fn monotonic_milliseconds(&self) -> u64 {

@@ -1,9 +1,9 @@
-//! Is this a strict JSON object, and what are its members?
+//! Reads a strict JSON object.
 //!
-//! Strict: UTF-8, nothing after the object, no name twice in any object at any depth (RFC 8725 §2.4,
-//! RFC 7515 §5.2), no lone surrogates, bounded nesting and number of members. Numbers of the
-//! outermost object stay text, so that a NumericDate out of every range is a bad claim and an
-//! integer is read without rounding.
+//! Strict means UTF-8, nothing after the object, no duplicate name in any object at any depth (RFC
+//! 8725 §2.4, RFC 7515 §5.2), no lone surrogates, limited nesting and a limited number of members.
+//! Numbers of the outermost object stay text. A NumericDate that is out of range is therefore a bad
+//! claim, not a parse error, and an integer is read without rounding.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,33 +12,33 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON object; its members sorted by name.
+/// A JSON object, with its members sorted by name.
 pub(crate) struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// The value of a member or of a list's element.
+/// The value of a member, or of an element of a list.
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// A number as it was written.
+    /// A number, as text.
     Number(&'a str),
     Text(Cow<'a, str>),
     List(List<'a>),
     Object,
 }
 
-/// A list whose form has been checked.
+/// A list whose syntax has been checked.
 pub(crate) struct List<'a>(&'a str);
 
-/// The text of an object, for serde to read: it takes a list for one, too, and any bytes in the
-/// strings that it skips (RFC 8259 §8.1: UTF-8).
+/// The text of an object, to be read by serde. Serde alone would also accept a list, and bytes that
+/// are not UTF-8 in strings that it skips (RFC 8259 §8.1).
 pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.trim_ascii_start().starts_with('{'))
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; `None` where it is not one or not strict.
+    /// Reads an object; `None` if the bytes are not a strict object.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let Members(mut members) = serde_json::from_str(text).ok()?;
@@ -47,7 +47,7 @@ impl<'a> Object<'a> {
         no_name_twice.then_some(Self { members })
     }
 
-    /// The value of the member of that name.
+    /// The value of the member with this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.members.get(at).map(|(_, value)| value)
@@ -55,7 +55,7 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Reads one value of which serde_json has checked the grammar and nothing else.
+    /// Reads one value of which serde_json has only checked the grammar.
     fn read(text: &'a str) -> Option<Self> {
         Some(match text.as_bytes().first()? {
             b'n' => Self::Null,
@@ -86,11 +86,11 @@ impl<'a> List<'a> {
     }
 }
 
-/// A string, borrowed where it holds no escape.
+/// A string, borrowed if it contains no escape.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The members of an object in the order in which they came.
+/// The members of an object, in their order in the text.
 struct Members<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -122,13 +122,13 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Checks a list or an object inside the outermost one.
+/// Checks a list or an object inside the outermost object.
 fn check(text: &str) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Nested { levels_left: NESTING_LIMIT }.deserialize(&mut deserializer).ok()
 }
 
-/// Reads any value and keeps nothing; an error where it is not strict.
+/// Reads any value without keeping it; an error if it is not strict.
 #[derive(Clone, Copy)]
 struct Nested {
     levels_left: usize,
@@ -204,10 +204,10 @@ impl<'de> Visitor<'de> for Nested {
     }
 }
 
-/// Members of one object. Real tokens have a dozen.
+/// The most members of one object. Usual tokens have a dozen.
 const MEMBERS_LIMIT: usize = 256;
 
-/// Lists and objects within each other, below the outermost object. Real tokens have three.
+/// The most levels of lists and objects below the outermost object. Usual tokens have three.
 const NESTING_LIMIT: usize = 16;
 
 #[cfg(test)]

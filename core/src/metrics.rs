@@ -47,6 +47,8 @@ pub enum Counter {
     KeysFetched,
     /// Rejected responses to requests for keys, by reason.
     KeysRejected(KeySetRejection),
+    /// Tokens that were not checked, because wrong signatures had used up the time for checks.
+    SignatureChecksRefused,
 }
 
 impl Counter {
@@ -62,6 +64,7 @@ impl Counter {
             .chain(PollRejection::ALL.map(Self::RefreshRejected))
             .chain([Self::OutboxDropped, Self::OutboxSent, Self::SetDamaged, Self::KeysFetched])
             .chain(KeySetRejection::ALL.map(Self::KeysRejected))
+            .chain([Self::SignatureChecksRefused])
     }
 
     /// Returns the counter for an event of the key sets.
@@ -107,6 +110,7 @@ impl Counter {
             Self::SetDamaged => named("set_damaged"),
             Self::KeysFetched => named("keys_fetched"),
             Self::KeysRejected(reason) => named("keys_rejected.") + reason.name(),
+            Self::SignatureChecksRefused => named("signature_checks_refused"),
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn check(text: &[u8]) {
         .map(|realm| RevocationSet::new(KeySpace::of_feed(&realm, "signout", "signout"), &realm));
     let admission = Admission::new(config, set, &NoHost);
     let shared = &InMemory::default();
-    let moment = Moment { unix_seconds: NOW.unix_seconds, knowledge: Knowledge::Current, keys_settled: true, shared };
+    let moment = Moment { unix_milliseconds: NOW.unix_seconds * 1_000, knowledge: Knowledge::Current, keys_settled: true, shared };
     let token = signed(br#"{"alg":"HS256"}"#, br#"{"sub":"ada","jti":"1","exp":1795335720}"#);
     let bearer = format!("Bearer {token}");
     let cookie = format!("a=b; token={token}; session=\"{token}\"");

@@ -125,7 +125,7 @@ impl Bench {
 
     fn check(&self, headers: &Headers) {
         let (unix_seconds, shared) = (NOW.unix_seconds, &self.shared);
-        let moment = |knowledge| Moment { unix_seconds, knowledge, keys_settled: true, shared };
+        let moment = |knowledge| Moment { unix_milliseconds: unix_seconds * 1_000, knowledge, keys_settled: true, shared };
         let access = self.routes.find(headers).access;
         match self.admission.decide(headers, moment(Knowledge::Current)) {
             Decision::Forward(forward) => self.check_forwarded(headers, access, &forward),

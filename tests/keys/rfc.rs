@@ -21,7 +21,7 @@ pub(crate) fn filter() -> Value {
     json!({
         "keys": [{"jwks": {"inline": {"keys": ours.collect::<Vec<_>>()}}}],
         "claims": {"user_id": null, "required": []},
-        "slow_verifications_per_second": 100_000,
+        "forged_token_milliseconds_per_second": 400,
         "routes": [{"path": "/.session-guard/ready", "access": "ready"}],
         "revocation": {"upstream": {"token": {"inline": testbed::SIGNOUT_TOKEN}}},
     })

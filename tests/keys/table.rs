@@ -42,7 +42,7 @@ pub(crate) fn filter(mut keys: Vec<Value>) -> Value {
     json!({
         "keys": keys,
         "claims": {"required": []},
-        "slow_verifications_per_second": 100_000,
+        "forged_token_milliseconds_per_second": 400,
         "routes": [{"path": "/.session-guard/ready", "access": "ready"}],
         "revocation": {"upstream": {"token": {"inline": testbed::SIGNOUT_TOKEN}}},
     })

@@ -1,21 +1,36 @@
-//! May this request go on?
+//! Decides whether a request may continue.
 //!
-//! The room where everything meets: the route says what is asked, the sources say where the tokens
-//! are, the verifier says which are genuine, the set says which are revoked. A request passes each
-//! once, in that order, and leaves as a [`Decision`] that the host carries out.
+//! The route determines what is required, the sources find the tokens, the verifier checks them, and
+//! the revocation set tells which are revoked. A request passes each stage once, in this order, and
+//! the result is a [`Decision`] that the host applies.
 //!
-//! # Why nothing is forwarded by default
+//! # Why nothing is forwarded by accident
 //!
-//! The way to [`Forward`] on a protected route leads through a [`VerifiedToken`], which only the
-//! verifier can make and only a set that is known to be current lets pass, or through an API key that
-//! the configuration leaves to the application. Every other way out of [`Admission::decide`] is a
-//! [`Refusal`].
+//! On a protected route, [`Forward`] requires a [`VerifiedToken`] that is not revoked in a set that
+//! is up to date, or an API key that the configuration leaves to the application. Only the verifier
+//! can make a [`VerifiedToken`]. Every other path through [`Admission::decide`] ends in a [`Refusal`].
 //!
-//! # What an API key changes
+//! # API keys
 //!
-//! It stands for a token where there is none, and takes the user out of the request: whom it belongs
-//! to is not known here. It excuses no token beside it, which is judged as ever. Where a route signs
-//! out the user of the request's own token, a key names nobody, and is not enough.
+//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded.
+//! Tokens next to it must still be acceptable. It is not enough on a route that signs out the user of
+//! the request's own token.
+//!
+//! # Which code a refusal has
+//!
+//! The code is that of the first failure over all tokens, in the order of [`Refusal`]. To find it
+//! with little work, all tokens are first checked for what costs no signature: form, algorithm and
+//! key. Only if all pass, signatures are checked in the order of the tokens, until one fails. The
+//! remaining tokens are then not checked, since no failure of theirs could come first. A refusal
+//! never clears the cookie of a token that was not checked. A cookie that a good cookie of the same
+//! name may still replace does not end the checks.
+//!
+//! # Sign-outs
+//!
+//! A sign-out revokes every genuine token that it carries, whatever its times and claims. Expired
+//! tokens need no record. Tokens that this VM has verified before come first, so they are revoked
+//! however many other tokens the request carries. If the limits do not suffice for all tokens, the
+//! response is 503 and the tokens that were checked are revoked. A retry continues with the others.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,6 +40,7 @@ use crate::feed::repair;
 use crate::feed::staleness::Knowledge;
 use crate::headers::{Edit, Headers};
 use crate::keys::KeyRing;
+use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
@@ -38,9 +54,9 @@ use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::Damaged;
 use crate::shared::SharedData;
 use crate::sign_out::without_effect::WithoutEffect;
-use crate::token::{self, User, VerifiedToken, Verifier};
+use crate::token::{self, GenuineToken, Purpose, User, VerifiedToken, Verifier};
 
-/// What decides about requests under one configuration.
+/// Decides about requests under one configuration.
 pub struct Admission {
     routes: Routes,
     sources: Sources,
@@ -58,71 +74,80 @@ struct Revocation {
     streams: config::Streams,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug)]
 pub enum Decision {
-    /// It goes on to the application.
+    /// The request continues to the application.
     Forward(Forward),
-    /// It is answered with a refusal.
+    /// The filter responds with a refusal.
     Refuse {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
         /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
         clear_cookies: Vec<String>,
-        /// The tokens that it signs out all the same.
-        sign_out: Vec<Rc<VerifiedToken>>,
+        /// The tokens that it revokes nevertheless.
+        sign_out: Vec<GenuineToken>,
     },
-    /// It asked whether this proxy is ready, and this is the answer.
+    /// The request asked whether this proxy is ready.
     Ready(bool),
 }
 
-/// How a request goes on.
+/// How a request continues.
 #[derive(Debug, Default)]
 pub struct Forward {
-    /// What changes in its headers.
+    /// The changes of its headers.
     pub edits: Vec<Edit>,
     /// The number of claims that were left out because no header can carry their values.
     pub claims_left_out: usize,
-    /// The user id that other filters and access logs get, where the configuration wants that.
+    /// The user id for other filters and access logs, if configured.
     pub published_user: Option<Box<str>>,
-    /// The tokens that it was admitted with: if one of them is revoked, so is this request. None on
-    /// a sign-out, which is to be answered.
+    /// The tokens that admitted it. If one of them is revoked, the request ends. A sign-out has none,
+    /// because it must get its response.
     pub tokens: Vec<Rc<VerifiedToken>>,
-    /// The tokens that it signs out: revoked before it leaves.
-    pub sign_out: Vec<Rc<VerifiedToken>>,
-    /// Those that it would sign out and that are revoked already.
-    pub signed_out: Vec<Rc<VerifiedToken>>,
-    /// Whose tokens are revoked if the application answers 2xx.
+    /// The tokens that it signs out. They are revoked before it is forwarded.
+    pub sign_out: Vec<GenuineToken>,
+    /// Tokens of this sign-out that are revoked already.
+    pub signed_out: Vec<GenuineToken>,
+    /// Genuine tokens of this sign-out that have expired, so they need no record.
+    pub expired: Vec<GenuineToken>,
+    /// The user whose tokens are revoked if the application responds 2xx.
     pub cutoff: Option<Cutoff>,
     /// The reason why a sign-out revokes nothing, if it revokes nothing.
     pub without_effect: Option<WithoutEffect>,
 }
 
-/// Whose tokens a 2xx answer revokes.
+/// The user whose tokens a 2xx response revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cutoff {
     /// The user.
     pub user: RecordId,
-    /// `iat` of the token that the request came with.
+    /// The `iat` of the request's token.
     pub iat: Option<u64>,
 }
 
-/// What is known from outside the request.
+/// The circumstances of a request.
 #[derive(Clone, Copy)]
 pub struct Moment<'a> {
-    /// The proxy's wall clock, seconds since 1970 UTC.
-    pub unix_seconds: u64,
-    /// How current the revocation set is.
+    /// The proxy's wall clock, in milliseconds since 1970 UTC.
+    pub unix_milliseconds: u64,
+    /// How up to date the revocation set is.
     pub knowledge: Knowledge,
     /// Whether each key set has keys, or was asked for without success.
     pub keys_settled: bool,
-    /// Where the revocation set is.
+    /// The shared data that contains the revocation set.
     pub shared: &'a dyn SharedData,
 }
 
+impl Moment<'_> {
+    /// The proxy's wall clock, in seconds since 1970 UTC.
+    #[must_use]
+    pub fn unix_seconds(&self) -> u64 {
+        self.unix_milliseconds / 1_000
+    }
+}
+
 impl Admission {
-    /// Takes what it needs of a configuration. `set` belongs to its `revocation`; `host` is asked
-    /// about signatures.
+    /// Decides by this configuration. `set` belongs to its `revocation`; `host` checks signatures.
     #[must_use]
     pub fn new(
         config: Config,
@@ -140,13 +165,13 @@ impl Admission {
             upstream: config.upstream,
             realm: config.policy.realm.clone(),
             verifier: Verifier::new(config.keys, config.policy)
-                .with_host(host, config.slow_verifications_per_second),
+                .with_host(host, config.forged_token_milliseconds_per_second),
             revocation,
             was_ready: Cell::new(false),
         }
     }
 
-    /// What becomes of a request with these headers.
+    /// Decides about a request with these headers.
     #[must_use]
     pub fn decide(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
         let route = self.routes.find(headers);
@@ -171,27 +196,28 @@ impl Admission {
         if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
             return self.refuse(*refusal, &tokens);
         }
+        let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
+            SignsOut::All => true,
+            // Browsers attach cookies by themselves, also for the page of another site.
+            SignsOut::AllButCookies => {
+                !judged.candidate.sources().is_within(self.sources.cookies())
+            }
+            SignsOut::Nothing(_) => false,
+        };
         if route.revokes() && tokens.iter().flatten().any(Judged::is_unknown) {
-            // Forwarded, it would sign out in appearance only. But what costs so much that it cannot be
-            // told now must not keep alive what is known.
+            // Forwarding would only look like a sign-out, so respond 503. Still revoke the tokens that
+            // were checked; otherwise forged tokens could keep them alive.
             let mut refused = self.refuse(Refusal::Unavailable, &tokens);
             if let Decision::Refuse { sign_out, .. } = &mut refused {
-                let live = tokens.into_iter().flatten().filter(|it| it.objection.is_none());
-                sign_out.extend(live.filter_map(|judged| judged.token));
+                let is_live = |judged: &Judged<'_>| !judged.has_expired() && !judged.is_revoked();
+                let signed_out = tokens.into_iter().flatten().filter(is_signed_out);
+                sign_out.extend(signed_out.filter(is_live).filter_map(|judged| judged.genuine));
             }
             return refused;
         }
         let token = outcome.as_ref().ok().and_then(Option::as_deref);
         let mut forward = self.forward(headers, token, &route);
         if route.access == Access::Signout {
-            let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
-                SignsOut::All => true,
-                // Browsers attach cookies by themselves, also for the page of another site.
-                SignsOut::AllButCookies => {
-                    !judged.candidate.sources().is_within(self.sources.cookies())
-                }
-                SignsOut::Nothing(_) => false,
-            };
             let judged = || tokens.iter().flatten();
             let reason = match route.signs_out {
                 SignsOut::Nothing(Some(reason)) if judged().next().is_some() => reason.into(),
@@ -203,9 +229,13 @@ impl Admission {
                 _ => WithoutEffect::of_tokens(judged().find_map(|judged| judged.objection)),
             };
             for judged in tokens.into_iter().flatten().filter(is_signed_out) {
-                let is_revoked = judged.objection == Some(Refusal::Revoked);
-                let Forward { sign_out, signed_out, .. } = &mut forward;
-                if is_revoked { signed_out } else { sign_out }.extend(judged.token);
+                let Forward { sign_out, signed_out, expired, .. } = &mut forward;
+                let tokens = match judged.objection {
+                    Some(Refusal::Revoked) => signed_out,
+                    Some(Refusal::Expired) => expired,
+                    _ => sign_out,
+                };
+                tokens.extend(judged.genuine);
             }
             let revokes = !forward.sign_out.is_empty() || !forward.signed_out.is_empty();
             forward.without_effect = (!revokes).then_some(reason);
@@ -224,36 +254,102 @@ impl Admission {
         Decision::Forward(forward)
     }
 
-    /// Every token of the request with what speaks against it.
+    /// Every token of the request with the objection to it, if any.
     fn judge<'a>(
         &self,
         headers: &'a Headers,
         access: Access,
         moment: Moment<'_>,
     ) -> Result<Vec<Judged<'a>>, Refusal> {
-        let one = |candidate| self.judge_one(candidate, moment);
         if access == Access::Signout {
-            return Ok(self.sources.find_to_sign_out(headers).into_iter().map(one).collect());
+            let tokens = self.sources.find_to_sign_out(headers);
+            return Ok(self.judge_to_sign_out(tokens, moment));
         }
-        Ok(self.sources.find(headers)?.iter().cloned().map(one).collect())
+        let tokens = self.sources.find(headers)?;
+        Ok(self.judge_to_admit(tokens.iter().cloned(), moment))
     }
 
-    fn judge_one<'a>(&self, candidate: Candidate<'a>, moment: Moment<'_>) -> Judged<'a> {
-        match self.verifier.verify(&candidate.bytes, moment.unix_seconds) {
-            Ok(token) => {
-                let objection = match self.is_revoked(&token, moment) {
-                    Ok(false) => None,
-                    Ok(true) => Some(Refusal::Revoked),
-                    Err(Damaged) => Some(Refusal::Unavailable),
-                };
-                Judged { candidate, token: Some(token), objection }
+    /// Judges tokens until the first refusal is known; see *Which code a refusal has*.
+    fn judge_to_admit<'a>(
+        &self,
+        tokens: impl Iterator<Item = Candidate<'a>>,
+        moment: Moment<'_>,
+    ) -> Vec<Judged<'a>> {
+        let mut judged: Vec<_> = tokens.map(Judged::unchecked).collect();
+        if let [_, _, ..] = judged.as_slice() {
+            for one in &mut judged {
+                if let Some(refusal) = self.verifier.refusal_without_check(&one.candidate.bytes) {
+                    one.objection = Some(refusal);
+                }
             }
-            Err(refusal) => Judged { candidate, token: None, objection: Some(refusal) },
+            if self.is_decided(&judged) {
+                return judged;
+            }
         }
+        let effort = self.verifier.effort(Purpose::Admission, moment.unix_milliseconds);
+        for at in 0..judged.len() {
+            let Some(one) = judged.get_mut(at) else { break };
+            self.judge_one(one, &effort, moment);
+            if self.is_decided(&judged) {
+                break;
+            }
+        }
+        judged
     }
 
-    /// Asked on every request. Only where nothing that concerns the token was written since it was
-    /// last found live is that verdict still good.
+    /// Whether no further check can change the refusal: a token has failed before all claims are
+    /// checked, and no cookie of the same name can [replace](Self::is_replaced) it.
+    fn is_decided(&self, judged: &[Judged<'_>]) -> bool {
+        let comes_first = |one: &&Judged<'_>| {
+            one.objection.is_some_and(|refusal| refusal <= Refusal::BadSignature)
+        };
+        let mut failed = judged.iter().filter(comes_first).peekable();
+        if failed.peek().is_none() {
+            return false;
+        }
+        let may_be_good = judged.iter().filter(|one| one.may_be_good());
+        let may_be_good = union(may_be_good.map(|one| one.candidate.exact));
+        failed.any(|one| !self.is_replaced(one, may_be_good))
+    }
+
+    /// Judges all tokens as far as the limits allow, those that were verified before first.
+    fn judge_to_sign_out<'a>(
+        &self,
+        tokens: Vec<Candidate<'a>>,
+        moment: Moment<'_>,
+    ) -> Vec<Judged<'a>> {
+        let (known, others): (Vec<_>, Vec<_>) =
+            tokens.into_iter().partition(|token| self.verifier.is_known(&token.bytes));
+        let effort = self.verifier.effort(Purpose::SignOut, moment.unix_milliseconds);
+        let mut judged: Vec<_> = known.into_iter().chain(others).map(Judged::unchecked).collect();
+        for one in &mut judged {
+            self.judge_one(one, &effort, moment);
+        }
+        judged
+    }
+
+    fn judge_one(&self, judged: &mut Judged<'_>, effort: &Effort<'_>, moment: Moment<'_>) {
+        let genuine = match self.verifier.check(&judged.candidate.bytes, effort) {
+            Ok(genuine) => genuine,
+            Err(refusal) => {
+                judged.objection = Some(refusal);
+                return;
+            }
+        };
+        judged.genuine = Some(genuine.token);
+        judged.objection = match &genuine.verdict {
+            Ok(token) => match self.is_revoked(token, moment) {
+                Ok(false) => None,
+                Ok(true) => Some(Refusal::Revoked),
+                Err(Damaged) => Some(Refusal::Unavailable),
+            },
+            Err(refusal) => Some(*refusal),
+        };
+        judged.token = genuine.verdict.ok();
+    }
+
+    /// Whether the token is revoked, checked on every request. An earlier verdict is used only if
+    /// nothing that concerns the token has been written since.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
         let Some(Revocation { set, .. }) = &self.revocation else { return Ok(false) };
         let (shared, id) = (moment.shared, token.record_id());
@@ -318,7 +414,7 @@ impl Admission {
         if values.is_empty() { None } else { self.sources.cookie_removal(headers, &values) }
     }
 
-    /// Whether what is known of revocations is enough to let anything pass.
+    /// Whether enough is known about revocations to admit any token.
     fn may_rely(&self, moment: Moment<'_>) -> bool {
         let Some(revocation) = &self.revocation else { return true };
         moment.knowledge.admits(revocation.when_unknown)
@@ -345,7 +441,7 @@ impl Admission {
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
         let user = match &route.revoke_user {
             Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
-            // Whom no token can name has none to revoke; a record would be kept for nothing.
+            // If no token can contain this id, the user has no token to revoke.
             Some(RevokeUser::Named(id)) => {
                 token::is_user_id(id).then(|| RecordId::of_user(&self.realm, id))
             }
@@ -359,28 +455,34 @@ impl Admission {
             tokens: Vec::new(),
             sign_out: Vec::new(),
             signed_out: Vec::new(),
+            expired: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
             without_effect: None,
         }
     }
 
-    /// Verifies with these keys from now on.
+    /// Replaces the keys that verify tokens.
     pub fn replace_keys(&self, keys: KeyRing) {
         self.verifier.replace_keys(keys);
     }
 
-    /// Whether since the last call a token came that names a key which is not there.
+    /// Whether, since the last call, a token named a key that is missing.
     pub fn take_missed_key(&self) -> bool {
         self.verifier.take_missed_key()
     }
 
-    /// What [`Admission::objection`] depends on now.
+    /// The number of tokens that were not checked because of a limit, since the last call.
+    pub fn take_unchecked(&self) -> u64 {
+        self.verifier.take_unchecked()
+    }
+
+    /// The state that [`Admission::objection`] depends on.
     #[must_use]
     pub fn basis(&self, moment: Moment<'_>) -> Basis {
         let generations = self.revocation.as_ref().map(|revocation| revocation.set.generations());
         Basis {
             generation: generations.and_then(|it| it.current(moment.shared)),
-            unix_seconds: self.ends_at_expiry().then_some(moment.unix_seconds),
+            unix_seconds: self.ends_at_expiry().then_some(moment.unix_seconds()),
         }
     }
 
@@ -388,7 +490,7 @@ impl Admission {
         self.revocation.as_ref().is_some_and(|revocation| revocation.streams.end_at_expiry)
     }
 
-    /// Where streams end with their tokens, what tells the router of the first that ends.
+    /// If streams end with their tokens, the header that tells the router when the first one expires.
     fn router_bound(
         &self,
         headers: &Headers,
@@ -399,15 +501,15 @@ impl Admission {
             return None;
         }
         let end = tokens.iter().filter_map(|token| self.verifier.end_of(token)).min();
-        router_bound(headers, end, moment.unix_seconds)
+        router_bound(headers, end, moment.unix_seconds())
     }
 
-    /// Why a request that was admitted with this token must not stay open, if it must not.
+    /// The reason why a request that this token admitted must end, if it must.
     #[must_use]
     pub fn objection(&self, token: &VerifiedToken, moment: Moment<'_>) -> Option<Refusal> {
         let streams = self.revocation.as_ref()?.streams;
         let revoked = || matches!(self.is_revoked(token, moment), Ok(true));
-        let expired = || self.verifier.check_times(token, moment.unix_seconds).is_err();
+        let expired = || self.verifier.check_times(token, moment.unix_seconds()).is_err();
         if streams.end_on_revocation && revoked() {
             Some(Refusal::Revoked)
         } else if streams.end_at_expiry && expired() {
@@ -417,7 +519,7 @@ impl Admission {
         }
     }
 
-    /// What changes in a request's trailers, on every route.
+    /// The changes of a request's trailers, on every route.
     #[must_use]
     pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
         let mut edits = self.upstream.trailers(trailers);
@@ -450,7 +552,7 @@ fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
     sets.fold(SourceSet::default(), SourceSet::union)
 }
 
-/// Nobody, for whom an API key speaks beside tokens without objection, or none.
+/// The outcome for a request that an API key authorises: no user. Its tokens have no objection.
 fn by_api_key(
     tokens: &Result<Vec<Judged<'_>>, Refusal>,
     route: &Route,
@@ -462,24 +564,38 @@ fn by_api_key(
     }
 }
 
-/// One token of a request.
+/// One token of a request with the verdict about it.
 struct Judged<'a> {
     candidate: Candidate<'a>,
-    /// The token, if it is genuine.
+    /// The token, if its signature is valid.
+    genuine: Option<GenuineToken>,
+    /// The token, if its times and claims are acceptable, too.
     token: Option<Rc<VerifiedToken>>,
-    /// What speaks against it.
+    /// The reason to refuse it, if any. While it is unchecked, the reason is that it is unknown.
     objection: Option<Refusal>,
 }
 
-impl Judged<'_> {
+impl<'a> Judged<'a> {
+    fn unchecked(candidate: Candidate<'a>) -> Self {
+        Self { candidate, genuine: None, token: None, objection: Some(Refusal::Unavailable) }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.objection == Some(Refusal::Expired)
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.objection == Some(Refusal::Revoked)
+    }
+
     /// Returns whether the token is good, or cannot be judged now.
     fn may_be_good(&self) -> bool {
         matches!(self.objection, None | Some(Refusal::Unavailable))
     }
 
-    /// A token that may be genuine, which cannot be told now.
+    /// Whether the token may be genuine, but that cannot be told now.
     fn is_unknown(&self) -> bool {
-        self.token.is_none() && self.objection == Some(Refusal::Unavailable)
+        self.genuine.is_none() && self.objection == Some(Refusal::Unavailable)
     }
 }
 

@@ -50,8 +50,8 @@ pub struct Config {
     pub key_sets: Vec<key_sets::KeySetSettings>,
     /// What tokens must say.
     pub policy: Policy,
-    /// How many signatures that take long a VM verifies in a second.
-    pub slow_verifications_per_second: u64,
+    /// How much of each second a worker may spend on wrong signatures; again for sign-outs.
+    pub forged_token_milliseconds_per_second: u64,
     /// Where tokens may be.
     pub sources: Sources,
     /// What the application gets to see.
@@ -122,10 +122,10 @@ impl Config {
             .map(|revocation| check_revocation(revocation, environment))
             .transpose()?;
         let policy = policy(&written, revocation.as_ref())?;
-        let slow_verifications_per_second = limits::number(
-            &root.field("slow_verifications_per_second"),
-            written.slow_verifications_per_second,
-            settings::SLOW_VERIFICATIONS_PER_SECOND,
+        let forged_token_milliseconds_per_second = limits::number(
+            &root.field("forged_token_milliseconds_per_second"),
+            written.forged_token_milliseconds_per_second,
+            settings::FORGED_TOKEN_MILLISECONDS_PER_SECOND,
         )?
         .unwrap_or_default();
         let sources = sources::check(written.token_sources.as_deref())?;
@@ -139,7 +139,7 @@ impl Config {
             keys,
             key_sets,
             policy,
-            slow_verifications_per_second,
+            forged_token_milliseconds_per_second,
             sources,
             upstream,
             sentences,

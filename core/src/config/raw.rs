@@ -23,7 +23,7 @@ pub(super) struct Config {
     pub(super) keys: Option<Vec<Key>>,
     #[serde(default)]
     pub(super) claims: Claims,
-    pub(super) slow_verifications_per_second: Option<u64>,
+    pub(super) forged_token_milliseconds_per_second: Option<u64>,
     pub(super) max_token_bytes: Option<u64>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<TokenSource>"))]

@@ -57,9 +57,9 @@ pub const SIGNOUT_TIMEOUT_SECONDS: Whole = Whole { default: Some(2), least: 1, m
 /// `keys[].jwks.refresh_seconds`: for so long a key that the issuer has withdrawn is trusted.
 pub const REFRESH_SECONDS: Whole = Whole { default: Some(300), least: 5, most: 86_400 };
 
-/// `slow_verifications_per_second`: they take 0.15 to 3 ms each, in WebAssembly.
-pub const SLOW_VERIFICATIONS_PER_SECOND: Whole =
-    Whole { default: Some(100), least: 1, most: 100_000 };
+/// `forged_token_milliseconds_per_second`: twice that is the most of a worker's time.
+pub const FORGED_TOKEN_MILLISECONDS_PER_SECOND: Whole =
+    Whole { default: Some(250), least: 1, most: 400 };
 
 /// `max_token_bytes`: Entra's tokens with 150 groups have about 9 KiB. Envoy limits all headers of a
 /// request to 60 KiB by default.
@@ -214,10 +214,10 @@ pub const SETTINGS: &[Setting] = &[
         "The longest time from `iat` to `exp`.",
     ),
     setting(
-        "slow_verifications_per_second",
-        Form::Number(SLOW_VERIFICATIONS_PER_SECOND),
-        Some("100"),
-        "Signatures by PS256 to PS512, ES384, EdDSA that each worker verifies; beyond it 503.",
+        "forged_token_milliseconds_per_second",
+        Form::Number(FORGED_TOKEN_MILLISECONDS_PER_SECOND),
+        Some("250"),
+        "Time of each worker for checking wrong signatures, and again for sign-outs; beyond it 503.",
     ),
     setting(
         "max_token_bytes",

@@ -31,7 +31,7 @@ use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS,
 use crate::severity::Severity;
 use crate::sign_out::without_effect::WithoutEffect;
 use crate::sign_out::{self, Hold, SignOut, Step};
-use crate::token::VerifiedToken;
+use crate::token::{GenuineToken, VerifiedToken};
 
 /// One request and its response.
 #[derive(Debug)]
@@ -280,12 +280,12 @@ fn allow(root: &mut Root) -> Next {
 }
 
 /// Returns the records that revoke these tokens, and counts them.
-fn records_of(root: &mut Root, tokens: &[Rc<VerifiedToken>], host: Host<'_>) -> Vec<Record> {
+fn records_of(root: &mut Root, tokens: &[GenuineToken], host: Host<'_>) -> Vec<Record> {
     root.count_many(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
     tokens.iter().map(|token| record_of(root, token, host)).collect()
 }
 
-fn record_of(root: &Root, token: &VerifiedToken, host: Host<'_>) -> Record {
+fn record_of(root: &Root, token: &GenuineToken, host: Host<'_>) -> Record {
     let lifetime = root.revocation.as_ref().and_then(|it| it.max_lifetime_seconds);
     sign_out::of_token(token.record_id(), token.exp(), host.clock.unix_seconds(), lifetime)
 }

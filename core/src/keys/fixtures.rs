@@ -1,8 +1,8 @@
-//! Public keys and one token of each algorithm, made once with OpenSSL 3.0: an implementation that is
-//! not the one under test. The private keys were not kept. Claims: `sub` `user-1`, `jti` `token-1`,
-//! `exp` an hour after [`NOW`](crate::token::builder::NOW).
+//! Public keys and one token of each algorithm, made once with OpenSSL 3.0, which is not the
+//! implementation under test. The private keys were not kept. The claims are `sub` `user-1`, `jti`
+//! `token-1`, and `exp` an hour after [`NOW`](crate::token::builder::NOW).
 
-/// For RS256 to PS512.
+/// A key for RS256 to PS512.
 pub(crate) const RSA_2048: &str = "-----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwL9bIhysadV6lldpvp7B
 +nnJJ1HkEKXvcdS/QfwH/KHflVZ0bfq5RQJXw98VRXKdayDUzOSxI6eBPymhgCVV
@@ -14,7 +14,7 @@ wwIDAQAB
 -----END PUBLIC KEY-----
 ";
 
-/// Too short for all of them.
+/// A key that is too short for all algorithms.
 pub(crate) const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDFExo2mZGsp97hZohktkflXw/n
 ZnY6/+oSWbl4KHAPYxOLJeoh8M8knN4UoXy+R+bKs5eIrpdnE7QTzB+/bjBSr2k1
@@ -23,14 +23,14 @@ GRfZozj5+CPmUgfMIQIDAQAB
 -----END PUBLIC KEY-----
 ";
 
-/// For ES256.
+/// A key for ES256.
 pub(crate) const P_256: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9ByGPrqy3Sd5IuIdDx/mif8wdZ1G
 iqYXzohzuLfe7I/aLPBYgbsVo9kdyHcwTSl8FOPd8+gQynEH40y2XCdqow==
 -----END PUBLIC KEY-----
 ";
 
-/// For ES384.
+/// A key for ES384.
 pub(crate) const P_384: &str = "-----BEGIN PUBLIC KEY-----
 MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE2Ilq2eysZtu2w5dmh+VV6bdDjRkn76jW
 i0SArvhDgTiOsgIf1AANfs0CdwFCcCkPrORg6cC88vLf623v/6XjCXEWd15jP+oY
@@ -38,13 +38,13 @@ rj0soAPOhwIViA+6DaB938Vjvoug5UO7
 -----END PUBLIC KEY-----
 ";
 
-/// For EdDSA.
+/// A key for EdDSA.
 pub(crate) const ED25519: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAZdvwuXpZNKY8Q/pLm6xps12I/H99NbZ8V+7a/WwgNZU=
 -----END PUBLIC KEY-----
 ";
 
-/// Name of the algorithm, key, token.
+/// The name, a key and a token of each algorithm.
 pub(crate) const TOKENS: [(&str, &str, &str); 9] = [
     (
         "RS256",
@@ -129,7 +129,7 @@ pub(crate) const TOKENS: [(&str, &str, &str); 9] = [
     ),
 ];
 
-/// By [`RSA_2048`], but with a salt of 20 bytes: RFC 7518 §3.5 wants the length of the hash.
+/// A token by [`RSA_2048`] with a salt of 20 bytes. RFC 7518 §3.5 requires the length of the hash.
 pub(crate) const PS256_SHORT_SALT: &str = "eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyLTEiLCJqdGkiOiJ0b2tlbi0xIiw\
      iZXhwIjoxNzk1MzM1NzIwfQ.rMZl9GCHddI6w2-OrC8-HFT5s1_29qSHfan-GBXYmZGD1T79ZH-sBezx\
      vbd44fYyS2WwUOUHtateAr18J4sug_Bi6nWo1eJAsSOUpEBd3RFYADolU1gn099I2Qr0XnC048Ihg1jf\

@@ -1,11 +1,12 @@
-//! Which keys verify tokens, and which key may verify which token?
+//! The keys that verify tokens, and which key may verify which token.
 //!
-//! Each [`Key`] is bound to one algorithm by whoever made it; a token only names the algorithm, and
-//! is refused where no key is bound to that one (RFC 8725 §3.1). A token's `kid` narrows the choice
-//! down, never widens it: keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read.
+//! The configuration binds each [`Key`] to one algorithm. A token only names its algorithm, and is
+//! refused if no key is bound to it (RFC 8725 §3.1). A token's `kid` narrows the choice of keys.
+//! Keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read. [`effort`] bounds the
+//! time that signature checks take.
 
-pub(crate) mod budget;
-mod ecdsa;
+mod cost;
+pub(crate) mod effort;
 pub mod host;
 pub(crate) mod jwk;
 mod public;
@@ -18,14 +19,15 @@ use sha2::{Digest, Sha256};
 
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
-use crate::keys::budget::Budget;
-use crate::keys::host::SignatureHost;
+use crate::keys::effort::Effort;
 use crate::keys::public::{PublicKey, Written};
 use crate::keys::signature::SignatureKey;
 use crate::refusal::Refusal;
 
-/// How a token is signed with a shared secret (RFC 7518 §3.2). For key pairs see
-/// [`PublicAlgorithm`]: two types, so that a public key can never become the secret of an HMAC.
+/// An algorithm that signs with a shared secret (RFC 7518 §3.2).
+///
+/// Key pairs have a type of their own, [`PublicAlgorithm`], so that a public key can never become
+/// the secret of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -50,13 +52,13 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of exactly that name.
+    /// The algorithm with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// How long a secret must be at least: as long as the hash (RFC 7518 §3.2).
+    /// The minimum length of a secret: the length of the hash (RFC 7518 §3.2).
     #[must_use]
     pub fn minimum_secret_bytes(self) -> usize {
         match self {
@@ -78,10 +80,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// A shared secret. With an `id` the key takes tokens of that `kid` or of none, else of any.
-    /// `issuer` and `audiences`, where given, must hold for the tokens that this key verified.
+    /// A shared secret.
     ///
-    /// How long and how secret the secret is, is for the configuration to judge.
+    /// A key with an `id` verifies tokens with that `kid` or with none; a key without verifies
+    /// tokens with any `kid`. If `issuer` or `audiences` are given, the tokens that this key
+    /// verifies must have them. The configuration checks the secret's strength, not this function.
     #[must_use]
     pub fn hmac(
         algorithm: Algorithm,
@@ -94,7 +97,7 @@ impl Key {
         Self::bound(algorithm.name(), signature, secret, id, issuer, audiences)
     }
 
-    /// A public key in PEM (`BEGIN PUBLIC KEY`); the rest as in [`Key::hmac`].
+    /// A public key in PEM (`BEGIN PUBLIC KEY`); the other parameters are those of [`Key::hmac`].
     pub fn public(
         algorithm: PublicAlgorithm,
         pem: &str,
@@ -131,26 +134,25 @@ impl Key {
         Self { algorithm, signature, fingerprint, id, issuer, audiences }
     }
 
-    /// What tells this key from every other one: whatever decides about a token is in it.
+    /// A hash of everything in this key that decides about a token.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Whether a token could not tell which of the two it means. Issuers name their keys without
-    /// asking each other.
+    /// Whether a `kid` could mean either of the two keys. Different issuers may use the same id.
     pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
         self.id.is_some()
             && (self.algorithm, &self.id, &self.issuer)
                 == (other.algorithm, &other.id, &other.issuer)
     }
 
-    /// The name of its one algorithm.
+    /// The name of the algorithm that this key is bound to.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.algorithm
     }
 
-    /// The `kid` of its tokens, if it has an id.
+    /// The `kid` of this key's tokens, if it has an id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -160,22 +162,21 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`]: it would take more effort than is left.
+    /// [`OutOfTime`] if this request may not spend the time that the check takes.
     pub(crate) fn verify(
         &self,
         signing_input: &[u8],
         signature: &[u8],
-        effort: Effort<'_>,
-    ) -> Result<bool, Refusal> {
+        effort: &Effort<'_>,
+    ) -> Result<bool, OutOfTime> {
         self.signature.verify(signing_input, signature, effort)
     }
 
-    /// The same without a host and without a bound.
+    /// The same without a host and without a limit.
     #[cfg(test)]
     pub(crate) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
-        let budget = &Budget::new(u64::MAX);
-        let effort = Effort { host: &host::NoHost, budget, unix_seconds: 0 };
-        self.verify(signing_input, signature, effort) == Ok(true)
+        let budget = effort::FailureBudget::new(1_000);
+        self.verify(signing_input, signature, &Effort::new(&host::NoHost, &budget, 1)) == Ok(true)
     }
 
     /// The issuer that tokens verified by this key must have.
@@ -190,23 +191,19 @@ impl Key {
         &self.audiences
     }
 
-    fn takes(&self, kid: Option<&str>) -> bool {
-        self.id.is_none() || kid.is_none() || self.is_named(kid)
-    }
-
     fn is_named(&self, kid: Option<&str>) -> bool {
         self.id.as_deref() == kid
     }
 }
 
 impl fmt::Debug for Key {
-    /// Says which key it is, never what it holds.
+    /// Shows algorithm and id, never the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({}, {:?})", self.algorithm, self.id)
     }
 }
 
-/// A hash of all that a key is, or a set of them.
+/// A hash of a key, or of a set of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 16]);
 
@@ -223,13 +220,9 @@ impl Fingerprint {
     }
 }
 
-/// What a signature may cost, and who may be asked about it.
-#[derive(Clone, Copy)]
-pub(crate) struct Effort<'a> {
-    pub(crate) host: &'a dyn SignatureHost,
-    pub(crate) budget: &'a Budget,
-    pub(crate) unix_seconds: u64,
-}
+/// A signature was not checked: the request may not spend the time that the check takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfTime;
 
 /// The keys of one configuration.
 #[derive(Clone, Debug, Default)]
@@ -239,31 +232,31 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring of these keys, tried in this order.
+    /// These keys, tried in this order.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
         Self { keys: keys.into_iter().map(Rc::new).collect(), lacks_some: false }
     }
 
-    /// The same with more keys behind; `lacks_some`: further ones are still to come, so that a token
-    /// which no key takes may be genuine.
+    /// These keys followed by more. With `lacks_some`, more keys are expected later, so a token that
+    /// no key verifies may still be genuine.
     #[must_use]
     pub(crate) fn with(&self, more: impl Iterator<Item = Rc<Key>>, lacks_some: bool) -> Self {
         Self { keys: self.keys.iter().cloned().chain(more).collect(), lacks_some }
     }
 
-    /// Whether keys are still to come.
+    /// Whether more keys are expected.
     #[must_use]
     pub fn lacks_some(&self) -> bool {
         self.lacks_some
     }
 
-    /// Whether that key is on it.
+    /// Whether this key is among them.
     pub(crate) fn holds(&self, fingerprint: Fingerprint) -> bool {
         self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// What tokens may be signed with: the algorithms of its keys, each once.
+    /// The algorithms of the keys, each once.
     #[must_use]
     pub fn algorithms(&self) -> Vec<&'static str> {
         let mut names = vec![];
@@ -275,44 +268,52 @@ impl KeyRing {
         names
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether a key has that id.
+    /// Whether a key has this id.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.keys.iter().any(|key| key.is_named(Some(id)))
     }
 
-    /// The keys to try on a token of that `alg`, `kid` and `iss`: first those whose id is its `kid`,
-    /// of them those of its issuer, who may share a key with another one; at least one, at most
-    /// [`KEYS_TRIED`].
+    /// The keys to try on a token with this `alg`, `kid` and `iss`: at least one and at most
+    /// [`KEYS_TRIED`], always in the same order.
+    ///
+    /// If keys have the token's `kid` as their id, only they are tried. Otherwise only keys without
+    /// an id are, since another id is a different key. A token without `kid` is tried with every
+    /// key of its algorithm. Keys of the token's issuer come first.
     pub(crate) fn candidates(
         &self,
         algorithm: &str,
         kid: Option<&str>,
         issuer: Option<&str>,
-    ) -> Result<impl Iterator<Item = &Key>, Refusal> {
+    ) -> Result<Vec<&Key>, Refusal> {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
-        let bound = || self.keys.iter().map(|key| &**key).filter(|key| key.algorithm == algorithm);
-        if bound().next().is_none() {
+        let bound = self.keys.iter().map(|key| &**key).filter(|key| key.algorithm == algorithm);
+        let mut keys: Vec<_> = bound.collect();
+        if keys.is_empty() {
             return Err(Refusal::UnsupportedAlgorithm);
         }
-        let mut keys: Vec<_> = bound().filter(|key| key.takes(kid)).collect();
+        if kid.is_some() {
+            let has_named = keys.iter().any(|key| key.is_named(kid));
+            keys.retain(|key| if has_named { key.is_named(kid) } else { key.id.is_none() });
+        }
         if keys.is_empty() {
             return Err(Refusal::UnknownKey);
         }
         let is_of = |key: &Key| key.issuer.is_none() || key.issuer.as_deref() == issuer;
-        keys.sort_by_key(|key| (!key.is_named(kid), !is_of(key)));
-        Ok(keys.into_iter().take(KEYS_TRIED))
+        keys.sort_by_key(|key| !is_of(key));
+        keys.truncate(KEYS_TRIED);
+        Ok(keys)
     }
 }
 
-/// How many keys are tried on one token: what a forged token may cost at most.
+/// The most keys that are tried on one token.
 const KEYS_TRIED: usize = 8;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Did the holder of the private key sign these bytes?
+//! Public keys: reads them and checks signatures with them.
 //!
-//! Public keys come as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) or as the members of a JWK. It
-//! is jwt-simple that reads and checks them: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their curve, no Ed25519 key of
-//! small order. It has no verification without its own parser and its own judgement of claims, so
-//! the signature goes straight to the crates below it, at the versions that it uses.
+//! A key is given as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) or as the members of a JWK.
+//! jwt-simple reads and checks it: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their
+//! curve, no Ed25519 key of small order. It can only verify together with its own parser and its own
+//! checks of claims, so signatures go directly to the crates below it, in the versions that it uses.
 //!
-//! An ECDSA signature (r, s) has a twin (r, n − s) that anybody can compute and that verifies as
-//! well (FIPS 186-5 allows both). The twins are one token here: revocations name tokens by their
-//! jti or their signing input, never by their signature.
+//! An ECDSA signature (r, s) has a twin (r, n − s) that anybody can compute and that is valid as
+//! well (FIPS 186-5 allows both). Both spellings are one token here: revocations name a token by its
+//! jti or its signing input, never by its signature.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,11 +22,12 @@ use superboring::hash::MessageDigest;
 use superboring::pkey::{PKey, Public};
 use superboring::rsa::Padding;
 
-use crate::keys::host::Question;
-use crate::keys::{Effort, ecdsa};
-use crate::refusal::Refusal;
+use crate::keys::OutOfTime;
+use crate::keys::cost;
+use crate::keys::effort::Effort;
+use crate::keys::host::SignatureCheck;
 
-/// How a token is signed with a key pair (RFC 7518 §3.1, RFC 8037 §3.1).
+/// An algorithm that signs with a key pair (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PublicAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -50,7 +51,7 @@ pub enum PublicAlgorithm {
 }
 
 impl PublicAlgorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 9] = [
         Self::Rs256,
         Self::Rs384,
@@ -79,13 +80,13 @@ impl PublicAlgorithm {
         }
     }
 
-    /// Whether it is for RSA keys, which do not say themselves for which algorithm they are.
+    /// Whether it uses RSA keys, which do not name an algorithm themselves.
     #[must_use]
     pub fn is_rsa(self) -> bool {
         !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
     }
 
-    /// The name of its hash where a host may verify it: not for PSS and Ed25519.
+    /// The name of its hash if a host can check it; Envoy supports neither PSS nor Ed25519.
     fn hash_of_host(self) -> Option<&'static str> {
         match self {
             Self::Rs256 | Self::Es256 => Some("sha256"),
@@ -95,19 +96,19 @@ impl PublicAlgorithm {
         }
     }
 
-    /// The algorithm of exactly that name.
+    /// The algorithm with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
-/// Why a text is no public key for an algorithm.
+/// Why a text is not a public key for an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Not one PEM block `PUBLIC KEY`: a certificate, a private key, or no PEM.
+    /// Not one PEM block `PUBLIC KEY`, but a certificate, a private key, or no PEM.
     NotPublicKeyPem,
-    /// Damaged, of another kind than the algorithm needs, or weaker than we take.
+    /// Damaged, of another kind than the algorithm needs, or too weak.
     Unfit(PublicAlgorithm),
 }
 
@@ -131,27 +132,27 @@ impl fmt::Display for KeyError {
     }
 }
 
-/// A public key bound to its algorithm.
+/// A public key, bound to one algorithm.
 pub(crate) struct PublicKey {
     algorithm: PublicAlgorithm,
     native: Native,
-    /// SubjectPublicKeyInfo in DER, as the library writes the key that it has read.
+    /// SubjectPublicKeyInfo in DER, re-encoded by the library that read the key.
     der: Vec<u8>,
 }
 
-/// How a public key may be written down.
+/// The forms in which a public key can be given.
 pub(super) enum Written<'a> {
     /// PEM of SubjectPublicKeyInfo.
     Pem(&'a str),
     /// Modulus and exponent (RFC 7518 §6.3.1).
     Rsa { n: &'a [u8], e: &'a [u8] },
-    /// A point, each coordinate in full length (RFC 7518 §6.2.1).
+    /// A point with each coordinate in full length (RFC 7518 §6.2.1).
     Point { x: &'a [u8], y: &'a [u8] },
     /// An Ed25519 key (RFC 8037 §2).
     Ed25519(&'a [u8]),
 }
 
-#[expect(clippy::large_enum_variant, reason = "a configuration has a handful of keys")]
+#[expect(clippy::large_enum_variant, reason = "a configuration has few keys")]
 enum Native {
     Rsa { key: PKey<Public>, hash: MessageDigest, padding: Padding, modulus_bytes: usize },
     P256(p256::ecdsa::VerifyingKey),
@@ -175,7 +176,7 @@ impl PublicKey {
         Ok(Self { algorithm, native, der })
     }
 
-    /// The one algorithm that it verifies.
+    /// The algorithm that this key is bound to.
     pub(super) fn algorithm(&self) -> PublicAlgorithm {
         self.algorithm
     }
@@ -185,45 +186,56 @@ impl PublicKey {
         &self.der
     }
 
-    /// Whether the signature holds, in its one form: exactly as long as the modulus for RSA, r and
-    /// s in full length for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519.
+    /// Whether the signature is valid.
     ///
-    /// What has another form costs nothing. Else the host is asked, and where it cannot tell, or
-    /// takes long itself, the signature comes out of the budget.
+    /// A signature has one form: as long as the modulus for RSA, r and s in full length for ECDSA
+    /// (RFC 7518 §3.4), 64 bytes for Ed25519. Another form is refused without a check. The host is
+    /// asked first if it supports the algorithm.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfTime`] if this request may not spend the time that the check takes.
     pub(super) fn verify(
         &self,
         signing_input: &[u8],
         signature: &[u8],
-        effort: Effort<'_>,
-    ) -> Result<bool, Refusal> {
+        effort: &Effort<'_>,
+    ) -> Result<bool, OutOfTime> {
         let Some(form) = self.form(signature) else { return Ok(false) };
-        let by_host = || {
-            let question = Question {
-                hash: self.algorithm.hash_of_host()?,
-                public_key: &self.der,
-                signature: &form,
-                text: signing_input,
-            };
-            effort.host.verify(&question)
-        };
-        let is_slow_for_host = self.algorithm == PublicAlgorithm::Es384; // 0.35 ms
-        if !is_slow_for_host && let Some(verdict) = by_host() {
-            return Ok(verdict);
+        let (key_bytes, text_bytes) = (signature.len(), signing_input.len());
+        if let Some(hash) = self.algorithm.hash_of_host() {
+            let cost = cost::by_host_nanoseconds(self.algorithm, key_bytes, text_bytes);
+            if !effort.spend(cost) {
+                return Err(OutOfTime);
+            }
+            let (public_key, text) = (&*self.der, signing_input);
+            let check = SignatureCheck { hash, public_key, signature: &form, text };
+            if let Some(is_valid) = effort.host().verify(&check) {
+                return Ok(is_valid);
+            }
         }
-        if !effort.budget.take(effort.unix_seconds) {
-            return Err(Refusal::Unavailable);
+        if !effort.spend(cost::here_nanoseconds(self.algorithm, key_bytes, text_bytes)) {
+            return Err(OutOfTime);
         }
-        let by_host = if is_slow_for_host { by_host() } else { None };
-        Ok(by_host.unwrap_or_else(|| self.native.verifies(signing_input, signature)))
+        Ok(self.native.verifies(signing_input, signature))
     }
 
-    /// The signature as a host wants it; `None` if it cannot be one of this key's.
+    /// The signature in the form that a host expects; `None` if its form is wrong.
+    ///
+    /// For ECDSA, r and s must be 1 to n − 1 (FIPS 186-5 §6.4.2). Some verifiers forgot to check
+    /// that (CVE-2022-21449).
     fn form<'a>(&self, signature: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let of_length = |bytes| (signature.len() == bytes).then_some(Cow::Borrowed(signature));
         match &self.native {
             Native::Rsa { modulus_bytes, .. } => of_length(*modulus_bytes),
-            Native::P256(_) => ecdsa::to_der(signature, &ecdsa::ORDER_OF_P256).map(Cow::Owned),
-            Native::P384(_) => ecdsa::to_der(signature, &ecdsa::ORDER_OF_P384).map(Cow::Owned),
+            Native::P256(_) => {
+                let signature = p256::ecdsa::Signature::from_slice(signature).ok()?;
+                Some(Cow::Owned(signature.to_der().as_bytes().to_vec()))
+            }
+            Native::P384(_) => {
+                let signature = p384::ecdsa::Signature::from_slice(signature).ok()?;
+                Some(Cow::Owned(signature.to_der().as_bytes().to_vec()))
+            }
             Native::Ed25519(_) => of_length(ed25519::Signature::BYTES),
         }
     }
@@ -244,7 +256,7 @@ impl Native {
         }
     }
 
-    /// The key, and the same in DER.
+    /// The key, and its DER encoding.
     fn read(algorithm: PublicAlgorithm, written: &Written<'_>) -> Option<(Self, Vec<u8>)> {
         match algorithm {
             PublicAlgorithm::Rs256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1),
@@ -284,7 +296,7 @@ impl Native {
     }
 }
 
-/// Reads any RSA key; nothing in it is of RS256.
+/// Reads any RSA key; the type `RS256PublicKey` does not bind it to RS256.
 fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<(Native, Vec<u8>)> {
     let key = match written {
         Written::Pem(pem) => RS256PublicKey::from_pem(pem.trim()),
@@ -298,8 +310,8 @@ fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<(
     Some((Native::Rsa { key, hash, padding, modulus_bytes }, der))
 }
 
-/// An uncompressed point (SEC 1 §2.3.3) whose first coordinate has exactly that length; the length of
-/// both together is for the library to judge.
+/// An uncompressed point (SEC 1 §2.3.3) whose first coordinate has exactly this length. The library
+/// checks the length of both together.
 fn sec1<const LENGTH: usize>(x: &[u8], y: &[u8]) -> Option<Vec<u8>> {
     (x.len() == LENGTH).then(|| [&[UNCOMPRESSED], x, y].concat())
 }

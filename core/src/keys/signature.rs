@@ -1,17 +1,18 @@
-//! Did the holder of this key sign these bytes?
+//! Checks a signature with a key of any kind.
 //!
-//! One variant for each kind of key. HMAC is the `hmac` crate's, which keeps the two blocks that only
-//! depend on the secret, some quarter of the work for a token. All else is jwt-simple's cryptography;
-//! its parser and its judgement of claims are not used.
+//! HMAC uses the `hmac` crate, which keeps the two blocks that depend on the secret only; they are
+//! about a quarter of the work for a token. Public keys use jwt-simple's cryptography, without its
+//! parser and its checks of claims.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384, Sha512};
 
+use crate::keys::cost;
+use crate::keys::effort::Effort;
 use crate::keys::public::PublicKey;
-use crate::keys::{Algorithm, Effort};
-use crate::refusal::Refusal;
+use crate::keys::{Algorithm, OutOfTime};
 
-/// What a signature is verified with.
+/// The key material of one algorithm.
 pub(super) enum SignatureKey {
     Hs256(Hmac<Sha256>),
     Hs384(Hmac<Sha384>),
@@ -22,33 +23,39 @@ pub(super) enum SignatureKey {
 impl SignatureKey {
     pub(super) fn hmac(algorithm: Algorithm, secret: &[u8]) -> Self {
         match algorithm {
-            Algorithm::Hs256 => Self::Hs256(key_of(secret)),
-            Algorithm::Hs384 => Self::Hs384(key_of(secret)),
-            Algorithm::Hs512 => Self::Hs512(key_of(secret)),
+            Algorithm::Hs256 => Self::Hs256(keyed(secret)),
+            Algorithm::Hs384 => Self::Hs384(keyed(secret)),
+            Algorithm::Hs512 => Self::Hs512(keyed(secret)),
         }
     }
 
-    /// Whether the signature holds. An HMAC is compared in constant time, length included.
+    /// Whether the signature is valid. An HMAC is compared in constant time, including its length.
     pub(super) fn verify(
         &self,
         signing_input: &[u8],
         signature: &[u8],
-        effort: Effort<'_>,
-    ) -> Result<bool, Refusal> {
+        effort: &Effort<'_>,
+    ) -> Result<bool, OutOfTime> {
+        if let Self::Public(key) = self {
+            return key.verify(signing_input, signature, effort);
+        }
+        if !effort.spend(cost::of_hmac_nanoseconds(signing_input.len())) {
+            return Err(OutOfTime);
+        }
         Ok(match self {
             Self::Hs256(key) => is_tag(key, signing_input, signature),
             Self::Hs384(key) => is_tag(key, signing_input, signature),
             Self::Hs512(key) => is_tag(key, signing_input, signature),
-            Self::Public(key) => return key.verify(signing_input, signature, effort),
+            Self::Public(_) => false,
         })
     }
 }
 
 #[expect(
     clippy::expect_used,
-    reason = "in the types alone: a secret may have any length (RFC 2104 §3)"
+    reason = "the type allows an error, but a secret may have any length (RFC 2104 §3)"
 )]
-fn key_of<M: KeyInit>(secret: &[u8]) -> M {
+fn keyed<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).expect("a secret of any length")
 }
 

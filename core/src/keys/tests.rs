@@ -1,4 +1,5 @@
-//! Promise: a token is tried only with keys of its algorithm that take its `kid`.
+//! Promise: a token is tried only with keys of its algorithm and its `kid`; only the holder of the
+//! private key can make a signature that a key verifies; no check exceeds its limits.
 
 use std::cell::{Cell, RefCell};
 
@@ -6,8 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::*;
+use crate::keys::effort::{FREE_NANOSECONDS, FailureBudget, MOST_NANOSECONDS};
 use crate::keys::fixtures::{ED25519, P_256, P_384, PS256_SHORT_SALT, RSA_1024, RSA_2048, TOKENS};
-use crate::keys::host::Question;
+use crate::keys::host::{NoHost, SignatureCheck, SignatureHost};
 
 fn key(algorithm: Algorithm, id: Option<&str>) -> Key {
     Key::hmac(algorithm, &[7; 64], id.map(str::to_owned), None, Vec::new())
@@ -15,22 +17,32 @@ fn key(algorithm: Algorithm, id: Option<&str>) -> Key {
 
 fn tried(ring: &KeyRing, algorithm: &str, kid: Option<&str>) -> Result<Vec<String>, Refusal> {
     let candidates = ring.candidates(algorithm, kid, None)?;
-    Ok(candidates.map(|key| key.id.clone().unwrap_or_default()).collect())
+    Ok(candidates.iter().map(|key| key.id.clone().unwrap_or_default()).collect())
 }
 
 #[test]
-fn a_key_takes_its_own_kid_or_none_and_a_key_without_id_takes_any() {
-    use Algorithm::{Hs256, Hs512};
-    let ring = KeyRing::new(vec![key(Hs256, Some("a")), key(Hs256, Some("b")), key(Hs512, None)]);
+fn a_kid_selects_its_keys_or_those_without_id() {
+    use Algorithm::{Hs256, Hs384, Hs512};
+    let ids = [
+        (Hs256, Some("a")),
+        (Hs256, None),
+        (Hs256, Some("b")),
+        (Hs256, Some("a")),
+        (Hs384, Some("a")),
+        (Hs512, None),
+    ];
+    let ring = KeyRing::new(ids.map(|(algorithm, id)| key(algorithm, id)).into());
     type Case = (&'static str, Option<&'static str>, Result<&'static [&'static str], Refusal>);
-    let cases: [Case; 9] = [
-        ("HS256", None, Ok(&["a", "b"])),
-        ("HS256", Some("a"), Ok(&["a"])),
+    let cases: [Case; 11] = [
+        ("HS256", None, Ok(&["a", "", "b", "a"])),
+        ("HS256", Some("a"), Ok(&["a", "a"])),
         ("HS256", Some("b"), Ok(&["b"])),
-        ("HS256", Some("c"), Err(Refusal::UnknownKey)),
-        ("HS256", Some(""), Err(Refusal::UnknownKey)),
-        ("HS512", Some("c"), Ok(&[""])),
-        ("HS384", Some("a"), Err(Refusal::UnsupportedAlgorithm)),
+        ("HS256", Some("c"), Ok(&[""])),
+        ("HS256", Some(""), Ok(&[""])),
+        ("HS384", Some("a"), Ok(&["a"])),
+        ("HS384", Some("c"), Err(Refusal::UnknownKey)),
+        ("HS512", Some("a"), Ok(&[""])),
+        ("RS256", Some("a"), Err(Refusal::UnsupportedAlgorithm)),
         ("hs256", Some("a"), Err(Refusal::UnsupportedAlgorithm)),
         ("none", None, Err(Refusal::UnsupportedAlgorithm)),
     ];
@@ -41,11 +53,9 @@ fn a_key_takes_its_own_kid_or_none_and_a_key_without_id_takes_any() {
 }
 
 #[test]
-fn at_most_eight_keys_are_tried_and_the_named_one_is_the_first() {
-    let mut keys: Vec<Key> = (0..9).map(|_| key(Algorithm::Hs256, None)).collect();
-    keys.push(key(Algorithm::Hs256, Some("last")));
-    let tried = tried(&KeyRing::new(keys), "HS256", Some("last")).expect("candidates");
-    assert_eq!((tried.len(), tried[0].as_str()), (KEYS_TRIED, "last"));
+fn at_most_eight_keys_are_tried() {
+    let ring = KeyRing::new((0..9).map(|_| key(Algorithm::Hs256, None)).collect());
+    assert_eq!(tried(&ring, "HS256", Some("any")).expect("candidates").len(), 8);
 }
 
 #[test]
@@ -57,7 +67,7 @@ fn a_ring_names_each_of_its_algorithms_once() {
 }
 
 #[test]
-fn without_keys_nothing_can_be_told() {
+fn without_keys_every_token_is_unknown() {
     assert_eq!(tried(&KeyRing::default(), "HS256", None), Err(Refusal::Unavailable));
 }
 
@@ -88,7 +98,7 @@ fn parts(token: &str) -> (&[u8], Vec<u8>) {
 }
 
 #[test]
-fn what_openssl_signed_is_verified_by_the_key_of_that_algorithm_only() {
+fn an_openssl_signature_is_verified_by_its_algorithms_key_only() {
     for (algorithm, pem, token) in TOKENS {
         let (input, signature) = parts(token);
         for (other, other_pem, _) in TOKENS {
@@ -122,89 +132,167 @@ fn every_changed_byte_of_a_signature_and_every_other_length_is_refused() {
     }
 }
 
-/// Says always the same.
-struct Saying {
+/// A host that always returns the same verdict.
+struct FixedHost {
     verdict: Option<bool>,
-    asked: Cell<usize>,
+    calls: Cell<usize>,
 }
 
-impl SignatureHost for Saying {
-    fn verify(&self, _: &Question<'_>) -> Option<bool> {
-        self.asked.set(self.asked.get() + 1);
+impl SignatureHost for FixedHost {
+    fn verify(&self, _: &SignatureCheck<'_>) -> Option<bool> {
+        self.calls.set(self.calls.get() + 1);
         self.verdict
     }
 }
 
-/// Whether the key says yes, with that host and that many slow verifications left; and how often the
-/// host was asked.
-fn told(
+/// The key's verdict with this host, the number of calls to the host, and the time spent.
+fn checked(
     key: &Key,
     (input, signature): (&[u8], &[u8]),
     verdict: Option<bool>,
-    left: u64,
-) -> (Result<bool, Refusal>, usize) {
-    let host = Saying { verdict, asked: Cell::new(0) };
-    let budget = &Budget::new(left);
-    let told = key.verify(input, signature, Effort { host: &host, budget, unix_seconds: 1 });
-    (told, host.asked.get())
+    budget: &FailureBudget,
+) -> (Result<bool, OutOfTime>, usize, u64) {
+    let host = FixedHost { verdict, calls: Cell::new(0) };
+    let effort = Effort::new(&host, budget, 1_000);
+    let result = key.verify(input, signature, &effort);
+    (result, host.calls.get(), effort.spent_nanoseconds())
+}
+
+/// A bucket whose time is used up.
+fn empty_budget() -> FailureBudget {
+    let budget = FailureBudget::new(1);
+    for _ in 0..2 {
+        let effort = Effort::new(&NoHost, &budget, 1_000);
+        effort.spend(MOST_NANOSECONDS);
+        effort.charge_since(0);
+    }
+    budget
 }
 
 #[test]
-fn a_host_is_asked_where_it_knows_more_and_what_is_slow_has_a_bound() {
+fn a_slow_check_needs_a_budget_and_a_fast_one_does_not() {
+    let full = FailureBudget::new(100);
     for (algorithm, pem, token) in TOKENS {
         let key = public(algorithm, pem).expect("a key");
         let (input, signature) = parts(token);
-        let cut = (input, &signature[1..]);
-        assert_eq!(told(&key, cut, Some(true), 0), (Ok(false), 0), "{algorithm}: another form");
+        let whole = (input, &*signature);
+        let malformed = (input, &signature[1..]);
+        let other_form = checked(&key, malformed, Some(true), &empty_budget());
+        assert_eq!(other_form, (Ok(false), 0, 0), "{algorithm}: another form costs nothing");
         for verdict in [Some(true), Some(false), None] {
-            let own = verdict.unwrap_or(true);
-            let (with_none_left, with_one_left) = match algorithm {
-                "ES384" => ((Err(Refusal::Unavailable), 0), (Ok(own), 1)),
-                "EdDSA" | "PS256" | "PS384" | "PS512" => {
-                    ((Err(Refusal::Unavailable), 0), (Ok(true), 0))
-                }
-                _ => ((verdict.ok_or(Refusal::Unavailable), 1), (Ok(own), 1)),
-            };
-            let whole = (input, &*signature);
-            assert_eq!(told(&key, whole, verdict, 0), with_none_left, "{algorithm} {verdict:?}");
-            assert_eq!(told(&key, whole, verdict, 1), with_one_left, "{algorithm} {verdict:?}");
+            let is_by_host = algorithm.starts_with("RS") || algorithm.starts_with("ES");
+            let calls = usize::from(is_by_host);
+            let by_host = if is_by_host { verdict } else { None };
+            let expected = by_host.unwrap_or(true);
+            let (result, called, spent) = checked(&key, whole, verdict, &full);
+            assert_eq!((result, called), (Ok(expected), calls), "{algorithm} {verdict:?}");
+            let is_free = by_host.is_some() && algorithm != "ES384";
+            assert_eq!(spent <= FREE_NANOSECONDS, is_free, "{algorithm} {verdict:?}: {spent}");
+            let (result, called, spent) = checked(&key, whole, verdict, &empty_budget());
+            let expected = if is_free { Ok(expected) } else { Err(OutOfTime) };
+            let calls = if algorithm == "ES384" { 0 } else { calls };
+            assert_eq!((result, called), (expected, calls), "{algorithm} {verdict:?}");
+            assert!(spent <= FREE_NANOSECONDS, "{algorithm}: {spent}");
         }
     }
-    let secret = key(Algorithm::Hs256, None);
-    assert_eq!(told(&secret, (b"a", &[0; 32]), Some(true), 0), (Ok(false), 0), "no key pair");
+    let hmac = checked(&key(Algorithm::Hs256, None), (b"a", &[0; 32]), None, &empty_budget());
+    assert_eq!((hmac.0, hmac.1), (Ok(false), 0));
 }
 
-/// Remembers the key that it was asked about.
+/// A host that stores the check that it was asked for.
 #[derive(Default)]
-struct Remembering(RefCell<Vec<u8>>);
+struct RecordingHost {
+    public_key: RefCell<Vec<u8>>,
+    signature: RefCell<Vec<u8>>,
+}
 
-impl SignatureHost for Remembering {
-    fn verify(&self, question: &Question<'_>) -> Option<bool> {
-        self.0.replace(question.public_key.to_vec());
+impl SignatureHost for RecordingHost {
+    fn verify(&self, check: &SignatureCheck<'_>) -> Option<bool> {
+        self.public_key.replace(check.public_key.to_vec());
+        self.signature.replace(check.signature.to_vec());
         Some(true)
     }
 }
 
+/// The DER that a host gets for this signature; `None` if it is refused before.
+fn der_for_host(key: &Key, signature: &[u8]) -> Option<Vec<u8>> {
+    let (host, budget) = (RecordingHost::default(), FailureBudget::new(100));
+    let result = key.verify(b"text", signature, &Effort::new(&host, &budget, 1_000));
+    (result == Ok(true)).then(|| host.signature.take())
+}
+
 #[test]
-fn a_host_is_given_the_key_that_the_pem_has() {
+fn a_host_gets_the_key_of_the_pem() {
     for (algorithm, pem, token) in TOKENS {
         let (input, signature) = parts(token);
-        let (host, budget) = (Remembering::default(), &Budget::new(1));
-        let effort = Effort { host: &host, budget, unix_seconds: 1 };
-        assert_eq!(
-            public(algorithm, pem).expect("a key").verify(input, &signature, effort),
-            Ok(true)
-        );
+        let (host, budget) = (RecordingHost::default(), FailureBudget::new(100));
+        let effort = Effort::new(&host, &budget, 1_000);
+        let key = public(algorithm, pem).expect("a key");
+        assert_eq!(key.verify(input, &signature, &effort), Ok(true));
         let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let der = STANDARD.decode(base64).expect("base64");
-        let asked = !host.0.borrow().is_empty();
+        let asked = !host.public_key.borrow().is_empty();
         assert_eq!(asked, ["RS", "ES"].iter().any(|family| algorithm.starts_with(family)));
-        assert!(!asked || *host.0.borrow() == der, "{algorithm}");
+        assert!(!asked || *host.public_key.borrow() == der, "{algorithm}");
     }
 }
 
 #[test]
-fn two_keys_are_told_apart_by_what_they_are() {
+fn an_ecdsa_signature_has_numbers_from_one_to_below_the_order() {
+    for (algorithm, pem, order) in
+        [("ES256", P_256, &ORDER_OF_P256[..]), ("ES384", P_384, &ORDER_OF_P384)]
+    {
+        let key = public(algorithm, pem).expect("a key");
+        let number = |last: u8| [&vec![0; order.len() - 1][..], &[last]].concat();
+        let moved = |by: i8| {
+            let mut number = order.to_vec();
+            let last = number.last_mut().expect("a byte");
+            *last = last.checked_add_signed(by).expect("no carry");
+            number
+        };
+        for (n, is_valid) in [
+            (number(0), false),
+            (number(1), true),
+            (moved(-1), true),
+            (moved(0), false),
+            (moved(1), false),
+            (vec![0xff; order.len()], false),
+        ] {
+            let is_taken = |r: &[u8], s: &[u8]| der_for_host(&key, &[r, s].concat()).is_some();
+            assert_eq!(is_taken(&n, &number(1)), is_valid, "{algorithm} r {n:?}");
+            assert_eq!(is_taken(&number(1), &n), is_valid, "{algorithm} s {n:?}");
+        }
+        for length in 0..200 {
+            let is_taken = der_for_host(&key, &vec![1; length]).is_some();
+            assert_eq!(is_taken, length == 2 * order.len(), "{algorithm} {length}");
+        }
+    }
+}
+
+#[test]
+fn der_has_the_shortest_form() {
+    let key = public("ES256", P_256).expect("a key");
+    let number = |last: u8| [&[0; 31][..], &[last]].concat();
+    let der = |r, s| der_for_host(&key, &[number(r), number(s)].concat()).expect("valid");
+    assert_eq!(der(1, 0x7f), [0x30, 6, 2, 1, 1, 2, 1, 0x7f]);
+    assert_eq!(der(0x80, 0xff), [0x30, 8, 2, 2, 0, 0x80, 2, 2, 0, 0xff]);
+}
+
+/// n of P-256 (SP 800-186 §3.2.1.3).
+const ORDER_OF_P256: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// n of P-384 (SP 800-186 §3.2.1.4).
+const ORDER_OF_P384: [u8; 48] = [
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,
+    0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+];
+
+#[test]
+fn two_keys_have_two_fingerprints() {
     let other = jwt_simple::algorithms::Ed25519KeyPair::generate().public_key().to_pem();
     let fingerprint = |pem: &str| public("EdDSA", pem).expect("a key").fingerprint();
     assert_eq!(fingerprint(ED25519), fingerprint(ED25519));
@@ -212,7 +300,7 @@ fn two_keys_are_told_apart_by_what_they_are() {
 }
 
 #[test]
-fn what_an_algorithm_needs_is_said() {
+fn an_unfit_key_names_what_the_algorithm_needs() {
     for (algorithm, needed) in [
         ("RS256", "RS256 needs an RSA key of 2,048 to 4,096 bits"),
         ("PS512", "PS512 needs an RSA key of 2,048 to 4,096 bits"),
@@ -267,7 +355,7 @@ fn a_public_key_fits_its_algorithm_or_is_refused() {
 }
 
 #[test]
-fn a_public_key_is_no_secret() {
+fn the_text_of_a_public_key_is_not_a_secret() {
     // CVE-2016-5431 and its many siblings: HS256 over the text of the public key.
     let ring = KeyRing::new(vec![public("RS256", RSA_2048).expect("a key")]);
     assert_eq!(tried(&ring, "HS256", None), Err(Refusal::UnsupportedAlgorithm));

@@ -201,6 +201,7 @@ impl Root {
 
     /// Removes and returns the sums of the counters.
     pub fn take_counts(&mut self) -> impl Iterator<Item = (Counter, u64)> {
+        self.counters.add(Counter::SignatureChecksRefused, self.admission.take_unchecked());
         self.counters.take()
     }
 
@@ -268,7 +269,7 @@ impl Root {
             revocation.knowledge
         });
         Moment {
-            unix_seconds: host.clock.unix_seconds(),
+            unix_milliseconds: host.clock.unix_milliseconds(),
             knowledge: knowledge.unwrap_or(Knowledge::Never),
             keys_settled: self.keys_settled,
             shared: host.shared,
@@ -313,7 +314,7 @@ impl Root {
         }
         let knowledge = self.revocation.as_ref().map(|revocation| revocation.knowledge);
         let moment = Moment {
-            unix_seconds: host.clock.unix_seconds(),
+            unix_milliseconds: host.clock.unix_milliseconds(),
             knowledge: knowledge.unwrap_or(Knowledge::Never),
             keys_settled: true,
             shared: host.shared,

@@ -1,24 +1,28 @@
-//! Tokens for tests: a sound one, to be bent one member at a time.
+//! Builds tokens for tests: a valid one, changed one member at a time.
+
+use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 
-use crate::keys::{Algorithm, Key, KeyRing};
+use crate::keys::fixtures::TOKENS;
+use crate::keys::host::{SignatureCheck, SignatureHost};
+use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 
-/// The moment that tests are about.
+/// The time at which tests take place.
 pub(crate) const NOW: u64 = 1_795_332_120;
 
-/// A secret long enough for every algorithm.
+/// A secret that is long enough for every algorithm.
 pub(crate) const SECRET: &[u8; 64] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
-/// A ring of one key: [`SECRET`], HS256, no id.
+/// One key: [`SECRET`] for HS256, without id.
 pub(crate) fn ring() -> KeyRing {
     KeyRing::new(vec![Key::hmac(Algorithm::Hs256, SECRET, None, None, Vec::new())])
 }
 
-/// Writes a token; member values are JSON text.
+/// Builds a token. Values of members are JSON text.
 #[derive(Clone)]
 pub(crate) struct TokenBuilder {
     header: Vec<(String, String)>,
@@ -27,7 +31,7 @@ pub(crate) struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    /// HS256, `sub` `user-1`, `jti` `token-1`, issued a minute before [`NOW`], valid for an hour.
+    /// A token by HS256 with `sub` `user-1`, `jti` `token-1`, issued a minute before [`NOW`], valid for an hour.
     pub(crate) fn new() -> Self {
         let builder = Self { header: Vec::new(), claims: Vec::new(), payload: None };
         builder
@@ -63,25 +67,25 @@ impl TokenBuilder {
         self
     }
 
-    /// Takes this payload instead of claims.
+    /// Uses this payload instead of claims.
     pub(crate) fn payload(mut self, payload: impl AsRef<[u8]>) -> Self {
         self.payload = Some(payload.as_ref().to_vec());
         self
     }
 
-    /// What the signature is to cover.
+    /// The text that the signature covers.
     pub(crate) fn signing_input(&self) -> String {
         let payload = self.payload.clone().unwrap_or_else(|| object(&self.claims).into_bytes());
         let header = URL_SAFE_NO_PAD.encode(object(&self.header));
         format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload))
     }
 
-    /// The token, signed with [`SECRET`] as its `alg` says, as by HS256 if that is no HMAC.
+    /// The token, signed with [`SECRET`] by its `alg`, or by HS256 if that is not an HMAC.
     pub(crate) fn sign(&self) -> String {
         self.sign_with(SECRET)
     }
 
-    /// The token, signed with that secret.
+    /// The token, signed with this secret.
     pub(crate) fn sign_with(&self, secret: &[u8]) -> String {
         signed(&self.signing_input(), |input| {
             match self.header.iter().find(|(name, _)| name == "alg").map(|(_, alg)| alg.as_str()) {
@@ -93,10 +97,70 @@ impl TokenBuilder {
     }
 }
 
-/// A token of that signing input, whatever that is, with a signature made over it.
+/// A token with this signing input and its signature.
 pub(crate) fn signed(signing_input: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let signature = URL_SAFE_NO_PAD.encode(sign(signing_input.as_bytes()));
     format!("{signing_input}.{signature}")
+}
+
+/// A host that counts its calls. It finds a P-256 signature of 64 bytes 0x01 valid, and no other.
+#[derive(Default)]
+pub(crate) struct CountingHost(pub(crate) Cell<usize>);
+
+impl CountingHost {
+    pub(crate) fn leaked() -> &'static Self {
+        Box::leak(Box::default())
+    }
+}
+
+impl SignatureHost for CountingHost {
+    fn verify(&self, check: &SignatureCheck<'_>) -> Option<bool> {
+        self.0.set(self.0.get() + 1);
+        Some(check.signature.len() == GOOD_DER_BYTES)
+    }
+}
+
+/// The length of the DER of two numbers of 32 bytes that do not begin with a bit.
+const GOOD_DER_BYTES: usize = 2 + 2 * (2 + 32);
+
+/// A key of this algorithm from the fixtures.
+pub(crate) fn public_key(algorithm: &str, id: Option<&str>) -> Key {
+    let (_, pem, _) = TOKENS.into_iter().find(|known| known.0 == algorithm).expect("known");
+    let algorithm = PublicAlgorithm::from_name(algorithm).expect("known");
+    Key::public(algorithm, pem, id.map(str::to_owned), None, vec![]).expect("a key")
+}
+
+/// This number of equal keys.
+pub(crate) fn public_ring(algorithm: &str, count: usize) -> KeyRing {
+    KeyRing::new((0..count).map(|_| public_key(algorithm, None)).collect())
+}
+
+/// A token of this algorithm and `jti` with this signature.
+pub(crate) fn with_signature(algorithm: &str, jti: usize, signature: &[u8]) -> String {
+    let token = TokenBuilder::new()
+        .header("alg", format!("\"{algorithm}\""))
+        .claim("jti", format!("\"{jti}\""));
+    format!("{}.{}", token.signing_input(), URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A forged token: its signature has the right form and the wrong value.
+pub(crate) fn forged(algorithm: &str, jti: usize) -> String {
+    let mut signature = match algorithm {
+        "ES256" => vec![1; 64],
+        "ES384" => vec![1; 96],
+        "EdDSA" => vec![1; 64],
+        _ => vec![1; 256],
+    };
+    signature[0] = 0x80; // not what CountingHost finds valid
+    with_signature(algorithm, jti, &signature)
+}
+
+/// A token that [`CountingHost`] finds valid.
+pub(crate) fn genuine_es256(jti: usize) -> String {
+    let mut signature = [1; 64];
+    let end = signature.last_chunk_mut::<8>().expect("64 bytes");
+    *end = (jti as u64).to_be_bytes(); // genuine tokens have different signatures
+    with_signature("ES256", jti, &signature)
 }
 
 fn set(members: &mut Vec<(String, String)>, name: &str, json: String) {

@@ -1,85 +1,126 @@
-//! Has this VM verified these very bytes before?
+//! A bounded memory of tokens, keyed by their exact bytes.
 //!
-//! Found by its end and compared byte by byte: two tokens of one end are two tokens. The least
-//! recently used ones go first, by bytes and not by number, so that no mix of tokens can take more
-//! memory than planned. Only verified tokens come in: forged ones cannot push others out.
+//! The verifier keeps two: verified tokens, and tokens that it refused after a signature check. A
+//! forged token can therefore not displace a verified one. An entry is found by a hash and then
+//! compared byte by byte, so a token never gets another token's verdict. The least recently used
+//! entries are dropped first. The limit counts bytes, not entries, so no mix of tokens can use more
+//! memory than planned.
 //!
-//! # Why the end of a token is the key
+//! # Which bytes are hashed
 //!
-//! A token ends with its signature, which differs wherever two tokens differ and which nobody but
-//! the issuer can choose. Hashing these bytes alone spreads tokens as well as hashing all of them: a
-//! look-up of 400 bytes took 24 ns instead of 91.
+//! A verified token is found by its end. The end is its signature, which differs between any two
+//! genuine tokens and which only the issuer can choose. Hashing these bytes spreads tokens as well as
+//! hashing all bytes: a look-up of 400 bytes took 24 ns instead of 91. A client chooses the ends of
+//! forged tokens, so a refused token is found by a keyed hash of all its bytes.
 
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::mem::size_of;
-use std::rc::Rc;
 
 use lru::LruCache;
 
-use crate::keys::Fingerprint;
-use crate::token::VerifiedToken;
+/// What a memory holds for each token.
+pub(super) trait Remembered {
+    /// The memory that the value owns or shares, in bytes, without the value itself.
+    fn bytes(&self) -> usize;
+}
 
-/// Verified tokens of one configuration.
-pub(super) struct TokenCache {
-    tokens: LruCache<End, Entry, RandomState>,
+/// A memory of tokens of one configuration.
+pub(super) struct TokenCache<V> {
+    tokens: LruCache<CacheKey, Entry<V>, RandomState>,
+    keyed_by: KeyedBy,
     bytes: usize,
+    limit_bytes: usize,
+    longest_token_bytes: usize,
 }
 
-/// The last bytes of a token: 24 characters of base64url, 144 bits.
-type End = [u8; 24];
+/// The last bytes of a token, which are 24 characters of base64url or 144 bits; or a hash.
+type CacheKey = [u8; 24];
 
-struct Entry {
+/// The bytes of a token that make its key.
+enum KeyedBy {
+    End,
+    AllBytes(RandomState),
+}
+
+struct Entry<V> {
     token: Box<[u8]>,
-    verified: Rc<VerifiedToken>,
-    signer: Fingerprint,
+    value: V,
 }
 
-impl TokenCache {
-    pub(super) fn new() -> Self {
-        Self { tokens: LruCache::unbounded_with_hasher(RandomState::new()), bytes: 0 }
+impl<V: Remembered> TokenCache<V> {
+    /// An empty memory of at most `limit_bytes`, for genuine tokens of at most `longest_token_bytes`.
+    pub(super) fn of_genuine(limit_bytes: usize, longest_token_bytes: usize) -> Self {
+        Self::new(KeyedBy::End, limit_bytes, longest_token_bytes)
     }
 
-    /// What this token was verified to be.
-    pub(super) fn find(&mut self, token: &[u8]) -> Option<Rc<VerifiedToken>> {
-        let entry = self.tokens.get(token.last_chunk::<{ size_of::<End>() }>()?)?;
-        are_equal(&entry.token, token).then(|| Rc::clone(&entry.verified))
+    /// An empty memory of at most `limit_bytes`, for tokens whose bytes a client may have chosen.
+    pub(super) fn of_any(limit_bytes: usize) -> Self {
+        Self::new(KeyedBy::AllBytes(RandomState::new()), limit_bytes, limit_bytes)
     }
 
-    /// Remembers a token, unless it is so long that it would take the place of many.
-    pub(super) fn keep(&mut self, token: &[u8], verified: Rc<VerifiedToken>, signer: Fingerprint) {
-        let Some(end) = token.last_chunk::<{ size_of::<End>() }>() else { return };
-        if token.len() > CACHED_TOKEN_BYTES_LIMIT {
+    fn new(keyed_by: KeyedBy, limit_bytes: usize, longest_token_bytes: usize) -> Self {
+        let tokens = LruCache::unbounded_with_hasher(RandomState::new());
+        Self { tokens, keyed_by, bytes: 0, limit_bytes, longest_token_bytes }
+    }
+
+    /// The key of this token; `None` if it is too short to be one.
+    fn key(&self, token: &[u8]) -> Option<CacheKey> {
+        let state = match &self.keyed_by {
+            KeyedBy::End => return token.last_chunk().copied(),
+            KeyedBy::AllBytes(state) => state,
+        };
+        let mut key = CacheKey::default();
+        *key.first_chunk_mut()? = state.hash_one(token).to_ne_bytes();
+        Some(key)
+    }
+
+    /// The value of this token.
+    pub(super) fn find(&mut self, token: &[u8]) -> Option<&V> {
+        let key = self.key(token)?;
+        let entry = self.tokens.get(&key)?;
+        are_equal(&entry.token, token).then_some(&entry.value)
+    }
+
+    /// Whether there is a value for this token. Does not count as a use.
+    pub(super) fn has(&self, token: &[u8]) -> bool {
+        let entry = self.key(token).and_then(|key| self.tokens.peek(&key));
+        entry.is_some_and(|entry| are_equal(&entry.token, token))
+    }
+
+    /// Adds or replaces a token, unless it is too long.
+    pub(super) fn keep(&mut self, token: &[u8], value: V) {
+        let Some(key) = self.key(token) else { return };
+        if token.len() > self.longest_token_bytes {
             return;
         }
-        let entry = Entry { token: token.into(), verified, signer };
+        let entry = Entry { token: token.into(), value };
         self.bytes += entry.bytes();
-        if let Some((_, replaced)) = self.tokens.push(*end, entry) {
+        if let Some((_, replaced)) = self.tokens.push(key, entry) {
             self.bytes -= replaced.bytes();
         }
-        while self.bytes > CACHE_BYTES {
+        while self.bytes > self.limit_bytes {
             let Some((_, oldest)) = self.tokens.pop_lru() else { break };
             self.bytes -= oldest.bytes();
         }
     }
 
-    /// Forgets the tokens of every key that is not to be trusted any more.
-    pub(super) fn forget_unless(&mut self, is_trusted: impl Fn(Fingerprint) -> bool) {
-        let gone = self.tokens.iter().filter(|(_, entry)| !is_trusted(entry.signer));
-        let gone: Vec<End> = gone.map(|(end, _)| *end).collect();
-        for entry in gone.iter().filter_map(|end| self.tokens.pop(end)) {
+    /// Drops every token whose value does not satisfy the condition.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&V) -> bool) {
+        let dropped = self.tokens.iter().filter(|(_, entry)| !is_kept(&entry.value));
+        let dropped: Vec<CacheKey> = dropped.map(|(key, _)| *key).collect();
+        for entry in dropped.iter().filter_map(|key| self.tokens.pop(key)) {
             self.bytes -= entry.bytes();
         }
     }
 }
 
-impl Entry {
+impl<V: Remembered> Entry<V> {
     fn bytes(&self) -> usize {
-        let text = self.token.len() + self.verified.text_bytes();
-        text + size_of::<Self>() + size_of::<VerifiedToken>() + ENTRY_OVERHEAD_BYTES
+        self.token.len() + size_of::<Self>() + self.value.bytes() + ENTRY_OVERHEAD_BYTES
     }
 }
 
-/// As `==`, but eight bytes at a time: for WebAssembly `==` becomes a loop over single bytes.
+/// The same as `==`, but eight bytes at a time. In WebAssembly, `==` becomes a loop over single bytes.
 fn are_equal(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
@@ -88,128 +129,126 @@ fn are_equal(a: &[u8], b: &[u8]) -> bool {
         && a_rest == b_rest
 }
 
-/// What all entries of a VM may take: some 6,000 tokens of usual length.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
-
-/// Longer tokens are verified every time (Envoy's jwt_authn does so above 4 KiB). Tokens with many
-/// groups, of 9 KiB or so, are cached.
-const CACHED_TOKEN_BYTES_LIMIT: usize = 16 * 1024;
-
-/// Reference counts, list node, slot of the hash table at its emptiest, and what the allocator adds
-/// to five allocations.
+/// Reference counts, the list node, the slot of the hash table at its emptiest, and the allocator's
+/// overhead for five allocations.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::claims::{Claims, Times};
 
-    fn verified(user_id: &str) -> Rc<VerifiedToken> {
-        let claims = Claims {
-            times: Times::default(),
-            jti: None,
-            user_id: Some(user_id.into()),
-            forwarded: Vec::new(),
-        };
-        Rc::new(VerifiedToken::new(claims, b"", ""))
+    const LIMIT_BYTES: usize = 256 * 1024;
+    const LONGEST_TOKEN_BYTES: usize = 4 * 1024;
+
+    impl Remembered for String {
+        fn bytes(&self) -> usize {
+            self.len()
+        }
     }
 
-    fn entry(token: &[u8], user_id: &str) -> Entry {
-        Entry { token: token.into(), verified: verified(user_id), signer: signer(1) }
+    fn cache() -> TokenCache<String> {
+        TokenCache::of_genuine(LIMIT_BYTES, LONGEST_TOKEN_BYTES)
     }
 
-    fn signer(number: u8) -> Fingerprint {
-        Fingerprint::of([&[number][..]].into_iter())
+    fn entry(token: &[u8], value: &str) -> Entry<String> {
+        Entry { token: token.into(), value: value.to_owned() }
     }
 
     #[test]
-    fn the_cache_keeps_within_its_budget_and_forgets_the_least_recently_used() {
-        let mut cache = TokenCache::new();
+    fn the_least_recently_used_tokens_are_dropped_first() {
+        let mut cache = cache();
         let token = |n: usize| format!("{n:04000}").into_bytes();
-        let kept = CACHE_BYTES / entry(&token(0), "user").bytes();
+        let kept = LIMIT_BYTES / entry(&token(0), "user").bytes();
         for n in 0..kept {
-            cache.keep(&token(n), verified("user"), signer(1));
+            cache.keep(&token(n), "user".into());
         }
         assert!(cache.find(&token(0)).is_some(), "all fit, and this one is now the latest");
-        cache.keep(&token(kept), verified("user"), signer(1));
+        assert!(cache.has(&token(1)), "which is no use");
+        cache.keep(&token(kept), "user".into());
         assert_eq!((cache.tokens.len(), cache.find(&token(1)).is_some()), (kept, false));
         assert!(cache.find(&token(0)).is_some() && cache.find(&token(kept)).is_some());
         for n in 0..3 * kept {
-            cache.keep(&token(n), verified(&"u".repeat(n % 200)), signer(1));
-            assert!(cache.bytes <= CACHE_BYTES);
+            cache.keep(&token(n), "u".repeat(n % 200));
+            assert!(cache.bytes <= LIMIT_BYTES);
         }
         while let Some((_, entry)) = cache.tokens.pop_lru() {
             cache.bytes -= entry.bytes();
         }
-        assert_eq!(cache.bytes, 0, "what came in was counted as what went out");
+        assert_eq!(cache.bytes, 0, "every addition and removal was counted");
     }
 
     #[test]
-    fn what_fills_the_budget_exactly_stays() {
-        let mut cache = TokenCache::new();
+    fn an_exactly_full_cache_drops_nothing() {
+        let mut cache = cache();
         let token = |n: usize, length: usize| format!("{n:0length$}").into_bytes();
         let each = entry(&token(0, 100), "user").bytes();
-        let (count, rest) = (CACHE_BYTES / each, CACHE_BYTES % each);
+        let (count, rest) = (LIMIT_BYTES / each, LIMIT_BYTES % each);
         for n in 1..=count {
             let length = 100 + if n == count { rest } else { 0 };
-            cache.keep(&token(n, length), verified("user"), signer(1));
+            cache.keep(&token(n, length), "user".into());
         }
-        assert_eq!((cache.bytes, cache.tokens.len()), (4_194_304, count));
+        assert_eq!((cache.bytes, cache.tokens.len()), (LIMIT_BYTES, count));
     }
 
     #[test]
-    fn an_entry_weighs_what_it_holds() {
-        let fixed = size_of::<Entry>() + size_of::<VerifiedToken>() + ENTRY_OVERHEAD_BYTES;
-        for (token, user_id) in [(0, ""), (100, "ada"), (1_000, "u")] {
-            let entry = entry(&vec![b'a'; token], user_id);
-            assert_eq!(entry.bytes(), token + user_id.len() + fixed);
-        }
-    }
-
-    #[test]
-    fn a_token_kept_twice_is_counted_once() {
-        let mut cache = TokenCache::new();
+    fn a_replaced_token_is_counted_once() {
+        let mut cache = cache();
         let token = [b'a'; 100];
-        cache.keep(&token, verified("a long user id"), signer(1));
-        cache.keep(&token, verified("b"), signer(1));
+        cache.keep(&token, "a long value".into());
+        cache.keep(&token, "b".into());
         assert_eq!(cache.bytes, entry(&token, "b").bytes());
     }
 
     #[test]
-    fn tokens_of_a_key_that_is_gone_are_forgotten_and_no_others() {
-        let mut cache = TokenCache::new();
+    fn retain_drops_the_others_and_their_bytes() {
+        let mut cache = cache();
         let token = |n: u8| [n; 100];
         for n in 0..6 {
-            cache.keep(&token(n), verified("user"), signer(n % 3));
+            cache.keep(&token(n), (n % 3).to_string());
         }
-        cache.forget_unless(|known| known != signer(1));
+        cache.retain(|value| value != "1");
         let kept: Vec<_> = (0..6).filter(|n| cache.find(&token(*n)).is_some()).collect();
         assert_eq!(kept, [0, 2, 3, 5]);
-        assert_eq!(cache.bytes, 4 * entry(&token(0), "user").bytes());
+        assert_eq!(cache.bytes, 4 * entry(&token(0), "0").bytes());
     }
 
     #[test]
-    fn tokens_that_end_alike_are_different_tokens() {
-        let mut cache = TokenCache::new();
-        let end = "e".repeat(2 * size_of::<End>());
-        cache.keep(format!("a{end}").as_bytes(), verified("a"), signer(1));
-        assert!(cache.find(format!("b{end}").as_bytes()).is_none());
-        assert!(cache.find(end.as_bytes()).is_none());
+    fn tokens_with_equal_ends_are_different_tokens() {
+        let mut cache = cache();
+        let end = "e".repeat(2 * size_of::<CacheKey>());
+        cache.keep(format!("a{end}").as_bytes(), "a".into());
+        for other in [format!("b{end}"), end.clone()] {
+            assert!(cache.find(other.as_bytes()).is_none() && !cache.has(other.as_bytes()));
+        }
         assert!(cache.find(format!("a{end}").as_bytes()).is_some());
     }
 
     #[test]
+    fn forged_tokens_with_equal_ends_do_not_displace_each_other() {
+        let mut cache = TokenCache::of_any(LIMIT_BYTES);
+        let token = |n: usize| format!("{n:04}{}", "e".repeat(200)).into_bytes();
+        for n in 0..300 {
+            cache.keep(&token(n), n.to_string());
+        }
+        for n in 0..300 {
+            assert_eq!(cache.find(&token(n)), Some(&n.to_string()));
+        }
+        cache.keep(b"short", "short".to_owned());
+        assert!(cache.has(b"short"));
+    }
+
+    #[test]
     fn a_long_token_is_not_kept() {
-        let mut cache = TokenCache::new();
-        for (length, kept) in [(16_384, true), (16_385, false)] {
+        let mut cache = cache();
+        for (length, is_kept) in [(4_096, true), (4_097, false)] {
             let token = vec![b'a'; length];
-            cache.keep(&token, verified("user"), signer(1));
-            assert_eq!(cache.find(&token).is_some(), kept, "{length} bytes");
+            cache.keep(&token, "user".into());
+            assert_eq!(cache.has(&token), is_kept, "{length} bytes");
         }
     }
 
     #[test]
-    fn tokens_are_compared_to_their_last_byte() {
+    fn tokens_are_compared_up_to_their_last_byte() {
         let token: Vec<u8> = (0..40).collect();
         for length in 0..token.len() {
             let token = &token[..length];

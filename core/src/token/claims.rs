@@ -1,7 +1,8 @@
-//! Do the claims hold, and what do they say?
+//! Reads a token's claims and checks them against the policy.
 //!
-//! Judged after the signature, in the order time, issuer, audience, the rest. A claim of the wrong
-//! type or size is a refusal of its own, judged last; it never counts as absent (CVE-2026-25537).
+//! The signature is checked before the claims. They are checked in the order time, issuer, audience,
+//! the rest. A claim of the wrong type or size causes a refusal, which comes last in this order; it
+//! is never treated as absent (CVE-2026-25537).
 
 use std::borrow::Cow;
 
@@ -11,20 +12,31 @@ use crate::refusal::Refusal;
 use crate::revocation::record::TIME_LIMIT_SECONDS;
 use crate::token::Policy;
 
-/// What a genuine token says.
+/// The claims of a genuine token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claims {
+    /// The times that are well-formed.
     pub(super) times: Times,
+    /// The `jti`, if it is well-formed.
     pub(super) jti: Option<String>,
+    /// Whether times and `jti` are well-formed. No configuration accepts the token otherwise.
+    pub(super) is_well_formed: bool,
+    /// The policy's verdict, except on the times.
+    pub(super) verdict: Result<Accepted, Refusal>,
+}
+
+/// What the application may learn from a token whose claims are as required.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
     pub(super) user_id: Option<Box<str>>,
     pub(super) forwarded: Forwarded,
 }
 
-/// Name and header text of each forwarded claim that the token has; `None` if no header can carry
+/// The name and header text of each forwarded claim that the token has; `None` if no header can carry
 /// its value.
 pub(super) type Forwarded = Vec<(Box<str>, Option<Box<str>>)>;
 
-/// When a token is valid; seconds since 1970 UTC (RFC 7519 §2, NumericDate).
+/// The times between which a token is valid, in seconds since 1970 UTC (RFC 7519 §2, NumericDate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) exp: Option<u64>,
@@ -33,7 +45,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Whether a token of these times is valid now, by clocks that may differ by `skew_seconds`.
+    /// Whether a token with these times is valid now, if clocks may differ by `skew_seconds`.
     pub(super) fn check(&self, unix_seconds: u64, skew_seconds: u64) -> Result<(), Refusal> {
         if self.exp.is_some_and(|exp| unix_seconds >= exp.saturating_add(skew_seconds)) {
             return Err(Refusal::Expired);
@@ -46,26 +58,32 @@ impl Times {
     }
 }
 
-/// Judges the claims of a token that `key` verified.
-pub(super) fn judge(
-    claims: &Object<'_>,
-    key: &Key,
-    policy: &Policy,
-    unix_seconds: u64,
-) -> Result<Claims, Refusal> {
+/// Reads the claims of a token that `key` verified, and checks all but the times.
+pub(super) fn read(claims: &Object<'_>, key: &Key, policy: &Policy) -> Claims {
     let (exp, nbf, iat) = (
         time(claims, "exp", f64::floor),
         time(claims, "nbf", f64::ceil),
         time(claims, "iat", f64::floor),
     );
-    let (issuer, audiences) = (text(claims, "iss"), audiences(claims));
-
-    let well_formed = Times {
+    let jti = jti(claims);
+    let is_well_formed = [exp, nbf, iat].iter().all(Result::is_ok) && jti.is_ok();
+    let times = Times {
         exp: exp.unwrap_or_default(),
         nbf: nbf.unwrap_or_default(),
         iat: iat.unwrap_or_default(),
     };
-    well_formed.check(unix_seconds, policy.clock_skew_seconds)?;
+    let verdict = check(claims, &times, is_well_formed, key, policy);
+    Claims { times, jti: jti.unwrap_or_default(), is_well_formed, verdict }
+}
+
+fn check(
+    claims: &Object<'_>,
+    times: &Times,
+    is_well_formed: bool,
+    key: &Key,
+    policy: &Policy,
+) -> Result<Accepted, Refusal> {
+    let (issuer, audiences) = (text(claims, "iss"), audiences(claims));
     if let Ok(issuer) = &issuer {
         let mut expected = policy.issuer.as_deref().into_iter().chain(key.issuer());
         if !expected.all(|expected| issuer.as_deref() == Some(expected)) {
@@ -80,24 +98,23 @@ pub(super) fn judge(
             return Err(Refusal::WrongAudience);
         }
     }
-
     issuer?;
     audiences?;
-    let times = Times { exp: exp?, nbf: nbf?, iat: iat? };
-    check_lifetime(&times, policy.max_lifetime_seconds)?;
+    if !is_well_formed {
+        return Err(Refusal::BadClaims);
+    }
+    check_lifetime(times, policy.max_lifetime_seconds)?;
     if policy.required.iter().any(|name| matches!(claims.find(name), None | Some(Value::Null))) {
         return Err(Refusal::BadClaims);
     }
-    Ok(Claims {
-        times,
-        jti: jti(claims)?,
+    Ok(Accepted {
         user_id: policy.user_id.as_deref().map(|name| user_id(claims, name)).transpose()?,
         forwarded: forwarded(claims, &policy.forwarded),
     })
 }
 
-/// A NumericDate: a JSON number, not negative, below the limit of all times here. The text has been
-/// checked to be a JSON number; 64-bit floats hold every whole number below the limit exactly.
+/// A NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The parser has
+/// checked that the text is a JSON number. A 64-bit float holds every integer below the limit exactly.
 fn time(claims: &Object<'_>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Refusal> {
     let number = match claims.find(name) {
         None => return Ok(None),
@@ -151,7 +168,7 @@ fn jti(claims: &Object<'_>) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// A string, or an integer, which is written in decimal: `42` and `"42"` are one user.
+/// The user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
 fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Refusal> {
     let id = match claims.find(name) {
         Some(Value::Text(text)) => text,
@@ -161,20 +178,19 @@ fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Refusal> {
     if is_user_id(id) { Ok(id.into()) } else { Err(Refusal::BadClaims) }
 }
 
-/// Whether a token can name a user so: not empty, at most 256 bytes, fit for a header.
+/// Whether a text can be a user id: not empty, at most 256 bytes, valid in a header.
 #[must_use]
 pub fn is_user_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= ID_BYTES_LIMIT && is_header_text(text)
 }
 
-/// Whether a JSON number is a 64-bit integer in its one plain spelling.
+/// Whether a JSON number is a 64-bit integer in its plain spelling, without fraction or exponent.
 fn is_integer(number: &str) -> bool {
     number != "-0" && (number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok())
 }
 
-/// Whether an application reads exactly this text from a header: no control characters, which could
-/// end the header, and no white space at either end, which HTTP drops (RFC 9110 §5.5): ` admin`
-/// would arrive as `admin`.
+/// Whether an application reads exactly this text from a header. A control character could end the
+/// header. HTTP drops white space at either end (RFC 9110 §5.5), so ` admin` would become `admin`.
 fn is_header_text(text: &str) -> bool {
     text.trim().len() == text.len() && !text.contains(char::is_control)
 }

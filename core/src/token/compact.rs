@@ -1,9 +1,9 @@
-//! Is this a token by its form?
+//! Parses a token's compact form.
 //!
-//! A JWS in compact form (RFC 7515 §7.1) whose header and payload are strict JSON objects. One
-//! token has one spelling: base64url without padding, white space, other alphabets or stray bits
-//! (RFC 7515 §2). What the header names besides `alg`, `kid`, `typ` is not read, so no key that
-//! travels inside a token is ever used; headers that would change what a token means are refused.
+//! A token is a JWS in compact form (RFC 7515 §7.1) whose header and payload are strict JSON objects.
+//! Each token has one spelling: base64url without padding, white space, other alphabets or stray bits
+//! (RFC 7515 §2). Only `alg`, `kid` and `typ` of the header are read, so a key inside a token is never
+//! used. Headers that would change the meaning of a token cause a refusal.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{Object, Value};
 
-/// The parts of a token whose form is right. Nothing in it is genuine yet.
+/// The parts of a well-formed token whose signature has not been checked.
 pub(super) struct Compact<'a> {
-    /// Header and payload as sent: what the signature covers.
+    /// Header and payload as sent, which the signature covers.
     pub(super) signing_input: &'a [u8],
     pub(super) header: Header,
     /// The payload's JSON text.
@@ -22,15 +22,14 @@ pub(super) struct Compact<'a> {
     pub(super) signature: Vec<u8>,
 }
 
-/// What the header says (RFC 7515 §4.1).
+/// The members of the header that are read (RFC 7515 §4.1).
 pub(super) struct Header {
     pub(super) algorithm: String,
     pub(super) kid: Option<String>,
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart; `None` where it is not well-formed. Whether the payload is an object is
-    /// for whoever reads it.
+    /// Splits a token; `None` if it is not well-formed. The caller parses the payload.
     pub(super) fn parse(token: &'a [u8]) -> Option<Self> {
         let mut parts = token.splitn(4, |byte| *byte == b'.');
         let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -65,7 +64,7 @@ impl Header {
     }
 }
 
-/// `Some(None)` where there is no such member, `None` where it is not a string.
+/// The member with this name: `Some(None)` if it is absent, `None` if it is not a string.
 fn text<'a>(object: &Object<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
     match object.find(name) {
         None => Some(None),
@@ -74,18 +73,16 @@ fn text<'a>(object: &Object<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
     }
 }
 
-/// Whether a token of that `typ` may open a session: a plain JWT (RFC 7519 §5.1) or an access token
-/// (RFC 9068 §2.1). Others, such as `logout+jwt`, `dpop+jwt` or `secevent+jwt`, are signed by the
-/// same keys for another purpose (RFC 8725 §3.11). `application/` may be left out, and case does
-/// not count (RFC 7515 §4.1.9).
+/// Whether this `typ` is a plain JWT (RFC 7519 §5.1) or an access token (RFC 9068 §2.1). Other types,
+/// such as `logout+jwt`, `dpop+jwt` or `secevent+jwt`, are signed by the same keys for another purpose
+/// (RFC 8725 §3.11). The prefix `application/` is optional, and case is ignored (RFC 7515 §4.1.9).
 fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
-/// Headers that would change what the token means: extensions that must be understood (RFC 7515
-/// §4.1.11; we understand none), an unencoded payload (RFC 7797), compression and encryption (RFC
-/// 7516).
+/// Headers that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11; none is
+/// supported), an unencoded payload (RFC 7797), compression and encryption (RFC 7516).
 const FORBIDDEN: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
 /// The longest `kid`.

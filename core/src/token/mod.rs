@@ -1,14 +1,24 @@
-//! Is a token genuine?
+//! Verifies tokens.
 //!
-//! [`Verifier::verify`] answers with a [`VerifiedToken`], which nothing else can make, or with the
-//! first [`Refusal`] in the order of judgement: form, algorithm, key, signature, time, issuer,
-//! audience, claims. The parser and the claims are our own and strict (RFC 7515, 7519, 8725); the
-//! cryptography is the libraries'. Whether a genuine token is revoked is another question.
+//! [`Verifier::verify`] returns a [`VerifiedToken`], which nothing else can make, or the first
+//! [`Refusal`] in the order form, algorithm, key, signature, time, issuer, audience, claims. Parser
+//! and claim checks are our own and strict (RFC 7515, 7519, 8725); libraries do the cryptography.
+//! [`revocation`](crate::revocation) tells whether a genuine token is revoked.
 //!
-//! # Why a cache
+//! # Genuine and acceptable
 //!
-//! Most requests carry a token that this VM has verified before. Its exact bytes are remembered, so
-//! the same request costs one look-up; the times are judged again on every call.
+//! A token is *genuine* if one of the keys made its signature. It is *acceptable* if its times and
+//! claims are as required, too. Only an acceptable token admits a request. A sign-out revokes every
+//! genuine token, because a token that is not acceptable here and now may be acceptable later (`nbf`)
+//! or at another proxy (`aud`).
+//!
+//! # Bounded work
+//!
+//! Most requests carry a token that this VM has verified before. The exact bytes of verified tokens
+//! are remembered, so such a request costs one look-up; its times are checked on every call. The
+//! bytes of refused tokens are remembered separately, so the same forged token costs one signature
+//! check per key. A token whose checks were cut off is remembered with the number of keys that were
+//! tried, so a retry continues there. [`effort`](crate::keys) bounds the time for all other checks.
 
 mod cache;
 mod claims;
@@ -18,39 +28,40 @@ pub use claims::is_user_id;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem::size_of;
 use std::rc::Rc;
 
 use crate::json::{Object, Value};
-use crate::keys::budget::Budget;
+use crate::keys::effort::{Effort, FailureBudget};
 use crate::keys::host::{NoHost, SignatureHost};
-use crate::keys::{Effort, Fingerprint, Key, KeyRing, PublicAlgorithm};
+use crate::keys::{Fingerprint, Key, KeyRing, OutOfTime, PublicAlgorithm};
 use crate::refusal::Refusal;
 use crate::revocation::generation::Mark;
 use crate::revocation::record::RecordId;
-use crate::token::cache::TokenCache;
-use crate::token::claims::{Claims, Forwarded, Times};
+use crate::token::cache::{Remembered, TokenCache};
+use crate::token::claims::{Accepted, Forwarded, Times};
 use crate::token::compact::{Compact, Header};
 
-/// What a token must say, beyond having been signed by one of the keys.
+/// The claims that an acceptable token has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The value that `iss` must have, if any.
+    /// The required value of `iss`, if any.
     pub issuer: Option<String>,
-    /// The audiences of which `aud` must name one, if there are any.
+    /// The audiences of which `aud` must contain one, if there are any.
     pub audiences: Vec<String>,
-    /// The claim that names the user; `None` asks for no user.
+    /// The claim that contains the user id; `None` requires no user.
     pub user_id: Option<String>,
-    /// Claims that must be there and not be null.
+    /// Claims that must be present and not null.
     pub required: Vec<String>,
-    /// How far the issuer's clock and ours may differ, in seconds.
+    /// The tolerated difference between the issuer's clock and ours, in seconds.
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
     pub max_lifetime_seconds: Option<u64>,
     /// The longest token, in bytes.
     pub max_token_bytes: usize,
-    /// Claims to be read for the application, as [`VerifiedToken::claim`] says.
+    /// Claims to be read for the application; see [`VerifiedToken::claim`].
     pub forwarded: Vec<String>,
-    /// Separates applications behind one signout service; part of every record id.
+    /// Separates applications that use one signout service; part of every record id.
     pub realm: String,
 }
 
@@ -73,148 +84,330 @@ impl Default for Policy {
 /// Verifies tokens under one configuration.
 pub struct Verifier {
     keys: RefCell<KeyRing>,
-    /// Whether a token came that a key may have signed which is not there.
+    /// Whether a key may be missing that a token was signed with.
     misses_key: Cell<bool>,
+    /// How many tokens were not checked because of a limit, since the last call.
+    unchecked: Cell<u64>,
     policy: Policy,
     host: &'static dyn SignatureHost,
-    slow: Budget,
-    cache: RefCell<TokenCache>,
+    admissions: FailureBudget,
+    sign_outs: FailureBudget,
+    verified: RefCell<TokenCache<Verified>>,
+    refused: RefCell<TokenCache<Refused>>,
+}
+
+/// The purpose of a request's signature checks. Each has its own budget for failed checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To admit the request.
+    Admission,
+    /// To revoke the request's tokens.
+    SignOut,
 }
 
 impl Verifier {
-    /// A verifier with an empty cache, which does all by itself and without a bound.
+    /// A verifier without a host that checks signatures, and without a budget for failed checks.
     #[must_use]
     pub fn new(keys: KeyRing, policy: Policy) -> Self {
         Self {
             keys: RefCell::new(keys),
             misses_key: Cell::new(false),
+            unchecked: Cell::new(0),
             policy,
             host: &NoHost,
-            slow: Budget::new(u64::MAX),
-            cache: RefCell::new(TokenCache::new()),
+            admissions: FailureBudget::new(u64::MAX),
+            sign_outs: FailureBudget::new(u64::MAX),
+            verified: RefCell::new(TokenCache::of_genuine(VERIFIED_BYTES, LONGEST_VERIFIED_BYTES)),
+            refused: RefCell::new(TokenCache::of_any(REFUSED_BYTES)),
         }
     }
 
-    /// Asks that host first, and verifies so many slow signatures a second at most; beyond that
-    /// unseen tokens are refused as [`Refusal::Unavailable`].
+    /// Asks this host first, and spends at most this time of each second on failed signature checks,
+    /// for admissions and for sign-outs separately.
     #[must_use]
-    pub fn with_host(self, host: &'static dyn SignatureHost, slow_per_second: u64) -> Self {
-        Self { host, slow: Budget::new(slow_per_second), ..self }
+    pub fn with_host(
+        self,
+        host: &'static dyn SignatureHost,
+        failed_milliseconds_per_second: u64,
+    ) -> Self {
+        Self {
+            host,
+            admissions: FailureBudget::new(failed_milliseconds_per_second),
+            sign_outs: FailureBudget::new(failed_milliseconds_per_second),
+            ..self
+        }
     }
 
-    /// Takes other keys, and forgets every token whose key is not among them. The others stay known:
-    /// were all to be verified anew, slow ones would be refused beyond the budget.
+    /// Replaces the keys, and forgets every refused token and every token of a key that is gone.
+    /// Tokens of the other keys stay known.
     pub fn replace_keys(&self, keys: KeyRing) {
-        self.cache.borrow_mut().forget_unless(|signer| keys.holds(signer));
+        self.verified.borrow_mut().retain(|verified| keys.holds(verified.signer));
+        self.refused.borrow_mut().retain(|_| false);
         self.keys.replace(keys);
     }
 
-    /// Whether all keys are there that the configuration names.
+    /// Whether all keys of the configuration have been loaded.
     #[must_use]
     pub fn has_all_keys(&self) -> bool {
         !self.keys.borrow().lacks_some()
     }
 
-    /// Whether since the last call a token came that names a key which is not there, or a public
-    /// algorithm that no key is bound to.
+    /// Whether, since the last call, a token named a key that is missing, or a public algorithm that
+    /// no key is bound to.
     pub fn take_missed_key(&self) -> bool {
         self.misses_key.take()
     }
 
-    /// Whether the token is genuine at that time (seconds since 1970 UTC).
-    pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
-        let known = self.cache.borrow_mut().find(token);
-        if let Some(known) = known {
-            self.check_times(&known, unix_seconds)?;
-            return Ok(known);
-        }
-        let (verified, signer) = self.verify_unseen(token, unix_seconds)?;
-        let verified = Rc::new(verified);
-        self.cache.borrow_mut().keep(token, Rc::clone(&verified), signer);
-        Ok(verified)
+    /// The number of tokens that were not checked because of a limit, since the last call.
+    pub fn take_unchecked(&self) -> u64 {
+        self.unchecked.take()
     }
 
-    /// Whether the times of a token that was verified before still hold.
+    /// Whether the token is genuine and acceptable at this time (seconds since 1970 UTC). For a
+    /// request with one token that is to be admitted.
+    pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
+        let effort = self.effort(Purpose::Admission, unix_seconds.saturating_mul(1_000));
+        self.check(token, &effort)?.verdict
+    }
+
+    /// The limits for the signature checks of one request.
+    pub(crate) fn effort(&self, purpose: Purpose, unix_milliseconds: u64) -> Effort<'_> {
+        let budget = match purpose {
+            Purpose::Admission => &self.admissions,
+            Purpose::SignOut => &self.sign_outs,
+        };
+        Effort::new(self.host, budget, unix_milliseconds)
+    }
+
+    /// Whether this token has been verified before.
+    pub(crate) fn is_known(&self, token: &[u8]) -> bool {
+        self.verified.borrow().has(token)
+    }
+
+    /// The refusal that can be told without a signature check: malformed, unsupported algorithm,
+    /// unknown key, or a bad signature that is remembered.
+    pub(crate) fn refusal_without_check(&self, token: &[u8]) -> Option<Refusal> {
+        if self.is_known(token) {
+            return None;
+        }
+        match self.refused.borrow_mut().find(token) {
+            Some(Refused::Forged { misses_key }) => return Some(self.forged(*misses_key)),
+            Some(Refused::Unacceptable { .. }) => return None,
+            Some(Refused::Partly { .. }) | None => {}
+        }
+        let Some(compact) = self.parse(token) else { return Some(Refusal::MalformedToken) };
+        let Some(claims) = Object::parse(&compact.payload) else {
+            return Some(Refusal::MalformedToken);
+        };
+        self.candidates(&self.keys.borrow(), &compact.header, issuer(&claims)).err()
+    }
+
+    /// Whether the token is genuine, and if so, whether it is acceptable.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of a token that is not known to be genuine. [`Refusal::Unavailable`] if that
+    /// cannot be told now, because keys are missing or the request may not spend more time.
+    pub(crate) fn check(&self, token: &[u8], effort: &Effort<'_>) -> Result<Genuine, Refusal> {
+        let known = self.verified.borrow_mut().find(token).map(|known| Rc::clone(&known.token));
+        if let Some(token) = known {
+            return Ok(self.judged(token, effort.unix_seconds()));
+        }
+        let keys_tried = match self.refused.borrow_mut().find(token) {
+            Some(Refused::Forged { misses_key }) => return Err(self.forged(*misses_key)),
+            Some(Refused::Unacceptable { token, refusal }) => {
+                let verdict = self.check_times_of(token.times, effort.unix_seconds());
+                return Ok(Genuine { token: *token, verdict: verdict.and(Err(*refusal)) });
+            }
+            Some(Refused::Partly { keys_tried }) => *keys_tried,
+            None => 0,
+        };
+        self.check_unseen(token, keys_tried, effort)
+    }
+
+    /// Whether the times of a token that was verified before are still acceptable.
     ///
     /// # Errors
     ///
     /// [`Refusal::Expired`] or [`Refusal::NotYetValid`].
     pub fn check_times(&self, token: &VerifiedToken, unix_seconds: u64) -> Result<(), Refusal> {
-        token.times.check(unix_seconds, self.policy.clock_skew_seconds)
+        self.check_times_of(token.genuine.times, unix_seconds)
     }
 
-    /// From when on the token has expired, if ever, seconds since 1970 UTC.
+    /// The time at which the token expires, if ever, in seconds since 1970 UTC.
     #[must_use]
     pub fn end_of(&self, token: &VerifiedToken) -> Option<u64> {
         token.exp().map(|exp| exp.saturating_add(self.policy.clock_skew_seconds))
     }
 
-    fn verify_unseen(
-        &self,
-        token: &[u8],
-        unix_seconds: u64,
-    ) -> Result<(VerifiedToken, Fingerprint), Refusal> {
-        if token.len() > self.policy.max_token_bytes {
-            return Err(Refusal::MalformedToken);
-        }
-        let token = Compact::parse(token).ok_or(Refusal::MalformedToken)?;
-        let claims = Object::parse(&token.payload).ok_or(Refusal::MalformedToken)?;
-        let keys = self.keys.borrow();
-        let issuer = match claims.find("iss") {
-            Some(Value::Text(issuer)) => Some(&**issuer),
-            _ => None,
-        };
-        let key = self.signer(&keys, &token, issuer, unix_seconds)?;
-        let claims = claims::judge(&claims, key, &self.policy, unix_seconds)?;
-        let verified = VerifiedToken::new(claims, token.signing_input, &self.policy.realm);
-        Ok((verified, key.fingerprint()))
+    fn check_times_of(&self, times: Times, unix_seconds: u64) -> Result<(), Refusal> {
+        times.check(unix_seconds, self.policy.clock_skew_seconds)
     }
 
-    /// The key that made the token's signature. Where keys are still to come, one of them may have.
-    fn signer<'a>(
+    fn judged(&self, token: Rc<VerifiedToken>, unix_seconds: u64) -> Genuine {
+        let (genuine, times) = (token.genuine, self.check_times(&token, unix_seconds));
+        Genuine { token: genuine, verdict: times.map(|()| token) }
+    }
+
+    fn check_unseen(
+        &self,
+        token: &[u8],
+        keys_tried: usize,
+        effort: &Effort<'_>,
+    ) -> Result<Genuine, Refusal> {
+        let compact = self.parse(token).ok_or(Refusal::MalformedToken)?;
+        let claims = Object::parse(&compact.payload).ok_or(Refusal::MalformedToken)?;
+        let keys = self.keys.borrow();
+        let candidates = self.candidates(&keys, &compact.header, issuer(&claims))?;
+        let untried = candidates.into_iter().skip(keys_tried);
+        let key = self.signer(untried, token, &compact, keys_tried, effort)?;
+        let claims = claims::read(&claims, key, &self.policy);
+        let realm = &self.policy.realm;
+        let record_id = match &claims.jti {
+            Some(jti) => RecordId::of_token(realm, jti),
+            None => RecordId::of_input(realm, compact.signing_input),
+        };
+        let genuine = GenuineToken { record_id, times: claims.times };
+        match claims.verdict {
+            Ok(accepted) => {
+                let verified = Rc::new(VerifiedToken::new(genuine, accepted, realm));
+                let known = Verified { token: Rc::clone(&verified), signer: key.fingerprint() };
+                self.verified.borrow_mut().keep(token, known);
+                Ok(self.judged(verified, effort.unix_seconds()))
+            }
+            Err(refusal) => {
+                let times = self.check_times_of(genuine.times, effort.unix_seconds());
+                if !claims.is_well_formed {
+                    return Err(times.err().unwrap_or(refusal));
+                }
+                let remembered = Refused::Unacceptable { token: genuine, refusal };
+                self.refused.borrow_mut().keep(token, remembered);
+                Ok(Genuine { token: genuine, verdict: times.and(Err(refusal)) })
+            }
+        }
+    }
+
+    fn parse<'a>(&self, token: &'a [u8]) -> Option<Compact<'a>> {
+        if token.len() > self.policy.max_token_bytes { None } else { Compact::parse(token) }
+    }
+
+    /// The keys that may have signed a token, with the refusal if there are none.
+    fn candidates<'a>(
         &self,
         keys: &'a KeyRing,
-        token: &Compact<'_>,
+        header: &Header,
         issuer: Option<&str>,
-        unix_seconds: u64,
+    ) -> Result<Vec<&'a Key>, Refusal> {
+        let Header { algorithm, kid } = header;
+        keys.candidates(algorithm, kid.as_deref(), issuer).map_err(|refusal| {
+            let misses_key = match refusal {
+                Refusal::UnknownKey => true,
+                Refusal::UnsupportedAlgorithm => PublicAlgorithm::from_name(algorithm).is_some(),
+                _ => false,
+            };
+            self.unless_keys_are_missing(refusal, misses_key)
+        })
+    }
+
+    /// The key that made the token's signature, among those that were not tried before.
+    fn signer<'a>(
+        &self,
+        untried: impl Iterator<Item = &'a Key>,
+        token: &[u8],
+        compact: &Compact<'_>,
+        keys_tried: usize,
+        effort: &Effort<'_>,
     ) -> Result<&'a Key, Refusal> {
-        let found = self.signer_among(keys, token, issuer, unix_seconds);
-        let Header { algorithm, kid } = &token.header;
-        let is_public = || PublicAlgorithm::from_name(algorithm).is_some();
-        let misses_key = match found.as_ref().err() {
-            Some(Refusal::UnknownKey) => true,
-            Some(Refusal::UnsupportedAlgorithm) => is_public(),
-            // Keys without id were tried on it: it may be none of theirs.
-            Some(Refusal::BadSignature) => {
-                is_public() && kid.as_ref().is_some_and(|kid| !keys.has(kid))
+        let (spent_before, mut tried) = (effort.spent_nanoseconds(), keys_tried);
+        let mut is_cut_off = false;
+        for key in untried {
+            match key.verify(compact.signing_input, &compact.signature, effort) {
+                Ok(true) => return Ok(key),
+                Ok(false) => tried += 1,
+                Err(OutOfTime) => {
+                    is_cut_off = true;
+                    break;
+                }
             }
-            _ => false,
-        };
+        }
+        effort.charge_since(spent_before);
+        if is_cut_off {
+            self.unchecked.set(self.unchecked.get().saturating_add(1));
+            if tried > keys_tried {
+                self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried: tried });
+            }
+            return Err(Refusal::Unavailable);
+        }
+        let Header { algorithm, kid } = &compact.header;
+        // Keys without an id were tried, but the key with the token's `kid` may be missing.
+        let misses_key = PublicAlgorithm::from_name(algorithm).is_some()
+            && kid.as_ref().is_some_and(|kid| !self.keys.borrow().has(kid));
+        self.refused.borrow_mut().keep(token, Refused::Forged { misses_key });
+        Err(self.unless_keys_are_missing(Refusal::BadSignature, misses_key))
+    }
+
+    fn forged(&self, misses_key: bool) -> Refusal {
+        self.unless_keys_are_missing(Refusal::BadSignature, misses_key)
+    }
+
+    /// Notes a missing key. While keys are expected, one of them may verify the token.
+    fn unless_keys_are_missing(&self, refusal: Refusal, misses_key: bool) -> Refusal {
         if misses_key {
             self.misses_key.set(true);
         }
-        found.map_err(|refusal| if keys.lacks_some() { Refusal::Unavailable } else { refusal })
-    }
-
-    fn signer_among<'a>(
-        &self,
-        keys: &'a KeyRing,
-        token: &Compact<'_>,
-        issuer: Option<&str>,
-        unix_seconds: u64,
-    ) -> Result<&'a Key, Refusal> {
-        let effort = Effort { host: self.host, budget: &self.slow, unix_seconds };
-        let Header { algorithm, kid } = &token.header;
-        for key in keys.candidates(algorithm, kid.as_deref(), issuer)? {
-            if key.verify(token.signing_input, &token.signature, effort)? {
-                return Ok(key);
-            }
-        }
-        Err(Refusal::BadSignature)
+        if self.keys.borrow().lacks_some() { Refusal::Unavailable } else { refusal }
     }
 }
 
-/// A user as a token names them.
+/// The issuer that a token names.
+fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
+    match claims.find("iss") {
+        Some(Value::Text(issuer)) => Some(issuer),
+        _ => None,
+    }
+}
+
+/// A genuine token with the verdict whether it is acceptable.
+pub(crate) struct Genuine {
+    pub(crate) token: GenuineToken,
+    pub(crate) verdict: Result<Rc<VerifiedToken>, Refusal>,
+}
+
+/// A token whose signature is valid, whatever its times and claims: what a sign-out revokes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct GenuineToken {
+    record_id: RecordId,
+    times: Times,
+}
+
+impl GenuineToken {
+    /// The id of this token's revocation: its `jti`, or its signing input if it has none.
+    #[must_use]
+    pub fn record_id(&self) -> RecordId {
+        self.record_id
+    }
+
+    /// When it expires, in seconds since 1970 UTC, rounded down.
+    #[must_use]
+    pub fn exp(&self) -> Option<u64> {
+        self.times.exp
+    }
+
+    /// When it was issued, in seconds since 1970 UTC, rounded down.
+    #[must_use]
+    pub fn iat(&self) -> Option<u64> {
+        self.times.iat
+    }
+}
+
+impl fmt::Debug for GenuineToken {
+    /// Shows the hash that names the token, no claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GenuineToken({})", self.record_id)
+    }
+}
+
+/// The user that a token names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     id: Box<str>,
@@ -222,62 +415,63 @@ pub struct User {
 }
 
 impl User {
-    /// The user id: not empty, at most 256 bytes, fit for a header.
+    /// The user id: not empty, at most 256 bytes, valid in a header.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What this user's cutoff is stored under.
+    /// The id of this user's cutoff.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
         self.record_id
     }
 }
 
-/// A token whose signature and claims have been verified. Its times hold at the moment for which
-/// [`Verifier::verify`] returned it.
+/// A genuine token whose claims are acceptable. Its times were acceptable when [`Verifier::verify`]
+/// returned it.
 pub struct VerifiedToken {
-    record_id: RecordId,
+    genuine: GenuineToken,
     user: Option<User>,
-    times: Times,
     forwarded: Forwarded,
     live_at: Cell<Option<Mark>>,
 }
 
 impl VerifiedToken {
-    fn new(claims: Claims, signing_input: &[u8], realm: &str) -> Self {
-        let Claims { times, jti, user_id, forwarded } = claims;
-        let record_id = match jti {
-            Some(jti) => RecordId::of_token(realm, &jti),
-            None => RecordId::of_input(realm, signing_input),
-        };
+    fn new(genuine: GenuineToken, accepted: Accepted, realm: &str) -> Self {
+        let Accepted { user_id, forwarded } = accepted;
         let user = user_id.map(|id| User { record_id: RecordId::of_user(realm, &id), id });
-        Self { record_id, user, times, forwarded, live_at: Cell::new(None) }
+        Self { genuine, user, forwarded, live_at: Cell::new(None) }
     }
 
-    /// What this token's revocation is stored under: its `jti`, or its signing input if it has none.
+    /// The same token, as a sign-out revokes it.
+    #[must_use]
+    pub fn genuine(&self) -> GenuineToken {
+        self.genuine
+    }
+
+    /// The id of this token's revocation: its `jti`, or its signing input if it has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
-        self.record_id
+        self.genuine.record_id
     }
 
-    /// The user; `None` where the policy asks for none.
+    /// The user; `None` if the policy requires none.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.user.as_ref()
     }
 
-    /// When it expires, seconds since 1970 UTC; fractions rounded down.
+    /// When it expires, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn exp(&self) -> Option<u64> {
-        self.times.exp
+        self.genuine.times.exp
     }
 
-    /// When it was issued, seconds since 1970 UTC; fractions rounded down.
+    /// When it was issued, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn iat(&self) -> Option<u64> {
-        self.times.iat
+        self.genuine.times.iat
     }
 
     /// Returns the value of a forwarded claim as header text, or `None` if the token does not have
@@ -297,18 +491,18 @@ impl VerifiedToken {
         self.forwarded.iter().filter(|(_, text)| text.is_none()).count()
     }
 
-    /// As of which writes to the revocation set this token was last found not revoked.
+    /// The generation of the revocation set in which this token was last found not revoked.
     #[must_use]
     pub fn known_live_at(&self) -> Option<Mark> {
         self.live_at.get()
     }
 
-    /// Notes that this token is not revoked as of these writes.
+    /// Stores that this token is not revoked in this generation.
     pub fn note_live_at(&self, mark: Mark) {
         self.live_at.set(Some(mark));
     }
 
-    /// Bytes of text that it holds.
+    /// The length of its texts, in bytes.
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
         let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
@@ -318,21 +512,59 @@ impl VerifiedToken {
 }
 
 impl fmt::Debug for VerifiedToken {
-    /// Says which token it is, by its hash; neither user nor claims.
+    /// Shows the hash that names the token, neither user nor claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifiedToken({})", self.record_id)
+        write!(f, "VerifiedToken({})", self.record_id())
     }
 }
 
 impl fmt::Debug for User {
-    /// Says which user it is, by its hash.
+    /// Shows the hash that names the user.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "User({})", self.record_id)
     }
 }
 
-/// As `max_token_bytes` of the configuration.
+/// A verified token in memory.
+struct Verified {
+    token: Rc<VerifiedToken>,
+    signer: Fingerprint,
+}
+
+impl Remembered for Verified {
+    fn bytes(&self) -> usize {
+        size_of::<VerifiedToken>() + self.token.text_bytes()
+    }
+}
+
+/// A refused token in memory.
+enum Refused {
+    /// The first candidate keys did not sign it; the others were not tried.
+    Partly { keys_tried: usize },
+    /// None of its candidate keys signed it.
+    Forged { misses_key: bool },
+    /// It is genuine, but its issuer, audience or other claims are refused.
+    Unacceptable { token: GenuineToken, refusal: Refusal },
+}
+
+impl Remembered for Refused {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// The memory for verified tokens of one VM: about 6,000 tokens of usual length.
+const VERIFIED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longer tokens are verified every time (Envoy's jwt_authn does so above 4 KiB). Tokens with many
+/// groups, of about 9 KiB, are remembered.
+const LONGEST_VERIFIED_BYTES: usize = 16 * 1024;
+
+/// The default of `max_token_bytes`.
 const DEFAULT_MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// The memory for refused tokens of one VM: 1,500 to 2,500 tokens of usual length.
+const REFUSED_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 pub(crate) mod builder;

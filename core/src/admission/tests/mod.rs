@@ -1,5 +1,6 @@
-//! Promise: a request goes on only as its route, its tokens and what is known of revocations admit.
-//! Method: whole decisions on requests to one configuration, with the set in memory.
+//! Promise: a request continues only if its route, its tokens and the known revocations allow it, and
+//! its signature checks stay within their limits.
+//! Method: whole decisions about requests to one configuration, with the set in memory.
 
 use super::*;
 use crate::feed::state::FeedState;
@@ -37,6 +38,7 @@ struct Bench {
     shared: InMemory,
     knowledge: Knowledge,
     keys_settled: bool,
+    elapsed_milliseconds: Cell<u64>,
 }
 
 impl Bench {
@@ -51,14 +53,18 @@ impl Bench {
     fn of(text: &str) -> Self {
         let secret = || Some(String::from_utf8(SECRET.to_vec()).unwrap());
         let config = Config::parse(text.as_bytes(), &|_| secret()).unwrap();
+        Self::with_config(config, &NoHost)
+    }
+
+    fn with_config(config: Config, host: &'static dyn SignatureHost) -> Self {
         let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
-        let admission = Admission::new(config, Some(set), &NoHost);
         Self {
-            admission,
+            admission: Admission::new(config, Some(set), host),
             set,
             shared: InMemory::default(),
             knowledge: Knowledge::Current,
             keys_settled: true,
+            elapsed_milliseconds: Cell::default(),
         }
     }
 
@@ -66,7 +72,8 @@ impl Bench {
         let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
         all.extend(lines);
         let Self { knowledge, keys_settled, .. } = *self;
-        let moment = Moment { unix_seconds: NOW, knowledge, keys_settled, shared: &self.shared };
+        let unix_milliseconds = NOW * 1_000 + self.elapsed_milliseconds.get();
+        let moment = Moment { unix_milliseconds, knowledge, keys_settled, shared: &self.shared };
         self.admission.decide(&Headers::from_pairs(&all), moment)
     }
 
@@ -279,8 +286,8 @@ fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
     let gone = bearer(&token("eve", "gone"));
     let lines = [("authorization", gone.as_str()), ("cookie", cookies.as_str())];
     let Decision::Forward(forward) = bench.decide("/sign-out", &lines) else { panic!() };
-    let ids = |tokens: &[Rc<VerifiedToken>]| -> Vec<_> {
-        tokens.iter().map(|token| token.record_id()).collect()
+    let ids = |tokens: &[GenuineToken]| -> Vec<_> {
+        tokens.iter().map(GenuineToken::record_id).collect()
     };
     assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", jti)));
     assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", "gone")]);
@@ -476,4 +483,5 @@ fn another_spelling_refuses_and_never_admits() {
     }
 }
 
+mod limits;
 mod models;

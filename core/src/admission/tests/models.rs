@@ -117,7 +117,7 @@ proptest! {
         });
         let headers = Headers::from_pairs(&lines);
         let decision = BENCH.with(|bench| bench.admission.decide(&headers, Moment {
-            unix_seconds: NOW, knowledge: Knowledge::Current, keys_settled: true, shared: &bench.shared,
+            unix_milliseconds: NOW * 1_000, knowledge: Knowledge::Current, keys_settled: true, shared: &bench.shared,
         }));
         let Decision::Forward(forward) = decision else { return Ok(()) };
         let seen = edited(&headers, &forward.edits);

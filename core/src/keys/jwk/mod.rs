@@ -1,8 +1,8 @@
-//! Which key is this JWK, and for which algorithm?
+//! Reads one key of a JWK Set (RFC 7517).
 //!
-//! One key of a JWK Set (RFC 7517), bound to one algorithm by its own `alg`, or by its curve (RFC 7518
-//! §6, RFC 8037 §2). Members that we do not know change nothing (RFC 7517 §4); certificates among
-//! them are not read. A private key does not belong here, and is refused so that somebody notices.
+//! The key is bound to one algorithm by its `alg` or by its curve (RFC 7518 §6, RFC 8037 §2). Unknown
+//! members are ignored (RFC 7517 §4), and certificates are not read. A private key is refused, so that
+//! the operator notices that it was published.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::json::{Object, Value};
 use crate::keys::public::{PublicKey, Written};
 use crate::keys::{Algorithm, Key, KeyError, PublicAlgorithm};
 
-/// A key for signatures.
+/// A key that verifies signatures.
 pub(crate) struct Jwk {
     id: Option<String>,
     material: Material,
@@ -25,25 +25,25 @@ enum Material {
     Public(PublicKey),
 }
 
-/// Why a JWK is no key for us.
+/// The reason why a JWK cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JwkError {
-    /// Too long, no JSON object, or a name twice in it.
+    /// It is too long, not a JSON object, or has a duplicate name.
     NotAnObject,
-    /// That member is absent or not what it should be.
+    /// This member is absent or malformed.
     Member(&'static str),
-    /// It holds a private key.
+    /// It contains a private key.
     Private,
-    /// No algorithm that we know, or not one for this kind of key.
+    /// Its algorithm is not supported, or not for this kind of key.
     Algorithm,
-    /// An RSA key or a secret that does not say for which algorithm it is.
+    /// It is an RSA key or a secret without `alg`.
     NoAlgorithm,
-    /// A public key that its algorithm cannot use.
+    /// It is a public key that its algorithm cannot use.
     Key(KeyError),
 }
 
 impl JwkError {
-    /// What is wrong, and what helps. Nothing of the key.
+    /// The problem and the remedy, for the operator. Contains nothing of the key.
     pub(crate) fn told(self) -> (String, &'static str) {
         let problem = match self {
             Self::NotAnObject => "no JSON object with each name once, or too long".to_owned(),
@@ -67,8 +67,8 @@ impl JwkError {
 }
 
 impl Jwk {
-    /// Reads one key. `rsa` is what RSA keys without `alg` are for. `None`: a key for something else
-    /// than verifying (`use`, `key_ops`).
+    /// Reads one key. `rsa` is the algorithm of RSA keys without `alg`. `None` if the key has another
+    /// purpose (`use`, `key_ops`).
     pub(crate) fn read(
         json: &[u8],
         rsa: Option<PublicAlgorithm>,
@@ -90,7 +90,7 @@ impl Jwk {
         Ok(Some(Self { id, material }))
     }
 
-    /// The secret, if it is one: whether it is long and secret enough is not judged here.
+    /// The secret, if the key is one. The configuration checks its strength.
     pub(crate) fn secret(&self) -> Option<(Algorithm, &[u8])> {
         match &self.material {
             Material::Secret(algorithm, bytes) => Some((*algorithm, bytes)),
@@ -109,7 +109,8 @@ impl Jwk {
     }
 }
 
-/// RFC 7517 §4.2, §4.3; absent: for everything.
+/// Whether `use` and `key_ops` allow verification; absent members allow everything (RFC 7517 §4.2,
+/// §4.3).
 fn is_for_verifying(jwk: &Object<'_>) -> Result<bool, JwkError> {
     if optional(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Ok(false);
@@ -125,7 +126,7 @@ fn is_for_verifying(jwk: &Object<'_>) -> Result<bool, JwkError> {
         .any(|operation| matches!(operation, Value::Text(text) if text == "verify")))
 }
 
-/// RFC 7518 §6.4.
+/// Reads a secret (RFC 7518 §6.4).
 fn secret(jwk: &Object<'_>, algorithm: Option<&str>) -> Result<Material, JwkError> {
     let algorithm = algorithm.ok_or(JwkError::NoAlgorithm)?;
     let algorithm = Algorithm::from_name(algorithm).ok_or(JwkError::Algorithm)?;
@@ -192,10 +193,10 @@ fn optional<'a>(jwk: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, s
     }
 }
 
-/// What belongs to the holder alone (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
+/// The members of private keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The longest JWK: room for a chain of certificates, which some publish along.
+/// The longest JWK. Some issuers include a chain of certificates.
 const JWK_BYTES_LIMIT: usize = 16 * 1024;
 
 /// The longest `kid`, as in tokens.

@@ -9,13 +9,15 @@ use jwt_simple::algorithms::{HS256Key, MACLike};
 
 use super::*;
 use crate::keys::fixtures::{RSA_2048, TOKENS};
-use crate::keys::host::{Question, SignatureHost};
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
 use crate::revocation::generation::Standing;
 use crate::revocation::set::RevocationSet;
 use crate::shared::InMemory;
 use crate::shared::names::KeySpace;
-use crate::token::builder::{NOW, SECRET, TokenBuilder, ring, signed};
+use crate::token::builder::{
+    CountingHost, NOW, SECRET, TokenBuilder, forged, genuine_es256, public_key, public_ring, ring,
+    signed, with_signature,
+};
 use Refusal::*;
 
 mod properties;
@@ -689,33 +691,196 @@ fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
     }
 }
 
-/// Finds every signature good that it is asked about.
-struct Gullible;
-
-impl SignatureHost for Gullible {
-    fn verify(&self, _: &Question<'_>) -> Option<bool> {
-        Some(true)
+#[test]
+fn a_forged_token_is_checked_once_until_keys_change() {
+    for algorithm in ["ES256", "RS256", "ES384"] {
+        let host = CountingHost::leaked();
+        let verifier = Verifier::new(public_ring(algorithm, 2), policy()).with_host(host, 250);
+        let verify = |token: &str| verifier.verify(token.as_bytes(), NOW).err();
+        for _ in 0..3 {
+            assert_eq!(verify(&forged(algorithm, 1)), Some(BadSignature));
+        }
+        assert_eq!(host.0.get(), 2, "{algorithm}: one check per key");
+        assert_eq!(verify(&forged(algorithm, 2)), Some(BadSignature));
+        assert_eq!(host.0.get(), 4, "{algorithm}: other bytes");
+        verifier.replace_keys(public_ring(algorithm, 1));
+        assert_eq!(verify(&forged(algorithm, 1)), Some(BadSignature));
+        assert_eq!(host.0.get(), 5, "{algorithm}: other keys");
     }
 }
 
 #[test]
-fn the_host_is_asked_and_what_it_cannot_tell_is_verified_so_often_a_second() {
-    let verifier = |algorithm: &str, host: &'static dyn SignatureHost| {
-        let (_, pem, _) = TOKENS.into_iter().find(|known| known.0 == algorithm).expect("known");
-        let algorithm = PublicAlgorithm::from_name(algorithm).expect("known");
-        let key = Key::public(algorithm, pem, None, None, vec![]).expect("a key");
-        Verifier::new(KeyRing::new(vec![key]), policy()).with_host(host, 1)
+fn forged_tokens_never_make_a_genuine_one_look_forged() {
+    let host = CountingHost::leaked();
+    let verifier = Verifier::new(public_ring("ES256", 1), policy()).with_host(host, 250);
+    let genuine = genuine_es256(1);
+    // The same end, and the same start: what a client can choose without the key.
+    let (input, signature) = genuine.rsplit_once('.').expect("three parts");
+    let other_start =
+        format!("{}.{signature}", with_signature("ES256", 2, &[1; 64]).rsplit_once('.').unwrap().0);
+    let other_end = format!("{input}.{}", URL_SAFE_NO_PAD.encode([0x80; 64]));
+    verifier
+        .refused
+        .borrow_mut()
+        .keep(other_start.as_bytes(), Refused::Forged { misses_key: false });
+    assert_eq!(verifier.verify(other_end.as_bytes(), NOW).err(), Some(BadSignature));
+    assert!(verifier.verify(genuine.as_bytes(), NOW).is_ok());
+}
+
+#[test]
+fn the_memory_for_forged_tokens_is_bounded() {
+    let host = CountingHost::leaked();
+    let verifier = Verifier::new(public_ring("ES256", 1), policy()).with_host(host, 250);
+    for n in 0..8_000 {
+        assert_eq!(
+            verifier.verify(forged("ES256", n).as_bytes(), NOW + n as u64 / 100).err(),
+            Some(BadSignature)
+        );
+    }
+    verifier.verify(forged("ES256", 7_999).as_bytes(), NOW).unwrap_err();
+    assert_eq!(host.0.get(), 8_000, "the last is remembered");
+    verifier.verify(forged("ES256", 0).as_bytes(), NOW).unwrap_err();
+    assert_eq!(host.0.get(), 8_001, "the first is not");
+}
+
+#[test]
+fn genuine_tokens_are_never_charged() {
+    let host = CountingHost::leaked();
+    let verifier = Verifier::new(public_ring("ES256", 1), policy()).with_host(host, 1);
+    for n in 0..10_000 {
+        assert!(verifier.verify(genuine_es256(n).as_bytes(), NOW).is_ok(), "{n}");
+    }
+    // EdDSA is checked here, at 150 µs each: 40 genuine tokens within one millisecond.
+    let genuine = TOKENS.into_iter().find(|known| known.0 == "EdDSA").expect("known").2;
+    let verifier = Verifier::new(public_ring("EdDSA", 1), policy()).with_host(host, 1);
+    for _ in 0..40 {
+        assert!(verifier.verify(genuine.as_bytes(), NOW).is_ok());
+        verifier.verified.borrow_mut().retain(|_| false);
+    }
+}
+
+#[test]
+fn a_flood_of_fast_algorithms_refuses_no_genuine_token() {
+    let host = CountingHost::leaked();
+    let verifier = Verifier::new(public_ring("ES256", 1), policy()).with_host(host, 1);
+    for n in 0..2_000 {
+        let verify = |token: String| verifier.verify(token.as_bytes(), NOW).err();
+        assert_eq!(verify(forged("ES256", n)), Some(BadSignature));
+        assert_eq!(verify(genuine_es256(n)), None);
+    }
+}
+
+#[test]
+fn a_flood_of_slow_algorithms_gets_its_share_and_no_more() {
+    // Ten seconds of forged ES384 at 355 µs, 8 a millisecond: 2.8 times a whole worker.
+    let host = CountingHost::leaked();
+    let verifier = Verifier::new(public_ring("ES384", 1), policy()).with_host(host, 250);
+    let (mut spent, mut n, mut refused) = (0, 0, 0);
+    for millisecond in 0..10_000 {
+        for _ in 0..8 {
+            n += 1;
+            let effort = verifier.effort(Purpose::Admission, NOW * 1_000 + millisecond);
+            match verifier.check(forged("ES384", n).as_bytes(), &effort).map(drop) {
+                Err(BadSignature) => {}
+                Err(Unavailable) => refused += 1,
+                other => panic!("{other:?}"),
+            }
+            spent += effort.spent_nanoseconds();
+        }
+        // Sign-outs do not notice.
+        if millisecond % 100 == 0 {
+            let effort = verifier.effort(Purpose::SignOut, NOW * 1_000 + millisecond);
+            let result = verifier.check(forged("ES384", 1_000_000 + n).as_bytes(), &effort);
+            assert_eq!(result.map(drop), Err(BadSignature));
+        }
+    }
+    let checks = spent / 355_000;
+    let bound = 10 * 250_000_000 / (355_000 - 60_000) + 250;
+    assert!((bound * 8 / 10..=bound).contains(&checks), "{checks} of at most {bound} checks");
+    assert_eq!(verifier.take_unchecked(), refused);
+    assert_eq!(verifier.take_unchecked(), 0);
+}
+
+#[test]
+fn a_token_that_was_cut_off_is_continued_by_a_retry() {
+    // Eight keys at 1.55 ms each, as without a host: one check per request.
+    let mut keys: Vec<_> = (0..3).map(|_| other_p384()).collect();
+    keys.push(public_key("ES384", None));
+    let verifier = Verifier::new(KeyRing::new(keys), policy());
+    let genuine = TOKENS.into_iter().find(|known| known.0 == "ES384").expect("known").2;
+    let verdicts: Vec<_> =
+        (0..5).map(|n| verifier.verify(genuine.as_bytes(), NOW + n).err()).collect();
+    assert_eq!(verdicts, [Some(Unavailable), Some(Unavailable), Some(Unavailable), None, None]);
+}
+
+/// A key that signed none of the fixtures.
+fn other_p384() -> Key {
+    let pem = jwt_simple::algorithms::ES384KeyPair::generate().public_key().to_pem().expect("PEM");
+    Key::public(PublicAlgorithm::Es384, &pem, None, None, vec![]).expect("a key")
+}
+
+#[test]
+fn a_refused_genuine_token_is_checked_once() {
+    let host = CountingHost::leaked();
+    let keys = public_ring("ES256", 1);
+    let strict = Policy { audiences: vec!["api".into()], ..policy() };
+    let cases = [
+        (policy(), NOW + 100_000, Expired),
+        (policy(), NOW - 100_000, NotYetValid),
+        (strict, NOW, WrongAudience),
+        (Policy { required: vec!["x".into()], ..policy() }, NOW, BadClaims),
+    ];
+    for (index, (policy, at, expected)) in cases.into_iter().enumerate() {
+        let verifier = Verifier::new(keys.clone(), policy).with_host(host, 250);
+        for _ in 0..2 {
+            let refusal = verifier.verify(genuine_es256(index).as_bytes(), at).err();
+            assert_eq!(refusal, Some(expected));
+        }
+        assert_eq!(host.0.get(), index + 1, "{expected:?}");
+    }
+}
+
+#[test]
+fn a_sign_out_revokes_every_genuine_token_whatever_its_claims() {
+    let strict = Policy {
+        issuer: Some("a".into()),
+        audiences: vec!["api".into()],
+        required: vec!["exp".into(), "jti".into()],
+        ..policy()
     };
-    let junk = |algorithm: &str, length: usize| {
-        let token = token().header("alg", format!("\"{algorithm}\"")).sign();
-        let (input, _) = token.rsplit_once('.').expect("three parts");
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(vec![1; length]))
-    };
-    let believed = verifier("RS256", &Gullible);
-    assert!(believed.verify(junk("RS256", 256).as_bytes(), NOW).is_ok(), "the host says so");
-    let bounded = verifier("EdDSA", &Gullible);
-    let told = |at: u64| bounded.verify(junk("EdDSA", 64).as_bytes(), at).err();
-    assert_eq!([NOW, NOW, NOW + 1].map(told), [BadSignature, Unavailable, BadSignature].map(Some));
+    let sound = || token().claim("iss", "\"a\"").claim("aud", "\"api\"");
+    let named = |jti: &str| Some(RecordId::of_token("", jti));
+    let cases = [
+        ("acceptable", sound(), named("token-1"), None),
+        ("nbf ahead", sound().claim("nbf", NOW + 500), named("token-1"), Some(NotYetValid)),
+        ("iat ahead", sound().claim("iat", NOW + 500), named("token-1"), Some(NotYetValid)),
+        ("expired", sound().claim("exp", NOW - 500), named("token-1"), Some(Expired)),
+        ("other issuer", sound().claim("iss", "\"b\""), named("token-1"), Some(WrongIssuer)),
+        ("other audience", sound().claim("aud", "\"b\""), named("token-1"), Some(WrongAudience)),
+        ("no exp", sound().without("exp"), named("token-1"), Some(BadClaims)),
+        ("no user", sound().without("sub"), named("token-1"), Some(BadClaims)),
+        ("malformed exp", sound().claim("exp", "\"1\""), None, Some(BadClaims)),
+        ("malformed jti", sound().claim("jti", 7), None, Some(BadClaims)),
+        (
+            "no jti",
+            sound().without("jti"),
+            Some(RecordId::of_input("", sound().without("jti").signing_input().as_bytes())),
+            Some(BadClaims),
+        ),
+    ];
+    for (name, token, record_id, refusal) in cases {
+        let verifier = Verifier::new(ring(), strict.clone());
+        for attempt in ["first", "remembered"] {
+            let effort = verifier.effort(Purpose::SignOut, NOW * 1_000);
+            let checked = verifier.check(token.sign().as_bytes(), &effort);
+            let genuine = checked.as_ref().ok().map(|genuine| genuine.token.record_id());
+            assert_eq!(genuine, record_id, "{name}, {attempt}");
+            let verdict = checked.and_then(|genuine| genuine.verdict).err();
+            assert_eq!(verdict, refusal, "{name}, {attempt}");
+            let forged = verifier.check(token.sign_with(&[9; 32]).as_bytes(), &effort).map(drop);
+            assert_eq!(forged, Err(BadSignature), "{name}, {attempt}");
+        }
+    }
 }
 
 #[test]

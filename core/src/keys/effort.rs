@@ -1,0 +1,221 @@
+//! How much time may signature checks take?
+//!
+//! A client can send tokens with wrong signatures faster than a worker can check them. Three limits
+//! bound the time that they take. All count the expected time of a check (see `cost.rs`), so they
+//! hold for every algorithm, number of keys and number of tokens.
+//!
+//! 1. A request may use [`MOST_NANOSECONDS`] for all its checks, over all tokens and keys. A request
+//!    that needs more is refused with 503; checks that were made are remembered, so a retry
+//!    continues where this request stopped.
+//! 2. The first [`FREE_NANOSECONDS`] of a request are always allowed. They suffice for one check
+//!    by HMAC, or by the proxy with RSA or P-256, so a flood of forged tokens never keeps a worker
+//!    from checking such a token. A forged request then costs no more than a valid one.
+//! 3. Beyond that, failed checks use a [`FailureBudget`]: a token bucket that refills continuously.
+//!    While it is empty, a request that needs more than its free time is refused with 503.
+//!    Successful checks are never charged. Requests for pages and sign-outs have separate buckets.
+//!
+//! # The bound
+//!
+//! With F forged requests per second and the default of 250 ms per second, a worker spends at most
+//! F × 60 µs + 2 × (250 ms + one request's 3 ms) of each second on wrong signatures, and at most
+//! 3 ms in one callback. The forged tokens that use up a bucket, per second and worker: 1,660 for
+//! EdDSA, 380 for PS256 (2,048 bits), 700 for ES384. Each needs its own bytes, since repeated bytes
+//! are not checked again: 150 KB/s and more. At n times that rate, one in n unseen tokens is still
+//! checked, because the bucket refills all the time.
+
+use std::cell::Cell;
+
+use crate::keys::host::SignatureHost;
+
+/// The time that failed checks may take: a token bucket.
+///
+/// It reads the wall clock, which each request has at hand. If the clock is set back, the bucket
+/// does not refill until the next millisecond passes.
+pub(crate) struct FailureBudget {
+    milliseconds_per_second: u64,
+    left_nanoseconds: Cell<i64>,
+    refilled_at_milliseconds: Cell<u64>,
+}
+
+impl FailureBudget {
+    /// A full bucket that refills at this rate and holds a fifth of a second's refill.
+    pub(crate) fn new(milliseconds_per_second: u64) -> Self {
+        Self {
+            milliseconds_per_second,
+            left_nanoseconds: Cell::new(i64::MAX),
+            refilled_at_milliseconds: Cell::new(0),
+        }
+    }
+
+    /// Whether any time is left.
+    fn is_left(&self, unix_milliseconds: u64) -> bool {
+        let before = self.refilled_at_milliseconds.replace(unix_milliseconds);
+        let elapsed = unix_milliseconds.saturating_sub(before);
+        // 1 ms per second is 1,000 ns per millisecond.
+        let refill = elapsed.saturating_mul(self.milliseconds_per_second.saturating_mul(1_000));
+        let capacity = self.milliseconds_per_second.saturating_mul(NANOSECONDS_PER_MILLISECOND) / 5;
+        let left = self.left_nanoseconds.get().saturating_add_unsigned(refill);
+        let left = left.min(i64::try_from(capacity).unwrap_or(i64::MAX));
+        self.left_nanoseconds.set(left);
+        left > 0
+    }
+
+    /// Takes time out of the bucket. The last check before it is empty may leave a debt.
+    fn charge(&self, nanoseconds: u64) {
+        self.left_nanoseconds.set(self.left_nanoseconds.get().saturating_sub_unsigned(nanoseconds));
+    }
+}
+
+/// The signature checks of one request.
+pub(crate) struct Effort<'a> {
+    host: &'a dyn SignatureHost,
+    budget: &'a FailureBudget,
+    unix_milliseconds: u64,
+    spent_nanoseconds: Cell<u64>,
+}
+
+impl<'a> Effort<'a> {
+    /// No checks yet, at this time.
+    pub(crate) fn new(
+        host: &'a dyn SignatureHost,
+        budget: &'a FailureBudget,
+        unix_milliseconds: u64,
+    ) -> Self {
+        Self { host, budget, unix_milliseconds, spent_nanoseconds: Cell::new(0) }
+    }
+
+    /// The host that may check signatures faster.
+    pub(super) fn host(&self) -> &'a dyn SignatureHost {
+        self.host
+    }
+
+    /// The time of this request, in seconds since 1970 UTC.
+    pub(crate) fn unix_seconds(&self) -> u64 {
+        self.unix_milliseconds / 1_000
+    }
+
+    /// The expected time of the checks made so far.
+    pub(crate) fn spent_nanoseconds(&self) -> u64 {
+        self.spent_nanoseconds.get()
+    }
+
+    /// Whether a check that takes this long may be made. If so, its time is spent.
+    pub(super) fn spend(&self, nanoseconds: u64) -> bool {
+        let spent = self.spent_nanoseconds.get().saturating_add(nanoseconds);
+        let is_allowed = spent <= FREE_NANOSECONDS
+            || spent <= MOST_NANOSECONDS && self.budget.is_left(self.unix_milliseconds);
+        if is_allowed {
+            self.spent_nanoseconds.set(spent);
+        }
+        is_allowed
+    }
+
+    /// Charges the checks made since `spent_before`, all of which failed; free time is not charged.
+    pub(crate) fn charge_since(&self, spent_before: u64) {
+        let from = spent_before.max(FREE_NANOSECONDS);
+        self.budget.charge(self.spent_nanoseconds.get().saturating_sub(from));
+    }
+}
+
+/// The longest time for the checks of one request: with everything else, a callback then takes
+/// less than 5 ms. The slowest single check, PS512 with 4,096 bits, takes 2.8 ms.
+pub(crate) const MOST_NANOSECONDS: u64 = 3_000_000;
+
+/// One check by the proxy with RSA of 4,096 bits, or with P-256: no more than the proxy itself
+/// needs for a request that it forwards.
+pub(crate) const FREE_NANOSECONDS: u64 = 60_000;
+
+const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::host::NoHost;
+
+    const MILLISECOND: u64 = NANOSECONDS_PER_MILLISECOND;
+
+    #[test]
+    fn the_bucket_refills_with_time_and_holds_a_fifth_of_a_second() {
+        let budget = FailureBudget::new(100);
+        assert!(budget.is_left(7_000), "full at first");
+        budget.charge(20 * MILLISECOND);
+        assert!(!budget.is_left(7_000), "20 ms is all it holds");
+        assert!(budget.is_left(7_001), "a tenth of a millisecond came in");
+        budget.charge(MILLISECOND);
+        let left = [7_001, 7_009, 7_010, 7_011].map(|at| budget.is_left(at));
+        assert_eq!(
+            left,
+            [false, false, true, true][..].try_into().map(|_: [bool; 4]| left).unwrap()
+        );
+        assert!(budget.is_left(90_000));
+        budget.charge(20 * MILLISECOND);
+        assert!(!budget.is_left(90_000), "an idle minute saves up no more");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_refills_nothing() {
+        let budget = FailureBudget::new(100);
+        assert!(budget.is_left(9_000));
+        budget.charge(20 * MILLISECOND);
+        assert_eq!(
+            [9_000, 5_000, 5_000, 5_001].map(|at| budget.is_left(at)),
+            [false, false, false, true]
+        );
+    }
+
+    #[test]
+    fn a_request_has_free_time_and_a_limit() {
+        let budget = FailureBudget::new(100);
+        let effort = || Effort::new(&NoHost, &budget, 1_000);
+        let full = effort();
+        assert!(full.spend(MOST_NANOSECONDS) && !full.spend(1));
+        budget.charge(20 * MILLISECOND);
+        budget.is_left(1_000);
+        budget.charge(20 * MILLISECOND);
+        let empty = effort();
+        assert!(empty.spend(FREE_NANOSECONDS) && !empty.spend(1));
+        assert!(!effort().spend(FREE_NANOSECONDS + 1));
+    }
+
+    #[test]
+    fn only_time_beyond_the_free_time_is_charged() {
+        let budget = FailureBudget::new(100);
+        assert!(budget.is_left(1_000));
+        let charged = |before: u64, after: u64| {
+            let was = budget.left_nanoseconds.get();
+            let effort = Effort::new(&NoHost, &budget, 1_000);
+            assert!(effort.spend(after));
+            effort.charge_since(before);
+            was - budget.left_nanoseconds.get()
+        };
+        assert_eq!(charged(0, FREE_NANOSECONDS), 0);
+        assert_eq!(charged(0, FREE_NANOSECONDS + 5), 5);
+        assert_eq!(charged(FREE_NANOSECONDS + 5, FREE_NANOSECONDS + 9), 4);
+    }
+
+    #[test]
+    fn failed_checks_get_their_share_of_time_at_any_rate() {
+        // A flood of checks of 150 µs for ten seconds: the time used never exceeds the rate and
+        // one bucket; at n times the rate one in n checks is made, spread over the second.
+        for per_millisecond in [1, 2, 10, 100] {
+            let budget = FailureBudget::new(250);
+            let (mut made, mut longest_pause, mut last) = (0_u64, 0, 0);
+            for at in 0..10_000_u64 {
+                for _ in 0..per_millisecond {
+                    let effort = Effort::new(&NoHost, &budget, 1_000 + at);
+                    if effort.spend(150_000) {
+                        effort.charge_since(0);
+                        made += 1;
+                        longest_pause = longest_pause.max(at - last);
+                        last = at;
+                    }
+                }
+            }
+            let used_milliseconds = made * 90 / 1_000;
+            let demanded = per_millisecond * 90 * 10_000 / 1_000;
+            assert!(used_milliseconds <= 10 * 250 + 51, "{used_milliseconds} ms");
+            assert!(used_milliseconds + 5 >= demanded.min(10 * 250), "{used_milliseconds} ms");
+            assert!(longest_pause <= 2, "{longest_pause} ms without a check");
+        }
+    }
+}
