@@ -4,13 +4,18 @@ Starts everything, goes through the story by its interface and in a browser, and
 of the day. The exit code is 0 only if every step came as expected.
 """
 
+import json
+import os
+import secrets
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from importlib.metadata import version
 
 from browser import CHROMIUM, Browser
-from stack import HERE, HOME, ROOT, Stack
+from routes import Preset, compare
+from stack import HERE, HOME, OPEN_WEBUI, ROOT, Stack
 from steps import Steps
 from story import Story
 
@@ -19,6 +24,7 @@ def main() -> int:
     record = HERE / "record" / date.today().isoformat()
     record.mkdir(parents=True, exist_ok=True)
     steps = Steps()
+    compare_routes(steps)
     print(f"starting Open WebUI, a minute or two; logs in {HOME.relative_to(ROOT)}/ …")
     with Stack() as stack:
         story = Story(stack, steps)
@@ -28,6 +34,23 @@ def main() -> int:
     print(f"\n{'All came as expected' if steps.as_expected else 'Not as expected (✗)'}: "
           f"{(record / 'README.md').relative_to(ROOT)}")
     return 0 if steps.as_expected else 1
+
+
+def compare_routes(steps: Steps):
+    """Compares the preset with the list of routes of the installed application."""
+    steps.part("The preset and the application's own routes")
+    with tempfile.TemporaryDirectory(prefix="open-webui-") as data:
+        environment = os.environ | OPEN_WEBUI | {
+            "DATA_DIR": data, "WEBUI_SECRET_KEY": secrets.token_hex(32)}
+        output = subprocess.run([sys.executable, HERE / "routes.py"], env=environment, check=True,
+                                stdout=subprocess.PIPE, text=True).stdout
+    routes = json.loads(output.splitlines()[-1])
+    preset = Preset(ROOT / "target/debug/signout")
+    differences = compare(routes, preset.access_of, preset.rules)
+    for difference in differences:
+        print(difference)
+    steps.check(f"{len(routes)} routes, HTTP and WebSocket", "0 differences",
+                f"{len(differences)} differences")
 
 
 def written(steps: Steps) -> str:
