@@ -2,7 +2,7 @@
 //!
 //! The configuration binds each [`Key`] to one algorithm. A token only names its algorithm, and is
 //! refused if no key is bound to it (RFC 8725 §3.1). A token's `kid` narrows the choice of keys.
-//! Keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read. [`effort`] bounds the
+//! Keys and URLs inside a token (`jwk`, `jku`, `x5c`, `x5u`) are not read. The module `effort` bounds the
 //! time that signature checks take.
 
 mod cost;
