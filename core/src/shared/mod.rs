@@ -7,6 +7,7 @@
 pub mod aggregated_gauges;
 pub mod lease;
 pub mod names;
+pub mod store;
 pub mod swap;
 
 use std::cell::RefCell;

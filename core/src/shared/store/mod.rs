@@ -1,0 +1,126 @@
+//! How does a process without a sandbox share data between its threads?
+//!
+//! [`Store`] behaves like Envoy's shared data: keys, values, and for each value the number of its last
+//! write. There is no deletion and no list of keys. The native filter has one store per process.
+//!
+//! # Why a request waits for no lock
+//!
+//! A request usually reads one number, that of the revocation set's last change. A key is found in a
+//! table of lists that only grow, so that finding needs no lock; the number is one atomic. Only a
+//! value is behind a lock of its own, which a reader shares with other readers.
+//!
+//! # Why no change is missed
+//!
+//! A writer stores the value first and the number last (release); a reader reads the number first
+//! (acquire). A reader that sees the number of a write to one key therefore sees every write that its
+//! writer made to any key before. [`revocation::generation`](crate::revocation::generation) relies on
+//! that. `core/tests/store.rs` checks all interleavings of the model with loom.
+
+mod slot;
+mod sync;
+
+use std::sync::OnceLock;
+
+use crate::shared::{Expect, SharedData, Stored, Version};
+
+use slot::Slot;
+
+/// Shared data of all threads of one process.
+pub struct Store {
+    lists: Box<[Link]>,
+}
+
+/// The next entry of a list, once there is one.
+type Link = OnceLock<Box<Entry>>;
+
+struct Entry {
+    key: Box<str>,
+    slot: Slot,
+    next: Link,
+}
+
+impl Store {
+    /// A store without keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { lists: std::iter::repeat_with(Link::new).take(LISTS).collect() }
+    }
+
+    /// Returns the number of the last write to a key, without reading its value.
+    #[must_use]
+    pub fn version(&self, key: &str) -> Option<Version> {
+        self.find(key)?.version().map(Version)
+    }
+
+    fn find(&self, key: &str) -> Option<&Slot> {
+        let mut link = self.list(key)?;
+        loop {
+            let entry = link.get()?;
+            if *entry.key == *key {
+                return Some(&entry.slot);
+            }
+            link = &entry.next;
+        }
+    }
+
+    /// Finds the slot of a key, or adds one that nothing was written to yet.
+    fn find_or_add(&self, key: &str) -> Option<&Slot> {
+        let mut link = self.list(key)?;
+        loop {
+            let entry = link.get_or_init(|| {
+                Box::new(Entry { key: key.into(), slot: Slot::default(), next: Link::new() })
+            });
+            if *entry.key == *key {
+                return Some(&entry.slot);
+            }
+            link = &entry.next;
+        }
+    }
+
+    fn list(&self, key: &str) -> Option<&Link> {
+        self.lists.get(hash(key.as_bytes()) as usize % LISTS)
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SharedData for Store {
+    fn get(&self, key: &str) -> Option<Stored> {
+        let read =
+            |value: &[u8], version| Stored { value: value.to_vec(), version: Version(version) };
+        self.find(key)?.read(read)
+    }
+
+    fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
+        let admits = |found: Option<u32>| match expect {
+            Expect::Absent => found.is_none(),
+            Expect::At(Version(number)) => found == Some(number),
+            Expect::Anything => true,
+        };
+        self.find_or_add(key).is_some_and(|slot| slot.write_if(value, admits))
+    }
+}
+
+/// Spreads keys over lists. Clients choose no key, only which of a fixed number of shards they hit.
+fn hash(key: &[u8]) -> u64 {
+    let (words, rest) = key.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let words = words.iter().copied().chain([last]).map(u64::from_le_bytes);
+    let mixed =
+        words.fold(key.len() as u64, |hash, word| (hash ^ word).wrapping_mul(ODD).rotate_left(29));
+    mixed ^ mixed >> 32
+}
+
+/// Twice as many as a full set has shards (`revocation/shard.rs`); 1 MiB.
+const LISTS: usize = 1 << 16;
+
+/// 2⁶⁴ divided by the golden ratio: its multiples lie far apart.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests;
