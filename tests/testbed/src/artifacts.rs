@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
+use crate::Build;
+
 /// Returns the repository's root.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -14,12 +16,14 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Returns the path of the filter: `session_guard`, or `session_guard_drill` with the panic header.
-pub(crate) fn filter(name: &str) -> PathBuf {
-    let wasm = root().join("target").join(name).with_extension("wasm");
-    let sources =
-        ["src", "core/src", "Cargo.toml", "core/Cargo.toml"].map(|name| root().join(name));
+pub(crate) fn filter(name: &str, build: Build) -> PathBuf {
+    let (file, host) = match build {
+        Build::Wasm => (format!("{name}.wasm"), "src"),
+        Build::Native => (format!("lib{}.so", name.replace("guard", "guard_native")), "native/src"),
+    };
+    let sources = [host, "core/src", "Cargo.toml", "core/Cargo.toml"].map(|it| root().join(it));
     let newest = sources.iter().map(|source| newest_below(source)).max();
-    fresh(wasm, newest.flatten())
+    fresh(root().join("target").join(file), newest.flatten())
 }
 
 /// Returns the pinned Envoy, or the one that `ENVOY` names.

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::artifacts;
 use crate::ports::free_address;
+use crate::{artifacts, build};
 
 /// The shipped configuration, editable.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ impl Configuration {
 
     /// Applies what every test needs: loopback, free ports, the filter's absolute path, connections
     /// balanced over the workers, and the access log in a file.
-    pub(crate) fn prepare(&mut self, wasm: &Path, access_log: &Path) {
+    pub(crate) fn prepare(&mut self, filter: &Path, access_log: &Path) {
         let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let admin = if self.scraped { free_address() } else { free_port };
         self.bootstrap["admin"]["address"] = socket_address(admin);
@@ -141,7 +141,7 @@ impl Configuration {
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
             let code = manager.pointer_mut(CODE_OF_FIRST_FILTER);
             if let Some(name) = code.filter(|name| **name == SHIPPED_WASM) {
-                *name = json!(wasm);
+                *name = json!(filter);
             }
             if let Some(path) = manager.pointer_mut("/access_log/0/typed_config/path") {
                 *path = json!(access_log);
@@ -175,6 +175,11 @@ impl Configuration {
             manager["http_filters"][0] = replacement.clone();
         }
         listeners.extend(others);
+        for listener in &mut listeners {
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let filters = manager["http_filters"].as_array_mut().into_iter().flatten();
+            filters.for_each(build::replace_by_module);
+        }
         whole.bootstrap["static_resources"]["listeners"] = Value::Array(listeners);
         whole.bootstrap
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::vitals::{MEMORY_MIB, peak_mib};
-use crate::{Answer, Configuration, Connection, Http2, Request, Token, until};
+use crate::{Answer, Build, Configuration, Connection, Http2, Request, Token, until};
 use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
 
 mod histogram;
@@ -24,6 +24,7 @@ mod hot_restart;
 pub struct EnvoySetup {
     configuration: Configuration,
     filter: &'static str,
+    build: Build,
     workers: usize,
     environment: Vec<(String, String)>,
     log_levels: &'static str,
@@ -76,6 +77,12 @@ impl EnvoySetup {
         self
     }
 
+    /// Uses the dynamic module, whatever `SESSION_GUARD_BUILD` says.
+    pub fn native(mut self) -> Self {
+        self.build = Build::Native;
+        self
+    }
+
     /// Uses the filter that panics on request (`make wasm-drill`).
     pub fn drill(mut self) -> Self {
         self.filter = DRILL;
@@ -106,10 +113,10 @@ impl EnvoySetup {
     /// # Errors
     /// Returns Envoy's log if it exited or rejected the listener.
     pub fn try_start(self) -> Result<Envoy, String> {
-        let wasm = artifacts::filter(self.filter);
+        let filter = artifacts::filter(self.filter, self.build);
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
         let mut setup = self;
-        setup.configuration.prepare(&wasm, &directory.path().join("access.log"));
+        setup.configuration.prepare(&filter, &directory.path().join("access.log"));
         setup.make_hot(&directory);
         let process = setup.spawn(&directory);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -135,7 +142,9 @@ impl EnvoySetup {
             command.arg("--disable-hot-restart");
         }
         command.args(["--file-flush-interval-msec", "20"]);
-        command.args(["--log-level", "info", "--component-log-level", self.log_levels]);
+        let component = self.build.log_component();
+        let log_levels = self.log_levels.replace("wasm", component);
+        command.args(["--log-level", "info", "--component-log-level", &log_levels]);
         command.args(&self.arguments);
         command.env("SESSION_SECRET", SESSION_SECRET).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -159,6 +168,7 @@ impl Envoy {
         EnvoySetup {
             configuration: Configuration::shipped(),
             filter: "session_guard",
+            build: Build::chosen(),
             workers: 2,
             environment: Vec::new(),
             log_levels: "main:warning,wasm:debug",

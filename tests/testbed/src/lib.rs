@@ -13,6 +13,7 @@
 //! | item | use |
 //! | --- | --- |
 //! | [`Testbed`] | all three together |
+//! | [`Build`] | the proxy-wasm filter or the dynamic module: `SESSION_GUARD_BUILD` |
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
 //! | [`Service`] | the real `signout` with its own store; can be killed and restarted |
 //! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
@@ -39,6 +40,7 @@ mod answer;
 mod application;
 mod artifacts;
 mod bare_application;
+mod build;
 mod configuration;
 mod connection;
 mod envoy;
@@ -64,6 +66,7 @@ mod vitals;
 pub use answer::Answer;
 pub use application::{Application, Reply, Seen};
 pub use bare_application::BareApplication;
+pub use build::{Build, native_configuration};
 pub use configuration::Configuration;
 pub use connection::Connection;
 pub use envoy::{Envoy, EnvoySetup};
@@ -95,7 +98,7 @@ pub const SIGNOUT_TOKEN: &str = "testbed-signout-token-of-44-characters-length";
 /// The module is missing or older than its sources.
 #[must_use]
 pub fn filter() -> Vec<u8> {
-    std::fs::read(artifacts::filter("session_guard")).expect("the filter's module")
+    std::fs::read(artifacts::filter("session_guard", Build::Wasm)).expect("the filter's module")
 }
 
 /// Envoy in front of an application, with a signout service, on one machine.

@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
+use crate::Build;
 use crate::artifacts::{self, root};
 
 /// Returns the files with that extension, sorted, without build output and hidden files.
@@ -49,7 +50,7 @@ pub fn compare(document: &str, name: &str, known: &str) {
 #[must_use]
 #[track_caller]
 pub fn module() -> Vec<u8> {
-    fs::read(artifacts::filter("session_guard")).expect("the filter's module")
+    fs::read(artifacts::filter("session_guard", Build::Wasm)).expect("the filter's module")
 }
 
 /// Parses the documents of a YAML file.
