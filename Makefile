@@ -1,19 +1,28 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
-    kubernetes monitoring compose-test wasm image reproducible wasm-drill envoy envoys redis valkey prometheus \
-    stream-peers programs lint ci
+    kubernetes monitoring compose-test wasm native native-drill native-configuration \
+    test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci
+
+# The Envoy tests that also run with the dynamic module: docs/native.md.
+NATIVE_TESTS = $(addprefix --test ,smoke panic)
+
+FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: wasm envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
+demo: $(FILTER) envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
 	@$(PROGRAMS)/demo
 
-test: wasm wasm-drill envoy redis valkey stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill native native-drill envoy redis valkey stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
+	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
+
+test-native: native native-drill envoy redis stream-peers programs ## the Envoy tests with the dynamic module
+	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
 
 fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
 	@fuzz/run.sh
@@ -54,7 +63,7 @@ monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashbo
 compose-test: ## runs compose-demo with both stores without a container registry; needs root and Debian
 	@tests/compose.sh
 
-bench: wasm envoy ## measures the cost of a request, also of jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
+bench: wasm native envoy ## measures the cost of a request, also of jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
 	@mkdir -p target/bench
 	@case '$(BENCH)' in *--all*) setup/python-peers.sh bench-peers ;; esac
 	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
@@ -69,6 +78,15 @@ image: wasm ## builds the filter's OCI image for Istio: target/image; prints bot
 
 reproducible: ## builds the filter twice, in different directories, and compares the bytes
 	@tests/reproducible.sh
+
+native: ## the filter as a dynamic module of Envoy: target/libsession_guard_native.so
+	@setup/native.sh target/libsession_guard_native.so
+
+native-drill: # the same with a header that makes it panic: for tests, never shipped
+	@setup/native.sh target/libsession_guard_native_drill.so panic-drill
+
+native-configuration: ## envoy/native/envoy.yaml, made from envoy/envoy.yaml
+	@UPDATE=1 cargo test --quiet --test native generated
 
 wasm-drill: # the filter with a request header that makes it panic: for tests, never shipped
 	@setup/wasm.sh target/session_guard_drill.wasm panic-drill

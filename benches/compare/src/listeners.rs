@@ -28,6 +28,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) rsa: (&'a str, &'a str),
     /// The module that does nothing.
     pub(crate) empty_filter: &'a Path,
+    /// The filter as a dynamic module.
+    pub(crate) native: &'a Path,
     /// Another build of the filter.
     pub(crate) before: Option<&'a Path>,
 }
@@ -147,6 +149,8 @@ fn filters(
         Some(plugin)
     };
     let plugin = |vm_id: &str, filter: &Value| plugin_of(None, vm_id, filter);
+    // All of them share the store of their process, where each cluster has a set of its own.
+    let native = |filter: &Value| plugin_of(Some(around.native), "", filter);
     let empty = |filter: &str| plugin_of(Some(around.empty_filter), "empty", &json!(filter));
     let before = |module| plugin_of(Some(module), "before", &ours(HS256_KEY, "million"));
     let ten_million = |_| plugin("ten_million", &ours(HS256_KEY, "ten_million"));
@@ -185,6 +189,11 @@ fn filters(
         ("million_rs256", plugin("million", &ours(&rs256_key, "million"))),
         ("million_streams_off", plugin("million", &streams_off)),
         ("ten_million", around.ten_million.and_then(ten_million)),
+        ("native_verify_only", native(&verify_only)),
+        ("native_none", native(&ours(HS256_KEY, "none"))),
+        ("native_million", native(&ours(HS256_KEY, "million"))),
+        ("native_million_rs256", native(&ours(&rs256_key, "million"))),
+        ("native_million_streams_off", native(&streams_off)),
         ("million_no_body", plugin("million", &ours(HS256_KEY, "million"))),
     ]
 }
@@ -253,13 +262,17 @@ fn grpc_service() -> Value {
 const CACHED_TOKENS: u32 = 5_000;
 
 /// Listeners whose set must be loaded before anything is measured.
-pub(crate) const LISTENERS_WITH_A_SET: [&str; 8] = [
+pub(crate) const LISTENERS_WITH_A_SET: [&str; 12] = [
     "none",
     "none_rs256",
     "million",
     "million_rs256",
     "million_no_body",
     "million_streams_off",
+    "native_none",
+    "native_million",
+    "native_million_rs256",
+    "native_million_streams_off",
     "ten_million",
     "before",
 ];

@@ -256,6 +256,7 @@ impl Run {
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
             empty_filter: Path::new("target/bench/empty_filter.wasm"),
+            native: Path::new("target/libsession_guard_native.so"),
             before: self.before.as_deref(),
         };
         let envoy = Envoy::setup().workers(workers).log_levels("main:warning,wasm:warning");
@@ -357,7 +358,7 @@ const CALLS: [(&str, &str); 6] = [
 ];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.
-const RATIOS: [(&str, &str, &[&str]); 7] = [
+const RATIOS: [(&str, &str, &[&str]); 14] = [
     ("warm_1m_over_jwt_authn", "warm_1m", &["jwt_authn_hs256"]),
     ("warm_1m_over_jwt_authn_cached", "warm_1m", &["jwt_authn_hs256_cached"]),
     ("warm_1m_over_ext_authz", "warm_1m", &["ext_authz_http", "ext_authz_grpc"]),
@@ -365,4 +366,11 @@ const RATIOS: [(&str, &str, &[&str]); 7] = [
     ("warm_1m_busy_over_warm_0", "warm_1m_busy", &["warm_0"]),
     ("cold_hs256_over_jwt_authn", "cold_hs256", &["jwt_authn_hs256"]),
     ("cold_rs256_over_jwt_authn", "cold_rs256", &["jwt_authn_rs256"]),
+    ("native_warm_1m_over_jwt_authn", "native_warm_1m", &["jwt_authn_hs256"]),
+    ("native_warm_1m_over_jwt_authn_cached", "native_warm_1m", &["jwt_authn_hs256_cached"]),
+    ("native_warm_1m_over_ext_authz", "native_warm_1m", &["ext_authz_http", "ext_authz_grpc"]),
+    ("native_warm_1m_over_warm_1m", "native_warm_1m", &["warm_1m"]),
+    ("native_warm_1m_busy_over_jwt_authn", "native_warm_1m_busy", &["jwt_authn_hs256"]),
+    ("native_cold_hs256_over_jwt_authn", "native_cold_hs256", &["jwt_authn_hs256"]),
+    ("native_cold_rs256_over_jwt_authn", "native_cold_rs256", &["jwt_authn_rs256"]),
 ];

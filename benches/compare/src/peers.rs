@@ -70,7 +70,7 @@ const fn calls(name: &'static str, title: &'static str) -> Peer {
 }
 
 /// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 39] = {
+pub(crate) const PEERS: [Peer; 47] = {
     use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
@@ -117,6 +117,24 @@ pub(crate) const PEERS: [Peer; 39] = {
             "million_no_body",
             Hs256,
         ),
+        peer("native_verify_only", "native without revocation", "native_verify_only", Hs256),
+        peer("native_warm_0", "native, seen before, none revoked", "native_none", Hs256),
+        peer("native_warm_1m", "native, seen before, 1 million", "native_million", Hs256),
+        peer(
+            "native_warm_1m_streams_off",
+            "the same, open requests go on",
+            "native_million_streams_off",
+            Hs256,
+        ),
+        busy(peer(
+            "native_warm_1m_busy",
+            "native, 1 million, and 1,000 more a second",
+            "native_million",
+            Hs256,
+        )),
+        peer("native_warm_rs256_1m", "native, RS256, seen before", "native_million_rs256", Rs256),
+        peer("native_cold_hs256", "native, HS256, first sight", "native_million", FreshHs256),
+        peer("native_cold_rs256", "native, RS256, first sight", "native_million_rs256", ManyRs256),
         before(peer("before_warm_1m", "the other build: seen before", "before", Hs256)),
         before(busy(peer("before_busy", "the other build: 1,000 more a second", "before", Hs256))),
         before(peer("before_cold_hs256", "the other build: first sight", "before", FreshHs256)),

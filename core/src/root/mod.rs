@@ -29,6 +29,7 @@ use crate::open_requests::{Ending, OpenRequests};
 use crate::refusal::{LocalResponse, Refusal, Sentences};
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
+use crate::shared::Version;
 
 pub use effects::{Destination, Effects, Host, Question};
 
@@ -52,6 +53,8 @@ pub struct Root {
     issuers: Vec<Destination>,
     /// Whether each key set has keys, or was asked for without success.
     keys_settled: bool,
+    /// Whether the fetched keys have changed since the host asked.
+    has_other_keys: bool,
     /// Whether this VM has served a request since the last tick.
     has_served: bool,
 }
@@ -98,6 +101,7 @@ impl Root {
             key_sets,
             issuers,
             keys_settled: false,
+            has_other_keys: false,
             has_served: false,
         })
     }
@@ -122,6 +126,59 @@ impl Root {
             self.apply_feed(of_feed, &mut effects);
         }
         effects
+    }
+
+    /// Does the part of the periodic work that belongs to the requests of this thread. A host whose
+    /// threads leave the feed and the keys to one of them calls it on all others, in place of
+    /// [`Root::tick`].
+    pub fn check_requests(&mut self, host: Host<'_>) -> Effects {
+        let mut effects = Effects::default();
+        if let Some(revocation) = &mut self.revocation {
+            effects.resume = revocation.release_held(host.clock);
+            self.sweep_open_requests(host, &mut effects);
+        }
+        effects
+    }
+
+    /// Returns whether [`Root::check_requests`] has more to do at once.
+    #[must_use]
+    pub fn has_more_to_check(&self) -> bool {
+        self.open_requests.is_busy()
+    }
+
+    /// Reads how old the revocation set is, as [`Root::tick`] does: for a thread that does not tick.
+    pub fn refresh(&mut self, host: Host<'_>) {
+        if let Some(revocation) = &mut self.revocation {
+            revocation.knowledge = revocation.feed.known_at(host.shared, host.clock.now());
+        }
+    }
+
+    /// Takes over the keys that another thread has fetched.
+    pub fn reload_keys(&mut self, host: Host<'_>) {
+        let keys = self.key_sets.load(host.shared, host.clock.now(), (host.random)());
+        self.admission.replace_keys(keys);
+    }
+
+    /// Returns whether the fetched keys have changed since the last call.
+    pub fn take_key_change(&mut self) -> bool {
+        mem::take(&mut self.has_other_keys)
+    }
+
+    /// Returns whether a token has named a key that does not exist here, since the last call, and asks
+    /// the leader to fetch the keys early.
+    #[must_use]
+    pub fn note_missed_key(&self, host: Host<'_>) -> bool {
+        let has_missed = self.admission.take_missed_key();
+        if has_missed {
+            self.key_sets.note_missed_key(host.shared, host.clock.now());
+        }
+        has_missed
+    }
+
+    /// Returns the number of the last change to the revocation set.
+    #[must_use]
+    pub fn generation(&self, host: Host<'_>) -> Option<Version> {
+        self.revocation.as_ref()?.feed.set().generations().current(host.shared)
     }
 
     /// Processes the response to a call; `None` if the call failed or could not be sent.
@@ -355,6 +412,7 @@ impl Root {
         effects.gauges.extend(time.map(|time| (Gauge::KeysCurrent, time)));
         if let Some(keys) = of_keys.keys {
             self.admission.replace_keys(keys);
+            self.has_other_keys = true;
         }
         let fetches = of_keys.fetch.into_iter();
         effects.calls.extend(fetches.map(|(index, call)| (Question::Keys(index), call)));

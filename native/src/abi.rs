@@ -1,0 +1,1004 @@
+//! Envoy's interface of dynamic modules (ABI v0.2.0): what Envoy offers and what it calls.
+//!
+//! The declarations are our own, written from Envoy's documentation. `tests/symbols.rs` compares them
+//! with the pinned Envoy: it must export every function declared here, and the module must export
+//! every hook that Envoy looks up for an HTTP filter.
+//!
+//! # Why the rest of the crate needs no unsafe code
+//!
+//! - A handle of Envoy ([`Request`], [`Configuration`]) exists only while a hook runs: it borrows from
+//!   the hook, and Envoy keeps the object alive for that time.
+//! - What outlives a hook is a scheduler. Envoy lets it be used from any thread, and ignores it once
+//!   its request or configuration is gone. Whoever owns one drops it before that.
+//! - Objects of ours that Envoy holds are reference counts. A hook takes one more for its own time,
+//!   because a call into Envoy may destroy the object under the hook's feet.
+//! - Header lines point into Envoy's memory until a header changes, so they are copied at once.
+//!
+//! # Why no panic reaches Envoy
+//!
+//! Every hook runs inside `catch_unwind`. A request whose hook panics is answered with 503.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_void};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{null, null_mut};
+use std::rc::Rc;
+use std::slice;
+use std::sync::Arc;
+
+use session_guard_core::call::Response;
+use session_guard_core::headers::Headers;
+
+use crate::configuration::Loaded;
+use crate::request::Exchange;
+use crate::{hooks, log};
+
+/// The version of the interface that these declarations follow.
+const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
+
+/// One request, for as long as a hook runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'hook> {
+    envoy: *mut c_void,
+    hook: PhantomData<&'hook ()>,
+}
+
+/// The configuration of one filter on the main thread, for as long as a hook runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Configuration<'hook> {
+    envoy: *mut c_void,
+    hook: PhantomData<&'hook ()>,
+}
+
+/// Which headers.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Map {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
+    ResponseHeaders = 2,
+}
+
+/// What Envoy does with a request or a response after a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It passes it on.
+    Continue,
+    /// It waits until [`Request::continue_request`] or [`Request::continue_response`], or until the
+    /// request was responded to.
+    Stop,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum LogLevel {
+    Info = 2,
+    Warning = 3,
+    Error = 4,
+}
+
+/// A request to a cluster.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) cluster: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
+    pub(crate) timeout_milliseconds: u64,
+}
+
+/// The number of a metric.
+#[derive(Clone, Copy)]
+pub(crate) struct Metric(usize);
+
+/// What kind of a metric.
+#[derive(Clone, Copy)]
+pub(crate) enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Request<'_> {
+    /// Every line of these headers; `None` if Envoy has no such headers now.
+    pub(crate) fn headers(self, map: Map) -> Option<Headers> {
+        // SAFETY: Envoy's object is alive while the hook runs.
+        let count =
+            unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.envoy, map as u32) };
+        let mut lines = vec![HeaderLine::EMPTY; count];
+        // SAFETY: there is room for as many lines as Envoy has just counted, and nothing changed since.
+        let found = unsafe {
+            envoy_dynamic_module_callback_http_get_headers(
+                self.envoy,
+                map as u32,
+                lines.as_mut_ptr(),
+            )
+        };
+        // SAFETY: Envoy filled the lines in, and they stay as they are until a header changes.
+        found.then(|| unsafe { copied(&lines) })
+    }
+
+    /// Replaces all lines of that name by this one; says whether Envoy did it.
+    pub(crate) fn set_header(self, map: Map, name: &[u8], value: &[u8]) -> bool {
+        // SAFETY: Envoy's object is alive, and both slices are for the length of the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(
+                self.envoy,
+                map as u32,
+                Buffer::of(name),
+                Buffer::of(value),
+            )
+        }
+    }
+
+    /// Removes all lines of that name; says whether Envoy has such headers now.
+    pub(crate) fn remove_header(self, map: Map, name: &[u8]) -> bool {
+        // SAFETY: as in `set_header`; no value means to remove.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(
+                self.envoy,
+                map as u32,
+                Buffer::of(name),
+                Buffer::NONE,
+            )
+        }
+    }
+
+    /// Responds in the application's place, or ends a response that has begun. The details are what an
+    /// access log shows as `%RESPONSE_CODE_DETAILS%`.
+    pub(crate) fn respond(self, status: u16, details: &str, headers: &[(&str, &str)], body: &str) {
+        let mut lines: Vec<_> = headers.iter().map(HeaderLine::of).collect();
+        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_send_response(
+                self.envoy,
+                status.into(),
+                lines.as_mut_ptr(),
+                lines.len(),
+                Buffer::of(body.as_bytes()),
+                Buffer::of(details.as_bytes()),
+            );
+        }
+    }
+
+    /// Passes the request on to the application, after [`Status::Stop`].
+    pub(crate) fn continue_request(self) {
+        // SAFETY: Envoy's object is alive while the hook runs.
+        unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.envoy) }
+    }
+
+    /// Passes the response on to the client, after [`Status::Stop`].
+    pub(crate) fn continue_response(self) {
+        // SAFETY: Envoy's object is alive while the hook runs.
+        unsafe { envoy_dynamic_module_callback_http_filter_continue_encoding(self.envoy) }
+    }
+
+    /// Makes a value readable for other filters and the access log; says whether Envoy did it.
+    pub(crate) fn set_filter_state(self, key: &str, value: &[u8]) -> bool {
+        // SAFETY: Envoy's object is alive, and both slices are for the length of the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_filter_state_bytes(
+                self.envoy,
+                Buffer::of(key.as_bytes()),
+                Buffer::of(value),
+            )
+        }
+    }
+
+    /// Sets one text of the request's dynamic metadata.
+    pub(crate) fn set_metadata(self, namespace: &str, key: &str, value: &str) {
+        // SAFETY: Envoy's object is alive, and all slices are for the length of the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+                self.envoy,
+                Buffer::of(namespace.as_bytes()),
+                Buffer::of(key.as_bytes()),
+                Buffer::of(value.as_bytes()),
+            );
+        }
+    }
+
+    /// Sends a request to a cluster. Its response comes to this request's hook, under the number
+    /// returned; `None` if it cannot be sent (no such cluster, no healthy host, circuit open).
+    pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
+        let (mut id, mut lines) = (0, outgoing.lines());
+        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        let result = unsafe {
+            envoy_dynamic_module_callback_http_filter_http_callout(
+                self.envoy,
+                &mut id,
+                Buffer::of(outgoing.cluster.as_bytes()),
+                lines.as_mut_ptr(),
+                lines.len(),
+                Buffer::of(outgoing.body),
+                outgoing.timeout_milliseconds,
+            )
+        };
+        (result == CALL_SENT).then_some(id)
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(self, Metric(id): Metric, amount: u64) {
+        // SAFETY: Envoy's object is alive; the metric has no labels.
+        let _result = unsafe {
+            envoy_dynamic_module_callback_http_filter_increment_counter(
+                self.envoy,
+                id,
+                null_mut(),
+                0,
+                amount,
+            )
+        };
+    }
+
+    /// What wakes this request from any thread.
+    pub(crate) fn scheduler(self) -> RequestScheduler {
+        // SAFETY: Envoy's object is alive while the hook runs.
+        RequestScheduler(unsafe {
+            envoy_dynamic_module_callback_http_filter_scheduler_new(self.envoy)
+        })
+    }
+}
+
+impl Configuration<'_> {
+    /// Sends a request to a cluster, likewise; its response comes to the configuration's hook.
+    pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
+        let (mut id, mut lines) = (0, outgoing.lines());
+        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        let result = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_http_callout(
+                self.envoy,
+                &mut id,
+                Buffer::of(outgoing.cluster.as_bytes()),
+                lines.as_mut_ptr(),
+                lines.len(),
+                Buffer::of(outgoing.body),
+                outgoing.timeout_milliseconds,
+            )
+        };
+        (result == CALL_SENT).then_some(id)
+    }
+
+    /// Defines a metric without labels; `None` if Envoy refuses. Only while the configuration loads.
+    pub(crate) fn define(self, kind: MetricKind, name: &str) -> Option<Metric> {
+        let define = match kind {
+            MetricKind::Counter => envoy_dynamic_module_callback_http_filter_config_define_counter,
+            MetricKind::Gauge => envoy_dynamic_module_callback_http_filter_config_define_gauge,
+            MetricKind::Histogram => {
+                envoy_dynamic_module_callback_http_filter_config_define_histogram
+            }
+        };
+        let mut id = 0;
+        // SAFETY: Envoy's object is alive; the name is for the length of the call; no labels.
+        let result =
+            unsafe { define(self.envoy, Buffer::of(name.as_bytes()), null_mut(), 0, &mut id) };
+        (result == METRIC_DONE).then_some(Metric(id))
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(self, Metric(id): Metric, amount: u64) {
+        // SAFETY: Envoy's object is alive; the metric has no labels.
+        let _result = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_increment_counter(
+                self.envoy,
+                id,
+                null_mut(),
+                0,
+                amount,
+            )
+        };
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(self, Metric(id): Metric, value: u64) {
+        // SAFETY: Envoy's object is alive; the metric has no labels.
+        let _result = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_set_gauge(
+                self.envoy,
+                id,
+                null_mut(),
+                0,
+                value,
+            )
+        };
+    }
+
+    /// Records a value in a histogram.
+    pub(crate) fn record(self, Metric(id): Metric, value: u64) {
+        // SAFETY: Envoy's object is alive; the metric has no labels.
+        let _result = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_record_histogram_value(
+                self.envoy,
+                id,
+                null_mut(),
+                0,
+                value,
+            )
+        };
+    }
+
+    /// What wakes this configuration on the main thread from any thread.
+    pub(crate) fn scheduler(self) -> ConfigurationScheduler {
+        // SAFETY: Envoy's object is alive while the hook runs.
+        ConfigurationScheduler(unsafe {
+            envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.envoy)
+        })
+    }
+}
+
+/// Wakes one request on its own worker. Drop it before its request is destroyed.
+pub(crate) struct RequestScheduler(*mut c_void);
+
+/// Wakes one configuration on the main thread. Drop it before its configuration is destroyed.
+pub(crate) struct ConfigurationScheduler(*mut c_void);
+
+// SAFETY: Envoy lets a scheduler be used and deleted from any thread.
+unsafe impl Send for RequestScheduler {}
+// SAFETY: likewise.
+unsafe impl Send for ConfigurationScheduler {}
+
+impl RequestScheduler {
+    /// Has the request's hook called with that number.
+    pub(crate) fn wake(&self, event: u64) {
+        // SAFETY: the scheduler is ours until it is dropped.
+        unsafe { envoy_dynamic_module_callback_http_filter_scheduler_commit(self.0, event) }
+    }
+}
+
+impl ConfigurationScheduler {
+    /// Has the configuration's hook called.
+    pub(crate) fn wake(&self) {
+        // SAFETY: the scheduler is ours until it is dropped.
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0, 0) }
+    }
+}
+
+impl Drop for RequestScheduler {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it after this.
+        unsafe { envoy_dynamic_module_callback_http_filter_scheduler_delete(self.0) }
+    }
+}
+
+impl Drop for ConfigurationScheduler {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it after this.
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0) }
+    }
+}
+
+/// Writes a line into Envoy's log, from any thread.
+pub(crate) fn write_log(level: LogLevel, message: &str) {
+    // SAFETY: the text is for the length of the call.
+    unsafe { envoy_dynamic_module_callback_log(level as u32, Buffer::of(message.as_bytes())) }
+}
+
+/// Whether Envoy only checks its configuration (`--mode validate`). Only on the main thread.
+pub(crate) fn is_validating() -> bool {
+    // SAFETY: no pointers.
+    unsafe { envoy_dynamic_module_callback_is_validation_mode() }
+}
+
+impl<'a> Outgoing<'a> {
+    fn lines(&self) -> Vec<HeaderLine> {
+        self.headers.iter().map(HeaderLine::of).collect()
+    }
+}
+
+/// Copies lines of Envoy's.
+///
+/// # Safety
+///
+/// Each line points to a name and a value that nobody changes for the length of the call.
+unsafe fn copied(lines: &[HeaderLine]) -> Headers {
+    // SAFETY: as the caller promises.
+    let text = |data, length| unsafe { bytes(data, length) };
+    let pair = |line: &HeaderLine| {
+        (text(line.name, line.name_length), text(line.value, line.value_length))
+    };
+    Headers::from_pairs(&lines.iter().map(pair).collect::<Vec<(&[u8], &[u8])>>())
+}
+
+/// Bytes of Envoy's; none where there is no address.
+///
+/// # Safety
+///
+/// There are that many at the address, if there is one, and nobody changes them for `'a`.
+unsafe fn bytes<'a>(data: *const u8, length: usize) -> &'a [u8] {
+    if data.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { slice::from_raw_parts(data, length) }
+}
+
+// What Envoy and the module hand to each other.
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Buffer {
+    data: *const u8,
+    length: usize,
+}
+
+impl Buffer {
+    const NONE: Self = Self { data: null(), length: 0 };
+
+    fn of(bytes: &[u8]) -> Self {
+        Self { data: bytes.as_ptr(), length: bytes.len() }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct HeaderLine {
+    name: *const u8,
+    name_length: usize,
+    value: *const u8,
+    value_length: usize,
+}
+
+impl HeaderLine {
+    const EMPTY: Self = Self { name: null(), name_length: 0, value: null(), value_length: 0 };
+
+    fn of((name, value): &(&str, &str)) -> Self {
+        let (name_length, value_length) = (name.len(), value.len());
+        Self { name: name.as_ptr(), name_length, value: value.as_ptr(), value_length }
+    }
+}
+
+/// A call to a cluster is on its way.
+const CALL_SENT: u32 = 0;
+
+/// A call to a cluster was answered.
+const CALL_ANSWERED: u32 = 0;
+
+const METRIC_DONE: u32 = 0;
+
+impl Status {
+    /// The numbers are those of headers and of trailers alike. `StopAllIterationAndWatermark` holds
+    /// back the body, too, without buffering more than a connection may.
+    fn of_headers(self) -> u32 {
+        match self {
+            Self::Continue => 0,
+            Self::Stop => 4,
+        }
+    }
+
+    fn of_trailers(self) -> u32 {
+        match self {
+            Self::Continue => 0,
+            Self::Stop => 1,
+        }
+    }
+}
+
+type DefineMetric =
+    unsafe extern "C" fn(*mut c_void, Buffer, *mut Buffer, usize, *mut usize) -> u32;
+const _: DefineMetric = envoy_dynamic_module_callback_http_filter_config_define_counter;
+
+unsafe extern "C" {
+    fn envoy_dynamic_module_callback_log(level: u32, message: Buffer);
+
+    fn envoy_dynamic_module_callback_is_validation_mode() -> bool;
+
+    fn envoy_dynamic_module_callback_http_get_headers_size(request: *mut c_void, map: u32)
+    -> usize;
+
+    fn envoy_dynamic_module_callback_http_get_headers(
+        request: *mut c_void,
+        map: u32,
+        lines: *mut HeaderLine,
+    ) -> bool;
+
+    fn envoy_dynamic_module_callback_http_set_header(
+        request: *mut c_void,
+        map: u32,
+        name: Buffer,
+        value: Buffer,
+    ) -> bool;
+
+    fn envoy_dynamic_module_callback_http_send_response(
+        request: *mut c_void,
+        status: u32,
+        headers: *mut HeaderLine,
+        headers_length: usize,
+        body: Buffer,
+        details: Buffer,
+    );
+
+    fn envoy_dynamic_module_callback_http_filter_continue_decoding(request: *mut c_void);
+
+    fn envoy_dynamic_module_callback_http_filter_continue_encoding(request: *mut c_void);
+
+    fn envoy_dynamic_module_callback_http_set_filter_state_bytes(
+        request: *mut c_void,
+        key: Buffer,
+        value: Buffer,
+    ) -> bool;
+
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+        request: *mut c_void,
+        namespace: Buffer,
+        key: Buffer,
+        value: Buffer,
+    );
+
+    fn envoy_dynamic_module_callback_http_filter_http_callout(
+        request: *mut c_void,
+        id: *mut u64,
+        cluster: Buffer,
+        headers: *mut HeaderLine,
+        headers_length: usize,
+        body: Buffer,
+        timeout_milliseconds: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_increment_counter(
+        request: *mut c_void,
+        id: usize,
+        labels: *mut Buffer,
+        labels_length: usize,
+        amount: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_scheduler_new(request: *mut c_void)
+    -> *mut c_void;
+
+    fn envoy_dynamic_module_callback_http_filter_scheduler_commit(
+        scheduler: *mut c_void,
+        event: u64,
+    );
+
+    fn envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler: *mut c_void);
+
+    fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+        configuration: *mut c_void,
+        id: *mut u64,
+        cluster: Buffer,
+        headers: *mut HeaderLine,
+        headers_length: usize,
+        body: Buffer,
+        timeout_milliseconds: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+        configuration: *mut c_void,
+        name: Buffer,
+        labels: *mut Buffer,
+        labels_length: usize,
+        id: *mut usize,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+        configuration: *mut c_void,
+        name: Buffer,
+        labels: *mut Buffer,
+        labels_length: usize,
+        id: *mut usize,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
+        configuration: *mut c_void,
+        name: Buffer,
+        labels: *mut Buffer,
+        labels_length: usize,
+        id: *mut usize,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
+        configuration: *mut c_void,
+        id: usize,
+        labels: *mut Buffer,
+        labels_length: usize,
+        amount: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
+        configuration: *mut c_void,
+        id: usize,
+        labels: *mut Buffer,
+        labels_length: usize,
+        value: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_record_histogram_value(
+        configuration: *mut c_void,
+        id: usize,
+        labels: *mut Buffer,
+        labels_length: usize,
+        value: u64,
+    ) -> u32;
+
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(
+        configuration: *mut c_void,
+    ) -> *mut c_void;
+
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(
+        scheduler: *mut c_void,
+        event: u64,
+    );
+
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: *mut c_void);
+}
+
+// What Envoy calls. It looks every name up when it loads the module, so that all must exist; those
+// at the end have nothing to do.
+
+fn request<'hook>(envoy: *mut c_void) -> Request<'hook> {
+    Request { envoy, hook: PhantomData }
+}
+
+/// Runs a hook of a request. One that panics leaves nothing behind that could let the request pass.
+///
+/// # Safety
+///
+/// `envoy` and `held` are the hook's arguments: Envoy's object, and the one of ours that Envoy holds.
+unsafe fn guarded<T>(
+    envoy: *mut c_void,
+    held: *const c_void,
+    otherwise: T,
+    hook: impl FnOnce(Request<'_>, &Exchange) -> T,
+) -> T {
+    let run = || {
+        // One more reference for the length of the hook: a call into Envoy may end the request. Every
+        // hook of a request runs on the thread that created it.
+        // SAFETY: as the caller promises.
+        let exchange = unsafe {
+            Rc::increment_strong_count(held.cast::<Exchange>());
+            Rc::from_raw(held.cast::<Exchange>())
+        };
+        hook(request(envoy), &exchange)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        hooks::panicked(request(envoy));
+        otherwise
+    })
+}
+
+/// Runs any other hook.
+fn caught<T>(otherwise: T, hook: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(hook)).unwrap_or(otherwise)
+}
+
+/// Returns one more reference to a configuration that Envoy holds.
+///
+/// # Safety
+///
+/// The address is what the creating hook returned, and the destroying hook was not called yet.
+unsafe fn loaded(held: *const c_void) -> Arc<Loaded> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        Arc::increment_strong_count(held.cast::<Loaded>());
+        Arc::from_raw(held.cast::<Loaded>())
+    }
+}
+
+/// The response to a call, copied; `None` if there is none.
+///
+/// # Safety
+///
+/// The addresses are those of a hook's arguments.
+unsafe fn answer(
+    result: u32,
+    headers: *const HeaderLine,
+    headers_length: usize,
+    chunks: *const Buffer,
+    chunks_length: usize,
+) -> Option<Response> {
+    if result != CALL_ANSWERED || headers.is_null() || headers_length == 0 {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    let headers = unsafe { copied(slice::from_raw_parts(headers, headers_length)) };
+    let mut body = Vec::new();
+    if !chunks.is_null() && chunks_length > 0 {
+        // SAFETY: as the caller promises.
+        for chunk in unsafe { slice::from_raw_parts(chunks, chunks_length) } {
+            // SAFETY: as the caller promises.
+            body.extend_from_slice(unsafe { bytes(chunk.data, chunk.length) });
+        }
+    }
+    Some(Response { headers, body })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    caught((), log::show_panics);
+    ABI_VERSION.as_ptr()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    envoy: *mut c_void,
+    _name: Buffer,
+    text: Buffer,
+) -> *const c_void {
+    // SAFETY: Envoy keeps the text for the length of the hook.
+    let text = unsafe { bytes(text.data, text.length) };
+    let configuration = Configuration { envoy, hook: PhantomData };
+    caught(None, || hooks::configure(configuration, text))
+        .map_or(null(), |it| Arc::into_raw(it).cast())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(held: *const c_void) {
+    // SAFETY: Envoy gives back the address that it got, once.
+    caught((), || hooks::unload(unsafe { Arc::from_raw(held.cast::<Loaded>()) }));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
+    envoy: *mut c_void,
+    held: *const c_void,
+    _event: u64,
+) {
+    let configuration = Configuration { envoy, hook: PhantomData };
+    // SAFETY: Envoy still holds it.
+    caught((), || hooks::tick(configuration, &unsafe { loaded(held) }));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    envoy: *mut c_void,
+    held: *const c_void,
+    id: u64,
+    result: u32,
+    headers: *const HeaderLine,
+    headers_length: usize,
+    chunks: *const Buffer,
+    chunks_length: usize,
+) {
+    let configuration = Configuration { envoy, hook: PhantomData };
+    caught((), || {
+        // SAFETY: these are the hook's arguments.
+        let answer = unsafe { answer(result, headers, headers_length, chunks, chunks_length) };
+        // SAFETY: Envoy still holds it.
+        hooks::answered(configuration, &unsafe { loaded(held) }, id, answer);
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    held: *const c_void,
+    _envoy: *mut c_void,
+) -> *const c_void {
+    // SAFETY: Envoy still holds it.
+    caught(None, || hooks::begin(&unsafe { loaded(held) }))
+        .map_or(null(), |it| Rc::into_raw(it).cast())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(held: *const c_void) {
+    // SAFETY: Envoy gives back the address that it got, once, on the thread that got it.
+    caught((), || hooks::end(unsafe { Rc::from_raw(held.cast::<Exchange>()) }));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    envoy: *mut c_void,
+    held: *const c_void,
+    _end: bool,
+) -> u32 {
+    // SAFETY: these are the arguments.
+    unsafe { guarded(envoy, held, Status::Stop, hooks::request_headers) }.of_headers()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
+    envoy: *mut c_void,
+    held: *const c_void,
+) -> u32 {
+    // SAFETY: these are the arguments.
+    unsafe { guarded(envoy, held, Status::Stop, hooks::request_trailers) }.of_trailers()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    envoy: *mut c_void,
+    held: *const c_void,
+    _end: bool,
+) -> u32 {
+    // SAFETY: these are the arguments.
+    unsafe { guarded(envoy, held, Status::Stop, hooks::response_headers) }.of_headers()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    envoy: *mut c_void,
+    held: *const c_void,
+    id: u64,
+    result: u32,
+    headers: *const HeaderLine,
+    headers_length: usize,
+    chunks: *const Buffer,
+    chunks_length: usize,
+) {
+    // SAFETY: these are the arguments.
+    unsafe {
+        guarded(envoy, held, (), |request, exchange| {
+            let answer = answer(result, headers, headers_length, chunks, chunks_length);
+            hooks::called(request, exchange, id, answer);
+        });
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    envoy: *mut c_void,
+    held: *const c_void,
+    event: u64,
+) {
+    // SAFETY: these are the arguments.
+    unsafe { guarded(envoy, held, (), |it, exchange| hooks::woken(it, exchange, event)) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _end: bool,
+) -> u32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _end: bool,
+) -> u32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+) -> u32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _status: u32,
+    _details: Buffer,
+    _is_reset: bool,
+) -> u32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+) {
+}
+
+/// Settings of a route: there are none, so that one is refused.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
+    _name: Buffer,
+    _text: Buffer,
+) -> *const c_void {
+    null()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(_held: *const c_void) {}
+
+// Responses that come in pieces: no such call is made.
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _headers: *const HeaderLine,
+    _headers_length: usize,
+    _end: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_data(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _chunks: *const Buffer,
+    _chunks_length: usize,
+    _end: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _trailers: *const HeaderLine,
+    _trailers_length: usize,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_complete(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _reason: u32,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_headers(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _headers: *const HeaderLine,
+    _headers_length: usize,
+    _end: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_data(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _chunks: *const Buffer,
+    _chunks_length: usize,
+    _end: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_trailers(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _trailers: *const HeaderLine,
+    _trailers_length: usize,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_complete(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_reset(
+    _envoy: *mut c_void,
+    _held: *const c_void,
+    _id: u64,
+    _reason: u32,
+) {
+}

@@ -1,0 +1,43 @@
+//! What this process provides to the core: shared data, clocks and random numbers.
+
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use session_guard_core::clock::Clock;
+use session_guard_core::root::Host;
+use session_guard_core::shared::store::Store;
+
+/// Lives as long as the module is loaded, and so outlives every configuration: `do_not_close`.
+static STORE: LazyLock<Store> = LazyLock::new(Store::new);
+
+/// Returns everything that the core needs.
+pub(crate) fn host() -> Host<'static> {
+    Host { shared: &*STORE, clock: &SystemClock, random }
+}
+
+/// Returns a name that no other thread or process has.
+pub(crate) fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    let _ = getrandom::fill(&mut id); // the kernel has random bytes once it has started
+    id
+}
+
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// The clocks of the system.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    /// A clock before 1970 reads as 0; no token with a past `iat` is valid then.
+    fn unix_milliseconds(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The kernel's coarse clock: exact to some milliseconds, and cheaper.
+    fn monotonic_milliseconds(&self) -> u64 {
+        coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
+    }
+}

@@ -1,0 +1,166 @@
+//! What happens on Envoy's main thread?
+//!
+//! It follows the feed, delivers revocations and fetches keys, all by calls to Envoy's clusters. The
+//! core's state belongs to the thread, so it lies in a thread-local list, one entry for each
+//! configuration. A panic drops the entry of its configuration; the next tick makes a new one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration as Period, Instant};
+
+use session_guard_core::call::{Call, Response};
+use session_guard_core::metrics::Duration;
+use session_guard_core::root::{Effects, Question, Root};
+use session_guard_core::shared::Version;
+
+use crate::abi::Configuration;
+use crate::configuration::Loaded;
+use crate::host::host;
+use crate::{log, outgoing, wake};
+
+thread_local! {
+    static ALL: RefCell<Vec<Rc<MainThread>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One configuration on the main thread.
+pub(crate) struct MainThread {
+    loaded: Arc<Loaded>,
+    root: RefCell<Root>,
+    /// What each call asks, by Envoy's number of the call.
+    calls: RefCell<HashMap<u64, Question>>,
+    /// Responses that came while Envoy was still sending their calls.
+    early: RefCell<HashMap<u64, Option<Response>>>,
+    /// The last change of the set that workers were woken for.
+    rung_for: Cell<Option<Version>>,
+}
+
+/// Runs something with the main thread's part of a configuration. A panic drops that part.
+pub(crate) fn with(loaded: &Arc<Loaded>, act: impl FnOnce(&MainThread)) {
+    if let Some(main) = find(loaded).or_else(|| MainThread::new(loaded)) {
+        let _kept = DropsOnPanic(loaded);
+        act(&main);
+    }
+}
+
+/// The configuration is over: its leases are free, and it is removed.
+pub(crate) fn unload(loaded: &Arc<Loaded>) {
+    if let Some(main) = find(loaded) {
+        remove(loaded);
+        main.root.borrow_mut().release(host());
+    }
+}
+
+fn find(loaded: &Arc<Loaded>) -> Option<Rc<MainThread>> {
+    ALL.with_borrow(|all| all.iter().find(|main| Arc::ptr_eq(&main.loaded, loaded)).cloned())
+}
+
+fn remove(loaded: &Arc<Loaded>) {
+    let gone = ALL.with_borrow_mut(|all| {
+        all.extract_if(.., |main| Arc::ptr_eq(&main.loaded, loaded)).collect::<Vec<_>>()
+    });
+    drop(gone); // not while the list is borrowed
+}
+
+struct DropsOnPanic<'a>(&'a Arc<Loaded>);
+
+impl Drop for DropsOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            remove(self.0);
+        }
+    }
+}
+
+impl MainThread {
+    fn new(loaded: &Arc<Loaded>) -> Option<Rc<Self>> {
+        let main = Rc::new(Self {
+            loaded: loaded.clone(),
+            root: RefCell::new(loaded.root()?),
+            calls: RefCell::default(),
+            early: RefCell::default(),
+            rung_for: Cell::new(None),
+        });
+        ALL.with_borrow_mut(|all| all.push(main.clone()));
+        Some(main)
+    }
+
+    /// Does the periodic work.
+    pub(crate) fn tick(&self, envoy: Configuration<'_>) {
+        if let Some(ticker) = &self.loaded.ticker {
+            ticker.note_tick();
+        }
+        #[cfg(feature = "panic-drill")]
+        crate::drill::at_tick();
+        let began = Instant::now();
+        self.step(envoy, |root| root.tick(host()));
+        wake::ring_all(); // a second may have passed, and a token with it
+        self.loaded.metrics.took(envoy, Duration::Tick, began);
+    }
+
+    /// Takes in the response to a call; `None` if it has failed.
+    pub(crate) fn answered(&self, envoy: Configuration<'_>, id: u64, response: Option<Response>) {
+        #[cfg(feature = "panic-drill")]
+        crate::drill::in_reader();
+        let question = self.calls.borrow_mut().remove(&id);
+        let Some(question) = question else {
+            self.early.borrow_mut().insert(id, response);
+            return;
+        };
+        let began = Instant::now();
+        self.step(envoy, |root| root.call_response(question, response.as_ref(), host()));
+        if let Question::Poll = question {
+            self.loaded.metrics.took(envoy, Duration::Page, began);
+        }
+    }
+
+    /// Lets the root take a step and applies the effects, those of calls whose outcome is known at
+    /// once too.
+    fn step(&self, envoy: Configuration<'_>, take: impl FnOnce(&mut Root) -> Effects) {
+        let mut pending = vec![take(&mut self.root.borrow_mut())];
+        while let Some(effects) = pending.pop() {
+            for (gauge, value) in effects.gauges {
+                self.loaded.metrics.set(envoy, gauge, value);
+            }
+            for (question, call) in effects.calls {
+                if let Some(response) = self.send(envoy, question, &call) {
+                    let mut root = self.root.borrow_mut();
+                    pending.push(root.call_response(question, response.as_ref(), host()));
+                }
+            }
+        }
+        let root = &mut self.root.borrow_mut();
+        root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
+        self.loaded.metrics.write_on_main(envoy, root);
+        if let (Some(period), Some(ticker)) = (root.take_tick_period(), &self.loaded.ticker) {
+            ticker.set_period(Period::from_millis(period));
+        }
+        if root.take_key_change() {
+            self.loaded.note_keys();
+        }
+        let changed = root.generation(host());
+        if self.rung_for.replace(changed) != changed {
+            wake::ring_all();
+        }
+    }
+
+    /// Sends a call. Returns its outcome if that is known already: Envoy could not send it, or has
+    /// responded at once.
+    fn send(
+        &self,
+        envoy: Configuration<'_>,
+        question: Question,
+        call: &Call,
+    ) -> Option<Option<Response>> {
+        let destination = self.root.borrow().destination(question).cloned();
+        let send = |it| outgoing::send(&it, call, |outgoing| envoy.call(outgoing));
+        let Some(id) = destination.and_then(send) else { return Some(None) };
+        let early = self.early.borrow_mut().remove(&id);
+        if early.is_none() {
+            self.calls.borrow_mut().insert(id, question);
+        }
+        early
+    }
+}

@@ -1,0 +1,71 @@
+//! How do counters, gauges and durations reach Envoy?
+
+use std::time::Instant;
+
+use session_guard_core::metrics::{Counter, Duration, Gauge};
+use session_guard_core::root::Root;
+
+use crate::abi::{Configuration, Metric, MetricKind, Request};
+
+/// The numbers that Envoy gave to the metrics of one configuration. The values belong to the process:
+/// another configuration with the same names counts on.
+pub(crate) struct Metrics {
+    counters: Vec<(Counter, Metric)>,
+    gauges: Vec<(Gauge, Metric)>,
+    durations: Vec<(Duration, Metric)>,
+}
+
+impl Metrics {
+    /// Defines every metric of this configuration. Each counter exists from the start, so that a rate
+    /// over it is never absent.
+    pub(crate) fn define(envoy: Configuration<'_>, root: &Root) -> Self {
+        let counter = |it: Counter| Some((it, envoy.define(MetricKind::Counter, &it.name())?));
+        let gauge = |it: Gauge| Some((it, envoy.define(MetricKind::Gauge, &it.name())?));
+        let duration = |it: Duration| Some((it, envoy.define(MetricKind::Histogram, &it.name())?));
+        let metrics = Self {
+            counters: Counter::all().filter_map(counter).collect(),
+            gauges: root.gauges().filter_map(gauge).collect(),
+            durations: Duration::ALL.into_iter().filter_map(duration).collect(),
+        };
+        metrics.counters.iter().for_each(|(_, metric)| envoy.add(*metric, 0));
+        metrics.set(envoy, Gauge::Build, 1);
+        metrics
+    }
+
+    /// Writes what the core has counted, in a hook of a request.
+    pub(crate) fn write(&self, request: Request<'_>, root: &mut Root) {
+        for (counter, amount) in root.take_counts() {
+            if let Some(metric) = self.counter(counter) {
+                request.add(metric, amount);
+            }
+        }
+    }
+
+    /// Writes what the core has counted, on the main thread.
+    pub(crate) fn write_on_main(&self, envoy: Configuration<'_>, root: &mut Root) {
+        for (counter, amount) in root.take_counts() {
+            if let Some(metric) = self.counter(counter) {
+                envoy.add(metric, amount);
+            }
+        }
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(&self, envoy: Configuration<'_>, gauge: Gauge, value: u64) {
+        if let Some((_, metric)) = self.gauges.iter().find(|(known, _)| *known == gauge) {
+            envoy.set(*metric, value);
+        }
+    }
+
+    /// Records how long something has taken that began then.
+    pub(crate) fn took(&self, envoy: Configuration<'_>, duration: Duration, began: Instant) {
+        if let Some((_, metric)) = self.durations.iter().find(|(known, _)| *known == duration) {
+            envoy.record(*metric, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn counter(&self, counter: Counter) -> Option<Metric> {
+        let found = self.counters.iter().find(|(known, _)| *known == counter);
+        found.map(|(_, metric)| *metric)
+    }
+}

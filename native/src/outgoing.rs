@@ -1,0 +1,29 @@
+//! How does a call of the core reach a cluster?
+
+use session_guard_core::call::Call;
+use session_guard_core::root::Destination;
+
+use crate::abi::Outgoing;
+
+/// Has `send` send this call; returns the number that Envoy gave it, `None` if it cannot be sent.
+pub(crate) fn send(
+    destination: &Destination,
+    call: &Call,
+    send: impl FnOnce(&Outgoing<'_>) -> Option<u64>,
+) -> Option<u64> {
+    let mut headers = vec![
+        (":method", call.method),
+        (":path", call.path.as_str()),
+        (":authority", destination.authority.as_str()),
+        (":scheme", "http"),
+    ];
+    let authorization = destination.authorization.as_deref();
+    headers.extend(authorization.map(|value| ("authorization", value)));
+    headers.extend(call.headers);
+    send(&Outgoing {
+        cluster: &destination.cluster,
+        headers: &headers,
+        body: &call.body,
+        timeout_milliseconds: call.timeout_milliseconds,
+    })
+}

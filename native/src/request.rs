@@ -1,0 +1,312 @@
+//! How does one request pass through Envoy's hooks?
+//!
+//! The core's [`Exchange`](session_guard_core::exchange::Exchange) decides; this applies what it says.
+//!
+//! A call into Envoy may come back into this module before it returns: a response in the application's
+//! place passes this filter again, and a call may be answered at once. So no cell is borrowed while
+//! Envoy is called.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use session_guard_core::admission::Forward;
+use session_guard_core::call::{Call, Response};
+use session_guard_core::exchange::{self, Half, Next};
+use session_guard_core::headers::Edit;
+use session_guard_core::open_requests::Ending;
+use session_guard_core::refusal::{LocalResponse, Refusal};
+use session_guard_core::root::Root;
+
+use crate::abi::{Map, Request, Status};
+use crate::host::host;
+use crate::ticker::Alarm;
+use crate::wake::CHECK;
+use crate::worker::{HOLD_PERIOD, Worker};
+use crate::{log, outgoing, wake};
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    worker: Rc<Worker>,
+    context: u32,
+    state: RefCell<exchange::Exchange>,
+    /// Whether other threads can wake it.
+    is_in_mailbox: Cell<bool>,
+    /// What wakes it while its response is held.
+    alarm: Cell<Option<Alarm>>,
+    /// Whether Envoy is sending a call now.
+    is_sending: Cell<bool>,
+    /// The outcome of a call that was known before Envoy had sent it.
+    early: RefCell<Option<Option<Response>>>,
+}
+
+impl Exchange {
+    pub(crate) fn new(worker: Rc<Worker>) -> Self {
+        let context = worker.next_context();
+        Self {
+            worker,
+            context,
+            state: RefCell::new(exchange::Exchange::new(context)),
+            is_in_mailbox: Cell::new(false),
+            alarm: Cell::new(None),
+            is_sending: Cell::new(false),
+            early: RefCell::new(None),
+        }
+    }
+
+    /// Judges a request.
+    pub(crate) fn request_headers(&self, request: Request<'_>) -> Status {
+        let headers = request.headers(Map::RequestHeaders);
+        #[cfg(feature = "panic-drill")]
+        headers.iter().for_each(crate::drill::on_request);
+        self.worker.refresh();
+        let status =
+            self.act(request, |state, root| state.request_headers(root, headers.as_ref(), host()));
+        self.worker.note_missed_key();
+        status
+    }
+
+    /// Changes a request's trailers.
+    pub(crate) fn request_trailers(&self, request: Request<'_>) -> Status {
+        let Some(trailers) = request.headers(Map::RequestTrailers) else { return Status::Continue };
+        let edits = {
+            let (state, root) = (self.state.borrow(), self.worker.root.borrow());
+            state.request_trailers(&root, &trailers)
+        };
+        if edit(request, Map::RequestTrailers, &edits) {
+            return Status::Continue;
+        }
+        let response = self.state.borrow().trailers_not_changed(&mut self.worker.root.borrow_mut());
+        respond(request, &response);
+        Status::Stop
+    }
+
+    /// Sets the cutoff of a `revoke_user` route.
+    pub(crate) fn response_headers(&self, request: Request<'_>) -> Status {
+        if !self.state.borrow().reads_response_headers() {
+            return Status::Continue;
+        }
+        let headers = request.headers(Map::ResponseHeaders);
+        self.act(request, |state, root| state.response_headers(root, headers.as_ref(), host()))
+    }
+
+    /// Takes in the response to the call that the exchange waits for; `None` if it has failed.
+    pub(crate) fn called(&self, request: Request<'_>, response: Option<Response>) {
+        #[cfg(feature = "panic-drill")]
+        crate::drill::at_callout();
+        if self.is_sending.get() {
+            self.early.replace(Some(response));
+            return;
+        }
+        let half =
+            self.step(request, |state, root| state.call_response(root, response.as_ref(), host()));
+        match half {
+            Some(Half::Request) => request.continue_request(),
+            Some(Half::Response) => request.continue_response(),
+            None => {}
+        }
+    }
+
+    /// Does what the exchange was woken for.
+    pub(crate) fn woken(&self, request: Request<'_>, event: u64) {
+        match event {
+            CHECK => self.worker.check_if_asked(),
+            HELD => {
+                self.alarm.take();
+                self.wait_on(request); // until `RESUME` comes
+                self.worker.check();
+            }
+            RESUME => {
+                self.stop_waiting();
+                request.continue_response();
+            }
+            event => {
+                let Some(ending) = ending_of(event, self.context) else { return };
+                let response = {
+                    let mut root = self.worker.root.borrow_mut();
+                    root.note_end(ending);
+                    root.response_to(ending.refusal)
+                };
+                self.write(request);
+                respond(request, &response);
+            }
+        }
+    }
+
+    /// The exchange is over: nothing of it is left.
+    pub(crate) fn end(&self) {
+        self.stop_waiting();
+        self.state.borrow_mut().end(&mut self.worker.root.borrow_mut());
+        if self.is_in_mailbox.take() {
+            self.worker.mailbox.leave(self.context);
+            self.worker.check_if_asked();
+        }
+    }
+
+    /// Lets the exchange take a step within a hook whose result is the outcome.
+    fn act(
+        &self,
+        request: Request<'_>,
+        take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
+    ) -> Status {
+        if self.step(request, take).is_some() { Status::Continue } else { Status::Stop }
+    }
+
+    /// Lets the exchange take a step, then applies what it says. Returns the half that continues, if
+    /// one does.
+    fn step(
+        &self,
+        request: Request<'_>,
+        take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
+    ) -> Option<Half> {
+        let mut next = self.take(take);
+        let continues = loop {
+            next = match next {
+                Next::Change(forward) => self.change(request, forward),
+                Next::Call(call) => match self.send(request, &call) {
+                    None => break None,
+                    Some(response) => self
+                        .take(|state, root| state.call_response(root, response.as_ref(), host())),
+                },
+                Next::Respond(response) => {
+                    self.write(request);
+                    respond(request, &response);
+                    return None;
+                }
+                Next::Hold => {
+                    self.enter_mailbox(request);
+                    self.wait_on(request);
+                    break None;
+                }
+                Next::Continue(half) => break Some(half),
+            };
+        };
+        self.write(request);
+        continues
+    }
+
+    fn take(&self, take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next) -> Next {
+        take(&mut self.state.borrow_mut(), &mut self.worker.root.borrow_mut())
+    }
+
+    /// Changes a request on its way to the application.
+    fn change(&self, request: Request<'_>, forward: Forward) -> Next {
+        let applied = apply(request, &forward);
+        let may_end = !forward.tokens.is_empty();
+        if may_end {
+            self.enter_mailbox(request); // before the core enters it: no wake-up may be lost
+        }
+        let next = self.take(|state, root| state.changed(root, forward, applied, host()));
+        if may_end {
+            self.worker.check_if_asked();
+        }
+        next
+    }
+
+    /// Sends a call. Returns its outcome if that is known already: Envoy could not send it, or has
+    /// responded at once.
+    fn send(&self, request: Request<'_>, call: &Call) -> Option<Option<Response>> {
+        wake::ring_all(); // every call delivers revocations that hold here since a moment ago
+        let service = self.worker.root.borrow().service().cloned();
+        self.is_sending.set(true);
+        let id =
+            service.and_then(|it| outgoing::send(&it, call, |outgoing| request.call(outgoing)));
+        self.is_sending.set(false);
+        let early = self.early.take();
+        if id.is_some() { early } else { Some(None) }
+    }
+
+    fn enter_mailbox(&self, request: Request<'_>) {
+        if !self.is_in_mailbox.replace(true) {
+            self.worker.mailbox.enter(self.context, request.scheduler());
+        }
+    }
+
+    fn wait_on(&self, request: Request<'_>) {
+        if let Some(ticker) = &self.worker.loaded.ticker {
+            self.alarm.set(Some(ticker.wake_in(HOLD_PERIOD, request.scheduler(), HELD)));
+        }
+    }
+
+    fn stop_waiting(&self) {
+        if let (Some(alarm), Some(ticker)) = (self.alarm.take(), &self.worker.loaded.ticker) {
+            ticker.cancel(alarm);
+        }
+    }
+
+    /// Writes what the core has counted and logged.
+    fn write(&self, request: Request<'_>) {
+        let root = &mut self.worker.root.borrow_mut();
+        self.worker.loaded.metrics.write(request, root);
+        root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
+    }
+}
+
+/// The number of the event that ends a request.
+pub(crate) fn end_event(ending: &Ending) -> u64 {
+    let index = Refusal::ALL.iter().position(|known| *known == ending.refusal);
+    FIRST_END + 2 * index.unwrap_or_default() as u64 + u64::from(ending.is_late)
+}
+
+fn ending_of(event: u64, context: u32) -> Option<Ending> {
+    let number = event.checked_sub(FIRST_END)?;
+    let refusal = *Refusal::ALL.get(usize::try_from(number / 2).ok()?)?;
+    Some(Ending { context, refusal, is_late: number % 2 == 1 })
+}
+
+/// Responds in the application's place. If a response has begun, Envoy only ends it.
+fn respond(request: Request<'_>, response: &LocalResponse) {
+    let LocalResponse { status, code_details, headers, body } = response;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    request.respond(*status, code_details, &headers, body);
+}
+
+/// Applies the changes to a request; returns whether all succeeded.
+fn apply(request: Request<'_>, forward: &Forward) -> bool {
+    let publish = |user: &str| {
+        request.set_metadata(METADATA_NAMESPACE, "user_id", user);
+        request.set_filter_state(USER_ID_STATE, user.as_bytes())
+    };
+    edit(request, Map::RequestHeaders, &forward.edits)
+        && forward.published_user.as_deref().is_none_or(publish)
+}
+
+/// Changes headers; returns whether all changes succeeded. Envoy has nothing to report of a removal.
+fn edit(request: Request<'_>, map: Map, edits: &[Edit]) -> bool {
+    edits.iter().all(|edit| match edit {
+        Edit::Remove(name) => {
+            request.remove_header(map, name);
+            true
+        }
+        Edit::Set(name, value) => request.set_header(map, name, value),
+    })
+}
+
+/// Other filters find the user id in the filter state under the name that the proxy-wasm filter uses,
+/// so that one access log format or rule serves both.
+const USER_ID_STATE: &str = "wasm.session_guard.user_id";
+
+/// And in the dynamic metadata of this namespace.
+const METADATA_NAMESPACE: &str = "session_guard";
+
+/// Events of [`Exchange::woken`], besides [`CHECK`]: a response is held, and one may continue.
+const HELD: u64 = 1;
+pub(crate) const RESUME: u64 = 2;
+const FIRST_END: u64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_own_event() {
+        for refusal in Refusal::ALL {
+            for is_late in [false, true] {
+                let ending = Ending { context: 7, refusal, is_late };
+                assert_eq!(ending_of(end_event(&ending), 7), Some(ending));
+            }
+        }
+        for event in [CHECK, HELD, RESUME, u64::MAX] {
+            assert_eq!(ending_of(event, 7), None);
+        }
+    }
+}
