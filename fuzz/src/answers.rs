@@ -1,15 +1,15 @@
-//! Promise: an answer to one of the filter's own calls counts whole or changes nothing.
+//! Promise: a response to a call of the filter is accepted as a whole or changes nothing.
 //!
-//! Input: a byte that says who answers, then three lines (status, content type, another header's value)
-//! and the body. A page of the feed gets the sum at its end that makes it intact (0), or has to have
-//! one (1); then there are JWK Sets (2) and acknowledgements of a sign-out (3).
+//! Input: a byte for the kind of call, then three lines (status, content type, another header's value)
+//! and the body. A page of the feed gets a valid checksum (0) or must have
+//! one (1); further kinds are JWK Sets (2) and acknowledgements of a sign-out (3).
 
 use serde_json::Value;
 use session_guard_core::call::Response;
 use session_guard_core::feed::outbox::Outbox;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::wire::{self, Page, PageKey};
-use session_guard_core::feed::{self, Count, Feed};
+use session_guard_core::feed::{self, Feed, FeedCount};
 use session_guard_core::headers::Headers;
 use session_guard_core::key_sets::document::{self, KeySetRules};
 use session_guard_core::key_sets::{self, KeySets};
@@ -22,7 +22,7 @@ use session_guard_core::sign_out::{self, Step, WhenUnreachable};
 
 use crate::moment::NOW;
 
-/// Checks the promise on that input.
+/// Checks the promise for an input.
 pub fn check(input: &[u8]) {
     let Some((kind, rest)) = input.split_first() else { return };
     let mut parts = rest.splitn(4, |byte| *byte == b'\n');
@@ -91,13 +91,13 @@ fn key_set(answer: &Response) {
     let shared = &InMemory::default();
     let mut sets = KeySets::new(vec![settings], KeyRing::default(), [1; 16]);
     assert_eq!(sets.tick(shared, NOW, 0).fetch.len(), 1, "the set is asked for");
-    let is_sound = sets.answered(0, shared, NOW, 0, Some(&good_set())).keys;
+    let is_sound = sets.fetch_finished(0, shared, NOW, 0, Some(&good_set())).keys;
     assert!(is_sound.is_some_and(|ring| ring.count() == 1 && !ring.lacks_some()));
 
     let read = document::read(&answer.body, &KeySetRules::default());
     let later = session_guard_core::clock::Now { monotonic_milliseconds: 5_000_000, ..NOW };
     assert_eq!(sets.tick(shared, later, 0).fetch.len(), 1, "and again when it is old");
-    let effects = sets.answered(0, shared, later, 0, Some(answer));
+    let effects = sets.fetch_finished(0, shared, later, 0, Some(answer));
     let rejected = effects.counts.iter().any(|c| matches!(c, key_sets::KeySetCount::Rejected(_)));
     assert!(rejected || answer.status() == Some(200) && read.is_ok());
     assert!(!rejected || effects.keys.is_none(), "the good keys stay");
@@ -135,7 +135,9 @@ fn acknowledgement(answer: &Response) {
             assert!(matches!(answer.status(), Some(200 | 201)), "{:?}", answer.status());
             assert!(answer.is_of_type("application/json") && names_cursor);
         }
-        Step::Unavailable | Step::Rejected(_) => assert!(outbox.owes(shared, &record), "it is told again"),
+        Step::Unavailable | Step::Rejected(_) => {
+            assert!(outbox.owes(shared, &record), "it is told again")
+        }
         Step::Deliver(..) => panic!("it was told"),
     }
     assert_eq!(set.is_revoked(shared, record.id, None, None), Ok(true), "whatever was answered");

@@ -1,5 +1,5 @@
-//! Promise: a configuration loads or is refused, no secret shows, and whatever loads keeps a request
-//! without a token out of every path that is not canonical, and never panics on one.
+//! Promise: a configuration loads or is refused, and no secret is shown. A loaded configuration refuses
+//! a request without a token on every path that is not canonical, and never panics.
 //!
 //! Input: the JSON text.
 
@@ -14,7 +14,7 @@ use session_guard_core::shared::names::KeySpace;
 
 use crate::moment::{NOW, signed};
 
-/// Checks the promise on that input.
+/// Checks the promise for an input.
 pub fn check(text: &[u8]) {
     let config = Config::parse(text, &|_| Some(CANARY.to_owned()));
     let shown = match &config {
@@ -29,7 +29,12 @@ pub fn check(text: &[u8]) {
         .map(|realm| RevocationSet::new(KeySpace::of_feed(&realm, "signout", "signout"), &realm));
     let admission = Admission::new(config, set, &NoHost);
     let shared = &InMemory::default();
-    let moment = Moment { unix_milliseconds: NOW.unix_seconds * 1_000, knowledge: Knowledge::Current, keys_settled: true, shared };
+    let moment = Moment {
+        unix_milliseconds: NOW.unix_seconds * 1_000,
+        knowledge: Knowledge::Current,
+        keys_settled: true,
+        shared,
+    };
     let token = signed(br#"{"alg":"HS256"}"#, br#"{"sub":"ada","jti":"1","exp":1795335720}"#);
     let bearer = format!("Bearer {token}");
     let cookie = format!("a=b; token={token}; session=\"{token}\"");
@@ -61,5 +66,5 @@ const PATHS: [&str; 6] = [
     "/.session-guard/ready",
 ];
 
-/// What every environment variable holds.
+/// The value of every environment variable.
 const CANARY: &str = "canary-7f3k9q2x8m4w6z1v5t0p-canary-7f3k9q2x8m4w6z1v5t0p-canary-x";

@@ -1,10 +1,10 @@
-//! Promise: a request goes on to a protected place only with genuine tokens of one user that are not
-//! revoked, or with an API key where one may be; and the application sees that user and no other.
+//! Promise: a request reaches a protected route only with genuine, unrevoked tokens of one user,
+//! or with an API key where one is allowed; and the application sees only that user.
 //!
-//! Input: a byte, then a map as the proxy serialises it (0), or lines of `name: value` (any other).
-//! The control bytes 1 to 5 in a value stand for whole [tokens](TOKENS).
+//! Input: a byte, then a header map as Envoy serialises it (0), or lines `name: value` (any other).
+//! The control bytes 1 to 5 in a value are replaced by [tokens](TOKENS).
 //!
-//! The second reading of a path is a sloppy one: whatever any server might make of it.
+//! The check reads the path as the most lenient server would.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ use session_guard_core::shared::names::KeySpace;
 
 use crate::moment::{NOW, signed};
 
-/// Checks the promise on that input.
+/// Checks the promise for an input.
 pub fn check(input: &[u8]) {
     let headers = match input {
         [0, map @ ..] => Headers::parse(map.to_vec()),
@@ -62,7 +62,7 @@ fn with_tokens(value: &[u8]) -> Vec<u8> {
     value.iter().flat_map(part).collect()
 }
 
-/// User, jti and exp of what stands for the bytes 1 to 5: the fourth is revoked, the fifth expired.
+/// User, jti and exp of the tokens for the bytes 1 to 5: the fourth is revoked, the fifth expired.
 const TOKENS: [(&str, &str, u64); 5] = [
     ("ada", "1", NOW.unix_seconds + 3_600),
     ("ada", "2", NOW.unix_seconds + 3_600),
@@ -77,7 +77,7 @@ fn token(user: &str, jti: &str, exp: u64) -> String {
     signed(br#"{"alg":"HS256"}"#, claims.as_bytes())
 }
 
-/// The user of a token that opens a route.
+/// Returns the user of a token that is valid.
 fn user_of(sent: &[u8]) -> Option<&'static str> {
     let sound = [0, 1, 2].map(|at| TOKENS[at]);
     let found =
@@ -125,7 +125,12 @@ impl Bench {
 
     fn check(&self, headers: &Headers) {
         let (unix_seconds, shared) = (NOW.unix_seconds, &self.shared);
-        let moment = |knowledge| Moment { unix_milliseconds: unix_seconds * 1_000, knowledge, keys_settled: true, shared };
+        let moment = |knowledge| Moment {
+            unix_milliseconds: unix_seconds * 1_000,
+            knowledge,
+            keys_settled: true,
+            shared,
+        };
         let access = self.routes.find(headers).access;
         match self.admission.decide(headers, moment(Knowledge::Current)) {
             Decision::Forward(forward) => self.check_forwarded(headers, access, &forward),
@@ -186,7 +191,7 @@ impl Bench {
     }
 }
 
-/// The users that the application reads from the request, in whatever spelling of the header.
+/// Returns the users that the application reads from the request, in any spelling of the header.
 fn users_seen(headers: &Headers, forward: &Forward) -> Vec<String> {
     let seen = applied(headers, &forward.edits);
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -210,8 +215,8 @@ fn applied(headers: &Headers, edits: &[Edit]) -> Headers {
     Headers::from_pairs(&lines)
 }
 
-/// Decoded as often as anything changes, without parameters of segments, in lower case, with
-/// backslashes for slashes, cut at NUL and `#`, and with dot segments and double slashes resolved.
+/// Decodes a path repeatedly until nothing changes, removes parameters of segments, lower-cases it, takes
+/// backslashes for slashes, cuts it at NUL and `#`, and resolves dot segments and double slashes.
 fn as_sloppy_servers_read(target: &[u8]) -> Vec<u8> {
     let mut decoded = path::split(target).0.to_vec();
     loop {

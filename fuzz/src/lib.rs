@@ -1,7 +1,7 @@
-//! What must hold whatever comes from outside?
+//! Invariants that hold for every input from outside.
 //!
-//! One function for each kind of input, which takes any bytes and panics where a promise is broken.
-//! libFuzzer looks for such bytes (`make fuzz`); it begins with `seeds/`, which are cases of the tests.
+//! Each module has one function `check`, which takes any bytes and panics if a promise is broken.
+//! libFuzzer searches for such bytes (`make fuzz`); it starts from `seeds/`, which are test cases.
 
 pub mod answers;
 pub mod configuration;

@@ -1,8 +1,8 @@
-//! Promise: whatever is verified was signed by our key, in the one spelling of a token, and says what
-//! the policy asks for; what the signature is wrong about is told before anything that it covers.
+//! Promise: a verified token was signed by our key, in the only valid encoding, and satisfies the
+//! policy. A refusal of a forged token reveals nothing about its claims.
 //!
-//! Input: a byte, then a token as sent (0), or header and payload as JSON texts with NUL between them
-//! (any other), which are signed here.
+//! Input: a byte, then a token (0), or header and payload as JSON texts separated by NUL
+//! (any other byte), which are signed here.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use session_guard_core::token::{VerifiedToken, Verifier};
 
 use crate::moment::{NOW, SECRET, signed};
 
-/// Checks the promise on that input.
+/// Checks the promise for an input.
 pub fn check(input: &[u8]) {
     match input {
         [0, token @ ..] => as_sent(token),
@@ -65,10 +65,10 @@ fn as_signed(header: &[u8], payload: &[u8]) {
     }
 }
 
-/// Reads the accepted token a second time.
+/// Reads the accepted token again with another parser.
 fn says_what_it_must(header: &[u8], payload: &[u8], verified: &VerifiedToken) {
     let object = |json| serde_json::from_slice::<Map<String, Value>>(json);
-    // What serde_json cannot hold is a number out of its range, which nobody asks for.
+    // serde_json cannot represent a number out of range; no policy requires one.
     let (Ok(header), Ok(claims)) = (object(header), object(payload)) else { return };
     assert_eq!(header["alg"], "HS256");
     assert!(["crit", "b64", "zip", "enc"].iter().all(|name| !header.contains_key(*name)));
@@ -114,7 +114,7 @@ thread_local! {
         Config::parse(include_bytes!("token.json"), &|_| None).expect("a sound configuration");
 }
 
-/// One that has seen no token.
+/// Returns a verifier with an empty cache.
 fn verifier() -> Verifier {
     CONFIG.with(|config| Verifier::new(config.keys.clone(), config.policy.clone()))
 }
