@@ -72,7 +72,7 @@ mod tests {
     fn a_key_that_is_not_of_that_form_is_left_to_the_core() {
         let check =
             |public_key, hash| SignatureCheck { hash, public_key, signature: b"", text: b"" };
-        let rsa = [&b"\x30\x12\x30\x0d"[..], RSA, b"\x03\x02\x00\x01"].concat();
+        let rsa = [&b"\x30\x13\x30\x0d"[..], RSA, b"\x03\x02\x00\x01"].concat();
         assert!(subject_public_key(&rsa) == Some((RSA, b"\x01")));
         assert_eq!(RingSignatures.verify(&check(&rsa, "sha256")), Some(false));
         assert_eq!(RingSignatures.verify(&check(&rsa, "sha1")), None);

@@ -67,11 +67,15 @@ fn symbols(path: &Path) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// All names in a file that begin like this.
+/// All names in a file that begin like this: texts of C, between two NUL bytes.
 fn texts(file: &[u8], start: &str) -> BTreeSet<String> {
     let at = file.windows(start.len()).enumerate().filter(|(_, text)| *text == start.as_bytes());
-    let names = at.map(|(at, _)| name(&file[at..]).to_owned());
-    names.filter(|name| !name.ends_with('_')).collect()
+    let text = |(at, _): (usize, _)| {
+        let name = name(&file[at..]);
+        let is_whole = file[at - 1] == 0 && file[at + name.len()] == 0;
+        is_whole.then(|| name.to_owned())
+    };
+    at.filter_map(text).collect()
 }
 
 fn name(bytes: &[u8]) -> &str {
