@@ -108,17 +108,17 @@ fn of_one_request(log: &str) -> Vec<String> {
     });
     let thread = thread.expect("the thread of the worker");
     let mut crossings = Vec::new();
-    let (mut is_elsewhere, mut asks_for_ticks) = (false, false);
+    let mut is_elsewhere = false;
     let lines = log[created..].lines().enumerate();
     for (_, line) in lines.filter(|(at, line)| *at == 0 || line.contains(&thread)) {
         let of_others = OF_NO_REQUEST.iter().any(|name| line.contains(name));
         if of_others {
             is_elsewhere = line.contains("[host->vm]");
         } else if let (false, Some(crossing)) = (is_elsewhere, crossing(line)) {
-            // The first request after a pause asks for ticks, and notes when.
-            let notes_when = asks_for_ticks && crossing == "< clock_time_get";
-            asks_for_ticks = crossing == ASKS_FOR_TICKS;
-            if !asks_for_ticks && !notes_when {
+            // The first request after a pause reads the clock and asks for ticks.
+            if crossing == ASKS_FOR_TICKS {
+                crossings.pop_if(|last| last == "< clock_time_get");
+            } else {
                 crossings.push(crossing);
             }
         }

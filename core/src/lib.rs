@@ -45,53 +45,53 @@
 //! A module uses only modules below it, and itself. A test compares this list with the `use` lines.
 //! A name stands for its submodules, too, unless they are listed themselves.
 //!
-//! 1. [`exchange`]: the life of one request
-//! 2. [`root`]: the state of one configuration in one VM, and its tick
-//! 3. [`admission`]: decides whether a request may continue
-//! 4. [`config`]: the settings, raw and checked
-//! 5. [`metrics`]: the names of counters, gauges and histograms
-//! 6. [`open_requests`]: the requests that end with their token
-//! 7. [`sign_out`]: what happens when a user signs out
-//! 8. [`key_sets`]: published key sets: fetching and refreshing
-//! 9. [`key_sets::notice`]: messages about key sets
+//! 1. [`exchange`][]: the life of one request
+//! 2. [`root`][]: the state of one configuration in one VM, and its tick
+//! 3. [`admission`][]: decides whether a request may continue
+//! 4. [`config`][]: the settings, raw and checked
+//! 5. [`metrics`][]: the names of counters, gauges and histograms
+//! 6. [`open_requests`][]: the requests that end with their token
+//! 7. [`sign_out`][]: what happens when a user signs out
+//! 8. [`key_sets`][]: published key sets: fetching and refreshing
+//! 9. [`key_sets::notice`][]: messages about key sets
 //! 10. `key_sets::stored`: key sets in shared data
-//! 11. [`key_sets::document`]: the keys in a published set
-//! 12. [`key_sets::response`]: which responses of an issuer are accepted
-//! 13. [`feed`]: polls the service for revocations
-//! 14. [`feed::gauges`]: the gauges of all feeds of the process
-//! 15. [`feed::page`]: applies one page
-//! 16. [`feed::realm`]: undelivered revocations of other feeds of the realm
-//! 17. [`feed::repair`]: what happens when shared data is damaged
-//! 18. [`feed::delivery`]: delivers revocations to the service
-//! 19. [`feed::outbox`]: revocations that the service may not have
-//! 20. [`feed::notice`]: messages about the feed
-//! 21. [`feed::poll`]: when and how the service is polled
-//! 22. [`feed::staleness`]: whether the set is recent enough
-//! 23. [`feed::state`]: the position in the feed
-//! 24. [`feed::wire`]: the binary form of a page
-//! 25. [`request`]: routes, sources of tokens, headers for the application
-//! 26. [`token`]: verifies tokens
-//! 27. [`keys`]: verification keys and signatures
-//! 28. [`revocation`]: the revocation set
-//! 29. [`revocation::sweep`]: removes expired records and counts live ones
-//! 30. [`revocation::set`]: all shards: lookups and changes
-//! 31. [`revocation::generation`]: whether an earlier verdict still holds
-//! 32. [`revocation::shard`]: the value that holds some records
-//! 33. [`revocation::horizon`]: when a record may be removed
-//! 34. [`revocation::record`]: one revocation
-//! 35. [`call::poller`]: pacing of calls, one at a time
-//! 36. [`call::backoff`]: waits after failures
-//! 37. [`call`]: calls and responses as values
-//! 38. [`shared::aggregated_gauges`]: gauges over all VMs of the process
-//! 39. [`shared::lease`]: the leader lease
-//! 40. [`shared::swap`]: compare-and-swap
-//! 41. [`shared::names`]: names in shared data
-//! 42. [`shared`]: the map that all VMs of a process share
-//! 43. [`headers`]: header lines as bytes
+//! 11. [`key_sets::document`][]: the keys in a published set
+//! 12. [`key_sets::response`][]: which responses of an issuer are accepted
+//! 13. [`feed`][]: polls the service for revocations
+//! 14. [`feed::gauges`][]: the gauges of all feeds of the process
+//! 15. [`feed::page`][]: applies one page
+//! 16. [`feed::realm`][]: undelivered revocations of other feeds of the realm
+//! 17. [`feed::repair`][]: what happens when shared data is damaged
+//! 18. [`feed::delivery`][]: delivers revocations to the service
+//! 19. [`feed::outbox`][]: revocations that the service may not have
+//! 20. [`feed::notice`][]: messages about the feed
+//! 21. [`feed::poll`][]: when and how the service is polled
+//! 22. [`feed::staleness`][]: whether the set is recent enough
+//! 23. [`feed::state`][]: the position in the feed
+//! 24. [`feed::wire`][]: the binary form of a page
+//! 25. [`request`][]: routes, sources of tokens, headers for the application
+//! 26. [`token`][]: verifies tokens
+//! 27. [`keys`][]: verification keys and signatures
+//! 28. [`revocation`][]: the revocation set
+//! 29. [`revocation::sweep`][]: removes expired records and counts live ones
+//! 30. [`revocation::set`][]: all shards: lookups and changes
+//! 31. [`revocation::generation`][]: whether an earlier verdict still holds
+//! 32. [`revocation::shard`][]: the value that holds some records
+//! 33. [`revocation::horizon`][]: when a record may be removed
+//! 34. [`revocation::record`][]: one revocation
+//! 35. [`call::poller`][]: pacing of calls, one at a time
+//! 36. [`call::backoff`][]: waits after failures
+//! 37. [`call`][]: calls and responses as values
+//! 38. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
+//! 39. [`shared::lease`][]: the leader lease
+//! 40. [`shared::swap`][]: compare-and-swap
+//! 41. [`shared::names`][]: names in shared data
+//! 42. [`shared`][]: the map that all VMs of a process share
+//! 43. [`headers`][]: header lines as bytes
 //! 44. `json`: a strict JSON reader
-//! 45. [`refusal`]: the table of refusals
-//! 46. [`severity`]: how serious a log message is
-//! 47. [`clock`]: the time as an argument
+//! 45. [`refusal`][]: the table of refusals
+//! 46. [`severity`][]: how serious a log message is
+//! 47. [`clock`][]: the time as an argument
 //!
 //! # Fail closed
 //!

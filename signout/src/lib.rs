@@ -25,33 +25,33 @@
 //!
 //! A module uses only modules below it. A test compares this list with the `use` lines.
 //!
-//! 1. [`http::server`]: accepts connections and serves them
+//! 1. [`http::server`][]: accepts connections and serves them
 //! 2. [`app`](mod@app): the routes of the HTTP interface
-//! 3. [`http::tls`]: the listener's certificate
-//! 4. [`http::connections`]: limits on connections
-//! 5. [`poll`]: the response to a poll of the feed
-//! 6. [`service`]: the running service
-//! 7. [`follower`]: the entries that other services append
-//! 8. [`writer`]: the thread that makes batches durable
-//! 9. [`copy`]: from one store to another
-//! 10. [`recovery`]: reads a store, and restores it after a loss
-//! 11. [`page`]: the pages of the feed
-//! 12. [`request`]: the bodies of calls
-//! 13. [`plan`]: what a commit adds
-//! 14. [`accounts`]: accounts that make most of the records
-//! 15. [`access`]: API tokens and their rights
-//! 16. [`metrics`]: counters and gauges for Prometheus
-//! 17. [`capacity`]: the largest numbers of live records
-//! 18. [`error`]: rejections of calls
-//! 19. [`log`]: the live set and its newest changes
-//! 20. [`store`]: redb and Redis
-//! 21. [`freshness`]: whether everything in a shared store is known
-//! 22. [`cursor`]: the position of a proxy in the feed
-//! 23. [`entry`]: an entry of the log
-//! 24. [`check`]: what a configuration of the filter means
-//! 25. [`secret`]: generated secrets
-//! 26. [`random`]: random numbers
-//! 27. [`clock`]: the wall clock
+//! 3. [`http::tls`][]: the listener's certificate
+//! 4. [`http::connections`][]: limits on connections
+//! 5. [`poll`][]: the response to a poll of the feed
+//! 6. [`service`][]: the running service
+//! 7. [`follower`][]: the entries that other services append
+//! 8. [`writer`][]: the thread that makes batches durable
+//! 9. [`copy`][]: from one store to another
+//! 10. [`recovery`][]: reads a store, and restores it after a loss
+//! 11. [`page`][]: the pages of the feed
+//! 12. [`request`][]: the bodies of calls
+//! 13. [`plan`][]: what a commit adds
+//! 14. [`accounts`][]: accounts that make most of the records
+//! 15. [`access`][]: API tokens and their rights
+//! 16. [`metrics`][]: counters and gauges for Prometheus
+//! 17. [`capacity`][]: the largest numbers of live records
+//! 18. [`error`][]: rejections of calls
+//! 19. [`log`][]: the live set and its newest changes
+//! 20. [`store`][]: redb and Redis
+//! 21. [`freshness`][]: whether everything in a shared store is known
+//! 22. [`cursor`][]: the position of a proxy in the feed
+//! 23. [`entry`][]: an entry of the log
+//! 24. [`check`][]: what a configuration of the filter means
+//! 25. [`secret`][]: generated secrets
+//! 26. [`random`][]: random numbers
+//! 27. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!

@@ -50,9 +50,9 @@ impl Sources {
     /// Reads tokens from these places.
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
-        let cookies = sources.iter().enumerate().filter_map(|(index, source)| {
-            matches!(source.location, TokenLocation::Cookie(_)).then(|| SourceSet::of(index))
-        });
+        let is_cookie = |source: &Source| matches!(source.location, TokenLocation::Cookie(_));
+        let cookies = sources.iter().enumerate().filter(|(_, source)| is_cookie(source));
+        let cookies = cookies.map(|(index, _)| SourceSet::of(index));
         let cookies = cookies.fold(SourceSet::default(), SourceSet::union);
         Self { sources, cookies }
     }

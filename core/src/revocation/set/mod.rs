@@ -16,7 +16,7 @@ use crate::revocation::record::{Kind, Record, RecordId};
 use crate::revocation::shard::{self, Damaged, Shard, ShardSlot};
 use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
-use crate::shared::swap::{Contended, swap};
+use crate::shared::swap::swap;
 
 /// The revocations that all VMs of this process enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl RevocationSet {
             }
             (changed.then(|| shard::write(slot, &merged)), Ok(lacking))
         });
-        merged.unwrap_or_else(|Contended| Err(SetError::Contended))
+        merged.unwrap_or(Err(SetError::Contended))
     }
 }
 
