@@ -3,14 +3,22 @@
 //! must be served, and at the end no VM may have been replaced.
 
 use std::time::Duration;
+use std::{fs, iter};
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::algorithms::{
+    ECDSAP384KeyPairLike, ES384KeyPair, Ed25519KeyPair, EdDSAKeyPairLike,
+};
+use jwt_simple::claims::Claims;
+use jwt_simple::prelude::Duration as JwtDuration;
+use serde_json::{Value, json};
 use testbed::frames::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
 };
-use testbed::frames::{fields, frame};
-use testbed::{Application, Connection, Envoy, Request, Service, Shared, Token};
-use testbed::{eventually, resident_kib};
+use testbed::frames::{fields, frame, reset_requests};
+use testbed::{Application, Configuration, Connection, Envoy, Request, Service, Shared, Token};
+use testbed::{eventually, resident_kib, until, workers_nanoseconds};
 
 static STAGE: Shared<Stage> = Shared::new(Stage::start);
 
@@ -158,6 +166,115 @@ fn a_client_that_goes_away_while_its_sign_out_waits_is_signed_out() {
 }
 
 #[test]
+fn a_thousand_requests_in_one_write_delay_nobody() {
+    for (keys, tokens) in [(1, 1), (1, 8), (8, 1), (8, 8)] {
+        let stage = |is_shipped: bool| {
+            Stage::with(|configuration| {
+                configuration.filter["keys"] = keys_of("ES256", keys);
+                if !is_shipped {
+                    configuration.bootstrap["layered_runtime"] = json!({});
+                }
+            })
+        };
+        let tokens: Vec<_> = (0..tokens).map(|number| forged("ES256", "", number)).collect();
+        let name = format!("{keys} keys, {} tokens", tokens.len());
+
+        // The shipped configuration: most requests are reset before the worker handles them.
+        let shipped = stage(true);
+        shipped.worker_time_of(&tokens, REQUESTS_IN_ONE_WRITE);
+        shipped.serves();
+        let handled = || shipped.envoy.metric("refused.bad_signature");
+        let handled = until(WITHIN, || Some(handled()).filter(|handled| *handled > 0));
+        assert!(handled < u64::from(REQUESTS_IN_ONE_WRITE) / 4, "{name}: {handled} handled");
+        shipped.is_unharmed();
+
+        // Without that limit all are handled, but the tokens are checked only once.
+        let unlimited = stage(false);
+        // The least of several, because a busy machine only adds to it.
+        let least = |tokens: &[Token]| {
+            (0..3).map(|_| unlimited.worker_time_of(tokens, REQUESTS_IN_ONE_WRITE)).min()
+        };
+        let (expected, used) = (least(&[]).expect("some"), least(&tokens).expect("some"));
+        println!("{name}: {handled} handled; {used:?} for all, {expected:?} without tokens");
+        assert!(used < 4 * expected, "{name}: {used:?}, {expected:?} without tokens");
+        unlimited.serves();
+        let all = 3 * u64::from(REQUESTS_IN_ONE_WRITE);
+        eventually(WITHIN, || unlimited.envoy.metric("refused.bad_signature") > all);
+        unlimited.is_unharmed();
+    }
+}
+
+#[test]
+fn no_request_holds_a_worker_for_long() {
+    for algorithm in ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"] {
+        let stage = Stage::with(|configuration| {
+            let mut keys = keys_of(algorithm, if algorithm == "HS256" { 7 } else { 8 });
+            let mut reference = keys_of("PS256", 1)[0].take();
+            reference["id"] = json!("reference");
+            keys.as_array_mut().expect("a list of keys").push(reference);
+            configuration.filter["keys"] = keys;
+            configuration.filter["forged_token_milliseconds_per_second"] = json!(400);
+        });
+        let mut connection = stage.envoy.connect();
+        let mut number = 0;
+        // The least CPU time of several requests, because a busy machine only adds to it.
+        let mut time_of = |method, path, algorithm, kid, most_tokens| {
+            let used = (0..8).map(|_| {
+                let token = || {
+                    number += 1;
+                    format!("token={}; ", forged(algorithm, kid, number))
+                };
+                let tokens: Vec<_> = iter::repeat_with(token).take(most_tokens).collect();
+                let fit = HEADER_BYTES / tokens[0].len();
+                let cookies = tokens[..fit.min(most_tokens)].concat();
+                let request = Request::new(method, path).header("cookie", cookies);
+                let before = stage.worker_time();
+                let status = connection.send(&request).status;
+                assert!([401, 503, 200].contains(&status), "{status}");
+                stage.worker_time() - before
+            });
+            used.min().expect("some")
+        };
+        let slow_check = time_of("GET", "/page", "PS256", "reference", 1);
+        let page = time_of("GET", "/page", algorithm, "", 8);
+        let sign_out = time_of("POST", "/sign-out", algorithm, "", 256);
+        println!("{algorithm}: page {page:?}, sign-out {sign_out:?}, one check {slow_check:?}");
+        // The checks of one request are limited to 4.5 such checks. The rest is for reading 58 KB of
+        // tokens and for other load of the machine. Without a limit: 24 (RS256) and more.
+        for used in [page, sign_out] {
+            assert!(used < 15 * slow_check, "{algorithm}: {used:?}, one check {slow_check:?}");
+        }
+        stage.is_unharmed();
+    }
+}
+
+#[test]
+fn repeated_forged_tokens_refuse_no_genuine_tokens() {
+    for algorithm in ["EdDSA", "ES384"] {
+        let (key, sign) = signer(algorithm);
+        let stage = Stage::with(|configuration| {
+            let keys = configuration.filter["keys"].as_array_mut().expect("a list of keys");
+            keys.push(key);
+            configuration.filter["forged_token_milliseconds_per_second"] = json!(10);
+        });
+        let mut connection = stage.envoy.connect();
+        for round in 0..50 {
+            for number in 0..40 {
+                let token = forged(algorithm, "", number % 2);
+                let page = connection.send(&Request::get("/page").bearer(&token));
+                assert_eq!(page.code(), "bad_signature", "{algorithm}, round {round}");
+                connection.send(&Request::post("/sign-out").bearer(&token));
+            }
+            for request in [Request::get("/page"), Request::post("/sign-out")] {
+                let status = connection.send(&request.bearer(&sign())).status;
+                assert_eq!(status, 200, "{algorithm}, round {round}");
+            }
+        }
+        stage.is_unharmed();
+    }
+}
+
+#[test]
 fn a_panic_would_be_noticed() {
     let envoy = Envoy::setup().drill().workers(1).start();
     let drill = Request::get("/page").header("x-panic-drill", "request");
@@ -168,6 +285,11 @@ fn a_panic_would_be_noticed() {
 }
 
 const WITHIN: Duration = Duration::from_secs(30);
+
+const REQUESTS_IN_ONE_WRITE: u32 = 1_200;
+
+/// Below Envoy's limit of 60 KiB for all header fields.
+const HEADER_BYTES: usize = 58_000;
 
 /// What a line is about, the line, and the status that answers it.
 const ODD_LINES: &[(&str, &[u8], u16)] = &[
@@ -211,6 +333,10 @@ struct Stage {
 
 impl Stage {
     fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(edit: impl FnOnce(&mut Configuration)) -> Self {
         let (application, service) = (Application::start(), Service::start());
         let envoy = Envoy::setup().application(application.address()).service(service.address());
         let envoy = envoy.workers(1).edit(|configuration| {
@@ -224,6 +350,7 @@ impl Stage {
             routes.push(json!({"template": "/open/{one}/{two}", "access": "public"}));
             routes
                 .push(json!({"prefix": "/open", "access": "public", "hosts": ["app.example.com"]}));
+            edit(configuration);
         });
         let envoy = envoy.start();
         envoy.await_guarding();
@@ -246,6 +373,32 @@ impl Stage {
         assert_eq!(good.seen().headers("x-user-id"), ["ada"]);
         let forged = connection.send(&Request::get("/page").bearer(&token.forged()));
         assert_eq!(forged.code(), "bad_signature");
+    }
+
+    /// The CPU time that the worker has used.
+    fn worker_time(&self) -> Duration {
+        Duration::from_nanos(workers_nanoseconds(self.envoy.process_id()))
+    }
+
+    /// The CPU time that the worker uses for this number of requests with these tokens, which are sent
+    /// and reset in one write on one connection.
+    fn worker_time_of(&self, tokens: &[Token], requests: u32) -> Duration {
+        let lines: Vec<_> = tokens.iter().map(|token| format!("token={token}")).collect();
+        let mut header: Vec<(&[u8], &[u8])> = vec![
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":authority", b"app.example.com"),
+            (b":path", b"/page"),
+        ];
+        header.extend(lines.iter().map(|line| (&b"cookie"[..], line.as_bytes())));
+        let attack = reset_requests(&header, requests);
+        let mut connection = self.envoy.connect();
+        // Envoy's settings show that the connection is established.
+        connection.send_bytes(&attack[..PREFACE.len() + 9]);
+        connection.take(9);
+        let before = self.worker_time();
+        connection.send_bytes(&attack[PREFACE.len() + 9..]);
+        self.worker_time() - before
     }
 
     /// No VM was replaced, and none has panicked.
@@ -282,6 +435,66 @@ impl Stage {
         }
         self.application.forget();
     }
+}
+
+/// This number of keys of an algorithm, then the key of the shipped configuration.
+fn keys_of(algorithm: &str, count: usize) -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/public_keys.json");
+    let known: Vec<Value> =
+        serde_json::from_str(&fs::read_to_string(path).expect("keys")).expect("a list");
+    let key = |number: usize| match known.iter().find(|key| key["algorithm"] == algorithm) {
+        Some(key) => json!({"algorithm": algorithm, "public_key_pem": key["public_key_pem"]}),
+        None => {
+            let secret = format!("another secret of 32 bytes and more, {number}");
+            json!({"algorithm": algorithm, "secret": {"inline": secret}})
+        }
+    };
+    let usual = json!({"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}});
+    (0..count).map(key).chain([usual]).collect()
+}
+
+/// A new key as the configuration has it, and a function that signs a new token with it.
+fn signer(algorithm: &str) -> (Value, Box<dyn Fn() -> Token>) {
+    let claims = || {
+        let own = json!({"id": "ada"});
+        Claims::with_custom_claims(own, JwtDuration::from_hours(1))
+            .with_jwt_id(Token::of("ada").jti())
+    };
+    let text = |token: Result<String, _>| Token::text(&token.expect("a token"));
+    let key = |pem: Result<String, _>| json!({"algorithm": algorithm, "public_key_pem": pem.expect("PEM")});
+    if algorithm == "EdDSA" {
+        let pair = Ed25519KeyPair::generate();
+        let key = key(Ok(pair.public_key().to_pem()));
+        (key, Box::new(move || text(pair.sign(claims()))))
+    } else {
+        let pair = ES384KeyPair::generate();
+        let key = key(pair.public_key().to_pem());
+        (key, Box::new(move || text(pair.sign(claims()))))
+    }
+}
+
+/// A token whose signature has the right form and a wrong value; each number makes another token. An
+/// empty `kid` is left out.
+fn forged(algorithm: &str, kid: &str, number: u32) -> Token {
+    let bytes = match algorithm {
+        "HS256" => 32,
+        "ES256" | "EdDSA" => 64,
+        "ES384" => 96,
+        _ => 256,
+    };
+    let header = match kid {
+        "" => json!({"alg": algorithm}),
+        kid => json!({"alg": algorithm, "kid": kid}),
+    };
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let payload = URL_SAFE_NO_PAD.encode(json!({"sub": "eve", "jti": "1"}).to_string());
+    // No check may end early: a point of Ed25519 first (RFC 8032 §5.1, its base point), then a number
+    // below the order of each curve and, as a whole, below each modulus.
+    let mut signature = vec![0x66; bytes];
+    signature[0] = 0x58;
+    signature[bytes / 2..][..4].copy_from_slice(&number.to_be_bytes());
+    signature[bytes - 1] = 1;
+    Token::text(&format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
 /// Preface, settings and one request on stream 1, whatever is in its headers (RFC 9113 §3.4, §6.2).

@@ -37,6 +37,31 @@ pub fn fields(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [&[0], &*text(name), &*text(value)].concat()).collect()
 }
 
+/// Encodes a whole HTTP/2 connection: the preface, then `count` requests, each reset at once.
+///
+/// The first request sends its header fields as literals that the receiver adds to its dynamic table
+/// (RFC 7541 §6.2.1). The others send one byte per field (§6.1), so a request takes few bytes.
+///
+/// # Panics
+/// There are more than 65 fields. (All fields must fit into the dynamic table of 4,096 bytes, in
+/// which a field takes 32 bytes more than its name and value. That is not checked.)
+#[must_use]
+pub fn reset_requests(header: &[(&[u8], &[u8])], count: u32) -> Vec<u8> {
+    let indexed = |(name, value): &(&[u8], &[u8])| [&[0x40], &*text(name), &*text(value)].concat();
+    let literals: Vec<u8> = header.iter().flat_map(indexed).collect();
+    // The static table has 61 entries. The newest field has index 62, the oldest the highest.
+    let oldest = u8::try_from(header.len()).expect("few fields") + 61;
+    assert!(oldest < 0x7f, "an index of one byte");
+    let indices: Vec<u8> = (62..=oldest).rev().map(|index| 0x80 | index).collect();
+    let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    for number in 0..count {
+        let (stream, block) = (2 * number + 1, if number == 0 { &literals } else { &indices });
+        bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, block));
+        bytes.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    bytes
+}
+
 /// Encodes a string literal with its length as an integer with a 7-bit prefix (RFC 7541 §5.1, §5.2).
 fn text(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();

@@ -84,7 +84,7 @@ pub use request::Request;
 pub use service::{Service, ServiceSetup};
 pub use shared::Shared;
 pub use token::{Token, unix_seconds};
-pub use vitals::{come_first, open_files, processor_ticks, resident_kib};
+pub use vitals::{come_first, open_files, processor_ticks, resident_kib, workers_nanoseconds};
 
 /// The secret in Envoy's `SESSION_SECRET`; [`Token::of`] signs with it.
 pub const SESSION_SECRET: &str = "testbed-session-secret-of-44-characters-long";

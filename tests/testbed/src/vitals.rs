@@ -4,8 +4,11 @@
 //! client may ever cause that, and the memory must have stayed below a limit.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, setpriority_process};
+
+use crate::until;
 
 /// The memory limit of an Envoy with a small set, including a V8 engine with three
 /// VMs and a new configuration next to the old one.
@@ -51,6 +54,28 @@ pub fn processor_ticks(process: u32) -> u64 {
     ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)
 }
 
+/// Returns the CPU time of Envoy's workers in nanoseconds; waits until all of them are idle, because
+/// the kernel does not count the current time slice of a running thread.
+#[must_use]
+#[track_caller]
+pub fn workers_nanoseconds(process: u32) -> u64 {
+    until(IDLE_WITHIN, || {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten();
+        let read = |thread: &fs::DirEntry, file: &str| {
+            fs::read_to_string(thread.path().join(file)).unwrap_or_default()
+        };
+        let workers = threads.filter(|thread| read(thread, "comm").starts_with(WORKER_PREFIX));
+        let used = |worker: fs::DirEntry| {
+            let stat = read(&worker, "stat");
+            let (_, state) = stat.rsplit_once(')')?;
+            let schedstat = read(&worker, "schedstat");
+            let used = schedstat.split(' ').next()?.parse::<u64>().ok()?;
+            state.trim_start().starts_with('S').then_some(used)
+        };
+        workers.map(used).sum()
+    })
+}
+
 fn field_kib(process: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -58,6 +83,10 @@ fn field_kib(process: u32, name: &str) -> Option<u64> {
 }
 
 const FIRST: i32 = -15;
+
+const WORKER_PREFIX: &str = "wrk:";
+
+const IDLE_WITHIN: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {
