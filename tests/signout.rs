@@ -264,7 +264,7 @@ fn a_sign_out_that_the_outbox_has_no_room_for_is_answered_503() {
 
 #[test]
 fn a_sign_out_that_the_service_rejects_gets_503() {
-    let wrong = "another API token of more than 32 characters";
+    let wrong = "another-api-token-of-more-than-32-characters";
     let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);
     let token = Token::of("ada");
     assert_unavailable(&bed.envoy.send(&sign_out(&token)));
