@@ -372,9 +372,12 @@ impl World {
 
     /// What every process promises at every moment.
     fn check(&mut self) {
+        let early = self.service_unix_seconds() + 60;
         for (number, process) in self.processes.iter_mut().enumerate() {
             let knowledge = process.knowledge(self.time);
             for (record, refused) in self.records.iter().zip(&mut self.refused[number]) {
+                // A feed that was renamed loads only what the service still stores by then.
+                *refused &= knowledge != Knowledge::Never || !is_past_for_service(record, early);
                 // Before the set is loaded, every token is refused.
                 let refuses = knowledge == Knowledge::Never || process.refuses(record);
                 // A session that slides renews its token: the same `jti` with a later `exp`, until a
