@@ -383,9 +383,12 @@ impl Admission {
         if let Some(refusal) = objections.min() {
             return Err(refusal);
         }
+        // A token under another spelling may be revoked as well: an API key does not excuse it.
+        if judged().next().is_some() && !self.may_rely(moment) {
+            return Err(Refusal::Unavailable);
+        }
         let first = judged().find(|judged| !judged.candidate.exact.is_empty());
-        let token = first.and_then(|judged| judged.token.clone()).ok_or(Refusal::MissingToken)?;
-        if self.may_rely(moment) { Ok(token) } else { Err(Refusal::Unavailable) }
+        first.and_then(|judged| judged.token.clone()).ok_or(Refusal::MissingToken)
     }
 
     /// Returns whether a good cookie of the same name replaces this one.
