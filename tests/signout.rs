@@ -267,8 +267,9 @@ fn a_sign_out_that_the_service_rejects_gets_503() {
     let wrong = "another-api-token-of-more-than-32-characters";
     let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);
     let token = Token::of("ada");
-    assert_unavailable(&bed.envoy.send(&sign_out(&token)));
-    assert_unavailable(&bed.envoy.send(&sign_out(&token)));
+    let mut one_worker = bed.envoy.connect();
+    assert_unavailable(&one_worker.send(&sign_out(&token)));
+    assert_unavailable(&one_worker.send(&sign_out(&token)));
     assert_eq!(bed.application.seen_at("/sign-out"), []);
     eventually(SOON, || bed.envoy.metric("sign_outs_rejected") == 2);
     let log = bed.envoy.log();
