@@ -49,7 +49,7 @@ impl Headers {
         Some(Self { buffer, lines })
     }
 
-    /// Headers from pairs, for tests and simulations.
+    /// Headers from pairs of name and value.
     #[must_use]
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let mut headers = Self::default();

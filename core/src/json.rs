@@ -13,23 +13,35 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 /// A JSON object, with its members sorted by name.
-pub(crate) struct Object<'a> {
+#[derive(Debug)]
+pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// The value of a member, or of an element of a list.
-pub(crate) enum Value<'a> {
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// A number, as text.
     Number(&'a str),
+    /// A string.
     Text(Cow<'a, str>),
+    /// A list.
     List(List<'a>),
-    Object,
+    /// An object.
+    Object(Nested<'a>),
 }
 
 /// A list whose syntax has been checked.
-pub(crate) struct List<'a>(&'a str);
+#[derive(Debug)]
+pub struct List<'a>(&'a str);
+
+/// An object inside of another value, whose syntax has been checked.
+#[derive(Debug)]
+pub struct Nested<'a>(&'a str);
 
 /// The text of an object, to be read by serde. Serde alone would also accept a list, and bytes that
 /// are not UTF-8 in strings that it skips (RFC 8259 §8.1).
@@ -39,7 +51,8 @@ pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
 
 impl<'a> Object<'a> {
     /// Reads an object; `None` if the bytes are not a strict object.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let Members(mut members) = serde_json::from_str(text).ok()?;
         members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -47,8 +60,14 @@ impl<'a> Object<'a> {
         no_name_twice.then_some(Self { members })
     }
 
+    /// The names of all members, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
+    }
+
     /// The value of the member with this name.
-    pub(crate) fn find(&self, name: &str) -> Option<&Value<'a>> {
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.members.get(at).map(|(_, value)| value)
     }
@@ -71,16 +90,25 @@ impl<'a> Value<'a> {
             }
             b'{' => {
                 check(text)?;
-                Self::Object
+                Self::Object(Nested(text))
             }
             _ => Self::Number(text),
         })
     }
 }
 
+impl<'a> Nested<'a> {
+    /// The object.
+    #[must_use]
+    pub fn object(&self) -> Option<Object<'a>> {
+        Object::parse(self.0.as_bytes())
+    }
+}
+
 impl<'a> List<'a> {
     /// The elements.
-    pub(crate) fn elements(&self) -> Option<Vec<Value<'a>>> {
+    #[must_use]
+    pub fn elements(&self) -> Option<Vec<Value<'a>>> {
         let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
         elements.into_iter().map(|element| Value::read(element.get())).collect()
     }
@@ -125,16 +153,16 @@ impl<'de> Deserialize<'de> for Members<'de> {
 /// Checks a list or an object inside the outermost object.
 fn check(text: &str) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Nested { levels_left: NESTING_LIMIT }.deserialize(&mut deserializer).ok()
+    Checked { levels_left: NESTING_LIMIT }.deserialize(&mut deserializer).ok()
 }
 
 /// Reads any value without keeping it; an error if it is not strict.
 #[derive(Clone, Copy)]
-struct Nested {
+struct Checked {
     levels_left: usize,
 }
 
-impl Nested {
+impl Checked {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.levels_left.checked_sub(1) {
             Some(levels_left) => Ok(Self { levels_left }),
@@ -143,7 +171,7 @@ impl Nested {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Nested {
+impl<'de> DeserializeSeed<'de> for Checked {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -151,7 +179,7 @@ impl<'de> DeserializeSeed<'de> for Nested {
     }
 }
 
-impl<'de> Visitor<'de> for Nested {
+impl<'de> Visitor<'de> for Checked {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -291,12 +319,16 @@ mod tests {
 
     #[test]
     fn members_are_found_by_their_unescaped_name() {
-        let text = r#"{"z":null,"\u0062":1.50,"a":"\u0041","l":[true,"x"],"o":{},"":false}"#;
+        let text =
+            r#"{"z":null,"\u0062":1.50,"a":"\u0041","l":[true,"x"],"o":{"y":1,"x":null},"":false}"#;
         let object = Object::parse(text.as_bytes()).expect("strict");
         assert!(matches!(object.find("z"), Some(Value::Null)));
         assert!(matches!(object.find("b"), Some(Value::Number("1.50"))));
         assert!(matches!(object.find("a"), Some(Value::Text(text)) if text == "A"));
-        assert!(matches!(object.find("o"), Some(Value::Object)));
+        let Some(Value::Object(nested)) = object.find("o") else { panic!("an object") };
+        let nested = nested.object().expect("strict");
+        assert!(matches!(nested.find("x"), Some(Value::Null)));
+        assert_eq!(nested.names().collect::<Vec<_>>(), ["x", "y"]);
         assert!(matches!(object.find(""), Some(Value::Bool(false))));
         assert!(object.find("c").is_none());
         let Some(Value::List(list)) = object.find("l") else { panic!("a list") };

@@ -88,7 +88,7 @@
 //! 41. [`shared::names`][]: names in shared data
 //! 42. [`shared`][]: the map that all VMs of a process share
 //! 43. [`headers`][]: header lines as bytes
-//! 44. `json`: a strict JSON reader
+//! 44. [`json`][]: a strict JSON reader
 //! 45. [`refusal`][]: the table of refusals
 //! 46. [`severity`][]: how serious a log message is
 //! 47. [`clock`][]: the time as an argument
@@ -114,7 +114,7 @@ pub mod config;
 pub mod exchange;
 pub mod feed;
 pub mod headers;
-mod json;
+pub mod json;
 pub mod key_sets;
 pub mod keys;
 pub mod metrics;

@@ -15,7 +15,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn new(
+    /// An error at this path.
+    pub fn new(
         path: impl Into<String>,
         problem: impl Into<String>,
         remedy: impl Into<String>,
@@ -36,31 +37,31 @@ impl std::error::Error for ConfigError {}
 
 /// A place in the configuration, while it is being checked.
 #[derive(Clone, Debug)]
-pub(super) struct At(String);
+pub struct At(String);
 
 impl At {
     /// The object itself.
-    pub(super) fn root() -> Self {
+    #[must_use]
+    pub fn root() -> Self {
         Self(String::new())
     }
 
     /// A field of this object.
-    pub(super) fn field(&self, name: &str) -> Self {
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
         let dot = if self.0.is_empty() { "" } else { "." };
         Self(format!("{}{dot}{name}", self.0))
     }
 
     /// An item of this list.
-    pub(super) fn item(&self, index: usize) -> Self {
+    #[must_use]
+    pub fn item(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
     }
 
     /// What is wrong here, and what helps.
-    pub(super) fn error(
-        &self,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> ConfigError {
+    #[must_use]
+    pub fn error(&self, problem: impl Into<String>, remedy: impl Into<String>) -> ConfigError {
         ConfigError::new(self.0.clone(), problem, remedy)
     }
 }

@@ -1,4 +1,6 @@
 //! Is a value within its limits?
+//!
+//! The error of each function names the setting and the limit.
 
 use crate::config::error::{At, ConfigError};
 
@@ -14,11 +16,11 @@ pub struct Whole {
 }
 
 /// The number, or the default.
-pub(super) fn number(
-    at: &At,
-    written: Option<u64>,
-    whole: Whole,
-) -> Result<Option<u64>, ConfigError> {
+///
+/// # Errors
+///
+/// It is out of range.
+pub fn number(at: &At, written: Option<u64>, whole: Whole) -> Result<Option<u64>, ConfigError> {
     match written {
         Some(number) if !(whole.least..=whole.most).contains(&number) => {
             let (least, most) = (whole.least, whole.most);
@@ -30,7 +32,11 @@ pub(super) fn number(
 }
 
 /// Text of one line, not empty and not too long.
-pub(super) fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, ConfigError> {
+///
+/// # Errors
+///
+/// It is something else.
+pub fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, ConfigError> {
     if text.is_empty() {
         return Err(at.error("must not be empty", ""));
     }
@@ -44,7 +50,11 @@ pub(super) fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, Con
 }
 
 /// Distinct texts of one line, not too many.
-pub(super) fn texts(
+///
+/// # Errors
+///
+/// One of them is something else.
+pub fn texts(
     at: &At,
     list: &[String],
     most: usize,
@@ -66,6 +76,10 @@ pub(super) fn count(at: &At, items: usize, most: usize) -> Result<(), ConfigErro
 }
 
 /// One or more items, not too many.
-pub(super) fn some(at: &At, items: usize, most: usize, remedy: &str) -> Result<(), ConfigError> {
+///
+/// # Errors
+///
+/// There are none, or too many.
+pub fn some(at: &At, items: usize, most: usize, remedy: &str) -> Result<(), ConfigError> {
     if items == 0 { Err(at.error("must not be empty", remedy)) } else { count(at, items, most) }
 }

@@ -11,7 +11,7 @@ mod jwks;
 mod key_entry;
 mod keys;
 mod known_secrets;
-mod limits;
+pub mod limits;
 mod lists;
 pub mod preset;
 mod raw;
@@ -22,16 +22,15 @@ mod secret;
 pub mod settings;
 mod shape;
 mod sources;
-mod text;
+pub mod text;
 pub mod variable;
 
-pub use error::ConfigError;
+pub use error::{At, ConfigError};
 pub use secret::Secret;
 
 pub use crate::feed::staleness::WhenUnknown;
 pub use crate::sign_out::WhenUnreachable;
 
-use crate::config::error::At;
 use crate::headers::passes_for;
 use crate::key_sets;
 use crate::keys::KeyRing;

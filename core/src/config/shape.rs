@@ -8,14 +8,22 @@ use serde_json::Value;
 use crate::config::error::{At, ConfigError};
 use crate::config::settings::SETTINGS;
 
-/// Looks at every place that holds settings of its own.
-pub(super) fn check(text: &[u8]) -> Result<(), ConfigError> {
+/// The paths in the filter's configuration that hold settings of their own.
+pub(super) fn of_settings() -> impl Iterator<Item = &'static str> {
+    let parents = SETTINGS.iter().filter_map(|setting| setting.path.rsplit_once('.'));
+    let more = ["keys[].jwks.inline", "revocation.upstream.token"];
+    parents.map(|(parent, _)| parent).chain(more)
+}
+
+/// Refuses a list as the whole text, or at one of these paths.
+pub(super) fn check<'a>(
+    text: &[u8],
+    objects: impl Iterator<Item = &'a str>,
+) -> Result<(), ConfigError> {
     // What is no JSON, the reader with types can tell better.
     let Ok(whole) = serde_json::from_slice::<Value>(text) else { return Ok(()) };
     is_no_list(&At::root(), &whole)?;
-    let parents = SETTINGS.iter().filter_map(|setting| setting.path.rsplit_once('.'));
-    let more = ["keys[].jwks.inline", "revocation.upstream.token"];
-    for path in parents.map(|(parent, _)| parent).chain(more) {
+    for path in objects {
         look(&At::root(), &whole, path)?;
     }
     Ok(())

@@ -3,11 +3,12 @@
 //! From bytes to [`raw::Config`]. Errors name the field, and never repeat what stands in it: it may
 //! be a secret in the wrong place.
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::config::error::ConfigError;
 use crate::config::{raw, settings, shape};
 
+/// Reads the text of the filter's configuration.
 pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     let whole = |problem: &str, remedy: &str| Err(ConfigError::new("", problem, remedy));
     if text.len() > settings::CONFIGURATION_BYTES {
@@ -22,7 +23,26 @@ pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     if is_protobuf(text) {
         return whole("a protobuf message (`Struct`?), not JSON text", STRING_VALUE);
     }
-    shape::check(text)?;
+    shape::check(text, shape::of_settings())?;
+    typed(text)
+}
+
+/// Reads another JSON object with the same strictness and the same errors: the type refuses unknown
+/// fields, and `objects` are the paths where an object belongs (`issuers[].jwks`).
+///
+/// # Errors
+///
+/// What cannot be read, by its path, without the value.
+pub fn read_object<T: DeserializeOwned>(text: &[u8], objects: &[&str]) -> Result<T, ConfigError> {
+    if text.len() > settings::CONFIGURATION_BYTES {
+        let problem = format!("longer than {} bytes", settings::CONFIGURATION_BYTES);
+        return Err(ConfigError::new("", problem, ""));
+    }
+    shape::check(text, objects.iter().copied())?;
+    typed(text)
+}
+
+fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, mut problem) = (path(&error), told(error.inner()));
@@ -33,7 +53,7 @@ pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
     })?;
     match json.end() {
         Ok(()) => Ok(config),
-        Err(_) => whole("something follows the JSON object", "remove it"),
+        Err(_) => Err(ConfigError::new("", "something follows the JSON object", "remove it")),
     }
 }
 

@@ -26,7 +26,7 @@ pub mod notice;
 pub mod response;
 mod stored;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::call::poller::Poller;
 use crate::call::{Call, Response};
@@ -101,7 +101,7 @@ struct KeySet {
     /// The version of the set in shared data that this VM has read.
     seen: Option<Version>,
     digest: Option<Fingerprint>,
-    keys: Vec<Rc<Key>>,
+    keys: Vec<Arc<Key>>,
     /// When the set in shared data was fetched.
     fetched_at: Option<u64>,
     /// When it is to be fetched again.
@@ -306,7 +306,7 @@ impl KeySet {
             return false;
         };
         self.digest = Some(digest);
-        self.keys = keys.into_iter().map(Rc::new).collect();
+        self.keys = keys.into_iter().map(Arc::new).collect();
         if self.lease.is_held(now) {
             // One VM of the process writes it into the log.
             self.report_left_out(left_out, effects);

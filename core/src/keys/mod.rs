@@ -13,7 +13,7 @@ mod public;
 mod signature;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -227,7 +227,7 @@ pub(crate) struct OutOfTime;
 /// The keys of one configuration.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    keys: Vec<Rc<Key>>,
+    keys: Vec<Arc<Key>>,
     lacks_some: bool,
 }
 
@@ -235,13 +235,13 @@ impl KeyRing {
     /// These keys, tried in this order.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
-        Self { keys: keys.into_iter().map(Rc::new).collect(), lacks_some: false }
+        Self { keys: keys.into_iter().map(Arc::new).collect(), lacks_some: false }
     }
 
     /// These keys followed by more. With `lacks_some`, more keys are expected later, so a token that
     /// no key verifies may still be genuine.
     #[must_use]
-    pub(crate) fn with(&self, more: impl Iterator<Item = Rc<Key>>, lacks_some: bool) -> Self {
+    pub(crate) fn with(&self, more: impl Iterator<Item = Arc<Key>>, lacks_some: bool) -> Self {
         Self { keys: self.keys.iter().cloned().chain(more).collect(), lacks_some }
     }
 

@@ -115,7 +115,11 @@ fn check(
 
 /// A NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The parser has
 /// checked that the text is a JSON number. A 64-bit float holds every integer below the limit exactly.
-fn time(claims: &Object<'_>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Refusal> {
+pub(super) fn time(
+    claims: &Object<'_>,
+    name: &str,
+    round: fn(f64) -> f64,
+) -> Result<Option<u64>, Refusal> {
     let number = match claims.find(name) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,
@@ -137,7 +141,11 @@ fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Refusal
     }
 }
 
-fn text<'a>(claims: &'a Object<'_>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+/// A string; `None` if it is absent.
+pub(super) fn text<'a>(
+    claims: &'a Object<'_>,
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
     match claims.find(name) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(Cow::Borrowed(text))),
@@ -146,7 +154,7 @@ fn text<'a>(claims: &'a Object<'_>, name: &str) -> Result<Option<Cow<'a, str>>, 
 }
 
 /// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
-fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Refusal> {
+pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Refusal> {
     match claims.find("aud") {
         None => Ok(Vec::new()),
         Some(Value::Text(audience)) => Ok(vec![Cow::Borrowed(audience)]),
@@ -231,7 +239,7 @@ fn single<'a>(value: &'a Value<'_>) -> Option<Cow<'a, str>> {
         Value::Bool(false) => Some("false".into()),
         Value::Number(number) => Some((*number).into()),
         Value::Text(text) => Some(Cow::Borrowed(text)),
-        Value::Null | Value::List(_) | Value::Object => None,
+        Value::Null | Value::List(_) | Value::Object(_) => None,
     }
 }
 

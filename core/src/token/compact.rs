@@ -29,15 +29,16 @@ pub(super) struct Header {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits a token; `None` if it is not well-formed. The caller parses the payload.
-    pub(super) fn parse(token: &'a [u8]) -> Option<Self> {
+    /// Splits a token; `None` if it is not well-formed or not of this type. The caller parses the
+    /// payload.
+    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Option<Self> {
         let mut parts = token.splitn(4, |byte| *byte == b'.');
         let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() {
             return None;
         }
         let signing_input = token.get(..header.len() + 1 + payload.len())?;
-        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).ok()?)?;
+        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).ok()?, purpose)?;
         if signature.is_empty() && header.algorithm != "none" {
             return None; // RFC 7518 §3.6: only an unsecured token has no signature
         }
@@ -48,12 +49,12 @@ impl<'a> Compact<'a> {
 }
 
 impl Header {
-    fn parse(json: &[u8]) -> Option<Self> {
+    fn parse(json: &[u8], purpose: JwtType) -> Option<Self> {
         let object = Object::parse(json)?;
         if FORBIDDEN.iter().any(|name| object.find(name).is_some()) {
             return None;
         }
-        if !text(&object, "typ")?.is_none_or(|typ| is_access_token_type(&typ)) {
+        if !purpose.admits(text(&object, "typ")?.as_deref()) {
             return None;
         }
         let kid = text(&object, "kid")?.map(Cow::into_owned);
@@ -73,12 +74,33 @@ fn text<'a>(object: &Object<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
     }
 }
 
-/// Whether this `typ` is a plain JWT (RFC 7519 §5.1) or an access token (RFC 9068 §2.1). Other types,
-/// such as `logout+jwt`, `dpop+jwt` or `secevent+jwt`, are signed by the same keys for another purpose
-/// (RFC 8725 §3.11). The prefix `application/` is optional, and case is ignored (RFC 7515 §4.1.9).
-fn is_access_token_type(typ: &str) -> bool {
-    let typ = typ.to_ascii_lowercase();
-    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+/// What a JWT is for. An issuer signs all of them with the same keys, so the `typ` in the header keeps
+/// one from being taken for another (RFC 8725 §3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtType {
+    /// An access token (RFC 9068 §2.1), or a JWT without a purpose of its own.
+    Access,
+    /// A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). Some issuers send it without `typ`.
+    Logout,
+    /// A Security Event Token (RFC 8417 §2.3), always with its `typ` (Shared Signals 1.0).
+    SecurityEvent,
+    /// The credential of the caller of Global Token Revocation, as Okta sends it.
+    GlobalTokenRevocation,
+}
+
+impl JwtType {
+    /// Whether a JWT with this `typ` may be used for this purpose. The prefix `application/` is
+    /// optional, and case is ignored (RFC 7515 §4.1.9).
+    fn admits(self, typ: Option<&str>) -> bool {
+        let typ = typ.map(str::to_ascii_lowercase);
+        let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
+        match self {
+            Self::Access => matches!(typ, None | Some("jwt" | "at+jwt")),
+            Self::Logout => matches!(typ, None | Some("jwt" | "logout+jwt")),
+            Self::SecurityEvent => typ == Some("secevent+jwt"),
+            Self::GlobalTokenRevocation => typ == Some("global-token-revocation+jwt"),
+        }
+    }
 }
 
 /// Headers that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11; none is

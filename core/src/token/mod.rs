@@ -23,8 +23,11 @@
 mod cache;
 mod claims;
 mod compact;
+mod signer;
+pub mod statement;
 
 pub use claims::is_user_id;
+pub use compact::JwtType;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -34,13 +37,14 @@ use std::rc::Rc;
 use crate::json::{Object, Value};
 use crate::keys::effort::{Effort, FailureBudget};
 use crate::keys::host::{NoHost, SignatureHost};
-use crate::keys::{Fingerprint, Key, KeyRing, OutOfTime, PublicAlgorithm};
+use crate::keys::{Fingerprint, Key, KeyRing};
 use crate::refusal::Refusal;
 use crate::revocation::generation::Mark;
 use crate::revocation::record::RecordId;
 use crate::token::cache::{Remembered, TokenCache};
 use crate::token::claims::{Accepted, Forwarded, Times};
 use crate::token::compact::{Compact, Header};
+use crate::token::signer::{NoCandidate, NoSigner};
 
 /// The claims that an acceptable token has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,7 +292,11 @@ impl Verifier {
     }
 
     fn parse<'a>(&self, token: &'a [u8]) -> Option<Compact<'a>> {
-        if token.len() > self.policy.max_token_bytes { None } else { Compact::parse(token) }
+        if token.len() > self.policy.max_token_bytes {
+            None
+        } else {
+            Compact::parse(token, JwtType::Access)
+        }
     }
 
     /// The keys that may have signed a token, with the refusal if there are none.
@@ -298,13 +306,7 @@ impl Verifier {
         header: &Header,
         issuer: Option<&str>,
     ) -> Result<Vec<&'a Key>, Refusal> {
-        let Header { algorithm, kid } = header;
-        keys.candidates(algorithm, kid.as_deref(), issuer).map_err(|refusal| {
-            let misses_key = match refusal {
-                Refusal::UnknownKey => true,
-                Refusal::UnsupportedAlgorithm => PublicAlgorithm::from_name(algorithm).is_some(),
-                _ => false,
-            };
+        signer::candidates(keys, header, issuer).map_err(|NoCandidate { refusal, misses_key }| {
             self.unless_keys_are_missing(refusal, misses_key)
         })
     }
@@ -318,32 +320,22 @@ impl Verifier {
         keys_tried: usize,
         effort: &Effort<'_>,
     ) -> Result<&'a Key, Refusal> {
-        let (spent_before, mut tried) = (effort.spent_nanoseconds(), keys_tried);
-        let mut is_cut_off = false;
-        for key in untried {
-            match key.verify(compact.signing_input, &compact.signature, effort) {
-                Ok(true) => return Ok(key),
-                Ok(false) => tried += 1,
-                Err(OutOfTime) => {
-                    is_cut_off = true;
-                    break;
+        let keys = self.keys.borrow();
+        match signer::find(untried, &keys, compact, effort) {
+            Ok(key) => Ok(key),
+            Err(NoSigner::OutOfTime { tried }) => {
+                self.unchecked.set(self.unchecked.get().saturating_add(1));
+                if tried > 0 {
+                    let keys_tried = keys_tried.saturating_add(tried);
+                    self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried });
                 }
+                Err(Refusal::Unavailable)
+            }
+            Err(NoSigner::Forged { misses_key }) => {
+                self.refused.borrow_mut().keep(token, Refused::Forged { misses_key });
+                Err(self.forged(misses_key))
             }
         }
-        effort.charge_since(spent_before);
-        if is_cut_off {
-            self.unchecked.set(self.unchecked.get().saturating_add(1));
-            if tried > keys_tried {
-                self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried: tried });
-            }
-            return Err(Refusal::Unavailable);
-        }
-        let Header { algorithm, kid } = &compact.header;
-        // Keys without an id were tried, but the key with the token's `kid` may be missing.
-        let misses_key = PublicAlgorithm::from_name(algorithm).is_some()
-            && kid.as_ref().is_some_and(|kid| !self.keys.borrow().has(kid));
-        self.refused.borrow_mut().keep(token, Refused::Forged { misses_key });
-        Err(self.unless_keys_are_missing(Refusal::BadSignature, misses_key))
     }
 
     fn forged(&self, misses_key: bool) -> Refusal {

@@ -1,0 +1,72 @@
+//! Finds the key that made a token's signature.
+//!
+//! The verifier of [access tokens](super::Verifier) and that of [statements](super::statement) both
+//! use it. It keeps no state: what a result means for the next token is for its caller.
+
+use crate::keys::effort::Effort;
+use crate::keys::{Key, KeyRing, OutOfTime, PublicAlgorithm};
+use crate::refusal::Refusal;
+use crate::token::compact::{Compact, Header};
+
+/// No key may have signed a token.
+pub(super) struct NoCandidate {
+    pub(super) refusal: Refusal,
+    /// Whether the issuer may have published such a key meanwhile.
+    pub(super) misses_key: bool,
+}
+
+/// No key was found to have signed a token.
+pub(super) enum NoSigner {
+    /// The request may not spend the time for more checks. So many keys did not sign it.
+    OutOfTime { tried: usize },
+    /// No key signed it.
+    Forged {
+        /// Whether the issuer may have published the key with the token's `kid` meanwhile.
+        misses_key: bool,
+    },
+}
+
+/// The keys that may have signed a token with this header and issuer: at least one.
+pub(super) fn candidates<'k>(
+    keys: &'k KeyRing,
+    header: &Header,
+    issuer: Option<&str>,
+) -> Result<Vec<&'k Key>, NoCandidate> {
+    let Header { algorithm, kid } = header;
+    keys.candidates(algorithm, kid.as_deref(), issuer).map_err(|refusal| {
+        let misses_key = match refusal {
+            Refusal::UnknownKey => true,
+            Refusal::UnsupportedAlgorithm => PublicAlgorithm::from_name(algorithm).is_some(),
+            _ => false,
+        };
+        NoCandidate { refusal, misses_key }
+    })
+}
+
+/// The key among `untried` that made the signature. Failed checks are charged to the budget of
+/// `effort`.
+pub(super) fn find<'k>(
+    untried: impl Iterator<Item = &'k Key>,
+    keys: &KeyRing,
+    compact: &Compact<'_>,
+    effort: &Effort<'_>,
+) -> Result<&'k Key, NoSigner> {
+    let spent_before = effort.spent_nanoseconds();
+    let mut out_of_time = None;
+    for (tried, key) in untried.enumerate() {
+        match key.verify(compact.signing_input, &compact.signature, effort) {
+            Ok(true) => return Ok(key),
+            Ok(false) => {}
+            Err(OutOfTime) => {
+                out_of_time = Some(NoSigner::OutOfTime { tried });
+                break;
+            }
+        }
+    }
+    effort.charge_since(spent_before);
+    let Header { algorithm, kid } = &compact.header;
+    // Keys without an id were tried, but the key with the token's `kid` may be missing.
+    let misses_key = PublicAlgorithm::from_name(algorithm).is_some()
+        && kid.as_ref().is_some_and(|kid| !keys.has(kid));
+    Err(out_of_time.unwrap_or(NoSigner::Forged { misses_key }))
+}
