@@ -10,13 +10,13 @@ use session_guard_core::metrics::{Counter, Duration, Gauge};
 use session_guard_core::root::Root;
 
 /// The metrics of one VM. The values behind the names belong to the process.
-pub(crate) struct Metrics {
+pub(crate) struct VmMetrics {
     counters: Vec<(Counter, u32)>,
     gauges: Vec<(Gauge, u32)>,
     durations: Vec<(Duration, u32)>,
 }
 
-impl Metrics {
+impl VmMetrics {
     /// Defines every metric of this configuration; defining one again returns the same number.
     pub(crate) fn define(root: &Root) -> Self {
         let define = |kind, name: String| hostcalls::define_metric(kind, &name).ok();

@@ -15,7 +15,7 @@ use crate::host::host;
 use crate::{callout, raw, root};
 
 /// One request.
-pub(crate) struct Request {
+pub(crate) struct RequestContext {
     /// Nothing, if Envoy makes a request before a configuration.
     root: Option<Rc<RefCell<Root>>>,
     exchange: Exchange,
@@ -23,7 +23,7 @@ pub(crate) struct Request {
     call: Option<u32>,
 }
 
-impl Request {
+impl RequestContext {
     pub(crate) fn new(context: u32, root: Option<Rc<RefCell<Root>>>) -> Self {
         Self { root, exchange: Exchange::new(context), call: None }
     }
@@ -65,7 +65,7 @@ impl Request {
     }
 }
 
-impl Context for Request {
+impl Context for RequestContext {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
         #[cfg(feature = "panic-drill")]
         crate::drill::at("callout");
@@ -83,7 +83,7 @@ impl Context for Request {
     }
 }
 
-impl HttpContext for Request {
+impl HttpContext for RequestContext {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         if self.root.is_none() {
             raw::respond_not_configured();
@@ -117,7 +117,7 @@ impl HttpContext for Request {
     }
 }
 
-impl Drop for Request {
+impl Drop for RequestContext {
     fn drop(&mut self) {
         if let Some(root) = &self.root {
             self.exchange.end(&mut root.borrow_mut());

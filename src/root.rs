@@ -14,8 +14,8 @@ use session_guard_core::root::{Effects, Question, Root};
 use session_guard_core::severity::Severity;
 
 use crate::host::{host, uuid};
-use crate::metrics::Metrics;
-use crate::request::Request;
+use crate::metrics::VmMetrics;
+use crate::request::RequestContext;
 use crate::signatures::HostSignatures;
 use crate::{callout, raw};
 
@@ -30,7 +30,7 @@ pub(crate) struct RootOfVm {
 
 struct Active {
     root: Rc<RefCell<Root>>,
-    metrics: Metrics,
+    metrics: VmMetrics,
 }
 
 impl RootOfVm {
@@ -97,7 +97,7 @@ impl RootContext for RootOfVm {
         match Root::configure(&text, &environment, &HostSignatures, &uuid, host()) {
             Ok(mut root) => {
                 write_log_and_tick_period(&mut root);
-                let metrics = Metrics::define(&root);
+                let metrics = VmMetrics::define(&root);
                 self.active = Some(Active { root: Rc::new(RefCell::new(root)), metrics });
                 true
             }
@@ -123,7 +123,7 @@ impl RootContext for RootOfVm {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let root = self.active.as_ref().map(|active| Rc::clone(&active.root));
-        Some(Box::new(Request::new(id, root)))
+        Some(Box::new(RequestContext::new(id, root)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

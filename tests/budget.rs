@@ -16,7 +16,7 @@ use wasmparser::{ExternalKind, Parser, Payload};
 
 #[test]
 fn a_request_crosses_between_envoy_and_the_vm_as_often_as_recorded() {
-    let mut stage = Stage::start();
+    let mut stage = BudgetBed::start();
     let token = Token::of("ada");
     let (bearer, cookie) =
         (Request::get("/page").bearer(&token), Request::get("/page").cookie(&token));
@@ -59,13 +59,13 @@ fn the_module_is_no_larger_than_recorded() {
     assert!(bytes <= most, "{bytes} bytes, more than {most}; {REMEDY}");
 }
 
-struct Stage {
+struct BudgetBed {
     bed: Testbed,
     connection: Connection,
     read: usize,
 }
 
-impl Stage {
+impl BudgetBed {
     fn start() -> Self {
         let bed = Testbed::from(|setup| setup.workers(1).log_levels("wasm:trace"), Fault::None);
         bed.envoy.await_guarding();

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey};
 use session_guard_core::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use testbed::{
-    Answer, Configuration, Fault, Reply, Request, SIGNOUT_TOKEN, Service, Testbed, Token,
+    Configuration, Fault, HttpResponse, Reply, Request, SIGNOUT_TOKEN, SignoutService, Testbed,
+    Token,
 };
 use testbed::{eventually, unix_seconds};
 
@@ -177,7 +178,7 @@ fn a_token_without_iat_is_refused_under_a_cutoff_only() {
 
 #[test]
 fn the_command_line_ends_one_user_or_with_the_administrators_token_everybody() {
-    let service = Service::setup().env("SIGNOUT_ADMIN_TOKEN", ADMINISTRATOR).start();
+    let service = SignoutService::setup().env("SIGNOUT_ADMIN_TOKEN", ADMINISTRATOR).start();
     let bed = Testbed::of(service, |setup| setup, Fault::None);
     bed.envoy.await_guarding();
     let [ada, eve] = ["ada", "eve"].map(Token::of);
@@ -262,7 +263,7 @@ fn change_password(token: &Token) -> Request {
 }
 
 #[track_caller]
-fn assert_revoked(answer: &Answer) {
+fn assert_revoked(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
 }
 

@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Answer, Answers, Configuration, Connection, Fault, Load, Request, Testbed, Token};
+use testbed::{
+    Configuration, Connection, Fault, HttpResponse, Load, Request, Testbed, Token,
+    UnavailablePolicy,
+};
 use testbed::{eventually, unix_seconds, until};
 
 #[test]
@@ -221,7 +224,8 @@ fn a_store_restored_from_an_old_copy_gets_back_what_the_proxies_know() {
     bed.service.revoke(&json!({"jti": last.jti()}));
     eventually(SOON, || bed.envoy.get("/page", &last).code() == "revoked");
     let all = [old.clone(), new.clone(), last.clone()];
-    let _load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &all);
+    let _load =
+        Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &all);
     bed.service.kill();
     fs::write(bed.service.store_file(), copy).expect("the store");
     bed.service.restart();
@@ -241,7 +245,8 @@ fn an_empty_store_gets_back_what_the_proxies_know() {
     bed.service.revoke(&json!({"user_id": "eve"}));
     let eve = Token::with(&issued_a_minute_ago("eve"));
     eventually(SOON, || bed.envoy.get("/page", &eve).code() == "revoked");
-    let _load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &tokens);
+    let _load =
+        Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &tokens);
     let refused: Vec<_> = tokens.iter().chain([&eve]).collect();
     bed.service.kill();
     fs::remove_file(bed.service.store_file()).expect("the store");
@@ -407,7 +412,7 @@ fn ready() -> Request {
 }
 
 #[track_caller]
-fn assert_unavailable(answer: &Answer) {
+fn assert_unavailable(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
     assert!(answer.header("retry-after").is_some());
 }

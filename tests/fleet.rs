@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use serde_json::json;
-use testbed::{Answers, Connection, Fault, Fleet, Redis, Request, Service, Token};
+use testbed::{Connection, Fault, Fleet, Redis, Request, SignoutService, Token, UnavailablePolicy};
 use testbed::{command, eventually, unix_seconds, until};
 
 #[test]
@@ -43,7 +43,7 @@ fn a_proxy_that_moves_to_the_other_service_goes_on_without_a_reset() {
 #[test]
 fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
     let mut fleet = Fleet::start();
-    let _load = fleet.load(Answers::Always, &[]);
+    let _load = fleet.load(UnavailablePolicy::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
     let tokens: Vec<_> = (0..20).map(|_| Token::of("ada")).collect();
     fleet.services[0].kill();
@@ -65,7 +65,7 @@ fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
 fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
-    let _load = fleet.load(Answers::Always, &tokens);
+    let _load = fleet.load(UnavailablePolicy::Always, &tokens);
     fleet.redis.kill();
     let lost = Token::of("ada");
     for service in &fleet.services {
@@ -93,7 +93,7 @@ fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
     for lose in losses {
         let mut fleet = Fleet::start();
         let tokens = acknowledged(&fleet, 20);
-        let _load = fleet.load(Answers::Always, &tokens);
+        let _load = fleet.load(UnavailablePolicy::Always, &tokens);
         lose(&mut fleet.redis);
         recovers(&fleet, &tokens);
         let lost: u64 = fleet.services.iter().map(losses_noticed).sum();
@@ -105,7 +105,7 @@ fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
 fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
-    let _load = fleet.load(Answers::Always, &tokens);
+    let _load = fleet.load(UnavailablePolicy::Always, &tokens);
     for service in &mut fleet.services {
         service.kill();
     }
@@ -120,7 +120,7 @@ fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies()
 fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
     let mut fleet = Fleet::start();
     let old = acknowledged(&fleet, 10);
-    let load = fleet.load(Answers::Always, &old);
+    let load = fleet.load(UnavailablePolicy::Always, &old);
     let copy = tempfile::tempdir().expect("a folder");
     fleet.redis.kill();
     copy_files(&fleet.redis.files(), copy.path()).expect("the files of Redis");
@@ -139,7 +139,7 @@ fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
 fn a_redis_without_room_is_answered_5xx_and_the_feed_goes_on() {
     let fleet = Fleet::of(2, Redis::setup().set("maxmemory", "4mb"), |_| {});
     let tokens = acknowledged(&fleet, 5);
-    let _load = fleet.load(Answers::Always, &tokens);
+    let _load = fleet.load(UnavailablePolicy::Always, &tokens);
     let (mut stored, service) = (0, &fleet.services[0]);
     let refused = until(SOON, || {
         let batch: Vec<_> = (0..500).map(|_| json!({"jti": Token::of("ada").jti()})).collect();
@@ -180,7 +180,7 @@ fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
 fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_for_it() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 5);
-    let _load = fleet.load(Answers::Always, &tokens);
+    let _load = fleet.load(UnavailablePolicy::Always, &tokens);
     let [mut here, mut there] = connections(&fleet);
     fleet.redis.pause();
     let token = Token::of("ada");
@@ -200,7 +200,7 @@ fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_fo
 #[test]
 fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
     let fleet = Fleet::start();
-    let _load = fleet.load(Answers::Always, &[]);
+    let _load = fleet.load(UnavailablePolicy::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
     for network in &fleet.store_networks {
         network.set(Fault::Delay(Duration::from_millis(300)));
@@ -224,12 +224,12 @@ fn a_redis_behind_tls_is_used_if_its_certificate_is_good_and_never_otherwise() {
         redis.set("tls-key-file", &tls("server.key")).set("tls-ca-cert-file", &tls("ca.pem"));
     let redis = redis.start();
     let url = format!("rediss://127.0.0.1:{port}");
-    let setup = Service::setup().store(&url).argument("--redis-ca").argument(&tls("ca.pem"));
+    let setup = SignoutService::setup().store(&url).argument("--redis-ca").argument(&tls("ca.pem"));
     let services = [setup.clone().start(), setup.start()];
     let token = Token::of("ada");
     services[0].revoke(&json!({"jti": token.jti()}));
     eventually(SOON, || services[1].holds(&token));
-    assert!(Service::setup().store(&redis.url()).start().holds(&token));
+    assert!(SignoutService::setup().store(&redis.url()).start().holds(&token));
     // Nobody whom the system trusts has signed that certificate.
     let mut serve = command("signout");
     serve.args(["serve", "--listen", "127.0.0.1:0", "--store", &url]).env("SIGNOUT_TOKEN", "token");
@@ -262,7 +262,7 @@ fn recovers(fleet: &Fleet, tokens: &[Token]) {
             takes_revocations(service) && tokens.iter().all(|token| service.holds(token))
         })
     });
-    let fresh = Service::setup().store(&fleet.redis.url()).start();
+    let fresh = SignoutService::setup().store(&fleet.redis.url()).start();
     assert!(tokens.iter().all(|token| fresh.holds(token)), "they are in Redis itself");
     let token = acknowledged(fleet, 1);
     assert!(are_revoked(&mut fleet.envoys[1].connect(), &token));
@@ -272,11 +272,11 @@ fn are_revoked(connection: &mut Connection, tokens: &[Token]) -> bool {
     tokens.iter().all(|token| connection.send(&page(token)).code() == "revoked")
 }
 
-fn takes_revocations(service: &Service) -> bool {
+fn takes_revocations(service: &SignoutService) -> bool {
     service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
 }
 
-fn losses_noticed(service: &Service) -> u64 {
+fn losses_noticed(service: &SignoutService) -> u64 {
     let metrics = service.get("/metrics").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix("signout_store_losses_total "));
     line.and_then(|count| count.parse().ok()).expect("a counter")

@@ -17,10 +17,12 @@ use testbed::frames::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
 };
 use testbed::frames::{fields, frame, reset_requests};
-use testbed::{Application, Configuration, Connection, Envoy, Request, Service, Shared, Token};
+use testbed::{
+    Application, Configuration, Connection, Envoy, Request, Shared, SignoutService, Token,
+};
 use testbed::{eventually, resident_kib, until, workers_nanoseconds};
 
-static STAGE: Shared<Stage> = Shared::new(Stage::start);
+static STAGE: Shared<HostileBed> = Shared::new(HostileBed::start);
 
 #[test]
 fn bytes_that_are_no_utf_8_are_judged_like_any_others() {
@@ -132,7 +134,7 @@ fn deep_and_wide_json_is_refused_before_it_costs_anything() {
 
 #[test]
 fn thousands_of_clients_that_go_away_leave_nothing_behind() {
-    let stage = Stage::start();
+    let stage = HostileBed::start();
     stage.reset_at_every_byte(400);
     let grown = [0, 1].map(|_| {
         let resident = || resident_kib(stage.envoy.process_id()).expect("a running Envoy");
@@ -148,7 +150,7 @@ fn thousands_of_clients_that_go_away_leave_nothing_behind() {
 
 #[test]
 fn a_client_that_goes_away_while_its_sign_out_waits_is_signed_out() {
-    let mut stage = Stage::start();
+    let mut stage = HostileBed::start();
     stage.service.pause();
     let tokens: Vec<_> = (0..100).map(|n| Token::of(&format!("user-{n}"))).collect();
     for token in &tokens {
@@ -169,7 +171,7 @@ fn a_client_that_goes_away_while_its_sign_out_waits_is_signed_out() {
 fn a_thousand_requests_in_one_write_delay_nobody() {
     for (keys, tokens) in [(1, 1), (1, 8), (8, 1), (8, 8)] {
         let stage = |is_shipped: bool| {
-            Stage::with(|configuration| {
+            HostileBed::with(|configuration| {
                 configuration.filter["keys"] = keys_of("ES256", keys);
                 if !is_shipped {
                     configuration.bootstrap["layered_runtime"] = json!({});
@@ -207,7 +209,7 @@ fn a_thousand_requests_in_one_write_delay_nobody() {
 #[test]
 fn no_request_holds_a_worker_for_long() {
     for algorithm in ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"] {
-        let stage = Stage::with(|configuration| {
+        let stage = HostileBed::with(|configuration| {
             let mut keys = keys_of(algorithm, if algorithm == "HS256" { 7 } else { 8 });
             let mut reference = keys_of("PS256", 1)[0].take();
             reference["id"] = json!("reference");
@@ -252,7 +254,7 @@ fn no_request_holds_a_worker_for_long() {
 fn repeated_forged_tokens_refuse_no_genuine_tokens() {
     for algorithm in ["EdDSA", "ES384"] {
         let (key, sign) = signer(algorithm);
-        let stage = Stage::with(|configuration| {
+        let stage = HostileBed::with(|configuration| {
             let keys = configuration.filter["keys"].as_array_mut().expect("a list of keys");
             keys.push(key);
             configuration.filter["forged_token_milliseconds_per_second"] = json!(10);
@@ -325,19 +327,19 @@ const ODD_HEADS: &[(&str, &[u8], u16)] = &[
 ];
 
 /// One worker before an application, with tokens in all places.
-struct Stage {
+struct HostileBed {
     envoy: Envoy,
-    service: Service,
+    service: SignoutService,
     application: Application,
 }
 
-impl Stage {
+impl HostileBed {
     fn start() -> Self {
         Self::with(|_| {})
     }
 
     fn with(edit: impl FnOnce(&mut Configuration)) -> Self {
-        let (application, service) = (Application::start(), Service::start());
+        let (application, service) = (Application::start(), SignoutService::start());
         let envoy = Envoy::setup().application(application.address()).service(service.address());
         let envoy = envoy.workers(1).edit(|configuration| {
             configuration.filter["token_sources"] = json!([

@@ -6,7 +6,7 @@
 //! about the filter's own output.
 
 use serde_json::json;
-use testbed::{Application, Envoy, Request, Service, Token, eventually};
+use testbed::{Application, Envoy, Request, SignoutService, Token, eventually};
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const USER: &str = "canary-user-0123456789";
 
 #[test]
 fn a_complete_scenario_leaves_no_secret_in_any_output() {
-    let stage = Stage::start();
+    let stage = HygieneBed::start();
     let tokens = stage.play();
     let traces = stage.traces();
     for (name, secret) in secrets(&tokens) {
@@ -30,7 +30,7 @@ fn a_complete_scenario_leaves_no_secret_in_any_output() {
 
 #[test]
 fn the_searched_output_contains_the_scenario() {
-    let stage = Stage::start();
+    let stage = HygieneBed::start();
     stage.play();
     let traces = stage.traces();
     let text = |place: &str| &traces.iter().find(|(known, _)| *known == place).unwrap().1;
@@ -43,17 +43,18 @@ fn the_searched_output_contains_the_scenario() {
     assert!(text("answers").contains("bad_signature"));
 }
 
-struct Stage {
+struct HygieneBed {
     envoy: Envoy,
-    service: Service,
+    service: SignoutService,
     _application: Application,
     answers: std::cell::RefCell<String>,
 }
 
-impl Stage {
+impl HygieneBed {
     fn start() -> Self {
         let application = Application::start();
-        let service = Service::setup().env("SIGNOUT_TOKEN", API_TOKEN).env("RUST_LOG", "trace");
+        let service =
+            SignoutService::setup().env("SIGNOUT_TOKEN", API_TOKEN).env("RUST_LOG", "trace");
         let service = service.start();
         let envoy = Envoy::setup().application(application.address()).service(service.address());
         let envoy = envoy.env("SESSION_SECRET", SECRET).env("SIGNOUT_TOKEN", API_TOKEN);

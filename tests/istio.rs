@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use session_guard_core::config::Config;
 use tempfile::TempDir;
 use testbed::{
-    Application, Configuration, Envoy, EnvoySetup, Reply, Request, Service, Token, eventually,
-    repository,
+    Application, Configuration, Envoy, EnvoySetup, Reply, Request, SignoutService, Token,
+    eventually, repository,
 };
 
 #[test]
 fn the_plugin_protects_as_istio_delivers_it() {
-    let stage = Stage::start();
+    let stage = IstioBed::start();
     let token = Token::of("ada");
     let mut workers = stage.envoy.connection_per_worker();
     for worker in &mut workers {
@@ -34,7 +34,7 @@ fn the_plugin_protects_as_istio_delivers_it() {
 
 #[test]
 fn a_plugin_update_keeps_requests_and_the_set() {
-    let mut stage = Stage::start();
+    let mut stage = IstioBed::start();
     let token = Token::of("ada");
     assert_eq!(stage.envoy.send(&Request::post("/sign-out").bearer(&token)).status, 200);
     stage.service.kill(); // so that the feed cannot be loaded again
@@ -47,7 +47,7 @@ fn a_plugin_update_keeps_requests_and_the_set() {
 
 #[test]
 fn open_requests_end_after_a_plugin_update_when_revoked() {
-    let mut stage = Stage::start();
+    let mut stage = IstioBed::start();
     let events = Reply::events(Duration::from_millis(100));
     stage.application.on("/events", events);
     let (ada, bob) = (Token::of("ada"), Token::of("bob"));
@@ -83,7 +83,7 @@ fn open_requests_end_after_a_plugin_update_when_revoked() {
 
 #[test]
 fn a_plugin_that_does_not_load_changes_nothing() {
-    let mut stage = Stage::start();
+    let mut stage = IstioBed::start();
     stage.plugin["spec"]["pluginConfig"]["unknown"] = json!(1);
     stage.deliver();
     eventually(SOON, || stage.envoy.log().contains("unknown"));
@@ -106,18 +106,18 @@ fn every_secret_that_the_plugin_reads_comes_from_the_proxys_environment() {
     }
 }
 
-struct Stage {
+struct IstioBed {
     envoy: Envoy,
-    service: Service,
+    service: SignoutService,
     application: Application,
     folder: TempDir,
     plugin: Value,
     module: &'static str,
 }
 
-impl Stage {
+impl IstioBed {
     fn start() -> Self {
-        let (application, service) = (Application::start(), Service::start());
+        let (application, service) = (Application::start(), SignoutService::start());
         let (folder, plugin) = (TempDir::with_prefix("session-guard-istio-").unwrap(), plugin());
         unpack_image(folder.path());
         deliver(&plugin, folder.path(), MODULE);

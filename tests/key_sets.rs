@@ -12,8 +12,8 @@ use jwt_simple::algorithms::{ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256
 use jwt_simple::claims::Claims;
 use serde_json::{Value, json};
 use testbed::{
-    Application, Configuration, Connection, Ending, Envoy, Fault, FaultProxy, Reply, Request,
-    Testbed, Token, eventually,
+    Application, Configuration, Connection, ConnectionEnd, Envoy, Fault, FaultProxy, Reply,
+    Request, Testbed, Token, eventually,
 };
 
 #[test]
@@ -113,7 +113,7 @@ fn until_the_keys_are_there_nobody_guesses() {
 
 #[test]
 fn whatever_an_issuer_answers_its_good_keys_stay() {
-    let (cut, refused) = (Fault::CutAfter(200, Ending::Reset), Fault::Refuse);
+    let (cut, refused) = (Fault::CutAfter(200, ConnectionEnd::Reset), Fault::Refuse);
     let whole = |reply: Reply| move |_: &str| reply.clone();
     let json = |text: &str| Reply::status(200).header("content-type", JSON).text(text);
     let html = |set: &str| Reply::status(200).header("content-type", "text/html").text(set);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::{
-    Configuration, Connection, Envoy, EnvoySetup, Fault, Prometheus, Request, Service, Testbed,
-    Token, eventually, repository,
+    Configuration, Connection, Envoy, EnvoySetup, Fault, Prometheus, Request, SignoutService,
+    Testbed, Token, eventually, repository,
 };
 
 #[test]
@@ -103,7 +103,7 @@ fn a_crashed_vm_and_a_wrong_api_token_are_alerted() {
 #[test]
 #[ignore = "needs Prometheus: make monitoring"]
 fn a_full_service_and_a_rejected_revocation_are_alerted() {
-    let service = Service::setup().argument("--capacity").argument("5").start();
+    let service = SignoutService::setup().argument("--capacity").argument("5").start();
     let bed = Testbed::of(service, scraped, Fault::None);
     bed.envoy.await_guarding();
     let prometheus = watch(&bed);

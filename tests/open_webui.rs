@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::{Answer, Configuration, Connection, EnvoySetup, Fault, Reply, Request, Shared};
+use testbed::{Configuration, Connection, EnvoySetup, Fault, HttpResponse, Reply, Request, Shared};
 use testbed::{SESSION_SECRET, Testbed, Token, eventually};
 
 static BED: Shared<Testbed> = Shared::new(|| bed("WEBUI_SECRET_KEY"));
@@ -189,7 +189,7 @@ fn an_api_key_passes_wherever_the_back_end_takes_one_and_excuses_no_token() {
         assert_eq!(carried.iter().filter(|it| **it).count(), 1);
     }
     for (first, second) in
-        [(by_bearer as Place, by_cookie as Place), (by_api_key_header, by_bearer)]
+        [(by_bearer as TokenPlacement, by_cookie as TokenPlacement), (by_api_key_header, by_bearer)]
     {
         assert_eq!(bed.envoy.send(&second(first(chats(), &key), &good)).status, 200);
         assert_signed_out(&bed.envoy.send(&second(first(chats(), &key), &bad)));
@@ -281,7 +281,7 @@ fn chats() -> Request {
     Request::get("/api/v1/chats/")
 }
 
-type Place = fn(Request, &Token) -> Request;
+type TokenPlacement = fn(Request, &Token) -> Request;
 
 fn by_bearer(request: Request, token: &Token) -> Request {
     request.bearer(token)
@@ -300,12 +300,12 @@ fn by_api_key_header(request: Request, token: &Token) -> Request {
 }
 
 #[track_caller]
-fn assert_signed_out(answer: &Answer) {
+fn assert_signed_out(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
     assert_eq!(answer.json()["detail"], EXPIRED);
 }
 
-fn open_socket(connection: &mut Connection, token: Option<&Token>) -> Answer {
+fn open_socket(connection: &mut Connection, token: Option<&Token>) -> HttpResponse {
     let path = "/ws/socket.io/?EIO=4&transport=websocket";
     let request = Request::get(path).header("connection", "upgrade").header("upgrade", "websocket");
     connection.send(&match token {
@@ -319,7 +319,7 @@ fn echo(socket: &mut Connection) {
     assert_eq!(socket.take(4), b"ping");
 }
 
-const PLACES: [Place; 4] = [by_bearer, by_other_scheme, by_cookie, by_api_key_header];
+const PLACES: [TokenPlacement; 4] = [by_bearer, by_other_scheme, by_cookie, by_api_key_header];
 const SIGN_OUT: &str = "/api/v1/auths/signout";
 const EXPIRED: &str = "Your session has expired or the token is invalid. Please sign in again.";
 const ENDS_SESSIONS_OF: [&str; 4] = [

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use testbed::{
-    Answer, Build, Configuration, Connection, Fault, Request, Testbed, Token, eventually,
+    Build, Configuration, Connection, Fault, HttpResponse, Request, Testbed, Token, eventually,
 };
 
 #[test]
@@ -129,7 +129,7 @@ fn recovers(worker: &mut Connection, live: &Token, revoked: &Token) {
     assert_eq!(refused(worker, &live.forged()).code(), "bad_signature");
 }
 
-fn refused(worker: &mut Connection, token: &Token) -> Answer {
+fn refused(worker: &mut Connection, token: &Token) -> HttpResponse {
     let answer = worker.send(&page(token));
     assert_eq!(answer.status, 401);
     answer

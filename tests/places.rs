@@ -104,7 +104,7 @@ fn tokens_in_two_places_must_both_hold_and_agree() {
         (&forged, &ada, "bad_signature"),
         (&forged, &bob, "bad_signature"),
     ];
-    let is_replaced = |pair: &Place, code: &str| {
+    let is_replaced = |pair: &RequestLines, code: &str| {
         let is_one_name =
             pair.1.iter().all(|line| line.0 == "cookie") && !pair.0.contains("access");
         let cookies: String = pair.1.iter().map(|line| format!("; {}", line.1)).collect();
@@ -361,9 +361,9 @@ fn a_refused_cookie_is_cleared_and_no_other_one() {
 }
 
 /// The target, then header lines. `TOKEN` stands for the token.
-type Place = (&'static str, &'static [(&'static str, &'static str)]);
+type RequestLines = (&'static str, &'static [(&'static str, &'static str)]);
 
-const PLACES: &[Place] = &[
+const PLACES: &[RequestLines] = &[
     ("/page", &[("authorization", "Bearer TOKEN")]),
     ("/page", &[("authorization", "bearer TOKEN")]),
     ("/page", &[("authorization", "BEARER   TOKEN")]),
@@ -380,7 +380,7 @@ const PLACES: &[Place] = &[
 ];
 
 /// Spellings that some servers read as a configured place.
-const OTHER_SPELLINGS: &[Place] = &[
+const OTHER_SPELLINGS: &[RequestLines] = &[
     ("/page", &[("authorization", "TOKEN")]),
     ("/page", &[("authorization", "Basic TOKEN")]),
     ("/page", &[("authorization", "Token token=\"TOKEN\"")]),
@@ -405,7 +405,7 @@ const OTHER_SPELLINGS: &[Place] = &[
     ("/page?access%5Btoken%00=TOKEN", &[]),
 ];
 
-const NO_PLACES: &[Place] = &[
+const NO_PLACES: &[RequestLines] = &[
     ("/page", &[("authorization", "Bearer")]),
     ("/page", &[("proxy-authorization", "Bearer TOKEN")]),
     ("/page", &[("cookie", "TOKEN")]),
@@ -438,7 +438,7 @@ const MALFORMED: &[&[(&str, &str)]] = &[
 ];
 
 /// The same with `FIRST` and `SECOND`.
-const PAIRS: &[Place] = &[
+const PAIRS: &[RequestLines] = &[
     ("/page", &[("authorization", "Bearer FIRST"), ("cookie", "token=SECOND")]),
     ("/page", &[("authorization", "Bearer FIRST"), ("x-token", "SECOND")]),
     ("/page", &[("x-token", "FIRST"), ("x-token", "SECOND")]),
@@ -452,15 +452,15 @@ const PAIRS: &[Place] = &[
     ("/page?access_token=FIRST&access.token=SECOND", &[]),
 ];
 
-fn at(place: &Place, token: &Token) -> Request {
+fn at(place: &RequestLines, token: &Token) -> Request {
     filled(place, |text| text.replace("TOKEN", token.as_str()))
 }
 
-fn both(place: &Place, first: &Token, second: &Token) -> Request {
+fn both(place: &RequestLines, first: &Token, second: &Token) -> Request {
     filled(place, |text| text.replace("FIRST", first.as_str()).replace("SECOND", second.as_str()))
 }
 
-fn filled((target, lines): &Place, fill: impl Fn(&str) -> String) -> Request {
+fn filled((target, lines): &RequestLines, fill: impl Fn(&str) -> String) -> Request {
     with_lines(Request::get(&fill(target)), lines, fill)
 }
 

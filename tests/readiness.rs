@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::{Answer, Configuration, Envoy, Fault, Front, Request, Testbed, Token};
+use testbed::{Configuration, Envoy, Fault, Front, HttpResponse, Request, Testbed, Token};
 use testbed::{eventually, until};
 
 #[test]
@@ -70,7 +70,7 @@ fn await_health_checks(front: &Front, count: u64) {
     until(SOON, || (front.stat(ATTEMPTS) >= before + count).then_some(()));
 }
 
-fn edge(answer: &Answer) -> String {
+fn edge(answer: &HttpResponse) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.header("x-edge").unwrap_or_default().to_owned()
 }

@@ -1,6 +1,7 @@
 //! Promise: the repository follows its own rules.
 //! Method: the test reads every source file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use testbed::repository::{self, read};
@@ -37,12 +38,51 @@ fn no_module_has_a_vague_name() {
 }
 
 #[test]
+fn every_type_name_has_one_meaning() {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for path in repository::files("rs") {
+        for name in read(&path).lines().filter_map(declared_type) {
+            places.entry(name.to_owned()).or_default().push(path.clone());
+        }
+    }
+    let breaches: Vec<_> = places
+        .iter()
+        .filter(|(name, paths)| paths.len() > 1 && !SHARED_TYPE_NAMES.contains(&name.as_str()))
+        .collect();
+    assert!(breaches.is_empty(), "give each type a name of its own: {breaches:?}");
+    let unused: Vec<_> = SHARED_TYPE_NAMES
+        .iter()
+        .filter(|name| places.get(**name).is_none_or(|paths| paths.len() < 2))
+        .collect();
+    assert!(unused.is_empty(), "these exceptions are not needed any more: {unused:?}");
+}
+
+#[test]
 fn every_dependency_has_a_reason() {
     let breaches: Vec<_> = files("toml", |path, _| path.ends_with("Cargo.toml"))
         .iter()
         .flat_map(|path| unexplained(&read(path)))
         .collect();
     assert_eq!(breaches, [""; 0], "these lines have no `# what for`");
+}
+
+/// Returns the name of the type that this line declares. An indented `type` belongs to a trait.
+fn declared_type(line: &str) -> Option<&str> {
+    let code = line.trim_start();
+    let is_indented = code.len() < line.len();
+    let code = code.strip_prefix("pub").map_or(code, |rest| {
+        let rest =
+            rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |it| it.1);
+        rest.trim_start()
+    });
+    let (keyword, rest) = code.split_once(' ')?;
+    let declares = match keyword {
+        "struct" | "enum" | "trait" | "union" => true,
+        "type" => !is_indented,
+        _ => false,
+    };
+    let name = words(rest).next().unwrap_or_default();
+    (declares && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
 }
 
 /// Returns the lines of dependencies without a comment.
@@ -58,6 +98,9 @@ fn unexplained(manifest: &str) -> Vec<String> {
     }
     lines
 }
+
+/// Type names with several declarations, each for its reason.
+const SHARED_TYPE_NAMES: [&str; 0] = [];
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')

@@ -8,7 +8,9 @@ use std::time::Duration;
 use jwt_simple::prelude::ES256KeyPair;
 use serde_json::{Value, json};
 use session_guard_core::revocation::record::RecordId;
-use testbed::{Answer, Configuration, Fault, Request, Testbed, Token, eventually, unix_seconds};
+use testbed::{
+    Configuration, Fault, HttpResponse, Request, Testbed, Token, eventually, unix_seconds,
+};
 
 #[test]
 fn a_sign_out_is_in_force_on_every_worker_when_its_answer_has_left() {
@@ -322,12 +324,12 @@ fn sign_out_rule(configuration: &mut Configuration) -> &mut Value {
 }
 
 #[track_caller]
-fn assert_revoked(answer: &Answer) {
+fn assert_revoked(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
 }
 
 #[track_caller]
-fn assert_unavailable(answer: &Answer) {
+fn assert_unavailable(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
     assert!(answer.header("retry-after").is_some());
 }

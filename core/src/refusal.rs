@@ -40,7 +40,7 @@ pub enum Refusal {
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer<'a> {
+pub struct LocalReply<'a> {
     /// HTTP status: 401 or 503.
     pub status: u16,
     /// Stable name, for programs: body, counter, access log.
@@ -108,18 +108,18 @@ impl Sentences {
 
     /// What the client gets, in these words.
     #[must_use]
-    pub fn answer(&self, refusal: Refusal) -> Answer<'_> {
+    pub fn answer(&self, refusal: Refusal) -> LocalReply<'_> {
         let detail = match refusal {
             Refusal::MissingToken => &self.missing_token,
             Refusal::Unavailable => &self.unavailable,
             _ => &self.invalid_token,
         };
         let answer = refusal.answer();
-        Answer { detail: detail.as_deref().unwrap_or(answer.detail), ..answer }
+        LocalReply { detail: detail.as_deref().unwrap_or(answer.detail), ..answer }
     }
 }
 
-impl Answer<'_> {
+impl LocalReply<'_> {
     /// The headers of the answer; `clear_cookies` are whole values of `Set-Cookie`.
     #[must_use]
     pub fn headers<'c>(&self, clear_cookies: &'c [String]) -> Vec<(&'static str, &'c str)> {
@@ -164,7 +164,7 @@ impl Refusal {
 
     /// The table.
     #[must_use]
-    pub fn answer(self) -> Answer<'static> {
+    pub fn answer(self) -> LocalReply<'static> {
         let (code, detail) = match self {
             Self::MissingToken => ("missing_token", "The request carries no token."),
             Self::MalformedToken => ("malformed_token", "The token is not a well-formed JWT."),
@@ -192,7 +192,7 @@ impl Refusal {
             _ => (401, Some("Bearer error=\"invalid_token\"")),
         };
         let retry_after_seconds = (status == 503).then_some(RETRY_AFTER_SECONDS);
-        Answer { status, code, detail, challenge, retry_after_seconds }
+        LocalReply { status, code, detail, challenge, retry_after_seconds }
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
                 Refusal::Unavailable => "später",
                 _ => "\"no\"\\",
             };
-            assert_eq!(answer, Answer { detail: expected, ..ours }, "{refusal:?}");
+            assert_eq!(answer, LocalReply { detail: expected, ..ours }, "{refusal:?}");
             let body: serde_json::Value = serde_json::from_str(&answer.body()).unwrap();
             assert_eq!(body, serde_json::json!({"code": ours.code, "detail": expected}));
             assert_eq!(Sentences::default().answer(refusal), ours);

@@ -19,13 +19,13 @@ mod sync {
 use slot::Slot;
 
 #[derive(Default)]
-struct Set {
+struct StoreBench {
     shard: Slot,
     stripe: Slot,
     generation: Slot,
 }
 
-impl Set {
+impl StoreBench {
     fn revoke(&self) {
         assert!(self.shard.write_if(b"revoked", |_| true));
         assert!(self.stripe.write_if(b"", |_| true));
@@ -40,7 +40,7 @@ impl Set {
 #[test]
 fn a_reader_that_sees_the_generation_sees_the_revocation() {
     loom::model(|| {
-        let set = Arc::new(Set::default());
+        let set = Arc::new(StoreBench::default());
         let writer = thread::spawn({
             let set = set.clone();
             move || set.revoke()
@@ -55,7 +55,7 @@ fn a_reader_that_sees_the_generation_sees_the_revocation() {
 #[test]
 fn a_verdict_that_was_stored_with_a_generation_is_not_stale() {
     loom::model(|| {
-        let set = Arc::new(Set::default());
+        let set = Arc::new(StoreBench::default());
         let writer = thread::spawn({
             let set = set.clone();
             move || set.revoke()

@@ -85,7 +85,7 @@ fn user_of(sent: &[u8]) -> Option<&'static str> {
     found.map(|(user, ..)| user)
 }
 
-struct Bench {
+struct HeadersInput {
     admission: Admission,
     shared: InMemory,
     routes: Routes,
@@ -93,10 +93,10 @@ struct Bench {
 }
 
 thread_local! {
-    static BENCH: Bench = Bench::new();
+    static BENCH: HeadersInput = HeadersInput::new();
 }
 
-impl Bench {
+impl HeadersInput {
     fn new() -> Self {
         let config = || Config::parse(include_bytes!("headers.json"), &|_| None).expect("sound");
         let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");

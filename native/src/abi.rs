@@ -6,7 +6,7 @@
 //!
 //! # Why the rest of the crate needs no unsafe code
 //!
-//! - A handle of Envoy ([`Request`], [`Configuration`]) exists only while a hook runs: it borrows from
+//! - A handle of Envoy ([`RequestHandle`], [`ConfigurationHandle`]) exists only while a hook runs: it borrows from
 //!   the hook, and Envoy keeps the object alive for that time.
 //! - What outlives a hook is a scheduler. Envoy lets it be used from any thread, and ignores it once
 //!   its request or configuration is gone. Whoever owns one drops it before that.
@@ -31,7 +31,7 @@ use session_guard_core::call::Response;
 use session_guard_core::headers::Headers;
 
 use crate::configuration::Loaded;
-use crate::request::Exchange;
+use crate::request::NativeExchange;
 use crate::{hooks, log};
 
 /// The version of the interface that these declarations follow.
@@ -39,14 +39,14 @@ const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
 
 /// One request, for as long as a hook runs.
 #[derive(Clone, Copy)]
-pub(crate) struct Request<'hook> {
+pub(crate) struct RequestHandle<'hook> {
     envoy: *mut c_void,
     hook: PhantomData<&'hook ()>,
 }
 
 /// The configuration of one filter on the main thread, for as long as a hook runs.
 #[derive(Clone, Copy)]
-pub(crate) struct Configuration<'hook> {
+pub(crate) struct ConfigurationHandle<'hook> {
     envoy: *mut c_void,
     hook: PhantomData<&'hook ()>,
 }
@@ -62,10 +62,10 @@ pub(crate) enum Map {
 
 /// What Envoy does with a request or a response after a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum HookStatus {
     /// It passes it on.
     Continue,
-    /// It waits until [`Request::continue_request`] or [`Request::continue_response`], or until the
+    /// It waits until [`RequestHandle::continue_request`] or [`RequestHandle::continue_response`], or until the
     /// request was responded to.
     Stop,
 }
@@ -99,7 +99,7 @@ pub(crate) enum MetricKind {
     Histogram,
 }
 
-impl Request<'_> {
+impl RequestHandle<'_> {
     /// Every line of these headers; `None` if Envoy has no such headers now.
     pub(crate) fn headers(self, map: Map) -> Option<Headers> {
         // SAFETY: Envoy's object is alive while the hook runs.
@@ -161,13 +161,13 @@ impl Request<'_> {
         }
     }
 
-    /// Passes the request on to the application, after [`Status::Stop`].
+    /// Passes the request on to the application, after [`HookStatus::Stop`].
     pub(crate) fn continue_request(self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.envoy) }
     }
 
-    /// Passes the response on to the client, after [`Status::Stop`].
+    /// Passes the response on to the client, after [`HookStatus::Stop`].
     pub(crate) fn continue_response(self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_encoding(self.envoy) }
@@ -240,7 +240,7 @@ impl Request<'_> {
     }
 }
 
-impl Configuration<'_> {
+impl ConfigurationHandle<'_> {
     /// Sends a request to a cluster, likewise; its response comes to the configuration's hook.
     pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
         let (mut id, mut lines) = (0, outgoing.lines());
@@ -455,7 +455,7 @@ const CALL_ANSWERED: u32 = 0;
 
 const METRIC_DONE: u32 = 0;
 
-impl Status {
+impl HookStatus {
     /// The numbers are those of headers and of trailers alike. `StopAllIterationAndWatermark` holds
     /// back the body, too, without buffering more than a connection may.
     fn of_headers(self) -> u32 {
@@ -625,8 +625,8 @@ unsafe extern "C" {
 // What Envoy calls. It looks every name up when it loads the module, so that all must exist; those
 // at the end have nothing to do.
 
-fn request<'hook>(envoy: *mut c_void) -> Request<'hook> {
-    Request { envoy, hook: PhantomData }
+fn request<'hook>(envoy: *mut c_void) -> RequestHandle<'hook> {
+    RequestHandle { envoy, hook: PhantomData }
 }
 
 /// Runs a hook of a request. One that panics leaves nothing behind that could let the request pass.
@@ -638,15 +638,15 @@ unsafe fn guarded<T>(
     envoy: *mut c_void,
     held: *const c_void,
     otherwise: T,
-    hook: impl FnOnce(Request<'_>, &Exchange) -> T,
+    hook: impl FnOnce(RequestHandle<'_>, &NativeExchange) -> T,
 ) -> T {
     let run = || {
         // One more reference for the length of the hook: a call into Envoy may end the request. Every
         // hook of a request runs on the thread that created it.
         // SAFETY: as the caller promises.
         let exchange = unsafe {
-            Rc::increment_strong_count(held.cast::<Exchange>());
-            Rc::from_raw(held.cast::<Exchange>())
+            Rc::increment_strong_count(held.cast::<NativeExchange>());
+            Rc::from_raw(held.cast::<NativeExchange>())
         };
         hook(request(envoy), &exchange)
     };
@@ -716,7 +716,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 ) -> *const c_void {
     // SAFETY: Envoy keeps the text for the length of the hook.
     let text = unsafe { bytes(text.data, text.length) };
-    let configuration = Configuration { envoy, hook: PhantomData };
+    let configuration = ConfigurationHandle { envoy, hook: PhantomData };
     caught(None, || hooks::configure(configuration, text))
         .map_or(null(), |it| Arc::into_raw(it).cast())
 }
@@ -733,7 +733,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     held: *const c_void,
     _event: u64,
 ) {
-    let configuration = Configuration { envoy, hook: PhantomData };
+    let configuration = ConfigurationHandle { envoy, hook: PhantomData };
     // SAFETY: Envoy still holds it.
     caught((), || hooks::tick(configuration, &unsafe { loaded(held) }));
 }
@@ -749,7 +749,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     chunks: *const Buffer,
     chunks_length: usize,
 ) {
-    let configuration = Configuration { envoy, hook: PhantomData };
+    let configuration = ConfigurationHandle { envoy, hook: PhantomData };
     caught((), || {
         // SAFETY: these are the hook's arguments.
         let answer = unsafe { answer(result, headers, headers_length, chunks, chunks_length) };
@@ -771,7 +771,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(held: *const c_void) {
     // SAFETY: Envoy gives back the address that it got, once, on the thread that got it.
-    caught((), || hooks::end(unsafe { Rc::from_raw(held.cast::<Exchange>()) }));
+    caught((), || hooks::end(unsafe { Rc::from_raw(held.cast::<NativeExchange>()) }));
 }
 
 #[unsafe(no_mangle)]
@@ -781,7 +781,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     _end: bool,
 ) -> u32 {
     // SAFETY: these are the arguments.
-    unsafe { guarded(envoy, held, Status::Stop, hooks::request_headers) }.of_headers()
+    unsafe { guarded(envoy, held, HookStatus::Stop, hooks::request_headers) }.of_headers()
 }
 
 #[unsafe(no_mangle)]
@@ -790,7 +790,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     held: *const c_void,
 ) -> u32 {
     // SAFETY: these are the arguments.
-    unsafe { guarded(envoy, held, Status::Stop, hooks::request_trailers) }.of_trailers()
+    unsafe { guarded(envoy, held, HookStatus::Stop, hooks::request_trailers) }.of_trailers()
 }
 
 #[unsafe(no_mangle)]
@@ -800,7 +800,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     _end: bool,
 ) -> u32 {
     // SAFETY: these are the arguments.
-    unsafe { guarded(envoy, held, Status::Stop, hooks::response_headers) }.of_headers()
+    unsafe { guarded(envoy, held, HookStatus::Stop, hooks::response_headers) }.of_headers()
 }
 
 #[unsafe(no_mangle)]

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use session_guard_core::config::ConfigError;
 use session_guard_core::root::Root;
 
-use crate::abi::{self, Configuration};
+use crate::abi::{self, ConfigurationHandle};
 use crate::host::{host, random_id};
 use crate::log;
-use crate::metrics::Metrics;
+use crate::metrics::FilterMetrics;
 use crate::signatures::RingSignatures;
 use crate::ticker::Ticker;
 
@@ -17,7 +17,7 @@ use crate::ticker::Ticker;
 pub(crate) struct Loaded {
     /// Every thread reads it for itself: what comes of it belongs to one thread.
     text: Vec<u8>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: FilterMetrics,
     /// None while Envoy only validates its configuration.
     pub(crate) ticker: Option<Ticker>,
     /// How often the keys that the configuration fetches have changed.
@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Reads a configuration; an error says why it does not load.
-    pub(crate) fn new(envoy: Configuration<'_>, text: &[u8]) -> Result<Arc<Self>, String> {
+    pub(crate) fn new(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Result<Arc<Self>, String> {
         let mut root = configure(text).map_err(|error| error.to_string())?;
         root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
         let ticker = if abi::is_validating() {
@@ -37,7 +37,7 @@ impl Loaded {
         };
         Ok(Arc::new(Self {
             text: text.to_vec(),
-            metrics: Metrics::define(envoy, &root),
+            metrics: FilterMetrics::define(envoy, &root),
             ticker,
             keys: AtomicU64::new(0),
             is_over: AtomicBool::new(false),

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use session_guard_core::call::Response;
 use session_guard_core::severity::Severity;
 
-use crate::abi::{Configuration, Request, Status};
+use crate::abi::{ConfigurationHandle, HookStatus, RequestHandle};
 use crate::configuration::Loaded;
-use crate::request::Exchange;
+use crate::request::NativeExchange;
 use crate::worker::Worker;
 use crate::{log, main_thread};
 
 /// A configuration is to be loaded; `None` refuses it, and Envoy keeps the one before.
-pub(crate) fn configure(envoy: Configuration<'_>, text: &[u8]) -> Option<Arc<Loaded>> {
+pub(crate) fn configure(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Option<Arc<Loaded>> {
     match Loaded::new(envoy, text) {
         Ok(loaded) => Some(loaded),
         Err(error) => {
@@ -32,13 +32,13 @@ pub(crate) fn unload(loaded: Arc<Loaded>) {
 }
 
 /// The ticker has woken the main thread.
-pub(crate) fn tick(envoy: Configuration<'_>, loaded: &Arc<Loaded>) {
+pub(crate) fn tick(envoy: ConfigurationHandle<'_>, loaded: &Arc<Loaded>) {
     main_thread::with(loaded, |main| main.tick(envoy));
 }
 
 /// A call of the main thread was answered, or has failed.
 pub(crate) fn answered(
-    envoy: Configuration<'_>,
+    envoy: ConfigurationHandle<'_>,
     loaded: &Arc<Loaded>,
     id: u64,
     answer: Option<Response>,
@@ -47,43 +47,54 @@ pub(crate) fn answered(
 }
 
 /// A request begins on this worker; `None` closes it.
-pub(crate) fn begin(loaded: &Arc<Loaded>) -> Option<Rc<Exchange>> {
-    Some(Rc::new(Exchange::new(Worker::of(loaded)?)))
+pub(crate) fn begin(loaded: &Arc<Loaded>) -> Option<Rc<NativeExchange>> {
+    Some(Rc::new(NativeExchange::new(Worker::of(loaded)?)))
 }
 
 /// Envoy drops a request.
-pub(crate) fn end(exchange: Rc<Exchange>) {
+pub(crate) fn end(exchange: Rc<NativeExchange>) {
     exchange.end();
 }
 
 /// The headers of a request have come.
-pub(crate) fn request_headers(request: Request<'_>, exchange: &Exchange) -> Status {
+pub(crate) fn request_headers(request: RequestHandle<'_>, exchange: &NativeExchange) -> HookStatus {
     exchange.request_headers(request)
 }
 
 /// The trailers of a request have come.
-pub(crate) fn request_trailers(request: Request<'_>, exchange: &Exchange) -> Status {
+pub(crate) fn request_trailers(
+    request: RequestHandle<'_>,
+    exchange: &NativeExchange,
+) -> HookStatus {
     exchange.request_trailers(request)
 }
 
 /// The headers of the application's response have come.
-pub(crate) fn response_headers(request: Request<'_>, exchange: &Exchange) -> Status {
+pub(crate) fn response_headers(
+    request: RequestHandle<'_>,
+    exchange: &NativeExchange,
+) -> HookStatus {
     exchange.response_headers(request)
 }
 
 /// A call of a request was answered, or has failed.
-pub(crate) fn called(request: Request<'_>, exchange: &Exchange, _: u64, answer: Option<Response>) {
+pub(crate) fn called(
+    request: RequestHandle<'_>,
+    exchange: &NativeExchange,
+    _: u64,
+    answer: Option<Response>,
+) {
     exchange.called(request, answer);
 }
 
 /// A scheduler has woken the request.
-pub(crate) fn woken(request: Request<'_>, exchange: &Exchange, event: u64) {
+pub(crate) fn woken(request: RequestHandle<'_>, exchange: &NativeExchange, event: u64) {
     exchange.woken(request, event);
 }
 
 /// A hook of this request has panicked: it is not to pass, and what this worker knows may be half
 /// written, so that it is made anew for the next request.
-pub(crate) fn panicked(request: Request<'_>) {
+pub(crate) fn panicked(request: RequestHandle<'_>) {
     Worker::forget_all();
     request.respond(503, "session_guard_panicked", &[("retry-after", "2")], "");
 }

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use session_guard_core::clock::Clock;
 use session_guard_core::root::Host;
-use session_guard_core::shared::store::Store;
+use session_guard_core::shared::store::SharedStore;
 
 /// Lives as long as the module is loaded, and so outlives every configuration: `do_not_close`.
-static STORE: LazyLock<Store> = LazyLock::new(Store::new);
+static STORE: LazyLock<SharedStore> = LazyLock::new(SharedStore::new);
 
 /// Returns everything that the core needs.
 pub(crate) fn host() -> Host<'static> {

@@ -16,7 +16,7 @@ use session_guard_core::metrics::Duration;
 use session_guard_core::root::{Effects, Question, Root};
 use session_guard_core::shared::Version;
 
-use crate::abi::Configuration;
+use crate::abi::ConfigurationHandle;
 use crate::configuration::Loaded;
 use crate::host::host;
 use crate::{log, outgoing, wake};
@@ -88,7 +88,7 @@ impl MainThread {
     }
 
     /// Does the periodic work.
-    pub(crate) fn tick(&self, envoy: Configuration<'_>) {
+    pub(crate) fn tick(&self, envoy: ConfigurationHandle<'_>) {
         if let Some(ticker) = &self.loaded.ticker {
             ticker.note_tick();
         }
@@ -101,7 +101,12 @@ impl MainThread {
     }
 
     /// Takes in the response to a call; `None` if it has failed.
-    pub(crate) fn answered(&self, envoy: Configuration<'_>, id: u64, response: Option<Response>) {
+    pub(crate) fn answered(
+        &self,
+        envoy: ConfigurationHandle<'_>,
+        id: u64,
+        response: Option<Response>,
+    ) {
         #[cfg(feature = "panic-drill")]
         crate::drill::in_reader();
         let question = self.calls.borrow_mut().remove(&id);
@@ -118,7 +123,7 @@ impl MainThread {
 
     /// Lets the root take a step and applies the effects, those of calls whose outcome is known at
     /// once too.
-    fn step(&self, envoy: Configuration<'_>, take: impl FnOnce(&mut Root) -> Effects) {
+    fn step(&self, envoy: ConfigurationHandle<'_>, take: impl FnOnce(&mut Root) -> Effects) {
         let mut pending = vec![take(&mut self.root.borrow_mut())];
         while let Some(effects) = pending.pop() {
             for (gauge, value) in effects.gauges {
@@ -150,7 +155,7 @@ impl MainThread {
     /// responded at once.
     fn send(
         &self,
-        envoy: Configuration<'_>,
+        envoy: ConfigurationHandle<'_>,
         question: Question,
         call: &Call,
     ) -> Option<Option<Response>> {

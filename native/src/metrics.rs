@@ -5,20 +5,20 @@ use std::time::Instant;
 use session_guard_core::metrics::{Counter, Duration, Gauge};
 use session_guard_core::root::Root;
 
-use crate::abi::{Configuration, Metric, MetricKind, Request};
+use crate::abi::{ConfigurationHandle, Metric, MetricKind, RequestHandle};
 
 /// The numbers that Envoy gave to the metrics of one configuration. The values belong to the process:
 /// another configuration with the same names counts on.
-pub(crate) struct Metrics {
+pub(crate) struct FilterMetrics {
     counters: Vec<(Counter, Metric)>,
     gauges: Vec<(Gauge, Metric)>,
     durations: Vec<(Duration, Metric)>,
 }
 
-impl Metrics {
+impl FilterMetrics {
     /// Defines every metric of this configuration. Each counter exists from the start, so that a rate
     /// over it is never absent.
-    pub(crate) fn define(envoy: Configuration<'_>, root: &Root) -> Self {
+    pub(crate) fn define(envoy: ConfigurationHandle<'_>, root: &Root) -> Self {
         let counter = |it: Counter| Some((it, envoy.define(MetricKind::Counter, &it.name())?));
         let gauge = |it: Gauge| Some((it, envoy.define(MetricKind::Gauge, &it.name())?));
         let duration = |it: Duration| Some((it, envoy.define(MetricKind::Histogram, &it.name())?));
@@ -33,7 +33,7 @@ impl Metrics {
     }
 
     /// Writes what the core has counted, in a hook of a request.
-    pub(crate) fn write(&self, request: Request<'_>, root: &mut Root) {
+    pub(crate) fn write(&self, request: RequestHandle<'_>, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             if let Some(metric) = self.counter(counter) {
                 request.add(metric, amount);
@@ -42,7 +42,7 @@ impl Metrics {
     }
 
     /// Writes what the core has counted, on the main thread.
-    pub(crate) fn write_on_main(&self, envoy: Configuration<'_>, root: &mut Root) {
+    pub(crate) fn write_on_main(&self, envoy: ConfigurationHandle<'_>, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             if let Some(metric) = self.counter(counter) {
                 envoy.add(metric, amount);
@@ -51,14 +51,14 @@ impl Metrics {
     }
 
     /// Sets a gauge.
-    pub(crate) fn set(&self, envoy: Configuration<'_>, gauge: Gauge, value: u64) {
+    pub(crate) fn set(&self, envoy: ConfigurationHandle<'_>, gauge: Gauge, value: u64) {
         if let Some((_, metric)) = self.gauges.iter().find(|(known, _)| *known == gauge) {
             envoy.set(*metric, value);
         }
     }
 
     /// Records how long something has taken that began then.
-    pub(crate) fn took(&self, envoy: Configuration<'_>, duration: Duration, began: Instant) {
+    pub(crate) fn took(&self, envoy: ConfigurationHandle<'_>, duration: Duration, began: Instant) {
         if let Some((_, metric)) = self.durations.iter().find(|(known, _)| *known == duration) {
             envoy.record(*metric, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         }

@@ -1,6 +1,6 @@
 //! How does one request pass through Envoy's hooks?
 //!
-//! The core's [`Exchange`](session_guard_core::exchange::Exchange) decides; this applies what it says.
+//! The core's [`NativeExchange`](session_guard_core::exchange::Exchange) decides; this applies what it says.
 //!
 //! A call into Envoy may come back into this module before it returns: a response in the application's
 //! place passes this filter again, and a call may be answered at once. So no cell is borrowed while
@@ -17,7 +17,7 @@ use session_guard_core::open_requests::Ending;
 use session_guard_core::refusal::{LocalResponse, Refusal};
 use session_guard_core::root::Root;
 
-use crate::abi::{Map, Request, Status};
+use crate::abi::{HookStatus, Map, RequestHandle};
 use crate::host::host;
 use crate::ticker::Alarm;
 use crate::wake::CHECK;
@@ -25,7 +25,7 @@ use crate::worker::{HOLD_PERIOD, Worker};
 use crate::{log, outgoing, wake};
 
 /// One request and its response.
-pub(crate) struct Exchange {
+pub(crate) struct NativeExchange {
     worker: Rc<Worker>,
     context: u32,
     state: RefCell<exchange::Exchange>,
@@ -39,7 +39,7 @@ pub(crate) struct Exchange {
     early: RefCell<Option<Option<Response>>>,
 }
 
-impl Exchange {
+impl NativeExchange {
     pub(crate) fn new(worker: Rc<Worker>) -> Self {
         let context = worker.next_context();
         Self {
@@ -54,7 +54,7 @@ impl Exchange {
     }
 
     /// Judges a request.
-    pub(crate) fn request_headers(&self, request: Request<'_>) -> Status {
+    pub(crate) fn request_headers(&self, request: RequestHandle<'_>) -> HookStatus {
         let headers = request.headers(Map::RequestHeaders);
         #[cfg(feature = "panic-drill")]
         headers.iter().for_each(crate::drill::on_request);
@@ -66,31 +66,33 @@ impl Exchange {
     }
 
     /// Changes a request's trailers.
-    pub(crate) fn request_trailers(&self, request: Request<'_>) -> Status {
-        let Some(trailers) = request.headers(Map::RequestTrailers) else { return Status::Continue };
+    pub(crate) fn request_trailers(&self, request: RequestHandle<'_>) -> HookStatus {
+        let Some(trailers) = request.headers(Map::RequestTrailers) else {
+            return HookStatus::Continue;
+        };
         let edits = {
             let (state, root) = (self.state.borrow(), self.worker.root.borrow());
             state.request_trailers(&root, &trailers)
         };
         if edit(request, Map::RequestTrailers, &edits) {
-            return Status::Continue;
+            return HookStatus::Continue;
         }
         let response = self.state.borrow().trailers_not_changed(&mut self.worker.root.borrow_mut());
         respond(request, &response);
-        Status::Stop
+        HookStatus::Stop
     }
 
     /// Sets the cutoff of a `revoke_user` route.
-    pub(crate) fn response_headers(&self, request: Request<'_>) -> Status {
+    pub(crate) fn response_headers(&self, request: RequestHandle<'_>) -> HookStatus {
         if !self.state.borrow().reads_response_headers() {
-            return Status::Continue;
+            return HookStatus::Continue;
         }
         let headers = request.headers(Map::ResponseHeaders);
         self.act(request, |state, root| state.response_headers(root, headers.as_ref(), host()))
     }
 
     /// Takes in the response to the call that the exchange waits for; `None` if it has failed.
-    pub(crate) fn called(&self, request: Request<'_>, response: Option<Response>) {
+    pub(crate) fn called(&self, request: RequestHandle<'_>, response: Option<Response>) {
         #[cfg(feature = "panic-drill")]
         crate::drill::at_callout();
         if self.is_sending.get() {
@@ -107,7 +109,7 @@ impl Exchange {
     }
 
     /// Does what the exchange was woken for.
-    pub(crate) fn woken(&self, request: Request<'_>, event: u64) {
+    pub(crate) fn woken(&self, request: RequestHandle<'_>, event: u64) {
         match event {
             CHECK => self.worker.check_if_asked(),
             HELD => {
@@ -145,17 +147,17 @@ impl Exchange {
     /// Lets the exchange take a step within a hook whose result is the outcome.
     fn act(
         &self,
-        request: Request<'_>,
+        request: RequestHandle<'_>,
         take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
-    ) -> Status {
-        if self.step(request, take).is_some() { Status::Continue } else { Status::Stop }
+    ) -> HookStatus {
+        if self.step(request, take).is_some() { HookStatus::Continue } else { HookStatus::Stop }
     }
 
     /// Lets the exchange take a step, then applies what it says. Returns the half that continues, if
     /// one does.
     fn step(
         &self,
-        request: Request<'_>,
+        request: RequestHandle<'_>,
         take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
     ) -> Option<Half> {
         let mut next = self.take(take);
@@ -189,7 +191,7 @@ impl Exchange {
     }
 
     /// Changes a request on its way to the application.
-    fn change(&self, request: Request<'_>, forward: Forward) -> Next {
+    fn change(&self, request: RequestHandle<'_>, forward: Forward) -> Next {
         let applied = apply(request, &forward);
         let may_end = !forward.tokens.is_empty();
         if may_end {
@@ -204,7 +206,7 @@ impl Exchange {
 
     /// Sends a call. Returns its outcome if that is known already: Envoy could not send it, or has
     /// responded at once.
-    fn send(&self, request: Request<'_>, call: &Call) -> Option<Option<Response>> {
+    fn send(&self, request: RequestHandle<'_>, call: &Call) -> Option<Option<Response>> {
         wake::ring_all(); // every call delivers revocations that hold here since a moment ago
         let service = self.worker.root.borrow().service().cloned();
         self.is_sending.set(true);
@@ -215,13 +217,13 @@ impl Exchange {
         if id.is_some() { early } else { Some(None) }
     }
 
-    fn enter_mailbox(&self, request: Request<'_>) {
+    fn enter_mailbox(&self, request: RequestHandle<'_>) {
         if !self.is_in_mailbox.replace(true) {
             self.worker.mailbox.enter(self.context, request.scheduler());
         }
     }
 
-    fn wait_on(&self, request: Request<'_>) {
+    fn wait_on(&self, request: RequestHandle<'_>) {
         if let Some(ticker) = &self.worker.loaded.ticker {
             self.alarm.set(Some(ticker.wake_in(HOLD_PERIOD, request.scheduler(), HELD)));
         }
@@ -234,7 +236,7 @@ impl Exchange {
     }
 
     /// Writes what the core has counted and logged.
-    fn write(&self, request: Request<'_>) {
+    fn write(&self, request: RequestHandle<'_>) {
         let root = &mut self.worker.root.borrow_mut();
         self.worker.loaded.metrics.write(request, root);
         root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
@@ -254,14 +256,14 @@ fn ending_of(event: u64, context: u32) -> Option<Ending> {
 }
 
 /// Responds in the application's place. If a response has begun, Envoy only ends it.
-fn respond(request: Request<'_>, response: &LocalResponse) {
+fn respond(request: RequestHandle<'_>, response: &LocalResponse) {
     let LocalResponse { status, code_details, headers, body } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     request.respond(*status, code_details, &headers, body);
 }
 
 /// Applies the changes to a request; returns whether all succeeded.
-fn apply(request: Request<'_>, forward: &Forward) -> bool {
+fn apply(request: RequestHandle<'_>, forward: &Forward) -> bool {
     let publish = |user: &str| {
         request.set_metadata(METADATA_NAMESPACE, "user_id", user);
         request.set_filter_state(USER_ID_STATE, user.as_bytes())
@@ -271,7 +273,7 @@ fn apply(request: Request<'_>, forward: &Forward) -> bool {
 }
 
 /// Changes headers; returns whether all changes succeeded. Envoy has nothing to report of a removal.
-fn edit(request: Request<'_>, map: Map, edits: &[Edit]) -> bool {
+fn edit(request: RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
     edits.iter().all(|edit| match edit {
         Edit::Remove(name) => {
             request.remove_header(map, name);
@@ -288,7 +290,7 @@ const USER_ID_STATE: &str = "wasm.session_guard.user_id";
 /// And in the dynamic metadata of this namespace.
 const METADATA_NAMESPACE: &str = "session_guard";
 
-/// Events of [`Exchange::woken`], besides [`CHECK`]: a response is held, and one may continue.
+/// Events of [`NativeExchange::woken`], besides [`CHECK`]: a response is held, and one may continue.
 const HELD: u64 = 1;
 pub(crate) const RESUME: u64 = 2;
 const FIRST_END: u64 = 3;

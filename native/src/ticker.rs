@@ -15,7 +15,7 @@ use crate::abi::{ConfigurationScheduler, RequestScheduler};
 
 /// The thread of one configuration.
 pub(crate) struct Ticker {
-    shared: Arc<Shared>,
+    shared: Arc<TickerShared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -23,12 +23,12 @@ pub(crate) struct Ticker {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Alarm(u64);
 
-struct Shared {
-    state: Mutex<State>,
+struct TickerShared {
+    state: Mutex<TickerState>,
     changed: Condvar,
 }
 
-struct State {
+struct TickerState {
     main_thread: Option<ConfigurationScheduler>,
     tick_at: Instant,
     period: Duration,
@@ -48,7 +48,7 @@ struct PendingAlarm {
 impl Ticker {
     /// Starts the thread; `None` if the system has none left.
     pub(crate) fn start(main_thread: ConfigurationScheduler) -> Option<Self> {
-        let state = State {
+        let state = TickerState {
             main_thread: Some(main_thread),
             tick_at: Instant::now() + FIRST_PERIOD,
             period: LONGEST_PERIOD,
@@ -56,7 +56,7 @@ impl Ticker {
             alarms: Vec::new(),
             last_alarm: 0,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(TickerShared { state: Mutex::new(state), changed: Condvar::new() });
         let thread = thread::Builder::new().name("session-guard".to_owned());
         let thread = thread.spawn({
             let shared = shared.clone();
@@ -100,8 +100,8 @@ impl Ticker {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl TickerShared {
+    fn lock(&self) -> MutexGuard<'_, TickerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +116,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl TickerState {
     /// Wakes everything that is due, and returns when the next is.
     fn wake_due(&mut self, now: Instant) -> Instant {
         if self.tick_at <= now {

@@ -10,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::error::Error;
 
 /// The API tokens for `/v1`.
-pub struct Access {
+pub struct ApiTokens {
     api: Vec<[u8; 32]>,
     admin: Option<[u8; 32]>,
 }
@@ -24,7 +24,7 @@ pub(crate) enum Right {
     All,
 }
 
-impl Access {
+impl ApiTokens {
     /// Accepts each token of `api`. If there is an `admin` token, the cutoff for all needs it.
     #[must_use]
     pub fn new<'a>(api: impl IntoIterator<Item = &'a str>, admin: Option<&str>) -> Self {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_tokens_of_the_list_are_accepted() {
-        let access = Access::new(["one", "two"], None);
+        let access = ApiTokens::new(["one", "two"], None);
         let right = |header: &str| {
             let header = HeaderValue::from_str(header).unwrap();
             access.right(bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, header)])))
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_admin_token_limits_the_other_tokens() {
-        let access = Access::new(["api"], Some("admin"));
+        let access = ApiTokens::new(["api"], Some("admin"));
         assert_eq!(access.right(Some(b"api")), Ok(Right::Most));
         assert_eq!(access.right(Some(b"admin")), Ok(Right::All));
     }

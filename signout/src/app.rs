@@ -15,9 +15,9 @@ use session_guard_core::revocation::record::Kind;
 
 use crate::access::{Right, bearer};
 use crate::clock::unix_seconds;
-use crate::cursor::Place;
+use crate::cursor::ProxyPosition;
 use crate::error::Error;
-use crate::http::connections::Connection;
+use crate::http::connections::ServiceConnection;
 use crate::metrics;
 use crate::poll::poll;
 use crate::request::{BODY_BYTES, Batch};
@@ -47,7 +47,7 @@ async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let connection = request.extensions().get::<Arc<Connection>>();
+    let connection = request.extensions().get::<Arc<ServiceConnection>>();
     let authenticate = |right| match connection {
         Some(connection) => connection.authenticate().map(|()| right),
         None => Ok(right), // a test calls without a connection
@@ -107,13 +107,13 @@ async fn revoke(
         return Err(Error::Full { accepted: batch.accepted(stored) });
     }
     let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let cursor = Place::After(written.position).cursor();
+    let cursor = ProxyPosition::After(written.position).cursor();
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
 }
 
 /// Reads the body, unless it is too long or takes too long.
 async fn read(request: Request) -> Result<Bytes, Error> {
-    let connection = request.extensions().get::<Arc<Connection>>();
+    let connection = request.extensions().get::<Arc<ServiceConnection>>();
     let timeout = connection.map_or(BODY_TIMEOUT, |connection| connection.body_timeout());
     let read = tokio::time::timeout(timeout, Bytes::from_request(request, &()));
     read.await.map_err(|_| Error::SlowBody)?.map_err(|refused| match refused.status() {
@@ -152,7 +152,7 @@ async fn status(State(service): State<Service>) -> Response {
         "capacity": service.parts.capacity.tokens,
         "log_entries": log.entry_count(),
         "waiting_polls": service.parts.metrics.waiting_polls.get(),
-        "head": Place::After(log.head()).cursor().as_str(),
+        "head": ProxyPosition::After(log.head()).cursor().as_str(),
     }))
     .into_response()
 }

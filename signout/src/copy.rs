@@ -6,7 +6,7 @@
 //! not hold. They receive the whole set and send back what it lacks.
 
 use crate::recovery::{missing, read, restore};
-use crate::store::{Purpose, Store, StoreError};
+use crate::store::{AppendReason, Store, StoreError};
 
 /// Result of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn copy(
 ) -> Result<Copied, StoreError> {
     let (source, _) = read(from)?;
     let (mut target, mut obsolete) = read(to)?;
-    let purpose = Purpose::Acknowledge;
+    let purpose = AppendReason::Acknowledge;
     let added = restore(to, &source, &mut target, &mut obsolete, purpose, progress)?;
     let (target, _) = read(to)?;
     let missing = missing(&source, &target).len();

@@ -28,7 +28,7 @@ use crate::entry::Position;
 
 /// The position of a proxy in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ProxyPosition {
     /// The proxy knows nothing, or its cursor is not one of ours.
     Start,
     /// The proxy knows everything up to that entry.
@@ -51,8 +51,8 @@ pub(crate) enum Place {
     },
 }
 
-impl Place {
-    /// Parses a cursor. Any text that is not one of ours is [`Place::Start`].
+impl ProxyPosition {
+    /// Parses a cursor. Any text that is not one of ours is [`ProxyPosition::Start`].
     pub(crate) fn parse(text: &str) -> Self {
         let place = match text.strip_prefix('r') {
             None => parse_after(text),
@@ -70,7 +70,7 @@ impl Place {
         }
     }
 
-    /// Returns the cursor that [`Place::parse`] parses as this position.
+    /// Returns the cursor that [`ProxyPosition::parse`] parses as this position.
     pub(crate) fn cursor(self) -> Cursor {
         let text = match self {
             Self::Start => "0.0".to_owned(),
@@ -82,20 +82,20 @@ impl Place {
     }
 }
 
-fn parse_after(text: &str) -> Option<Place> {
+fn parse_after(text: &str) -> Option<ProxyPosition> {
     match text.split_once('-') {
-        None => parse_position(text).map(Place::After),
+        None => parse_position(text).map(ProxyPosition::After),
         Some(_) => {
             let (after, seen) = parse_two(text)?;
-            (after.sequence < seen.sequence).then_some(Place::AfterReset { after, seen })
+            (after.sequence < seen.sequence).then_some(ProxyPosition::AfterReset { after, seen })
         }
     }
 }
 
-fn parse_reset(text: &str) -> Option<Place> {
+fn parse_reset(text: &str) -> Option<ProxyPosition> {
     let (entries, next) = text.rsplit_once('.')?;
     let (began, seen) = parse_two(entries)?;
-    Some(Place::InReset { began, seen, next: next.parse().ok()? })
+    Some(ProxyPosition::InReset { began, seen, next: next.parse().ok()? })
 }
 
 fn parse_two(text: &str) -> Option<(Position, Position)> {
@@ -126,22 +126,22 @@ mod tests {
         fn a_position_is_parsed_back(one in position(), other in position(), next: [u8; 16]) {
             let next = RecordId(next);
             let mut places = vec![
-                Place::After(one),
-                Place::InReset { began: one, seen: other, next },
-                Place::InReset { began: one, seen: one, next },
+                ProxyPosition::After(one),
+                ProxyPosition::InReset { began: one, seen: other, next },
+                ProxyPosition::InReset { began: one, seen: one, next },
             ];
             if one.sequence < other.sequence {
-                places.push(Place::AfterReset { after: one, seen: other });
+                places.push(ProxyPosition::AfterReset { after: one, seen: other });
             }
             for place in places {
-                prop_assert_eq!(Place::parse(place.cursor().as_str()), place);
+                prop_assert_eq!(ProxyPosition::parse(place.cursor().as_str()), place);
             }
         }
 
         #[test]
         fn any_text_is_a_position(text in "r?[0-9a-f.-]{0,60}|.*") {
-            let place = Place::parse(&text);
-            prop_assert!(place == Place::Start || place.cursor().as_str() == text);
+            let place = ProxyPosition::parse(&text);
+            prop_assert!(place == ProxyPosition::Start || place.cursor().as_str() == text);
         }
     }
 }

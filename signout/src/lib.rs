@@ -96,4 +96,4 @@ mod request;
 mod writer;
 
 pub use app::app;
-pub use service::{Service, Settings};
+pub use service::{Service, ServiceSettings};

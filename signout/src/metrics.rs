@@ -9,11 +9,11 @@ use session_guard_core::revocation::record::Kind;
 use crate::capacity::{Capacity, used};
 use crate::log::Log;
 
-/// Media type of [`Metrics::render`].
+/// Media type of [`ServiceMetrics::render`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Counters and gauges of one service.
-pub(crate) struct Metrics {
+pub(crate) struct ServiceMetrics {
     registry: Registry,
     /// Live revocations by kind.
     revocations: IntGaugeVec,
@@ -74,7 +74,7 @@ impl Closed {
     pub(crate) const ALL: [Self; 3] = [Self::Slow, Self::Idle, Self::Limit];
 }
 
-impl Metrics {
+impl ServiceMetrics {
     /// Returns all metrics at zero.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();

@@ -13,9 +13,9 @@ use crate::accounts::Accounts;
 use crate::capacity::Capacity;
 use crate::clock::unix_seconds;
 use crate::log::{KEPT_AFTER_EXP_SECONDS, Log, is_obsolete};
-use crate::plan::{COMMIT_RECORDS, Plan, Revocation};
+use crate::plan::{COMMIT_RECORDS, Plan, PlannedRecord};
 use crate::random::random_number;
-use crate::store::{Appended, Obsolete, Purpose, Row, Store, StoreError};
+use crate::store::{AppendReason, Appended, Obsolete, Row, Store, StoreError};
 
 /// Returns the log of a store, and what may be deleted from the store. Reads a second time if the
 /// store was changed or repaired while it was read.
@@ -56,14 +56,14 @@ pub(crate) fn restore(
     old: &Log,
     log: &mut Log,
     obsolete: &mut Obsolete,
-    purpose: Purpose,
+    purpose: AppendReason,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<usize, StoreError> {
     let missing = missing(old, log);
     let mut done = 0;
     for records in missing.chunks(COMMIT_RECORDS) {
         let known = log.head();
-        let batch: Vec<_> = records.iter().copied().map(Revocation::from).collect();
+        let batch: Vec<_> = records.iter().copied().map(PlannedRecord::from).collect();
         let mut plan = Plan::new(log, Capacity::UNLIMITED);
         plan.add(&batch, &mut Accounts::default())
             .map_err(|error| StoreError::new("cannot restore the store", error))?;

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::Access;
+use crate::access::ApiTokens;
 use crate::capacity::Capacity;
 use crate::entry::Position;
 use crate::error::Error;
 use crate::follower::Follower;
 use crate::freshness::Freshness;
 use crate::log::Log;
-use crate::metrics::Metrics;
-use crate::plan::{BatchOutcome, Revocation};
+use crate::metrics::ServiceMetrics;
+use crate::plan::{BatchOutcome, PlannedRecord};
 use crate::recovery;
 use crate::store::{Durability, Store, StoreError};
 use crate::writer::{Work, Writer};
@@ -27,11 +27,11 @@ pub struct Service {
 }
 
 /// Settings of a service.
-pub struct Settings {
+pub struct ServiceSettings {
     /// The store that keeps the revocations.
     pub store: Box<dyn Store>,
     /// The API tokens.
-    pub access: Access,
+    pub access: ApiTokens,
     /// Largest number of live revocations of single tokens. Cutoffs have a reserve.
     pub capacity: usize,
 }
@@ -46,8 +46,8 @@ pub(crate) const RESETS_AT_A_TIME: usize = 16;
 pub(crate) const WAITING_POLLS: usize = 10_000;
 
 pub(crate) struct Parts {
-    pub(crate) access: Access,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access: ApiTokens,
+    pub(crate) metrics: Arc<ServiceMetrics>,
     pub(crate) capacity: Capacity,
     pub(crate) resets: Semaphore,
     pub(crate) polls: Semaphore,
@@ -68,14 +68,14 @@ impl Service {
     /// # Errors
     ///
     /// The store cannot be read, or the operating system provides no thread or no random numbers.
-    pub fn start(settings: Settings) -> Result<Self, StoreError> {
-        let Settings { mut store, access, capacity } = settings;
+    pub fn start(settings: ServiceSettings) -> Result<Self, StoreError> {
+        let ServiceSettings { mut store, access, capacity } = settings;
         let capacity = Capacity::of(capacity);
         let began = Instant::now();
         let (log, obsolete) = recovery::read(store.as_mut())?;
         let subscription = store.subscribe();
         let cannot_start = |error: &dyn std::fmt::Display| StoreError::new("cannot start", error);
-        let metrics = Arc::new(Metrics::new().map_err(|error| cannot_start(&error))?);
+        let metrics = Arc::new(ServiceMetrics::new().map_err(|error| cannot_start(&error))?);
         metrics.capacity.set(i64::try_from(capacity.tokens).unwrap_or(i64::MAX));
         metrics.store_up.set(1);
         let (durability, durability_changes) = watch::channel(store.durability());
@@ -150,7 +150,7 @@ impl Service {
     }
 
     /// Stores a batch up to the first record that does not fit.
-    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<BatchOutcome, Error> {
+    pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
         if records.is_empty() {
             return Ok(BatchOutcome { position: self.log().head(), is_new: false, stored: 0 });
         }

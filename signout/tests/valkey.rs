@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::{Redis, Service, Token, eventually, unix_seconds};
+use testbed::{Redis, SignoutService, Token, eventually, unix_seconds};
 
 #[test]
 fn acknowledgements_wait_for_the_disk_of_a_replica() {
     let primary = Redis::valkey().start();
     let wait = ["--redis-wait", "1", "--redis-wait-fsync"];
-    let setup = Service::setup().store(&primary.url());
+    let setup = SignoutService::setup().store(&primary.url());
     let service = wait.iter().fold(setup, |setup, argument| setup.argument(argument)).start();
     let post = || service.post(&revocation(&Token::of("ada"))).status;
     assert_eq!(post(), 503, "there is no replica");
@@ -28,7 +28,7 @@ fn acknowledgements_wait_for_the_disk_of_a_replica() {
     replica.kill();
     replica.restart();
     replica.command(&["REPLICAOF", "NO", "ONE"]);
-    let fresh = Service::setup().store(&replica.url()).start();
+    let fresh = SignoutService::setup().store(&replica.url()).start();
     assert!(tokens.iter().all(|token| fresh.holds(token)));
 }
 
@@ -40,14 +40,14 @@ fn a_cluster_of_six_fails_over_without_a_loss() {
         let addresses: Vec<_> = nodes.iter().map(|node| node.address().to_string()).collect();
         format!("redis+cluster://{}", addresses.join(","))
     };
-    let service = Service::setup().store(&address(&nodes)).start();
+    let service = SignoutService::setup().store(&address(&nodes)).start();
     let mut tokens = revoked(&service, 5);
     let slot: usize =
         nodes[0].command(&["CLUSTER", "KEYSLOT", "{session-guard}:log"]).parse().unwrap();
     nodes.remove(slot / SLOTS_PER_NODE).kill();
     eventually(LONG, || takes_revocations(&service));
     tokens.extend(revoked(&service, 5));
-    let fresh = Service::setup().store(&address(&nodes)).start();
+    let fresh = SignoutService::setup().store(&address(&nodes)).start();
     eventually(SOON, || tokens.iter().all(|token| fresh.holds(token)));
 }
 
@@ -60,7 +60,7 @@ fn sentinel_fails_over_without_a_loss() {
     primary.kill();
     eventually(LONG, || takes_revocations(&service.0));
     tokens.extend(revoked(&service.0, 5));
-    let fresh = Service::setup().store(&replica.url()).start();
+    let fresh = SignoutService::setup().store(&replica.url()).start();
     assert!(tokens.iter().all(|token| fresh.holds(token)));
 }
 
@@ -82,14 +82,14 @@ fn a_failover_to_a_server_without_append_only_file_stops_acknowledgements() {
 }
 
 /// A service that asks a Sentinel, which knows the primary and its replica; and the Sentinel.
-fn service_with_sentinel(primary: &Redis, replica: &Redis) -> (Service, Redis) {
+fn service_with_sentinel(primary: &Redis, replica: &Redis) -> (SignoutService, Redis) {
     eventually(SOON, || {
         replica.command(&["INFO", "replication"]).contains("master_link_status:up")
     });
     let sentinel = Redis::valkey().watching("main", primary.address()).start();
     eventually(SOON, || sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains("slave"));
     let store = format!("redis+sentinel://{}/main", sentinel.address());
-    (Service::setup().store(&store).start(), sentinel)
+    (SignoutService::setup().store(&store).start(), sentinel)
 }
 
 /// Three primaries with a third of the slots each, then a replica of each.
@@ -122,13 +122,13 @@ fn cluster_of(nodes: Vec<Redis>) -> Vec<Redis> {
 }
 
 /// That many tokens, revoked one by one and acknowledged.
-fn revoked(service: &Service, count: usize) -> Vec<Token> {
+fn revoked(service: &SignoutService, count: usize) -> Vec<Token> {
     let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
     tokens.iter().for_each(|token| service.revoke(&revocation(token)));
     tokens
 }
 
-fn takes_revocations(service: &Service) -> bool {
+fn takes_revocations(service: &SignoutService) -> bool {
     service.post(&revocation(&Token::of("ada"))).status == 201
 }
 

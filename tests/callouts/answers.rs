@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use session_guard_core::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey};
 use session_guard_core::revocation::record::{Record, RecordId};
-use testbed::{Connection, Ending, Request, SIGNOUT_TOKEN, Service, Token, unix_seconds};
+use testbed::{
+    Connection, ConnectionEnd, Request, SIGNOUT_TOKEN, SignoutService, Token, unix_seconds,
+};
 
 /// One response of the real service, with the state before and after it.
 pub(crate) struct Real {
@@ -21,10 +23,10 @@ pub(crate) struct Real {
 
 /// Bytes to send instead of a response, and how the connection is closed.
 #[derive(Clone)]
-pub(crate) struct Case {
+pub(crate) struct BadResponse {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) ending: Ending,
+    pub(crate) ending: ConnectionEnd,
     /// Delay before the first byte and after each.
     pub(crate) wait: Duration,
     pub(crate) pause: Duration,
@@ -34,7 +36,7 @@ pub(crate) struct Case {
 
 impl Real {
     pub(crate) fn record() -> Self {
-        let service = Service::start();
+        let service = SignoutService::start();
         let [first, second] = ["ada", "ada"].map(Token::of);
         let cursors = [&first, &second].map(|token| {
             let revocation = json!({"jti": token.jti(), "exp": unix_seconds() + 3600});
@@ -85,14 +87,14 @@ impl Real {
     }
 
     /// Returns the response cut before every byte, by FIN and by RST, with a length and in chunks.
-    pub(crate) fn cut_everywhere(&self) -> Vec<Case> {
+    pub(crate) fn cut_everywhere(&self) -> Vec<BadResponse> {
         let forms = [("length", self.whole()), ("chunks", self.in_chunks())];
-        let endings = [Ending::Close, Ending::Reset];
+        let endings = [ConnectionEnd::Close, ConnectionEnd::Reset];
         let every = forms.iter().flat_map(|form| endings.map(|ending| (form, ending)));
-        let cut = |((form, bytes), ending): (&(&str, Vec<u8>), Ending)| {
-            let case = |at: usize| Case {
+        let cut = |((form, bytes), ending): (&(&str, Vec<u8>), ConnectionEnd)| {
+            let case = |at: usize| BadResponse {
                 ending,
-                ..Case::new(&format!("{form} cut at {at}, {ending:?}"), bytes[..at].to_vec())
+                ..BadResponse::new(&format!("{form} cut at {at}, {ending:?}"), bytes[..at].to_vec())
             };
             (0..bytes.len()).map(case).collect::<Vec<_>>()
         };
@@ -100,12 +102,12 @@ impl Real {
     }
 
     /// Returns the response with one bit flipped, for every byte.
-    pub(crate) fn flipped_everywhere(&self) -> Vec<Case> {
+    pub(crate) fn flipped_everywhere(&self) -> Vec<BadResponse> {
         let flip = |at: usize| {
             let mut bytes = self.whole();
             bytes[at] ^= 1 << (at % 8);
             let may_count = at < self.head.len() && !self.is_read(at);
-            Case { may_count, ..Case::new(&format!("flipped at {at}"), bytes) }
+            BadResponse { may_count, ..BadResponse::new(&format!("flipped at {at}"), bytes) }
         };
         (0..self.whole().len()).map(flip).collect()
     }
@@ -118,11 +120,11 @@ impl Real {
     }
 
     /// Returns cases with the reason under which each must be counted.
-    pub(crate) fn with_reasons(&self) -> Vec<(Case, &'static str)> {
+    pub(crate) fn with_reasons(&self) -> Vec<(BadResponse, &'static str)> {
         let json = answer("200 OK", &[], b"{}");
         let json = String::from_utf8(json).expect("text").replace(CONTENT_TYPE, "application/json");
         let page = |status: &str, lines: &[&str]| answer(status, lines, &self.body);
-        let named = |name: &str, bytes: Vec<u8>| Case::new(name, bytes);
+        let named = |name: &str, bytes: Vec<u8>| BadResponse::new(name, bytes);
         let cut = self.whole().len() - 1;
         vec![
             (named("cut", self.whole()[..cut].to_vec()), "no_answer"),
@@ -141,7 +143,7 @@ impl Real {
     }
 
     /// Returns further wrong responses.
-    pub(crate) fn replaced(&self) -> Vec<Case> {
+    pub(crate) fn replaced(&self) -> Vec<BadResponse> {
         let mut cases: Vec<_> = self.with_reasons().into_iter().map(|(case, _)| case).collect();
         cases.retain(|case| case.name != "unauthorized"); // the leader would pause for a minute
         let type_twice = format!("content-type: {CONTENT_TYPE}");
@@ -165,7 +167,7 @@ impl Real {
             "OK",
         ];
         for status in statuses {
-            cases.push(Case::new(status, answer(status, &[], &self.body)));
+            cases.push(BadResponse::new(status, answer(status, &[], &self.body)));
         }
         let more = [&self.body[..], b"\0"].concat();
         let twice = [&self.body[..], &self.body[..]].concat();
@@ -182,9 +184,9 @@ impl Real {
             ("two pages", answer("200 OK", &[], &twice)),
             ("31 MB", answer("200 OK", &[], &vec![0; 31 << 20])),
         ];
-        cases.extend(texts.into_iter().map(|(name, bytes)| Case::new(name, bytes)));
-        let drip = Case::new("one byte in 100 ms", self.whole());
-        cases.push(Case { pause: Duration::from_millis(100), ..drip });
+        cases.extend(texts.into_iter().map(|(name, bytes)| BadResponse::new(name, bytes)));
+        let drip = BadResponse::new("one byte in 100 ms", self.whole());
+        cases.push(BadResponse { pause: Duration::from_millis(100), ..drip });
         cases
     }
 
@@ -202,14 +204,14 @@ impl Real {
     }
 }
 
-impl Case {
+impl BadResponse {
     /// Returns a correct response.
     pub(crate) fn good(bytes: Vec<u8>) -> Self {
         Self::new("good", bytes)
     }
 
     fn new(name: &str, bytes: Vec<u8>) -> Self {
-        let (name, ending) = (name.to_owned(), Ending::Close);
+        let (name, ending) = (name.to_owned(), ConnectionEnd::Close);
         Self { name, bytes, ending, wait: Duration::ZERO, pause: Duration::ZERO, may_count: false }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::json;
 use testbed::{Application, Configuration, Connection, Envoy, Request, Token, eventually};
 
-use answers::{Case, Real};
+use answers::{BadResponse, Real};
 use service::FaultyService;
 
 #[test]
@@ -52,7 +52,7 @@ struct Proving<'a> {
 }
 
 impl<'a> Proving<'a> {
-    fn start(real: &'a Real, cases: Vec<Case>) -> Self {
+    fn start(real: &'a Real, cases: Vec<BadResponse>) -> Self {
         let feeds = cases.len().min(FEEDS);
         let mut shares = vec![VecDeque::new(); feeds];
         for (number, case) in cases.into_iter().enumerate() {

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::answers::{Case, Real};
+use crate::answers::{BadResponse, Real};
 
 /// Serves one script per feed; the last number of the authority identifies the feed.
 pub(crate) struct FaultyService {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<FaultyState>>,
 }
 
-struct State {
-    feeds: Vec<Feed>,
+struct FaultyState {
+    feeds: Vec<FeedShare>,
     violations: Vec<String>,
     sent: usize,
     counted: usize,
@@ -27,19 +27,19 @@ struct State {
     whole: Vec<u8>,
 }
 
-struct Feed {
-    cases: VecDeque<Case>,
-    stage: Stage,
+struct FeedShare {
+    cases: VecDeque<BadResponse>,
+    stage: FeedStage,
     loaded: bool,
 }
 
-enum Stage {
+enum FeedStage {
     /// Has not polled yet.
     New,
     /// Has received a good response with the first cursor.
     Good,
     /// Has received this case.
-    Mutilated(Case),
+    Mutilated(BadResponse),
     /// Has received the real response.
     Last,
     /// Polls from the second cursor.
@@ -47,11 +47,11 @@ enum Stage {
 }
 
 impl FaultyService {
-    pub(crate) fn start(real: &Real, shares: Vec<VecDeque<Case>>) -> Self {
+    pub(crate) fn start(real: &Real, shares: Vec<VecDeque<BadResponse>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let feed = |cases| Feed { cases, stage: Stage::New, loaded: false };
-        let state = State {
+        let feed = |cases| FeedShare { cases, stage: FeedStage::New, loaded: false };
+        let state = FaultyState {
             feeds: shares.into_iter().map(feed).collect(),
             violations: Vec::new(),
             sent: 0,
@@ -86,7 +86,7 @@ impl FaultyService {
     }
 
     pub(crate) fn all_done(&self) -> bool {
-        locked(&self.state).feeds.iter().all(|feed| matches!(feed.stage, Stage::Done))
+        locked(&self.state).feeds.iter().all(|feed| matches!(feed.stage, FeedStage::Done))
     }
 
     /// Number of damaged responses sent.
@@ -105,12 +105,12 @@ impl FaultyService {
     }
 }
 
-fn serve(mut connection: TcpStream, state: &Mutex<State>) {
+fn serve(mut connection: TcpStream, state: &Mutex<FaultyState>) {
     let Some(head) = read_head(&mut connection) else { return };
     let authority = part(&head, "host: feed-", "\r\n").and_then(|number| number.parse().ok());
     let Some(feed) = authority else { return }; // a listener that is not under test
     let reply = locked(state).reply(feed, part(&head, "after=", " "));
-    let Some(Case { bytes, ending, wait, pause, .. }) = reply else { return };
+    let Some(BadResponse { bytes, ending, wait, pause, .. }) = reply else { return };
     thread::sleep(wait);
     if pause.is_zero() {
         let _ = connection.write_all(&bytes);
@@ -125,35 +125,38 @@ fn serve(mut connection: TcpStream, state: &Mutex<State>) {
     ending.of(connection);
 }
 
-impl State {
+impl FaultyState {
     /// Returns the response to a poll; none if the poll was unexpected.
-    fn reply(&mut self, feed: usize, after: Option<&str>) -> Option<Case> {
+    fn reply(&mut self, feed: usize, after: Option<&str>) -> Option<BadResponse> {
         let Self { feeds, violations, sent, counted, cursors, .. } = self;
-        let Feed { cases, stage, loaded } = &mut feeds[feed];
+        let FeedShare { cases, stage, loaded } = &mut feeds[feed];
         let [first, second] = cursors.each_ref().map(|cursor| after == Some(cursor));
         *loaded |= first;
         let (next, bytes) = match stage {
-            Stage::New if after.is_none() => (Stage::Good, &self.first_page),
-            Stage::Good if first => match cases.pop_front() {
+            FeedStage::New if after.is_none() => (FeedStage::Good, &self.first_page),
+            FeedStage::Good if first => match cases.pop_front() {
                 Some(case) => {
                     *sent += 1;
-                    *stage = Stage::Mutilated(case.clone());
+                    *stage = FeedStage::Mutilated(case.clone());
                     return Some(case);
                 }
-                None => (Stage::Last, &self.whole),
+                None => (FeedStage::Last, &self.whole),
             },
-            Stage::Mutilated(case) if first || second => {
+            FeedStage::Mutilated(case) if first || second => {
                 *counted += usize::from(second);
                 if second && !case.may_count {
                     violations.push(format!("{} has counted", case.name));
                 }
-                (Stage::Good, &self.nothing_new)
+                (FeedStage::Good, &self.nothing_new)
             }
-            Stage::Last | Stage::Done if second => {
-                *stage = Stage::Done;
-                return Some(Case { wait: LONG_POLL, ..Case::good(self.nothing_more.clone()) });
+            FeedStage::Last | FeedStage::Done if second => {
+                *stage = FeedStage::Done;
+                return Some(BadResponse {
+                    wait: LONG_POLL,
+                    ..BadResponse::good(self.nothing_more.clone())
+                });
             }
-            Stage::Mutilated(Case { name, .. }) => {
+            FeedStage::Mutilated(BadResponse { name, .. }) => {
                 violations.push(format!("{name}: after={after:?}"));
                 return None;
             }
@@ -163,7 +166,7 @@ impl State {
             }
         };
         *stage = next;
-        Some(Case::good(bytes.clone()))
+        Some(BadResponse::good(bytes.clone()))
     }
 }
 
@@ -187,6 +190,6 @@ fn part<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 /// How long the feed holds a poll without news: as long as requested.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn locked(state: &Mutex<FaultyState>) -> MutexGuard<'_, FaultyState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ use crate::shim::Shim;
 
 #[test]
 fn verdicts_follow_the_proxys_clock_to_the_second() {
-    let clock = Clock::new();
+    let clock = ClockShim::new();
     let bed = clock.bed();
     let mut connection = bed.envoy.connect();
     for offset in [0, -3600, 3600, -61, 61] {
@@ -37,7 +37,7 @@ fn verdicts_follow_the_proxys_clock_to_the_second() {
 
 #[test]
 fn a_clock_jump_loses_nothing_and_the_feed_continues() {
-    let clock = Clock::new();
+    let clock = ClockShim::new();
     let bed = clock.bed();
     // Issued long ago and valid for hours, so only the step of the clock matters.
     let mut claims = Token::claims_of("ada");
@@ -64,11 +64,11 @@ fn a_clock_jump_loses_nothing_and_the_feed_continues() {
 }
 
 /// A preloaded library that shifts a program's clock.
-pub(crate) struct Clock {
+pub(crate) struct ClockShim {
     shim: Shim,
 }
 
-impl Clock {
+impl ClockShim {
     pub(crate) fn new() -> Self {
         Self { shim: Shim::build("clock_shim", &0i64.to_ne_bytes()) }
     }

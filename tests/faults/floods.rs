@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use testbed::resident_kib;
 use testbed::{
-    Answers, Connection, Envoy, Load, Request, SESSION_SECRET, Testbed, Token, eventually,
+    Connection, Envoy, Load, Request, SESSION_SECRET, Testbed, Token, UnavailablePolicy, eventually,
 };
 
 use crate::load::{rounds, tokens};
@@ -49,7 +49,8 @@ fn a_flood_of_invalid_tokens_leaves_valid_ones_alone_and_no_trace() {
     for token in &revoked {
         bed.envoy.send(&Request::post("/sign-out").bearer(token));
     }
-    let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &revoked);
+    let load =
+        Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &revoked);
     let resident = || resident_kib(bed.envoy.process_id()).unwrap_or_default();
     let (mut sent, mut warm) = (0, 0);
     for kind in KINDS.iter().skip(1) {
@@ -85,7 +86,7 @@ fn a_flood_of_invalid_tokens_leaves_valid_ones_alone_and_no_trace() {
 #[test]
 fn slow_clients_are_disconnected_and_harm_nobody() {
     let bed = Testbed::start();
-    let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &[]);
+    let load = Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &[]);
     let token = Token::of("eve");
     let head = |rest: &str| {
         format!("POST /page HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{rest}")
@@ -116,7 +117,7 @@ fn slow_clients_are_disconnected_and_harm_nobody() {
 }
 
 /// A kind of token, and what a request with it is answered.
-struct Kind {
+struct FloodToken {
     name: &'static str,
     status: u16,
     make: fn() -> Token,
@@ -124,20 +125,30 @@ struct Kind {
 }
 
 /// The valid one first, the large one last.
-const KINDS: &[Kind] = &[
-    Kind { name: "valid", status: 200, make: || Token::of("ada"), is_large: false },
-    Kind { name: "junk", status: 401, make: || Token::text(&CANARY.repeat(12)), is_large: false },
-    Kind { name: "bad HS256", status: 401, make: || fresh().forged(), is_large: false },
-    Kind { name: "bad RS256", status: 401, make: || unsigned("RS256", 256), is_large: false },
-    Kind { name: "bad ES256", status: 401, make: || unsigned("ES256", 64), is_large: false },
-    Kind {
+const KINDS: &[FloodToken] = &[
+    FloodToken { name: "valid", status: 200, make: || Token::of("ada"), is_large: false },
+    FloodToken {
+        name: "junk",
+        status: 401,
+        make: || Token::text(&CANARY.repeat(12)),
+        is_large: false,
+    },
+    FloodToken { name: "bad HS256", status: 401, make: || fresh().forged(), is_large: false },
+    FloodToken { name: "bad RS256", status: 401, make: || unsigned("RS256", 256), is_large: false },
+    FloodToken { name: "bad ES256", status: 401, make: || unsigned("ES256", 64), is_large: false },
+    FloodToken {
         name: "4,000 dots",
         status: 401,
         make: || Token::text(&".".repeat(4_000)),
         is_large: false,
     },
-    Kind { name: "deep JSON", status: 401, make: deep, is_large: false },
-    Kind { name: "59 KB", status: 401, make: || Token::text(&"A".repeat(58_000)), is_large: true },
+    FloodToken { name: "deep JSON", status: 401, make: deep, is_large: false },
+    FloodToken {
+        name: "59 KB",
+        status: 401,
+        make: || Token::text(&"A".repeat(58_000)),
+        is_large: true,
+    },
 ];
 
 fn fresh() -> Token {
@@ -171,7 +182,7 @@ fn keys() -> Value {
     [usual].into_iter().chain(public).collect()
 }
 
-fn told(kind: &Kind, nanoseconds: u64) -> String {
+fn told(kind: &FloodToken, nanoseconds: u64) -> String {
     format!("{} {:.1} µs", kind.name, nanoseconds as f64 / 1_000.0)
 }
 

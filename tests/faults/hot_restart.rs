@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use testbed::{Answers, Fault, Load, Request, Testbed, Token, eventually};
+use testbed::{Fault, Load, Request, Testbed, Token, UnavailablePolicy, eventually};
 
 use crate::load::{are_refused, rounds, tokens};
 
@@ -15,8 +15,12 @@ fn a_process_that_takes_over_refuses_what_the_old_one_refused() {
     for token in &revoked {
         assert_eq!(bed.envoy.send(&sign_out(token)).status, 200);
     }
-    let load =
-        Load::start(&bed.application, [bed.envoy.address()], Answers::OrUnavailable, &revoked);
+    let load = Load::start(
+        &bed.application,
+        [bed.envoy.address()],
+        UnavailablePolicy::OrUnavailable,
+        &revoked,
+    );
     let (rounds, mut ended) = (rounds(2, 5), Vec::new());
     for age in 1..=rounds {
         let mut kept = bed.envoy.connect(); // stays with the old process until it is drained

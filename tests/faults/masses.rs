@@ -8,16 +8,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Answers, Envoy, Load, Request, Service, Testbed, Token, eventually};
 use testbed::{Application, resident_kib, unix_seconds};
+use testbed::{
+    Envoy, Load, Request, SignoutService, Testbed, Token, UnavailablePolicy, eventually,
+};
 
-use crate::clocks::Clock;
+use crate::clocks::ClockShim;
 use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 
 #[test]
 fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
     let (count, sample) = (rounds(50_000, 1_000_000), rounds(500, 10_000));
-    let service = Service::start();
+    let service = SignoutService::start();
     fill(&service, count, unix_seconds() + 7_200);
     let revoked = tokens(sample);
     assert_eq!(Revoker::of(service.address()).revoke(&revoked), Some(201));
@@ -25,7 +27,12 @@ fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
     let began = Instant::now();
     let setup = Envoy::setup().application(application.address()).service(service.address());
     let envoy = setup.start();
-    let load = Load::start(&application, [envoy.address()], Answers::OrUnavailable, &revoked[..20]);
+    let load = Load::start(
+        &application,
+        [envoy.address()],
+        UnavailablePolicy::OrUnavailable,
+        &revoked[..20],
+    );
     envoy.await_guarding();
     let seconds = began.elapsed().as_secs_f32();
     assert!(are_refused(&envoy, &revoked), "one of {sample}");
@@ -51,7 +58,7 @@ fn a_flood_of_revocations_is_enforced_everywhere_or_refused() {
     let bed = Testbed::start();
     let other = bed.another_envoy();
     let addresses = [bed.envoy.address(), other.address()];
-    let load = Load::start(&bed.application, addresses, Answers::Always, &[]);
+    let load = Load::start(&bed.application, addresses, UnavailablePolicy::Always, &[]);
     let (seconds, address) = (rounds(3, 60) as u64, bed.service.address());
     let end = Instant::now() + Duration::from_secs(seconds);
     let (taken, busy, sample) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -101,8 +108,8 @@ fn a_flood_of_revocations_is_enforced_everywhere_or_refused() {
 
 #[test]
 fn expired_revocations_free_their_memory() {
-    let (clock, other_clock) = (Clock::new(), Clock::new());
-    let mut setup = Service::setup();
+    let (clock, other_clock) = (ClockShim::new(), ClockShim::new());
+    let mut setup = SignoutService::setup();
     for (name, value) in other_clock.environment() {
         setup = setup.env(name, &value);
     }
@@ -149,7 +156,7 @@ fn await_current(envoy: &Envoy, ahead: i64) {
 }
 
 /// Revokes that many ids in batches.
-fn fill(service: &Service, count: usize, exp: u64) {
+fn fill(service: &SignoutService, count: usize, exp: u64) {
     let next = AtomicUsize::new(0);
     let send = || {
         let mut revoker = Revoker::of(service.address());

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Answers, Application, Connection, Envoy, Load, Request, Service, Token};
+use testbed::{
+    Application, Connection, Envoy, Load, Request, SignoutService, Token, UnavailablePolicy,
+};
 use testbed::{eventually, unix_seconds};
 
 use crate::load::rounds;
@@ -15,7 +17,7 @@ use crate::load::rounds;
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
 fn a_partitioned_proxy_refuses_and_the_other_continues() {
-    let world = World::start();
+    let world = PartitionBed::start();
     let load = world.load();
     for (cut_off, direction) in [(0, "in"), (1, "out"), (0, "out"), (1, "in")] {
         let other = 1 - cut_off;
@@ -49,7 +51,7 @@ fn a_partitioned_proxy_refuses_and_the_other_continues() {
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
 fn a_flapping_link_loses_nothing() {
-    let world = World::start();
+    let world = PartitionBed::start();
     let load = world.load();
     let mut tokens = Vec::new();
     for round in 0..rounds(6, 30) {
@@ -72,18 +74,18 @@ fn a_flapping_link_loses_nothing() {
 }
 
 /// Two proxies and the test, each with a link to one service.
-struct World {
+struct PartitionBed {
     envoys: Vec<Envoy>,
-    service: Service,
+    service: SignoutService,
     cable: Cables,
     application: Application,
 }
 
-impl World {
+impl PartitionBed {
     fn start() -> Self {
         let cable = Cables::lay();
         let address = |at| SocketAddr::from((cable.address(at), 8090));
-        let service = Service::setup().inside(&cable.name, address(2)).start();
+        let service = SignoutService::setup().inside(&cable.name, address(2)).start();
         let application = Application::start();
         let envoys: Vec<_> = (0..2)
             .map(|at| {
@@ -108,7 +110,7 @@ impl World {
     /// Starts clients of both; a partitioned proxy refuses everything after a while.
     fn load(&self) -> Load {
         let addresses = self.envoys.iter().map(Envoy::address);
-        Load::start(&self.application, addresses, Answers::OrUnavailable, &[])
+        Load::start(&self.application, addresses, UnavailablePolicy::OrUnavailable, &[])
     }
 
     fn all_refuse(&self, token: &Token) {

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::{Answers, Fault, Fleet, Load, Redis, Service, Testbed, Token, eventually};
+use testbed::{
+    Fault, Fleet, Load, Redis, SignoutService, Testbed, Token, UnavailablePolicy, eventually,
+};
 
 use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 use crate::shim::Shim;
@@ -16,11 +18,11 @@ use crate::shim::Shim;
 #[test]
 fn the_embedded_store_keeps_acknowledged_records_after_power_loss() {
     let disk = disk();
-    let service = Service::setup().env("LD_PRELOAD", &disk.library());
+    let service = SignoutService::setup().env("LD_PRELOAD", &disk.library());
     let service = service.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", "/revocations");
     let mut bed = Testbed::of(service.start(), |setup| setup, Fault::None);
     bed.envoy.await_guarding();
-    let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &[]);
+    let load = Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &[]);
     let (rounds, mut all) = (rounds(3, 30), Vec::new());
     for _ in 0..rounds {
         let address = bed.service.address();
@@ -51,7 +53,7 @@ fn a_redis_that_loses_power_gets_lost_records_back() {
         let redis = redis.set("auto-aof-rewrite-percentage", "0");
         let redis = redis.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", ".incr.aof");
         let mut fleet = Fleet::of(2, redis, |_| {});
-        let load = fleet.load(Answers::Always, &[]);
+        let load = fleet.load(UnavailablePolicy::Always, &[]);
         let (mut all, mut lost, mut longest) = (Vec::new(), 0, Duration::ZERO);
         for _ in 0..rounds {
             let address = fleet.services[0].address();
@@ -61,21 +63,22 @@ fn a_redis_that_loses_power_gets_lost_records_back() {
                 killed = Instant::now();
             });
             // The services hold all records and would write them again at once.
-            fleet.services.iter_mut().for_each(Service::pause);
+            fleet.services.iter_mut().for_each(SignoutService::pause);
             fs::read_dir(fleet.redis.files())
                 .expect("the files of Redis")
                 .map(|file| file.expect("a file").path())
                 .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
                 .for_each(|path| lose_what_is_not_synced(&path));
             fleet.redis.restart();
-            let gone = lost_of(&Service::setup().store(&fleet.redis.url()).start(), &acknowledged);
+            let gone =
+                lost_of(&SignoutService::setup().store(&fleet.redis.url()).start(), &acknowledged);
             if policy == "always" {
                 assert_eq!(gone.len(), 0, "acknowledged, and lost");
             }
             let first = gone.first().map_or(killed, |(_, at)| *at);
             longest = longest.max(killed.saturating_duration_since(first));
             lost += gone.len();
-            fleet.services.iter_mut().for_each(Service::resume);
+            fleet.services.iter_mut().for_each(SignoutService::resume);
             all.extend(acknowledged.into_iter().map(|(token, _)| token));
             eventually(SOON, || fleet.envoys.iter().all(|envoy| are_refused(envoy, &all)));
             load.enforced(&all[all.len() - 10..]);
@@ -95,7 +98,7 @@ fn a_redis_that_loses_power_gets_lost_records_back() {
 #[test]
 fn unsynced_writes_are_not_acknowledged() {
     let disk = disk();
-    let service = Service::setup().env("LD_PRELOAD", &disk.library());
+    let service = SignoutService::setup().env("LD_PRELOAD", &disk.library());
     let service = service.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", "/revocations");
     let mut service = service.start();
     let mut revoker = Revoker::of(service.address());
@@ -123,7 +126,7 @@ fn a_redis_that_cannot_sync_stops_acknowledging() {
         let redis = Redis::setup().set("appendfsync", policy).env("LD_PRELOAD", &disk.library());
         let redis = redis.env("DISK_SHIM", &disk.orders()).env("DISK_SHIM_FILE", ".incr.aof");
         let mut redis = redis.start();
-        let service = Service::setup().store(&redis.url()).start();
+        let service = SignoutService::setup().store(&redis.url()).start();
         let mut revoker = Revoker::of(service.address());
         let kept = tokens(3);
         assert_eq!(revoker.revoke(&kept), Some(201));
@@ -137,7 +140,7 @@ fn a_redis_that_cannot_sync_stops_acknowledging() {
         disk.order(b"-");
         redis.restart();
         eventually(SOON, || revoker.revoke(&tokens(1)) == Some(201));
-        let fresh = Service::setup().store(&redis.url()).start();
+        let fresh = SignoutService::setup().store(&redis.url()).start();
         assert!(kept.iter().all(|token| fresh.holds(token)), "{policy}");
     }
 }
@@ -168,7 +171,7 @@ fn while_revoking(
 }
 
 /// Returns the tokens that the service lacks; they must be the latest.
-fn lost_of(service: &Service, acknowledged: &[(Token, Instant)]) -> Vec<(Token, Instant)> {
+fn lost_of(service: &SignoutService, acknowledged: &[(Token, Instant)]) -> Vec<(Token, Instant)> {
     let records = service.records();
     let ids: std::collections::HashSet<_> =
         records.iter().filter_map(|record| record["id"].as_str()).collect();

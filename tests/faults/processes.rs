@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testbed::{Answers, Load, Testbed, Token, unix_seconds};
+use testbed::{Load, Testbed, Token, UnavailablePolicy, unix_seconds};
 
 use crate::load::{are_refused, rounds};
 
@@ -22,8 +22,12 @@ fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
     };
     let mut revoked = fill(10);
     revoked.extend(fill(10_000).into_iter().step_by(1_000));
-    let load =
-        Load::start(&bed.application, [bed.envoy.address()], Answers::OrUnavailable, &revoked);
+    let load = Load::start(
+        &bed.application,
+        [bed.envoy.address()],
+        UnavailablePolicy::OrUnavailable,
+        &revoked,
+    );
     let (rounds, mut slowest) = (rounds(4, 20), Duration::ZERO);
     for _ in 0..rounds {
         bed.envoy.restart();

@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use testbed::{Answers, Ending, Fault, Fleet, Load, Redis, Request, Service, Token};
+use testbed::{
+    ConnectionEnd, Fault, Fleet, Load, Redis, Request, SignoutService, Token, UnavailablePolicy,
+};
 use testbed::{eventually, open_files, resident_kib};
 
 use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
@@ -15,9 +17,9 @@ use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 fn random_faults_lose_no_acknowledged_revocation() {
     let minutes = number("SOAK_MINUTES");
     let seed = number("SOAK_SEED").unwrap_or(1);
-    let mut world = World::start(seed);
+    let mut world = SoakBed::start(seed);
     let (began, mut faults) = (Instant::now(), 0);
-    let load = world.fleet.load(Answers::OrUnavailable, &[]);
+    let load = world.fleet.load(UnavailablePolicy::OrUnavailable, &[]);
     let before = world.sizes();
     loop {
         let is_over = match minutes {
@@ -41,7 +43,7 @@ fn random_faults_lose_no_acknowledged_revocation() {
     );
 }
 
-struct World {
+struct SoakBed {
     fleet: Fleet,
     seed: u64,
     /// Tokens that the service acknowledged, or a proxy that has delivered them since.
@@ -50,7 +52,7 @@ struct World {
 
 /// A fault, and which of two components it affects.
 #[derive(Clone, Copy, Debug)]
-enum Wrong {
+enum SoakFault {
     ServiceKilled(usize),
     ServiceStopped(usize),
     ServiceHangs(usize),
@@ -63,7 +65,7 @@ enum Wrong {
     StoreNetwork(usize),
 }
 
-impl World {
+impl SoakBed {
     fn start(seed: u64) -> Self {
         Self { fleet: Fleet::of(2, Redis::setup(), |_| {}), seed, known: Vec::new() }
     }
@@ -89,41 +91,43 @@ impl World {
         load.await_more();
     }
 
-    fn break_it(&mut self, wrong: Wrong, load: &Load) {
+    fn break_it(&mut self, wrong: SoakFault, load: &Load) {
         let fault = self.fault();
         let fleet = &mut self.fleet;
         match wrong {
-            Wrong::ServiceKilled(at) => fleet.services[at].kill(),
-            Wrong::ServiceStopped(at) => fleet.services[at].stop(),
-            Wrong::ServiceHangs(at) => fleet.services[at].pause(),
-            Wrong::RedisKilled => fleet.redis.kill(),
-            Wrong::RedisHangs => fleet.redis.pause(),
-            Wrong::RedisEmptied => drop(fleet.redis.command(&["FLUSHALL"])),
-            Wrong::RedisRobbed => {
+            SoakFault::ServiceKilled(at) => fleet.services[at].kill(),
+            SoakFault::ServiceStopped(at) => fleet.services[at].stop(),
+            SoakFault::ServiceHangs(at) => fleet.services[at].pause(),
+            SoakFault::RedisKilled => fleet.redis.kill(),
+            SoakFault::RedisHangs => fleet.redis.pause(),
+            SoakFault::RedisEmptied => drop(fleet.redis.command(&["FLUSHALL"])),
+            SoakFault::RedisRobbed => {
                 fleet.redis.kill();
                 fleet.redis.lose_files();
             }
-            Wrong::ProxyKilled(at) => {
+            SoakFault::ProxyKilled(at) => {
                 // The outbox is lost with the process, and nothing else may be.
                 eventually(SOON, || fleet.envoys[at].metric("outbox") == 0);
                 fleet.envoys[at].restart();
                 load.moved(at, fleet.envoys[at].address());
             }
-            Wrong::Network(at) => fleet.networks[at].set(fault),
-            Wrong::StoreNetwork(at) => fleet.store_networks[at].set(fault),
+            SoakFault::Network(at) => fleet.networks[at].set(fault),
+            SoakFault::StoreNetwork(at) => fleet.store_networks[at].set(fault),
         }
     }
 
-    fn mend(&mut self, wrong: Wrong) {
+    fn mend(&mut self, wrong: SoakFault) {
         let fleet = &mut self.fleet;
         match wrong {
-            Wrong::ServiceKilled(at) | Wrong::ServiceStopped(at) => fleet.services[at].restart(),
-            Wrong::ServiceHangs(at) => fleet.services[at].resume(),
-            Wrong::RedisKilled | Wrong::RedisRobbed => fleet.redis.restart(),
-            Wrong::RedisHangs => fleet.redis.resume(),
-            Wrong::RedisEmptied | Wrong::ProxyKilled(_) => {}
-            Wrong::Network(at) => fleet.networks[at].set(Fault::None),
-            Wrong::StoreNetwork(at) => fleet.store_networks[at].set(Fault::None),
+            SoakFault::ServiceKilled(at) | SoakFault::ServiceStopped(at) => {
+                fleet.services[at].restart()
+            }
+            SoakFault::ServiceHangs(at) => fleet.services[at].resume(),
+            SoakFault::RedisKilled | SoakFault::RedisRobbed => fleet.redis.restart(),
+            SoakFault::RedisHangs => fleet.redis.resume(),
+            SoakFault::RedisEmptied | SoakFault::ProxyKilled(_) => {}
+            SoakFault::Network(at) => fleet.networks[at].set(Fault::None),
+            SoakFault::StoreNetwork(at) => fleet.store_networks[at].set(Fault::None),
         }
     }
 
@@ -170,8 +174,8 @@ impl World {
     }
 
     fn all_know_the_same(&self) {
-        let fresh = Service::setup().store(&self.fleet.redis.url()).start();
-        let ids = |service: &Service| {
+        let fresh = SignoutService::setup().store(&self.fleet.redis.url()).start();
+        let ids = |service: &SignoutService| {
             let mut ids: Vec<_> =
                 service.records().iter().map(|record| record["id"].to_string()).collect();
             ids.sort_unstable();
@@ -191,23 +195,23 @@ impl World {
 
     fn sizes(&self) -> Vec<(u64, usize)> {
         let envoys = self.fleet.envoys.iter().map(testbed::Envoy::process_id);
-        let all = envoys.chain(self.fleet.services.iter().map(Service::process_id));
+        let all = envoys.chain(self.fleet.services.iter().map(SignoutService::process_id));
         all.map(|id| (resident_kib(id).unwrap_or(0) / 1_024, open_files(id))).collect()
     }
 
-    fn draw(&mut self) -> Wrong {
+    fn draw(&mut self) -> SoakFault {
         let at = self.below(2) as usize;
         match self.below(10) {
-            0 => Wrong::ServiceKilled(at),
-            1 => Wrong::ServiceStopped(at),
-            2 => Wrong::ServiceHangs(at),
-            3 => Wrong::RedisKilled,
-            4 => Wrong::RedisHangs,
-            5 => Wrong::RedisEmptied,
-            6 => Wrong::RedisRobbed,
-            7 => Wrong::ProxyKilled(at),
-            8 => Wrong::Network(at),
-            _ => Wrong::StoreNetwork(at),
+            0 => SoakFault::ServiceKilled(at),
+            1 => SoakFault::ServiceStopped(at),
+            2 => SoakFault::ServiceHangs(at),
+            3 => SoakFault::RedisKilled,
+            4 => SoakFault::RedisHangs,
+            5 => SoakFault::RedisEmptied,
+            6 => SoakFault::RedisRobbed,
+            7 => SoakFault::ProxyKilled(at),
+            8 => SoakFault::Network(at),
+            _ => SoakFault::StoreNetwork(at),
         }
     }
 
@@ -218,8 +222,8 @@ impl World {
             1 => Fault::Hang,
             2 => Fault::Delay(Duration::from_millis(self.below(900))),
             3 => Fault::Throttle(1_000),
-            4 => Fault::CutAfter(bytes, Ending::Close),
-            5 => Fault::CutAfter(bytes, Ending::Reset),
+            4 => Fault::CutAfter(bytes, ConnectionEnd::Close),
+            5 => Fault::CutAfter(bytes, ConnectionEnd::Reset),
             6 => Fault::FlipBit(bytes),
             _ => Fault::AnswerWith(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno".to_vec()),
         }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use testbed::{Answers, Application, Envoy, Fault, Fleet, Load, Redis, Service, Testbed, Token};
+use testbed::{
+    Application, Envoy, Fault, Fleet, Load, Redis, SignoutService, Testbed, Token,
+    UnavailablePolicy,
+};
 use testbed::{eventually, unix_seconds};
 
 use crate::load::{are_refused, rounds};
@@ -16,7 +19,7 @@ use crate::load::{are_refused, rounds};
 #[test]
 fn a_torn_append_only_file_gets_its_tail_back() {
     let mut fleet = Fleet::start();
-    let load = fleet.load(Answers::Always, &[]);
+    let load = fleet.load(UnavailablePolicy::Always, &[]);
     let mut tokens = Vec::new();
     let cuts: &[u64] = &[1, 7, 60, 200];
     for cut in cuts.iter().cycle().take(rounds(cuts.len(), 40)) {
@@ -32,7 +35,7 @@ fn a_torn_append_only_file_gets_its_tail_back() {
             assert!(fleet.envoys.iter().all(|envoy| are_refused(envoy, &tokens)));
             fleet.services.iter().all(takes_revocations)
         });
-        let fresh = Service::setup().store(&fleet.redis.url()).start();
+        let fresh = SignoutService::setup().store(&fleet.redis.url()).start();
         assert!(tokens.iter().all(|token| fresh.holds(token)), "{cut} bytes were cut");
     }
     println!("figure: {} revocations, 0 lost; {}", tokens.len(), load.end());
@@ -46,7 +49,7 @@ fn failover_to_a_lagging_replica_loses_nothing_seen() {
     let in_step = || replica.command(&["INFO", "replication"]).contains("master_link_status:up");
     eventually(SOON, in_step);
     let sentinel = Sentinel::of(&primary);
-    let services = [(); 2].map(|()| Service::setup().store(&sentinel.url()).start());
+    let services = [(); 2].map(|()| SignoutService::setup().store(&sentinel.url()).start());
     let application = Application::start();
     let envoys = services.each_ref().map(|service| {
         let setup = Envoy::setup().application(application.address());
@@ -62,7 +65,7 @@ fn failover_to_a_lagging_replica_loses_nothing_seen() {
         eventually(SOON, || are_refused(envoy, &tokens));
     }
     let addresses = envoys.iter().map(Envoy::address);
-    let load = Load::start(&application, addresses, Answers::Always, &tokens);
+    let load = Load::start(&application, addresses, UnavailablePolicy::Always, &tokens);
     primary.kill();
     let killed = Instant::now();
     eventually(LONG, || {
@@ -74,21 +77,23 @@ fn failover_to_a_lagging_replica_loses_nothing_seen() {
         killed.elapsed().as_secs_f32(),
         load.end()
     );
-    let fresh = Service::setup().store(&replica.url()).start();
+    let fresh = SignoutService::setup().store(&replica.url()).start();
     assert!(tokens.iter().all(|token| fresh.holds(token)), "the new primary has them all");
 }
 
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
 fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
-    let disk = Disk::mount("6m");
+    let disk = SmallDisk::mount("6m");
     let store = format!("redb:{}/revocations", disk.path());
-    let mut bed = Testbed::of(Service::setup().store(&store).start(), |setup| setup, Fault::None);
+    let mut bed =
+        Testbed::of(SignoutService::setup().store(&store).start(), |setup| setup, Fault::None);
     bed.envoy.await_guarding();
     let first = revoked(&bed.service, 5);
     eventually(SOON, || are_refused(&bed.envoy, &first));
     let (mut stored, mut kept) = (0, Vec::new());
-    let load = Load::start(&bed.application, [bed.envoy.address()], Answers::Always, &first);
+    let load =
+        Load::start(&bed.application, [bed.envoy.address()], UnavailablePolicy::Always, &first);
     let refused = loop {
         let tokens: Vec<_> = (0..2_000).map(|_| Token::of("eve")).collect();
         let batch: Vec<_> = tokens.iter().map(|token| json!({"jti": token.jti()})).collect();
@@ -112,10 +117,10 @@ fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
 fn disk_full_below_redis_is_answered_503_until_there_is_room() {
-    let disk = Disk::mount("3m");
+    let disk = SmallDisk::mount("3m");
     let redis = Redis::setup().set("dir", &disk.path()).set("appendfsync", "always");
     let redis = redis.set("auto-aof-rewrite-percentage", "0").start();
-    let service = Service::setup().store(&redis.url()).start();
+    let service = SignoutService::setup().store(&redis.url()).start();
     let mut stored = 0;
     // With `always` Redis ends itself when it cannot sync; nothing was acknowledged of that.
     let refused = loop {
@@ -132,13 +137,13 @@ fn disk_full_below_redis_is_answered_503_until_there_is_room() {
     let mut redis = redis;
     redis.restart();
     eventually(SOON, || takes_revocations(&service));
-    let fresh = Service::setup().store(&redis.url()).start();
+    let fresh = SignoutService::setup().store(&redis.url()).start();
     assert!(fresh.records().len() > stored, "and is in Redis");
     println!("figure: {stored} revocations fitted, then 503");
 }
 
 /// That many tokens, revoked one by one and acknowledged.
-fn revoked(service: &Service, count: usize) -> Vec<Token> {
+fn revoked(service: &SignoutService, count: usize) -> Vec<Token> {
     let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
     for token in &tokens {
         service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3_600}));
@@ -146,7 +151,7 @@ fn revoked(service: &Service, count: usize) -> Vec<Token> {
     tokens
 }
 
-fn takes_revocations(service: &Service) -> bool {
+fn takes_revocations(service: &SignoutService) -> bool {
     service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
 }
 
@@ -183,11 +188,11 @@ impl Sentinel {
 }
 
 /// A small disk of its own.
-struct Disk {
+struct SmallDisk {
     folder: TempDir,
 }
 
-impl Disk {
+impl SmallDisk {
     fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Self { folder };
@@ -209,7 +214,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["-l", &self.path()]).status();
     }

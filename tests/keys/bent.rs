@@ -7,11 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use session_guard_core::refusal::Refusal::{self, *};
 
-use crate::Case;
+use crate::KeyCase;
 use crate::table::{ALGORITHMS, SECRET_ALGORITHMS, flipped, token, with_signature};
 
 /// A few of each kind, for every algorithm.
-pub(crate) fn some() -> Vec<Case> {
+pub(crate) fn some() -> Vec<KeyCase> {
     let mut cases = vec![];
     for algorithm in algorithms() {
         let genuine = token(algorithm);
@@ -31,7 +31,7 @@ pub(crate) fn some() -> Vec<Case> {
 }
 
 /// Every bit and every length of one algorithm of each kind, and every other spelling of all.
-pub(crate) fn every() -> Vec<Case> {
+pub(crate) fn every() -> Vec<KeyCase> {
     let mut cases = vec![];
     for algorithm in ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"] {
         let genuine = token(algorithm);
@@ -61,7 +61,7 @@ fn named(
     algorithm: &str,
     tokens: impl IntoIterator<Item = (String, String)>,
     refusal: Refusal,
-) -> Vec<Case> {
+) -> Vec<KeyCase> {
     let case = |(name, token)| (format!("{algorithm}: {name}"), token, Err(refusal));
     tokens.into_iter().map(case).collect()
 }

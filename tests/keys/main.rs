@@ -18,10 +18,10 @@ use table::{filter, flipped, keys_in_pem, token};
 use testbed::{Configuration, Request, Testbed, Token, eventually};
 
 /// Admitted, or the refusal.
-type Verdict = Result<(), Refusal>;
+type KeyVerdict = Result<(), Refusal>;
 
 /// A name, a token and its verdict.
-type Case = (String, String, Verdict);
+type KeyCase = (String, String, KeyVerdict);
 
 #[test]
 fn each_token_gets_its_verdict_natively() {

@@ -36,7 +36,7 @@ fn every_disagreement_about_signatures_is_documented_with_its_reason() {
         if (here.status == 200) == (there.status == 200) {
             continue;
         }
-        let shown = |answer: &testbed::Answer, why| {
+        let shown = |answer: &testbed::HttpResponse, why| {
             if answer.status == 200 { "admitted".to_owned() } else { why }
         };
         let verdicts = (shown(&here, here.code()), shown(&there, there.text()));

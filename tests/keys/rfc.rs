@@ -12,7 +12,7 @@ use session_guard_core::refusal::Refusal::*;
 use session_guard_core::token::Verifier;
 
 use crate::table::{flipped, with_signature};
-use crate::{Case, NOW, Verdict};
+use crate::{KeyCase, KeyVerdict, NOW};
 
 /// The public keys of all examples, as far as there are algorithms for them.
 pub(crate) fn filter() -> Value {
@@ -27,7 +27,7 @@ pub(crate) fn filter() -> Value {
     })
 }
 
-pub(crate) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<KeyCase> {
     let mut cases = vec![];
     for example in examples() {
         let [name, token] = ["name", "token"].map(|field| example[field].as_str().expect("text"));
@@ -54,7 +54,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// RFC 7515 A.5, E and F, RFC 7519 6.1, and an encrypted token (RFC 7516 §3.1).
-fn unsigned() -> [Case; 4] {
+fn unsigned() -> [KeyCase; 4] {
     let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let critical = URL_SAFE_NO_PAD.encode(
         "{\"alg\":\"none\",\r\n \"crit\":[\"http://example.invalid/UNDEFINED\"],\r\n \
@@ -62,7 +62,7 @@ fn unsigned() -> [Case; 4] {
     );
     let detached = |token: &str| with_payload(token, "");
     let rs256 = examples()[1]["token"].as_str().expect("text").to_owned();
-    let case = |name: &str, token, refusal| (name.to_owned(), token, Verdict::Err(refusal));
+    let case = |name: &str, token, refusal| (name.to_owned(), token, KeyVerdict::Err(refusal));
     [
         case("RFC 7515 A.5", format!("eyJhbGciOiJub25lIn0.{claims}."), UnsupportedAlgorithm),
         case("RFC 7515 E", format!("{critical}.RkFJTA."), MalformedToken),

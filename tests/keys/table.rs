@@ -8,7 +8,7 @@ use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use serde_json::{Value, json};
 use session_guard_core::refusal::Refusal::*;
 
-use crate::{Case, Verdict, bent, rfc};
+use crate::{KeyCase, KeyVerdict, bent, rfc};
 
 /// Every public algorithm with the name of its key.
 pub(crate) const ALGORITHMS: [(&str, &str); 9] = [
@@ -27,7 +27,7 @@ pub(crate) const ALGORITHMS: [(&str, &str); 9] = [
 pub(crate) const SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
 
 /// The keys in each form, with the filter's configuration and the tokens that are judged by it.
-pub(crate) fn sets() -> Vec<(&'static str, Value, Vec<Case>)> {
+pub(crate) fn sets() -> Vec<(&'static str, Value, Vec<KeyCase>)> {
     let cases = || [as_openssl_made_them(), confused(), bent::some()].concat();
     vec![
         ("PEM", filter(keys_in_pem()), [cases(), bent::every()].concat()),
@@ -69,7 +69,7 @@ pub(crate) fn jwks() -> Vec<Value> {
     ALGORITHMS.map(jwk).to_vec()
 }
 
-fn as_openssl_made_them() -> Vec<Case> {
+fn as_openssl_made_them() -> Vec<KeyCase> {
     let verdict = |name: &str| match name {
         "ES256 the twin of a signature" | "RS256 of its own kid" => Ok(()),
         "RS256 padded by hand" | "PS256 masked by hand" => Ok(()),
@@ -83,7 +83,7 @@ fn as_openssl_made_them() -> Vec<Case> {
         (name.clone(), token.as_str().expect("text").to_owned(), verdict(name))
     };
     let mut cases: Vec<_> = tokens.iter().map(case).collect();
-    cases.extend(SECRET_ALGORITHMS.map(|name| (name.to_owned(), token(name), Verdict::Ok(()))));
+    cases.extend(SECRET_ALGORITHMS.map(|name| (name.to_owned(), token(name), KeyVerdict::Ok(()))));
     for (name, from) in [
         ("RS256 that begins with zero", 0),
         ("ES256 whose r begins with zero", 0),
@@ -98,7 +98,7 @@ fn as_openssl_made_them() -> Vec<Case> {
 }
 
 /// Tokens that want a key to be taken for something else.
-fn confused() -> Vec<Case> {
+fn confused() -> Vec<KeyCase> {
     let mut cases = vec![];
     for (algorithm, key) in ALGORITHMS {
         // CVE-2015-9235 and those after it.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use testbed::{
-    Answer, Application, Configuration, Connection, Envoy, Http2, Http2Stream, Reply, Request,
-    Testbed, Token, eventually,
+    Application, Configuration, Connection, Envoy, Http2, Http2Stream, HttpResponse, Reply,
+    Request, Testbed, Token, eventually,
 };
 
 /// What the promise allows from the answer to a sign-out until a stream has ended.
@@ -14,7 +14,7 @@ pub(crate) const PROMISED: Duration = Duration::from_secs(1);
 
 /// The kinds of requests that stay open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StreamKind {
     IdleSocket,
     BusySocket,
     Events,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     Http2Download,
 }
 
-impl Kind {
+impl StreamKind {
     pub(crate) const ALL: [Self; 13] = [
         Self::IdleSocket,
         Self::BusySocket,
@@ -91,20 +91,20 @@ impl Kind {
 }
 
 /// One open request.
-pub(crate) struct Client {
-    kind: Kind,
-    open: Open,
+pub(crate) struct OpenClient {
+    kind: StreamKind,
+    open: OpenTransport,
     _connection: Option<Arc<Http2>>, // closes when its last stream is dropped
 }
 
-enum Open {
+enum OpenTransport {
     Http1(Connection),
     Http2(Http2Stream),
 }
 
-impl Client {
+impl OpenClient {
     /// Opens a request on a connection of its own and waits until the application has it.
-    pub(crate) fn open(envoy: &Envoy, kind: Kind, token: &Token) -> Self {
+    pub(crate) fn open(envoy: &Envoy, kind: StreamKind, token: &Token) -> Self {
         if !kind.is_http2() {
             return Self::open_on(envoy.connect(), envoy, kind, token);
         }
@@ -117,27 +117,27 @@ impl Client {
     pub(crate) fn open_on(
         mut connection: Connection,
         envoy: &Envoy,
-        kind: Kind,
+        kind: StreamKind,
         token: &Token,
     ) -> Self {
         admitted(envoy, || {
             connection.send_bytes(&kind.request(token).to_bytes());
-            Self { kind, open: Open::Http1(connection), _connection: None }
+            Self { kind, open: OpenTransport::Http1(connection), _connection: None }
         })
         .begun()
     }
 
     /// The same on a new connection; waits for nothing.
-    pub(crate) fn open_soon(envoy: &Envoy, kind: Kind, token: &Token) -> Self {
+    pub(crate) fn open_soon(envoy: &Envoy, kind: StreamKind, token: &Token) -> Self {
         let mut connection = envoy.connect();
         connection.send_bytes(&kind.request(token).to_bytes());
-        Self { kind, open: Open::Http1(connection), _connection: None }
+        Self { kind, open: OpenTransport::Http1(connection), _connection: None }
     }
 
     /// The same as one of many streams of a connection; waits for nothing.
-    pub(crate) fn open_among(connection: &Http2, kind: Kind, token: &Token) -> Self {
+    pub(crate) fn open_among(connection: &Http2, kind: StreamKind, token: &Token) -> Self {
         let stream = connection.open(&kind.request(token));
-        Self { kind, open: Open::Http2(stream), _connection: None }
+        Self { kind, open: OpenTransport::Http2(stream), _connection: None }
     }
 
     /// The same, and the connection stays open as long as one of its streams is held.
@@ -152,8 +152,8 @@ impl Client {
             return self;
         }
         let status = match &mut self.open {
-            Open::Http1(connection) => connection.read_head().status,
-            Open::Http2(stream) => {
+            OpenTransport::Http1(connection) => connection.read_head().status,
+            OpenTransport::Http2(stream) => {
                 testbed::until(Duration::from_secs(60), || stream.answer()).status
             }
         };
@@ -165,22 +165,22 @@ impl Client {
     /// Says that nothing more will come from this side.
     pub(crate) fn finish(&self) {
         match &self.open {
-            Open::Http1(connection) => connection.finish(),
-            Open::Http2(stream) => stream.finish(),
+            OpenTransport::Http1(connection) => connection.finish(),
+            OpenTransport::Http2(stream) => stream.finish(),
         }
     }
 
     /// Whether it is over: closed, reset, or answered where it was pending.
     pub(crate) fn has_ended(&mut self) -> bool {
-        if self.kind == Kind::BusySocket {
+        if self.kind == StreamKind::BusySocket {
             self.send_word();
         }
         match &mut self.open {
-            Open::Http1(connection) => {
+            OpenTransport::Http1(connection) => {
                 let arrived = connection.arrived(); // what is unread would hide the end
                 self.kind.is_pending() && arrived > 0 || connection.is_closed()
             }
-            Open::Http2(stream) => stream.has_ended(),
+            OpenTransport::Http2(stream) => stream.has_ended(),
         }
     }
 
@@ -197,16 +197,16 @@ impl Client {
             assert_eq!((answer.status, &*answer.code()), (401, code), "{self:?}");
             let challenge = answer.header("www-authenticate");
             assert_eq!(challenge, Some("Bearer error=\"invalid_token\""), "{self:?}");
-        } else if let Open::Http2(stream) = &self.open {
+        } else if let OpenTransport::Http2(stream) = &self.open {
             assert!(stream.was_cut(), "{self:?} ended as if it were whole");
         }
     }
 
     /// The answer as far as it has come.
-    pub(crate) fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> HttpResponse {
         match &mut self.open {
-            Open::Http1(connection) => connection.read_answer(),
-            Open::Http2(stream) => stream.answer().expect("an answer that has begun"),
+            OpenTransport::Http1(connection) => connection.read_answer(),
+            OpenTransport::Http2(stream) => stream.answer().expect("an answer that has begun"),
         }
     }
 
@@ -214,31 +214,31 @@ impl Client {
     pub(crate) fn send_word(&mut self) {
         match &mut self.open {
             _ if !self.kind.is_socket() => {}
-            Open::Http1(connection) => drop(connection.try_send_bytes(WORD)), // it may have ended
-            Open::Http2(stream) => stream.send_bytes(WORD),
+            OpenTransport::Http1(connection) => drop(connection.try_send_bytes(WORD)), // it may have ended
+            OpenTransport::Http2(stream) => stream.send_bytes(WORD),
         }
     }
 
     /// How many bytes have come that are still to be read.
     pub(crate) fn arrived(&mut self) -> usize {
         match &mut self.open {
-            Open::Http1(connection) => connection.arrived(),
-            Open::Http2(stream) => stream.arrived(),
+            OpenTransport::Http1(connection) => connection.arrived(),
+            OpenTransport::Http2(stream) => stream.arrived(),
         }
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for OpenClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.open {
-            Open::Http1(_) => write!(f, "{:?}", self.kind),
-            Open::Http2(stream) => write!(f, "{:?} {:?}", self.kind, stream.ending()),
+            OpenTransport::Http1(_) => write!(f, "{:?}", self.kind),
+            OpenTransport::Http2(stream) => write!(f, "{:?} {:?}", self.kind, stream.ending()),
         }
     }
 }
 
 /// Waits until what it opens is on its way to the application.
-fn admitted(envoy: &Envoy, open: impl FnOnce() -> Client) -> Client {
+fn admitted(envoy: &Envoy, open: impl FnOnce() -> OpenClient) -> OpenClient {
     let sent = || envoy.stat("cluster.application.upstream_rq_total");
     let before = sent();
     let client = open();
@@ -247,14 +247,16 @@ fn admitted(envoy: &Envoy, open: impl FnOnce() -> Client) -> Client {
 }
 
 /// One of each kind, those of HTTP/1.1 on each worker.
-pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<Client> {
+pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<OpenClient> {
     let mut clients = Vec::new();
-    for kind in Kind::ALL {
+    for kind in StreamKind::ALL {
         if kind.is_http2() {
-            clients.push(Client::open(envoy, kind, token));
+            clients.push(OpenClient::open(envoy, kind, token));
         } else {
             let connections = envoy.connection_per_worker();
-            clients.extend(connections.into_iter().map(|c| Client::open_on(c, envoy, kind, token)));
+            clients.extend(
+                connections.into_iter().map(|c| OpenClient::open_on(c, envoy, kind, token)),
+            );
         }
     }
     clients
@@ -262,7 +264,7 @@ pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<Client> {
 
 /// Fails unless data still comes on each, or it is still waiting.
 #[track_caller]
-pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut Client>) {
+pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut OpenClient>) {
     let mut still = Vec::new();
     for client in clients {
         assert!(!client.has_ended(), "{client:?} has ended");
@@ -286,7 +288,7 @@ pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut Cli
 /// this thread itself was kept waiting for by a busy machine.
 #[track_caller]
 pub(crate) fn await_ended<'a>(
-    clients: impl IntoIterator<Item = &'a mut Client>,
+    clients: impl IntoIterator<Item = &'a mut OpenClient>,
     within: Duration,
 ) -> Duration {
     times_of_ends(clients, within).into_iter().max().unwrap_or_default()
@@ -295,7 +297,7 @@ pub(crate) fn await_ended<'a>(
 /// The same, and how long each of them took.
 #[track_caller]
 pub(crate) fn times_of_ends<'a>(
-    clients: impl IntoIterator<Item = &'a mut Client>,
+    clients: impl IntoIterator<Item = &'a mut OpenClient>,
     within: Duration,
 ) -> Vec<Duration> {
     let (start, pause) = (Instant::now(), Duration::from_millis(2));
@@ -364,7 +366,7 @@ pub(crate) fn make_room(configuration: &mut Configuration) {
     ]);
 }
 
-/// What the application answers to each [`Kind`].
+/// What the application answers to each [`StreamKind`].
 pub(crate) fn keep_open(application: &Application) {
     let every = Duration::from_millis(500);
     application.on("/events", Reply::events(every));

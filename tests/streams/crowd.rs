@@ -12,7 +12,8 @@ use testbed::{
 };
 
 use crate::client::{
-    self, Client, Kind, alone, assert_all_go_on, assert_no_vm_died, await_ended, ended, sign_out,
+    self, OpenClient, StreamKind, alone, assert_all_go_on, assert_no_vm_died, await_ended, ended,
+    sign_out,
 };
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
@@ -25,12 +26,12 @@ fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
     for count in [600, 1_000] {
         let token = Token::of("ada");
         let connection = bed.envoy.connect_http2();
-        let mut clients = crowd(&connection, Kind::Http2LongPoll, &token, count);
+        let mut clients = crowd(&connection, StreamKind::Http2LongPoll, &token, count);
         until(LONG, || (waiting(&bed) >= count).then_some(()));
         let answer = connection.send(&Request::post("/sign-out").bearer(&token));
         assert_eq!(answer.status, 200, "on that very connection");
         println!("{count} answered after {:?}", await_ended(&mut clients, LONG));
-        clients.iter_mut().for_each(Client::assert_revoked);
+        clients.iter_mut().for_each(OpenClient::assert_revoked);
         assert_no_vm_died(&bed.envoy);
         bed.application.forget();
     }
@@ -42,7 +43,7 @@ fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
 fn a_thousand_streams_end_at_once_while_others_are_served() {
     let (bed, _alone) = (BED.get(), alone());
     let bob = Token::of("bob");
-    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    let mut going_on = OpenClient::open(&bed.envoy, StreamKind::Http2Events, &bob);
     let [before, during] = others_while_a_crowd_ends(&bed, "/page", &bob);
     println!("p99 of others: {before:?} before, {during:?} meanwhile");
     assert_all_go_on([&mut going_on]);
@@ -54,13 +55,13 @@ pub(crate) fn others_while_a_crowd_ends(bed: &Testbed, path: &str, other: &Token
     const CROWD: usize = 1_500;
     let ada = Token::of("ada");
     let connections: Vec<_> = (0..6).map(|_| bed.envoy.connect_http2()).collect();
-    let kinds = [Kind::Http2Events, Kind::Http2LongPoll];
+    let kinds = [StreamKind::Http2Events, StreamKind::Http2LongPoll];
     let mut clients: Vec<_> = connections
         .iter()
         .zip(kinds.iter().cycle())
         .flat_map(|(connection, kind)| crowd(connection, *kind, &ada, CROWD / connections.len()))
         .collect();
-    clients = clients.into_iter().map(Client::begun).collect();
+    clients = clients.into_iter().map(OpenClient::begun).collect();
     eventually(LONG, || waiting(bed) >= CROWD / 2);
     let revoked = ended(&bed.envoy, "revoked");
     let mut connection = bed.envoy.connect();
@@ -83,7 +84,7 @@ pub(crate) fn others_while_a_crowd_ends(bed: &Testbed, path: &str, other: &Token
         println!("{CROWD} ended after {took:?}, {} requests of others meanwhile", during.len());
         during
     });
-    clients.iter_mut().for_each(Client::assert_revoked);
+    clients.iter_mut().for_each(OpenClient::assert_revoked);
     eventually(LONG, || ended(&bed.envoy, "revoked") == revoked + CROWD as u64);
     bed.application.forget();
     [before, during].map(p99)
@@ -109,15 +110,15 @@ fn of_ten_thousand_open_streams_those_of_one_user_end() {
     let connections: Vec<_> = (0..10).map(|_| bed.envoy.connect_http2()).collect();
     let mut clients = users.each_ref().map(|_| Vec::new());
     for connection in &connections {
-        clients[0].extend(crowd(connection, Kind::Http2QuietEvents, &users[0], 100));
-        clients[1].extend(crowd(connection, Kind::Http2QuietEvents, &users[1], 900));
+        clients[0].extend(crowd(connection, StreamKind::Http2QuietEvents, &users[0], 100));
+        clients[1].extend(crowd(connection, StreamKind::Http2QuietEvents, &users[1], 900));
     }
     let [mut revoked, mut going_on] =
-        clients.map(|clients| clients.into_iter().map(Client::begun).collect::<Vec<_>>());
+        clients.map(|clients| clients.into_iter().map(OpenClient::begun).collect::<Vec<_>>());
     eventually(LONG, || bed.envoy.metric("streams_open") == 10_000);
     sign_out(&bed.envoy, &users[0]);
     println!("1000 of 10000 ended after {:?}", await_ended(&mut revoked, LONG));
-    revoked.iter_mut().for_each(Client::assert_revoked);
+    revoked.iter_mut().for_each(OpenClient::assert_revoked);
     eventually(LONG, || bed.envoy.metric("streams_open") == 9_000);
     assert!(going_on.iter_mut().all(|client| !client.has_ended()));
     assert_no_vm_died(&bed.envoy);
@@ -137,10 +138,10 @@ fn a_stream_that_is_known_and_gone_takes_nobody_with_it() {
         assert_eq!(connection.send(&request).status, 200);
     };
     let mut connection = bed.envoy.connect();
-    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    let mut going_on = OpenClient::open(&bed.envoy, StreamKind::Http2Events, &bob);
     let mut revoked = Vec::new();
     for _ in 0..10 {
-        revoked.push(Client::open(&bed.envoy, Kind::Events, &ada));
+        revoked.push(OpenClient::open(&bed.envoy, StreamKind::Events, &ada));
         ghost(&mut connection);
     }
     sign_out(&bed.envoy, &ada);
@@ -179,11 +180,11 @@ fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
         let (ada, bob) = (Token::of("ada"), Token::of("bob"));
         let connection = bed.envoy.connect_http2();
         let leaving = bed.envoy.connect_http2();
-        let staying = || crowd(&connection, Kind::Http2Events, &bob, 100);
-        let mut going_on: Vec<_> = staying().into_iter().map(Client::begun).collect();
-        let mut revoked = crowd(&connection, Kind::Http2Events, &ada, 200);
-        revoked.extend(crowd(&leaving, Kind::Http2LongPoll, &ada, 200));
-        let sockets = (0..50).map(|_| Client::open(&bed.envoy, Kind::IdleSocket, &ada));
+        let staying = || crowd(&connection, StreamKind::Http2Events, &bob, 100);
+        let mut going_on: Vec<_> = staying().into_iter().map(OpenClient::begun).collect();
+        let mut revoked = crowd(&connection, StreamKind::Http2Events, &ada, 200);
+        revoked.extend(crowd(&leaving, StreamKind::Http2LongPoll, &ada, 200));
+        let sockets = (0..50).map(|_| OpenClient::open(&bed.envoy, StreamKind::IdleSocket, &ada));
         let sockets: Vec<_> = sockets.collect();
         sign_out(&bed.envoy, &ada);
         thread::sleep(Duration::from_millis(200)); // about when the first of them end
@@ -194,8 +195,8 @@ fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
     }
 }
 
-fn crowd(connection: &Http2, kind: Kind, token: &Token, count: usize) -> Vec<Client> {
-    (0..count).map(|_| Client::open_among(connection, kind, token)).collect()
+fn crowd(connection: &Http2, kind: StreamKind, token: &Token, count: usize) -> Vec<OpenClient> {
+    (0..count).map(|_| OpenClient::open_among(connection, kind, token)).collect()
 }
 
 /// How many long polls the application has seen.

@@ -8,8 +8,8 @@ use serde_json::json;
 use testbed::{Http2Stream, Reply, Request, Shared, Testbed, Token, eventually};
 
 use crate::client::{
-    self, Client, Kind, PROMISED, alone, assert_all_go_on, assert_no_vm_died, await_ended, ended,
-    open_all, sign_out,
+    self, OpenClient, PROMISED, StreamKind, alone, assert_all_go_on, assert_no_vm_died,
+    await_ended, ended, open_all, sign_out,
 };
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
@@ -24,7 +24,7 @@ fn every_kind_ends_within_a_second_on_all_workers_and_no_other_users() {
     sign_out(&bed.envoy, &ada);
     let took = await_ended(&mut revoked, PROMISED);
     println!("{} streams ended after {took:?}", revoked.len());
-    revoked.iter_mut().for_each(Client::assert_revoked);
+    revoked.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(&mut going_on);
 }
 
@@ -39,12 +39,12 @@ fn each_end_is_counted_and_shows_in_the_access_log() {
         let started = ["/events 200", "/grpc 200", "/text 200", "/download 200"].map(line);
         (sockets, started, ["/poll 401", "/upload 401"].map(line))
     };
-    let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut clients = StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     eventually(SOON, || bed.application.seen_at("/poll").len() == 2);
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
     eventually(SOON, || lines() == (3, [2, 1, 1, 2], [2, 2]));
-    eventually(SOON, || ended(&bed.envoy, "revoked") == Kind::ALL.len() as u64);
+    eventually(SOON, || ended(&bed.envoy, "revoked") == StreamKind::ALL.len() as u64);
     assert_eq!(bed.envoy.metric("refused.revoked"), 0, "no request was refused");
 }
 
@@ -60,7 +60,7 @@ fn an_end_that_comes_late_is_counted() {
     while bed.envoy.metric("streams_late") == 0 {
         assert!(count < 20, "no end came late");
         let token = Token::of("ada");
-        let mut clients = [Client::open(&bed.envoy, Kind::QuietEvents, &token)];
+        let mut clients = [OpenClient::open(&bed.envoy, StreamKind::QuietEvents, &token)];
         sign_out(&bed.envoy, &token);
         signal("STOP"); // as where a worker hangs; seldom it has looked already
         thread::sleep(Duration::from_millis(1_500));
@@ -89,12 +89,12 @@ fn how_many_are_open_is_shown_over_all_workers() {
 fn a_stream_ends_with_one_half_closed_and_with_both_open() {
     let (bed, _alone) = (BED.get(), alone());
     let token = Token::of("ada");
-    let mut clients = [(); 2].map(|()| Client::open(&bed.envoy, Kind::Http2Grpc, &token));
+    let mut clients = [(); 2].map(|()| OpenClient::open(&bed.envoy, StreamKind::Http2Grpc, &token));
     clients[0].finish();
     assert_all_go_on(&mut clients);
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
-    clients.iter_mut().for_each(Client::assert_revoked);
+    clients.iter_mut().for_each(OpenClient::assert_revoked);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn they_end_also_where_the_sign_out_was_on_another_envoy() {
     sign_out(&bed.envoy, &ada);
     let took = await_ended(&mut revoked, PROMISED);
     println!("{} streams ended after {took:?}", revoked.len());
-    revoked.iter_mut().for_each(Client::assert_revoked);
+    revoked.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(&mut going_on);
 }
 
@@ -120,21 +120,22 @@ fn a_cutoff_ends_the_streams_of_older_tokens() {
         Token::with(&claims)
     };
     let open = |user: &str, iat: u64| {
-        let kinds = [Kind::IdleSocket, Kind::Http2Events, Kind::LongPoll].into_iter();
+        let kinds =
+            [StreamKind::IdleSocket, StreamKind::Http2Events, StreamKind::LongPoll].into_iter();
         let token = issued(user, iat);
-        kinds.map(|kind| Client::open(&bed.envoy, kind, &token)).collect::<Vec<_>>()
+        kinds.map(|kind| OpenClient::open(&bed.envoy, kind, &token)).collect::<Vec<_>>()
     };
     let mut old = open("clara", now - 100);
     let (mut new, mut others) = (open("clara", now), open("dora", now - 100));
 
     bed.service.revoke(&json!({"user_id": "clara", "issued_before": now}));
     await_ended(&mut old, PROMISED);
-    old.iter_mut().for_each(Client::assert_revoked);
+    old.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(new.iter_mut().chain(&mut others));
 
     bed.service.revoke(&json!({"issued_before": now - 50})); // of everybody
     await_ended(&mut others, PROMISED);
-    others.iter_mut().for_each(Client::assert_revoked);
+    others.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(&mut new);
 }
 
@@ -151,7 +152,7 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
     let _alone = alone();
     for path in ["/sign-out", "/password"] {
         let token = Token::of("ada");
-        let mut clients = [Client::open(&bed.envoy, Kind::Events, &token)];
+        let mut clients = [OpenClient::open(&bed.envoy, StreamKind::Events, &token)];
         bed.service.pause(); // the answer waits for the service, and its token is revoked meanwhile
         let mut connection = bed.envoy.connect();
         connection.send_bytes(&Request::post(path).bearer(&token).to_bytes());
@@ -175,7 +176,7 @@ fn a_page_with_twenty_requests_under_way_signs_out() {
     let _alone = alone();
     let requests = page(&bed);
     let bob = Token::of("bob");
-    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &bob);
+    let mut going_on = OpenClient::open(&bed.envoy, StreamKind::Http2Events, &bob);
     for path in ["/sign-out", "/password"].repeat(5) {
         let (ada, connection) = (Token::of("ada"), bed.envoy.connect_http2());
         let streams: Vec<_> = requests.iter().map(|get| connection.open(&get(&ada))).collect();

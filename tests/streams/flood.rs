@@ -12,7 +12,9 @@ use testbed::frames::{END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS,
 use testbed::frames::{fields, frame};
 use testbed::{Envoy, Reply, Token, eventually};
 
-use crate::client::{self, Client, Kind, alone, assert_all_go_on, assert_no_vm_died, sign_out};
+use crate::client::{
+    self, OpenClient, StreamKind, alone, assert_all_go_on, assert_no_vm_died, sign_out,
+};
 
 #[test]
 fn a_connection_that_is_flooded_while_its_streams_end_takes_nobody_with_it() {
@@ -20,7 +22,7 @@ fn a_connection_that_is_flooded_while_its_streams_end_takes_nobody_with_it() {
     let (bed, _alone) = (client::bed(|_| {}), alone());
     let endless = Reply::status(200).header("content-type", "text/event-stream");
     bed.application.on("/endless", endless.text(&Reply::PIECE.repeat(5_000_000)));
-    let mut going_on = Client::open(&bed.envoy, Kind::Http2Events, &Token::of("bob"));
+    let mut going_on = OpenClient::open(&bed.envoy, StreamKind::Http2Events, &Token::of("bob"));
     for pings in [0, 900, 930, 960, 990] {
         let (token, mut unread) = (Token::of("ada"), Unread::connect(&bed.envoy));
         for _ in 0..STREAMS {

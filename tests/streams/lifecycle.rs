@@ -6,8 +6,8 @@ use serde_json::json;
 use testbed::{EnvoySetup, Fault, Reply, Request, Testbed, Token, eventually};
 
 use crate::client::{
-    self, Client, Kind, PROMISED, alone, assert_all_go_on, await_ended, keep_open, make_room,
-    open_all, sign_out,
+    self, OpenClient, PROMISED, StreamKind, alone, assert_all_go_on, await_ended, keep_open,
+    make_room, open_all, sign_out,
 };
 
 #[test]
@@ -24,7 +24,7 @@ fn the_old_configuration_still_ends_what_it_admitted() {
     assert_all_go_on(going_on.iter_mut().chain(&mut revoked));
     sign_out(&bed.envoy, &ada);
     await_ended(&mut revoked, PROMISED);
-    revoked.iter_mut().for_each(Client::assert_revoked);
+    revoked.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(&mut going_on);
     client::assert_no_vm_died(&bed.envoy);
 }
@@ -35,9 +35,14 @@ fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
     let bed = start(|setup| setup.drill().workers(1).edit(make_room));
     bed.application.on("/soon", Reply::status(200).after(Duration::from_secs(1)));
     let token = Token::of("ada");
-    let mut idle = Client::open(&bed.envoy, Kind::IdleSocket, &token);
-    let mut moving = [Kind::BusySocket, Kind::Events, Kind::Http2Events, Kind::Http2Grpc]
-        .map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut idle = OpenClient::open(&bed.envoy, StreamKind::IdleSocket, &token);
+    let mut moving = [
+        StreamKind::BusySocket,
+        StreamKind::Events,
+        StreamKind::Http2Events,
+        StreamKind::Http2Grpc,
+    ]
+    .map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     let mut pending = bed.envoy.connect();
     pending.send_bytes(&Request::get("/soon").bearer(&token).to_bytes());
     eventually(LONG, || !bed.application.seen_at("/soon").is_empty());
@@ -53,10 +58,10 @@ fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
 
     // The VM that comes after it looks after its own.
     eventually(LONG, || bed.envoy.get("/page", &token).status == 200);
-    let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut clients = StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
-    clients.iter_mut().for_each(Client::assert_revoked);
+    clients.iter_mut().for_each(OpenClient::assert_revoked);
 }
 
 fn start(change: impl FnOnce(EnvoySetup) -> EnvoySetup) -> Testbed {

@@ -6,14 +6,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use testbed::{Envoy, Script, Service, Token, eventually, until};
+use testbed::{Envoy, Script, SignoutService, Token, eventually, until};
 
 use crate::client::{alone, sign_out};
 
 #[test]
 fn clients_of_all_kinds_are_cut_and_told_why_when_they_come_again() {
     let _alone = alone();
-    let (stage, ada, bob) = (Stage::start(), Token::of("ada"), Token::of("bob"));
+    let (stage, ada, bob) = (PeersBed::start(), Token::of("ada"), Token::of("bob"));
     let (mut revoked, mut goes_on) = (stage.call(&ada), stage.call(&bob));
     for client in [&revoked, &goes_on] {
         eventually(LONG, || OPEN.iter().all(|line| client.log().contains(line)));
@@ -67,17 +67,17 @@ const AGAIN: &[&str] = &[
 ];
 
 /// An Envoy for HTTP/1.1 and one for gRPC, before one application.
-struct Stage {
+struct PeersBed {
     http: Envoy,
     grpc: Envoy,
-    _service: Service,
+    _service: SignoutService,
     _application: Script,
 }
 
-impl Stage {
+impl PeersBed {
     fn start() -> Self {
         let (application, service) =
-            (Script::start("stream-peers", PEERS, &["serve"]), Service::start());
+            (Script::start("stream-peers", PEERS, &["serve"]), SignoutService::start());
         let address = |name: &str| -> SocketAddr {
             until(LONG, || {
                 let log = application.log();

@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testbed::{Envoy, Fault, FaultProxy, Request, Testbed, Token, unix_seconds};
 
-use crate::client::{Client, Kind, alone, assert_no_vm_died, await_ended, keep_open, make_room};
+use crate::client::{
+    OpenClient, StreamKind, alone, assert_no_vm_died, await_ended, keep_open, make_room,
+};
 use crate::dice::{Dice, number};
 
 #[test]
 fn random_endings_of_random_streams_crash_nothing() {
     let _alone = alone();
     let wanted = usize::try_from(number("STREAMS_ENDINGS", 3_000)).expect("a count");
-    let (mut stage, mut dice, start) = (Stage::start(), Dice::new(), Instant::now());
+    let (mut stage, mut dice, start) = (RandomBed::start(), Dice::new(), Instant::now());
     let (mut endings, mut rounds) = (0, 0);
     while endings < wanted {
         endings += stage.round(&mut dice);
@@ -32,7 +34,7 @@ fn random_endings_of_random_streams_crash_nothing() {
 
 /// What happens in the moment of a sign-out.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+enum SignOutEvent {
     Nothing,
     ClientsLeave,
     /// Says that it will send nothing more.
@@ -44,16 +46,16 @@ enum Event {
     ConfigurationChanges,
 }
 
-struct Stage {
+struct RandomBed {
     bed: Testbed,
     /// The one under test, whose way to the application can be cut.
     envoy: Envoy,
     way: FaultProxy,
-    going_on: Vec<(Token, Client)>,
+    going_on: Vec<(Token, OpenClient)>,
     changes: u64,
 }
 
-impl Stage {
+impl RandomBed {
     fn start() -> Self {
         let bed = Testbed::start();
         keep_open(&bed.application);
@@ -80,7 +82,7 @@ impl Stage {
         thread::sleep(pause);
         self.happen(event, dice, &tokens, &mut revoked);
         let status = answer.join().expect("an answer");
-        let is_cut_too = matches!(event, Event::ApplicationGoes) && status == 503; // revoked all the same
+        let is_cut_too = matches!(event, SignOutEvent::ApplicationGoes) && status == 503; // revoked all the same
         assert!(status == 200 || is_cut_too, "{event:?}: {status}");
 
         let must_end = |token: &Token| event.ends_all() || revoked.contains(token);
@@ -103,15 +105,15 @@ impl Stage {
 
     fn happen(
         &mut self,
-        event: Event,
+        event: SignOutEvent,
         dice: &mut Dice,
         tokens: &[Token],
         revoked: &mut Vec<Token>,
     ) {
         match event {
-            Event::Nothing => {}
-            Event::ClientsLeave => self.going_on.retain(|_| dice.below(3) > 0),
-            Event::ClientsFinish => {
+            SignOutEvent::Nothing => {}
+            SignOutEvent::ClientsLeave => self.going_on.retain(|_| dice.below(3) > 0),
+            SignOutEvent::ClientsFinish => {
                 let mut finished = Vec::new();
                 for entry in std::mem::take(&mut self.going_on) {
                     let list = if dice.below(3) > 0 { &mut self.going_on } else { &mut finished };
@@ -119,19 +121,19 @@ impl Stage {
                 }
                 finished.iter().for_each(|(_, client)| client.finish()); // some end by that
             }
-            Event::ApplicationGoes => self.way.set(Fault::None), // and comes again at once
-            Event::ServiceRevokes => {
+            SignOutEvent::ApplicationGoes => self.way.set(Fault::None), // and comes again at once
+            SignOutEvent::ServiceRevokes => {
                 let token = dice.one_of(tokens).clone();
                 self.bed.service.revoke(&json!({"jti": token.jti()}));
                 revoked.push(token);
             }
-            Event::UserIsCutOff => {
+            SignOutEvent::UserIsCutOff => {
                 let token = dice.one_of(tokens).clone();
                 let cutoff = json!({"user_id": token.user(), "issued_before": unix_seconds() + 1});
                 self.bed.service.revoke(&cutoff);
                 revoked.push(token);
             }
-            Event::ConfigurationChanges => {
+            SignOutEvent::ConfigurationChanges => {
                 self.changes += 1;
                 let skew = 30 + self.changes % 30;
                 assert!(self.envoy.reload(|configuration| {
@@ -142,7 +144,7 @@ impl Stage {
     }
 }
 
-impl Event {
+impl SignOutEvent {
     /// Whether nothing that was open before goes on after it.
     fn ends_all(self) -> bool {
         matches!(self, Self::ApplicationGoes | Self::ConfigurationChanges)
@@ -150,40 +152,41 @@ impl Event {
 }
 
 /// Some 300 streams of these tokens on four connections, and some on connections of their own.
-fn crowd(envoy: &Envoy, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, Client)> {
-    let (http2, http1): (Vec<_>, Vec<_>) = Kind::ALL.into_iter().partition(|kind| kind.is_http2());
+fn crowd(envoy: &Envoy, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, OpenClient)> {
+    let (http2, http1): (Vec<_>, Vec<_>) =
+        StreamKind::ALL.into_iter().partition(|kind| kind.is_http2());
     let mut clients = Vec::new();
     for _ in 0..4 {
         let connection = Arc::new(envoy.connect_http2());
         for _ in 0..10 + dice.below(120) {
             let token = dice.one_of(tokens);
-            let client = Client::open_among(&connection, *dice.one_of(&http2), token);
+            let client = OpenClient::open_among(&connection, *dice.one_of(&http2), token);
             clients.push((token.clone(), client.keeping(&connection)));
         }
     }
     for _ in 0..dice.below(40) {
         let token = dice.one_of(tokens);
-        clients.push((token.clone(), Client::open_soon(envoy, *dice.one_of(&http1), token)));
+        clients.push((token.clone(), OpenClient::open_soon(envoy, *dice.one_of(&http1), token)));
     }
     clients.into_iter().map(|(token, client)| (token, client.begun())).collect()
 }
 
 /// A change of configuration takes the time of draining, so it comes less often.
-const EVENTS: [Event; 19] = {
-    let mut events = [Event::Nothing; 19];
+const EVENTS: [SignOutEvent; 19] = {
+    let mut events = [SignOutEvent::Nothing; 19];
     let often = [
-        Event::ClientsLeave,
-        Event::ClientsFinish,
-        Event::ApplicationGoes,
-        Event::ServiceRevokes,
-        Event::UserIsCutOff,
+        SignOutEvent::ClientsLeave,
+        SignOutEvent::ClientsFinish,
+        SignOutEvent::ApplicationGoes,
+        SignOutEvent::ServiceRevokes,
+        SignOutEvent::UserIsCutOff,
     ];
     let mut at = 0;
     while at < 15 {
         events[at] = often[at % often.len()];
         at += 1;
     }
-    events[15] = Event::ConfigurationChanges;
+    events[15] = SignOutEvent::ConfigurationChanges;
     events
 };
 

@@ -11,7 +11,9 @@ use serde_json::json;
 use testbed::{Fault, Reply, Testbed, Token, come_first, eventually};
 
 use crate::client::times_of_ends;
-use crate::client::{self, Client, Kind, alone, assert_no_vm_died, keep_open, make_room, sign_out};
+use crate::client::{
+    self, OpenClient, StreamKind, alone, assert_no_vm_died, keep_open, make_room, sign_out,
+};
 use crate::crowd::others_while_a_crowd_ends;
 
 #[test]
@@ -21,13 +23,13 @@ fn report_of_the_time_until_streams_have_ended() {
     println!("| open request | 1 stream (of {ONES}) | 100 at once | 8,000 at once |");
     println!("| --- | --- | --- | --- |");
     for (name, kind) in [
-        ("WebSocket, HTTP/1.1", Kind::IdleSocket),
-        ("WebSocket, HTTP/2", Kind::Http2Socket),
-        ("events, HTTP/1.1", Kind::QuietEvents),
-        ("events, HTTP/2", Kind::Http2QuietEvents),
-        ("gRPC", Kind::Http2Grpc),
-        ("long poll, HTTP/1.1", Kind::LongPoll),
-        ("long poll, HTTP/2", Kind::Http2LongPoll),
+        ("WebSocket, HTTP/1.1", StreamKind::IdleSocket),
+        ("WebSocket, HTTP/2", StreamKind::Http2Socket),
+        ("events, HTTP/1.1", StreamKind::QuietEvents),
+        ("events, HTTP/2", StreamKind::Http2QuietEvents),
+        ("gRPC", StreamKind::Http2Grpc),
+        ("long poll, HTTP/1.1", StreamKind::LongPoll),
+        ("long poll, HTTP/2", StreamKind::Http2LongPoll),
     ] {
         let bed = Testbed::from(|setup| setup.memory_mib(1_024).edit(make_room), Fault::None);
         keep_open(&bed.application);
@@ -69,24 +71,24 @@ fn report_of_what_others_notice() {
 }
 
 /// How long each of that many streams of one token goes on after its sign-out.
-fn times(bed: &Testbed, kind: Kind, count: usize) -> Vec<Duration> {
+fn times(bed: &Testbed, kind: StreamKind, count: usize) -> Vec<Duration> {
     let token = Token::of("ada");
     let mut clients = Vec::new();
     while clients.len() < count {
         if kind.is_http2() {
             let connection = Arc::new(bed.envoy.connect_http2());
             let some = (count - clients.len()).min(1_000);
-            let open = || Client::open_among(&connection, kind, &token).keeping(&connection);
+            let open = || OpenClient::open_among(&connection, kind, &token).keeping(&connection);
             clients.extend((0..some).map(|_| open()));
         } else {
-            clients.push(Client::open_soon(&bed.envoy, kind, &token));
+            clients.push(OpenClient::open_soon(&bed.envoy, kind, &token));
         }
     }
-    let mut clients: Vec<_> = clients.into_iter().map(Client::begun).collect();
+    let mut clients: Vec<_> = clients.into_iter().map(OpenClient::begun).collect();
     eventually(LONG, || bed.envoy.metric("streams_open") == count as u64);
     sign_out(&bed.envoy, &token);
     let times = times_of_ends(&mut clients, LONG);
-    clients.iter_mut().for_each(Client::assert_revoked);
+    clients.iter_mut().for_each(OpenClient::assert_revoked);
     eventually(LONG, || bed.envoy.metric("streams_open") == 0);
     bed.application.forget();
     times

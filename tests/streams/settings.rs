@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use testbed::{Configuration, Connection, Fault, Request, Testbed, Token, eventually};
 
-use crate::client::{self, Client, Kind, alone, assert_all_go_on, ended, open_all, sign_out};
+use crate::client::{
+    self, OpenClient, StreamKind, alone, assert_all_go_on, ended, open_all, sign_out,
+};
 
 #[test]
 fn a_stream_ends_with_its_token_where_that_is_asked_for() {
@@ -16,14 +18,14 @@ fn a_stream_ends_with_its_token_where_that_is_asked_for() {
     let _alone = alone();
     let mut clients = open_all(&bed.envoy, &Token::of("bob"));
     let (token, end) = short_lived();
-    let mut expiring = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
-    eventually(LONG, || now() >= end || expiring.iter_mut().any(Client::has_ended));
+    let mut expiring = StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
+    eventually(LONG, || now() >= end || expiring.iter_mut().any(OpenClient::has_ended));
     assert!(now() >= end, "ended before its time");
     let took = client::await_ended(&mut expiring, ONE_SWEEP);
     println!("ended {took:?} after the end of the token");
     expiring.iter_mut().for_each(|client| client.assert_refused("expired"));
     assert_all_go_on(&mut clients);
-    eventually(LONG, || ended(&bed.envoy, "expired") == Kind::ALL.len() as u64);
+    eventually(LONG, || ended(&bed.envoy, "expired") == StreamKind::ALL.len() as u64);
     assert_eq!(ended(&bed.envoy, "revoked"), 0);
 }
 
@@ -44,8 +46,13 @@ fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
     bed.envoy.await_guarding();
     let _alone = alone();
     let (token, end) = lives_for(8);
-    let kinds = [Kind::IdleSocket, Kind::Http2Socket, Kind::QuietEvents, Kind::Http2QuietEvents];
-    let mut clients = kinds.map(|kind| Client::open(&bed.envoy, kind, &token));
+    let kinds = [
+        StreamKind::IdleSocket,
+        StreamKind::Http2Socket,
+        StreamKind::QuietEvents,
+        StreamKind::Http2QuietEvents,
+    ];
+    let mut clients = kinds.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     let mut own_times = ["0", "1", "100000"].map(|time| {
         let quiet = Request::get("/quiet").header("accept", "text/event-stream").bearer(&token);
         let mut connection = bed.envoy.connect();
@@ -59,7 +66,8 @@ fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
     assert!(now() < end, "the machine is too busy for this token");
     let is_over = |connection: &mut Connection| connection.is_closed();
     eventually(LONG, || {
-        let over = own_times.iter_mut().any(is_over) || clients.iter_mut().any(Client::has_ended);
+        let over =
+            own_times.iter_mut().any(is_over) || clients.iter_mut().any(OpenClient::has_ended);
         assert!(!over || now() >= end, "ended before its time");
         now() >= end
     });
@@ -77,7 +85,7 @@ fn a_stream_outlives_its_token_otherwise() {
     let bed = expiring(|_| {});
     let _alone = alone();
     let (token, end) = short_lived();
-    let mut clients = Kind::ALL.map(|kind| Client::open(&bed.envoy, kind, &token));
+    let mut clients = StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     eventually(LONG, || bed.envoy.get("/page", &token).code() == "expired");
     thread::sleep(ONE_SWEEP);
     assert!(now() > end);

@@ -15,8 +15,8 @@ use serde_json::json;
 use session_guard_core::config::Config;
 use session_guard_core::refusal::Refusal::{self, *};
 use session_guard_core::token::Verifier;
-use table::{ADA, Case, Draft, Verdict, cases, filter, spellings, times};
-use testbed::{Answer, Request, Shared, Testbed, Token, until};
+use table::{ADA, Draft, TokenCase, TokenVerdict, cases, filter, spellings, times};
+use testbed::{HttpResponse, Request, Shared, Testbed, Token, until};
 
 static BED: Shared<Testbed> = Shared::new(start);
 
@@ -52,12 +52,13 @@ fn each_token_gets_the_same_verdict_in_envoy() {
 fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
     let keys = public_keys();
     let bed = Testbed::with(|configuration| {
-        let key = |key: &PublicKey| json!({"algorithm": key.algorithm, "public_key_pem": key.pem});
+        let key =
+            |key: &PublicKeyCase| json!({"algorithm": key.algorithm, "public_key_pem": key.pem});
         configuration.filter["keys"] = keys.iter().map(key).collect();
         configuration.filter["claims"]["user_id"] = json!("sub");
     });
     let mut connection = bed.envoy.connect();
-    for PublicKey { algorithm, pem, token } in &keys {
+    for PublicKeyCase { algorithm, pem, token } in &keys {
         let mut ask = |token| connection.send(&Request::get("/page").bearer(&token));
         assert_eq!(shown(&ask(Token::text(token))), answer(ADA), "{algorithm}");
         assert_eq!(shown(&ask(forged(token))), answer(Err(BadSignature)), "{algorithm}");
@@ -75,7 +76,7 @@ fn times_count_to_the_second_in_envoy() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
     let mut verdicts = |now| -> Vec<_> {
-        let send = |(name, token, expected): Case| {
+        let send = |(name, token, expected): TokenCase| {
             let request = Request::get("/page").bearer(&Token::text(&token));
             (name, shown(&connection.send(&request)), answer(expected))
         };
@@ -121,7 +122,7 @@ fn every_verdict_is_counted_once_and_named_in_the_access_log() {
 }
 
 /// A key and a token that it signed for `ada`, with an `exp` in the far future.
-struct PublicKey {
+struct PublicKeyCase {
     algorithm: String,
     pem: String,
     token: String,
@@ -129,13 +130,13 @@ struct PublicKey {
 
 /// Made once with OpenSSL, an implementation that is not the one under test; the private keys were
 /// not kept.
-fn public_keys() -> Vec<PublicKey> {
+fn public_keys() -> Vec<PublicKeyCase> {
     let keys: serde_json::Value =
         serde_json::from_str(include_str!("../public_keys.json")).expect("JSON");
     let key = |key: &serde_json::Value| {
         let text = |name: &str| key[name].as_str().expect("a text").to_owned();
         let [algorithm, pem, token] = ["algorithm", "public_key_pem", "token"].map(text);
-        PublicKey { algorithm, pem, token }
+        PublicKeyCase { algorithm, pem, token }
     };
     keys.as_array().expect("a list").iter().map(key).collect()
 }
@@ -156,7 +157,7 @@ enum Shown {
     Refused(u16, serde_json::Value, [Option<String>; 4]),
 }
 
-fn shown(answer: &Answer) -> Shown {
+fn shown(answer: &HttpResponse) -> Shown {
     if answer.status == 200 {
         let users = answer.seen();
         return Shown::Admitted(
@@ -169,7 +170,7 @@ fn shown(answer: &Answer) -> Shown {
 }
 
 /// The contract of answers, written out.
-fn answer(verdict: Verdict) -> Shown {
+fn answer(verdict: TokenVerdict) -> Shown {
     match verdict {
         // The application shows bytes as Latin-1.
         Ok(user) => Shown::Admitted(vec![user.bytes().map(char::from).collect()]),
@@ -183,13 +184,13 @@ fn answer(verdict: Verdict) -> Shown {
     }
 }
 
-fn counter(verdict: Verdict) -> String {
+fn counter(verdict: TokenVerdict) -> String {
     let name =
         verdict.map_or_else(|why| format!("refused.{}", why.answer().code), |_| "allowed".into());
     format!("wasmcustom.session_guard.{name}")
 }
 
-fn details(verdict: Verdict) -> String {
+fn details(verdict: TokenVerdict) -> String {
     let refused = |why: Refusal| format!("401 session_guard_{}", why.answer().code);
     verdict.map_or_else(refused, |_| "200 via_upstream".to_owned())
 }

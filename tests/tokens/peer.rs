@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use testbed::{Configuration, Request, Testbed, Token, repository};
 
-use crate::table::{A, B, C, Case, cases, filter, times};
+use crate::table::{A, B, C, TokenCase, cases, filter, times};
 use crate::{in_one_second, unix_seconds};
 
 /// Every disagreement begins like one of these.
@@ -44,7 +44,7 @@ const REASONS: &[(&str, &str)] = &[
 fn every_disagreement_with_jwt_authn_is_documented_with_its_reason() {
     let (ours, theirs) = (Testbed::with(ours), Testbed::with(theirs));
     let (mut us, mut them) = (ours.envoy.connect(), theirs.envoy.connect());
-    let mut judge = |(name, token, _): Case| {
+    let mut judge = |(name, token, _): TokenCase| {
         let request = Request::get("/page").bearer(&Token::text(&token));
         (name, us.send(&request), them.send(&request))
     };

@@ -9,9 +9,9 @@ use serde_json::json;
 use session_guard_core::refusal::Refusal::{self, *};
 
 /// The user as the application gets to see them, or why not.
-pub(crate) type Verdict = Result<&'static str, Refusal>;
+pub(crate) type TokenVerdict = Result<&'static str, Refusal>;
 
-pub(crate) const ADA: Verdict = Ok("ada");
+pub(crate) const ADA: TokenVerdict = Ok("ada");
 
 pub(crate) fn filter() -> serde_json::Value {
     json!({
@@ -33,10 +33,10 @@ pub(crate) fn filter() -> serde_json::Value {
 }
 
 /// Name, token, verdict.
-pub(crate) type Case = (String, String, Verdict);
+pub(crate) type TokenCase = (String, String, TokenVerdict);
 
 /// Whatever does not depend on the second in which it is judged.
-pub(crate) fn cases(now: u64) -> Vec<Case> {
+pub(crate) fn cases(now: u64) -> Vec<TokenCase> {
     let mut cases = headers(now);
     cases.extend(keys(now));
     cases.extend(claims(now));
@@ -45,8 +45,8 @@ pub(crate) fn cases(now: u64) -> Vec<Case> {
     cases
 }
 
-fn headers(now: u64) -> Vec<Case> {
-    let cases: &[(&str, &str, Verdict)] = &[
+fn headers(now: u64) -> Vec<TokenCase> {
+    let cases: &[(&str, &str, TokenVerdict)] = &[
         ("typ", "\"JWT\"", ADA),
         ("typ", "\"application/at+jwt\"", ADA),
         ("typ", "\"dpop+jwt\"", Err(MalformedToken)),
@@ -74,14 +74,14 @@ fn headers(now: u64) -> Vec<Case> {
         ("x", "{\"a\":1,\"b\":1}", ADA),
         ("x", "{\"a\":1,\"a\":1}", Err(MalformedToken)),
     ];
-    let draft = |(name, json, verdict): &(&str, &str, Verdict)| {
+    let draft = |(name, json, verdict): &(&str, &str, TokenVerdict)| {
         let token = Draft::new(now).header(name, json).sign();
         (format!("header {name}: {json}"), token, *verdict)
     };
     cases.iter().map(draft).collect()
 }
 
-fn keys(now: u64) -> Vec<Case> {
+fn keys(now: u64) -> Vec<TokenCase> {
     let draft = || Draft::new(now);
     let algorithm = |name: &str| draft().header("alg", &format!("{name:?}"));
     let cases = [
@@ -110,9 +110,9 @@ fn keys(now: u64) -> Vec<Case> {
     cases.map(|(name, token, verdict)| (name.to_owned(), token, verdict)).to_vec()
 }
 
-fn claims(now: u64) -> Vec<Case> {
+fn claims(now: u64) -> Vec<TokenCase> {
     let long = |length| format!("{:?}", "a".repeat(length));
-    let cases: &[(&str, &str, Verdict)] = &[
+    let cases: &[(&str, &str, TokenVerdict)] = &[
         ("iss", "\"https:\\/\\/id.example\"", ADA), // the same string, escaped
         ("iss", "\"https://id.example/\"", Err(WrongIssuer)),
         ("iss", "\"\"", Err(WrongIssuer)),
@@ -170,7 +170,7 @@ fn claims(now: u64) -> Vec<Case> {
         ("deep", &format!("{}{}", "[".repeat(16), "]".repeat(16)), ADA),
         ("deep", &format!("{}{}", "[".repeat(17), "]".repeat(17)), Err(MalformedToken)),
     ];
-    let draft = |(name, json, verdict): &(&str, &str, Verdict)| {
+    let draft = |(name, json, verdict): &(&str, &str, TokenVerdict)| {
         let token = Draft::new(now).claim(name, json).sign();
         (format!("claim {name}: {}", &json[..json.len().min(40)]), token, *verdict)
     };
@@ -178,7 +178,7 @@ fn claims(now: u64) -> Vec<Case> {
 }
 
 /// Texts that are no token, or another spelling of one.
-fn texts(now: u64) -> Vec<Case> {
+fn texts(now: u64) -> Vec<TokenCase> {
     let sound = Draft::new(now).sign();
     let (input, signature) = sound.rsplit_once('.').expect("a signature");
     let (header, payload) = input.split_once('.').expect("a payload");
@@ -227,7 +227,7 @@ pub(crate) fn spellings(token: &str) -> Vec<(&'static str, String)> {
 }
 
 /// A token of `max_token_bytes` is read, a longer one is not.
-fn lengths(now: u64) -> Vec<Case> {
+fn lengths(now: u64) -> Vec<TokenCase> {
     let of_length = |length: usize| {
         let token = |n: usize| Draft::new(now).claim("x", &format!("{:?}", "x".repeat(n))).sign();
         let short = (length - token(0).len()) * 3 / 4 - 8;
@@ -247,7 +247,7 @@ fn lengths(now: u64) -> Vec<Case> {
 }
 
 /// The seconds at which verdicts change, with a clock skew of 60.
-pub(crate) fn times(now: u64) -> Vec<Case> {
+pub(crate) fn times(now: u64) -> Vec<TokenCase> {
     let cases = [
         ("exp", now - 59, ADA),
         ("exp", now - 60, Err(Expired)),
@@ -258,7 +258,7 @@ pub(crate) fn times(now: u64) -> Vec<Case> {
         ("exp", now - 60 + 100_000, ADA), // the longest lifetime
         ("exp", now - 59 + 100_000, Err(BadClaims)),
     ];
-    let draft = |(name, seconds, verdict): (&str, u64, Verdict)| {
+    let draft = |(name, seconds, verdict): (&str, u64, TokenVerdict)| {
         let token = Draft::new(now).claim(name, &seconds.to_string()).sign();
         (format!("{name}: now {:+}", seconds.cast_signed() - now.cast_signed()), token, verdict)
     };

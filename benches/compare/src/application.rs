@@ -9,9 +9,9 @@ use std::time::Duration;
 use testbed::Script;
 
 use crate::contest::{Circles, Extent};
-use crate::load::Load;
+use crate::load::ListenerLoad;
 use crate::machine::{self, Processors, cpu_nanoseconds};
-use crate::peers::Tokens;
+use crate::peers::PeerTokens;
 
 /// Microseconds of a request without the check, and those that the check adds, round by round.
 ///
@@ -29,9 +29,9 @@ pub(crate) fn measure(
     let mut loads = applications.each_mut().map(|application| {
         let address = application.address();
         machine::pin(application.process_id(), processors.proxy);
-        Load::to(address, CONNECTIONS)
+        ListenerLoad::to(address, CONNECTIONS)
     });
-    let requests = circles.of(Tokens::Hs256);
+    let requests = circles.of(PeerTokens::Hs256);
     let (mut bare, mut added) = (Vec::new(), Vec::new());
     for round in 0..=extent.rounds {
         let mut slice = |at: usize| {

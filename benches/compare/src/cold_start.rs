@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use testbed::{Connection, Envoy, EnvoySetup, Request};
 
 use crate::listeners;
-use crate::load::{Load, Requests};
+use crate::load::{ListenerLoad, Requests};
 use crate::machine::resident_bytes;
 use crate::statistics::quantile;
 
@@ -57,7 +57,7 @@ impl Start {
 pub(crate) fn start(service: SocketAddr) -> Result<Start, String> {
     let began = Instant::now();
     let envoy = setup(service).workers(1).memory_mib(MEMORY_MIB).start();
-    let mut load = Load::to(envoy.address(), CONNECTIONS);
+    let mut load = ListenerLoad::to(envoy.address(), CONNECTIONS);
     let requests = Requests::to_public_page();
     let ready = AtomicBool::new(false);
     let (loading, load_seconds) = thread::scope(|scope| {

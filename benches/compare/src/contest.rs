@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use testbed::{Envoy, Program};
 
-use crate::load::{Load, Requests};
+use crate::load::{ListenerLoad, Requests};
 use crate::machine::cpu_nanoseconds;
-use crate::peers::{PEERS, Peer, Tokens};
+use crate::peers::{PEERS, Peer, PeerTokens};
 use crate::progress::Progress;
 use crate::selection::Selection;
 use crate::statistics::quantile;
 use crate::tokens::{self, Rsa};
-use crate::writer::Writer;
+use crate::writer::RevocationLoad;
 
 /// One slice of one peer.
 #[derive(Clone, Debug)]
@@ -81,7 +81,8 @@ impl Contest<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Sample>, String> {
         // Connections for each, so that each goes on in its own circle of tokens.
-        let connect = |peer: &Peer| Load::to(self.envoy.address_of(peer.listener), CONNECTIONS);
+        let connect =
+            |peer: &Peer| ListenerLoad::to(self.envoy.address_of(peer.listener), CONNECTIONS);
         let mut loads = PEERS.each_ref().map(connect);
         let mut samples = Vec::new();
         let takes_part = |at: &usize| extent.selection.holds(&PEERS[*at]);
@@ -106,7 +107,7 @@ impl Contest<'_> {
     fn sample(
         &self,
         peer: &Peer,
-        load: &mut Load,
+        load: &mut ListenerLoad,
         time: Duration,
         round: usize,
     ) -> Result<Sample, String> {
@@ -121,14 +122,14 @@ impl Contest<'_> {
     fn slice(
         &self,
         peer: &Peer,
-        load: &mut Load,
+        load: &mut ListenerLoad,
         time: Duration,
         round: usize,
     ) -> Result<Option<Sample>, String> {
-        let fresh = (peer.tokens == Tokens::FreshHs256).then(|| fresh(time));
+        let fresh = (peer.tokens == PeerTokens::FreshHs256).then(|| fresh(time));
         let requests =
             fresh.as_ref().map_or_else(|| self.circles.of(peer.tokens), |fresh| &fresh.1);
-        let writer = peer.busy.then(|| Writer::start(self.million, REVOCATIONS_PER_SECOND));
+        let writer = peer.busy.then(|| RevocationLoad::start(self.million, REVOCATIONS_PER_SECOND));
         match &fresh {
             Some((before, _)) => load.run_once(before, Duration::MAX)?,
             None => load.run_count(requests, WARM_TOKENS)?,
@@ -191,13 +192,13 @@ impl Circles {
     }
 
     /// Those that carry such tokens.
-    pub(crate) fn of(&self, tokens: Tokens) -> &Requests {
+    pub(crate) fn of(&self, tokens: PeerTokens) -> &Requests {
         match tokens {
-            Tokens::Hs256 | Tokens::FreshHs256 => &self.hs256,
-            Tokens::Hs256Cookie => &self.hs256_cookie,
-            Tokens::Hs256MoreHeaders => &self.hs256_more_headers,
-            Tokens::Rs256 => &self.rs256,
-            Tokens::ManyRs256 => &self.many_rs256,
+            PeerTokens::Hs256 | PeerTokens::FreshHs256 => &self.hs256,
+            PeerTokens::Hs256Cookie => &self.hs256_cookie,
+            PeerTokens::Hs256MoreHeaders => &self.hs256_more_headers,
+            PeerTokens::Rs256 => &self.rs256,
+            PeerTokens::ManyRs256 => &self.many_rs256,
         }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) enum Pace {
 
 /// What came back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answered {
+pub(crate) struct LoadResponse {
     /// Answers, all with the expected status.
     pub(crate) requests: u64,
     /// How long it took.
@@ -77,7 +77,7 @@ pub(crate) struct Answered {
     pub(crate) latencies_nanoseconds: Vec<u64>,
 }
 
-impl Answered {
+impl LoadResponse {
     /// How long each was waited for.
     pub(crate) fn milliseconds(&self) -> Vec<f64> {
         self.latencies_nanoseconds.iter().map(|waited| *waited as f64 / 1e6).collect()
@@ -85,21 +85,21 @@ impl Answered {
 }
 
 /// Connections to one listener.
-pub(crate) struct Load {
+pub(crate) struct ListenerLoad {
     poll: Poll,
     events: Events,
-    connections: Vec<Connection>,
+    connections: Vec<LoadConnection>,
     free: Vec<usize>,
     next: usize,
 }
 
-struct Connection {
+struct LoadConnection {
     stream: TcpStream,
     read: Vec<u8>,
     due: Instant,
 }
 
-impl Load {
+impl ListenerLoad {
     /// Connects.
     pub(crate) fn to(address: SocketAddr, connections: usize) -> Self {
         let poll = Poll::new().expect("epoll");
@@ -111,7 +111,7 @@ impl Load {
             let mut stream = TcpStream::from_std(stream);
             let registry = poll.registry();
             registry.register(&mut stream, Token(index), Interest::READABLE).expect("epoll");
-            Connection { stream, read: Vec::with_capacity(4096), due: Instant::now() }
+            LoadConnection { stream, read: Vec::with_capacity(4096), due: Instant::now() }
         };
         let connections: Vec<_> = (0..connections).map(connect).collect();
         let free = (0..connections.len()).collect();
@@ -126,31 +126,31 @@ impl Load {
         &mut self,
         requests: &Requests,
         time: Duration,
-    ) -> Result<Answered, String> {
+    ) -> Result<LoadResponse, String> {
         self.run(requests, Pace::AtOnce, usize::MAX, &mut |elapsed| elapsed < time)
     }
 
     /// Sends that many requests, going on where the last run stopped.
     ///
     /// # Errors
-    /// As [`Load::run_for`].
+    /// As [`ListenerLoad::run_for`].
     pub(crate) fn run_count(
         &mut self,
         requests: &Requests,
         count: usize,
-    ) -> Result<Answered, String> {
+    ) -> Result<LoadResponse, String> {
         self.run(requests, Pace::AtOnce, count, &mut |_| true)
     }
 
     /// Sends each request at most once.
     ///
     /// # Errors
-    /// As [`Load::run_for`].
+    /// As [`ListenerLoad::run_for`].
     pub(crate) fn run_once(
         &mut self,
         requests: &Requests,
         time: Duration,
-    ) -> Result<Answered, String> {
+    ) -> Result<LoadResponse, String> {
         self.next = 0;
         self.run(requests, Pace::AtOnce, requests.len(), &mut |elapsed| elapsed < time)
     }
@@ -158,13 +158,13 @@ impl Load {
     /// Sends requests at that pace as long as `goes_on` says.
     ///
     /// # Errors
-    /// As [`Load::run_for`].
+    /// As [`ListenerLoad::run_for`].
     pub(crate) fn run_paced(
         &mut self,
         requests: &Requests,
         pace: Duration,
         goes_on: &mut dyn FnMut(Duration) -> bool,
-    ) -> Result<Answered, String> {
+    ) -> Result<LoadResponse, String> {
         self.run(requests, Pace::Every(pace), usize::MAX, goes_on)
     }
 
@@ -174,10 +174,10 @@ impl Load {
         pace: Pace,
         most: usize,
         goes_on: &mut dyn FnMut(Duration) -> bool,
-    ) -> Result<Answered, String> {
+    ) -> Result<LoadResponse, String> {
         let start = Instant::now();
         let (mut sent, mut going) = (0, true);
-        let mut answered = Answered::default();
+        let mut answered = LoadResponse::default();
         let mut due = VecDeque::new();
         let mut scheduled = start;
         loop {
@@ -219,7 +219,7 @@ impl Load {
         }
     }
 
-    fn receive(&mut self, wait: Duration, answered: &mut Answered) -> Result<(), String> {
+    fn receive(&mut self, wait: Duration, answered: &mut LoadResponse) -> Result<(), String> {
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             other => other.map_err(|error| error.to_string())?,
@@ -240,7 +240,7 @@ impl Load {
     }
 }
 
-impl Connection {
+impl LoadConnection {
     /// Whether the whole answer is there.
     fn read_answer(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 4096];

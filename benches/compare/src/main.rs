@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use testbed::{Envoy, Program, Service};
+use testbed::{Envoy, Program, SignoutService};
 
 use cold_start::Start;
 use contest::{Circles, Contest, Extent, Sample};
@@ -53,7 +53,7 @@ mod writer;
 
 /// Measures what the filter costs, beside jwt_authn and ext_authz in the same Envoy.
 #[derive(Parser)]
-struct Arguments {
+struct BenchArguments {
     /// Fewer rounds: 4 minutes instead of 10, wider intervals.
     #[arg(long)]
     quick: bool,
@@ -73,7 +73,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = BenchArguments::parse();
     match Run::of(&arguments).and_then(|mut run| run.measure(arguments.record)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -97,7 +97,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(arguments: &Arguments) -> Result<Self, String> {
+    fn of(arguments: &BenchArguments) -> Result<Self, String> {
         fs::create_dir_all(OUT).map_err(|error| format!("{OUT}: {error}"))?;
         let is_peer = |name: &String| PEERS.iter().any(|peer| peer.name == name);
         if let Some(name) = arguments.only.iter().find(|name| !is_peer(name)) {
@@ -132,10 +132,10 @@ impl Run {
         let rsa = Rsa::generate();
         let circles = Circles::new(&rsa);
         self.progress.step("filling a service with 1,000,000 revocations");
-        let (none, million) = (Service::start(), Service::start());
+        let (none, million) = (SignoutService::start(), SignoutService::start());
         let per_second = fill::fill(million.address(), LIVE)?;
         let ten_million = self.ten_million()?;
-        let ground = Ground { none, million, ten_million, rsa, circles };
+        let ground = PeerContext { none, million, ten_million, rsa, circles };
         if !self.extent.selection.only.is_empty() {
             let samples = self.contest(&ground, 1)?;
             results::write_samples(&Path::new(OUT).join("samples.csv"), &samples);
@@ -158,19 +158,19 @@ impl Run {
     }
 
     /// A service with ten million, where a peer takes part that reads from it.
-    fn ten_million(&mut self) -> Result<Option<Service>, String> {
+    fn ten_million(&mut self) -> Result<Option<SignoutService>, String> {
         let reads_it = |peer: &Peer| peer.listener == "ten_million";
         if !PEERS.iter().any(|peer| reads_it(peer) && self.extent.selection.holds(peer)) {
             return Ok(None);
         }
         self.progress.step("filling another with 10,000,000");
-        let service = Service::start();
+        let service = SignoutService::start();
         fill::fill(service.address(), 10 * LIVE)?;
         Ok(Some(service))
     }
 
-    fn cold_starts(&mut self, ground: &Ground) -> Result<(), String> {
-        let Ground { none, million, .. } = ground;
+    fn cold_starts(&mut self, ground: &PeerContext) -> Result<(), String> {
+        let PeerContext { none, million, .. } = ground;
         self.progress.step("loading 1,000,000 revocations into a cold Envoy");
         let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
         let (mut slower, mut pages) = (Vec::new(), Vec::new());
@@ -195,7 +195,7 @@ impl Run {
         Ok(())
     }
 
-    fn memory(&mut self, ground: &Ground) {
+    fn memory(&mut self, ground: &PeerContext) {
         self.progress.step("starting Envoys with one worker and with five");
         let added: Vec<_> =
             (0..self.starts).map(|_| memory::measure(ground.none.address())).collect();
@@ -211,7 +211,7 @@ impl Run {
     }
 
     /// The contest of few once more, with two workers that share both processors with the load.
-    fn two_workers(&mut self, ground: &Ground) -> Result<(), String> {
+    fn two_workers(&mut self, ground: &PeerContext) -> Result<(), String> {
         let whole = self.extent.selection.clone();
         self.extent.selection.only = TWO_WORKERS.map(str::to_owned).to_vec();
         let samples = self.contest(ground, 2);
@@ -225,7 +225,7 @@ impl Run {
         Ok(())
     }
 
-    fn application(&mut self, ground: &Ground, results: &Results) -> Result<(), String> {
+    fn application(&mut self, ground: &PeerContext, results: &Results) -> Result<(), String> {
         self.progress.step("the same check in an application");
         let (bare, added) =
             application::measure(LIVE, &ground.circles, &self.extent, self.processors)?;
@@ -245,14 +245,14 @@ impl Run {
     }
 
     /// One worker has a processor to itself; more share both with everything else.
-    fn contest(&mut self, ground: &Ground, workers: usize) -> Result<Vec<Sample>, String> {
+    fn contest(&mut self, ground: &PeerContext, workers: usize) -> Result<Vec<Sample>, String> {
         self.progress.step("starting one Envoy with every peer");
-        let Ground { none, million, ten_million, rsa, circles } = ground;
+        let PeerContext { none, million, ten_million, rsa, circles } = ground;
         let authz = start_authz();
         let around = listeners::Surroundings {
             none: none.address(),
             million: million.address(),
-            ten_million: ten_million.as_ref().map(Service::address),
+            ten_million: ten_million.as_ref().map(SignoutService::address),
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
             empty_filter: Path::new("target/bench/empty_filter.wasm"),
@@ -319,16 +319,20 @@ impl Run {
 }
 
 /// What the peers read from, and what their requests carry.
-struct Ground {
-    none: Service,
-    million: Service,
-    ten_million: Option<Service>,
+struct PeerContext {
+    none: SignoutService,
+    million: SignoutService,
+    ten_million: Option<SignoutService>,
     rsa: Rsa,
     circles: Circles,
 }
 
 /// A start with so many revocations, and the bytes that each of them takes.
-fn start_with(none: &Service, full: &Service, count: usize) -> Result<(Start, f64), String> {
+fn start_with(
+    none: &SignoutService,
+    full: &SignoutService,
+    count: usize,
+) -> Result<(Start, f64), String> {
     let without = cold_start::start(none.address())?;
     let with = cold_start::start(full.address())?;
     println!("  {}", with.report());

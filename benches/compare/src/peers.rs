@@ -1,6 +1,6 @@
 //! Who is measured?
 
-use crate::selection::Part;
+use crate::selection::BenchPart;
 
 /// One thing that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +14,16 @@ pub(crate) struct Peer {
     /// Whose costs are not its own.
     pub(crate) baseline: &'static str,
     /// What its requests carry.
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: PeerTokens,
     /// Whether revocations come in meanwhile.
     pub(crate) busy: bool,
     /// When it is measured.
-    pub(crate) part: Part,
+    pub(crate) part: BenchPart,
 }
 
 /// What requests carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tokens {
+pub(crate) enum PeerTokens {
     /// The same HS256 tokens in a circle, all of which fit every cache.
     Hs256,
     /// The same, as a cookie.
@@ -42,14 +42,14 @@ const fn peer(
     name: &'static str,
     title: &'static str,
     listener: &'static str,
-    tokens: Tokens,
+    tokens: PeerTokens,
 ) -> Peer {
     let baseline = match tokens {
-        Tokens::Rs256 | Tokens::ManyRs256 => "bare_rs256",
-        Tokens::Hs256MoreHeaders => "bare_20_headers",
+        PeerTokens::Rs256 | PeerTokens::ManyRs256 => "bare_rs256",
+        PeerTokens::Hs256MoreHeaders => "bare_20_headers",
         _ => "bare",
     };
-    Peer { name, title, listener, baseline, tokens, busy: false, part: Part::Always }
+    Peer { name, title, listener, baseline, tokens, busy: false, part: BenchPart::Always }
 }
 
 const fn busy(peer: Peer) -> Peer {
@@ -57,21 +57,21 @@ const fn busy(peer: Peer) -> Peer {
 }
 
 const fn extra(peer: Peer) -> Peer {
-    Peer { part: Part::Extra, ..peer }
+    Peer { part: BenchPart::Extra, ..peer }
 }
 
 const fn before(peer: Peer) -> Peer {
-    Peer { part: Part::Before, ..peer }
+    Peer { part: BenchPart::Before, ..peer }
 }
 
 /// One call of the host, ten times: a listener of the same name.
 const fn calls(name: &'static str, title: &'static str) -> Peer {
-    extra(peer(name, title, name, Tokens::Hs256))
+    extra(peer(name, title, name, PeerTokens::Hs256))
 }
 
 /// Everybody, in the order of the table.
 pub(crate) const PEERS: [Peer; 47] = {
-    use Tokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
+    use PeerTokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
         peer("bare_rs256", "bare Envoy, RS256 token", "bare", Rs256),

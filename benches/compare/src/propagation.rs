@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::{Connection, Request, Service, Token};
+use testbed::{Connection, Request, SignoutService, Token};
 
 use crate::cold_start::{await_ready, setup};
 use crate::tokens;
@@ -16,7 +16,7 @@ use crate::tokens;
 /// # Errors
 /// An answer that should not come.
 pub(crate) fn measure(count: usize) -> Result<Vec<f64>, String> {
-    let service = Service::start();
+    let service = SignoutService::start();
     let [one, other] = [(), ()].map(|()| setup(service.address()).workers(1).start());
     await_ready(one.address());
     await_ready(other.address());

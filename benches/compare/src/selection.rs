@@ -4,7 +4,7 @@ use crate::peers::Peer;
 
 /// When a peer is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum BenchPart {
     /// Always.
     Always,
     /// With `--all`.
@@ -30,10 +30,10 @@ impl Selection {
         let is_compared = ["bare", "bare_rs256", "jwt_authn_hs256", "jwt_authn_rs256"];
         let is_named = || self.only.iter().any(|name| name == peer.name);
         match peer.part {
-            Part::Before if !self.before => false,
+            BenchPart::Before if !self.before => false,
             _ if !self.only.is_empty() => is_compared.contains(&peer.name) || is_named(),
-            Part::Extra => self.all,
-            Part::Always | Part::Before => true,
+            BenchPart::Extra => self.all,
+            BenchPart::Always | BenchPart::Before => true,
         }
     }
 }

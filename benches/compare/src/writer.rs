@@ -14,14 +14,14 @@ use testbed::{Connection, Request, SIGNOUT_TOKEN, unix_seconds};
 use crate::tokens::LIFETIME_SECONDS;
 
 /// Revocations that come in at an even pace until they are stopped.
-pub(crate) struct Writer {
+pub(crate) struct RevocationLoad {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<u64, String>>>,
     start: Instant,
     per_second: u32,
 }
 
-impl Writer {
+impl RevocationLoad {
     /// Starts.
     pub(crate) fn start(service: SocketAddr, per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));

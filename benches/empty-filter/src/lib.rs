@@ -29,12 +29,12 @@ enum Filter {
     Nothing,
     Crossings,
     CrossingsOfAFirstSight,
-    Ten(Call),
+    Ten(HostCall),
 }
 
 /// What ours calls while a request passes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Call {
+enum HostCall {
     Headers,
     Clock,
     EmptyValue,
@@ -48,12 +48,12 @@ impl Filter {
         match word {
             b"\"crossings\"" => Self::Crossings,
             b"\"crossings of a first sight\"" => Self::CrossingsOfAFirstSight,
-            b"\"ten headers\"" => Self::Ten(Call::Headers),
-            b"\"ten clocks\"" => Self::Ten(Call::Clock),
-            b"\"ten empty values\"" => Self::Ten(Call::EmptyValue),
-            b"\"ten shards\"" => Self::Ten(Call::Shard),
-            b"\"ten replaced headers\"" => Self::Ten(Call::Replace),
-            b"\"ten headers of the answer\"" => Self::Ten(Call::AnswerHeader),
+            b"\"ten headers\"" => Self::Ten(HostCall::Headers),
+            b"\"ten clocks\"" => Self::Ten(HostCall::Clock),
+            b"\"ten empty values\"" => Self::Ten(HostCall::EmptyValue),
+            b"\"ten shards\"" => Self::Ten(HostCall::Shard),
+            b"\"ten replaced headers\"" => Self::Ten(HostCall::Replace),
+            b"\"ten headers of the answer\"" => Self::Ten(HostCall::AnswerHeader),
             _ => Self::Nothing,
         }
     }
@@ -68,11 +68,13 @@ impl Filter {
             let _ = black_box((hmac, ids, looked_up));
         }
         drop(black_box(bytes));
-        [Call::Clock, Call::EmptyValue, Call::Replace].into_iter().for_each(Call::make);
+        [HostCall::Clock, HostCall::EmptyValue, HostCall::Replace]
+            .into_iter()
+            .for_each(HostCall::make);
     }
 }
 
-impl Call {
+impl HostCall {
     fn make(self) {
         match self {
             Self::Headers => drop(black_box(raw::all_headers())),
@@ -96,7 +98,7 @@ impl Context for Filter {}
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         match *self {
-            Self::Nothing | Self::Ten(Call::AnswerHeader) => {}
+            Self::Nothing | Self::Ten(HostCall::AnswerHeader) => {}
             Self::Ten(call) => (0..10).for_each(|_| call.make()),
             crossings => crossings.cross(),
         }
@@ -104,8 +106,8 @@ impl HttpContext for Filter {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream && *self == Self::Ten(Call::AnswerHeader) {
-            (0..10).for_each(|_| Call::AnswerHeader.make());
+        if !end_of_stream && *self == Self::Ten(HostCall::AnswerHeader) {
+            (0..10).for_each(|_| HostCall::AnswerHeader.make());
         }
         Action::Continue
     }

@@ -63,12 +63,12 @@ pub struct Admission {
     upstream: Upstream,
     verifier: Verifier,
     realm: String,
-    revocation: Option<Revocation>,
+    revocation: Option<RevocationCheck>,
     /// Whether `ready` was answered with 200 before.
     was_ready: Cell<bool>,
 }
 
-struct Revocation {
+struct RevocationCheck {
     set: RevocationSet,
     when_unknown: WhenUnknown,
     streams: config::Streams,
@@ -154,10 +154,8 @@ impl Admission {
         set: Option<RevocationSet>,
         host: &'static dyn SignatureHost,
     ) -> Self {
-        let revocation = config.revocation.as_ref().zip(set).map(|(settings, set)| Revocation {
-            set,
-            when_unknown: settings.when_unknown,
-            streams: settings.streams,
+        let revocation = config.revocation.as_ref().zip(set).map(|(settings, set)| {
+            RevocationCheck { set, when_unknown: settings.when_unknown, streams: settings.streams }
         });
         Self {
             routes: config.routes,
@@ -351,7 +349,7 @@ impl Admission {
     /// Whether the token is revoked, checked on every request. An earlier verdict is used only if
     /// nothing that concerns the token has been written since.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
-        let Some(Revocation { set, .. }) = &self.revocation else { return Ok(false) };
+        let Some(RevocationCheck { set, .. }) = &self.revocation else { return Ok(false) };
         let (shared, id) = (moment.shared, token.record_id());
         let marked = set.generations().mark(shared, id, token.known_live_at());
         let revoked = !matches!(marked, Some((_, Standing::AsBefore)))

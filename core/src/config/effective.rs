@@ -52,7 +52,7 @@ pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
     if let Some(preset) = config.preset {
         config = text::read(&preset::filled(preset, written))?;
     }
-    let names = |secret: raw::Secret| secret.env.map(|Names(names)| names);
+    let names = |secret: raw::RawSecret| secret.env.map(|Names(names)| names);
     let keys = config.keys.into_iter().flatten().filter_map(|key| key.secret);
     let service = config.revocation.map(|revocation| revocation.upstream.token);
     Ok(keys.chain(service).filter_map(names).collect())

@@ -16,8 +16,8 @@ use crate::keys::{Key, PublicAlgorithm};
 /// Adds the keys of the set that `written` holds, or the set that is to be fetched.
 pub(super) fn check(
     at: &At,
-    written: &raw::Key,
-    jwks: &raw::Jwks,
+    written: &raw::RawKey,
+    jwks: &raw::RawJwks,
     found: &mut FoundKeys,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
@@ -46,7 +46,7 @@ pub(super) fn check(
 
 fn remote(
     at: &At,
-    jwks: &raw::Jwks,
+    jwks: &raw::RawJwks,
     rules: KeySetRules,
 ) -> Result<key_sets::KeySetSettings, ConfigError> {
     let text = |name: &str, text: &Option<String>, most: usize, remedy: &str| {
@@ -86,7 +86,7 @@ fn remote(
 
 fn inline(
     at: &At,
-    jwks: &raw::Jwks,
+    jwks: &raw::RawJwks,
     set: &raw::JwkSet,
     rules: &KeySetRules,
     found: &mut Vec<Key>,

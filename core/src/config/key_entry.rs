@@ -15,7 +15,7 @@ pub(super) struct FoundKeys {
 /// Returns the issuer and the audiences that tokens of this key must have.
 pub(super) fn issuer_and_audiences(
     at: &At,
-    key: &raw::Key,
+    key: &raw::RawKey,
 ) -> Result<(Option<String>, Vec<String>), ConfigError> {
     let issuer = optional(&at.field("issuer"), key.issuer.as_deref(), settings::TEXT_BYTES)?;
     let (items, bytes) = (settings::LIST_ITEMS, settings::TEXT_BYTES);

@@ -9,7 +9,7 @@ use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
 
 /// Returns the keys of the configuration, and the key sets to fetch.
 pub(super) fn check(
-    written: Option<&[raw::Key]>,
+    written: Option<&[raw::RawKey]>,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<(KeyRing, Vec<key_sets::KeySetSettings>), ConfigError> {
@@ -39,7 +39,7 @@ pub(super) fn check(
 
 fn one(
     at: &At,
-    key: &raw::Key,
+    key: &raw::RawKey,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Key, ConfigError> {

@@ -37,7 +37,7 @@ use crate::keys::KeyRing;
 use crate::refusal::Sentences;
 use crate::request::routes::Routes;
 use crate::request::sources::{Source, Sources, TokenLocation};
-use crate::request::upstream::{Forward, Upstream};
+use crate::request::upstream::Upstream;
 use crate::token::Policy;
 
 /// One configuration, checked.
@@ -60,14 +60,14 @@ pub struct Config {
     /// What each route asks.
     pub routes: Routes,
     /// Whom to ask what is revoked; `None`: tokens are only verified.
-    pub revocation: Option<Revocation>,
+    pub revocation: Option<RevocationSettings>,
     /// What is odd without being wrong, for the operator's log; no secrets.
     pub warnings: Vec<String>,
 }
 
 /// How revocations come and go.
 #[derive(Debug)]
-pub struct Revocation {
+pub struct RevocationSettings {
     /// Envoy's name of the cluster of the signout service.
     pub cluster: String,
     /// `:authority` of calls to it.
@@ -149,7 +149,10 @@ impl Config {
     }
 }
 
-fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Policy, ConfigError> {
+fn policy(
+    written: &raw::RawConfig,
+    revocation: Option<&RevocationSettings>,
+) -> Result<Policy, ConfigError> {
     let (at, claims) = (At::root().field("claims"), &written.claims);
     let text = |name: &str, text: &Option<String>, most| {
         text.as_ref().map(|text| limits::text(&at.field(name), text, most)).transpose()
@@ -190,7 +193,7 @@ fn policy(written: &raw::Config, revocation: Option<&Revocation>) -> Result<Poli
     })
 }
 
-fn sentences(written: &raw::Answers) -> Result<Sentences, ConfigError> {
+fn sentences(written: &raw::RawResponses) -> Result<Sentences, ConfigError> {
     let at = At::root().field("answers");
     let sentence = |name: &str, text: &Option<String>| {
         let text = text.as_ref();
@@ -203,7 +206,7 @@ fn sentences(written: &raw::Answers) -> Result<Sentences, ConfigError> {
     })
 }
 
-fn upstream(forward: &raw::Forward, sources: &[Source]) -> Result<Upstream, ConfigError> {
+fn upstream(forward: &raw::RawForward, sources: &[Source]) -> Result<Upstream, ConfigError> {
     let at = At::root().field("forward");
     let mut taken: Vec<String> = vec![];
     let mut free = |at: &At, written: &str| {
@@ -228,17 +231,13 @@ fn upstream(forward: &raw::Forward, sources: &[Source]) -> Result<Upstream, Conf
         let claim = limits::text(&at, claim, settings::NAME_BYTES)?;
         claims.push((claim.clone(), free(&at.field(&claim), header)?));
     }
-    let token = match forward.token {
-        raw::ForwardToken::Keep => Forward::Keep,
-        raw::ForwardToken::Strip => Forward::Strip,
-    };
-    Ok(Upstream::new(user_id, claims, token).publishing_user(forward.filter_state))
+    Ok(Upstream::new(user_id, claims, forward.token).publishing_user(forward.filter_state))
 }
 
 fn check_revocation(
-    written: &raw::Revocation,
+    written: &raw::RawRevocation,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Revocation, ConfigError> {
+) -> Result<RevocationSettings, ConfigError> {
     let at = At::root().field("revocation");
     let (service, service_at) = (&written.upstream, at.field("upstream"));
     let authority_at = service_at.field("authority");
@@ -251,7 +250,7 @@ fn check_revocation(
     }
     let number =
         |at: At, written, whole| limits::number(&at, written, whole).map(Option::unwrap_or_default);
-    Ok(Revocation {
+    Ok(RevocationSettings {
         cluster: limits::text(
             &service_at.field("cluster"),
             &service.cluster,
@@ -265,19 +264,13 @@ fn check_revocation(
             written.max_staleness_seconds,
             settings::MAX_STALENESS_SECONDS,
         )?,
-        when_unknown: match written.when_unknown {
-            raw::WhenUnknown::Refuse => WhenUnknown::Refuse,
-            raw::WhenUnknown::UseLast => WhenUnknown::UseLast,
-        },
+        when_unknown: written.when_unknown,
         signout_timeout_seconds: number(
             at.field("signout").field("timeout_seconds"),
             written.signout.timeout_seconds,
             settings::SIGNOUT_TIMEOUT_SECONDS,
         )?,
-        when_unreachable: match written.signout.when_unreachable {
-            raw::WhenUnreachable::Forward => WhenUnreachable::Forward,
-            raw::WhenUnreachable::Refuse => WhenUnreachable::Refuse,
-        },
+        when_unreachable: written.signout.when_unreachable,
         streams: Streams {
             end_on_revocation: written.streams.end_on_revocation,
             end_at_expiry: written.streams.end_at_expiry,

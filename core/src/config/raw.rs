@@ -11,34 +11,38 @@ use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
 use crate::config::lists::{Names, Pairs};
+use crate::feed::staleness::WhenUnknown;
+use crate::request::routes::Access;
+use crate::request::upstream::TokenForwarding;
+use crate::sign_out::WhenUnreachable;
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Config {
+pub(super) struct RawConfig {
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "Preset"))]
     pub(super) preset: Option<Preset>,
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<Key>", default))]
-    pub(super) keys: Option<Vec<Key>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RawKey>", default))]
+    pub(super) keys: Option<Vec<RawKey>>,
     #[serde(default)]
-    pub(super) claims: Claims,
+    pub(super) claims: RawClaims,
     pub(super) forged_token_milliseconds_per_second: Option<u64>,
     pub(super) max_token_bytes: Option<u64>,
     #[serde(default, deserialize_with = "not_null")]
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<TokenSource>"))]
-    pub(super) token_sources: Option<Vec<TokenSource>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RawTokenSource>"))]
+    pub(super) token_sources: Option<Vec<RawTokenSource>>,
     #[serde(default)]
-    pub(super) forward: Forward,
+    pub(super) forward: RawForward,
     #[serde(default)]
-    pub(super) answers: Answers,
+    pub(super) answers: RawResponses,
     #[serde(default)]
-    pub(super) routes: Vec<Rule>,
+    pub(super) routes: Vec<RawRoute>,
     #[serde(default)]
     pub(super) default_access: DefaultAccess,
     #[serde(default, deserialize_with = "not_null")]
-    #[cfg_attr(feature = "schema", schemars(with = "Revocation"))]
-    pub(super) revocation: Option<Revocation>,
+    #[cfg_attr(feature = "schema", schemars(with = "RawRevocation"))]
+    pub(super) revocation: Option<RawRevocation>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -51,17 +55,17 @@ pub(super) enum Preset {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Key {
+pub(super) struct RawKey {
     pub(super) id: Option<String>,
     pub(super) algorithm: Option<String>,
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<RawSecret>,
     pub(super) weak_secret: Option<WeakSecret>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) public_key_pem: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
-    #[cfg_attr(feature = "schema", schemars(with = "Jwks"))]
-    pub(super) jwks: Option<Jwks>,
+    #[cfg_attr(feature = "schema", schemars(with = "RawJwks"))]
+    pub(super) jwks: Option<RawJwks>,
     pub(super) issuer: Option<String>,
     #[serde(default)]
     pub(super) audiences: Vec<String>,
@@ -70,7 +74,7 @@ pub(super) struct Key {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Jwks {
+pub(super) struct RawJwks {
     pub(super) inline: Option<JwkSet>,
     pub(super) cluster: Option<String>,
     pub(super) authority: Option<String>,
@@ -89,7 +93,7 @@ pub(super) struct JwkSet {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Secret {
+pub(super) struct RawSecret {
     pub(super) env: Option<Names>,
     pub(super) inline: Option<String>,
     #[serde(default)]
@@ -118,7 +122,7 @@ pub(super) enum WeakSecret {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Claims {
+pub(super) struct RawClaims {
     pub(super) issuer: Option<String>,
     pub(super) audiences: Vec<String>,
     pub(super) user_id: Option<String>,
@@ -127,7 +131,7 @@ pub(super) struct Claims {
     pub(super) max_lifetime_seconds: Option<u64>,
 }
 
-impl Default for Claims {
+impl Default for RawClaims {
     fn default() -> Self {
         Self {
             issuer: None,
@@ -143,7 +147,7 @@ impl Default for Claims {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct TokenSource {
+pub(super) struct RawTokenSource {
     pub(super) header: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -158,36 +162,28 @@ pub(super) struct TokenSource {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Forward {
+pub(super) struct RawForward {
     pub(super) user_id: Option<String>,
     pub(super) claims: Pairs,
-    pub(super) token: ForwardToken,
+    pub(super) token: TokenForwarding,
     pub(super) filter_state: bool,
 }
 
-impl Default for Forward {
+impl Default for RawForward {
     fn default() -> Self {
         Self {
             user_id: Some("x-user-id".to_owned()),
             claims: Pairs(vec![]),
-            token: ForwardToken::Keep,
+            token: TokenForwarding::Keep,
             filter_state: false,
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ForwardToken {
-    Keep,
-    Strip,
-}
-
 #[derive(Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answers {
+pub(super) struct RawResponses {
     pub(super) missing_token: Option<String>,
     pub(super) invalid_token: Option<String>,
     pub(super) unavailable: Option<String>,
@@ -196,7 +192,7 @@ pub(super) struct Answers {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rule {
+pub(super) struct RawRoute {
     pub(super) path: Option<String>,
     pub(super) prefix: Option<String>,
     pub(super) template: Option<String>,
@@ -212,19 +208,8 @@ pub(super) struct Rule {
     pub(super) cross_site: Option<CrossSite>,
     pub(super) api_keys: Option<ApiKeys>,
     #[serde(default, deserialize_with = "not_null")]
-    #[cfg_attr(feature = "schema", schemars(with = "RevokeUser"))]
-    pub(super) revoke_user: Option<RevokeUser>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Access {
-    Public,
-    Optional,
-    Protected,
-    Signout,
-    Ready,
+    #[cfg_attr(feature = "schema", schemars(with = "RawRevokeUser"))]
+    pub(super) revoke_user: Option<RawRevokeUser>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -257,7 +242,7 @@ pub(super) enum ApiKeys {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub(super) enum RevokeUser {
+pub(super) enum RawRevokeUser {
     Token,
     Segment(String),
 }
@@ -265,24 +250,24 @@ pub(super) enum RevokeUser {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Revocation {
-    pub(super) upstream: Service,
+pub(super) struct RawRevocation {
+    pub(super) upstream: RawUpstream,
     pub(super) realm: String,
     pub(super) max_staleness_seconds: Option<u64>,
     pub(super) when_unknown: WhenUnknown,
-    pub(super) signout: Signout,
-    pub(super) streams: Streams,
+    pub(super) signout: RawSignout,
+    pub(super) streams: RawStreams,
 }
 
-impl Default for Revocation {
+impl Default for RawRevocation {
     fn default() -> Self {
         Self {
-            upstream: Service::default(),
+            upstream: RawUpstream::default(),
             realm: String::new(),
             max_staleness_seconds: None,
             when_unknown: WhenUnknown::Refuse,
-            signout: Signout::default(),
-            streams: Streams::default(),
+            signout: RawSignout::default(),
+            streams: RawStreams::default(),
         }
     }
 }
@@ -290,62 +275,46 @@ impl Default for Revocation {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Service {
+pub(super) struct RawUpstream {
     pub(super) cluster: String,
     pub(super) authority: String,
-    pub(super) token: Secret,
+    pub(super) token: RawSecret,
 }
 
-impl Default for Service {
+impl Default for RawUpstream {
     fn default() -> Self {
         let env = Some(Names(vec!["SIGNOUT_TOKEN".to_owned()]));
         Self {
             cluster: "signout".to_owned(),
             authority: "signout".to_owned(),
-            token: Secret { env, inline: None, encoding: Encoding::Utf8 },
+            token: RawSecret { env, inline: None, encoding: Encoding::Utf8 },
         }
     }
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub(super) enum WhenUnknown {
-    Refuse,
-    UseLast,
 }
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Signout {
+pub(super) struct RawSignout {
     pub(super) timeout_seconds: Option<u64>,
     pub(super) when_unreachable: WhenUnreachable,
 }
 
-impl Default for Signout {
+impl Default for RawSignout {
     fn default() -> Self {
         Self { timeout_seconds: None, when_unreachable: WhenUnreachable::Forward }
     }
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum WhenUnreachable {
-    Forward,
-    Refuse,
-}
-
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Streams {
+pub(super) struct RawStreams {
     pub(super) end_on_revocation: bool,
     pub(super) end_at_expiry: bool,
 }
 
-impl Default for Streams {
+impl Default for RawStreams {
     fn default() -> Self {
         Self { end_on_revocation: true, end_at_expiry: false }
     }

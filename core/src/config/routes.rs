@@ -16,7 +16,7 @@ pub(super) struct Given {
 
 /// The rules, compiled.
 pub(super) fn check(
-    written: &[raw::Rule],
+    written: &[raw::RawRoute],
     default: raw::DefaultAccess,
     given: Given,
 ) -> Result<Routes, ConfigError> {
@@ -31,19 +31,13 @@ pub(super) fn check(
     Ok(Routes::new(rules.collect::<Result<_, _>>()?, default))
 }
 
-fn one(at: &At, rule: &raw::Rule, given: Given) -> Result<Rule, ConfigError> {
+fn one(at: &At, rule: &raw::RawRoute, given: Given) -> Result<Rule, ConfigError> {
     let remedy = "one of public, optional, protected, signout, ready";
     let access_at = at.field("access");
-    let access = match rule.access.ok_or_else(|| access_at.error("missing", remedy))? {
-        raw::Access::Public => Access::Public,
-        raw::Access::Optional => Access::Optional,
-        raw::Access::Protected => Access::Protected,
-        raw::Access::Signout if given.revocation => Access::Signout,
-        raw::Access::Signout => {
-            return Err(access_at.error("sign-out revokes, but `revocation` is missing", SERVICE));
-        }
-        raw::Access::Ready => Access::Ready,
-    };
+    let access = rule.access.ok_or_else(|| access_at.error("missing", remedy))?;
+    if access == Access::Signout && !given.revocation {
+        return Err(access_at.error("sign-out revokes, but `revocation` is missing", SERVICE));
+    }
     let (matcher, names) = matcher(at, rule)?;
     if matcher == Matcher::Preflight {
         for_preflight(at, rule, access)?;
@@ -77,7 +71,7 @@ fn one(at: &At, rule: &raw::Rule, given: Given) -> Result<Rule, ConfigError> {
 }
 
 /// The matcher, and of a template the name of each segment that has one.
-fn matcher(at: &At, rule: &raw::Rule) -> Result<(Matcher, Vec<Option<String>>), ConfigError> {
+fn matcher(at: &At, rule: &raw::RawRoute) -> Result<(Matcher, Vec<Option<String>>), ConfigError> {
     let literal = |name: &str, text: &String| {
         let at = at.field(name);
         if text.contains(['{', '}']) {
@@ -146,7 +140,7 @@ fn canonical(at: &At, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn for_preflight(at: &At, rule: &raw::Rule, access: Access) -> Result<(), ConfigError> {
+fn for_preflight(at: &At, rule: &raw::RawRoute, access: Access) -> Result<(), ConfigError> {
     if rule.methods.is_some() {
         return Err(at.field("methods").error("a preflight is always OPTIONS", "remove it"));
     }
@@ -159,7 +153,7 @@ fn for_preflight(at: &At, rule: &raw::Rule, access: Access) -> Result<(), Config
 /// Whose tokens the rule's 2xx answers revoke.
 fn revokes(
     at: &At,
-    rule: &raw::Rule,
+    rule: &raw::RawRoute,
     access: Access,
     names: &[Option<String>],
     given: Given,
@@ -175,11 +169,11 @@ fn revokes(
         (_, Access::Signout | Access::Ready) => {
             Err(at.error("is not for routes of this access", "use protected"))
         }
-        (raw::RevokeUser::Token, Access::Public) => {
+        (raw::RawRevokeUser::Token, Access::Public) => {
             Err(at.error("no token is looked at on a public route", "use protected"))
         }
-        (raw::RevokeUser::Token, _) => Ok(Some(Revokes::UserOfToken)),
-        (raw::RevokeUser::Segment(name), _) => {
+        (raw::RawRevokeUser::Token, _) => Ok(Some(Revokes::UserOfToken)),
+        (raw::RawRevokeUser::Segment(name), _) => {
             let index = names.iter().position(|known| known.as_ref() == Some(name));
             let remedy = "name one in braces: \"template\": \"/users/{id}\"";
             let index = index.ok_or_else(|| {
@@ -190,7 +184,7 @@ fn revokes(
     }
 }
 
-fn methods(at: &At, rule: &raw::Rule, access: Access) -> Result<Vec<String>, ConfigError> {
+fn methods(at: &At, rule: &raw::RawRoute, access: Access) -> Result<Vec<String>, ConfigError> {
     let at = at.field("methods");
     let Some(written) = &rule.methods else {
         let only_post = access == Access::Signout;
@@ -205,7 +199,7 @@ fn methods(at: &At, rule: &raw::Rule, access: Access) -> Result<Vec<String>, Con
     limits::texts(&at, written, settings::LIST_ITEMS, settings::NAME_BYTES)
 }
 
-fn hosts(at: &At, rule: &raw::Rule) -> Result<Vec<HostPattern>, ConfigError> {
+fn hosts(at: &At, rule: &raw::RawRoute) -> Result<Vec<HostPattern>, ConfigError> {
     let at = at.field("hosts");
     let Some(written) = &rule.hosts else { return Ok(vec![]) };
     limits::some(&at, written.len(), settings::LIST_ITEMS, "leave it out for all hosts")?;

@@ -18,7 +18,7 @@ use crate::config::settings::{Form, SETTINGS, Setting};
 #[must_use]
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<raw::Config>().to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<raw::RawConfig>().to_value();
     if let Some(fields) = schema.as_object_mut() {
         fields.insert("title".to_owned(), json!(TITLE));
         fields.insert("$id".to_owned(), json!(ID));

@@ -38,7 +38,7 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// it without being wrong goes to `warnings`.
 pub(super) fn of_key(
     at: &At,
-    written: &raw::Secret,
+    written: &raw::RawSecret,
     algorithm: Algorithm,
     accepted: raw::WeakSecret,
     environment: Environment<'_>,
@@ -99,14 +99,14 @@ fn is_key(bytes: &[u8]) -> bool {
     let text = bytes.trim_ascii();
     memchr::memmem::find(text, b"-----BEGIN ").is_some()
         || [&b"ssh-"[..], b"ecdsa-sha2-"].iter().any(|name| text.starts_with(name))
-        || serde_json::from_slice::<Jwk>(text).is_ok()
+        || serde_json::from_slice::<JwkText>(text).is_ok()
         || is_key_in_der(bytes)
         || BASE64.decode(without_space(text)).is_ok_and(|bytes| is_key_in_der(&bytes))
 }
 
 /// A key as JSON, or a set of them (RFC 7517 §4, §5).
 #[derive(Deserialize)]
-struct Jwk {
+struct JwkText {
     #[serde(rename = "kty", alias = "keys")]
     _kind: IgnoredAny,
 }
@@ -129,7 +129,7 @@ fn is_key_in_der(bytes: &[u8]) -> bool {
 /// The API token of the signout service: of a list joined by commas the first.
 pub(super) fn of_service(
     at: &At,
-    written: &raw::Secret,
+    written: &raw::RawSecret,
     environment: Environment<'_>,
 ) -> Result<Secret, ConfigError> {
     let bytes = decoded(at, &text(at, written, environment)?, written.encoding)?;
@@ -146,7 +146,7 @@ pub(super) fn of_service(
 
 fn text(
     at: &At,
-    written: &raw::Secret,
+    written: &raw::RawSecret,
     environment: Environment<'_>,
 ) -> Result<String, ConfigError> {
     let text = match (&written.env, &written.inline) {

@@ -5,7 +5,7 @@ use crate::config::{header_name, limits, raw, settings};
 use crate::request::sources::{Source, TokenLocation};
 
 /// The places, without the same one twice.
-pub(super) fn check(written: Option<&[raw::TokenSource]>) -> Result<Vec<Source>, ConfigError> {
+pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Source>, ConfigError> {
     let at = At::root().field("token_sources");
     let bearer = || Source {
         location: TokenLocation::Header {
@@ -30,7 +30,7 @@ pub(super) fn check(written: Option<&[raw::TokenSource]>) -> Result<Vec<Source>,
     Ok(sources)
 }
 
-fn location(at: &At, source: &raw::TokenSource) -> Result<TokenLocation, ConfigError> {
+fn location(at: &At, source: &raw::RawTokenSource) -> Result<TokenLocation, ConfigError> {
     let word = |name: &str, text: &str| {
         let at = at.field(name);
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$*".contains(&byte);

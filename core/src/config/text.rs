@@ -1,6 +1,6 @@
 //! Is this text a configuration at all?
 //!
-//! From bytes to [`raw::Config`]. Errors name the field, and never repeat what stands in it: it may
+//! From bytes to [`raw::RawConfig`]. Errors name the field, and never repeat what stands in it: it may
 //! be a secret in the wrong place.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -9,7 +9,7 @@ use crate::config::error::ConfigError;
 use crate::config::{raw, settings, shape};
 
 /// Reads the text of the filter's configuration.
-pub(super) fn read(text: &[u8]) -> Result<raw::Config, ConfigError> {
+pub(super) fn read(text: &[u8]) -> Result<raw::RawConfig, ConfigError> {
     let whole = |problem: &str, remedy: &str| Err(ConfigError::new("", problem, remedy));
     if text.len() > settings::CONFIGURATION_BYTES {
         return whole(

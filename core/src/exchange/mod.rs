@@ -42,14 +42,14 @@ pub struct Exchange {
     cutoff: Option<Cutoff>,
     /// Whether a token of the request has no `iat`.
     has_undated_token: bool,
-    delivery: Option<Delivery>,
+    delivery: Option<PendingDelivery>,
     /// The entry among the open requests, if the request may have to end early.
     registration: Option<Registration>,
 }
 
 /// A call to the service whose response the exchange waits for.
 #[derive(Debug)]
-struct Delivery {
+struct PendingDelivery {
     sign_out: SignOut,
     /// The cutoff, if the application's response waits; none if the request waits.
     cutoff: Option<Record>,
@@ -255,7 +255,7 @@ impl Exchange {
                 Next::Respond(root.refuse(Refusal::Unavailable, &[]))
             }
             (Step::Deliver(call, sign_out), cutoff) => {
-                self.delivery = Some(Delivery { sign_out, cutoff });
+                self.delivery = Some(PendingDelivery { sign_out, cutoff });
                 Next::Call(call)
             }
         }

@@ -23,14 +23,14 @@ const CONFIGURATION: &str = r#"{
 }"#;
 
 /// One VM with the configuration, shared data in memory and a clock that tests move.
-pub(crate) struct Bench {
+pub(crate) struct ExchangeBench {
     pub(crate) root: Root,
     shared: InMemory,
     now: Now,
     contexts: u32,
 }
 
-impl Bench {
+impl ExchangeBench {
     fn new() -> Self {
         Self::with("forward")
     }
@@ -137,7 +137,7 @@ const CALLS: &str = "call /v1/revocations";
 
 #[test]
 fn a_request_continues_or_gets_its_refusal() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let good = format!("Bearer {}", token("ada", "1"));
     for (path, lines, expected) in [
         ("/public", [].as_slice(), CONTINUES),
@@ -156,7 +156,7 @@ fn a_request_continues_or_gets_its_refusal() {
 
 #[test]
 fn headers_that_cannot_be_read_or_changed_refuse_the_request() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let next = bench.with_root(|root, host| Exchange::new(1).request_headers(root, None, host));
     assert_eq!(outcome(&next), UNAVAILABLE);
     let bearer = format!("Bearer {}", token("ada", "1"));
@@ -179,7 +179,7 @@ fn headers_that_cannot_be_read_or_changed_refuse_the_request() {
 
 #[test]
 fn a_sign_out_continues_when_the_service_has_responded() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let token = token("ada", "1");
     let (mut exchange, next) = bench.with_token("/sign-out", &token);
     assert_eq!(outcome(&next), CALLS);
@@ -192,7 +192,7 @@ fn a_sign_out_continues_when_the_service_has_responded() {
 #[test]
 fn a_sign_out_without_a_response_does_as_configured() {
     for (when_unreachable, expected) in [("forward", CONTINUES), ("refuse", UNAVAILABLE)] {
-        let mut bench = Bench::with(when_unreachable);
+        let mut bench = ExchangeBench::with(when_unreachable);
         let token = token("ada", "1");
         let (mut exchange, _) = bench.with_token("/sign-out", &token);
         assert_eq!(outcome(&bench.call_response(&mut exchange, None)), expected);
@@ -202,7 +202,7 @@ fn a_sign_out_without_a_response_does_as_configured() {
 
 #[test]
 fn a_response_to_a_password_change_is_held_until_the_cutoff_is_past() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let other = token("ada", "2");
     let (mut exchange, next) = bench.with_token("/password", &token("ada", "1"));
     assert_eq!(outcome(&next), CONTINUES);
@@ -221,7 +221,7 @@ fn a_response_to_a_password_change_is_held_until_the_cutoff_is_past() {
 
 #[test]
 fn a_response_other_than_2xx_sets_no_cutoff() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     for status in ["302", "401", "500"] {
         let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
         let next = bench.response(&mut exchange, &[(":status", status)]);
@@ -233,7 +233,7 @@ fn a_response_other_than_2xx_sets_no_cutoff() {
 
 #[test]
 fn a_client_that_leaves_is_not_resumed_or_ended() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let (mut held, _) = bench.with_token("/password", &token("ada", "1"));
     let _ = bench.response(&mut held, &[(":status", "200")]);
     let _ = bench.call_response(&mut held, None);
@@ -248,7 +248,7 @@ fn a_client_that_leaves_is_not_resumed_or_ended() {
 
 #[test]
 fn a_sign_out_ends_the_open_requests_of_its_token_only() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let (ada, eve) = (token("ada", "1"), token("eve", "2"));
     let open: Vec<_> =
         [&ada, &eve, &ada].map(|token| bench.with_token("/page", token).0).into_iter().collect();
@@ -263,7 +263,7 @@ fn a_sign_out_ends_the_open_requests_of_its_token_only() {
 
 #[test]
 fn the_response_that_sets_a_cutoff_is_not_ended() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let (open, _) = bench.with_token("/page", &token("ada", "2"));
     let (mut password, _) = bench.with_token("/password", &token("ada", "1"));
     let _ = bench.response(&mut password, &[(":status", "200")]);
@@ -274,7 +274,7 @@ fn the_response_that_sets_a_cutoff_is_not_ended() {
 
 #[test]
 fn the_tick_is_frequent_while_a_request_is_open_or_held() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     for _ in 0..10 {
         let _ = bench.with_root(Root::tick); // until the poll is under way
         bench.wait(1_000);
@@ -295,7 +295,7 @@ fn the_tick_is_frequent_while_a_request_is_open_or_held() {
 
 #[test]
 fn a_rejected_sign_out_gets_503_and_the_next_click_tries_again() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let token = token("ada", "1");
     for round in 0..3 {
         let (mut exchange, next) = bench.with_token("/sign-out", &token);
@@ -311,7 +311,7 @@ fn a_rejected_sign_out_gets_503_and_the_next_click_tries_again() {
 
 #[test]
 fn a_rejected_cutoff_replaces_the_applications_response() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
     let _ = bench.response(&mut exchange, &[(":status", "200")]);
     let unauthorized = answer("401", r#"{"code": "unauthorized", "detail": ""}"#);
@@ -330,14 +330,14 @@ fn a_sign_out_without_effect_is_counted_and_logged_by_reason() {
         (&[("authorization", "Bearer x")], WithoutEffect::NotGenuine),
         (&[("authorization", expired.as_str())], WithoutEffect::Expired),
     ] {
-        let mut bench = Bench::new();
+        let mut bench = ExchangeBench::new();
         let (_, next) = bench.request("/sign-out", lines);
         assert_eq!(outcome(&next), CONTINUES, "{reason:?}");
         assert_eq!(bench.count(Counter::SignOutWithoutEffect(reason)), 1, "{reason:?}");
         let log = bench.root.take_log();
         assert!(log.iter().any(|(_, line)| line == reason.line()), "{reason:?}");
     }
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let (_, next) = bench.request("/sign-out", &[("authorization", &good)]);
     assert_eq!(outcome(&next), CALLS);
     let counted =
@@ -347,7 +347,7 @@ fn a_sign_out_without_effect_is_counted_and_logged_by_reason() {
 
 #[test]
 fn a_token_without_iat_sets_no_cutoff_for_its_user() {
-    let mut bench = Bench::new();
+    let mut bench = ExchangeBench::new();
     let undated = |jti: &str| {
         let builder = TokenBuilder::new().claim("sub", "\"ada\"".to_owned());
         builder.without("iat").claim("jti", format!("\"{jti}\"")).sign()

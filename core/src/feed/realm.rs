@@ -165,14 +165,14 @@ mod tests {
 
     const NOW: Now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
 
-    struct Bench {
+    struct RealmBench {
         feeds: RealmFeeds,
         set: RevocationSet,
         outbox: Outbox,
         adoption: Adoption,
     }
 
-    impl Bench {
+    impl RealmBench {
         fn new(shared: &InMemory, realm: &str, cluster: &str) -> Self {
             let space = KeySpace::of_feed(realm, cluster, "signout");
             let feeds = RealmFeeds::new(realm, space);
@@ -199,9 +199,9 @@ mod tests {
     #[test]
     fn a_renamed_feed_adopts_what_was_not_delivered() {
         let shared = InMemory::default();
-        let old = Bench::new(&shared, "", "signout");
+        let old = RealmBench::new(&shared, "", "signout");
         old.sign_out(&shared, token(1));
-        let mut new = Bench::new(&shared, "", "renamed");
+        let mut new = RealmBench::new(&shared, "", "renamed");
         assert_eq!(new.adopt(&shared), 1);
         assert_eq!(new.outbox.due(&shared, NOW, 9), [token(1)]);
         assert_eq!(new.set.covers(&shared, &token(1)), Ok(true));
@@ -216,10 +216,10 @@ mod tests {
     #[test]
     fn two_renames_lose_nothing_and_pass_nothing_back() {
         let shared = InMemory::default();
-        let mut first = Bench::new(&shared, "", "a");
+        let mut first = RealmBench::new(&shared, "", "a");
         first.sign_out(&shared, token(1));
-        let mut second = Bench::new(&shared, "", "b");
-        let mut third = Bench::new(&shared, "", "c");
+        let mut second = RealmBench::new(&shared, "", "b");
+        let mut third = RealmBench::new(&shared, "", "c");
         assert_eq!(second.adopt(&shared), 1);
         second.outbox.remove(&shared, &[token(1)]).unwrap(); // it was delivered and shown
         assert_eq!(third.adopt(&shared), 1);
@@ -232,8 +232,8 @@ mod tests {
     #[test]
     fn another_realm_adopts_nothing() {
         let shared = InMemory::default();
-        Bench::new(&shared, "", "signout").sign_out(&shared, token(1));
-        let mut other = Bench::new(&shared, "other", "signout");
+        RealmBench::new(&shared, "", "signout").sign_out(&shared, token(1));
+        let mut other = RealmBench::new(&shared, "other", "signout");
         assert_eq!(other.adopt(&shared), 0);
         assert_eq!(other.feeds.records_of_others(&shared), []);
     }
@@ -241,11 +241,11 @@ mod tests {
     #[test]
     fn acknowledged_and_expired_records_are_not_adopted() {
         let shared = InMemory::default();
-        let old = Bench::new(&shared, "", "signout");
+        let old = RealmBench::new(&shared, "", "signout");
         old.sign_out(&shared, token(1));
         old.outbox.acknowledged(&shared, &[token(1)], NOW).unwrap();
         old.sign_out(&shared, Record::user(RecordId::LAST, 5, 9));
-        let mut new = Bench::new(&shared, "", "renamed");
+        let mut new = RealmBench::new(&shared, "", "renamed");
         let horizon = Horizon::of(2_000, 2_000);
         let own = (&new.set, &new.outbox);
         assert_eq!(new.adoption.step(&shared, &new.feeds, own, horizon, NOW), 0);
@@ -255,11 +255,11 @@ mod tests {
     #[test]
     fn a_large_outbox_is_adopted_in_steps() {
         let shared = InMemory::default();
-        let old = Bench::new(&shared, "", "signout");
+        let old = RealmBench::new(&shared, "", "signout");
         let ids = (0..3_000u128).map(|number| RecordId(number.to_be_bytes()));
         let records: Vec<_> = ids.map(|id| Record::token(id, NEVER)).collect();
         old.outbox.put(&shared, &records, DueTime::AtOnce).unwrap();
-        let mut new = Bench::new(&shared, "", "renamed");
+        let mut new = RealmBench::new(&shared, "", "renamed");
         let steps: Vec<_> = (0..4).map(|_| new.adopt(&shared)).collect();
         assert!(steps.iter().all(|&adopted| adopted <= ENTRIES_A_STEP + 64), "{steps:?}");
         assert_eq!(steps.iter().sum::<usize>(), records.len());
@@ -268,12 +268,12 @@ mod tests {
     #[test]
     fn the_list_keeps_feeds_with_undelivered_records() {
         let shared = InMemory::default();
-        let owing = Bench::new(&shared, "", "owing");
+        let owing = RealmBench::new(&shared, "", "owing");
         owing.sign_out(&shared, token(1));
         for number in 0..2 * FEEDS {
-            Bench::new(&shared, "", &format!("signout-{number}"));
+            RealmBench::new(&shared, "", &format!("signout-{number}"));
         }
-        let mut last = Bench::new(&shared, "", "last");
+        let mut last = RealmBench::new(&shared, "", "last");
         assert_eq!(last.feeds.others(&shared).len(), FEEDS - 1);
         assert_eq!(last.adopt(&shared), 1);
     }

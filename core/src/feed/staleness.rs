@@ -3,6 +3,8 @@
 //! The set is as fresh as its last complete update. Each VM compares the time of that update with its
 //! own clock on its tick.
 
+use serde::Deserialize;
+
 use crate::clock::Now;
 use crate::feed::state::FeedState;
 
@@ -18,7 +20,9 @@ pub enum Knowledge {
 }
 
 /// How to decide while the set is stale: `revocation.when_unknown`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum WhenUnknown {
     /// Response 503.
     #[default]

@@ -52,7 +52,8 @@ pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRe
     if json.len() > SET_BYTES_LIMIT {
         return Err(KeySetRejection::TooLong);
     }
-    let set = object_text(json).and_then(|text| serde_json::from_str::<Set<'_>>(text).ok());
+    let set =
+        object_text(json).and_then(|text| serde_json::from_str::<PublishedSet<'_>>(text).ok());
     let set = set.ok_or(KeySetRejection::NotASet)?;
     if set.keys.len() > SET_KEYS_LIMIT {
         return Err(KeySetRejection::TooManyKeys);
@@ -115,7 +116,7 @@ impl fmt::Display for LeftOut {
 
 /// Unknown members are ignored (RFC 7517 §5).
 #[derive(Deserialize)]
-struct Set<'a> {
+struct PublishedSet<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }

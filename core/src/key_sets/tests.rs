@@ -46,10 +46,10 @@ fn ids(ring: &KeyRing) -> Vec<String> {
 }
 
 /// One process and its issuer.
-struct Process {
+struct IssuerBench {
     shared: InMemory,
     now: u64,
-    vms: Vec<Vm>,
+    vms: Vec<KeySetVm>,
     /// How the issuer responds; `None`: not at all.
     response: RefCell<Option<Response>>,
     fetches: Vec<u64>,
@@ -57,12 +57,12 @@ struct Process {
     counts: Vec<KeySetCount>,
 }
 
-struct Vm {
+struct KeySetVm {
     sets: KeySets,
     ring: KeyRing,
 }
 
-impl Process {
+impl IssuerBench {
     fn new(vms: u8, json: &str) -> Self {
         let mut process = Self {
             shared: InMemory::default(),
@@ -85,7 +85,7 @@ impl Process {
     fn add_with(&mut self, owner: u8, settings: KeySetSettings) {
         let mut sets = KeySets::new(vec![settings], KeyRing::default(), [owner; 16]);
         let ring = sets.load(&self.shared, self.time(), 0);
-        self.vms.push(Vm { sets, ring });
+        self.vms.push(KeySetVm { sets, ring });
     }
 
     fn publish(&self, json: &str) {
@@ -147,7 +147,7 @@ impl Process {
 
 #[test]
 fn a_set_is_fetched_once_and_reaches_every_vm() {
-    let mut process = Process::new(3, &set_of(&[key("a"), key("b")]));
+    let mut process = IssuerBench::new(3, &set_of(&[key("a"), key("b")]));
     assert!(process.vms.iter().all(|vm| vm.ring.lacks_some() && vm.ring.count() == 0));
     process.run(2);
     assert_eq!(process.held(), vec![vec!["a", "b"]; 3]);
@@ -161,7 +161,7 @@ fn a_set_is_fetched_once_and_reaches_every_vm() {
 #[test]
 fn a_change_reaches_every_vm() {
     let (a, b) = (key("a"), key("b"));
-    let mut process = Process::new(2, &set_of(std::slice::from_ref(&a)));
+    let mut process = IssuerBench::new(2, &set_of(std::slice::from_ref(&a)));
     process.run(REFRESH * 4);
     assert_eq!(process.logged(), ["1 key is in use"], "the same set again changes nothing");
     process.publish(&set_of(&[a, b.clone()]));
@@ -201,7 +201,7 @@ fn a_rejected_response_leaves_the_keys_as_they_are() {
         ("200", json, &set_of(&many), KeySetRejection::TooManyKeys),
         ("200", json, &long, KeySetRejection::TooLong),
     ] {
-        let mut process = Process::new(2, &good);
+        let mut process = IssuerBench::new(2, &good);
         process.run(2);
         process.answer_with(status, content_type, body.as_bytes());
         process.run(REFRESH * 2);
@@ -221,7 +221,7 @@ fn a_rejected_response_leaves_the_keys_as_they_are() {
 
 #[test]
 fn without_keys_the_issuer_is_asked_every_few_seconds() {
-    let mut process = Process::new(2, "");
+    let mut process = IssuerBench::new(2, "");
     *process.response.borrow_mut() = None;
     process.run(600);
     assert!((150..300).contains(&process.fetches.len()), "{:?}", process.fetches);
@@ -253,7 +253,7 @@ fn a_bad_key_is_left_out_and_reported() {
         json!({"kty": "EC", "use": "enc"}),
         key("b"),
     ];
-    let mut process = Process::new(1, &set_of(&keys));
+    let mut process = IssuerBench::new(1, &set_of(&keys));
     process.run(1);
     assert_eq!(process.held(), [["a", "b"]]);
     let told = process.logged();
@@ -270,7 +270,7 @@ fn a_bad_key_is_left_out_and_reported() {
 #[test]
 fn an_unknown_kid_causes_one_early_fetch_per_interval() {
     let a = key("a");
-    let mut process = Process::new(3, &set_of(std::slice::from_ref(&a)));
+    let mut process = IssuerBench::new(3, &set_of(std::slice::from_ref(&a)));
     process.run(20);
     assert_eq!(process.fetches.len(), 1);
     process.publish(&set_of(&[a, key("b")]));
@@ -295,7 +295,7 @@ fn an_unknown_kid_causes_one_early_fetch_per_interval() {
 #[test]
 fn a_failed_early_fetch_is_repeated() {
     let a = key("a");
-    let mut process = Process::new(1, &set_of(std::slice::from_ref(&a)));
+    let mut process = IssuerBench::new(1, &set_of(std::slice::from_ref(&a)));
     process.run(20);
     process.response.take();
     process.vms[0].sets.note_missed_key(&process.shared, process.time());
@@ -308,7 +308,7 @@ fn a_failed_early_fetch_is_repeated() {
 
 #[test]
 fn another_vm_fetches_when_the_leader_dies() {
-    let mut process = Process::new(2, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(2, &set_of(&[key("a")]));
     process.run(2);
     let dead = process.vms.iter().position(|vm| vm.sets.sets[0].lease.is_held(process.now));
     process.vms.remove(dead.expect("one holds the lease"));
@@ -319,7 +319,7 @@ fn another_vm_fetches_when_the_leader_dies() {
 
 #[test]
 fn a_late_response_does_not_replace_a_newer_set() {
-    let mut process = Process::new(1, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(1, &set_of(&[key("a")]));
     let time = process.time();
     let effects = process.vms[0].sets.tick(&process.shared, time, 0);
     assert_eq!(effects.fetch.len(), 1);
@@ -335,7 +335,7 @@ fn a_late_response_does_not_replace_a_newer_set() {
 
 #[test]
 fn a_set_fetched_just_now_is_used() {
-    let mut process = Process::new(1, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(1, &set_of(&[key("a")]));
     process.run(1);
     process.now = START - 5;
     process.add(2);
@@ -344,7 +344,7 @@ fn a_set_fetched_just_now_is_used() {
 
 #[test]
 fn a_set_from_the_far_future_is_fetched_again_in_time() {
-    let mut process = Process::new(1, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(1, &set_of(&[key("a")]));
     let names = KeySetNames::new(&KeySpace::of_key_set("idp", "id.example.com", "/jwks.json", ""));
     let json = set_of(&[key("b")]).into_bytes();
     assert!(names.write(&process.shared, &Published { fetched_at: u64::MAX, json }, None));
@@ -356,7 +356,7 @@ fn a_set_from_the_far_future_is_fetched_again_in_time() {
 fn damaged_shared_data_removes_no_key() {
     let future = [&b"SGK1"[..], &u64::MAX.to_be_bytes(), b"{}"].concat();
     for value in [&b""[..], b"SGK1", b"junk", b"SGK1\0\0\0\0\0\0\0\x01{\"keys\":[]}", &future] {
-        let mut process = Process::new(2, &set_of(&[key("a")]));
+        let mut process = IssuerBench::new(2, &set_of(&[key("a")]));
         process.run(5);
         let space = KeySpace::of_key_set("idp", "id.example.com", "/jwks.json", "");
         assert!(process.shared.set_if(&space.name("keys", None), value, Expect::Anything));
@@ -377,7 +377,7 @@ fn two_ways_to_read_a_set_are_independent() {
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).unwrap();
     let n = &der[33..33 + 256];
     let n = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, n);
-    let mut process = Process::new(0, &set_of(&[json!({"kty": "RSA", "n": n, "e": "AQAB"})]));
+    let mut process = IssuerBench::new(0, &set_of(&[json!({"kty": "RSA", "n": n, "e": "AQAB"})]));
     let rules = KeySetRules { rsa: Some(PublicAlgorithm::Rs256), ..KeySetRules::default() };
     process.add(1);
     process.add_with(2, KeySetSettings { rules, ..settings() });
@@ -411,7 +411,7 @@ fn a_set_removes_no_key_of_the_configuration() {
 fn a_bad_key_does_not_take_the_set_with_it() {
     let short = json!({"kid": "short", "kty": "EC", "crv": "P-256", "x": "A".repeat(42), "y": "A".repeat(43)});
     let padded = json!({"kid": "padded", "kty": "RSA", "alg": "RS256", "n": "AAAA==", "e": "AQAB"});
-    let mut process = Process::new(1, &set_of(&[short.clone(), padded.clone(), key("a")]));
+    let mut process = IssuerBench::new(1, &set_of(&[short.clone(), padded.clone(), key("a")]));
     process.run(1);
     assert_eq!(process.held(), [["a"]]);
     assert_eq!(process.logged().len(), 3);
@@ -425,7 +425,7 @@ fn a_bad_key_does_not_take_the_set_with_it() {
         "{logged:?}"
     );
     let mut process =
-        Process::new(1, &set_of(&[json!({"kid": "bad", "kty": "EC", "crv": "P-256"})]));
+        IssuerBench::new(1, &set_of(&[json!({"kid": "bad", "kty": "EC", "crv": "P-256"})]));
     process.run(60);
     let logged = process.logged();
     assert!(logged[0].starts_with("left out: keys[0] (kid \"bad\"): `x` is missing"), "{logged:?}");
@@ -434,16 +434,16 @@ fn a_bad_key_does_not_take_the_set_with_it() {
 
 #[test]
 fn a_set_without_keys_is_settled_once_fetching_has_failed() {
-    let mut process = Process::new(2, "");
+    let mut process = IssuerBench::new(2, "");
     *process.response.borrow_mut() = None;
-    let settled = |process: &Process| {
-        let are_settled = |vm: &Vm| vm.sets.are_settled(&process.shared);
+    let settled = |process: &IssuerBench| {
+        let are_settled = |vm: &KeySetVm| vm.sets.are_settled(&process.shared);
         process.vms.iter().map(are_settled).collect::<Vec<_>>()
     };
     assert_eq!(settled(&process), [false, false]);
     process.run(1);
     assert_eq!(settled(&process), [true, true], "every VM knows what the leader has tried");
-    let mut process = Process::new(2, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(2, &set_of(&[key("a")]));
     assert_eq!(settled(&process), [false, false]);
     process.run(2);
     assert_eq!(settled(&process), [true, true]);
@@ -451,7 +451,7 @@ fn a_set_without_keys_is_settled_once_fetching_has_failed() {
 
 #[test]
 fn a_vm_without_keys_loads_those_that_another_has_fetched() {
-    let mut process = Process::new(2, &set_of(&[key("a")]));
+    let mut process = IssuerBench::new(2, &set_of(&[key("a")]));
     for vm in 0..2 {
         let (time, shared) = (process.time(), &process.shared);
         let effects = process.vms[vm].sets.tick(shared, time, 0);
@@ -474,7 +474,7 @@ fn a_vm_without_keys_loads_those_that_another_has_fetched() {
 #[test]
 fn a_set_served_as_plain_text_is_used_with_a_warning() {
     let set = set_of(&[key("a")]);
-    let mut process = Process::new(1, &set);
+    let mut process = IssuerBench::new(1, &set);
     process.answer_with("200", "text/plain; charset=utf-8", set.as_bytes());
     process.run(REFRESH * 3);
     assert_eq!(process.held(), [["a"]]);

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
 use crate::keys::effort::Effort;
-use crate::keys::public::{PublicKey, Written};
+use crate::keys::public::{PublicKey, PublicKeyForm};
 use crate::keys::signature::SignatureKey;
 use crate::refusal::Refusal;
 
@@ -105,7 +105,7 @@ impl Key {
         issuer: Option<String>,
         audiences: Vec<String>,
     ) -> Result<Self, KeyError> {
-        let key = PublicKey::read(algorithm, &Written::Pem(pem))?;
+        let key = PublicKey::read(algorithm, &PublicKeyForm::Pem(pem))?;
         Ok(Self::of(key, id, issuer, audiences))
     }
 

@@ -141,7 +141,7 @@ pub(crate) struct PublicKey {
 }
 
 /// The forms in which a public key can be given.
-pub(super) enum Written<'a> {
+pub(super) enum PublicKeyForm<'a> {
     /// PEM of SubjectPublicKeyInfo.
     Pem(&'a str),
     /// Modulus and exponent (RFC 7518 §6.3.1).
@@ -163,9 +163,9 @@ enum Native {
 impl PublicKey {
     pub(super) fn read(
         algorithm: PublicAlgorithm,
-        written: &Written<'_>,
+        written: &PublicKeyForm<'_>,
     ) -> Result<Self, KeyError> {
-        if let Written::Pem(pem) = written {
+        if let PublicKeyForm::Pem(pem) = written {
             let is_public = pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----");
             if !is_public || pem.matches("-----BEGIN").count() != 1 {
                 return Err(KeyError::NotPublicKeyPem);
@@ -257,7 +257,7 @@ impl Native {
     }
 
     /// The key, and its DER encoding.
-    fn read(algorithm: PublicAlgorithm, written: &Written<'_>) -> Option<(Self, Vec<u8>)> {
+    fn read(algorithm: PublicAlgorithm, written: &PublicKeyForm<'_>) -> Option<(Self, Vec<u8>)> {
         match algorithm {
             PublicAlgorithm::Rs256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1),
             PublicAlgorithm::Rs384 => rsa(written, MessageDigest::sha384(), Padding::PKCS1),
@@ -267,8 +267,8 @@ impl Native {
             PublicAlgorithm::Ps512 => rsa(written, MessageDigest::sha512(), Padding::PKCS1_PSS),
             PublicAlgorithm::Es256 => {
                 let key = match written {
-                    Written::Pem(pem) => ES256PublicKey::from_pem(pem.trim()),
-                    Written::Point { x, y } => ES256PublicKey::from_bytes(&sec1::<32>(x, y)?),
+                    PublicKeyForm::Pem(pem) => ES256PublicKey::from_pem(pem.trim()),
+                    PublicKeyForm::Point { x, y } => ES256PublicKey::from_bytes(&sec1::<32>(x, y)?),
                     _ => return None,
                 };
                 let key = key.ok()?;
@@ -276,8 +276,8 @@ impl Native {
             }
             PublicAlgorithm::Es384 => {
                 let key = match written {
-                    Written::Pem(pem) => ES384PublicKey::from_pem(pem.trim()),
-                    Written::Point { x, y } => ES384PublicKey::from_bytes(&sec1::<48>(x, y)?),
+                    PublicKeyForm::Pem(pem) => ES384PublicKey::from_pem(pem.trim()),
+                    PublicKeyForm::Point { x, y } => ES384PublicKey::from_bytes(&sec1::<48>(x, y)?),
                     _ => return None,
                 };
                 let key = key.ok()?;
@@ -285,8 +285,8 @@ impl Native {
             }
             PublicAlgorithm::EdDsa => {
                 let key = match written {
-                    Written::Pem(pem) => Ed25519PublicKey::from_pem(pem.trim()),
-                    Written::Ed25519(x) => Ed25519PublicKey::from_bytes(x),
+                    PublicKeyForm::Pem(pem) => Ed25519PublicKey::from_pem(pem.trim()),
+                    PublicKeyForm::Ed25519(x) => Ed25519PublicKey::from_bytes(x),
                     _ => return None,
                 };
                 let key = key.ok()?;
@@ -297,10 +297,14 @@ impl Native {
 }
 
 /// Reads any RSA key; the type `RS256PublicKey` does not bind it to RS256.
-fn rsa(written: &Written<'_>, hash: MessageDigest, padding: Padding) -> Option<(Native, Vec<u8>)> {
+fn rsa(
+    written: &PublicKeyForm<'_>,
+    hash: MessageDigest,
+    padding: Padding,
+) -> Option<(Native, Vec<u8>)> {
     let key = match written {
-        Written::Pem(pem) => RS256PublicKey::from_pem(pem.trim()),
-        Written::Rsa { n, e } => RS256PublicKey::from_components(n, e),
+        PublicKeyForm::Pem(pem) => RS256PublicKey::from_pem(pem.trim()),
+        PublicKeyForm::Rsa { n, e } => RS256PublicKey::from_components(n, e),
         _ => return None,
     };
     let key = key.ok()?;

@@ -41,7 +41,7 @@ pub const LATE_MILLISECONDS: u64 = 1_000;
 /// The open requests of one VM.
 #[derive(Debug, Default)]
 pub struct OpenRequests {
-    entries: Slab<Entry>,
+    entries: Slab<OpenRequest>,
     due: VecDeque<DueEntry>,
     /// The basis of the last sweep.
     basis: Option<Basis>,
@@ -80,7 +80,7 @@ pub struct Ending {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OpenRequest {
     context: u32,
     tokens: Vec<Rc<VerifiedToken>>,
     is_due: bool,
@@ -98,7 +98,7 @@ impl OpenRequests {
     /// Registers a request that was admitted with these tokens.
     #[must_use]
     pub fn register(&mut self, context: u32, tokens: Vec<Rc<VerifiedToken>>) -> Registration {
-        Registration(self.entries.insert(Entry { context, tokens, is_due: false }))
+        Registration(self.entries.insert(OpenRequest { context, tokens, is_due: false }))
     }
 
     /// Removes a request that is over, or that nothing may end early any more.

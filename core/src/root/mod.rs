@@ -33,7 +33,7 @@ use crate::shared::Version;
 
 pub use effects::{Destination, Effects, Host, Question};
 
-pub(crate) use revocation::Revocation;
+pub(crate) use revocation::RevocationState;
 use tick_period::TickPeriod;
 
 /// The state of one configuration in one VM.
@@ -47,7 +47,7 @@ pub struct Root {
     pub(crate) tick_period: TickPeriod,
     pub(crate) open_requests: OpenRequests,
     open_requests_gauge: OpenRequestsGauge,
-    pub(crate) revocation: Option<Revocation>,
+    pub(crate) revocation: Option<RevocationState>,
     key_sets: KeySets,
     /// Where each key set is published.
     issuers: Vec<Destination>,
@@ -76,7 +76,7 @@ impl Root {
         let mut config = Config::parse(text, environment)?;
         let mut log: Vec<_> = config.warnings.drain(..).map(|it| (Severity::Warning, it)).collect();
         log.push((Severity::Info, format!("version {VERSION}, configuration accepted")));
-        let revocation = Revocation::of(&config, uuid);
+        let revocation = RevocationState::of(&config, uuid);
         let sentences = mem::take(&mut config.sentences);
         let sets = mem::take(&mut config.key_sets);
         let issuers = sets.iter().map(|set| Destination {
@@ -117,7 +117,7 @@ impl Root {
         };
         effects.resume = revocation.release_held(host.clock);
         self.sweep_open_requests(host, &mut effects);
-        if let Some(Revocation { feed, knowledge, .. }) = &mut self.revocation {
+        if let Some(RevocationState { feed, knowledge, .. }) = &mut self.revocation {
             if has_served {
                 feed.note_request();
             }
@@ -195,7 +195,9 @@ impl Root {
             self.apply_key_sets(of_keys, &mut effects);
             return effects;
         }
-        let Some(Revocation { feed, knowledge, .. }) = &mut self.revocation else { return effects };
+        let Some(RevocationState { feed, knowledge, .. }) = &mut self.revocation else {
+            return effects;
+        };
         let of_feed = match question {
             Question::Poll => feed.poll_finished(shared, now, random, response),
             _ => feed.delivery_finished(shared, now, random, response),

@@ -10,7 +10,7 @@ use crate::root::Destination;
 use crate::sign_out::{self, Hold};
 
 /// The part of the state that exists if the configuration has `revocation`.
-pub(crate) struct Revocation {
+pub(crate) struct RevocationState {
     pub(super) service: Destination,
     pub(crate) feed: Feed,
     pub(crate) sign_out: sign_out::Settings,
@@ -24,7 +24,7 @@ pub(crate) struct Revocation {
     pub(super) held: Vec<(u32, Hold)>,
 }
 
-impl Revocation {
+impl RevocationState {
     pub(super) fn of(config: &Config, uuid: &dyn Fn() -> [u8; 16]) -> Option<Self> {
         let settings = config.revocation.as_ref()?;
         let timeout_milliseconds = settings.signout_timeout_seconds.saturating_mul(1_000);

@@ -2,7 +2,7 @@
 //! Method: a configuration with and without each part, shared data in memory.
 
 use super::*;
-use crate::exchange::tests::Bench;
+use crate::exchange::tests::ExchangeBench;
 use crate::keys::host::NoHost;
 use crate::shared::InMemory;
 use crate::sign_out::Hold;
@@ -22,7 +22,7 @@ fn a_configuration_that_does_not_load_is_an_error() {
 
 #[test]
 fn a_new_configuration_says_so_and_ticks_soon() {
-    let mut bench = Bench::of(&format!("{{{KEY}}}"));
+    let mut bench = ExchangeBench::of(&format!("{{{KEY}}}"));
     let log = bench.root.take_log();
     assert!(
         log.iter().any(|(severity, line)| *severity == Severity::Info && line.contains(VERSION))
@@ -33,7 +33,7 @@ fn a_new_configuration_says_so_and_ticks_soon() {
 
 #[test]
 fn without_revocation_the_tick_calls_nobody() {
-    let mut bench = Bench::of(&format!("{{{KEY}}}"));
+    let mut bench = ExchangeBench::of(&format!("{{{KEY}}}"));
     let effects = bench.with_root(Root::tick);
     assert!(effects.calls.is_empty() && effects.gauges.is_empty());
     assert_eq!(bench.root.take_tick_period(), Some(TICK_MILLISECONDS));
@@ -43,7 +43,7 @@ fn without_revocation_the_tick_calls_nobody() {
 #[test]
 fn a_poll_goes_to_the_service_and_a_failed_one_waits() {
     let token = r#"{"upstream": {"cluster": "there", "token": {"inline": "api-token"}}}"#;
-    let mut bench = Bench::of(&format!("{{{KEY}, \"revocation\": {token}}}"));
+    let mut bench = ExchangeBench::of(&format!("{{{KEY}, \"revocation\": {token}}}"));
     let question = first_call(&mut bench);
     assert_eq!(question, Question::Poll);
     let destination = bench.root.destination(question).unwrap();
@@ -59,7 +59,7 @@ fn a_poll_goes_to_the_service_and_a_failed_one_waits() {
 fn a_key_set_is_asked_of_its_issuer_without_the_api_token() {
     let jwks = r#"{"cluster": "idp", "authority": "id.example", "path": "/jwks.json"}"#;
     let keys = format!(r#""keys": [{{"jwks": {jwks}}}], "claims": {{"audiences": ["a"]}}"#);
-    let mut bench = Bench::of(&format!("{{{keys}}}"));
+    let mut bench = ExchangeBench::of(&format!("{{{keys}}}"));
     let question = first_call(&mut bench);
     assert_eq!(question, Question::Keys(0));
     let destination = bench.root.destination(question).unwrap();
@@ -71,7 +71,7 @@ fn a_key_set_is_asked_of_its_issuer_without_the_api_token() {
 #[test]
 fn held_responses_resume_a_bounded_number_at_a_time() {
     let token = r#"{"upstream": {"token": {"inline": "api-token"}}}"#;
-    let mut bench = Bench::of(&format!("{{{KEY}, \"revocation\": {token}}}"));
+    let mut bench = ExchangeBench::of(&format!("{{{KEY}, \"revocation\": {token}}}"));
     let cutoff = crate::revocation::record::Record::user(
         crate::revocation::record::RecordId::FIRST,
         0,
@@ -86,7 +86,7 @@ fn held_responses_resume_a_bounded_number_at_a_time() {
 }
 
 /// Ticks until the VM holds a lease and makes its first call.
-fn first_call(bench: &mut Bench) -> Question {
+fn first_call(bench: &mut ExchangeBench) -> Question {
     for _ in 0..100 {
         let effects = bench.with_root(Root::tick);
         if let Some((question, _)) = effects.calls.first() {

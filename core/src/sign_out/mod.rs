@@ -22,6 +22,8 @@
 
 pub mod without_effect;
 
+use serde::Deserialize;
+
 use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::delivery::{self, Verdict};
@@ -40,7 +42,9 @@ pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
 const OLDEST_DATE_SECONDS: u64 = 1;
 
 /// What to do if the service cannot be reached: `revocation.signout.when_unreachable`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum WhenUnreachable {
     /// Continue: the revocation holds here, and the leader delivers it.
     #[default]

@@ -30,12 +30,12 @@ pub enum WithoutEffect {
     NoIat,
 }
 
-impl From<routes::WithoutEffect> for WithoutEffect {
-    fn from(reason: routes::WithoutEffect) -> Self {
+impl From<routes::NoSignOut> for WithoutEffect {
+    fn from(reason: routes::NoSignOut) -> Self {
         match reason {
-            routes::WithoutEffect::Method => Self::Method,
-            routes::WithoutEffect::Prefetch => Self::Prefetch,
-            routes::WithoutEffect::Embedded => Self::Embedded,
+            routes::NoSignOut::Method => Self::Method,
+            routes::NoSignOut::Prefetch => Self::Prefetch,
+            routes::NoSignOut::Embedded => Self::Embedded,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) trait Remembered {
 
 /// A memory of tokens of one configuration.
 pub(super) struct TokenCache<V> {
-    tokens: LruCache<CacheKey, Entry<V>, RandomState>,
+    tokens: LruCache<CacheKey, CachedToken<V>, RandomState>,
     keyed_by: KeyedBy,
     bytes: usize,
     limit_bytes: usize,
@@ -42,7 +42,7 @@ enum KeyedBy {
     AllBytes(RandomState),
 }
 
-struct Entry<V> {
+struct CachedToken<V> {
     token: Box<[u8]>,
     value: V,
 }
@@ -93,7 +93,7 @@ impl<V: Remembered> TokenCache<V> {
         if token.len() > self.longest_token_bytes {
             return;
         }
-        let entry = Entry { token: token.into(), value };
+        let entry = CachedToken { token: token.into(), value };
         self.bytes += entry.bytes();
         if let Some((_, replaced)) = self.tokens.push(key, entry) {
             self.bytes -= replaced.bytes();
@@ -114,7 +114,7 @@ impl<V: Remembered> TokenCache<V> {
     }
 }
 
-impl<V: Remembered> Entry<V> {
+impl<V: Remembered> CachedToken<V> {
     fn bytes(&self) -> usize {
         self.token.len() + size_of::<Self>() + self.value.bytes() + ENTRY_OVERHEAD_BYTES
     }
@@ -150,8 +150,8 @@ mod tests {
         TokenCache::of_genuine(LIMIT_BYTES, LONGEST_TOKEN_BYTES)
     }
 
-    fn entry(token: &[u8], value: &str) -> Entry<String> {
-        Entry { token: token.into(), value: value.to_owned() }
+    fn entry(token: &[u8], value: &str) -> CachedToken<String> {
+        CachedToken { token: token.into(), value: value.to_owned() }
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl VerifiedStatement {
     /// # Errors
     ///
     /// Never in practice: the payload has been parsed before.
-    pub fn claims(&self) -> Result<Claims<'_>, MalformedClaim> {
-        Object::parse(&self.payload).map(Claims).ok_or(MalformedClaim("the payload"))
+    pub fn claims(&self) -> Result<StatementClaims<'_>, MalformedClaim> {
+        Object::parse(&self.payload).map(StatementClaims).ok_or(MalformedClaim("the payload"))
     }
 }
 
@@ -138,9 +138,9 @@ pub struct MalformedClaim(pub &'static str);
 
 /// The members of an object in a statement. A claim that is absent is `None`; one that is `null` or of
 /// another type is malformed.
-pub struct Claims<'a>(Object<'a>);
+pub struct StatementClaims<'a>(Object<'a>);
 
-impl<'a> Claims<'a> {
+impl<'a> StatementClaims<'a> {
     /// Reads a JSON object that is not in a JWT, such as the body of a request.
     #[must_use]
     pub fn parse(json: &'a [u8]) -> Option<Self> {
@@ -190,12 +190,16 @@ impl<'a> Claims<'a> {
     /// # Errors
     ///
     /// The member is not an object.
-    pub fn object(&self, name: &'static str) -> Result<Option<Claims<'a>>, MalformedClaim> {
+    pub fn object(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<StatementClaims<'a>>, MalformedClaim> {
         match self.0.find(name) {
             None => Ok(None),
-            Some(Value::Object(nested)) => {
-                nested.object().map(|object| Some(Claims(object))).ok_or(MalformedClaim(name))
-            }
+            Some(Value::Object(nested)) => nested
+                .object()
+                .map(|object| Some(StatementClaims(object)))
+                .ok_or(MalformedClaim(name)),
             Some(_) => Err(MalformedClaim(name)),
         }
     }

@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use world::{Ground, World};
+use world::{InitialMemory, World};
 
 /// Of five faults that were built in on purpose one shows at seed 47,004 and no earlier.
 const SCHEDULES: u64 = 100_000;
@@ -27,12 +27,12 @@ const SCHEDULES: u64 = 100_000;
 #[test]
 fn every_schedule_of_faults_ends_well() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        return World::live_through(seed, &Ground::new(), true);
+        return World::live_through(seed, &InitialMemory::new(), true);
     }
     let schedules = number("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES);
     let next = AtomicU64::new(0);
     let run = || {
-        let ground = Ground::new();
+        let ground = InitialMemory::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= schedules {

@@ -17,9 +17,9 @@ use super::service::page_key;
 /// How old the last proof may be.
 pub(super) const MAX_STALENESS_SECONDS: u64 = 300;
 
-pub(super) struct Process {
+pub(super) struct SimulatedProcess {
     pub(super) memory: Memory,
-    pub(super) vms: Vec<Vm>,
+    pub(super) vms: Vec<SimulatedVm>,
     /// The name of the service's cluster in its configuration.
     cluster: String,
     /// How far its wall clock is ahead of the truth.
@@ -40,7 +40,7 @@ pub(super) struct Flights {
     pub(super) sign_outs: Vec<(Flight, SignOut)>,
 }
 
-pub(super) struct Vm {
+pub(super) struct SimulatedVm {
     pub(super) feed: Feed,
     pub(super) flights: Flights,
 }
@@ -61,7 +61,7 @@ pub(super) enum Which {
     SignOut(usize),
 }
 
-impl Process {
+impl SimulatedProcess {
     pub(super) fn new(memory: Memory, vms: usize, booted: Duration, owner: u64) -> Self {
         let mut process = Self {
             memory,
@@ -73,7 +73,8 @@ impl Process {
             has_loaded: false,
             proved_at: Duration::ZERO,
         };
-        process.vms = (0..vms as u64).map(|vm| Vm::new(owner << 8 | vm, "signout")).collect();
+        process.vms =
+            (0..vms as u64).map(|vm| SimulatedVm::new(owner << 8 | vm, "signout")).collect();
         process
     }
 
@@ -93,7 +94,7 @@ impl Process {
     /// A request to a sign-out route that carries this one's token, if it was admitted.
     pub(super) fn sign_out(&mut self, vm: usize, record: Record, time: Duration) {
         let now = self.now(time);
-        let Vm { feed, flights } = &mut self.vms[vm];
+        let SimulatedVm { feed, flights } = &mut self.vms[vm];
         feed.note_request();
         let is_revoked = record.kind == Kind::Token && refuses(feed, &self.memory, &record);
         let (fresh, revoked) =
@@ -115,7 +116,7 @@ impl Process {
 
     /// Every call under way.
     pub(super) fn flights(&self) -> Vec<(usize, Which)> {
-        let of_vm = |(vm, Vm { flights, .. }): (usize, &Vm)| {
+        let of_vm = |(vm, SimulatedVm { flights, .. }): (usize, &SimulatedVm)| {
             let poll = flights.poll.as_ref().map(|_| Which::Poll);
             let tell = flights.delivery.as_ref().map(|_| Which::Delivery);
             let sign_outs = (0..flights.sign_outs.len()).map(Which::SignOut);
@@ -144,7 +145,7 @@ impl Process {
     ) {
         let now = self.now(time);
         let Self { memory, vms, .. } = self;
-        let Vm { feed, flights } = &mut vms[vm];
+        let SimulatedVm { feed, flights } = &mut vms[vm];
         let effects = match which {
             Which::Poll => {
                 flights.poll = None;
@@ -165,7 +166,7 @@ impl Process {
 
     /// A VM dies with its calls, and another one takes its place.
     pub(super) fn kill(&mut self, vm: usize, owner: u64) {
-        self.vms[vm] = Vm::new(owner << 8 | vm as u64, &self.cluster);
+        self.vms[vm] = SimulatedVm::new(owner << 8 | vm as u64, &self.cluster);
     }
 
     /// A new configuration gives the service's cluster another name.
@@ -197,7 +198,7 @@ impl Process {
     }
 }
 
-impl Vm {
+impl SimulatedVm {
     fn new(owner: u64, cluster: &str) -> Self {
         let settings = FeedSettings {
             realm: String::new(),

@@ -12,13 +12,13 @@ use session_guard_core::revocation::horizon::{KEPT_AFTER_EXP_SECONDS, is_past_fo
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 /// Records by what they are merged by.
-pub(super) type Model = BTreeMap<(RecordId, Kind), Record>;
+pub(super) type RecordMap = BTreeMap<(RecordId, Kind), Record>;
 
 /// The upstream.
 #[derive(Clone)]
-pub(super) struct Service {
+pub(super) struct ModelService {
     /// What it holds.
-    pub(super) live: Model,
+    pub(super) live: RecordMap,
     /// Refuses these, alone or in a batch.
     pub(super) refuses: Vec<Record>,
     /// Tag and record of each entry; the first holds none.
@@ -32,14 +32,14 @@ pub(super) struct Service {
 
 /// An entry of the log: its place, from 1 on, and its tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Position(usize, u64);
+struct ModelPosition(usize, u64);
 
-impl Service {
+impl ModelService {
     /// An empty one whose entries have that tag; a page holds so many records, and the log so many
     /// entries.
     pub(super) fn new(tag: u64, page_records: usize, log_entries: usize) -> Self {
         let log = vec![(tag, None)];
-        let (live, refuses) = (Model::new(), Vec::new());
+        let (live, refuses) = (RecordMap::new(), Vec::new());
         Self { live, refuses, log, oldest: 1, tag, page_records, log_entries }
     }
 
@@ -161,41 +161,41 @@ impl Service {
         Page { reset, more, now, held_milliseconds: 0, cursor, head, range, records }
     }
 
-    fn at(&self, place: usize) -> Position {
-        Position(place, self.log[place - 1].0)
+    fn at(&self, place: usize) -> ModelPosition {
+        ModelPosition(place, self.log[place - 1].0)
     }
 
-    fn head(&self) -> Position {
+    fn head(&self) -> ModelPosition {
         self.at(self.log.len())
     }
 
     /// The entry that is spelled like this, if the log holds it.
-    fn held(&self, text: &str) -> Option<Position> {
+    fn held(&self, text: &str) -> Option<ModelPosition> {
         let place = text.split_once('.')?.0.parse().ok()?;
         let known = (self.oldest..=self.log.len()).contains(&place);
         known.then(|| self.at(place)).filter(|position| position.to_string() == text)
     }
 
     /// Up to where everything is known, and the newest entry of which anything may be.
-    fn read_after(&self, text: &str) -> Option<(Position, Position)> {
+    fn read_after(&self, text: &str) -> Option<(ModelPosition, ModelPosition)> {
         let (after, seen) = text.split_once('-').unwrap_or((text, text));
         Some((self.held(after)?, self.held(seen)?))
     }
 
     /// Where the reset began, and the id that it goes on with.
-    fn read_reset(&self, text: &str) -> Option<(Position, RecordId)> {
+    fn read_reset(&self, text: &str) -> Option<(ModelPosition, RecordId)> {
         let (entries, next) = text.strip_prefix('r')?.rsplit_once('.')?;
         Some((self.read_after(entries)?.0, next.parse().ok()?))
     }
 }
 
-impl std::fmt::Display for Position {
+impl std::fmt::Display for ModelPosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{:x}", self.0, self.1)
     }
 }
 
-fn spell(after: Position, seen: Position) -> String {
+fn spell(after: ModelPosition, seen: ModelPosition) -> String {
     if after.0 < seen.0 { format!("{after}-{seen}") } else { after.to_string() }
 }
 

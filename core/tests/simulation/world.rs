@@ -12,8 +12,8 @@ use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use super::chance::Chance;
 use super::memory::Memory;
-use super::process::{MAX_STALENESS_SECONDS, Process, Which};
-use super::service::{Service, after, page_key, response};
+use super::process::{MAX_STALENESS_SECONDS, SimulatedProcess, Which};
+use super::service::{ModelService, after, page_key, response};
 
 pub(super) struct World {
     chance: Chance,
@@ -21,11 +21,11 @@ pub(super) struct World {
     aloud: bool,
     /// The true time, by which clocks are wrong; the seconds are those since 1970.
     time: Duration,
-    service: Service,
+    service: ModelService,
     service_is_up: bool,
     service_ahead_seconds: i64,
-    backups: Vec<Service>,
-    processes: Vec<Process>,
+    backups: Vec<ModelService>,
+    processes: Vec<SimulatedProcess>,
     /// What may be revoked, and by process whether it was ever refused there.
     records: Vec<Record>,
     refused: Vec<Vec<bool>>,
@@ -51,31 +51,31 @@ enum Fate {
 }
 
 /// What all schedules begin with: the memory of a process that has read an empty service.
-pub(super) struct Ground {
+pub(super) struct InitialMemory {
     memory: Memory,
-    service: Service,
+    service: ModelService,
 }
 
-impl Ground {
+impl InitialMemory {
     pub(super) fn new() -> Self {
-        let service = Service::new(1, PAGE_RECORDS, LOG_ENTRIES);
+        let service = ModelService::new(1, PAGE_RECORDS, LOG_ENTRIES);
         let ground = Self { memory: Memory::new(), service };
         let mut world = World::new(0, &ground, false);
         world.processes.truncate(1);
         world.records.clear();
-        world.processes[0] = Process::new(Memory::new(), 1, BOOTED, 0);
+        world.processes[0] = SimulatedProcess::new(Memory::new(), 1, BOOTED, 0);
         world.settle();
         Self { memory: world.processes.remove(0).memory, service: world.service }
     }
 }
 
 impl World {
-    fn new(seed: u64, ground: &Ground, aloud: bool) -> Self {
+    fn new(seed: u64, ground: &InitialMemory, aloud: bool) -> Self {
         let mut chance = Chance::new(seed);
         let count = if chance.one_in(4) { 3 } else { 2 };
         let time = Duration::from_secs(2_000_000_000);
         let processes: Vec<_> = (0..count)
-            .map(|number| Process::new(ground.memory.clone(), 2, BOOTED, number + 1))
+            .map(|number| SimulatedProcess::new(ground.memory.clone(), 2, BOOTED, number + 1))
             .collect();
         let clocks_jump = chance.one_in(4);
         let records = some_records(&mut chance, time.as_secs(), clocks_jump);
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// Lives through the schedule of that seed. Panics if a promise is broken.
-    pub(super) fn live_through(seed: u64, ground: &Ground, aloud: bool) {
+    pub(super) fn live_through(seed: u64, ground: &InitialMemory, aloud: bool) {
         let mut world = Self::new(seed, ground, aloud);
         for process in 0..world.processes.len() {
             world.set_clock(process);
@@ -281,7 +281,7 @@ impl World {
     fn restore(&mut self) {
         self.lives += 1;
         self.service = match self.chance.below(8) {
-            0 => Service::new(self.lives, PAGE_RECORDS, LOG_ENTRIES),
+            0 => ModelService::new(self.lives, PAGE_RECORDS, LOG_ENTRIES),
             1 | 2 => self.backups[self.chance.below(self.backups.len())].restored(self.lives),
             _ => {
                 // It loses what came last.
@@ -300,7 +300,7 @@ impl World {
     fn restart(&mut self, process: usize) {
         self.lives += 1;
         self.say(|| format!("process {process}: restarts"));
-        self.processes[process] = Process::new(Memory::new(), 2, BOOTED, self.lives);
+        self.processes[process] = SimulatedProcess::new(Memory::new(), 2, BOOTED, self.lives);
         self.refused[process].fill(false);
         self.set_clock(process);
     }

@@ -16,7 +16,7 @@ use std::{fs, process, thread};
 use demo::walk::Doors;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use testbed::{Envoy, Program, Service, command, stop_everything};
+use testbed::{Envoy, Program, SignoutService, command, stop_everything};
 
 fn main() -> ExitCode {
     let stop = stop_on_signal();
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
     println!("starting the signout service, an application and Envoy with two workers …");
     let store = format!("redb:{HOME}/revocations");
-    let service = Service::setup().store(&store).env("SIGNOUT_TOKEN", &api_token).start();
+    let service = SignoutService::setup().store(&store).env("SIGNOUT_TOKEN", &api_token).start();
     let environment = [("SESSION_SECRET", session_secret.as_str())];
     let application = Program::start("demo-application", &["127.0.0.1:0"], &environment);
     let envoy = Envoy::setup()

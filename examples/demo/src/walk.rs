@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::{Answer, Connection, Request, Token};
+use testbed::{Connection, HttpResponse, Request, Token};
 
 /// The entry points of one application.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Doors {
         steps.all_as_expected
     }
 
-    fn whoami(&self, token: Option<&Token>) -> Answer {
+    fn whoami(&self, token: Option<&Token>) -> HttpResponse {
         let request = Request::get("/whoami");
         self.send(&match token {
             Some(token) => request.bearer(token),
@@ -63,7 +63,7 @@ impl Doors {
         self.send(&form).json()["token"].as_str().map(Token::text)
     }
 
-    fn send(&self, request: &Request) -> Answer {
+    fn send(&self, request: &Request) -> HttpResponse {
         Connection::to(self.front).send(request)
     }
 
@@ -84,7 +84,7 @@ impl Doors {
 }
 
 /// Formats the status, and the code or the user from the body.
-fn result_of(answer: &Answer) -> String {
+fn result_of(answer: &HttpResponse) -> String {
     let json = answer.json();
     let told = json["code"].as_str().or(json["user_id"].as_str()).unwrap_or_default();
     format!("{} {told}", answer.status).trim().to_owned()
@@ -99,7 +99,7 @@ impl Steps {
         println!("\n  {:<38} {:<20} actual", "step", "expected");
     }
 
-    fn check(&mut self, step: &str, expected: &str, answer: &Answer) {
+    fn check(&mut self, step: &str, expected: &str, answer: &HttpResponse) {
         self.compare(step, expected, &result_of(answer));
     }
 

@@ -14,7 +14,7 @@ use crate::check::plugin::{Passed, Plugin, field};
 
 /// One configuration, as the filter would get it.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundConfiguration {
     /// Where it stands: names from the outermost to its own. Empty: it is the whole text.
     pub place: String,
     /// Its JSON text; or why the proxy cannot hand it over.
@@ -30,7 +30,7 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Configurations of this filter.
-    pub ours: Vec<Found>,
+    pub ours: Vec<FoundConfiguration>,
     /// Wasm plugins of others, by their places.
     pub others: Vec<String>,
 }
@@ -64,7 +64,7 @@ fn find_in_json(text: &[u8]) -> Findings {
     }
     let is_of_a_proxy = PROXYS_OWN.iter().any(|name| document.get(name).is_some());
     if findings.ours.is_empty() && findings.others.is_empty() && !is_of_a_proxy {
-        findings.ours.push(Found {
+        findings.ours.push(FoundConfiguration {
             place: String::new(),
             text: Ok(text.to_vec()),
             warnings: vec![],
@@ -84,7 +84,7 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
     })
 }
 
-impl Found {
+impl FoundConfiguration {
     /// A warning where its Envoy has no cluster of that name.
     pub(super) fn lacks(&self, cluster: &str) -> Option<String> {
         let known = self.clusters.as_ref()?;
@@ -144,7 +144,7 @@ impl Findings {
         }
         let Plugin { text, passed, warnings, .. } = plugin;
         let clusters = clusters.cloned();
-        self.ours.push(Found { place, text, warnings, passed, clusters });
+        self.ours.push(FoundConfiguration { place, text, warnings, passed, clusters });
     }
 }
 

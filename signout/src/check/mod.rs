@@ -26,10 +26,10 @@ use session_guard_core::headers::Headers;
 use session_guard_core::request::path;
 use session_guard_core::request::routes::{Access, RevokeUser};
 
-pub use crate::check::find::{Found, find};
+pub use crate::check::find::{FoundConfiguration, find};
 
 /// Answers for the environment variables of this process.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type ProcessEnvironment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What to do where a secret is not at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +86,13 @@ pub struct Variable {
     /// Their names; what may be a secret by mistake is not shown.
     pub names: Vec<String>,
     /// What is known of it here.
-    pub state: State,
+    pub state: SecretState,
 }
 
 /// What is known of a secret here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum SecretState {
     /// It is set and was checked.
     Set,
     /// It is not set here. All else was checked.
@@ -119,8 +119,8 @@ pub struct Answered {
 /// Checks what was found.
 #[must_use]
 pub fn check(
-    found: &Found,
-    environment: Environment<'_>,
+    found: &FoundConfiguration,
+    environment: ProcessEnvironment<'_>,
     secrets: Secrets,
     asked: &[Asked],
 ) -> Report {
@@ -148,11 +148,11 @@ pub fn check(
         let passed_on = names.iter().find(|name| found.passed.holds(name));
         let is_set = names.iter().any(|name| visible(name).is_some_and(|text| !text.is_empty()));
         let state = match passed_on {
-            _ if is_set => State::Set,
-            Some(_) => State::NotSetHere,
-            None => State::NotPassedOn,
+            _ if is_set => SecretState::Set,
+            Some(_) => SecretState::NotSetHere,
+            None => SecretState::NotPassedOn,
         };
-        if state == State::NotSetHere {
+        if state == SecretState::NotSetHere {
             standing_in.extend(passed_on.cloned());
         }
         let shown = names.into_iter().map(|name| if is_shown(&name) { name } else { "…".into() });
@@ -170,7 +170,7 @@ pub fn check(
 }
 
 impl Report {
-    fn of(&mut self, config: &Config, found: &Found, asked: &[Asked]) {
+    fn of(&mut self, config: &Config, found: &FoundConfiguration, asked: &[Asked]) {
         self.good = true;
         self.algorithms = config.keys.algorithms();
         self.warnings.extend(config.warnings.iter().cloned());

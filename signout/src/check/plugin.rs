@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use session_guard_core::config::ConfigError;
 
-use crate::check::Environment;
+use crate::check::ProcessEnvironment;
 
 /// Which environment variables the filter gets to see.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Plugin {
 
 impl Passed {
     /// What the filter sees of that variable.
-    pub(super) fn value(&self, name: &str, environment: Environment<'_>) -> Option<String> {
+    pub(super) fn value(&self, name: &str, environment: ProcessEnvironment<'_>) -> Option<String> {
         match self {
             Self::Unknown => environment(name),
             Self::These { host, written } => written.get(name).cloned().or_else(|| {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::check::{Answered, Report, State, Variable};
+use crate::check::{Answered, Report, SecretState, Variable};
 
 /// The whole report, several lines.
 #[must_use]
@@ -294,12 +294,12 @@ fn request(answered: &Answered) -> String {
 fn variable(variable: &Variable, good: bool) -> String {
     let names = variable.names.join(" or ");
     match variable.state {
-        State::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),
-        State::NotSetHere if good => {
+        SecretState::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),
+        SecretState::NotSetHere if good => {
             format!("{names}: NOT SET HERE; all but this secret was checked")
         }
-        State::NotSetHere => format!("{names}: NOT SET HERE"),
-        State::NotPassedOn => format!("{names}: NOT PASSED ON to the filter"),
+        SecretState::NotSetHere => format!("{names}: NOT SET HERE"),
+        SecretState::NotPassedOn => format!("{names}: NOT PASSED ON to the filter"),
     }
 }
 

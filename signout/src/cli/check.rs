@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::json;
 use signout::check::{Asked, Report, Secrets, check, find, words};
 
-use super::Failure;
+use super::CommandError;
 
 /// Check a configuration of the filter, and say what it means.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Check {
+pub(super) struct CheckCommand {
     /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that holds it; `-` reads
     /// standard input.
     config: PathBuf,
@@ -28,15 +28,15 @@ pub(super) struct Check {
     request: Vec<Asked>,
 }
 
-impl Check {
+impl CheckCommand {
     /// Prints what was found; fails where one of it does not load.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let name = if self.is_standard_input() {
             "standard input".to_owned()
         } else {
             self.config.display().to_string()
         };
-        let unusable = |why: &str| Failure::Usage(format!("{name}: {why}"));
+        let unusable = |why: &str| CommandError::Usage(format!("{name}: {why}"));
         let text = self.read().map_err(|error| unusable(&error.to_string()))?;
         if text.len() as u64 > TEXT_BYTES {
             return Err(unusable(&format!("longer than {TEXT_BYTES} bytes")));
@@ -63,7 +63,10 @@ impl Check {
         }
         match bad {
             0 => Ok(()),
-            _ => Err(Failure::Refused(format!("{name}: {bad} of {} does not load", reports.len()))),
+            _ => Err(CommandError::Refused(format!(
+                "{name}: {bad} of {} does not load",
+                reports.len()
+            ))),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use signout::secret;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::{Failure, Target};
+use super::{CommandError, Target};
 
 /// A client of one service, with an API token.
 pub(super) struct Client {
@@ -17,7 +17,7 @@ pub(super) struct Client {
 }
 
 /// A successful response.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     /// Whether the request added something (201).
     pub(super) is_new: bool,
     body: String,
@@ -25,25 +25,25 @@ pub(super) struct Answer {
 
 impl Client {
     /// Returns a client that uses the first API token.
-    pub(super) fn new(target: &Target) -> Result<Self, Failure> {
+    pub(super) fn new(target: &Target) -> Result<Self, CommandError> {
         let token = api_tokens()?.and_then(|tokens| tokens.into_iter().next());
         let token = token.ok_or_else(|| {
             let remedy = "no API token: set SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE \
                 (a service that made its own keeps it in <store>.token)";
-            Failure::Usage(remedy.to_owned())
+            CommandError::Usage(remedy.to_owned())
         })?;
         Self::with_token(target, token)
     }
 
     /// Returns a client that uses the admin token if there is one, else the first API token.
-    pub(super) fn admin(target: &Target) -> Result<Self, Failure> {
+    pub(super) fn admin(target: &Target) -> Result<Self, CommandError> {
         match admin_token() {
             Some(token) => Self::with_token(target, token),
             None => Self::new(target),
         }
     }
 
-    fn with_token(target: &Target, token: String) -> Result<Self, Failure> {
+    fn with_token(target: &Target, token: String) -> Result<Self, CommandError> {
         let mut config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         if let Some(file) = &target.ca {
@@ -55,13 +55,17 @@ impl Client {
     }
 
     /// Sends a GET request.
-    pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+    pub(super) fn get(&self, path: &str) -> Result<ApiResponse, CommandError> {
         let request = self.agent.get(format!("{}{path}", self.url));
         self.answer(request.header("authorization", self.bearer()).call())
     }
 
     /// Sends a POST request with JSON.
-    pub(super) fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, Failure> {
+    pub(super) fn post(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<ApiResponse, CommandError> {
         let request = self.agent.post(format!("{}{path}", self.url));
         let request = request
             .header("authorization", self.bearer())
@@ -76,35 +80,39 @@ impl Client {
     fn answer(
         &self,
         came: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ApiResponse, CommandError> {
         let mut came = came.map_err(|error| {
-            Failure::Unreachable(format!("cannot reach the service at {}: {error}", self.url))
+            CommandError::Unreachable(format!("cannot reach the service at {}: {error}", self.url))
         })?;
         let status = came.status().as_u16();
         let body = came.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
         let body = body.map_err(|error| {
-            Failure::Unreachable(format!("the response of {} is incomplete: {error}", self.url))
+            CommandError::Unreachable(format!(
+                "the response of {} is incomplete: {error}",
+                self.url
+            ))
         })?;
         match status {
-            200 | 201 => Ok(Answer { is_new: status == 201, body }),
-            _ => Err(Failure::Refused(refusal(status, &body))),
+            200 | 201 => Ok(ApiResponse { is_new: status == 201, body }),
+            _ => Err(CommandError::Refused(refusal(status, &body))),
         }
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// Parses the body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, CommandError> {
         serde_json::from_str(&self.body).map_err(|error| {
-            Failure::Refused(format!("the response is not from a signout service: {error}"))
+            CommandError::Refused(format!("the response is not from a signout service: {error}"))
         })
     }
 }
 
 /// Reads the certificates in a PEM file.
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
-    let wrong =
-        |why: &dyn std::fmt::Display| Failure::Usage(format!("--ca {}: {why}", file.display()));
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, CommandError> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        CommandError::Usage(format!("--ca {}: {why}", file.display()))
+    };
     let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
     let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
     let certificates: Vec<_> = items
@@ -132,11 +140,11 @@ fn refusal(status: u16, body: &str) -> String {
 
 /// Returns the API tokens in `SIGNOUT_TOKEN`, else in the file that `SIGNOUT_TOKEN_FILE` names,
 /// separated by commas. `None` if neither is set or both are empty.
-pub(super) fn api_tokens() -> Result<Option<Vec<String>>, Failure> {
+pub(super) fn api_tokens() -> Result<Option<Vec<String>>, CommandError> {
     let list = match (set("SIGNOUT_TOKEN"), set("SIGNOUT_TOKEN_FILE")) {
         (Some(list), _) => list,
         (None, Some(file)) => secret::read(Path::new(&file))
-            .map_err(|error| Failure::Usage(format!("SIGNOUT_TOKEN_FILE {file}: {error}")))?,
+            .map_err(|error| CommandError::Usage(format!("SIGNOUT_TOKEN_FILE {file}: {error}")))?,
         (None, None) => return Ok(None),
     };
     let tokens = list.split(',').map(str::trim).filter(|token| !token.is_empty());

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use clap::Args;
 use signout::copy::{Copied, copy};
 
-use super::Failure;
+use super::CommandError;
 use super::store_address::{RedisOptions, StoreAddress};
 
 /// Copy all revocations from one store into another.
@@ -24,16 +24,16 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Copies, reads the target again, and prints the result.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let (from, to) = (StoreAddress::of(&self.from)?, StoreAddress::of(&self.to)?);
         if let StoreAddress::Redb(path) = &from
             && !path.exists()
         {
             let path = path.display();
-            return Err(Failure::Usage(format!("--from {path}: there is no such file")));
+            return Err(CommandError::Usage(format!("--from {path}: there is no such file")));
         }
         if from.is(&to) {
-            return Err(Failure::Usage("--from and --to are the same store".to_owned()));
+            return Err(CommandError::Usage("--from and --to are the same store".to_owned()));
         }
         let (mut from, mut to) = (from.open(&self.redis, None)?, to.open(&self.redis, None)?);
         let shows = std::io::stderr().is_terminal();
@@ -44,7 +44,7 @@ impl Copy {
             }
         };
         let Copied { read, added } = copy(from.as_mut(), to.as_mut(), &mut progress)
-            .map_err(|error| Failure::Refused(format!("not everything is copied: {error}")))?;
+            .map_err(|error| CommandError::Refused(format!("not everything is copied: {error}")))?;
         println!("{read} revocations read, {added} added; the target holds them all");
         Ok(())
     }

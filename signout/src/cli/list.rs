@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
-use super::{Failure, Target};
+use super::{CommandError, Target};
 
 /// List what is revoked.
 #[derive(Args)]
@@ -14,7 +14,7 @@ use super::{Failure, Target};
     after_help = "Tokens and users are listed by id, a hash: the service knows no names.\n\n\
     Example:\n  signout list --json | jq -r 'select(.kind == \"user\") | .id'"
 )]
-pub(super) struct List {
+pub(super) struct ListCommand {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -23,15 +23,15 @@ pub(super) struct List {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct ListPage {
     cursor: String,
     more: bool,
     reset: bool,
-    revocations: Vec<Revocation>,
+    revocations: Vec<ListedRevocation>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct Revocation {
+struct ListedRevocation {
     kind: String,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,11 +40,11 @@ struct Revocation {
     exp: Option<u64>,
 }
 
-impl List {
+impl ListCommand {
     /// Prints the live set in order of id, from the pages of one reset.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let client = Client::new(&self.target)?;
-        let mut page: Page = client.get("/v1/revocations")?.json()?;
+        let mut page: ListPage = client.get("/v1/revocations")?.json()?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         if !self.json {
             print(writeln!(
@@ -65,18 +65,18 @@ impl List {
         print(out.flush())
     }
 
-    fn line(&self, out: &mut impl Write, revocation: &Revocation) -> std::io::Result<()> {
+    fn line(&self, out: &mut impl Write, revocation: &ListedRevocation) -> std::io::Result<()> {
         if self.json {
             serde_json::to_writer(&mut *out, revocation)?;
             return writeln!(out);
         }
         let time = |time: Option<u64>, none: &str| time.map_or(none.to_owned(), |t| t.to_string());
-        let Revocation { kind, id, issued_before, exp } = revocation;
+        let ListedRevocation { kind, id, issued_before, exp } = revocation;
         let (before, exp) = (time(*issued_before, "-"), time(*exp, "never"));
         writeln!(out, "{kind:<6} {id:<32} {before:>14} {exp:>12}")
     }
 }
 
-fn print(written: std::io::Result<()>) -> Result<(), Failure> {
-    written.map_err(|error| Failure::Refused(format!("cannot print: {error}")))
+fn print(written: std::io::Result<()>) -> Result<(), CommandError> {
+    written.map_err(|error| CommandError::Refused(format!("cannot print: {error}")))
 }

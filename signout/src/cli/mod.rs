@@ -61,11 +61,11 @@ enum Command {
     /// Revoke a token, all of a user's tokens, or all tokens.
     Revoke(revoke::Revoke),
     /// List what is revoked.
-    List(list::List),
+    List(list::ListCommand),
     /// Show the state of the service.
-    Status(status::Status),
+    Status(status::StatusCommand),
     /// Check a configuration of the filter, and say what it means.
-    Check(check::Check),
+    Check(check::CheckCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.
     #[command(after_help = "Example:\n  signout schema > configuration.schema.json")]
     Schema,
@@ -93,7 +93,7 @@ fn url(text: &str) -> Result<String, String> {
 
 /// Why a command failed.
 #[derive(Debug, Error)]
-enum Failure {
+enum CommandError {
     /// The service refused or is not ready, or something on this machine failed.
     #[error("{0}")]
     Refused(String),
@@ -105,7 +105,7 @@ enum Failure {
     Unreachable(String),
 }
 
-impl Failure {
+impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Refused(_) => ExitCode::from(1),
@@ -115,9 +115,9 @@ impl Failure {
     }
 }
 
-fn keygen(file: &std::path::Path) -> Result<(), Failure> {
+fn keygen(file: &std::path::Path) -> Result<(), CommandError> {
     let made = signout::secret::make_once(file).map_err(|error| {
-        Failure::Refused(format!("cannot make a secret in {}: {error}", file.display()))
+        CommandError::Refused(format!("cannot make a secret in {}: {error}", file.display()))
     })?;
     match made {
         signout::secret::Made::Now => println!("made {}", file.display()),
@@ -126,7 +126,7 @@ fn keygen(file: &std::path::Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn schema() -> Result<(), Failure> {
+fn schema() -> Result<(), CommandError> {
     println!("{:#}", session_guard_core::config::schema::schema());
     Ok(())
 }

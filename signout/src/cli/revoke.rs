@@ -10,7 +10,7 @@ use session_guard_core::revocation::record::RecordId;
 use signout::clock::unix_seconds;
 
 use super::client::Client;
-use super::{Failure, Target};
+use super::{CommandError, Target};
 
 /// Revoke a token, all of a user's tokens, or all tokens.
 #[derive(Args)]
@@ -55,7 +55,7 @@ struct What {
 
 impl Revoke {
     /// Sends the revocation, and prints the result once it is durable.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let client = match self.what.all {
             true => Client::admin(&self.target)?,
             false => Client::new(&self.target)?,
@@ -79,7 +79,7 @@ impl Revoke {
         Ok(())
     }
 
-    fn body(&self) -> Result<Value, Failure> {
+    fn body(&self) -> Result<Value, CommandError> {
         let What { token, jti, user, all: _ } = &self.what;
         let mut body = match (token, jti, user) {
             (Some(token), _, _) => return self.token_body(token),
@@ -100,9 +100,9 @@ impl Revoke {
 
     /// Returns the revocation of this token. The signature is not checked: revoking a forged token
     /// does no harm.
-    fn token_body(&self, token: &str) -> Result<Value, Failure> {
+    fn token_body(&self, token: &str) -> Result<Value, CommandError> {
         let token = if token == "-" { from_standard_input()? } else { token.to_owned() };
-        let no_token = || Failure::Usage("--token: this is not a JWT".to_owned());
+        let no_token = || CommandError::Usage("--token: this is not a JWT".to_owned());
         let token = token.trim();
         let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
         let (input, _) = token.rsplit_once('.').ok_or_else(no_token)?;
@@ -129,7 +129,7 @@ fn whole_seconds(date: &Value) -> Option<u64> {
     date.as_u64().or_else(|| date.as_f64().filter(|it| *it >= 0.0).map(|it| it as u64))
 }
 
-fn from_standard_input() -> Result<String, Failure> {
+fn from_standard_input() -> Result<String, CommandError> {
     if std::io::stdin().is_terminal() {
         eprintln!("paste the token, then Enter and Ctrl-D:");
     }
@@ -137,7 +137,7 @@ fn from_standard_input() -> Result<String, Failure> {
     std::io::stdin()
         .take(TOKEN_BYTES)
         .read_to_string(&mut token)
-        .map_err(|error| Failure::Usage(format!("--token -: {error}")))?;
+        .map_err(|error| CommandError::Usage(format!("--token -: {error}")))?;
     Ok(token)
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use signout::access::Access;
+use signout::access::ApiTokens;
 use signout::http::connections::{
     LONGEST_BODY_SECONDS, LONGEST_REQUEST_SECONDS, Limits, fit_into_open_files,
 };
@@ -16,11 +16,11 @@ use signout::http::tls::Tls;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
 use signout::store::Installation;
-use signout::{Service, Settings};
+use signout::{Service, ServiceSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
+use super::CommandError;
 use super::store_address::{RedisOptions, StoreAddress};
 
 /// Run the service.
@@ -64,12 +64,13 @@ struct TlsOptions {
 }
 
 impl TlsOptions {
-    fn read(&self) -> Result<Option<Tls>, Failure> {
+    fn read(&self) -> Result<Option<Tls>, CommandError> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);
         };
         let tls = Tls::read(certificate, key);
-        tls.map(Some).map_err(|error| Failure::Usage(format!("--tls-cert, --tls-key: {error}")))
+        tls.map(Some)
+            .map_err(|error| CommandError::Usage(format!("--tls-cert, --tls-key: {error}")))
     }
 }
 
@@ -121,7 +122,7 @@ impl ConnectionOptions {
 
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let level = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
         tracing_subscriber::fmt()
@@ -134,7 +135,7 @@ impl Serve {
             .block_on(self.serve())
     }
 
-    async fn serve(self) -> Result<(), Failure> {
+    async fn serve(self) -> Result<(), CommandError> {
         let place = StoreAddress::of(&self.store)?;
         let (access, installation) = access(&place, self.redis_adopt)?;
         let tls = self.tls.read()?;
@@ -145,8 +146,8 @@ impl Serve {
         let limits = self.connections.limits();
         let start = tokio::task::spawn_blocking(move || {
             let store = place.open(&self.redis, Some(installation))?;
-            let settings = Settings { store, access, capacity: self.capacity };
-            Service::start(settings).map_err(|error| Failure::Refused(error.to_string()))
+            let settings = ServiceSettings { store, access, capacity: self.capacity };
+            Service::start(settings).map_err(|error| CommandError::Refused(error.to_string()))
         });
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
         // Only now: a signal while the store is read ends the process, which is harmless.
@@ -161,7 +162,7 @@ impl Serve {
     }
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandError> {
     let listen = |kind| signal(kind).map_err(|error| failed("cannot listen for signals", &error));
     let (mut terminate, mut interrupt) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -176,14 +177,14 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
 /// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in
 /// `<store>.token`, which the first start generates. Services that share a store must share the token,
 /// so none is generated for Redis.
-fn access(store: &StoreAddress, adopts: bool) -> Result<(Access, Installation), Failure> {
+fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation), CommandError> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
         (None, StoreAddress::Redis(_)) => {
             let way_out = "no API token: with a store that several services share, set \
                 SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE, the same for each of them and for the proxies \
                 (`signout keygen FILE` makes one)";
-            return Err(Failure::Usage(way_out.to_owned()));
+            return Err(CommandError::Usage(way_out.to_owned()));
         }
         (None, StoreAddress::Redb(path)) => {
             let mut file = OsString::from(path);
@@ -204,11 +205,11 @@ fn access(store: &StoreAddress, adopts: bool) -> Result<(Access, Installation), 
         );
     }
     let tokens = || tokens.iter().map(String::as_str);
-    Ok((Access::new(tokens(), admin.as_deref()), Installation::of_tokens(tokens(), adopts)))
+    Ok((ApiTokens::new(tokens(), admin.as_deref()), Installation::of_tokens(tokens(), adopts)))
 }
 
-fn failed(what: &str, why: &dyn std::fmt::Display) -> Failure {
-    Failure::Refused(format!("{what}: {why}"))
+fn failed(what: &str, why: &dyn std::fmt::Display) -> CommandError {
+    CommandError::Refused(format!("{what}: {why}"))
 }
 
 /// A shorter token causes a warning; nobody can guess 16 random characters.

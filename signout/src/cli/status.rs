@@ -4,13 +4,13 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::Client;
-use super::{Failure, Target};
+use super::{CommandError, Target};
 
 /// Show the state of the service.
 #[derive(Args)]
 #[command(after_help = "Exit code 0: ready, and its store takes revocations; 1: not so, or it \
     refuses the token; 3: not reachable.\n\nExample:\n  signout status --json | jq .revocations")]
-pub(super) struct Status {
+pub(super) struct StatusCommand {
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -18,9 +18,9 @@ pub(super) struct Status {
     target: Target,
 }
 
-impl Status {
+impl StatusCommand {
     /// Prints the state. Fails if an operator should act.
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let status: Value = Client::new(&self.target)?.get("/v1/status")?.json()?;
         if self.json {
             println!("{status}");
@@ -32,9 +32,9 @@ impl Status {
             (Some(true), [true, true]) => Ok(()),
             (Some(true), _) => {
                 let problem = status["store_problem"].as_str().unwrap_or("see the service's log");
-                Err(Failure::Refused(format!("the store takes no revocations: {problem}")))
+                Err(CommandError::Refused(format!("the store takes no revocations: {problem}")))
             }
-            _ => Err(Failure::Refused("the service is not ready".to_owned())),
+            _ => Err(CommandError::Refused("the service is not ready".to_owned())),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use signout::store::{Check, Embedded, Installation, Link, Options, Redis, Store, Wait};
+use signout::store::{
+    Embedded, Installation, Link, Options, RedisStore, Store, Wait, WhenNotDurable,
+};
 
-use super::Failure;
+use super::CommandError;
 
 /// A store that `--store` names.
 pub(super) enum StoreAddress {
@@ -47,7 +49,7 @@ enum CheckOption {
 
 impl StoreAddress {
     /// Parses the address of a store.
-    pub(super) fn of(store: &str) -> Result<Self, Failure> {
+    pub(super) fn of(store: &str) -> Result<Self, CommandError> {
         if let Some(path) = store.strip_prefix("redb:").filter(|path| !path.is_empty()) {
             return Ok(Self::Redb(PathBuf::from(path)));
         }
@@ -56,7 +58,7 @@ impl StoreAddress {
         }
         // The text may contain a password, so the message shows only its scheme.
         let scheme = store.split(':').next().unwrap_or_default();
-        Err(Failure::Usage(format!(
+        Err(CommandError::Usage(format!(
             "--store {scheme}: there is no such store; available: redb:PATH, redis://HOST:PORT, \
              redis+sentinel://…, redis+cluster://…"
         )))
@@ -79,21 +81,21 @@ impl StoreAddress {
         &self,
         options: &RedisOptions,
         installation: Option<Installation>,
-    ) -> Result<Box<dyn Store>, Failure> {
-        let refused = |error: signout::store::StoreError| Failure::Refused(error.to_string());
+    ) -> Result<Box<dyn Store>, CommandError> {
+        let refused = |error: signout::store::StoreError| CommandError::Refused(error.to_string());
         match self {
             Self::Redb(path) => Ok(Box::new(Embedded::open(path).map_err(refused)?)),
             Self::Redis(address) => {
                 let link = Link::new(address, options.redis_ca.as_deref());
-                let link = link.map_err(|error| Failure::Usage(error.to_string()))?;
+                let link = link.map_err(|error| CommandError::Usage(error.to_string()))?;
                 let check = match options.redis_check {
-                    CheckOption::Refuse => Check::Refuse,
-                    CheckOption::Warn => Check::Warn,
+                    CheckOption::Refuse => WhenNotDurable::Refuse,
+                    CheckOption::Warn => WhenNotDurable::Warn,
                 };
                 let wait = Wait { replicas: options.redis_wait, fsync: options.redis_wait_fsync };
                 let prefix = options.redis_prefix.clone();
                 let options = Options { prefix, check, wait, installation };
-                Ok(Box::new(Redis::open(link, options).map_err(refused)?))
+                Ok(Box::new(RedisStore::open(link, options).map_err(refused)?))
             }
         }
     }

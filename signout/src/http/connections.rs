@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::metrics::{Closed, Metrics};
+use crate::metrics::{Closed, ServiceMetrics};
 use crate::poll::WAIT_SECONDS;
 
 /// The limits that an operator can set.
@@ -72,12 +72,12 @@ pub fn fit_into_open_files(connections: usize) -> usize {
 /// All open connections of the service.
 pub(crate) struct Connections {
     limits: Limits,
-    metrics: Arc<Metrics>,
-    open: Mutex<Open>,
+    metrics: Arc<ServiceMetrics>,
+    open: Mutex<OpenConnection>,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnection {
     authenticated: usize,
     /// By number, so the first is the oldest.
     unauthenticated: BTreeMap<u64, Arc<Notify>>,
@@ -85,15 +85,15 @@ struct Open {
 }
 
 /// One open connection. It leaves [`Connections`] when dropped.
-pub(crate) struct Connection {
+pub(crate) struct ServiceConnection {
     number: u64,
     connections: Arc<Connections>,
     gives_way: Arc<Notify>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionsState>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct ConnectionsState {
     is_authenticated: bool,
     /// When the connection was opened, or its last request began.
     last_request_at: Instant,
@@ -101,13 +101,13 @@ struct State {
 
 impl Connections {
     /// No connection is open.
-    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, metrics: Arc<ServiceMetrics>) -> Arc<Self> {
         Arc::new(Self { limits, metrics, open: Mutex::default() })
     }
 
     /// Enters a connection that was just accepted; if there is no room, the oldest unauthenticated
     /// one gives way.
-    pub(crate) fn accept(self: &Arc<Self>) -> Arc<Connection> {
+    pub(crate) fn accept(self: &Arc<Self>) -> Arc<ServiceConnection> {
         let gives_way = Arc::new(Notify::new());
         let mut open = self.open();
         let room = self.limits.max_connections.saturating_sub(open.authenticated).max(RESERVE);
@@ -118,8 +118,11 @@ impl Connections {
         open.next_number += 1;
         open.unauthenticated.insert(number, Arc::clone(&gives_way));
         self.show(&open);
-        let state = Mutex::new(State { is_authenticated: false, last_request_at: Instant::now() });
-        Arc::new(Connection { number, connections: Arc::clone(self), gives_way, state })
+        let state = Mutex::new(ConnectionsState {
+            is_authenticated: false,
+            last_request_at: Instant::now(),
+        });
+        Arc::new(ServiceConnection { number, connections: Arc::clone(self), gives_way, state })
     }
 
     /// Closes the oldest unauthenticated connection: the system has no room for another one.
@@ -127,11 +130,11 @@ impl Connections {
         self.open().close_oldest();
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnection> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, open: &Open) {
+    fn show(&self, open: &OpenConnection) {
         let show = |caller, count: usize| {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.metrics.connections.with_label_values(&[caller]).set(count);
@@ -141,7 +144,7 @@ impl Connections {
     }
 }
 
-impl Open {
+impl OpenConnection {
     fn close_oldest(&mut self) {
         if let Some((_, gives_way)) = self.unauthenticated.pop_first() {
             gives_way.notify_one();
@@ -149,7 +152,7 @@ impl Open {
     }
 }
 
-impl Connection {
+impl ServiceConnection {
     /// Notes that a request has begun.
     pub(crate) fn note_request(&self) {
         self.state().last_request_at = Instant::now();
@@ -206,7 +209,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> (Instant, Closed) {
-        let State { is_authenticated, last_request_at } = *self.state();
+        let ConnectionsState { is_authenticated, last_request_at } = *self.state();
         let limits = &self.connections.limits;
         match is_authenticated {
             true => (last_request_at + limits.idle_timeout, Closed::Idle),
@@ -214,12 +217,12 @@ impl Connection {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Connection {
+impl Drop for ServiceConnection {
     fn drop(&mut self) {
         let is_authenticated = self.state().is_authenticated;
         let mut open = self.connections.open();
@@ -246,10 +249,10 @@ mod tests {
             idle_timeout: Duration::from_secs(300),
             body_timeout: Duration::from_secs(10),
         };
-        Connections::new(limits, Arc::new(Metrics::new().unwrap()))
+        Connections::new(limits, Arc::new(ServiceMetrics::new().unwrap()))
     }
 
-    fn must_close(connection: &Connection) -> bool {
+    fn must_close(connection: &ServiceConnection) -> bool {
         use std::future::Future;
         use std::task::{Context, Poll, Waker};
         let closed = std::pin::pin!(connection.gives_way());

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
-use super::connections::{Connection, Connections, Limits};
+use super::connections::{Connections, Limits, ServiceConnection};
 use super::tls::{Acceptor, Tls};
 use crate::app::app;
 use crate::service::Service;
@@ -68,7 +68,7 @@ pub async fn serve(
 async fn serve_connection(
     stream: TcpStream,
     acceptor: Option<Acceptor>,
-    connection: Arc<Connection>,
+    connection: Arc<ServiceConnection>,
     app: Router,
     watcher: Watcher,
 ) {
@@ -88,7 +88,7 @@ async fn serve_connection(
 async fn serve_tcp(
     stream: TcpStream,
     acceptor: Option<Acceptor>,
-    connection: Arc<Connection>,
+    connection: Arc<ServiceConnection>,
     app: Router,
     watcher: Watcher,
 ) {
@@ -103,7 +103,7 @@ async fn serve_tcp(
 
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    connection: Arc<Connection>,
+    connection: Arc<ServiceConnection>,
     app: Router,
     watcher: Watcher,
 ) {

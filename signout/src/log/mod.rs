@@ -22,13 +22,13 @@ pub(crate) const KEPT_AFTER_EXP_SECONDS: u64 = 24 * 60 * 60;
 /// The live set and the newest entries.
 #[derive(Debug)]
 pub(crate) struct Log {
-    live: BTreeMap<Key, Held>,
+    live: BTreeMap<RecordKey, Held>,
     by_kind: [u64; 3],
     newest: VecDeque<LoggedEntry>,
     head: Position,
 }
 
-type Key = (RecordId, Kind);
+type RecordKey = (RecordId, Kind);
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -235,7 +235,7 @@ impl Held {
         Self { issued_before: record.issued_before, exp: record.exp, sequence }
     }
 
-    fn record(self, (id, kind): Key) -> Record {
+    fn record(self, (id, kind): RecordKey) -> Record {
         Record { id, kind, issued_before: self.issued_before, exp: self.exp }
     }
 }

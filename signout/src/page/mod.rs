@@ -9,33 +9,33 @@
 use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
 
-use crate::cursor::Place;
+use crate::cursor::ProxyPosition;
 use crate::entry::Position;
 use crate::log::Log;
 
 /// Whether the response to that place is a page of a reset.
-pub(crate) fn is_reset(log: &Log, place: Place) -> bool {
+pub(crate) fn is_reset(log: &Log, place: ProxyPosition) -> bool {
     match place {
-        Place::After(after) => !log.holds(after),
-        Place::AfterReset { after, seen } => !log.holds(after) || !log.holds(seen),
-        Place::Start | Place::InReset { .. } => true,
+        ProxyPosition::After(after) => !log.holds(after),
+        ProxyPosition::AfterReset { after, seen } => !log.holds(after) || !log.holds(seen),
+        ProxyPosition::Start | ProxyPosition::InReset { .. } => true,
     }
 }
 
 /// Returns the page for that place at `now` (seconds since 1970 UTC), with at most `limit` records
 /// and no more than a page may have. Without changes it is empty, and its cursor is the proxy's.
 /// The caller fills in `held_milliseconds`.
-pub(crate) fn page(log: &Log, place: Place, limit: usize, now: u64) -> Page {
+pub(crate) fn page(log: &Log, place: ProxyPosition, limit: usize, now: u64) -> Page {
     let changes = match place {
-        Place::After(after) => changes(log, after, after, limit, now),
-        Place::AfterReset { after, seen } if log.holds(seen) => {
+        ProxyPosition::After(after) => changes(log, after, after, limit, now),
+        ProxyPosition::AfterReset { after, seen } if log.holds(seen) => {
             changes(log, after, seen, limit, now)
         }
         _ => None,
     };
     changes.unwrap_or_else(|| {
         let (began, next) = match place {
-            Place::InReset { began, seen, next } if log.holds(began) && log.holds(seen) => {
+            ProxyPosition::InReset { began, seen, next } if log.holds(began) && log.holds(seen) => {
                 (began, next)
             }
             _ => (log.head(), RecordId::FIRST),
@@ -53,7 +53,7 @@ fn changes(log: &Log, after: Position, seen: Position, limit: usize, now: u64) -
         now,
         held_milliseconds: 0,
         cursor: place_after(taken.last().map_or(after, |entry| entry.position), seen).cursor(),
-        head: Place::After(log.head()).cursor(),
+        head: ProxyPosition::After(log.head()).cursor(),
         range: (RecordId::FIRST, RecordId::LAST),
         records: taken.into_iter().filter_map(|entry| entry.record).collect(),
     })
@@ -63,7 +63,7 @@ fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) ->
     let (records, last) = piece(log, first, limit.clamp(Kind::ALL.len(), RESET_RECORDS));
     let seen = log.head();
     let (place, more) = match successor(last) {
-        Some(next) => (Place::InReset { began, seen, next }, true),
+        Some(next) => (ProxyPosition::InReset { began, seen, next }, true),
         None => (place_after(began, seen), began != seen),
     };
     Page {
@@ -72,18 +72,18 @@ fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) ->
         now,
         held_milliseconds: 0,
         cursor: place.cursor(),
-        head: Place::After(seen).cursor(),
+        head: ProxyPosition::After(seen).cursor(),
         range: (first, last),
         records,
     }
 }
 
 /// The place of a proxy that knows everything up to an entry, and nothing later than the other.
-fn place_after(after: Position, seen: Position) -> Place {
+fn place_after(after: Position, seen: Position) -> ProxyPosition {
     if seen.sequence > after.sequence {
-        Place::AfterReset { after, seen }
+        ProxyPosition::AfterReset { after, seen }
     } else {
-        Place::After(after)
+        ProxyPosition::After(after)
     }
 }
 

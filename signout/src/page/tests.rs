@@ -52,7 +52,7 @@ fn load(
     limit: usize,
     mut change: impl FnMut(&mut Log),
 ) -> (Vec<Page>, BTreeSet<Record>) {
-    let (mut pages, mut place) = (Vec::<Page>::new(), Place::Start);
+    let (mut pages, mut place) = (Vec::<Page>::new(), ProxyPosition::Start);
     while pages.last().is_none_or(|page| page.more) {
         change(log);
         let page = page(log, place, limit, 5);
@@ -62,7 +62,7 @@ fn load(
             Ok(&page),
             "as a proxy reads it"
         );
-        place = Place::parse(page.cursor.as_str());
+        place = ProxyPosition::parse(page.cursor.as_str());
         pages.push(page);
     }
     let set = pages.iter().flat_map(|page| page.records.iter().copied()).collect();
@@ -103,17 +103,17 @@ proptest! {
         let mut rest = meanwhile.chunks(2);
         let (pages, set) = load(&mut log, limit, |log| append(log, rest.next().unwrap_or(&[])));
         prop_assert_eq!(set, live(&log));
-        prop_assert_eq!(&pages.last().unwrap().cursor, &Place::After(log.head()).cursor());
+        prop_assert_eq!(&pages.last().unwrap().cursor, &ProxyPosition::After(log.head()).cursor());
     }
 
     #[test]
     fn changes_come_in_order_and_each_once(records in records(100), limit in 1..40usize) {
         let log = log(&records);
-        let (mut place, mut came) = (Place::After(entry(1, None).position), Vec::new());
+        let (mut place, mut came) = (ProxyPosition::After(entry(1, None).position), Vec::new());
         loop {
             let page = page(&log, place, limit, 5);
             prop_assert!(!page.reset && page.records.len() <= limit);
-            place = Place::parse(page.cursor.as_str());
+            place = ProxyPosition::parse(page.cursor.as_str());
             came.extend(page.records);
             if !page.more { break }
         }
@@ -125,9 +125,9 @@ proptest! {
 fn a_place_that_the_log_does_not_hold_begins_a_reset() {
     let log = log(&[Record::token(RecordId::FIRST, NEVER)]);
     let [held, foreign, future] = [(2, 2 ^ 0xabcd), (2, 3), (3, 3)]
-        .map(|(sequence, tag)| Place::After(Position { sequence, tag }));
+        .map(|(sequence, tag)| ProxyPosition::After(Position { sequence, tag }));
     assert!(!is_reset(&log, held));
-    for place in [Place::Start, foreign, future] {
+    for place in [ProxyPosition::Start, foreign, future] {
         assert!(is_reset(&log, place), "{place:?}");
         assert_eq!(page(&log, place, 9, 5).range.0, RecordId::FIRST, "{place:?}");
     }
@@ -136,8 +136,8 @@ fn a_place_that_the_log_does_not_hold_begins_a_reset() {
 #[test]
 fn a_reset_whose_beginning_has_left_the_log_begins_again() {
     let mut log = log(&[]);
-    let first = page(&log, Place::Start, 9, 5);
-    let second = Place::parse(first.cursor.as_str());
+    let first = page(&log, ProxyPosition::Start, 9, 5);
+    let second = ProxyPosition::parse(first.cursor.as_str());
     assert_ne!(page(&log, second, 9, 5).range.0, RecordId::FIRST);
     append(&mut log, &vec![Record::token(RecordId::LAST, NEVER); LOG_ENTRIES]);
     assert_eq!(page(&log, second, 9, 5).range.0, RecordId::FIRST);
@@ -147,23 +147,23 @@ fn a_reset_whose_beginning_has_left_the_log_begins_again() {
 fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
     let [low, high] = [RecordId::FIRST, RecordId::LAST].map(|id| Record::token(id, NEVER));
     let before = log(&[high]);
-    let lasts = |place| matches!(place, Place::InReset { next, .. } if next.0[0] == 0xf8);
-    let mut place = Place::parse(page(&before, Place::Start, 9, 5).cursor.as_str());
+    let lasts = |place| matches!(place, ProxyPosition::InReset { next, .. } if next.0[0] == 0xf8);
+    let mut place = ProxyPosition::parse(page(&before, ProxyPosition::Start, 9, 5).cursor.as_str());
     // What came meanwhile is shown by a later page, before the service falls back.
     let mut at_work = log(&[high, Record::token(RecordId([0xf0; 16]), NEVER)]);
     while !lasts(place) {
-        place = Place::parse(page(&at_work, place, 9, 5).cursor.as_str());
+        place = ProxyPosition::parse(page(&at_work, place, 9, 5).cursor.as_str());
     }
     assert_eq!(page(&before, place, 9, 5).range.0, RecordId::FIRST);
-    place = Place::parse(page(&at_work, place, 9, 5).cursor.as_str());
-    assert!(matches!(place, Place::AfterReset { .. }));
+    place = ProxyPosition::parse(page(&at_work, place, 9, 5).cursor.as_str());
+    assert!(matches!(place, ProxyPosition::AfterReset { .. }));
     assert!(is_reset(&before, place) && page(&before, place, 9, 5).reset);
     // Where nothing was lost it ends, page by page, as if nothing else were to be known.
     append(&mut at_work, &[low]);
     let changes = page(&at_work, place, 1, 5);
     assert_eq!((changes.reset, changes.more, changes.records.len()), (false, true, 1));
-    let place = Place::parse(changes.cursor.as_str());
-    assert_eq!(place, Place::After(entry(3, None).position));
+    let place = ProxyPosition::parse(changes.cursor.as_str());
+    assert_eq!(place, ProxyPosition::After(entry(3, None).position));
     assert_eq!(page(&at_work, place, 9, 5).records, [low]);
 }
 
@@ -172,9 +172,9 @@ fn a_page_is_small_whatever_was_asked_for() {
     let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
     let records: Vec<_> = (0..RESET_RECORDS + 1).map(token).collect();
     let log = log(&records);
-    let reset = page(&log, Place::Start, usize::MAX, 5);
+    let reset = page(&log, ProxyPosition::Start, usize::MAX, 5);
     assert_eq!(reset.records.len(), RESET_RECORDS);
     assert_eq!(reset.range.1, reset.records.last().unwrap().id);
-    let changes = page(&log, Place::After(entry(1, None).position), usize::MAX, 5);
+    let changes = page(&log, ProxyPosition::After(entry(1, None).position), usize::MAX, 5);
     assert_eq!(changes.records.len(), CHANGES_RECORDS);
 }

@@ -28,14 +28,14 @@ pub(crate) const COMMIT_RECORDS: usize = 20_000;
 
 /// A record to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Revocation {
+pub(crate) struct PlannedRecord {
     pub(crate) record: Record,
     /// The cutoff of the user that the record belongs to, if the proxy has named the account. It
     /// revokes everything that the record revokes.
     pub(crate) of_account: Option<Record>,
 }
 
-impl From<Record> for Revocation {
+impl From<Record> for PlannedRecord {
     fn from(record: Record) -> Self {
         Self { record, of_account: None }
     }
@@ -86,7 +86,7 @@ impl<'a> Plan<'a> {
     /// The operating system provides no random numbers. Then nothing is added.
     pub(crate) fn add(
         &mut self,
-        batch: &[Revocation],
+        batch: &[PlannedRecord],
         accounts: &mut Accounts,
     ) -> Result<BatchOutcome, getrandom::Error> {
         let before = self.entries.len();
@@ -111,8 +111,8 @@ impl<'a> Plan<'a> {
 
     /// Returns the record to store: the given one, or the cutoff of its account; `None` if neither
     /// fits.
-    fn fitting(&mut self, revocation: &Revocation, accounts: &mut Accounts) -> Option<Record> {
-        let Revocation { record, of_account } = *revocation;
+    fn fitting(&mut self, revocation: &PlannedRecord, accounts: &mut Accounts) -> Option<Record> {
+        let PlannedRecord { record, of_account } = *revocation;
         if self.find(record.key()).is_some() {
             return Some(record);
         }

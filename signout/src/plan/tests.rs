@@ -10,18 +10,18 @@ fn id(number: u64) -> RecordId {
     RecordId(u128::from(number).to_be_bytes())
 }
 
-fn token(number: u64) -> Revocation {
+fn token(number: u64) -> PlannedRecord {
     Record::token(id(number), 4_000_000_000).into()
 }
 
-fn user(number: u64) -> Revocation {
+fn user(number: u64) -> PlannedRecord {
     Record::user(id(number), 1_000, NEVER).into()
 }
 
 /// A token of that account, which knows its cutoff.
-fn of_account(number: u64, account: u64) -> Revocation {
+fn of_account(number: u64, account: u64) -> PlannedRecord {
     let cutoff = Record::user(id(account), 2_000, 4_000_000_000);
-    Revocation { of_account: Some(cutoff), ..token(number) }
+    PlannedRecord { of_account: Some(cutoff), ..token(number) }
 }
 
 fn empty_log() -> Log {
@@ -29,9 +29,9 @@ fn empty_log() -> Log {
 }
 
 /// Adds batches to a log, each in a commit of its own; returns how many records of each are stored.
-fn store(log: &mut Log, capacity: usize, batches: &[Vec<Revocation>]) -> Vec<usize> {
+fn store(log: &mut Log, capacity: usize, batches: &[Vec<PlannedRecord>]) -> Vec<usize> {
     let mut accounts = Accounts::default();
-    let commit = |batch: &Vec<Revocation>| {
+    let commit = |batch: &Vec<PlannedRecord>| {
         let mut plan = Plan::new(log, Capacity::of(capacity));
         let stored = plan.add(batch, &mut accounts).unwrap().stored;
         for entry in plan.into_entries() {
@@ -45,7 +45,7 @@ fn store(log: &mut Log, capacity: usize, batches: &[Vec<Revocation>]) -> Vec<usi
 #[test]
 fn a_full_set_accepts_cutoffs_and_known_tokens() {
     let mut log = empty_log();
-    let all: Revocation = Record::all("", 1_000, NEVER).into();
+    let all: PlannedRecord = Record::all("", 1_000, NEVER).into();
     let later = Record { exp: NEVER, ..token(2).record }.into();
     let batches = [
         vec![token(1), token(2), token(3)],
@@ -100,7 +100,8 @@ fn a_token_that_does_not_fit_becomes_a_cutoff_of_its_account() {
 #[test]
 fn session_cutoffs_of_one_account_cannot_fill_the_reserve() {
     let mut log = empty_log();
-    let session = |number| Revocation { of_account: of_account(0, 9).of_account, ..user(number) };
+    let session =
+        |number| PlannedRecord { of_account: of_account(0, 9).of_account, ..user(number) };
     let mut accounts = Accounts::default();
     for number in 100..200 {
         let mut plan = Plan::new(&log, Capacity { tokens: 10, cutoffs: 10 });

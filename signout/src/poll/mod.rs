@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::access::bearer;
 use crate::clock::unix_seconds;
-use crate::cursor::Place;
+use crate::cursor::ProxyPosition;
 use crate::error::Error;
 use crate::page::{is_reset, page};
 use crate::service::Service;
@@ -52,9 +52,9 @@ pub(crate) async fn poll(
     if limit == 0 {
         return Err(Error::BadQuery("`limit` is at least 1.".to_owned()));
     }
-    let place = query.after.as_deref().map_or(Place::Start, Place::parse);
+    let place = query.after.as_deref().map_or(ProxyPosition::Start, ProxyPosition::parse);
     let wait = Duration::from_secs(query.wait.min(WAIT_SECONDS));
-    let form = Form::of(&headers);
+    let form = ResponseForm::of(&headers);
     if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
         // Another service may have sent the proxy what this one has not read from the store yet.
         service.catch_up().await?;
@@ -77,7 +77,7 @@ pub(crate) async fn poll(
 /// the page says that there is more, so that the proxy does not take its set for complete.
 fn current_page(
     service: &Service,
-    place: Place,
+    place: ProxyPosition,
     limit: usize,
     received: Instant,
 ) -> Result<Page, Error> {
@@ -95,8 +95,12 @@ fn current_page(
 }
 
 /// Returns when there are revocations after that place, the wait is over, or the service closes.
-async fn wait_for_change(service: &Service, place: Place, wait: Duration) -> Result<(), Error> {
-    let up_to_date = || matches!(place, Place::After(at) if at == service.log().head());
+async fn wait_for_change(
+    service: &Service,
+    place: ProxyPosition,
+    wait: Duration,
+) -> Result<(), Error> {
+    let up_to_date = || matches!(place, ProxyPosition::After(at) if at == service.log().head());
     let mut changes = service.changes();
     if wait.is_zero() || !up_to_date() {
         return Ok(());
@@ -134,13 +138,13 @@ impl Drop for Waiting<'_> {
 
 /// The form of a response.
 #[derive(Clone)]
-enum Form {
+enum ResponseForm {
     /// Its checksum has the key of the caller's API token.
     Binary(PageKey),
     Json,
 }
 
-impl Form {
+impl ResponseForm {
     fn of(headers: &HeaderMap) -> Self {
         let accepts_binary = headers
             .get_all(header::ACCEPT)

@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use tower::ServiceExt;
 
-use crate::access::Access;
-use crate::service::{RESETS_AT_A_TIME, Service, Settings, WAITING_POLLS};
+use crate::access::ApiTokens;
+use crate::service::{RESETS_AT_A_TIME, Service, ServiceSettings, WAITING_POLLS};
 use crate::store::Embedded;
 
 async fn status(service: &Service, query: &str) -> (StatusCode, bool) {
@@ -21,8 +21,8 @@ async fn status(service: &Service, query: &str) -> (StatusCode, bool) {
 async fn resets_and_waiting_polls_beyond_their_number_are_503_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     let store = Box::new(Embedded::open(&folder.path().join("db")).unwrap());
-    let access = Access::new(["t"], None);
-    let service = Service::start(Settings { store, access, capacity: 9 }).unwrap();
+    let access = ApiTokens::new(["t"], None);
+    let service = Service::start(ServiceSettings { store, access, capacity: 9 }).unwrap();
     let head = format!("after={}", service.log().head());
     let (good, later) = ((StatusCode::OK, false), (StatusCode::SERVICE_UNAVAILABLE, true));
 

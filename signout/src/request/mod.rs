@@ -14,7 +14,7 @@ use session_guard_core::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 
 use crate::error::Error;
-use crate::plan::Revocation;
+use crate::plan::PlannedRecord;
 
 /// Longest body: a full list of the longest ids that need no escapes.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
@@ -36,7 +36,7 @@ const ID_BYTES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
-    pub(crate) records: Vec<Revocation>,
+    pub(crate) records: Vec<PlannedRecord>,
     /// For each of them, how many records of the request precede it if cutoffs come first. The last
     /// element is the number of all records.
     ranks: Vec<usize>,
@@ -54,7 +54,7 @@ impl Batch {
     /// Parses a body at `now` (seconds since 1970 UTC).
     pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
         let Body { written, form } = serde_json::from_slice(body).map_err(refusal)?;
-        if form == Form::LongList {
+        if form == RevocationForm::LongList {
             let detail = format!("A list may hold {LIST_RECORDS} revocations, not more.");
             return Err(Error::TooLarge(detail));
         }
@@ -70,8 +70,10 @@ impl Batch {
             let made_here = written.issued_before.is_none();
             let revocation = written.revocation(now).map_err(|detail| {
                 Error::Unacceptable(match form {
-                    Form::One => detail,
-                    Form::List | Form::LongList => format!("Revocation {at}: {detail}"),
+                    RevocationForm::One => detail,
+                    RevocationForm::List | RevocationForm::LongList => {
+                        format!("Revocation {at}: {detail}")
+                    }
                 })
             })?;
             let record = &revocation.record;
@@ -107,11 +109,11 @@ impl Batch {
 /// The body as written: one revocation or a list.
 struct Body {
     written: Vec<Written>,
-    form: Form,
+    form: RevocationForm,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum RevocationForm {
     One,
     List,
     /// More than [`LIST_RECORDS`]. The rest was skipped.
@@ -130,19 +132,19 @@ impl<'de> Deserialize<'de> for Body {
 
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Body, A::Error> {
                 let one = Written::deserialize(MapAccessDeserializer::new(members))?;
-                Ok(Body { written: vec![one], form: Form::One })
+                Ok(Body { written: vec![one], form: RevocationForm::One })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Body, A::Error> {
-                let (mut written, mut form) = (Vec::new(), Form::List);
+                let (mut written, mut form) = (Vec::new(), RevocationForm::List);
                 while written.len() < LIST_RECORDS {
                     match list.next_element()? {
-                        Some(Object(one)) => written.push(one),
+                        Some(WrittenObject(one)) => written.push(one),
                         None => break,
                     }
                 }
                 while list.next_element::<IgnoredAny>()?.is_some() {
-                    form = Form::LongList;
+                    form = RevocationForm::LongList;
                 }
                 Ok(Body { written, form })
             }
@@ -178,23 +180,23 @@ struct Written {
 }
 
 /// The same from an object only: the code that serde derives also accepts the members as a list.
-struct Object(Written);
+struct WrittenObject(Written);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for WrittenObject {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
+        struct RevocationVisitor;
+        impl<'de> Visitor<'de> for RevocationVisitor {
+            type Value = WrittenObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a revocation")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object, A::Error> {
-                Written::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<WrittenObject, A::Error> {
+                Written::deserialize(MapAccessDeserializer::new(members)).map(WrittenObject)
             }
         }
-        from.deserialize_map(Members)
+        from.deserialize_map(RevocationVisitor)
     }
 }
 
@@ -212,7 +214,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 impl Written {
-    fn revocation(self, now: u64) -> Result<Revocation, String> {
+    fn revocation(self, now: u64) -> Result<PlannedRecord, String> {
         let (user, iat) = (self.user.clone(), self.iat);
         if (user.is_some() && self.id.is_none()) || (iat.is_some() && user.is_none()) {
             return Err("`user` needs `id`, and `iat` needs `user`.".to_owned());
@@ -230,7 +232,7 @@ impl Written {
                 is_covered.then(|| Record::user(user, now.max(iat) + 1, record.exp))
             }
         };
-        Ok(Revocation { record, of_account })
+        Ok(PlannedRecord { record, of_account })
     }
 
     fn record(self, now: u64) -> Result<Record, String> {

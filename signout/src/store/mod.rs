@@ -13,7 +13,7 @@ mod redis;
 
 pub use crate::entry::{Entry, Position};
 pub use embedded::Embedded;
-pub use redis::{Check, Installation, Link, Options, Redis, Wait};
+pub use redis::{Installation, Link, Options, RedisStore, Wait, WhenNotDurable};
 
 /// Keeps entries and records durably.
 pub trait Store: Send {
@@ -46,7 +46,7 @@ pub trait Store: Send {
         known: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
-        purpose: Purpose,
+        purpose: AppendReason,
     ) -> Result<Appended, StoreError>;
 
     /// Returns whether the store kept what it acknowledges when it was last checked.
@@ -76,7 +76,7 @@ pub trait Subscription: Send {
 
 /// Why something is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum AppendReason {
     /// A caller waits for the acknowledgement that it is durable.
     Acknowledge,
     /// To restore what was acknowledged before, or to delete rows.

@@ -27,10 +27,10 @@ use crate::entry::{Entry, Position};
 use crate::error::Error;
 use crate::freshness::Freshness;
 use crate::log::Log;
-use crate::metrics::Metrics;
-use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, Revocation};
+use crate::metrics::ServiceMetrics;
+use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, PlannedRecord};
 use crate::recovery;
-use crate::store::{Appended, Durability, Obsolete, Purpose, Store, StoreError};
+use crate::store::{AppendReason, Appended, Durability, Obsolete, Store, StoreError};
 
 /// A client of the writer thread.
 pub(crate) struct Writer {
@@ -44,7 +44,7 @@ pub(crate) struct Work {
     pub(crate) store: Box<dyn Store>,
     pub(crate) log: Arc<RwLock<Log>>,
     pub(crate) head: watch::Sender<Position>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<ServiceMetrics>,
     pub(crate) freshness: Arc<Freshness>,
     pub(crate) durability: watch::Sender<Durability>,
     /// Whether other services write to the store.
@@ -70,7 +70,7 @@ impl Writer {
 
     /// Stores a batch up to the first record that does not fit: what is stored of it is durable as a
     /// whole.
-    pub(crate) async fn write(&self, records: Vec<Revocation>) -> Result<BatchOutcome, Error> {
+    pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
         let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
             Error::Busy("Too many revocations are waiting to be stored; try again.")
@@ -121,7 +121,7 @@ pub(crate) enum Message {
 
 /// A batch, and the caller that waits for it.
 pub(crate) struct Job {
-    records: Vec<Revocation>,
+    records: Vec<PlannedRecord>,
     response: oneshot::Sender<Result<BatchOutcome, Error>>,
     _room: OwnedSemaphorePermit,
 }
@@ -225,7 +225,8 @@ impl WriterThread {
         if entries.is_empty() && !self.work.is_shared {
             return Ok(outcomes);
         }
-        let purpose = if jobs.is_empty() { Purpose::Maintain } else { Purpose::Acknowledge };
+        let purpose =
+            if jobs.is_empty() { AppendReason::Maintain } else { AppendReason::Acknowledge };
         if let Some(head) = self.append(known, &entries, purpose)? {
             outcomes.iter_mut().for_each(|written| written.position = head);
         }
@@ -238,7 +239,7 @@ impl WriterThread {
         &mut self,
         known: Position,
         entries: &[Entry],
-        purpose: Purpose,
+        purpose: AppendReason,
     ) -> Result<Option<Position>, StoreError> {
         let began = Instant::now();
         let work = &mut self.work;
@@ -284,7 +285,7 @@ impl WriterThread {
         let (mut log, mut obsolete) = recovery::read(work.store.as_mut())?;
         let restored = {
             let old = work.log.read().unwrap_or_else(PoisonError::into_inner);
-            let (store, purpose) = (work.store.as_mut(), Purpose::Maintain);
+            let (store, purpose) = (work.store.as_mut(), AppendReason::Maintain);
             recovery::restore(store, &old, &mut log, &mut obsolete, purpose, &mut |_, _| {})?
         };
         let head = log.head();
@@ -315,7 +316,7 @@ impl WriterThread {
         }
         if !self.work.obsolete.is_empty() {
             let known = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
-            if let Err(error) = self.append(known, &[], Purpose::Maintain) {
+            if let Err(error) = self.append(known, &[], AppendReason::Maintain) {
                 tracing::error!(%error, "deleting expired rows failed; the store grows until it works");
             }
         }

@@ -10,14 +10,14 @@ use crate::store::{Row, StoreError};
 
 /// A store in memory that fails or waits while a flag is set.
 #[derive(Clone, Default)]
-struct Memory {
+struct MemoryStore {
     rows: Arc<Mutex<Vec<Entry>>>,
     deleted: Arc<Mutex<Obsolete>>,
     fails: Arc<AtomicBool>,
     waits: Arc<AtomicBool>,
 }
 
-impl Store for Memory {
+impl Store for MemoryStore {
     fn begin(&mut self, _: u64) -> Result<(), StoreError> {
         unreachable!("the log is given")
     }
@@ -31,7 +31,7 @@ impl Store for Memory {
         _: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
-        _: Purpose,
+        _: AppendReason,
     ) -> Result<Appended, StoreError> {
         while self.waits.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
@@ -48,28 +48,28 @@ impl Store for Memory {
 /// Rows that are obsolete from the start.
 const OBSOLETE_ROWS: [u64; 2] = [7, 9];
 
-struct Bench {
-    store: Memory,
+struct WriterBench {
+    store: MemoryStore,
     writer: Writer,
     log: Arc<RwLock<Log>>,
 }
 
-fn bench() -> Bench {
-    let store = Memory::default();
+fn bench() -> WriterBench {
+    let store = MemoryStore::default();
     let first = Entry { position: Position { sequence: 1, tag: 1 }, record: None };
     let log = Arc::new(RwLock::new(Log::new(first)));
     let writer = Writer::start(Work {
         store: Box::new(store.clone()),
         log: Arc::clone(&log),
         head: watch::Sender::new(first.position),
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics: Arc::new(ServiceMetrics::new().unwrap()),
         durability: watch::Sender::new(Durability::Durable),
         freshness: Arc::new(Freshness::new(false, Instant::now())),
         is_shared: false,
         capacity: Capacity::of(1_000_000),
         obsolete: Obsolete { rows: OBSOLETE_ROWS.to_vec(), records: Vec::new() },
     });
-    Bench { store, writer: writer.unwrap(), log }
+    WriterBench { store, writer: writer.unwrap(), log }
 }
 
 /// A token that expires so late that no sweep deletes it.
@@ -82,13 +82,13 @@ fn sequence(written: Result<BatchOutcome, Error>) -> u64 {
     written.unwrap().position.sequence
 }
 
-fn revocations(records: &[Record]) -> Vec<Revocation> {
-    records.iter().copied().map(Revocation::from).collect()
+fn revocations(records: &[Record]) -> Vec<PlannedRecord> {
+    records.iter().copied().map(PlannedRecord::from).collect()
 }
 
 #[tokio::test]
 async fn only_new_records_and_later_exp_add_entries() {
-    let Bench { store, writer, log } = bench();
+    let WriterBench { store, writer, log } = bench();
     let write = |records: &[Record]| writer.write(revocations(records));
     assert_eq!(sequence(write(&[token(1, 5), token(2, 5), token(1, 5)]).await), 3);
     let known = write(&[token(2, 5), token(1, 4)]).await.unwrap();
@@ -101,7 +101,7 @@ async fn only_new_records_and_later_exp_add_entries() {
 
 #[tokio::test]
 async fn a_failed_append_is_not_acknowledged_and_later_writes_work() {
-    let Bench { store, writer, log } = bench();
+    let WriterBench { store, writer, log } = bench();
     store.fails.store(true, Ordering::Relaxed);
     assert_eq!(writer.write(revocations(&[token(1, 5)])).await, Err(Error::StoreUnavailable));
     assert_eq!(log.read().unwrap().len(), 0);
@@ -111,10 +111,10 @@ async fn a_failed_append_is_not_acknowledged_and_later_writes_work() {
 
 #[tokio::test]
 async fn a_full_queue_is_busy_and_writes_of_gone_callers_finish() {
-    let Bench { store, writer, log } = bench();
+    let WriterBench { store, writer, log } = bench();
     store.waits.store(true, Ordering::Relaxed);
     let half = QUEUE_RECORDS as u64 / 2;
-    let batch = |first: u64| -> Vec<Revocation> {
+    let batch = |first: u64| -> Vec<PlannedRecord> {
         (first..first + half).map(|number| token(number, 5).into()).collect()
     };
     for first in [0, half] {
@@ -132,7 +132,7 @@ async fn a_full_queue_is_busy_and_writes_of_gone_callers_finish() {
 
 #[tokio::test]
 async fn expired_records_and_obsolete_rows_are_deleted() {
-    let Bench { store, writer, log } = bench();
+    let WriterBench { store, writer, log } = bench();
     let expired = Record::token(RecordId::LAST, 5);
     writer.write(revocations(&[expired, token(1, 5)])).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);

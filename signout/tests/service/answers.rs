@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::support::{ADMIN, InProcess, TOKEN, request};
 use axum::body::Body;
 use axum::http::{Request, header};
-use signout::access::Access;
+use signout::access::ApiTokens;
 use signout::store::{
-    Appended, Durability, Entry, Obsolete, Position, Purpose, Row, Store, StoreError,
+    AppendReason, Appended, Durability, Entry, Obsolete, Position, Row, Store, StoreError,
 };
 
 fn now() -> u64 {
@@ -95,7 +95,7 @@ async fn without_a_valid_token_nothing_below_v1_is_answered() {
 
 #[tokio::test]
 async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token() {
-    let service = InProcess::with(Access::new(["old", "new"], Some(ADMIN)), 10);
+    let service = InProcess::with(ApiTokens::new(["old", "new"], Some(ADMIN)), 10);
     let status = async |token, body: &'static str| {
         let request = request("POST", "/v1/revocations", token).body(Body::from(body)).unwrap();
         service.call(request).await.status.as_u16()
@@ -115,7 +115,7 @@ async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token()
 
 #[tokio::test]
 async fn a_full_service_accepts_cutoffs_and_says_how_far_a_batch_fits() {
-    let service = InProcess::with(Access::new([TOKEN], None), 3);
+    let service = InProcess::with(ApiTokens::new([TOKEN], None), 3);
     service.revoke(r#"[{"jti": "a"}, {"jti": "b"}]"#).await;
     for (body, status, accepted) in [
         (r#"[{"jti": "c"}, {"jti": "d"}, {"user_id": "u", "issued_before": 5}]"#, 507, Some(2)),
@@ -147,7 +147,7 @@ async fn a_full_service_accepts_cutoffs_and_says_how_far_a_batch_fits() {
 
 #[tokio::test]
 async fn a_token_without_room_becomes_a_cutoff_of_its_account() {
-    let service = InProcess::with(Access::new([TOKEN], None), 1);
+    let service = InProcess::with(ApiTokens::new([TOKEN], None), 1);
     service.revoke(r#"{"jti": "a"}"#).await;
     let id = "5a6833bba0c3af6d18e084b78c0b4b71";
     let account = "00000000000000000000000000000007";
@@ -159,7 +159,7 @@ async fn a_token_without_room_becomes_a_cutoff_of_its_account() {
 #[tokio::test]
 async fn a_store_in_trouble_is_503_with_retry_after_and_the_feed_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let service = InProcess::over(Box::new(Broken), Access::new([TOKEN], None), 10, folder);
+    let service = InProcess::over(Box::new(Broken), ApiTokens::new([TOKEN], None), 10, folder);
     let answer = service.post(r#"{"jti": "a"}"#).await;
     assert_eq!((answer.status.as_u16(), &*answer.code()), (503, "store_unavailable"));
     assert_eq!(answer.headers[header::RETRY_AFTER], "1");
@@ -186,7 +186,7 @@ impl Store for Broken {
         _: Position,
         _: &[Entry],
         _: &Obsolete,
-        _: Purpose,
+        _: AppendReason,
     ) -> Result<Appended, StoreError> {
         Err(StoreError::new("the disk", "full"))
     }
@@ -197,7 +197,7 @@ async fn a_store_that_is_not_durable_is_503_and_readiness_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let is_durable = Arc::new(AtomicBool::new(true));
     let store = Box::new(Volatile(Arc::clone(&is_durable)));
-    let service = InProcess::over(store, Access::new([TOKEN], None), 10, folder);
+    let service = InProcess::over(store, ApiTokens::new([TOKEN], None), 10, folder);
     assert_eq!(service.post(r#"{"jti": "a"}"#).await.status, 201);
     is_durable.store(false, Ordering::Relaxed);
     let answer = service.post(r#"{"jti": "b"}"#).await;
@@ -240,10 +240,10 @@ impl Store for Volatile {
         _: Position,
         _: &[Entry],
         _: &Obsolete,
-        purpose: Purpose,
+        purpose: AppendReason,
     ) -> Result<Appended, StoreError> {
         match self.durability().refusal() {
-            Some(problem) if purpose == Purpose::Acknowledge => {
+            Some(problem) if purpose == AppendReason::Acknowledge => {
                 Err(StoreError::not_durable("the store", problem))
             }
             _ => Ok(Appended::AsGiven),

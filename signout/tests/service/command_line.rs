@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use session_guard_core::revocation::record::RecordId;
 
-use crate::support::{ADMIN, Process, TOKEN, signout};
+use crate::support::{ADMIN, ServiceProcess, TOKEN, signout};
 
 /// Exit code, standard output, standard error.
 fn run(command: &mut Command) -> (i32, String, String) {
@@ -17,7 +17,7 @@ fn run(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-fn at(process: &Process, arguments: &[&str]) -> Command {
+fn at(process: &ServiceProcess, arguments: &[&str]) -> Command {
     let mut command = signout();
     command
         .args(arguments)
@@ -26,7 +26,7 @@ fn at(process: &Process, arguments: &[&str]) -> Command {
     command
 }
 
-fn listed(process: &Process) -> Vec<Value> {
+fn listed(process: &ServiceProcess) -> Vec<Value> {
     let (code, out, err) = run(&mut at(process, &["list", "--json"]));
     assert_eq!(code, 0, "{err}");
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -35,7 +35,7 @@ fn listed(process: &Process) -> Vec<Value> {
 #[test]
 fn what_is_revoked_is_listed_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     for (arguments, said) in [
         (&["revoke", "--jti", "a", "--exp", "4000000000"][..], "revoked\n"),
         (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked before\n"),
@@ -69,7 +69,7 @@ fn what_is_revoked_is_listed_and_counted() {
 #[test]
 fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     // {"alg":"HS256"} . {"jti":"j","exp":4000000000} and {"alg":"HS256"} . {"sub":"u"}
     let with_jti = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJqIiwiZXhwIjo0MDAwMDAwMDAwfQ.c2ln";
     let without = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln";
@@ -103,7 +103,7 @@ fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
 #[test]
 fn the_exit_code_says_what_went_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     let refused = run(at(&process, &["revoke", "--jti", "a"]).env("SIGNOUT_TOKEN", "wrong"));
     assert!(refused.0 == 1 && refused.2.contains("401 unauthorized"), "{refused:?}");
     let milliseconds = run(&mut at(&process, &["revoke", "--jti", "a", "--exp", "1795332120000"]));
@@ -127,7 +127,7 @@ fn the_exit_code_says_what_went_wrong() {
 #[test]
 fn the_cutoff_for_all_uses_the_admin_token() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve_with(
+    let process = ServiceProcess::serve_with(
         folder.path(),
         &[("SIGNOUT_TOKEN", TOKEN), ("SIGNOUT_ADMIN_TOKEN", ADMIN)],
     );
@@ -143,7 +143,7 @@ fn without_a_token_the_first_start_makes_one_and_says_where() {
     let file = folder.path().join("db.token");
     let mut tokens = Vec::new();
     for _ in 0..2 {
-        let process = Process::serve_with(folder.path(), &[]);
+        let process = ServiceProcess::serve_with(folder.path(), &[]);
         assert!(
             process.said.contains(&format!("API token in {}", file.display())),
             "{:?}",

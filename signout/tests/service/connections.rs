@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Process, TOKEN};
+use crate::support::{ServiceProcess, TOKEN};
 
 /// What the promise gives a request while somebody attacks the service.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -12,7 +12,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 #[test]
 fn slow_strangers_keep_nobody_out_and_are_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve_with_options(folder.path(), &["--head-timeout", "8"]);
+    let process = ServiceProcess::serve_with_options(folder.path(), &["--head-timeout", "8"]);
     let slow: Vec<_> = (0..1_200).map(|_| open(&process, "GET /healthz HTTP/1.1\r\nx: ")).collect();
     answers_at_once(&process);
     assert!(metric(&process, r#"signout_connections{caller="unauthenticated"}"#) >= 1_200);
@@ -29,7 +29,7 @@ fn slow_strangers_keep_nobody_out_and_are_closed() {
 fn at_the_limit_the_oldest_stranger_gives_way() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--max-connections", "40", "--head-timeout", "60"];
-    let process = Process::serve_with_options(folder.path(), &options);
+    let process = ServiceProcess::serve_with_options(folder.path(), &options);
     let mut known = open(&process, "");
     assert_eq!(status(&mut known, "/v1/status"), 200);
     let mut slow: Vec<_> = (0..200).map(|_| open(&process, "GET /hea")).collect();
@@ -43,7 +43,7 @@ fn at_the_limit_the_oldest_stranger_gives_way() {
 #[test]
 fn beyond_the_limit_an_authenticated_caller_gets_503() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve_with_options(folder.path(), &["--max-connections", "3"]);
+    let process = ServiceProcess::serve_with_options(folder.path(), &["--max-connections", "3"]);
     let mut known: Vec<_> = (0..3).map(|_| open(&process, "")).collect();
     assert!(known.iter_mut().all(|stream| status(stream, "/v1/status") == 200));
     let mut fourth = open(&process, "");
@@ -61,7 +61,7 @@ fn beyond_the_limit_an_authenticated_caller_gets_503() {
 fn an_idle_connection_is_closed_and_a_long_poll_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--head-timeout", "1", "--idle-timeout", "90"];
-    let process = Process::serve_with_options(folder.path(), &options);
+    let process = ServiceProcess::serve_with_options(folder.path(), &options);
     let (mut stranger, mut known) = (open(&process, ""), open(&process, ""));
     assert_eq!(status(&mut stranger, "/healthz"), 200);
     assert_eq!(status(&mut known, "/v1/status"), 200);
@@ -75,7 +75,7 @@ fn an_idle_connection_is_closed_and_a_long_poll_is_not() {
 #[test]
 fn a_client_that_reads_no_response_is_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve_with_options(folder.path(), &["--head-timeout", "1"]);
+    let process = ServiceProcess::serve_with_options(folder.path(), &["--head-timeout", "1"]);
     let mut deaf = open(&process, "");
     deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     while deaf.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").is_ok() {}
@@ -88,14 +88,14 @@ fn a_client_that_reads_no_response_is_closed() {
 #[test]
 fn a_head_beyond_its_limit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     let mut stream = open(&process, "GET /healthz HTTP/1.1\r\n");
     let _ = stream.write_all(format!("x: {}\r\n\r\n", "y".repeat(100_000)).as_bytes());
     assert_eq!(read_status(&mut stream), 431);
 }
 
 /// `/healthz`, a poll and a revocation, each on a new connection.
-fn answers_at_once(process: &Process) {
+fn answers_at_once(process: &ServiceProcess) {
     let calls: [(&str, &dyn Fn() -> u16); 3] = [
         ("/healthz", &|| process.get("/healthz").unwrap().0),
         ("a poll", &|| process.get("/v1/revocations").unwrap().0),
@@ -108,7 +108,7 @@ fn answers_at_once(process: &Process) {
     }
 }
 
-fn open(process: &Process, bytes: &str) -> TcpStream {
+fn open(process: &ServiceProcess, bytes: &str) -> TcpStream {
     let address = process.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let _ = stream.write_all(bytes.as_bytes());
@@ -151,7 +151,7 @@ fn is_closed(stream: &mut TcpStream, deadline: Instant) -> bool {
     }
 }
 
-fn metric(process: &Process, name: &str) -> u64 {
+fn metric(process: &ServiceProcess, name: &str) -> u64 {
     let text = process.text("/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.trim().parse().unwrap_or(0)

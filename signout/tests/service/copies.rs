@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use testbed::Redis;
 
-use crate::support::{Process, TOKEN, signout};
+use crate::support::{ServiceProcess, TOKEN, signout};
 
 /// Exit code, standard output, standard error.
 fn copy(from: &str, to: &str) -> (i32, String, String) {
@@ -22,7 +22,7 @@ fn redb(folder: &Path) -> String {
 
 /// Tokens, cutoffs that never end, and a cutoff for all, stored by a service on that file.
 fn fill(folder: &Path, count: usize) -> BTreeSet<String> {
-    let process = Process::serve(folder);
+    let process = ServiceProcess::serve(folder);
     let tokens = (0..count).map(|n| format!(r#"{{"jti": "{n}", "exp": {}}}"#, 4_000_000_000 + n));
     let users = (0..5).map(|n| format!(r#"{{"user_id": "{n}", "issued_before": {}}}"#, 50 + n));
     let all = ["{\"issued_before\": 7}".to_owned()];
@@ -34,7 +34,7 @@ fn fill(folder: &Path, count: usize) -> BTreeSet<String> {
 }
 
 /// The whole of each record.
-fn records(process: &Process) -> BTreeSet<String> {
+fn records(process: &ServiceProcess) -> BTreeSet<String> {
     let (mut records, mut path) = (BTreeSet::new(), "/v1/revocations".to_owned());
     loop {
         let (_, page) = process.get(&path).unwrap();
@@ -58,7 +58,7 @@ fn everything_arrives_in_redis_and_comes_back() {
     assert!(again.0 == 0 && again.1.contains(" 0 added"), "{again:?}");
     let here = copy(&redis.url(), &redb(back.path()));
     assert!(here.0 == 0 && here.1.contains("30006 added"), "{here:?}");
-    assert_eq!(records(&Process::serve(back.path())), expected);
+    assert_eq!(records(&ServiceProcess::serve(back.path())), expected);
 }
 
 #[test]
@@ -68,11 +68,11 @@ fn what_the_target_holds_stays_and_the_greater_time_wins() {
         (&source, r#"[{"jti": "a", "exp": 4000000009}, {"jti": "b", "exp": 4000000001}]"#),
         (&target, r#"[{"jti": "b", "exp": 4000000005}, {"jti": "c", "exp": 4000000003}]"#),
     ] {
-        assert_eq!(Process::serve(folder.path()).post(body).unwrap().0, 201);
+        assert_eq!(ServiceProcess::serve(folder.path()).post(body).unwrap().0, 201);
     }
     let copied = copy(&redb(source.path()), &redb(target.path()));
     assert_eq!(copied.1, "2 revocations read, 1 added; the target holds them all\n");
-    let records = records(&Process::serve(target.path()));
+    let records = records(&ServiceProcess::serve(target.path()));
     for exp in ["4000000009", "4000000005", "4000000003"] {
         assert!(records.iter().any(|record| record.contains(exp)), "{exp} in {records:?}");
     }
@@ -93,7 +93,7 @@ fn a_copy_that_cannot_be_whole_says_so_by_its_exit_code() {
     let forgetful = Redis::setup().set("appendonly", "no").start();
     let refused = copy(&redb(source.path()), &forgetful.url());
     assert!(refused.0 == 1 && refused.2.contains("appendonly"), "{refused:?}");
-    let _serving = Process::serve(source.path());
+    let _serving = ServiceProcess::serve(source.path());
     let in_use = copy(&redb(source.path()), &full.url());
     assert!(in_use.0 == 1 && in_use.2.contains("another process has it open"), "{in_use:?}");
     assert!(!in_use.2.contains(TOKEN));

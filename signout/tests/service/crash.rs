@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use session_guard_core::revocation::record::RecordId;
 
-use crate::support::{Process, TOKEN, signout};
+use crate::support::{ServiceProcess, TOKEN, signout};
 
 /// Revokes from four threads until the process is gone; the ids that were acknowledged.
 fn revoke_until_it_dies(
-    process: &Process,
+    process: &ServiceProcess,
     acknowledged: &AtomicU32,
     round: u32,
 ) -> BTreeSet<String> {
@@ -47,7 +47,7 @@ fn what_was_acknowledged_is_there_after_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = BTreeSet::new();
     for round in 0..5 {
-        let process = Process::serve(folder.path());
+        let process = ServiceProcess::serve(folder.path());
         let acknowledged = AtomicU32::new(0);
         std::thread::scope(|scope| {
             let revoking = scope.spawn(|| revoke_until_it_dies(&process, &acknowledged, round));
@@ -58,7 +58,7 @@ fn what_was_acknowledged_is_there_after_kill_9() {
             expected.extend(revoking.join().unwrap());
         });
     }
-    let live: BTreeSet<_> = Process::serve(folder.path()).live_ids().into_iter().collect();
+    let live: BTreeSet<_> = ServiceProcess::serve(folder.path()).live_ids().into_iter().collect();
     assert!(expected.len() >= 3 * (20 + 40 + 60 + 80 + 100));
     assert!(expected.is_subset(&live), "{} lost", expected.difference(&live).count());
     // A batch is there whole or not at all.
@@ -68,13 +68,13 @@ fn what_was_acknowledged_is_there_after_kill_9() {
 #[test]
 fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     let (_, answer) = process.post(r#"{"jti": "a"}"#).unwrap();
     let cursor = answer["cursor"].as_str().unwrap().to_owned();
     process.post(r#"{"jti": "b"}"#).unwrap();
     process.signal("KILL");
     drop(process);
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();
     assert_eq!(page["reset"], false);
     assert_eq!(page["revocations"][0]["id"], RecordId::of_token("", "b").to_string());
@@ -85,18 +85,18 @@ fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
 fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what_it_lost() {
     let folder = tempfile::tempdir().unwrap();
     let [db, backup] = ["db", "backup"].map(|name| folder.path().join(name));
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     process.post(r#"{"jti": "before"}"#).unwrap();
     process.signal("KILL");
     drop(process);
     std::fs::copy(&db, &backup).unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     let (_, answer) = process.post(r#"{"jti": "after", "exp": 4000000000}"#).unwrap();
     let known = process.live_ids();
     drop(process);
     std::fs::rename(&backup, &db).unwrap();
 
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     // Another entry has the sequence number that the proxy knows, and not its tag.
     process.post(r#"{"jti": "other"}"#).unwrap();
     let cursor = answer["cursor"].as_str().unwrap();
@@ -113,7 +113,7 @@ fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what
 fn sigterm_answers_waiting_polls_at_once_and_exits_with_0() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Process::serve(folder.path());
+        let mut process = ServiceProcess::serve(folder.path());
         let (_, answer) = process.post(r#"{"jti": "a"}"#).unwrap();
         let path = format!("/v1/revocations?wait=30&after={}", answer["cursor"].as_str().unwrap());
         let began = Instant::now();
@@ -134,7 +134,7 @@ fn sigterm_answers_waiting_polls_at_once_and_exits_with_0() {
 #[test]
 fn a_second_service_on_the_same_store_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
-    let _first = Process::serve(folder.path());
+    let _first = ServiceProcess::serve(folder.path());
     let store = format!("redb:{}", folder.path().join("db").display());
     let second = signout()
         .args(["serve", "--listen", "127.0.0.1:0", "--store", &store])
@@ -149,7 +149,7 @@ fn a_second_service_on_the_same_store_does_not_start() {
 #[test]
 fn no_log_line_holds_a_token_a_jti_or_a_user_id() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     process.post(r#"[{"jti": "canary-jti"}, {"user_id": "canary-user"}]"#).unwrap();
     process.post(r#"{"jti": "canary-jti", "exp": "canary-value"}"#).unwrap();
     process.get("/v1/revocations").unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{InProcess, TOKEN, request};
 use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey, WireError};
 use session_guard_core::revocation::record::{Record, RecordId};
-use signout::access::Access;
+use signout::access::ApiTokens;
 
 /// Follows the feed from nothing; the records and the last page.
 async fn load(service: &InProcess) -> (Vec<Record>, Page) {
@@ -184,7 +184,7 @@ async fn a_page_says_how_long_its_poll_was_held() {
 
 #[tokio::test]
 async fn the_checksum_has_the_callers_token_as_its_key() {
-    let service = InProcess::with(Access::new(["old", "new"], None), 10);
+    let service = InProcess::with(ApiTokens::new(["old", "new"], None), 10);
     for (token, other) in [("old", "new"), ("new", "old")] {
         let request = request("GET", "/v1/revocations", token).header("accept", CONTENT_TYPE);
         let response = service.call(request.body(axum::body::Body::empty()).unwrap()).await;

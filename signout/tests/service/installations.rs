@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use testbed::Redis;
 
-use crate::support::{Process, signout};
+use crate::support::{ServiceProcess, signout};
 
 /// Starts `signout serve` with these arguments; the message if it ends, or nothing if it serves.
 fn serve(token: &str, arguments: &[&str]) -> Option<String> {
@@ -45,7 +45,7 @@ fn a_second_installation_on_one_redis_does_not_start() {
 #[test]
 fn a_damaged_file_does_not_start_and_the_message_has_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::serve(folder.path());
+    let process = ServiceProcess::serve(folder.path());
     process.post(r#"[{"jti": "a"}, {"jti": "b"}]"#).unwrap();
     let id: Vec<u8> = process.live_ids()[0]
         .as_bytes()

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey};
-use signout::access::Access;
+use signout::access::ApiTokens;
 use signout::store::{Embedded, Store};
-use signout::{Service, Settings, app};
+use signout::{Service, ServiceSettings, app};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -30,7 +30,7 @@ pub(crate) struct InProcess {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -38,10 +38,10 @@ pub(crate) struct Answer {
 
 impl InProcess {
     pub(crate) fn new() -> Self {
-        Self::with(Access::new([TOKEN], None), 1_000)
+        Self::with(ApiTokens::new([TOKEN], None), 1_000)
     }
 
-    pub(crate) fn with(access: Access, capacity: usize) -> Self {
+    pub(crate) fn with(access: ApiTokens, capacity: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Box::new(Embedded::open(&folder.path().join("db")).unwrap());
         Self::over(store, access, capacity, folder)
@@ -49,26 +49,26 @@ impl InProcess {
 
     pub(crate) fn over(
         store: Box<dyn Store>,
-        access: Access,
+        access: ApiTokens,
         capacity: usize,
         folder: TempDir,
     ) -> Self {
-        let service = Service::start(Settings { store, access, capacity }).unwrap();
+        let service = Service::start(ServiceSettings { store, access, capacity }).unwrap();
         Self { app: app(service.clone()), service, _folder: folder }
     }
 
-    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<Body>) -> ServiceResponse {
         let answer = self.app.clone().oneshot(request).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
-        Answer { status, headers, body }
+        ServiceResponse { status, headers, body }
     }
 
-    pub(crate) async fn post(&self, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post(&self, body: impl Into<Body>) -> ServiceResponse {
         self.call(request("POST", "/v1/revocations", TOKEN).body(body.into()).unwrap()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> ServiceResponse {
         self.call(request("GET", path, TOKEN).body(Body::empty()).unwrap()).await
     }
 
@@ -90,7 +90,7 @@ impl InProcess {
     }
 }
 
-impl Answer {
+impl ServiceResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -105,7 +105,7 @@ pub(crate) fn request(method: &str, path: &str, token: &str) -> axum::http::requ
 }
 
 /// The real binary, serving.
-pub(crate) struct Process {
+pub(crate) struct ServiceProcess {
     pub(crate) child: Child,
     pub(crate) url: String,
     /// Standard output up to the address.
@@ -113,7 +113,7 @@ pub(crate) struct Process {
     log: PathBuf,
 }
 
-impl Process {
+impl ServiceProcess {
     pub(crate) fn serve(folder: &Path) -> Self {
         Self::serve_with(folder, &[("SIGNOUT_TOKEN", TOKEN)])
     }
@@ -198,7 +198,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ServiceProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::support::{Process, TOKEN, signout};
+use crate::support::{ServiceProcess, TOKEN, signout};
 
 /// Writes a new certificate for 127.0.0.1 and its key.
 fn renew(folder: &Path, certificate: &str, key: &str) {
@@ -15,15 +15,15 @@ fn renew(folder: &Path, certificate: &str, key: &str) {
     fs::write(folder.join(key), made.signing_key.serialize_pem()).unwrap();
 }
 
-fn serve(folder: &Path) -> Process {
+fn serve(folder: &Path) -> ServiceProcess {
     renew(folder, "tls.crt", "tls.key");
     let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.join(name));
     let options = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-    Process::serve_with_options(folder, &[&options[..], &["--head-timeout", "1"]].concat())
+    ServiceProcess::serve_with_options(folder, &[&options[..], &["--head-timeout", "1"]].concat())
 }
 
 /// Exit code and standard error of a command that trusts this certificate.
-fn run(process: &Process, ca: Option<&Path>, arguments: &[&str]) -> (i32, String) {
+fn run(process: &ServiceProcess, ca: Option<&Path>, arguments: &[&str]) -> (i32, String) {
     let mut command = signout();
     command.args(arguments).args(["--url", &process.url]).env("SIGNOUT_TOKEN", TOKEN);
     if let Some(ca) = ca {

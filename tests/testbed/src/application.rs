@@ -31,18 +31,18 @@ use crate::runtime::RUNTIME;
 #[derive(Debug)]
 pub struct Application {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ApplicationState>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ApplicationState {
     replies: HashMap<String, Reply>,
     seen: Vec<Seen>,
     tripwire: Tripwire,
 }
 
-impl State {
+impl ApplicationState {
     fn note(&mut self, seen: Seen) {
         self.tripwire.look(&seen.path, seen.header("authorization"));
         if self.seen.len() >= MOST_SEEN {
@@ -58,7 +58,7 @@ impl Application {
     pub fn start() -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(ApplicationState::default()));
         let task = RUNTIME.spawn(accept(listener, Arc::clone(&state)));
         Self { address, state, task }
     }
@@ -221,9 +221,9 @@ impl Reply {
     }
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+type ApplicationBody = BoxBody<Bytes, Infallible>;
 
-async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, state: Arc<Mutex<ApplicationState>>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(serve(stream, Arc::clone(&state)));
@@ -231,7 +231,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
+async fn serve(stream: TcpStream, state: Arc<Mutex<ApplicationState>>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, Arc::clone(&state)));
     let server = auto::Builder::new(TokioExecutor::new());
@@ -240,8 +240,8 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
 
 async fn answer(
     request: http::Request<Incoming>,
-    state: Arc<Mutex<State>>,
-) -> Result<Response<Body>, Infallible> {
+    state: Arc<Mutex<ApplicationState>>,
+) -> Result<Response<ApplicationBody>, Infallible> {
     if let Some(protocol) = request.headers().get(header::UPGRADE).cloned() {
         locked(&state).seen.push(see_head(&request));
         tokio::spawn(echo(request));
@@ -302,11 +302,11 @@ fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-fn text(text: String) -> Body {
+fn text(text: String) -> ApplicationBody {
     Full::new(Bytes::from(text)).boxed()
 }
 
-fn pieces(count: usize, every: Duration) -> Body {
+fn pieces(count: usize, every: Duration) -> ApplicationBody {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         let piece = || Ok(Frame::data(Bytes::from_static(Reply::PIECE.as_bytes())));
@@ -320,7 +320,7 @@ fn pieces(count: usize, every: Duration) -> Body {
     BodyExt::boxed(StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver)))
 }
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn locked(state: &Mutex<ApplicationState>) -> MutexGuard<'_, ApplicationState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

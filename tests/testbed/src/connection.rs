@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::{Answer, Ending, Request};
+use crate::{ConnectionEnd, HttpResponse, Request};
 
 /// One keep-alive connection. Bytes are sent unchanged.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Connection {
 
     /// Sends the request and reads the whole response.
     #[track_caller]
-    pub fn send(&mut self, request: &Request) -> Answer {
+    pub fn send(&mut self, request: &Request) -> HttpResponse {
         self.try_send(request).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
@@ -42,7 +42,7 @@ impl Connection {
     ///
     /// # Errors
     /// Names what was missing when the connection was closed.
-    pub fn try_send(&mut self, request: &Request) -> Result<Answer, String> {
+    pub fn try_send(&mut self, request: &Request) -> Result<HttpResponse, String> {
         let sent = self.stream.write_all(&request.to_bytes());
         sent.map_err(|error| format!("not sent: {error}"))?;
         self.whole_answer(&request.method)
@@ -72,13 +72,13 @@ impl Connection {
 
     /// Reads one whole response, to any method except `HEAD`.
     #[track_caller]
-    pub fn read_answer(&mut self) -> Answer {
+    pub fn read_answer(&mut self) -> HttpResponse {
         self.whole_answer("GET").unwrap_or_else(|problem| panic!("{problem}"))
     }
 
     /// Reads status and header lines, for a response with an endless body or an upgrade.
     #[track_caller]
-    pub fn read_head(&mut self) -> Answer {
+    pub fn read_head(&mut self) -> HttpResponse {
         self.head().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
@@ -122,10 +122,10 @@ impl Connection {
 
     /// Closes the connection by RST.
     pub fn reset(self) {
-        Ending::Reset.of(self.stream);
+        ConnectionEnd::Reset.of(self.stream);
     }
 
-    fn whole_answer(&mut self, method: &str) -> Result<Answer, String> {
+    fn whole_answer(&mut self, method: &str) -> Result<HttpResponse, String> {
         let mut answer = self.head()?;
         if method == "HEAD" || matches!(answer.status, 101 | 204 | 304) {
             return Ok(answer);
@@ -139,7 +139,7 @@ impl Connection {
         Ok(answer)
     }
 
-    fn head(&mut self) -> Result<Answer, String> {
+    fn head(&mut self) -> Result<HttpResponse, String> {
         loop {
             if let Some(head) = self.parse_head()? {
                 return Ok(head);
@@ -148,7 +148,7 @@ impl Connection {
         }
     }
 
-    fn parse_head(&mut self) -> Result<Option<Answer>, String> {
+    fn parse_head(&mut self) -> Result<Option<HttpResponse>, String> {
         let mut lines = [httparse::EMPTY_HEADER; 100];
         let mut head = httparse::Response::new(&mut lines);
         let parsed = head.parse(&self.read);
@@ -158,7 +158,8 @@ impl Connection {
             (line.name.to_ascii_lowercase(), String::from_utf8_lossy(line.value).into_owned())
         };
         let lines = head.headers.iter().map(line).collect();
-        let answer = Answer { status: head.code.unwrap_or_default(), lines, body: Vec::new() };
+        let answer =
+            HttpResponse { status: head.code.unwrap_or_default(), lines, body: Vec::new() };
         self.read.drain(..length);
         Ok(Some(answer))
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::vitals::{MEMORY_MIB, peak_mib};
-use crate::{Answer, Build, Configuration, Connection, Http2, Request, Token, until};
+use crate::{Build, Configuration, Connection, Http2, HttpResponse, Request, Token, until};
 use crate::{SESSION_SECRET, SIGNOUT_TOKEN, artifacts};
 
 mod histogram;
@@ -223,13 +223,13 @@ impl Envoy {
 
     /// Sends one request on a new connection.
     #[track_caller]
-    pub fn send(&self, request: &Request) -> Answer {
+    pub fn send(&self, request: &Request) -> HttpResponse {
         self.connect().send(request)
     }
 
     /// Sends a `GET` with a bearer token on a new connection.
     #[track_caller]
-    pub fn get(&self, path: &str, token: &Token) -> Answer {
+    pub fn get(&self, path: &str, token: &Token) -> HttpResponse {
         self.send(&Request::get(path).bearer(token))
     }
 
@@ -290,7 +290,7 @@ impl Envoy {
 
     /// Sends one request to the admin interface.
     #[track_caller]
-    pub fn admin(&self, request: &Request) -> Answer {
+    pub fn admin(&self, request: &Request) -> HttpResponse {
         Connection::to(self.admin).send(request)
     }
 
@@ -384,7 +384,7 @@ impl Envoy {
     }
 
     /// Sends a request to the admin interface of an Envoy that may be about to exit.
-    fn ask(&self, path: &str) -> Option<Answer> {
+    fn ask(&self, path: &str) -> Option<HttpResponse> {
         Connection::try_to(self.admin).ok()?.try_send(&Request::get(path)).ok()
     }
 

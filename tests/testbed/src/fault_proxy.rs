@@ -32,7 +32,7 @@ pub enum Fault {
     /// Responses are limited to that many bytes per second.
     Throttle(usize),
     /// The connection is closed after that many response bytes.
-    CutAfter(usize, Ending),
+    CutAfter(usize, ConnectionEnd),
     /// The lowest bit of the response byte at that position is flipped.
     FlipBit(usize),
     /// Every request gets these bytes as its response; then the connection is closed.
@@ -41,14 +41,14 @@ pub enum Fault {
 
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ConnectionEnd {
     /// By FIN.
     Close,
     /// By RST.
     Reset,
 }
 
-impl Ending {
+impl ConnectionEnd {
     /// Closes a connection in this way.
     pub fn of(self, connection: std::net::TcpStream) {
         if self == Self::Reset {
@@ -175,10 +175,10 @@ async fn pass(mut client: TcpStream, server: SocketAddr, fault: Fault) {
         _ = async {
             let _ = copy(&mut from_client, &mut to_server).await;
             std::future::pending::<()>().await
-        } => Ending::Close,
+        } => ConnectionEnd::Close,
         ending = answers(from_server, to_client, &fault) => ending,
     };
-    if ending == Ending::Reset {
+    if ending == ConnectionEnd::Reset {
         let _ = client.set_zero_linger();
     }
 }
@@ -187,11 +187,11 @@ async fn answers(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::WriteHalf<'_>,
     fault: &Fault,
-) -> Ending {
+) -> ConnectionEnd {
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0;
     loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return Ending::Close };
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { return ConnectionEnd::Close };
         let piece = &mut buffer[..count];
         let mut allowed = count;
         match fault {
@@ -203,12 +203,12 @@ async fn answers(
         if let Fault::Throttle(bytes_per_second) = fault {
             for slice in piece.chunks((*bytes_per_second).max(1)) {
                 if to.write_all(slice).await.is_err() {
-                    return Ending::Close;
+                    return ConnectionEnd::Close;
                 }
                 sleep(Duration::from_secs(1)).await;
             }
         } else if to.write_all(&piece[..allowed]).await.is_err() {
-            return Ending::Close;
+            return ConnectionEnd::Close;
         }
         passed += allowed;
         match fault {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_cut_at_the_byte() {
-        for ending in [Ending::Close, Ending::Reset] {
+        for ending in [ConnectionEnd::Close, ConnectionEnd::Reset] {
             assert_eq!(answer_under(Fault::CutAfter(12, ending)), b"HTTP/1.1 200");
         }
     }

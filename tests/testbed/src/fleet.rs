@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    Answers, Application, Configuration, Envoy, FaultProxy, Load, Redis, RedisSetup, SIGNOUT_TOKEN,
-    Service, Token,
+    Application, Configuration, Envoy, FaultProxy, Load, Redis, RedisSetup, SIGNOUT_TOKEN,
+    SignoutService, Token, UnavailablePolicy,
 };
 
 /// One Envoy per service, one Redis and one application. Each link is a network in which a
@@ -16,7 +16,7 @@ pub struct Fleet {
     /// The network between each proxy and its service.
     pub networks: Vec<FaultProxy>,
     /// The services.
-    pub services: Vec<Service>,
+    pub services: Vec<SignoutService>,
     /// The network between each service and Redis.
     pub store_networks: Vec<FaultProxy>,
     /// The shared store.
@@ -49,7 +49,7 @@ impl Fleet {
         let store_networks: Vec<_> = (0..size).map(|_| FaultProxy::to(redis.address())).collect();
         let services: Vec<_> = store_networks
             .iter()
-            .map(|network| Service::setup().store(&format!("redis://{}", network.address())))
+            .map(|network| SignoutService::setup().store(&format!("redis://{}", network.address())))
             .map(|setup| setup.env("SIGNOUT_TOKEN", SIGNOUT_TOKEN).start())
             .collect();
         let networks: Vec<_> =
@@ -74,7 +74,7 @@ impl Fleet {
 
     /// Starts a [`Load`] on all proxies.
     #[must_use]
-    pub fn load(&self, answers: Answers, enforced: &[Token]) -> Load {
+    pub fn load(&self, answers: UnavailablePolicy, enforced: &[Token]) -> Load {
         Load::start(&self.application, self.addresses(), answers, enforced)
     }
 }

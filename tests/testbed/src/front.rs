@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Answer, Connection, Request, artifacts, repository, until};
+use crate::{Connection, HttpResponse, Request, artifacts, repository, until};
 
 /// An Envoy that runs `examples/compose/front.yaml`. Stops when dropped.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Front {
 
     /// Sends one request on a new connection.
     #[track_caller]
-    pub fn send(&self, request: &Request) -> Answer {
+    pub fn send(&self, request: &Request) -> HttpResponse {
         Connection::to(self.address).send(request)
     }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::runtime::RUNTIME;
-use crate::{Answer, Request};
+use crate::{HttpResponse, Request};
 
 /// One connection without TLS, with prior knowledge.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Http2 {
 
     /// Sends the request with its body and trailers and reads the whole response.
     #[track_caller]
-    pub fn send(&self, request: &Request) -> Answer {
+    pub fn send(&self, request: &Request) -> HttpResponse {
         self.try_send(request).unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
@@ -50,15 +50,15 @@ impl Http2 {
     ///
     /// # Errors
     /// Tells how the stream or the connection ended.
-    pub fn try_send(&self, request: &Request) -> Result<Answer, h2::Error> {
-        RUNTIME.block_on(exchange(self.sender.clone(), request, &Progress::default()))
+    pub fn try_send(&self, request: &Request) -> Result<HttpResponse, h2::Error> {
+        RUNTIME.block_on(exchange(self.sender.clone(), request, &ResponseProgress::default()))
     }
 
     /// Sends the request and receives the response in the background.
     #[must_use]
     pub fn open(&self, request: &Request) -> Http2Stream {
         let (sender, request) = (self.sender.clone(), request.clone());
-        let progress = Progress::default();
+        let progress = ResponseProgress::default();
         let shared = progress.clone();
         let task = RUNTIME.spawn(async move {
             let ending = exchange(sender, &request, &shared).await.map(drop);
@@ -71,7 +71,7 @@ impl Http2 {
     #[must_use]
     pub fn open_unread(&self, request: &Request) -> Http2Stream {
         let (sender, request) = (self.sender.clone(), request.clone());
-        let progress = Progress::default();
+        let progress = ResponseProgress::default();
         let shared = progress.clone();
         let task = RUNTIME.spawn(async move {
             let ending = async {
@@ -88,14 +88,14 @@ impl Http2 {
 /// A request whose response may take long. Dropping it sends `RST_STREAM`.
 #[derive(Debug)]
 pub struct Http2Stream {
-    progress: Progress,
+    progress: ResponseProgress,
     task: JoinHandle<()>,
 }
 
 impl Http2Stream {
     /// Returns the response received so far, if its headers have arrived.
     #[must_use]
-    pub fn answer(&self) -> Option<Answer> {
+    pub fn answer(&self) -> Option<HttpResponse> {
         self.progress.locked().answer.clone()
     }
 
@@ -148,18 +148,18 @@ impl Drop for Http2Stream {
 
 /// Progress of a response.
 #[derive(Clone, Debug, Default)]
-struct Progress(Arc<Mutex<State>>);
+struct ResponseProgress(Arc<Mutex<Http2State>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Http2State {
     /// Our direction of the stream, while it is open.
     sending: Option<SendStream<Bytes>>,
-    answer: Option<Answer>,
+    answer: Option<HttpResponse>,
     ending: Option<Result<(), h2::Error>>,
 }
 
-impl Progress {
-    fn locked(&self) -> MutexGuard<'_, State> {
+impl ResponseProgress {
+    fn locked(&self) -> MutexGuard<'_, Http2State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,7 +167,7 @@ impl Progress {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let lines = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
         let (status, lines) = (head.status.as_u16(), lines.collect());
-        self.locked().answer = Some(Answer { status, lines, body: Vec::new() });
+        self.locked().answer = Some(HttpResponse { status, lines, body: Vec::new() });
     }
 
     fn append(&self, data: &[u8]) {
@@ -176,7 +176,7 @@ impl Progress {
         }
     }
 
-    fn take(&self) -> Answer {
+    fn take(&self) -> HttpResponse {
         self.locked().answer.clone().expect("an answer that has begun")
     }
 }
@@ -190,8 +190,8 @@ impl Drop for Http2 {
 async fn exchange(
     sender: SendRequest<Bytes>,
     request: &Request,
-    progress: &Progress,
-) -> Result<Answer, h2::Error> {
+    progress: &ResponseProgress,
+) -> Result<HttpResponse, h2::Error> {
     let (head, mut incoming) = begin(sender, request, progress).await?.into_parts();
     progress.begin(&head);
     while let Some(data) = incoming.data().await {
@@ -207,7 +207,7 @@ async fn exchange(
 async fn begin(
     sender: SendRequest<Bytes>,
     request: &Request,
-    progress: &Progress,
+    progress: &ResponseProgress,
 ) -> Result<http::Response<RecvStream>, h2::Error> {
     let mut sender = sender.ready().await?;
     let head = head(request);

@@ -15,7 +15,7 @@
 //! | [`Testbed`] | all three together |
 //! | [`Build`] | the proxy-wasm filter or the dynamic module: `SESSION_GUARD_BUILD` |
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
-//! | [`Service`] | the real `signout` with its own store; can be killed and restarted |
+//! | [`SignoutService`] | the real `signout` with its own store; can be killed and restarted |
 //! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
 //! | [`Fleet`] | several Envoys and services over one Redis |
 //! | [`Front`] | a proxy in front of several guarded Envoys, as in the compose example |
@@ -24,9 +24,9 @@
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: responds with the request it received, or as configured |
 //! | [`BareApplication`] | an upstream that accepts any request line |
 //! | [`FaultProxy`], [`Fault`] | a TCP proxy that delays, cuts, flips bits or responds with given bytes |
-//! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`Answer`] | clients that can also send malformed requests |
+//! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`HttpResponse`] | clients that can also send malformed requests |
 //! | [`frames`] | raw HTTP/2 frames |
-//! | [`Load`], [`Answers`] | continuous requests whose invariants hold during every fault |
+//! | [`Load`], [`UnavailablePolicy`] | continuous requests whose invariants hold during every fault |
 //! | [`Token`] | valid and invalid tokens |
 //! | [`repository`] | the files of the repository |
 //! | [`Shared`] | one instance for all tests of a file |
@@ -36,7 +36,6 @@
 //! keeps its directories. If something must be built first, the test fails with the command to run;
 //! no test is skipped.
 
-mod answer;
 mod application;
 mod artifacts;
 mod bare_application;
@@ -58,12 +57,12 @@ mod prometheus;
 mod redis;
 pub mod repository;
 mod request;
+mod response;
 mod service;
 mod shared;
 mod token;
 mod vitals;
 
-pub use answer::Answer;
 pub use application::{Application, Reply, Seen};
 pub use bare_application::BareApplication;
 pub use build::{Build, native_configuration};
@@ -71,17 +70,18 @@ pub use configuration::Configuration;
 pub use connection::Connection;
 pub use envoy::{Envoy, EnvoySetup};
 pub use eventually::{eventually, until};
-pub use fault_proxy::{Ending, Fault, FaultProxy};
+pub use fault_proxy::{ConnectionEnd, Fault, FaultProxy};
 pub use fleet::Fleet;
 pub use front::Front;
 pub use http2::{Http2, Http2Stream};
-pub use load::{Answers, Counts, Load};
+pub use load::{Load, ResponseCounts, UnavailablePolicy};
 pub use process::stop_everything;
 pub use program::{Program, Script, command};
 pub use prometheus::Prometheus;
 pub use redis::{Redis, RedisSetup};
 pub use request::Request;
-pub use service::{Service, ServiceSetup};
+pub use response::HttpResponse;
+pub use service::{ServiceSetup, SignoutService};
 pub use shared::Shared;
 pub use token::{Token, unix_seconds};
 pub use vitals::{come_first, open_files, processor_ticks, resident_kib, workers_nanoseconds};
@@ -109,7 +109,7 @@ pub struct Testbed {
     /// The network between Envoy and the service, in which a test can inject faults.
     pub network: FaultProxy,
     /// The signout service.
-    pub service: Service,
+    pub service: SignoutService,
     /// The upstream; it responds with the request that it received.
     pub application: Application,
 }
@@ -142,14 +142,14 @@ impl Testbed {
     #[must_use]
     #[track_caller]
     pub fn from(change: impl FnOnce(EnvoySetup) -> EnvoySetup, fault: Fault) -> Self {
-        Self::of(Service::start(), change, fault)
+        Self::of(SignoutService::start(), change, fault)
     }
 
     /// Uses a service that the test has started.
     #[must_use]
     #[track_caller]
     pub fn of(
-        service: Service,
+        service: SignoutService,
         change: impl FnOnce(EnvoySetup) -> EnvoySetup,
         fault: Fault,
     ) -> Self {

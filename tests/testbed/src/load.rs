@@ -19,14 +19,14 @@ use crate::{Application, Connection, Request, Token, until};
 /// [`Load::end`] does.
 #[derive(Debug)]
 pub struct Load {
-    shared: Arc<Shared>,
-    clients: Vec<JoinHandle<Counts>>,
+    shared: Arc<LoadState>,
+    clients: Vec<JoinHandle<ResponseCounts>>,
     tripwire: Tripwire,
 }
 
 /// Whether a proxy may respond 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answers {
+pub enum UnavailablePolicy {
     /// Every request gets a response; good tokens get 200.
     Always,
     /// Some requests may get 503 or a broken connection.
@@ -35,7 +35,7 @@ pub enum Answers {
 
 /// Counts of the responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ResponseCounts {
     /// Good tokens that were admitted.
     pub admitted: u64,
     /// Revoked, forged and missing tokens that were refused.
@@ -46,7 +46,7 @@ pub struct Counts {
     pub current_after: Duration,
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for ResponseCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { admitted, refused, unavailable, current_after } = self;
         let milliseconds = current_after.as_millis();
@@ -56,9 +56,9 @@ impl fmt::Display for Counts {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LoadState {
     addresses: Vec<Mutex<SocketAddr>>,
-    answers: Answers,
+    answers: UnavailablePolicy,
     enforced: Mutex<Vec<Token>>,
     admitted: Vec<AtomicU64>,
     stop: AtomicBool,
@@ -93,7 +93,7 @@ impl Load {
     pub fn start(
         application: &Application,
         proxies: impl IntoIterator<Item = SocketAddr>,
-        answers: Answers,
+        answers: UnavailablePolicy,
         enforced: &[Token],
     ) -> Self {
         let tripwire = application.tripwire();
@@ -101,7 +101,7 @@ impl Load {
         let addresses: Vec<_> = proxies.into_iter().map(Mutex::new).collect();
         let admitted = addresses.iter().map(|_| AtomicU64::new(0)).collect();
         let (enforced_tokens, stop) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Shared { addresses, answers, enforced: enforced_tokens, admitted, stop };
+        let shared = LoadState { addresses, answers, enforced: enforced_tokens, admitted, stop };
         let mut load = Self { shared: Arc::new(shared), clients: Vec::new(), tripwire };
         load.enforced(enforced);
         for proxy in 0..load.shared.addresses.len() {
@@ -155,17 +155,17 @@ impl Load {
     /// # Panics
     /// A check failed.
     #[track_caller]
-    pub fn end(mut self) -> Counts {
+    pub fn end(mut self) -> ResponseCounts {
         self.check()
     }
 
     #[track_caller]
-    fn check(&mut self) -> Counts {
+    fn check(&mut self) -> ResponseCounts {
         let over = Instant::now();
         self.await_more();
         let current_after = over.elapsed();
         self.shared.stop.store(true, Ordering::Relaxed);
-        let mut sum = Counts { current_after, ..Counts::default() };
+        let mut sum = ResponseCounts { current_after, ..ResponseCounts::default() };
         for client in self.clients.drain(..) {
             let counts = client.join().expect("a load without a wrong verdict");
             sum.admitted += counts.admitted;
@@ -188,9 +188,9 @@ impl Drop for Load {
     }
 }
 
-impl Shared {
-    fn send(&self, proxy: usize, tripwire: &Tripwire) -> Counts {
-        let (mut counts, mut connection) = (Counts::default(), None);
+impl LoadState {
+    fn send(&self, proxy: usize, tripwire: &Tripwire) -> ResponseCounts {
+        let (mut counts, mut connection) = (ResponseCounts::default(), None);
         let forged = Token::of("root").forged();
         tripwire.forbid(forged.as_str());
         for number in 0.. {
@@ -213,7 +213,7 @@ impl Shared {
                     self.admitted[proxy].fetch_add(1, Ordering::Relaxed);
                 }
                 Some((401, code)) if Some(code.as_str()) == expected => counts.refused += 1,
-                Some((503, _)) | None if self.answers == Answers::OrUnavailable => {
+                Some((503, _)) | None if self.answers == UnavailablePolicy::OrUnavailable => {
                     counts.unavailable += 1;
                 }
                 other => panic!("proxy {proxy}: {expected:?} expected, {other:?} came"),
@@ -257,7 +257,8 @@ mod tests {
     #[should_panic(expected = "a verdict was wrong")]
     fn an_unprotected_application_is_noticed() {
         let application = Application::start();
-        let load = Load::start(&application, [application.address()], Answers::Always, &[]);
+        let load =
+            Load::start(&application, [application.address()], UnavailablePolicy::Always, &[]);
         load.await_more();
         load.end();
     }

@@ -104,11 +104,11 @@ pub fn stop_everything() {
     }
 }
 
-type Order = (Command, Sender<io::Result<Child>>);
+type SpawnOrder = (Command, Sender<io::Result<Child>>);
 
 fn spawn(command: Command) -> io::Result<Child> {
-    static STARTER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
-        let (sender, orders) = channel::<Order>();
+    static STARTER: LazyLock<Mutex<Sender<SpawnOrder>>> = LazyLock::new(|| {
+        let (sender, orders) = channel::<SpawnOrder>();
         thread::spawn(move || {
             for (mut command, reply) in orders {
                 let _ = reply.send(command.spawn());

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Answer, Connection, Request, artifacts, until};
+use crate::{Connection, HttpResponse, Request, artifacts, until};
 
 /// A running Prometheus. Stops when dropped.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Prometheus {
         rules().count() > 0 && rules().all(|rule| rule["health"] == "ok")
     }
 
-    fn get(&self, path: &str) -> Option<Answer> {
+    fn get(&self, path: &str) -> Option<HttpResponse> {
         Connection::try_to(self.address).ok()?.try_send(&Request::get(path)).ok()
     }
 

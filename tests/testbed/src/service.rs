@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Answer, Connection, Request, SIGNOUT_TOKEN, Token, command};
+use crate::{Connection, HttpResponse, Request, SIGNOUT_TOKEN, Token, command};
 
-/// Builder for a [`Service`].
+/// Builder for a [`SignoutService`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ServiceSetup {
@@ -53,7 +53,7 @@ impl ServiceSetup {
     /// Starts the service on a free port and waits until it responds.
     #[must_use]
     #[track_caller]
-    pub fn start(self) -> Service {
+    pub fn start(self) -> SignoutService {
         let directory = TempDir::with_prefix("session-guard-signout-").expect("a directory");
         let mut attempts = 0;
         loop {
@@ -61,7 +61,7 @@ impl ServiceSetup {
             let mut process = self.spawn(&directory, address);
             attempts += 1;
             match await_answering(&mut process, address) {
-                Ok(()) => return Service { process, address, directory, setup: self },
+                Ok(()) => return SignoutService { process, address, directory, setup: self },
                 Err(log) if attempts == ATTEMPTS => panic!("signout does not start:\n{log}"),
                 Err(_) => {} // another process may have taken the port
             }
@@ -88,14 +88,14 @@ impl ServiceSetup {
 
 /// A running signout service. Stops when dropped.
 #[derive(Debug)]
-pub struct Service {
+pub struct SignoutService {
     process: Process,
     address: SocketAddr,
     directory: TempDir,
     setup: ServiceSetup,
 }
 
-impl Service {
+impl SignoutService {
     /// Returns a set-up with an embedded store and the API token [`SIGNOUT_TOKEN`].
     pub fn setup() -> ServiceSetup {
         ServiceSetup::default()
@@ -116,18 +116,18 @@ impl Service {
 
     /// Sends a `GET` with the API token.
     #[track_caller]
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> HttpResponse {
         self.send(&Request::get(path))
     }
 
     /// Sends `POST /v1/revocations` with the API token: one revocation or a list.
     #[track_caller]
-    pub fn post(&self, revocations: &Value) -> Answer {
+    pub fn post(&self, revocations: &Value) -> HttpResponse {
         let request = Request::post("/v1/revocations").header("content-type", "application/json");
         self.send(&request.body(revocations.to_string()))
     }
 
-    /// Like [`Service::post`], and checks that the service acknowledged them as durable.
+    /// Like [`SignoutService::post`], and checks that the service acknowledged them as durable.
     #[track_caller]
     pub fn revoke(&self, revocations: &Value) {
         let answer = self.post(revocations);
@@ -214,13 +214,13 @@ impl Service {
         self.process.id()
     }
 
-    fn send(&self, request: &Request) -> Answer {
+    fn send(&self, request: &Request) -> HttpResponse {
         let request = request.clone().header("authorization", format!("Bearer {SIGNOUT_TOKEN}"));
         Connection::to(self.address).send(&request)
     }
 }
 
-impl Drop for Service {
+impl Drop for SignoutService {
     fn drop(&mut self) {
         self.process.signal(Signal::CONT); // a stopped process cannot exit
         self.directory.disable_cleanup(thread::panicking());

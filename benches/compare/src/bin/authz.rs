@@ -32,7 +32,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 /// Decides behind ext_authz.
 #[derive(Parser)]
-struct Arguments {
+struct AuthzArguments {
     /// Where to listen.
     listen: SocketAddr,
     /// The filter's configuration, as JSON: keys and what tokens must say.
@@ -42,7 +42,7 @@ struct Arguments {
 }
 
 fn main() {
-    let arguments = Arguments::parse();
+    let arguments = AuthzArguments::parse();
     let environment = |name: &str| std::env::var(name).ok();
     let config = Config::parse(arguments.configuration.as_bytes(), &environment);
     let config = config.expect("the configuration of the filter");
@@ -87,13 +87,13 @@ async fn serve(address: SocketAddr, judge: Rc<Judge>) {
 async fn answer(
     request: Request<Incoming>,
     judge: Rc<Judge>,
-) -> Result<Response<Whole>, Infallible> {
+) -> Result<Response<WholeBody>, Infallible> {
     if request.uri().path() == CHECK {
         let body = request.into_body().collect().await.map(|body| body.to_bytes());
         return Ok(grpc(&body.unwrap_or_default(), &judge));
     }
     let line = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-    let mut answer = Response::new(Whole::default());
+    let mut answer = Response::new(WholeBody::default());
     match judge.user(line).and_then(|user| HeaderValue::from_str(&user).ok()) {
         Some(user) => drop(answer.headers_mut().insert("x-user-id", user)),
         None => *answer.status_mut() = hyper::StatusCode::UNAUTHORIZED,
@@ -101,7 +101,7 @@ async fn answer(
     Ok(answer)
 }
 
-fn grpc(body: &[u8], judge: &Judge) -> Response<Whole> {
+fn grpc(body: &[u8], judge: &Judge) -> Response<WholeBody> {
     let message = body.get(GRPC_PREFIX_BYTES..).unwrap_or_default();
     let asked = CheckRequest::decode(message).unwrap_or_default();
     let headers = asked.attributes.and_then(|known| known.request?.http).map(|http| http.headers);
@@ -110,9 +110,14 @@ fn grpc(body: &[u8], judge: &Judge) -> Response<Whole> {
         Some(user) => {
             let header = HeaderOf { key: "x-user-id".to_owned(), value: user };
             let headers = vec![HeaderOption { header: Some(header) }];
-            CheckResponse { status: Some(Status { code: 0 }), ok_response: Some(Ok200 { headers }) }
+            CheckResponse {
+                status: Some(AuthzStatus { code: 0 }),
+                ok_response: Some(Ok200 { headers }),
+            }
         }
-        None => CheckResponse { status: Some(Status { code: UNAUTHENTICATED }), ok_response: None },
+        None => {
+            CheckResponse { status: Some(AuthzStatus { code: UNAUTHENTICATED }), ok_response: None }
+        }
     };
     let mut bytes = BytesMut::with_capacity(128);
     bytes.put_u8(0);
@@ -120,7 +125,7 @@ fn grpc(body: &[u8], judge: &Judge) -> Response<Whole> {
     decision.encode(&mut bytes).expect("room in memory");
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let mut answer = Response::new(Whole { data: bytes.freeze(), trailers: Some(trailers) });
+    let mut answer = Response::new(WholeBody { data: bytes.freeze(), trailers: Some(trailers) });
     let kind = HeaderValue::from_static("application/grpc");
     answer.headers_mut().insert("content-type", kind);
     answer
@@ -128,12 +133,12 @@ fn grpc(body: &[u8], judge: &Judge) -> Response<Whole> {
 
 /// A body that is there, and trailers.
 #[derive(Default)]
-struct Whole {
+struct WholeBody {
     data: Bytes,
     trailers: Option<HeaderMap>,
 }
 
-impl Body for Whole {
+impl Body for WholeBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -195,13 +200,13 @@ struct HttpOf {
 #[derive(Clone, PartialEq, Message)]
 struct CheckResponse {
     #[prost(message, optional, tag = "1")]
-    status: Option<Status>,
+    status: Option<AuthzStatus>,
     #[prost(message, optional, tag = "3")]
     ok_response: Option<Ok200>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Status {
+struct AuthzStatus {
     #[prost(int32, tag = "1")]
     code: i32,
 }

@@ -7,13 +7,16 @@ use crate::keys::fixtures::P_256;
 use crate::token::builder::{CountingHost, forged, genuine_es256, with_signature};
 
 /// An admission with this number of keys for ES256, without ids.
-fn with_es256_keys(count: usize, host: &'static dyn SignatureHost) -> Bench {
+fn with_es256_keys(count: usize, host: &'static dyn SignatureHost) -> AdmissionBench {
     let mut document: serde_json::Value = serde_json::from_str(CONFIGURATION).unwrap();
     let key = serde_json::json!({"algorithm": "ES256", "public_key_pem": P_256});
     document["keys"] = (0..count).map(|_| key.clone()).collect();
     document["forward"]["token"] = "keep".into();
     document["revocation"]["when_unknown"] = "refuse".into();
-    Bench::with_config(Config::parse(document.to_string().as_bytes(), &|_| None).unwrap(), host)
+    AdmissionBench::with_config(
+        Config::parse(document.to_string().as_bytes(), &|_| None).unwrap(),
+        host,
+    )
 }
 
 /// Cookies of this name.
@@ -117,7 +120,7 @@ fn a_sign_out_revokes_all_genuine_tokens_within_its_limits() {
 
 #[test]
 fn a_sign_out_revokes_tokens_that_are_not_valid_yet() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let cases = [
         ("nbf ahead", TokenBuilder::new().claim("nbf", NOW + 500), true),
         ("iat ahead", TokenBuilder::new().claim("iat", NOW + 500), true),

@@ -32,7 +32,7 @@ const CONFIGURATION: &str = r#"{
 }"#;
 
 /// The filter's judgement with a set of its own.
-struct Bench {
+struct AdmissionBench {
     admission: Admission,
     set: RevocationSet,
     shared: InMemory,
@@ -41,7 +41,7 @@ struct Bench {
     elapsed_milliseconds: Cell<u64>,
 }
 
-impl Bench {
+impl AdmissionBench {
     fn new(when_unknown: &str) -> Self {
         Self::with(when_unknown, "keep")
     }
@@ -108,7 +108,7 @@ fn verdict(decision: &Decision) -> String {
 
 #[test]
 fn each_route_asks_its_own_of_a_token() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let [good, forged] = [bearer(&token("ada", "1")), bearer(&(token("ada", "1") + "A"))];
     let cases = [
         ("/public", "nobody", "nobody", "nobody"),
@@ -139,7 +139,7 @@ fn what_is_known_of_revocations_decides_whether_a_good_token_passes() {
         (Knowledge::Never, "use_last", "unavailable"),
     ];
     for (knowledge, when_unknown, expected) in cases {
-        let bench = Bench { knowledge, ..Bench::new(when_unknown) };
+        let bench = AdmissionBench { knowledge, ..AdmissionBench::new(when_unknown) };
         let context = format!("{knowledge:?} {when_unknown}");
         assert_eq!(verdict(&bench.decide("/page", &lines)), expected, "{context}");
         let ready = format!("ready: {}", knowledge != Knowledge::Never);
@@ -152,7 +152,7 @@ fn what_is_known_of_revocations_decides_whether_a_good_token_passes() {
 
 #[test]
 fn a_proxy_that_was_ready_stays_ready() {
-    let mut bench = Bench::new("refuse");
+    let mut bench = AdmissionBench::new("refuse");
     let mut is_ready = |knowledge, keys_settled| {
         (bench.knowledge, bench.keys_settled) = (knowledge, keys_settled);
         matches!(bench.decide("/ready", &[]), Decision::Ready(true))
@@ -167,7 +167,7 @@ fn a_proxy_that_was_ready_stays_ready() {
 
 #[test]
 fn damage_in_the_set_is_unavailable_and_restarts_the_load() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let space = bench.set.space();
     let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
     assert!(loaded.write(&bench.shared, space, Expect::Absent));
@@ -180,7 +180,7 @@ fn damage_in_the_set_is_unavailable_and_restarts_the_load() {
 
 #[test]
 fn a_revocation_is_seen_on_the_next_request_of_a_token_seen_before() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let (ada, bob) = (bearer(&token("ada", "1")), bearer(&token("bob", "2")));
     let verdict_of = |token: &str| verdict(&bench.decide("/page", &[("authorization", token)]));
     assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["ada", "bob"]);
@@ -192,7 +192,7 @@ fn a_revocation_is_seen_on_the_next_request_of_a_token_seen_before() {
 
 #[test]
 fn every_token_must_hold_and_all_must_agree() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
     let cases = [
         (token("ada", "1"), token("ada", "2"), "ada"),
@@ -209,7 +209,7 @@ fn every_token_must_hold_and_all_must_agree() {
 
 #[test]
 fn an_api_key_passes_without_a_user_and_excuses_no_token() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
     let own = format!("token={}", token("ada", "1"));
     let gone = format!("token={}", token("ada", "gone"));
@@ -245,7 +245,7 @@ fn an_api_key_passes_without_a_user_and_excuses_no_token() {
 
 #[test]
 fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
-    let bench = Bench { knowledge: Knowledge::Never, ..Bench::new("refuse") };
+    let bench = AdmissionBench { knowledge: Knowledge::Never, ..AdmissionBench::new("refuse") };
     let own = format!("token={}", token("ada", "1"));
     let key = ("authorization", "Bearer sk-0");
     assert_eq!(verdict(&bench.decide("/page", &[key])), "nobody");
@@ -256,7 +256,7 @@ fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
 fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
     let published = |filter_state: &str, path: &str, lines: &[(&str, &str)]| {
         let forward = format!("keep\", \"filter_state\": {filter_state}, \"user_id\": \"x-user-id");
-        match Bench::with("refuse", &forward).decide(path, lines) {
+        match AdmissionBench::with("refuse", &forward).decide(path, lines) {
             Decision::Forward(forward) => forward.published_user.map(String::from),
             decision => panic!("{decision:?}"),
         }
@@ -280,7 +280,7 @@ fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
 
 #[test]
 fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
     let cookies = format!("token={}; token=junk; token={}", token("ada", "1"), token("bob", "2"));
     let gone = bearer(&token("eve", "gone"));
@@ -296,7 +296,7 @@ fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
 
 #[test]
 fn another_sites_sign_out_revokes_no_cookie() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let (ada, bob) = (bearer(&token("ada", "1")), format!("token={}", token("bob", "2")));
     let lines = [("authorization", &*ada), ("cookie", &*bob), ("sec-fetch-site", "cross-site")];
     let signed_out = |lines: &[(&str, &str)]| {
@@ -319,7 +319,7 @@ fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
     let cookie = format!("{}; token={own}", junk.join("; "));
     let lines = [("cookie", cookie.as_str())];
     for forward in ["keep", "strip"] {
-        let bench = Bench::with("refuse", forward);
+        let bench = AdmissionBench::with("refuse", forward);
         let Decision::Forward(crowded) = bench.decide("/sign-out", &lines) else { panic!() };
         let ids: Vec<_> = crowded.sign_out.iter().map(|token| token.record_id()).collect();
         assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", "1")], vec![]));
@@ -342,7 +342,7 @@ fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
 
 #[test]
 fn a_cutoff_is_of_the_user_whom_the_route_names() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     let good = bearer(&token("ada", "1"));
     let too_long = format!("/users/{}", "x".repeat(257));
     let cases = [
@@ -389,7 +389,7 @@ fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
         (Current, &format!("{ada}, x"), format!("token={ada}"), "malformed_token", false),
     ];
     for (knowledge, header, cookie, code, is_cleared) in cases {
-        let bench = Bench { knowledge, ..Bench::new("refuse") };
+        let bench = AdmissionBench { knowledge, ..AdmissionBench::new("refuse") };
         bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
         let header = if header.is_empty() { String::new() } else { bearer(header) };
         let decision = bench.decide("/page", &[("authorization", &header), ("cookie", &cookie)]);
@@ -401,7 +401,7 @@ fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
 
 #[test]
 fn a_good_cookie_replaces_a_bad_one_of_its_name() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
     let [ada, bob, gone] = [token("ada", "1"), token("bob", "2"), token("ada", "gone")];
     let claims = |name: &str, value: &str| TokenBuilder::new().claim(name, value).sign();
@@ -449,7 +449,7 @@ fn a_good_cookie_replaces_a_bad_one_of_its_name() {
 
 #[test]
 fn another_spelling_refuses_and_never_admits() {
-    let bench = Bench::new("refuse");
+    let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
     let (ada, gone) = (token("ada", "1"), token("ada", "gone"));
     for (name, line) in [

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::*;
 
 /// One way in which applications find the token of a request.
-type Model = fn(&Headers) -> Option<Vec<u8>>;
+type ApplicationModel = fn(&Headers) -> Option<Vec<u8>>;
 
-const MODELS: [(&str, Model); 5] = [
+const MODELS: [(&str, ApplicationModel); 5] = [
     ("first word", |headers| {
         let field = field(headers)?;
         words(&field).nth(1).map(<[u8]>::to_vec)
@@ -107,11 +107,11 @@ proptest! {
 
     #[test]
     fn an_application_sees_no_bad_token(lines in request()) {
-        thread_local!(static BENCH: Bench = {
+        thread_local!(static BENCH: AdmissionBench = {
             let cookie = "{\"cookie\": \"token\"}";
             let with_query = format!("{cookie}, {{\"query\": \"access_token\"}}");
             let text = CONFIGURATION.replace("WHEN", "refuse").replace("FORWARD", "keep");
-            let bench = Bench::of(&text.replace(cookie, &with_query));
+            let bench = AdmissionBench::of(&text.replace(cookie, &with_query));
             bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
             bench
         });

@@ -12,14 +12,14 @@ const NOW: Now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
 const YES: (&str, &str, &str) = ("201", JSON, r#"{"cursor":"5.a"}"#);
 const NO: (&str, &str, &str) = ("422", JSON, r#"{"code":"unacceptable","detail":""}"#);
 
-struct Bench {
+struct DeliveryBench {
     shared: InMemory,
     outbox: Outbox,
     delivery: Delivery,
     now: Now,
 }
 
-impl Bench {
+impl DeliveryBench {
     fn of(records: &[Record]) -> Self {
         let shared = InMemory::default();
         let outbox = Outbox::new(KeySpace::of_feed("", "signout", "signout"));
@@ -80,7 +80,7 @@ fn only_the_services_own_word_ends_a_delivery() {
         (None, postponed),
     ];
     for (response, expected) in cases {
-        let mut delivery = Bench::of(&[record]);
+        let mut delivery = DeliveryBench::of(&[record]);
         assert!(delivery.start().is_some());
         assert_eq!(delivery.start(), None, "one at a time");
         assert_eq!(delivery.finished(response), expected, "{response:?}");
@@ -91,7 +91,7 @@ fn only_the_services_own_word_ends_a_delivery() {
 #[test]
 fn a_refused_batch_goes_record_by_record() {
     let records = [token(1), token(2), token(3)];
-    let mut delivery = Bench::of(&records);
+    let mut delivery = DeliveryBench::of(&records);
     delivery.start().expect("a batch");
     assert_eq!(delivery.finished(Some(NO)), (Some(DeliveryOutcome::Divided), 3));
     let single = delivery.start().expect("the first alone");
@@ -106,7 +106,7 @@ fn a_refused_batch_goes_record_by_record() {
 
 #[test]
 fn a_failed_delivery_is_made_again_after_a_wait() {
-    let mut delivery = Bench::of(&[token(1)]);
+    let mut delivery = DeliveryBench::of(&[token(1)]);
     delivery.start().unwrap();
     delivery.finished(None);
     assert_eq!((delivery.start(), delivery.delivery.failures()), (None, 1));
@@ -119,7 +119,7 @@ fn a_failed_delivery_is_made_again_after_a_wait() {
 #[test]
 fn what_changed_under_way_stays_for_the_next_delivery() {
     let user = |issued_before| Record::user(RecordId::FIRST, issued_before, NEVER);
-    let mut delivery = Bench::of(&[user(5)]);
+    let mut delivery = DeliveryBench::of(&[user(5)]);
     delivery.start().unwrap();
     delivery.outbox.put(&delivery.shared, &[user(9)], DueTime::AtOnce).unwrap();
     assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 1));
@@ -128,7 +128,7 @@ fn what_changed_under_way_stays_for_the_next_delivery() {
 
 #[test]
 fn the_owner_dies_with_a_delivery_under_way_and_another_makes_it_again() {
-    let mut delivery = Bench::of(&[token(1)]);
+    let mut delivery = DeliveryBench::of(&[token(1)]);
     let first = delivery.start();
     delivery.delivery = Delivery::new(2_000);
     assert_eq!(delivery.start(), first);
@@ -137,7 +137,8 @@ fn the_owner_dies_with_a_delivery_under_way_and_another_makes_it_again() {
 #[test]
 fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
     let ids = (0..BATCH_RECORDS as u128 + 1).map(|number| RecordId(number.to_be_bytes()));
-    let mut delivery = Bench::of(&ids.map(|id| Record::token(id, NEVER)).collect::<Vec<_>>());
+    let mut delivery =
+        DeliveryBench::of(&ids.map(|id| Record::token(id, NEVER)).collect::<Vec<_>>());
     let body = delivery.start().unwrap().body;
     let list: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
     assert_eq!(list.len(), BATCH_RECORDS);
@@ -156,7 +157,7 @@ fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
 #[test]
 fn a_full_service_gets_the_records_it_had_no_room_for_again() {
     let cutoff = Record::user(RecordId([9; 16]), 1_000, NEVER);
-    let mut delivery = Bench::of(&[token(1), token(2), token(3), cutoff]);
+    let mut delivery = DeliveryBench::of(&[token(1), token(2), token(3), cutoff]);
     assert!(delivery.start().is_some());
     let full = Some(("507", JSON, r#"{"code":"full","detail":"","accepted":2}"#));
     assert_eq!(delivery.finished(full), (Some(DeliveryOutcome::Partly(2)), 2));

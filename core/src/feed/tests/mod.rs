@@ -16,16 +16,17 @@ use crate::revocation::record::{NEVER, Record};
 use crate::revocation::shard::ShardSlot;
 use crate::shared::Expect;
 use crate::shared::lease::TERM_MILLISECONDS;
-use model::Process;
-use service::{Model, Service, page_key, response};
+use model::ModelProcess;
+use service::{ModelService, RecordMap, page_key, response};
 
 fn token(number: u64) -> Record {
     Record::token(RecordId::of_token("", &number.to_string()), NEVER)
 }
 
 /// A process that is up to date with a service that holds these records.
-fn settled(records: &[Record]) -> (Process, Service) {
-    let (mut process, mut service) = (Process::new(1), Service::new(1, 1_000, usize::MAX));
+fn settled(records: &[Record]) -> (ModelProcess, ModelService) {
+    let (mut process, mut service) =
+        (ModelProcess::new(1), ModelService::new(1, 1_000, usize::MAX));
     for &record in records {
         service.revoke(record);
     }
@@ -38,7 +39,7 @@ fn settled(records: &[Record]) -> (Process, Service) {
 fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
     let count = 2 * RESENT_RECORDS as u64 + 100;
     let (mut process, _) = settled(&(0..count).map(token).collect::<Vec<_>>());
-    let mut restored = Service::new(7, 1_000, usize::MAX);
+    let mut restored = ModelService::new(7, 1_000, usize::MAX);
     restored.revoke(token(count));
     process.settle(&mut restored, 10);
     assert_eq!(restored.live.len() as u64, count + 1);
@@ -70,7 +71,8 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
 #[test]
 fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
     let whole = {
-        let (mut process, mut service) = (Process::new(1), Service::new(1, 10, usize::MAX));
+        let (mut process, mut service) =
+            (ModelProcess::new(1), ModelService::new(1, 10, usize::MAX));
         service.revoke(token(1));
         process.tick(0);
         service.response(&process.vms[0].poll.clone().unwrap(), 0, 2_000)
@@ -95,13 +97,13 @@ fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
         (Some(of_body(&whole.body[..whole.body.len() - 1])), PollRejection::Damaged),
     ];
     for (response, expected) in cases {
-        let mut process = Process::new(1);
+        let mut process = ModelProcess::new(1);
         process.tick(0);
         let before = process.state();
         process.answer_poll(0, response.as_ref());
         assert_eq!(process.vms[0].counts, [FeedCount::Rejected(expected)]);
         assert_eq!(process.vms[0].notices[1..], [FeedNotice::Rejected(expected)]);
-        assert_eq!((process.state(), process.held()), (before, Model::new()));
+        assert_eq!((process.state(), process.held()), (before, RecordMap::new()));
         assert_eq!(process.vms[0].poll, None, "it must wait");
     }
 }
@@ -127,7 +129,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
         process.answer_poll(0, Some(&response(200, CONTENT_TYPE, body)));
         assert_eq!(process.state(), state);
     }
-    assert_eq!(process.held_of(&[token(2)]), Model::new());
+    assert_eq!(process.held_of(&[token(2)]), RecordMap::new());
     process.settle(&mut service, 65);
     assert_eq!(process.held_of(&[token(2)]).len(), 1);
 }
@@ -157,7 +159,7 @@ fn pieces(whole: &Page) -> Vec<Page> {
     (0..32).map(piece).collect()
 }
 
-impl Process {
+impl ModelProcess {
     /// Ticks until a poll leaves.
     fn send_poll(&mut self) {
         while self.vms[0].poll.is_none() {
@@ -205,7 +207,7 @@ fn pages_of_a_reset_out_of_order_leave_no_gap() {
     for (before, after) in
         [(None, &middle), (None, &changes), (Some(&first), &middle), (Some(&first), &changes)]
     {
-        let mut process = Process::new(1);
+        let mut process = ModelProcess::new(1);
         if let Some(before) = before {
             process.feed_page(before);
         }
@@ -221,8 +223,8 @@ fn pages_of_a_reset_out_of_order_leave_no_gap() {
 
 #[test]
 fn only_a_complete_answer_or_a_passed_head_proves_anything() {
-    let mut process = Process::new(1);
-    let proof = |process: &mut Process, page: Page| {
+    let mut process = ModelProcess::new(1);
+    let proof = |process: &mut ModelProcess, page: Page| {
         process.send_poll();
         let sent_at = process.now.monotonic_milliseconds;
         process.advance(7);
@@ -319,7 +321,7 @@ fn responses_delayed_and_then_cut_off_keep_nothing_current_for_longer() {
         process.feed_page(&page(false, false, "2.1", "2.1", &[]));
     }
     process.now.monotonic_milliseconds = last_sent_at + 300_000;
-    let known = |process: &Process| process.vms[0].feed.known_at(&process.shared, process.now);
+    let known = |process: &ModelProcess| process.vms[0].feed.known_at(&process.shared, process.now);
     assert_eq!(known(&process), Knowledge::Current);
     process.now.monotonic_milliseconds += 1;
     assert_eq!(known(&process), Knowledge::Stale);
@@ -415,7 +417,7 @@ fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
     service.revoke(user(far));
     process.settle(&mut service, 1);
     let issued_before =
-        |process: &Process| process.held_of(&[user(1)])[&user(1).key()].issued_before;
+        |process: &ModelProcess| process.held_of(&[user(1)])[&user(1).key()].issued_before;
     assert!(issued_before(&process) <= process.now.unix_seconds + 300);
     assert_eq!(process.vms[0].feed.outbox().len(&process.shared), 0, "the service has it");
     // It was our clock that was behind.
@@ -481,7 +483,7 @@ fn a_renamed_feed_has_the_revocations_that_were_not_delivered() {
 
 #[test]
 fn more_is_asked_for_at_once_and_the_next_change_after_a_pause() {
-    let mut process = Process::new(1);
+    let mut process = ModelProcess::new(1);
     let mut pages = pieces(&page(true, false, "5.a", "5.a", &[]));
     let last = pages.pop().unwrap();
     for page in pages {
@@ -500,7 +502,7 @@ fn more_is_asked_for_at_once_and_the_next_change_after_a_pause() {
 
 #[test]
 fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
-    let mut process = Process::new(1);
+    let mut process = ModelProcess::new(1);
     process.tick(0);
     let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
     process.answer_poll(0, Some(&Response { headers: busy, body: Vec::new() }));
@@ -538,9 +540,9 @@ fn a_current_feed_waits_as_long_as_the_service_asks() {
 #[test]
 fn a_vm_with_a_wrong_api_token_leaves_the_lease_to_another() {
     for (is_loaded, barred_seconds) in [(false, 4), (true, 60)] {
-        let mut process = Process::new(2);
+        let mut process = ModelProcess::new(2);
         if is_loaded {
-            process.settle(&mut Service::new(1, 10, usize::MAX), 1);
+            process.settle(&mut ModelService::new(1, 10, usize::MAX), 1);
         }
         process.tick(0);
         process.vms[0].poll.get_or_insert_with(|| delivery::call(&[], 1));
@@ -564,8 +566,8 @@ fn a_vm_with_a_wrong_api_token_leaves_the_lease_to_another() {
 
 #[test]
 fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
-    let mut process = Process::new(2);
-    let mut service = Service::new(1, 10, usize::MAX);
+    let mut process = ModelProcess::new(2);
+    let mut service = ModelService::new(1, 10, usize::MAX);
     process.tick(0);
     process.vms[0].feed.note_request();
     let call = process.vms[0].poll.clone().unwrap();
@@ -589,7 +591,7 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
 
 #[test]
 fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
-    let mut process = Process::new(2);
+    let mut process = ModelProcess::new(2);
     process.tick(0);
     process.vms[0].feed.note_request();
     for vm in [0, 1, 0] {
@@ -612,7 +614,7 @@ fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
 fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
     let (mut process, _) = settled(&[token(1)]);
     let generation =
-        |process: &Process| process.vms[0].feed.set().generations().current(&process.shared);
+        |process: &ModelProcess| process.vms[0].feed.set().generations().current(&process.shared);
     let before = generation(&process);
     process.advance(1_000);
     let effects = process.vms[0].feed.tick(&process.shared, process.now);
@@ -640,8 +642,8 @@ fn the_sweep_counts_the_living_by_kind() {
 
 #[test]
 fn an_operator_is_told_once_when_something_changes() {
-    let mut process = Process::new(1);
-    let mut service = Service::new(1, 10, usize::MAX);
+    let mut process = ModelProcess::new(1);
+    let mut service = ModelService::new(1, 10, usize::MAX);
     process.tick(0);
     for _ in 0..3 {
         process.answer_poll(0, None);

@@ -2,7 +2,7 @@
 //! them.
 
 use super::super::*;
-use super::service::{Model, Service, page_key};
+use super::service::{ModelService, RecordMap, page_key};
 use crate::feed::outbox::DueTime;
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Record;
@@ -10,7 +10,7 @@ use crate::revocation::shard::{Shard, ShardSlot};
 use crate::shared::InMemory;
 
 /// One VM and its calls.
-pub(super) struct Vm {
+pub(super) struct ModelVm {
     pub(super) feed: Feed,
     pub(super) poll: Option<Call>,
     pub(super) delivery: Option<Call>,
@@ -21,16 +21,16 @@ pub(super) struct Vm {
 }
 
 /// A process of several VMs.
-pub(super) struct Process {
+pub(super) struct ModelProcess {
     pub(super) shared: InMemory,
-    pub(super) vms: Vec<Vm>,
+    pub(super) vms: Vec<ModelVm>,
     pub(super) now: Now,
     /// The name of the service's cluster in the configuration.
     pub(super) cluster: String,
     owners: u8,
 }
 
-impl Process {
+impl ModelProcess {
     pub(super) fn new(vms: usize) -> Self {
         let now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
         let mut process = Self {
@@ -47,7 +47,7 @@ impl Process {
         process
     }
 
-    fn new_vm(&mut self) -> Vm {
+    fn new_vm(&mut self) -> ModelVm {
         self.owners += 1;
         let settings = FeedSettings {
             realm: String::new(),
@@ -56,7 +56,7 @@ impl Process {
             max_staleness_seconds: 300,
             delivery_timeout_milliseconds: 2_000,
         };
-        Vm {
+        ModelVm {
             feed: Feed::new(&settings, page_key(), [self.owners; 16]),
             poll: None,
             delivery: None,
@@ -120,7 +120,7 @@ impl Process {
     }
 
     /// Time passes, and every call is answered by the service.
-    pub(super) fn settle(&mut self, service: &mut Service, seconds: u64) {
+    pub(super) fn settle(&mut self, service: &mut ModelService, seconds: u64) {
         for _ in 0..seconds * 10 {
             self.advance(100);
             for vm in 0..self.vms.len() {
@@ -139,17 +139,17 @@ impl Process {
     }
 
     /// All that the set holds.
-    pub(super) fn held(&self) -> Model {
+    pub(super) fn held(&self) -> RecordMap {
         self.held_at(ShardSlot::all())
     }
 
     /// What the set holds at the places of these records.
-    pub(super) fn held_of<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Model {
+    pub(super) fn held_of<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> RecordMap {
         self.held_at(records.into_iter().map(|record| ShardSlot::of(record.key())))
     }
 
-    fn held_at(&self, places: impl Iterator<Item = ShardSlot>) -> Model {
-        let mut held = Model::new();
+    fn held_at(&self, places: impl Iterator<Item = ShardSlot>) -> RecordMap {
+        let mut held = RecordMap::new();
         for place in places {
             let stored = self.shared.get(&place.name(&self.vms[0].feed.space));
             let value = stored.as_ref().map(|stored| stored.value.as_slice());

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{Object, Value};
-use crate::keys::public::{PublicKey, Written};
+use crate::keys::public::{PublicKey, PublicKeyForm};
 use crate::keys::{Algorithm, Key, KeyError, PublicAlgorithm};
 
 /// A key that verifies signatures.
@@ -149,16 +149,16 @@ fn public(
         "RSA" => {
             let algorithm = named.or(rsa).ok_or(JwkError::NoAlgorithm)?;
             let (n, e) = (bytes(jwk, "n")?, bytes(jwk, "e")?);
-            (algorithm, PublicKey::read(algorithm, &Written::Rsa { n: &n, e: &e }))
+            (algorithm, PublicKey::read(algorithm, &PublicKeyForm::Rsa { n: &n, e: &e }))
         }
         "EC" => {
             let algorithm = of_curve(jwk, &[("P-256", Es256), ("P-384", Es384)])?;
             let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
-            (algorithm, PublicKey::read(algorithm, &Written::Point { x: &x, y: &y }))
+            (algorithm, PublicKey::read(algorithm, &PublicKeyForm::Point { x: &x, y: &y }))
         }
         "OKP" => {
             let algorithm = of_curve(jwk, &[("Ed25519", EdDsa)])?;
-            (algorithm, PublicKey::read(algorithm, &Written::Ed25519(&bytes(jwk, "x")?)))
+            (algorithm, PublicKey::read(algorithm, &PublicKeyForm::Ed25519(&bytes(jwk, "x")?)))
         }
         _ => return Err(JwkError::Member("kty")),
     };

@@ -11,7 +11,7 @@ pub(crate) enum HostPattern {
 
 /// The host that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Host<'a> {
+pub(super) enum RequestHost<'a> {
     /// The host as sent, without port.
     Named(&'a [u8]),
     /// The request names no host, or something that is not a host.
@@ -23,7 +23,7 @@ impl HostPattern {
     pub(crate) fn new(text: &str) -> Option<Self> {
         let below = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
         let host = below.map_or(text, |rest| rest.get(1..).unwrap_or_default());
-        let sound = Host::read(host.as_bytes()) == Host::Named(host.as_bytes())
+        let sound = RequestHost::read(host.as_bytes()) == RequestHost::Named(host.as_bytes())
             && !host.bytes().any(|byte| byte.is_ascii_uppercase())
             && !host.split('.').any(str::is_empty);
         let pattern =
@@ -33,8 +33,8 @@ impl HostPattern {
 
     /// Returns whether every server takes that host for this one. Hosts are compared without case
     /// (RFC 9110 §4.2.3).
-    pub(super) fn is_exactly(&self, host: Host<'_>) -> bool {
-        let Host::Named(host) = host else { return false };
+    pub(super) fn is_exactly(&self, host: RequestHost<'_>) -> bool {
+        let RequestHost::Named(host) = host else { return false };
         match self {
             Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
             Self::Below(end) => is_below(host, end),
@@ -42,8 +42,8 @@ impl HostPattern {
     }
 
     /// Returns whether some server may take that host for this one.
-    pub(super) fn may_be(&self, host: Host<'_>) -> bool {
-        let Host::Named(host) = host else { return true };
+    pub(super) fn may_be(&self, host: RequestHost<'_>) -> bool {
+        let RequestHost::Named(host) = host else { return true };
         let host = host.strip_suffix(b".").unwrap_or(host);
         match self {
             // One IPv6 address has many spellings.
@@ -61,7 +61,7 @@ fn is_below(host: &[u8], end: &str) -> bool {
     tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
 }
 
-impl<'a> Host<'a> {
+impl<'a> RequestHost<'a> {
     /// Reads the host of an `:authority` (RFC 3986 §3.2.2).
     pub(super) fn read(authority: &'a [u8]) -> Self {
         let (host, port) = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
@@ -102,8 +102,8 @@ mod tests {
             ("my_app", "my_app"),
         ] {
             assert_eq!(
-                Host::read(authority.as_bytes()),
-                Host::Named(host.as_bytes()),
+                RequestHost::read(authority.as_bytes()),
+                RequestHost::Named(host.as_bytes()),
                 "{authority}"
             );
         }
@@ -111,7 +111,11 @@ mod tests {
             "", ".", "..", ".a", "a..", "a..b", ":80", "::1", "[::1", "[]", "[::1]x", "a:b",
             "a:80:80", "u@a", "a/b", "a b", "é",
         ] {
-            assert_eq!(Host::read(authority.as_bytes()), Host::Unclear, "{authority}");
+            assert_eq!(
+                RequestHost::read(authority.as_bytes()),
+                RequestHost::Unclear,
+                "{authority}"
+            );
         }
     }
 
@@ -162,7 +166,7 @@ mod tests {
             ("[::1]", "localhost", false, false),
         ] {
             let (pattern, host) =
-                (HostPattern::new(pattern).unwrap(), Host::read(authority.as_bytes()));
+                (HostPattern::new(pattern).unwrap(), RequestHost::read(authority.as_bytes()));
             assert_eq!(pattern.is_exactly(host), exactly, "{pattern:?} {authority}");
             assert_eq!(pattern.may_be(host), may_be, "{pattern:?} {authority}");
         }

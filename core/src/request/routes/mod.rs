@@ -27,12 +27,16 @@ use std::borrow::Cow;
 pub(crate) use crate::request::routes::host::HostPattern;
 pub(crate) use crate::request::routes::rule::{Matcher, Part, Revokes, Rule};
 
+use serde::Deserialize;
+
 use crate::headers::Headers;
 use crate::request::path;
-use crate::request::routes::rule::{Request, may_be_upgrade};
+use crate::request::routes::rule::{RoutedRequest, may_be_upgrade};
 
 /// What a route requires of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Nothing: tokens are not judged.
     Public,
@@ -59,7 +63,7 @@ pub enum RevokeUser<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignsOut {
     /// None; on a sign-out route for this reason.
-    Nothing(Option<WithoutEffect>),
+    Nothing(Option<NoSignOut>),
     /// Those that a browser does not attach by itself, because the page of another site caused the
     /// request. This is a defence against cross-site request forgery (CSRF).
     AllButCookies,
@@ -69,7 +73,7 @@ pub enum SignsOut {
 
 /// Why a request to a sign-out route revokes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WithoutEffect {
+pub enum NoSignOut {
     /// `HEAD` and `OPTIONS` change nothing.
     Method,
     /// A browser requests the page ahead of time.
@@ -134,7 +138,7 @@ impl Routes {
             let api_keys = self.rules.iter().all(Rule::takes_api_keys);
             return Route { api_keys, ..plain(Access::Protected) };
         };
-        let request = Request::new(path, headers);
+        let request = RoutedRequest::new(path, headers);
         // A rule that opens a route does not match a doubtful spelling of it. If a later rule
         // opens that spelling, its user is signed out all the same.
         let mut doubtful = None;

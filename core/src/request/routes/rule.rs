@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::headers::Headers;
 use crate::request::path;
-use crate::request::routes::host::{Host, HostPattern};
-use crate::request::routes::{Access, RevokeUser, Route, SignsOut, WithoutEffect, browser};
+use crate::request::routes::host::{HostPattern, RequestHost};
+use crate::request::routes::{Access, NoSignOut, RevokeUser, Route, SignsOut, browser};
 
 /// One rule, compiled.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(crate) enum Matcher {
     /// Paths of these segments.
     Template(Vec<Part>),
     /// Any path, of a CORS preflight (Fetch §3.2.2): `OPTIONS` with `Origin` and
-    /// `Access-Control-Request-Method`.
+    /// `Access-Control-RoutedRequest-Method`.
     Preflight,
 }
 
@@ -56,19 +56,19 @@ pub(crate) enum Revokes {
 }
 
 /// The parts of a request that rules match.
-pub(super) struct Request<'a> {
+pub(super) struct RoutedRequest<'a> {
     path: &'a [u8],
     decoded: Cow<'a, [u8]>,
     method: &'a [u8],
-    host: Host<'a>,
+    host: RequestHost<'a>,
     headers: &'a Headers,
 }
 
-impl<'a> Request<'a> {
+impl<'a> RoutedRequest<'a> {
     /// A request for a canonical path.
     pub(super) fn new(path: &'a [u8], headers: &'a Headers) -> Self {
         let header = |name| headers.first(name).unwrap_or_default();
-        let (method, host) = (header(b":method"), Host::read(header(b":authority")));
+        let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
         Self { path, decoded: path::decoded(path), method, host, headers }
     }
 
@@ -150,7 +150,7 @@ impl Rule {
     }
 
     /// Returns whether the rule decides about this request.
-    pub(super) fn matches(&self, request: &Request<'_>) -> bool {
+    pub(super) fn matches(&self, request: &RoutedRequest<'_>) -> bool {
         match self.access {
             Access::Protected => self.may_match(request),
             Access::Signout => self.is_for(request, Reading::Exact, Slash::MayFollow),
@@ -161,11 +161,11 @@ impl Rule {
     }
 
     /// Returns whether some server may take the request for one of this rule.
-    pub(super) fn may_match(&self, request: &Request<'_>) -> bool {
+    pub(super) fn may_match(&self, request: &RoutedRequest<'_>) -> bool {
         self.is_for(request, Reading::Wide, Slash::MayFollow)
     }
 
-    fn is_for(&self, request: &Request<'_>, reading: Reading, slash: Slash) -> bool {
+    fn is_for(&self, request: &RoutedRequest<'_>, reading: Reading, slash: Slash) -> bool {
         let includes_head = slash == Slash::MayFollow;
         let is_method = |method: &String| {
             let is = |sent: &[u8]| match reading {
@@ -192,7 +192,7 @@ impl Rule {
     }
 
     /// Returns what the rule requires of a request that it matches.
-    pub(super) fn route<'a>(&self, request: &Request<'a>) -> Route<'a> {
+    pub(super) fn route<'a>(&self, request: &RoutedRequest<'a>) -> Route<'a> {
         Route {
             access: self.access,
             signs_out: self.signs_out(request),
@@ -202,7 +202,7 @@ impl Rule {
     }
 
     /// Returns whose tokens a 2xx response to the request revokes, if it may match this rule.
-    pub(super) fn revoke_user<'a>(&self, request: &Request<'a>) -> Option<RevokeUser<'a>> {
+    pub(super) fn revoke_user<'a>(&self, request: &RoutedRequest<'a>) -> Option<RevokeUser<'a>> {
         let changes = !matches!(request.method, b"HEAD" | b"OPTIONS");
         match self.revokes.filter(|_| changes)? {
             Revokes::UserOfToken => Some(RevokeUser::OfToken),
@@ -214,15 +214,15 @@ impl Rule {
         self.revokes.is_some()
     }
 
-    fn signs_out(&self, request: &Request<'_>) -> SignsOut {
+    fn signs_out(&self, request: &RoutedRequest<'_>) -> SignsOut {
         if self.access != Access::Signout {
             SignsOut::Nothing(None)
         } else if matches!(request.method, b"HEAD" | b"OPTIONS") {
-            SignsOut::Nothing(Some(WithoutEffect::Method))
+            SignsOut::Nothing(Some(NoSignOut::Method))
         } else if request.is_get() && browser::is_prefetch(request.headers) {
-            SignsOut::Nothing(Some(WithoutEffect::Prefetch))
+            SignsOut::Nothing(Some(NoSignOut::Prefetch))
         } else if request.is_get() && browser::is_embedded(request.headers) {
-            SignsOut::Nothing(Some(WithoutEffect::Embedded))
+            SignsOut::Nothing(Some(NoSignOut::Embedded))
         } else if !self.cross_site_revokes && browser::is_cross_site(request.headers) {
             SignsOut::AllButCookies
         } else {
@@ -249,7 +249,7 @@ enum Slash {
 
 impl Matcher {
     /// The exact reading.
-    fn means(&self, request: &Request<'_>, slash: Slash) -> bool {
+    fn means(&self, request: &RoutedRequest<'_>, slash: Slash) -> bool {
         match self {
             Self::Path(path) => match slash {
                 Slash::AsWritten => path == request.path,
@@ -270,7 +270,7 @@ impl Matcher {
     }
 
     /// The wide reading; `self` is [decoded](Self::decoded).
-    fn may_mean(&self, request: &Request<'_>) -> bool {
+    fn may_mean(&self, request: &RoutedRequest<'_>) -> bool {
         let path = &*request.decoded;
         let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
         match self {

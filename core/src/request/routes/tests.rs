@@ -327,7 +327,7 @@ fn a_page_cannot_sign_its_reader_out_by_embedding() {
     let all = json!([{"path": "/out", "access": "signout", "methods": ["GET", "POST"]}]);
     let routes = routes("protected", all);
     let [embedded, prefetch] =
-        [WithoutEffect::Embedded, WithoutEffect::Prefetch].map(|why| SignsOut::Nothing(Some(why)));
+        [NoSignOut::Embedded, NoSignOut::Prefetch].map(|why| SignsOut::Nothing(Some(why)));
     for (lines, expected) in [
         (vec![], SignsOut::All),
         (vec![("sec-fetch-dest", "document")], SignsOut::All),

@@ -4,6 +4,8 @@
 //! first every header that we may ever set is removed, in every spelling that some server takes
 //! for it, then ours are set. Removed on every route, also where nobody is signed in.
 
+use serde::Deserialize;
+
 use crate::headers::{Edit, Headers, Lengths, passes_for};
 use crate::token::VerifiedToken;
 
@@ -12,7 +14,7 @@ use crate::token::VerifiedToken;
 pub struct Upstream {
     user_id: Option<Vec<u8>>,
     claims: Vec<(String, Vec<u8>)>,
-    token: Forward,
+    token: TokenForwarding,
     /// Of all these headers.
     lengths: Lengths,
     /// Whether other filters get the user id, and access logs.
@@ -20,8 +22,10 @@ pub struct Upstream {
 }
 
 /// Whether the application gets the token itself.
-#[derive(Clone, Debug)]
-pub enum Forward {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TokenForwarding {
     /// It does: applications that verify again need it.
     Keep,
     /// It is taken out of the request where it opens the route. A sign-out keeps it: nothing is
@@ -35,7 +39,7 @@ impl Upstream {
     pub(crate) fn new(
         user_id: Option<String>,
         claims: Vec<(String, String)>,
-        token: Forward,
+        token: TokenForwarding,
     ) -> Self {
         let lengths = Lengths::of(
             user_id
@@ -74,7 +78,7 @@ impl Upstream {
     /// Whether the token of an admitted request is to be taken out of it.
     #[must_use]
     pub fn strips_token(&self) -> bool {
-        matches!(self.token, Forward::Strip)
+        matches!(self.token, TokenForwarding::Strip)
     }
 
     /// The user id that other filters of the proxy get, and access logs.

@@ -10,7 +10,7 @@ use crate::token::{Policy, Verifier};
 
 fn upstream() -> Upstream {
     let claims = vec![("role".to_owned(), "x-user-role".to_owned())];
-    Upstream::new(Some("x-user-id".to_owned()), claims, Forward::Keep)
+    Upstream::new(Some("x-user-id".to_owned()), claims, TokenForwarding::Keep)
 }
 
 fn token(builder: TokenBuilder) -> Rc<VerifiedToken> {
@@ -72,7 +72,7 @@ fn what_the_client_claims_to_be_is_removed() {
 
 #[test]
 fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
-    let upstream = Upstream::new(Some("x_user_id".to_owned()), vec![], Forward::Keep);
+    let upstream = Upstream::new(Some("x_user_id".to_owned()), vec![], TokenForwarding::Keep);
     let headers = Headers::from_pairs(&[("x-user-id", "root"), ("x_user_id", "root")]);
     let token = token(TokenBuilder::new());
     assert_eq!(
@@ -83,7 +83,7 @@ fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
 
 #[test]
 fn a_pseudo_header_passes_for_none_of_ours() {
-    let upstream = Upstream::new(Some("-path".to_owned()), vec![], Forward::Keep);
+    let upstream = Upstream::new(Some("-path".to_owned()), vec![], TokenForwarding::Keep);
     let headers = Headers::from_pairs(&[(":path", "/"), ("_path", "root")]);
     assert_eq!(upstream.edits(&headers, None), [remove("_path")]);
 }
@@ -92,7 +92,8 @@ fn a_pseudo_header_passes_for_none_of_ours() {
 fn names_of_any_length_are_removed() {
     for length in [1, 62, 63, 64, 65, 256] {
         let name = "x".repeat(length);
-        let upstream = Upstream::new(None, vec![("role".to_owned(), name.clone())], Forward::Keep);
+        let upstream =
+            Upstream::new(None, vec![("role".to_owned(), name.clone())], TokenForwarding::Keep);
         let headers = Headers::from_pairs(&[(name.clone(), "root"), (name.clone() + "x", "mine")]);
         assert_eq!(upstream.edits(&headers, None), [remove(&name)], "{length}");
     }

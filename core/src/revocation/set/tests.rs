@@ -13,7 +13,7 @@ use crate::revocation::record::NEVER;
 use crate::revocation::record::strategies::record;
 use crate::shared::{Expect, InMemory, Stored};
 
-type Model = BTreeMap<(RecordId, Kind), Record>;
+type SetModel = BTreeMap<(RecordId, Kind), Record>;
 
 fn space() -> KeySpace {
     KeySpace::of_feed("", "signout", "signout")
@@ -23,8 +23,8 @@ fn set() -> RevocationSet {
     RevocationSet::new(space(), "")
 }
 
-fn join(records: &[Record]) -> Model {
-    let mut model = Model::new();
+fn join(records: &[Record]) -> SetModel {
+    let mut model = SetModel::new();
     for &record in records {
         model.entry(record.key()).and_modify(|held| *held = held.merge(record)).or_insert(record);
     }
@@ -32,8 +32,8 @@ fn join(records: &[Record]) -> Model {
 }
 
 /// Returns the records in the shards of these records.
-fn held(shared: &dyn SharedData, records: &[Record]) -> Model {
-    let mut held = Model::new();
+fn held(shared: &dyn SharedData, records: &[Record]) -> SetModel {
+    let mut held = SetModel::new();
     for slot in records.iter().map(|record| ShardSlot::of(record.key())) {
         let stored = shared.get(&slot.name(&space()));
         let shard = Shard::read(slot, stored.as_ref().map(|stored| stored.value.as_slice()));
@@ -183,8 +183,8 @@ fn an_unchanged_shard_is_not_written() {
 
 #[test]
 fn the_generation_is_written_after_the_shards() {
-    struct Order(InMemory, RefCell<Vec<String>>);
-    impl SharedData for Order {
+    struct CallOrder(InMemory, RefCell<Vec<String>>);
+    impl SharedData for CallOrder {
         fn get(&self, key: &str) -> Option<Stored> {
             self.0.get(key)
         }
@@ -193,7 +193,7 @@ fn the_generation_is_written_after_the_shards() {
             self.0.set_if(key, value, expect)
         }
     }
-    let shared = Order(InMemory::default(), RefCell::default());
+    let shared = CallOrder(InMemory::default(), RefCell::default());
     let records = [Record::token(RecordId::LAST, 9), Record::user(RecordId::FIRST, 5, 9)];
     let generation = || set().generations().current(&shared);
     assert_eq!(generation(), None);

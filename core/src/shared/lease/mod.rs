@@ -114,7 +114,7 @@ impl Lease {
         let wait = if self.has_served { TERM_MILLISECONDS } else { 0 };
         if !self.is_barred(now) && now >= vacant_since.saturating_add(wait) {
             self.taken_idle = !self.has_served;
-            self.take(shared, now, Next::Settled, expect);
+            self.take(shared, now, NextLeader::Settled, expect);
         }
     }
 
@@ -126,13 +126,13 @@ impl Lease {
         if let (Some(found), Some(held)) = (found, held) {
             let is_ours = self.is_held(now) && held.owner == self.owner;
             let next = match held.next {
-                Next::Successor(owner) if is_ours => {
+                NextLeader::Successor(owner) if is_ours => {
                     let end = now.saturating_add(TRANSFERRED_MILLISECONDS);
-                    Some(LeaseValue { owner, end, next: Next::Settled })
+                    Some(LeaseValue { owner, end, next: NextLeader::Settled })
                 }
                 _ if is_ours => Some(LeaseValue::vacant(now)),
-                Next::Successor(asked) if asked == self.owner => {
-                    Some(LeaseValue { next: Next::Offered, ..held })
+                NextLeader::Successor(asked) if asked == self.owner => {
+                    Some(LeaseValue { next: NextLeader::Offered, ..held })
                 }
                 _ => None,
             };
@@ -155,10 +155,10 @@ impl Lease {
     fn keep(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
         let offers = self.has_served && self.taken_idle;
         let next = match held.next {
-            Next::Settled if offers => Next::Offered,
+            NextLeader::Settled if offers => NextLeader::Offered,
             next => next,
         };
-        self.has_successor = matches!(next, Next::Successor(_));
+        self.has_successor = matches!(next, NextLeader::Successor(_));
         let is_due = held.end - now <= TERM_MILLISECONDS * 2 / 3 || next != held.next;
         if is_due && !self.is_barred(now) {
             self.take(shared, now, next, expect);
@@ -168,15 +168,15 @@ impl Lease {
     /// Asks for the lease if the leader offers it.
     fn ask_for(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
         self.is_successor = match held.next {
-            Next::Offered if !self.has_served && !self.is_barred(now) => {
-                let asked = LeaseValue { next: Next::Successor(self.owner), ..held };
+            NextLeader::Offered if !self.has_served && !self.is_barred(now) => {
+                let asked = LeaseValue { next: NextLeader::Successor(self.owner), ..held };
                 shared.set_if(&self.key, &asked.to_bytes(), expect)
             }
-            next => next == Next::Successor(self.owner),
+            next => next == NextLeader::Successor(self.owner),
         };
     }
 
-    fn take(&mut self, shared: &dyn SharedData, now: u64, next: Next, expect: Expect) {
+    fn take(&mut self, shared: &dyn SharedData, now: u64, next: NextLeader, expect: Expect) {
         let end = now.saturating_add(TERM_MILLISECONDS);
         let held = LeaseValue { owner: self.owner, end, next };
         let taken = shared.set_if(&self.key, &held.to_bytes(), expect);
@@ -191,12 +191,12 @@ impl Lease {
 struct LeaseValue {
     owner: Owner,
     end: u64,
-    next: Next,
+    next: NextLeader,
 }
 
 /// The next leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum NextLeader {
     /// None: the leader stays.
     Settled,
     /// The first VM that asks for the lease.
@@ -208,14 +208,14 @@ enum Next {
 impl LeaseValue {
     /// A lease that ended then and has no owner.
     fn vacant(end: u64) -> Self {
-        Self { owner: NOBODY, end, next: Next::Settled }
+        Self { owner: NOBODY, end, next: NextLeader::Settled }
     }
 
     fn to_bytes(self) -> Vec<u8> {
         let next = match self.next {
-            Next::Settled => NOBODY,
-            Next::Offered => ANYBODY,
-            Next::Successor(owner) => owner,
+            NextLeader::Settled => NOBODY,
+            NextLeader::Offered => ANYBODY,
+            NextLeader::Successor(owner) => owner,
         };
         [MAGIC, &self.owner, &self.end.to_be_bytes(), &next].concat()
     }
@@ -224,9 +224,9 @@ impl LeaseValue {
         let (&owner, rest) = value.strip_prefix(MAGIC)?.split_first_chunk()?;
         let (&end, next) = rest.split_first_chunk()?;
         let next = match Owner::try_from(next).ok()? {
-            NOBODY => Next::Settled,
-            ANYBODY => Next::Offered,
-            owner => Next::Successor(owner),
+            NOBODY => NextLeader::Settled,
+            ANYBODY => NextLeader::Offered,
+            owner => NextLeader::Successor(owner),
         };
         Some(Self { owner, end: u64::from_be_bytes(end), next })
     }

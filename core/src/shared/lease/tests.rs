@@ -14,7 +14,7 @@ fn leases(count: u8) -> Vec<Lease> {
 }
 
 #[derive(Clone, Debug)]
-enum Event {
+enum LeaseEvent {
     Tick,
     Serve,
     Release,
@@ -22,13 +22,13 @@ enum Event {
     Die,
 }
 
-fn event() -> impl Strategy<Value = (usize, u64, Event)> {
+fn event() -> impl Strategy<Value = (usize, u64, LeaseEvent)> {
     let event = prop_oneof![
-        10 => Just(Event::Tick),
-        1 => Just(Event::Serve),
-        1 => Just(Event::Release),
-        1 => Just(Event::Bar),
-        1 => Just(Event::Die),
+        10 => Just(LeaseEvent::Tick),
+        1 => Just(LeaseEvent::Serve),
+        1 => Just(LeaseEvent::Release),
+        1 => Just(LeaseEvent::Bar),
+        1 => Just(LeaseEvent::Die),
     ];
     (0..3usize, 0..2_000u64, event)
 }
@@ -41,11 +41,11 @@ proptest! {
         for (index, (vm, time, event)) in events.into_iter().enumerate() {
             now += time;
             match event {
-                Event::Tick => leases[vm].tick(&shared, now),
-                Event::Serve => leases[vm].note_request(),
-                Event::Release => leases[vm].release(&shared, now),
-                Event::Bar => leases[vm].bar(now, 5_000),
-                Event::Die => leases[vm] = Lease::new(&space(), [10 + index as u8; 16]),
+                LeaseEvent::Tick => leases[vm].tick(&shared, now),
+                LeaseEvent::Serve => leases[vm].note_request(),
+                LeaseEvent::Release => leases[vm].release(&shared, now),
+                LeaseEvent::Bar => leases[vm].bar(now, 5_000),
+                LeaseEvent::Die => leases[vm] = Lease::new(&space(), [10 + index as u8; 16]),
             }
             prop_assert!(leases.iter().filter(|lease| lease.is_held(now)).count() <= 1);
         }
@@ -153,7 +153,7 @@ fn a_successor_that_ends_or_dies_is_replaced() {
 #[test]
 fn a_lease_that_is_not_of_our_making_is_none() {
     let end = 10_000 + TERM_MILLISECONDS + 1;
-    let far = LeaseValue { owner: [9; 16], end, next: Next::Settled }.to_bytes();
+    let far = LeaseValue { owner: [9; 16], end, next: NextLeader::Settled }.to_bytes();
     for value in [b"".as_slice(), b"SGL1", b"SGL1 and something else", &far] {
         let shared = InMemory::default();
         let mut lease = leases(1).remove(0);

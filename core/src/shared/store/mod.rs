@@ -1,6 +1,6 @@
 //! How does a process without a sandbox share data between its threads?
 //!
-//! [`Store`] behaves like Envoy's shared data: keys, values, and for each value the number of its last
+//! [`SharedStore`] behaves like Envoy's shared data: keys, values, and for each value the number of its last
 //! write. There is no deletion and no list of keys. The native filter has one store per process.
 //!
 //! # Why a request waits for no lock
@@ -26,24 +26,24 @@ use crate::shared::{Expect, SharedData, Stored, Version};
 use slot::Slot;
 
 /// Shared data of all threads of one process.
-pub struct Store {
-    lists: Box<[Link]>,
+pub struct SharedStore {
+    lists: Box<[NextNode]>,
 }
 
 /// The next entry of a list, once there is one.
-type Link = OnceLock<Box<Entry>>;
+type NextNode = OnceLock<Box<KeyNode>>;
 
-struct Entry {
+struct KeyNode {
     key: Box<str>,
     slot: Slot,
-    next: Link,
+    next: NextNode,
 }
 
-impl Store {
+impl SharedStore {
     /// A store without keys.
     #[must_use]
     pub fn new() -> Self {
-        Self { lists: std::iter::repeat_with(Link::new).take(LISTS).collect() }
+        Self { lists: std::iter::repeat_with(NextNode::new).take(LISTS).collect() }
     }
 
     /// Returns the number of the last write to a key, without reading its value.
@@ -68,7 +68,7 @@ impl Store {
         let mut link = self.list(key)?;
         loop {
             let entry = link.get_or_init(|| {
-                Box::new(Entry { key: key.into(), slot: Slot::default(), next: Link::new() })
+                Box::new(KeyNode { key: key.into(), slot: Slot::default(), next: NextNode::new() })
             });
             if *entry.key == *key {
                 return Some(&entry.slot);
@@ -77,18 +77,18 @@ impl Store {
         }
     }
 
-    fn list(&self, key: &str) -> Option<&Link> {
+    fn list(&self, key: &str) -> Option<&NextNode> {
         self.lists.get(hash(key.as_bytes()) as usize % LISTS)
     }
 }
 
-impl Default for Store {
+impl Default for SharedStore {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl SharedData for Store {
+impl SharedData for SharedStore {
     fn get(&self, key: &str) -> Option<Stored> {
         let read =
             |value: &[u8], version| Stored { value: value.to_vec(), version: Version(version) };

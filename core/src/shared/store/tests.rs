@@ -69,14 +69,14 @@ proptest! {
     #[test]
     fn a_store_behaves_like_the_model(acts in prop::collection::vec(act(), 0..40)) {
         let model = observed(&InMemory::default(), &acts);
-        prop_assert_eq!(observed(&Store::new(), &acts), model);
+        prop_assert_eq!(observed(&SharedStore::new(), &acts), model);
     }
 }
 
 #[test]
 fn threads_that_swap_one_key_lose_nothing() {
-    let store = Arc::new(Store::new());
-    let count = |store: &Store| {
+    let store = Arc::new(SharedStore::new());
+    let count = |store: &SharedStore| {
         for _ in 0..1_000 {
             swap(store, "sum", |found| {
                 let sum = found.and_then(|it| it.try_into().ok()).map_or(0, u64::from_be_bytes);
@@ -91,7 +91,7 @@ fn threads_that_swap_one_key_lose_nothing() {
 
 #[test]
 fn threads_that_add_keys_of_one_list_find_all_of_them() {
-    let store = Store::new();
+    let store = SharedStore::new();
     let keys = colliding(20);
     let add = |keys: &[String]| {
         for key in keys {
@@ -107,7 +107,7 @@ fn threads_that_add_keys_of_one_list_find_all_of_them() {
 
 #[test]
 fn a_key_that_nothing_was_written_to_is_absent() {
-    let store = Store::new();
+    let store = SharedStore::new();
     assert!(!store.set_if("key", b"value", Expect::At(Version(1))));
     assert_eq!((store.get("key"), store.version("key")), (None, None));
     assert!(store.set_if("key", b"", Expect::Absent));

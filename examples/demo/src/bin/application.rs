@@ -44,21 +44,22 @@ fn application(key: HS256Key) -> Router {
 
 /// The sign-in form. A real application would also require a password.
 #[derive(Deserialize)]
-struct Credentials {
+struct SignInForm {
     name: String,
 }
 
 /// The claim with the user id.
 #[derive(Deserialize, Serialize)]
-struct User {
+struct UserClaims {
     id: String,
 }
 
 async fn sign_in(
     State(key): State<HS256Key>,
-    Form(credentials): Form<Credentials>,
+    Form(credentials): Form<SignInForm>,
 ) -> impl IntoResponse {
-    let claims = Claims::with_custom_claims(User { id: credentials.name }, Duration::from_hours(1));
+    let claims =
+        Claims::with_custom_claims(UserClaims { id: credentials.name }, Duration::from_hours(1));
     let token =
         key.authenticate(claims.with_jwt_id(uuid::Uuid::new_v4())).expect("claims are JSON");
     let cookie = format!("token={token}; Path=/; HttpOnly; SameSite=Lax");

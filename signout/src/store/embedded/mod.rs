@@ -30,7 +30,7 @@ use redb::{
 
 use self::damage::{Damage, Failure, damaged, guarded};
 use self::row::{checksum_of, decode, encode};
-use super::{Appended, Obsolete, Purpose, Row, Store, StoreError};
+use super::{AppendReason, Appended, Obsolete, Row, Store, StoreError};
 use crate::entry::{Entry, Position};
 
 mod damage;
@@ -120,7 +120,7 @@ impl Store for Embedded {
         _: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
-        _: Purpose,
+        _: AppendReason,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
         guarded(&self.name, || write_rows(&database, entries, &obsolete.rows))?;

@@ -34,7 +34,7 @@ fn rows(store: &mut Embedded) -> Vec<Entry> {
 
 fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), StoreError> {
     let obsolete = Obsolete { rows: rows.to_vec(), records: Vec::new() };
-    let purpose = Purpose::Acknowledge;
+    let purpose = AppendReason::Acknowledge;
     let appended = store.append(entry(1).position, entries, &obsolete, purpose)?;
     assert_eq!(appended, Appended::AsGiven);
     Ok(())
@@ -89,7 +89,7 @@ fn a_failing_disk_stores_nothing_and_works_again_later() {
             .truncate(false)
             .open(&file);
         let file = FileBackend::new(file.unwrap())?;
-        Database::builder().create_with_backend(Disk { file, fails: Arc::clone(&trouble) })
+        Database::builder().create_with_backend(FailingDisk { file, fails: Arc::clone(&trouble) })
     };
     let mut store = Embedded::with("a store".to_owned(), open).unwrap();
     append(&mut store, &entries(1..=3), &[]).unwrap();
@@ -117,12 +117,12 @@ fn unacknowledged_rows_are_deleted_before_others_replace_them() {
 
 /// A file on a disk that can neither write nor sync while a flag is set.
 #[derive(Debug)]
-struct Disk {
+struct FailingDisk {
     file: FileBackend,
     fails: Arc<AtomicBool>,
 }
 
-impl Disk {
+impl FailingDisk {
     fn check(&self) -> Result<(), io::Error> {
         if self.fails.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -131,7 +131,7 @@ impl Disk {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FailingDisk {
     fn len(&self) -> Result<u64, io::Error> {
         self.file.len()
     }

@@ -26,7 +26,7 @@ use self::entries::{Linked, RawEntry, RawFields, chained, decode_all};
 use self::link::Connected;
 use self::options::Keys;
 use self::subscription::StreamReader;
-use super::{Appended, Durability, Obsolete, Purpose, Row, Store, StoreError, Subscription};
+use super::{AppendReason, Appended, Durability, Obsolete, Row, Store, StoreError, Subscription};
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::random::random_number;
 
@@ -39,10 +39,10 @@ mod subscription;
 
 pub use installation::Installation;
 pub use link::Link;
-pub use options::{Check, Options, Wait};
+pub use options::{Options, Wait, WhenNotDurable};
 
 /// A Redis that several services may share.
-pub struct Redis {
+pub struct RedisStore {
     link: Arc<Link>,
     keys: Arc<Keys>,
     options: Options,
@@ -50,7 +50,7 @@ pub struct Redis {
     durability: Durability,
 }
 
-impl Redis {
+impl RedisStore {
     /// Connects, and checks whether the server keeps what it acknowledges.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Redis {
         entries: &[Entry],
         obsolete: &[Record],
         broken: Option<u64>,
-        purpose: Purpose,
+        purpose: AppendReason,
     ) -> Result<(Position, usize), StoreError> {
         let (sequence, tag) = known.map_or((0, 0), |known| (known.sequence, known.tag));
         let mut new = Vec::with_capacity(entries.len() * (8 + RECORD_BYTES));
@@ -142,7 +142,8 @@ impl Redis {
         let touch = u8::from(self.options.wait != Wait::default());
         script.arg(new).arg(obsolete).arg(LOG_ENTRIES).arg(touch);
         script.arg(broken.map_or(Vec::new(), |tag| tag.to_be_bytes().to_vec()));
-        let is_strict = purpose == Purpose::Acknowledge && self.options.check == Check::Refuse;
+        let is_strict =
+            purpose == AppendReason::Acknowledge && self.options.check == WhenNotDurable::Refuse;
         script.arg(u8::from(is_strict));
         let (sequence, tag, added): (u64, Vec<u8>, usize) = self.run(&script)?;
         let tag = tag.try_into().map_err(|_| self.damaged("the last entry"))?;
@@ -204,7 +205,7 @@ impl Redis {
         );
         let tag = random_number().map_err(|error| StoreError::new(self.link.name(), error))?;
         let broken = Some(last.entry.position.tag);
-        self.call(None, tag, &[], &[], broken, Purpose::Maintain).map(|_| ())
+        self.call(None, tag, &[], &[], broken, AppendReason::Maintain).map(|_| ())
     }
 
     /// Returns every record that the hash holds.
@@ -236,7 +237,7 @@ impl Redis {
     }
 }
 
-impl Store for Redis {
+impl Store for RedisStore {
     fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
         // A log without its hash: the hash was deleted or evicted. The entries of the log start a
         // new log, so that services and proxies that know more send it.
@@ -250,7 +251,7 @@ impl Store for Redis {
                 page = self.entries_from(&from)?;
             }
         }
-        self.call(None, tag, &rest, &[], None, Purpose::Maintain)?;
+        self.call(None, tag, &rest, &[], None, AppendReason::Maintain)?;
         self.claim()
     }
 
@@ -277,7 +278,7 @@ impl Store for Redis {
                 self.read_records(each)?;
             }
         }
-        self.call(Some(last), 0, &[], &[], None, Purpose::Maintain).map(|_| ())
+        self.call(Some(last), 0, &[], &[], None, AppendReason::Maintain).map(|_| ())
     }
 
     fn append(
@@ -285,9 +286,9 @@ impl Store for Redis {
         known: Position,
         entries: &[Entry],
         obsolete: &Obsolete,
-        purpose: Purpose,
+        purpose: AppendReason,
     ) -> Result<Appended, StoreError> {
-        if purpose == Purpose::Acknowledge {
+        if purpose == AppendReason::Acknowledge {
             self.require_durability()?;
         }
         let called = self.call(Some(known), 0, entries, &obsolete.records, None, purpose);

@@ -8,7 +8,7 @@ pub struct Options {
     /// What the names of the keys begin with.
     pub prefix: String,
     /// What to do if Redis does not keep what it acknowledges.
-    pub check: Check,
+    pub check: WhenNotDurable,
     /// What to wait for before a batch is acknowledged.
     pub wait: Wait,
     /// The installation that the keys must belong to. `None` for a copy, which may read and write
@@ -18,7 +18,7 @@ pub struct Options {
 
 /// What to do if a Redis does not keep what it acknowledges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
+pub enum WhenNotDurable {
     /// Do not start, and acknowledge nothing.
     Refuse,
     /// Write a log line and set a metric.
@@ -41,7 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             prefix: DEFAULT_PREFIX.to_owned(),
-            check: Check::Refuse,
+            check: WhenNotDurable::Refuse,
             wait: Wait::default(),
             installation: None,
         }

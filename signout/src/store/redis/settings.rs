@@ -2,12 +2,12 @@
 
 use redis::{RedisError, RedisResult, cmd};
 
-use super::Redis;
+use super::RedisStore;
 use super::link::Connected;
-use super::options::Check;
+use super::options::WhenNotDurable;
 use crate::store::{Durability, Store, StoreError};
 
-impl Redis {
+impl RedisStore {
     /// Checks the settings of the server, and logs a change.
     pub(super) fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
         let found = read(connection, &self.keys.records)?;
@@ -19,7 +19,7 @@ impl Redis {
             true => Durability::Durable,
             false => Durability::AtRisk {
                 problem: found.problems.join("; and "),
-                refuses: self.options.check == Check::Refuse,
+                refuses: self.options.check == WhenNotDurable::Refuse,
             },
         };
         if durability != self.durability {
@@ -53,7 +53,7 @@ impl Redis {
 
 /// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
+struct SettingCheck {
     /// What would lose acknowledged revocations, each with its remedy.
     problems: Vec<String>,
     /// Whether the append-only file is being rewritten. If it was just switched on, it is complete
@@ -62,17 +62,17 @@ struct Found {
 }
 
 /// Reads the settings of the server that has that key.
-fn read(connection: &mut Connected, key: &str) -> RedisResult<Found> {
+fn read(connection: &mut Connected, key: &str) -> RedisResult<SettingCheck> {
     let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
     Ok(found_in(&info))
 }
 
-fn found_in(info: &str) -> Found {
+fn found_in(info: &str) -> SettingCheck {
     if let Some(reason) = info.strip_prefix("denied:") {
         let problem = format!(
             "its settings cannot be read ({reason}); allow its user to run INFO (in the ACL: `+info`)"
         );
-        return Found { problems: vec![problem], is_rewriting: false };
+        return SettingCheck { problems: vec![problem], is_rewriting: false };
     }
     let find = |name: &str| {
         let mut pairs = info.lines().filter_map(|line| line.trim().split_once(':'));
@@ -95,7 +95,7 @@ fn found_in(info: &str) -> Found {
     }
     let is_rewriting =
         ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|name| find(name) == "1");
-    Found { problems, is_rewriting }
+    SettingCheck { problems, is_rewriting }
 }
 
 const INFO: &str = include_str!("info.lua");

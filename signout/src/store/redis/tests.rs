@@ -11,13 +11,17 @@ use crate::store::NextEntries;
 const RECORDS: &str = "{session-guard}:records";
 const LOG: &str = "{session-guard}:log";
 
-fn open(redis: &testbed::Redis) -> Redis {
-    try_open(redis, Check::Refuse, Wait::default()).unwrap()
+fn open(redis: &testbed::Redis) -> RedisStore {
+    try_open(redis, WhenNotDurable::Refuse, Wait::default()).unwrap()
 }
 
-fn try_open(redis: &testbed::Redis, check: Check, wait: Wait) -> Result<Redis, StoreError> {
+fn try_open(
+    redis: &testbed::Redis,
+    check: WhenNotDurable,
+    wait: Wait,
+) -> Result<RedisStore, StoreError> {
     let options = Options { check, wait, ..Options::default() };
-    Redis::open(Link::new(&redis.url(), None).unwrap(), options)
+    RedisStore::open(Link::new(&redis.url(), None).unwrap(), options)
 }
 
 fn token(number: u64, exp: u64) -> Record {
@@ -41,7 +45,7 @@ fn rand_tag() -> u64 {
 }
 
 /// What a store holds: its last entry, the number of entries, and the set.
-fn read(store: &mut Redis) -> (Position, usize, BTreeMap<(RecordId, Kind), Record>) {
+fn read(store: &mut RedisStore) -> (Position, usize, BTreeMap<(RecordId, Kind), Record>) {
     store.begin(rand_tag()).unwrap();
     let (mut last, mut count, mut set) = (None, 0, BTreeMap::new());
     store
@@ -63,13 +67,13 @@ fn read(store: &mut Redis) -> (Position, usize, BTreeMap<(RecordId, Kind), Recor
 }
 
 fn append(
-    store: &mut Redis,
+    store: &mut RedisStore,
     known: Position,
     records: &[Record],
 ) -> Result<Vec<Entry>, StoreError> {
     let given = entries(known, records.iter().copied());
     let nothing = Obsolete::default();
-    Ok(match store.append(known, &given, &nothing, Purpose::Acknowledge)? {
+    Ok(match store.append(known, &given, &nothing, AppendReason::Acknowledge)? {
         Appended::AsGiven => given,
         Appended::Instead(entries) => entries,
     })
@@ -166,7 +170,7 @@ fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
         }
         assert!(
             store
-                .append(known, &[], &Obsolete::default(), Purpose::Maintain)
+                .append(known, &[], &Obsolete::default(), AppendReason::Maintain)
                 .unwrap_err()
                 .is_lost(),
             "{name}"
@@ -239,7 +243,7 @@ fn what_is_past_goes_unless_it_has_grown_since() {
     let known = append(&mut store, known, &[token(2, 90)]).unwrap()[0].position;
     let obsolete =
         Obsolete { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
-    let appended = store.append(known, &[], &obsolete, Purpose::Maintain).unwrap();
+    let appended = store.append(known, &[], &obsolete, AppendReason::Maintain).unwrap();
     assert_eq!(appended, Appended::AsGiven);
     assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
 }
@@ -250,10 +254,11 @@ fn a_redis_that_loses_or_drops_what_it_is_given_is_refused_or_named() {
         [("appendonly", "no", "appendonly yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
     {
         let redis = testbed::Redis::setup().set(name, value).start();
-        let refused = try_open(&redis, Check::Refuse, Wait::default()).map(|_| ()).unwrap_err();
+        let refused =
+            try_open(&redis, WhenNotDurable::Refuse, Wait::default()).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains(word), "{refused}");
         assert!(
-            try_open(&redis, Check::Warn, Wait::default())
+            try_open(&redis, WhenNotDurable::Warn, Wait::default())
                 .unwrap()
                 .durability()
                 .problem()
@@ -288,7 +293,7 @@ fn a_redis_without_room_takes_nothing_and_says_so() {
 fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
     let redis = testbed::Redis::start();
     let needs_one = Wait { replicas: 1, fsync: false };
-    let mut store = try_open(&redis, Check::Refuse, needs_one).unwrap();
+    let mut store = try_open(&redis, WhenNotDurable::Refuse, needs_one).unwrap();
     let (known, ..) = read(&mut store);
     let alone = append(&mut store, known, &[token(1, 5)]).unwrap_err();
     assert!(alone.to_string().contains("0 of 1"), "{alone}");
@@ -301,7 +306,7 @@ fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
     let entries = append(&mut store, known, &[token(1, 5)]).unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(replica.command(&["HLEN", RECORDS]), "2");
-    let mut store = try_open(&replica, Check::Refuse, Wait::default()).unwrap();
+    let mut store = try_open(&replica, WhenNotDurable::Refuse, Wait::default()).unwrap();
     assert!(append(&mut store, known, &[token(2, 5)]).is_err(), "a replica takes no writes");
 }
 
@@ -309,7 +314,7 @@ fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
 fn a_server_without_waitaof_is_refused_where_that_is_asked_for() {
     let redis = testbed::Redis::start();
     let has_it = redis.try_command(&["WAITAOF", "0", "0", "1"]).is_ok();
-    let opened = try_open(&redis, Check::Refuse, Wait { replicas: 0, fsync: true });
+    let opened = try_open(&redis, WhenNotDurable::Refuse, Wait { replicas: 0, fsync: true });
     match opened {
         Ok(mut store) => {
             let (known, ..) = read(&mut store);
@@ -341,14 +346,14 @@ fn a_cluster_serves_as_one() {
     });
     let address = format!("redis+cluster://{}", redis.address());
     let link = Link::new(&address, None).unwrap();
-    let mut store = Redis::open(link, Options::default()).unwrap();
+    let mut store = RedisStore::open(link, Options::default()).unwrap();
     let (known, ..) = read(&mut store);
     let appended = append(&mut store, known, &[token(1, 5)]).unwrap();
     let followed = store.subscribe().unwrap().next(known).unwrap();
     assert_eq!(followed.entries, appended);
     let link = Link::new(&address, None).unwrap();
     let wait = Wait { replicas: 1, fsync: false };
-    assert!(Redis::open(link, Options { wait, ..Options::default() }).is_err());
+    assert!(RedisStore::open(link, Options { wait, ..Options::default() }).is_err());
 }
 
 #[test]
@@ -359,7 +364,7 @@ fn settings_that_change_on_the_running_server_stop_acknowledgements() {
     ] {
         let redis = testbed::Redis::start();
         let (mut strict, mut lenient) =
-            (open(&redis), try_open(&redis, Check::Warn, Wait::default()).unwrap());
+            (open(&redis), try_open(&redis, WhenNotDurable::Warn, Wait::default()).unwrap());
         let (known, ..) = read(&mut strict);
         let known = append(&mut strict, known, &[token(1, 5)]).unwrap()[0].position;
         redis.command(&["CONFIG", "SET", name, bad]);
@@ -370,7 +375,7 @@ fn settings_that_change_on_the_running_server_stop_acknowledgements() {
         }
         assert!(strict.durability().refusal().is_some());
         assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
-        let maintained = strict.append(known, &[], &Obsolete::default(), Purpose::Maintain);
+        let maintained = strict.append(known, &[], &Obsolete::default(), AppendReason::Maintain);
         assert_eq!(maintained.unwrap(), Appended::AsGiven, "reading what others append works");
         lenient.check();
         assert!(
@@ -395,11 +400,11 @@ fn a_user_without_info_is_refused_or_warned_about() {
     let address = redis.url().replace("redis://", "redis://limited:secret@");
     let open = |check| {
         let options = Options { check, ..Options::default() };
-        Redis::open(Link::new(&address, None).unwrap(), options)
+        RedisStore::open(Link::new(&address, None).unwrap(), options)
     };
-    let refused = open(Check::Refuse).map(|_| ()).unwrap_err().to_string();
+    let refused = open(WhenNotDurable::Refuse).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("+info") && !refused.contains("secret"), "{refused}");
-    let mut store = open(Check::Warn).unwrap();
+    let mut store = open(WhenNotDurable::Warn).unwrap();
     assert!(store.durability().problem().is_some_and(|problem| problem.contains("+info")));
     let (known, ..) = read(&mut store);
     assert_eq!(append(&mut store, known, &[token(1, 5)]).unwrap().len(), 1);
@@ -414,7 +419,7 @@ fn start_as(
 ) -> Result<usize, StoreError> {
     let installation = Some(Installation::of_tokens(tokens.iter().copied(), adopts));
     let options = Options { prefix: prefix.to_owned(), installation, ..Options::default() };
-    let mut store = Redis::open(Link::new(&redis.url(), None).unwrap(), options)?;
+    let mut store = RedisStore::open(Link::new(&redis.url(), None).unwrap(), options)?;
     store.begin(rand_tag())?;
     let mut count = 0;
     store.read_all(&mut |row| count += usize::from(matches!(row, Row::Record(_))))?;

@@ -6,7 +6,7 @@ use crate::Seen;
 
 /// One complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// All header lines in order, names in lower case.
@@ -15,7 +15,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Returns the first line with that name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
