@@ -336,7 +336,7 @@ fn assert_unavailable(answer: &HttpResponse) {
 
 /// Claims whose revocations all wait below the first of the outbox's 64 keys.
 fn claims_of_one_outbox_key(count: usize) -> Vec<Value> {
-    let is_there = |jti: &String| RecordId::of_token("", jti).0[15].is_multiple_of(64);
+    let is_there = |jti: &String| RecordId::of_token("", None, jti).0[15].is_multiple_of(64);
     let jtis = (0..).map(|number| format!("session-{number}")).filter(is_there);
     let claims = |jti: String| {
         let mut claims = Token::claims_of("ada");

@@ -79,19 +79,21 @@
 //! 32. [`revocation::shard`][]: the value that holds some records
 //! 33. [`revocation::horizon`][]: when a record may be removed
 //! 34. [`revocation::record`][]: one revocation
-//! 35. [`call::poller`][]: pacing of calls, one at a time
-//! 36. [`call::backoff`][]: waits after failures
-//! 37. [`call`][]: calls and responses as values
-//! 38. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
-//! 39. [`shared::lease`][]: the leader lease
-//! 40. [`shared::swap`][]: compare-and-swap
-//! 41. [`shared::names`][]: names in shared data
-//! 42. [`shared`][]: the map that all VMs of a process share
-//! 43. [`headers`][]: header lines as bytes
-//! 44. [`json`][]: a strict JSON reader
-//! 45. [`refusal`][]: the table of refusals
-//! 46. [`severity`][]: how serious a log message is
-//! 47. [`clock`][]: the time as an argument
+//! 35. [`revocation::name`][]: the ids of tokens, users and sessions
+//! 36. [`call::poller`][]: pacing of calls, one at a time
+//! 37. [`call::backoff`][]: waits after failures
+//! 38. [`call`][]: calls and responses as values
+//! 39. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
+//! 40. [`shared::lease`][]: the leader lease
+//! 41. [`shared::swap`][]: compare-and-swap
+//! 42. [`shared::names`][]: names in shared data
+//! 43. [`shared`][]: the map that all VMs of a process share
+//! 44. [`headers`][]: header lines as bytes
+//! 45. [`json`][]: a strict JSON reader
+//! 46. [`refusal`][]: the table of refusals
+//! 47. [`severity`][]: how serious a log message is
+//! 48. [`hash`][]: SHA-256 and hex digits
+//! 49. [`clock`][]: the time as an argument
 //!
 //! # Fail closed
 //!
@@ -113,6 +115,7 @@ pub mod clock;
 pub mod config;
 pub mod exchange;
 pub mod feed;
+pub mod hash;
 pub mod headers;
 pub mod json;
 pub mod key_sets;

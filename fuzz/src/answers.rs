@@ -14,6 +14,7 @@ use session_guard_core::headers::Headers;
 use session_guard_core::key_sets::document::{self, KeySetRules};
 use session_guard_core::key_sets::{self, KeySets};
 use session_guard_core::keys::{Algorithm, KeyRing};
+use session_guard_core::revocation::name::TokenNames;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
 use session_guard_core::shared::InMemory;
@@ -75,7 +76,7 @@ fn page(answer: &Response) {
     assert!(!known || !page.more, "there was more");
     let is_live = |record: &&Record| record.exp >= NOW.unix_seconds && record.kind == Kind::Token;
     for record in page.records.iter().filter(is_live) {
-        assert_eq!(feed.set().is_revoked(shared, record.id, None, Some(0)), Ok(true));
+        assert_eq!(feed.set().is_revoked(shared, &TokenNames::of(record.id), Some(0)), Ok(true));
     }
 }
 
@@ -120,7 +121,7 @@ fn acknowledgement(answer: &Response) {
     let shared = &InMemory::default();
     let identity = KeySpace::of_feed("", "signout", "signout");
     let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
-    let record = sign_out::of_token(RecordId::of_token("", "1"), None, NOW.unix_seconds, None);
+    let record = sign_out::of_token(RecordId::of_token("", None, "1"), None, NOW.unix_seconds, None);
     let settings = sign_out::Settings {
         timeout_milliseconds: 2_000,
         when_unreachable: WhenUnreachable::Refuse,
@@ -140,6 +141,6 @@ fn acknowledgement(answer: &Response) {
         }
         Step::Deliver(..) => panic!("it was told"),
     }
-    assert_eq!(set.is_revoked(shared, record.id, None, None), Ok(true), "whatever was answered");
+    assert_eq!(set.is_revoked(shared, &TokenNames::of(record.id), None), Ok(true), "whatever was answered");
     assert_eq!(record.exp, NEVER);
 }

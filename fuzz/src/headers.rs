@@ -101,7 +101,7 @@ impl HeadersInput {
         let config = || Config::parse(include_bytes!("headers.json"), &|_| None).expect("sound");
         let set = RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "");
         let shared = InMemory::default();
-        let revoked = Record::token(RecordId::of_token("", REVOKED), NEVER);
+        let revoked = Record::token(RecordId::of_token("", None, REVOKED), NEVER);
         set.add(&shared, &[revoked], Horizon::NONE).expect("nobody else writes");
         let header = |name: &str, scheme: Option<&str>| TokenLocation::Header {
             name: name.to_owned(),
@@ -188,7 +188,7 @@ impl HeadersInput {
         }
         assert!(access == Access::Signout || forward.sign_out.is_empty());
         let ids: HashSet<_> = forward.sign_out.iter().map(|token| token.record_id()).collect();
-        let live = TOKENS.map(|(_, jti, _)| RecordId::of_token("", jti));
+        let live = TOKENS.map(|(_, jti, _)| RecordId::of_token("", None, jti));
         assert!(ids.iter().all(|id| live[..3].contains(id)), "what is genuine and live alone");
     }
 }

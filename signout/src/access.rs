@@ -4,15 +4,15 @@
 //! Therefore neither the time nor the content of a response tells how close a guess was.
 
 use axum::http::{HeaderMap, header};
-use hmac_sha256::Hash;
+use session_guard_core::hash::{SHA256_BYTES, sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
 
 /// The API tokens for `/v1`.
 pub struct ApiTokens {
-    api: Vec<[u8; 32]>,
-    admin: Option<[u8; 32]>,
+    api: Vec<[u8; SHA256_BYTES]>,
+    admin: Option<[u8; SHA256_BYTES]>,
 }
 
 /// What a caller may do.
@@ -28,13 +28,13 @@ impl ApiTokens {
     /// Accepts each token of `api`. If there is an `admin` token, the cutoff for all needs it.
     #[must_use]
     pub fn new<'a>(api: impl IntoIterator<Item = &'a str>, admin: Option<&str>) -> Self {
-        let hash = |token: &str| Hash::hash(token.as_bytes());
+        let hash = |token: &str| sha256([token.as_bytes()]);
         Self { api: api.into_iter().map(hash).collect(), admin: admin.map(hash) }
     }
 
     /// Returns the right of the caller with this token.
     pub(crate) fn right(&self, presented: Option<&[u8]>) -> Result<Right, Error> {
-        let presented = Hash::hash(presented.ok_or(Error::Unauthorized)?);
+        let presented = sha256::<SHA256_BYTES>([presented.ok_or(Error::Unauthorized)?]);
         let is_api = self.api.iter().fold(Choice::from(0), |found, token| {
             found | token.as_slice().ct_eq(presented.as_slice())
         });

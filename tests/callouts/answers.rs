@@ -59,7 +59,7 @@ impl Real {
     /// Returns the first page of a feed, with the first revocation.
     pub(crate) fn first_page(&self) -> Vec<u8> {
         let exp = unix_seconds() + 3600;
-        let record = Record::token(RecordId::of_token("", &self.first.jti()), exp);
+        let record = Record::token(RecordId::of_token("", None, &self.first.jti()), exp);
         self.good(true, &self.cursors[0], vec![record])
     }
 

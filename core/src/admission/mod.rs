@@ -354,7 +354,7 @@ impl Admission {
         let marked = set.generations().mark(shared, id, token.known_live_at());
         let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
             && set
-                .is_revoked(shared, id, token.user().map(User::record_id), token.iat())
+                .is_revoked(shared, &token.names(), token.iat())
                 .inspect_err(|_| repair::report(shared, set))?;
         if let (false, Some((mark, _))) = (revoked, marked) {
             token.note_live_at(mark);
@@ -442,9 +442,10 @@ impl Admission {
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
         let user = match &route.revoke_user {
             Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
-            // If no token can contain this id, the user has no token to revoke.
+            // If no token can contain this id, the user has no token to revoke. The path names no
+            // issuer, so the cutoff holds under every issuer.
             Some(RevokeUser::Named(id)) => {
-                token::is_user_id(id).then(|| RecordId::of_user(&self.realm, id))
+                token::is_user_id(id).then(|| RecordId::of_user(&self.realm, None, id))
             }
             None => None,
         };

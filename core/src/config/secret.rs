@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use crate::config::error::{At, ConfigError};
 use crate::config::variable::is_shown;
 use crate::config::{known_secrets, limits, raw, settings};
+use crate::hash::from_hex;
 use crate::keys::Algorithm;
 
 /// Bytes that must not be seen: no `Debug` and no `Display` shows them.
@@ -211,12 +212,6 @@ fn decoded(at: &At, text: &str, encoding: raw::Encoding) -> Result<Vec<u8>, Conf
         at.error(format!("is not {name}"), "see `encoding`: utf8, base64, base64url or hex")
     })?;
     if bytes.is_empty() { Err(at.error("is empty", GENERATE)) } else { Ok(bytes) }
-}
-
-fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, []) = digits.as_chunks::<2>() else { return None };
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|v| u8::try_from(v).ok());
-    pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
 }
 
 const KNOWN: &str = "is publicly known";

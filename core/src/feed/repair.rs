@@ -58,6 +58,7 @@ pub fn add(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::name::TokenNames;
     use crate::revocation::record::{NEVER, RecordId};
     use crate::revocation::shard::{Damaged, ShardSlot};
     use crate::shared::names::KeySpace;
@@ -85,8 +86,8 @@ mod tests {
     fn a_damaged_shard_gives_no_verdict() {
         let record = Record::user(RecordId::FIRST, 5, NEVER);
         let shared = damaged(record);
-        let token = RecordId::of_token("", "a");
-        assert_eq!(set().is_revoked(&shared, token, Some(record.id), Some(9)), Err(Damaged));
+        let token = TokenNames::of(RecordId::of_token("", None, "a")).and_user(record.id);
+        assert_eq!(set().is_revoked(&shared, &token, Some(9)), Err(Damaged));
         assert_eq!(set().covers(&shared, &record), Err(Damaged));
         let slot = ShardSlot::of(record.key());
         assert_eq!(set().prune(&shared, slot, Horizon::NONE), Err(Damaged));

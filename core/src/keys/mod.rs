@@ -15,10 +15,9 @@ mod signature;
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
+use crate::hash::sha256_of_list;
 use crate::keys::effort::Effort;
 use crate::keys::public::{PublicKey, PublicKeyForm};
 use crate::keys::signature::SignatureKey;
@@ -209,14 +208,7 @@ pub(crate) struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
     pub(crate) fn of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let mut fingerprint = [0; 16];
-        fingerprint.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-        Self(fingerprint)
+        Self(sha256_of_list(parts))
     }
 }
 

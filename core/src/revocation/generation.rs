@@ -116,8 +116,8 @@ pub enum Standing {
 
 /// Returns which of 1,024 stripes a token's id belongs to. A page of changes touches few of them, and
 /// they are few compared with the shards.
-fn stripe(RecordId([high, low, ..]): RecordId) -> u16 {
-    u16::from_be_bytes([high, low]) >> 6
+fn stripe(id: RecordId) -> u16 {
+    id.leading_bits() >> 6
 }
 
 fn written(shared: &dyn SharedData, key: &SharedName) -> Option<Version> {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_cutoff_and_a_renewal_change_every_verdict() {
-        let token = RecordId::of_token("", "a");
+        let token = RecordId::of_token("", None, "a");
         let cutoff = [Record::user(RecordId::LAST, 5, 9)];
         let all = [Record::all("", 5, 9)];
         for renew in [

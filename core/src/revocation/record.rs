@@ -1,14 +1,10 @@
 //! What is a revocation?
 //!
 //! A [`Record`]: one token, one user's cutoff, or the cutoff for all. It names tokens and users by a
-//! hash, so neither shared data nor the feed nor the service's store holds a jti or a user id.
-//! Records form a join-semilattice under [`Record::merge`]: order, duplicates and replays cannot
+//! [hash](crate::revocation::name). Records form a join-semilattice under [`Record::merge`]: order, duplicates and replays cannot
 //! lose anything.
 
-use std::fmt;
-use std::str::FromStr;
-
-use sha2::{Digest, Sha256};
+pub use crate::revocation::name::RecordId;
 
 /// `exp` of a record that is kept for ever.
 pub const NEVER: u64 = u64::MAX;
@@ -43,89 +39,6 @@ impl Kind {
             Self::User => "user",
             Self::All => "all",
         }
-    }
-}
-
-/// First 16 bytes of SHA-256(`session-guard/1` 0x00 kind 0x00 realm 0x00 value).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(pub [u8; 16]);
-
-impl RecordId {
-    /// The lowest id.
-    pub const FIRST: Self = Self([0x00; 16]);
-    /// The highest id.
-    pub const LAST: Self = Self([0xff; 16]);
-
-    /// The token with that `jti`.
-    #[must_use]
-    pub fn of_token(realm: &str, jti: &str) -> Self {
-        Self::derive("token", realm, jti.as_bytes())
-    }
-
-    /// A token without `jti`, by its signing input (header and payload as sent, without the
-    /// signature: one token has many spellings of that).
-    #[must_use]
-    pub fn of_input(realm: &str, signing_input: &[u8]) -> Self {
-        Self::derive("input", realm, signing_input)
-    }
-
-    /// The tokens of that user.
-    #[must_use]
-    pub fn of_user(realm: &str, user_id: &str) -> Self {
-        Self::derive("user", realm, user_id.as_bytes())
-    }
-
-    /// The tokens of every user.
-    #[must_use]
-    pub fn of_all(realm: &str) -> Self {
-        Self::derive("all", realm, b"")
-    }
-
-    fn derive(kind: &str, realm: &str, value: &[u8]) -> Self {
-        let mut hash = Sha256::new();
-        for part in [b"session-guard/1\0", kind.as_bytes(), b"\0", realm.as_bytes(), b"\0", value] {
-            hash.update(part);
-        }
-        let digest = hash.finalize();
-        let mut id = [0; 16];
-        for (byte, from) in id.iter_mut().zip(digest) {
-            *byte = from;
-        }
-        Self(id)
-    }
-}
-
-impl fmt::Display for RecordId {
-    /// 32 lower-case hex digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// A record id is 32 lower-case hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotARecordId;
-
-impl FromStr for RecordId {
-    type Err = NotARecordId;
-
-    fn from_str(text: &str) -> Result<Self, NotARecordId> {
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return Err(NotARecordId);
-        }
-        let mut id = [0; 16];
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            for &digit in pair {
-                let value = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return Err(NotARecordId),
-                };
-                *byte = *byte << 4 | value;
-            }
-        }
-        Ok(Self(id))
     }
 }
 
@@ -258,25 +171,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn an_id_is_a_hash_of_kind_realm_and_value() {
-        // sha256sum over the bytes that the doc of RecordId names.
-        let id = RecordId::of_token("", "4f1c").to_string();
-        assert_eq!(id, "5a6833bba0c3af6d18e084b78c0b4b71");
-        assert_ne!(RecordId::of_token("", "a"), RecordId::of_user("", "a"));
-        assert_ne!(RecordId::of_token("x", "a"), RecordId::of_token("y", "a"));
-        assert_ne!(RecordId::of_input("", b"a"), RecordId::of_token("", "a"));
-    }
-
-    #[test]
-    fn only_32_lower_case_hex_digits_are_an_id() {
-        let id = RecordId::of_token("", "a");
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for text in ["", "00", &"0".repeat(33), &"A".repeat(32), &"g".repeat(32)] {
-            assert_eq!(text.parse::<RecordId>(), Err(NotARecordId), "{text}");
-        }
-    }
 
     #[test]
     fn milliseconds_are_no_time_of_a_record() {

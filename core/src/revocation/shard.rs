@@ -17,6 +17,7 @@
 //! | 4 | number of records, big endian |
 //! | 24 or 32 each | id, issued_before (not for tokens), exp; big endian, in strict order of id |
 
+use crate::revocation::name::NamePair;
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 
@@ -35,9 +36,7 @@ impl ShardSlot {
     /// Returns the slot of a record with that key.
     #[must_use]
     pub fn of((id, kind): (RecordId, Kind)) -> Self {
-        let [high, low, ..] = id.0;
-        let bits = u16::from_be_bytes([high, low]);
-        Self { kind, number: bits.checked_shr(bits_below(kind)).unwrap_or(0) }
+        Self { kind, number: id.leading_bits().checked_shr(bits_below(kind)).unwrap_or(0) }
     }
 
     /// Returns the slots of a kind for the ids from `first` to `last`, in order.
@@ -139,6 +138,14 @@ impl<'a> Shard<'a> {
     #[must_use]
     pub fn find(self, id: RecordId) -> Option<Record> {
         self.records().find(|record| record.id >= id).filter(|record| record.id == id)
+    }
+
+    /// Returns the records with either of these names, which lie in the same shard.
+    pub fn find_pair(self, names: NamePair) -> impl Iterator<Item = Record> + 'a {
+        let (low, high) = names.in_order();
+        let between = self.records().skip_while(move |record| record.id < low);
+        let between = between.take_while(move |record| record.id <= high);
+        between.filter(move |record| record.id == low || record.id == high)
     }
 
     /// Whether the ids are in strict order and belong here. This is checked on every lookup; if the

@@ -10,7 +10,7 @@
 
 use std::ops::Deref;
 
-use sha2::{Digest, Sha256};
+use crate::hash::{hex_digit, hex_digits, sha256_of_list};
 
 /// Longest name: the prefix and what follows it.
 const NAME_BYTES: usize = 40;
@@ -73,13 +73,8 @@ impl KeySpace {
     }
 
     fn of(parts: &[&str]) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let hash = hash.finalize();
-        Self::with_digits(hash.iter().flat_map(|b| [b >> 4, b & 15]).map(hex_digit))
+        let hash: [u8; 8] = sha256_of_list(parts.iter().map(|part| part.as_bytes()));
+        Self::with_digits(hex_digits(&hash))
     }
 
     fn with_digits(digits: impl Iterator<Item = u8>) -> Self {
@@ -124,13 +119,6 @@ impl Deref for SharedName {
     fn deref(&self) -> &str {
         let text = self.bytes.get(..self.length).unwrap_or_default();
         std::str::from_utf8(text).unwrap_or_default()
-    }
-}
-
-fn hex_digit(value: u8) -> u8 {
-    match value {
-        0..=9 => b'0' + value,
-        _ => b'a' + value - 10,
     }
 }
 

@@ -4,6 +4,7 @@
 use super::*;
 use crate::feed::outbox::ENTRIES_A_KEY;
 use crate::headers::Headers;
+use crate::revocation::name::TokenNames;
 use crate::shared::names::KeySpace;
 use crate::shared::{Expect, InMemory, Stored};
 
@@ -28,7 +29,8 @@ fn answer(status: &str, content_type: &str, body: &str) -> Response {
 
 fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Call, SignOut) {
     let (set, outbox) = rooms();
-    let record = of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
+    let record =
+        of_token(RecordId::of_token("", None, "a"), Some(1_800_000_600), 1_800_000_000, None);
     match begin(&set, &outbox, shared, vec![record], &[], settings(when_unreachable), NOW) {
         Step::Deliver(call, sign_out) => (call, sign_out),
         step => panic!("{step:?}"),
@@ -40,8 +42,8 @@ fn a_sign_out_holds_here_before_the_service_is_told() {
     let shared = InMemory::default();
     let (set, outbox) = rooms();
     let (call, _) = signed_out(&shared, WhenUnreachable::Forward);
-    let id = RecordId::of_token("", "a");
-    assert_eq!(set.is_revoked(&shared, id, None, None), Ok(true));
+    let id = RecordId::of_token("", None, "a");
+    assert_eq!(set.is_revoked(&shared, &TokenNames::of(id), None), Ok(true));
     assert_eq!(outbox.len(&shared), 1);
     assert_eq!((call.method, call.path.as_str()), ("POST", "/v1/revocations"));
     assert_eq!(call.timeout_milliseconds, 2_000);
@@ -98,11 +100,12 @@ fn a_sign_out_that_the_service_rejects_gets_503_in_every_mode() {
             let (_, sign_out) = signed_out(&shared, setting);
             let step = sign_out.respond(&outbox, &shared, Some(&response), NOW);
             assert_eq!(step, Step::Rejected(verdict), "{response:?}");
-            let revoked = set.is_revoked(&shared, RecordId::of_token("", "a"), None, None);
+            let token = TokenNames::of(RecordId::of_token("", None, "a"));
+            let revoked = set.is_revoked(&shared, &token, None);
             assert_eq!(revoked, Ok(true), "it holds on this proxy");
             assert!(outbox.owes(
                 &shared,
-                &of_token(RecordId::of_token("", "a"), None, NOW.unix_seconds, None)
+                &of_token(RecordId::of_token("", None, "a"), None, NOW.unix_seconds, None)
             ));
         }
     }
@@ -116,7 +119,10 @@ fn a_full_service_that_has_the_record_continues_the_sign_out() {
     let full = answer("507", "application/json", r#"{"code":"full","accepted":1}"#);
     assert_eq!(sign_out.respond(&outbox, &shared, Some(&full), NOW), Step::Continue);
     assert!(
-        !outbox.owes(&shared, &of_token(RecordId::of_token("", "a"), None, NOW.unix_seconds, None))
+        !outbox.owes(
+            &shared,
+            &of_token(RecordId::of_token("", None, "a"), None, NOW.unix_seconds, None)
+        )
     );
 }
 
@@ -141,7 +147,11 @@ fn a_sign_out_that_could_be_lost_is_not_confirmed() {
     outbox.put(&shared, &full, DueTime::AtOnce).unwrap();
     let step = begin(&set, &outbox, &shared, vec![record(0)], &[], settings, NOW);
     assert_eq!(step, Step::Unavailable);
-    assert_eq!(set.is_revoked(&shared, record(0).id, None, None), Ok(false), "and may try again");
+    assert_eq!(
+        set.is_revoked(&shared, &TokenNames::of(record(0).id), None),
+        Ok(false),
+        "and may try again"
+    );
 }
 
 #[test]
@@ -151,7 +161,7 @@ fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
     let settings = settings(WhenUnreachable::Refuse);
     let again = |shared: &InMemory| {
         let record =
-            of_token(RecordId::of_token("", "a"), Some(1_800_000_600), 1_800_000_000, None);
+            of_token(RecordId::of_token("", None, "a"), Some(1_800_000_600), 1_800_000_000, None);
         begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
     };
     assert_eq!(again(&shared), Step::Continue);

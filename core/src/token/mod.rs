@@ -40,6 +40,7 @@ use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Fingerprint, Key, KeyRing};
 use crate::refusal::Refusal;
 use crate::revocation::generation::Mark;
+use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::RecordId;
 use crate::token::cache::{Remembered, TokenCache};
 use crate::token::claims::{Accepted, Forwarded, Times};
@@ -262,19 +263,20 @@ impl Verifier {
         let compact = self.parse(token).ok_or(Refusal::MalformedToken)?;
         let claims = Object::parse(&compact.payload).ok_or(Refusal::MalformedToken)?;
         let keys = self.keys.borrow();
-        let candidates = self.candidates(&keys, &compact.header, issuer(&claims))?;
+        let issuer = issuer(&claims);
+        let candidates = self.candidates(&keys, &compact.header, issuer)?;
         let untried = candidates.into_iter().skip(keys_tried);
         let key = self.signer(untried, token, &compact, keys_tried, effort)?;
         let claims = claims::read(&claims, key, &self.policy);
         let realm = &self.policy.realm;
-        let record_id = match &claims.jti {
-            Some(jti) => RecordId::of_token(realm, jti),
-            None => RecordId::of_input(realm, compact.signing_input),
+        let names = match &claims.jti {
+            Some(jti) => NamePair::of_token(realm, issuer, jti),
+            None => NamePair::of_input(realm, issuer, compact.signing_input),
         };
-        let genuine = GenuineToken { record_id, times: claims.times };
+        let genuine = GenuineToken { names, times: claims.times };
         match claims.verdict {
             Ok(accepted) => {
-                let verified = Rc::new(VerifiedToken::new(genuine, accepted, realm));
+                let verified = Rc::new(VerifiedToken::new(genuine, accepted, issuer, realm));
                 let known = Verified { token: Rc::clone(&verified), signer: key.fingerprint() };
                 self.verified.borrow_mut().keep(token, known);
                 Ok(self.judged(verified, effort.unix_seconds()))
@@ -368,15 +370,15 @@ pub(crate) struct Genuine {
 /// A token whose signature is valid, whatever its times and claims: what a sign-out revokes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GenuineToken {
-    record_id: RecordId,
+    names: NamePair,
     times: Times,
 }
 
 impl GenuineToken {
-    /// The id of this token's revocation: its `jti`, or its signing input if it has none.
+    /// The id of this token's revocation: its issuer and `jti`, or its signing input if it has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
-        self.record_id
+        self.names.own()
     }
 
     /// When it expires, in seconds since 1970 UTC, rounded down.
@@ -395,15 +397,15 @@ impl GenuineToken {
 impl fmt::Debug for GenuineToken {
     /// Shows the hash that names the token, no claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GenuineToken({})", self.record_id)
+        write!(f, "GenuineToken({})", self.record_id())
     }
 }
 
-/// The user that a token names.
+/// The user that a token names. Two users are equal only if both their ids and their issuers are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     id: Box<str>,
-    record_id: RecordId,
+    names: NamePair,
 }
 
 impl User {
@@ -413,10 +415,10 @@ impl User {
         &self.id
     }
 
-    /// The id of this user's cutoff.
+    /// The id of this user's cutoff, under the token's issuer.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
-        self.record_id
+        self.names.own()
     }
 }
 
@@ -430,9 +432,9 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    fn new(genuine: GenuineToken, accepted: Accepted, realm: &str) -> Self {
+    fn new(genuine: GenuineToken, accepted: Accepted, issuer: Option<&str>, realm: &str) -> Self {
         let Accepted { user_id, forwarded } = accepted;
-        let user = user_id.map(|id| User { record_id: RecordId::of_user(realm, &id), id });
+        let user = user_id.map(|id| User { names: NamePair::of_user(realm, issuer, &id), id });
         Self { genuine, user, forwarded, live_at: Cell::new(None) }
     }
 
@@ -442,10 +444,16 @@ impl VerifiedToken {
         self.genuine
     }
 
-    /// The id of this token's revocation: its `jti`, or its signing input if it has none.
+    /// The id of this token's revocation: its issuer and `jti`, or its signing input if it has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
-        self.genuine.record_id
+        self.genuine.record_id()
+    }
+
+    /// Everything by which this token may be revoked.
+    #[must_use]
+    pub fn names(&self) -> TokenNames {
+        TokenNames { token: self.genuine.names, user: self.user.as_ref().map(|user| user.names) }
     }
 
     /// The user; `None` if the policy requires none.
@@ -513,7 +521,7 @@ impl fmt::Debug for VerifiedToken {
 impl fmt::Debug for User {
     /// Shows the hash that names the user.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "User({})", self.record_id)
+        write!(f, "User({})", self.record_id())
     }
 }
 

@@ -7,6 +7,7 @@ use session_guard_core::clock::Now;
 use session_guard_core::feed::staleness::Knowledge;
 use session_guard_core::feed::state::FeedState;
 use session_guard_core::feed::{Feed, FeedEffects, FeedSettings};
+use session_guard_core::revocation::name::TokenNames;
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
 use session_guard_core::shared::names::KeySpace;
 use session_guard_core::sign_out::{self, SignOut, Step, WhenUnreachable};
@@ -228,12 +229,12 @@ impl SimulatedVm {
 
 /// Asks for a token that this record revokes, and as little else as possible.
 fn refuses(feed: &Feed, memory: &Memory, record: &Record) -> bool {
-    let nobody = RecordId([0x55; 16]);
+    let other = TokenNames::of(RecordId([0x55; 16]));
     let last = record.issued_before.checked_sub(1);
-    let verdict = match record.kind {
-        Kind::Token => feed.set().is_revoked(memory, record.id, None, Some(u64::MAX)),
-        Kind::User => feed.set().is_revoked(memory, nobody, Some(record.id), last),
-        Kind::All => feed.set().is_revoked(memory, nobody, None, last),
+    let (names, iat) = match record.kind {
+        Kind::Token => (TokenNames::of(record.id), Some(u64::MAX)),
+        Kind::User => (other.and_user(record.id), last),
+        Kind::All => (other, last),
     };
-    verdict.expect("shared data is not damaged")
+    feed.set().is_revoked(memory, &names, iat).expect("shared data is not damaged")
 }

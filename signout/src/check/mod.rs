@@ -22,6 +22,7 @@ use serde_json::Value;
 use session_guard_core::config::effective::{effective, variables};
 use session_guard_core::config::variable::is_shown;
 use session_guard_core::config::{Config, ConfigError};
+use session_guard_core::hash::{SHA256_BYTES, hex, sha256};
 use session_guard_core::headers::Headers;
 use session_guard_core::request::path;
 use session_guard_core::request::routes::{Access, RevokeUser};
@@ -243,7 +244,5 @@ impl From<ConfigError> for Wrong {
 
 /// Long enough for every algorithm, and good in every encoding: hex digits are base64 as well.
 fn stand_in(name: &str) -> String {
-    let digest = hmac_sha256::Hash::hash(name.as_bytes());
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    digits.repeat(2)
+    hex(&sha256::<SHA256_BYTES>([name.as_bytes()])).repeat(2)
 }

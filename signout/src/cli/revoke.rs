@@ -111,9 +111,10 @@ impl Revoke {
         let claims: Map<String, Value> =
             serde_json::from_slice(&payload).map_err(|_| no_token())?;
         let realm = self.realm.as_deref().unwrap_or_default();
+        let issuer = claims.get("iss").and_then(Value::as_str);
         let id = match claims.get("jti").and_then(Value::as_str) {
-            Some(jti) => RecordId::of_token(realm, jti),
-            None => RecordId::of_input(realm, input.as_bytes()),
+            Some(jti) => RecordId::of_token(realm, issuer, jti),
+            None => RecordId::of_input(realm, issuer, input.as_bytes()),
         };
         let exp = self.exp.or_else(|| claims.get("exp").and_then(whole_seconds));
         let mut body = json!({"kind": "token", "id": id.to_string()});
@@ -145,7 +146,7 @@ fn from_standard_input() -> Result<String, CommandError> {
 const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
-From a token the command reads `jti` and `exp`; if it has no `jti`, the hash of its signing input. It
+From a token the command reads `jti`, `iss` and `exp`; if it has no `jti`, the hash of its signing input. It
 does not check the signature.
 
 Exit code 0: revoked, durably; 1: the service refuses it; 2: wrong use, no token; 3: not reachable.

@@ -261,14 +261,14 @@ impl Written {
         }
         match (&self.jti, &self.user_id, self.kind, &self.id) {
             (Some(jti), None, None, None) => {
-                Ok((Kind::Token, RecordId::of_token(realm, id_text("jti", jti)?)))
+                Ok((Kind::Token, RecordId::of_token(realm, None, id_text("jti", jti)?)))
             }
             (None, Some(user), None, None) => {
                 let user = id_text("user_id", user)?;
                 if user.chars().any(char::is_control) {
                     return Err("`user_id` has control characters.".to_owned());
                 }
-                Ok((Kind::User, RecordId::of_user(realm, user)))
+                Ok((Kind::User, RecordId::of_user(realm, None, user)))
             }
             (None, None, None, None) if self.issued_before.is_some() => {
                 Ok((Kind::All, RecordId::of_all(realm)))

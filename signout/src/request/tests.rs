@@ -22,7 +22,8 @@ fn status(body: &[u8]) -> u16 {
 #[test]
 fn every_form_becomes_the_record_that_it_means() {
     let id: RecordId = ID.parse().unwrap();
-    let (token, user) = (RecordId::of_token, RecordId::of_user);
+    let token = |realm, jti| RecordId::of_token(realm, None, jti);
+    let user = |realm, id| RecordId::of_user(realm, None, id);
     let next = NOW + 1;
     let table = [
         (r#"{"jti": "a", "exp": 1795332999}"#, Record::token(token("", "a"), 1_795_332_999)),

@@ -53,8 +53,8 @@ fn what_is_revoked_is_listed_and_counted() {
     let all = listed(&process);
     let find = |id: RecordId| all.iter().find(|record| record["id"] == id.to_string()).unwrap();
     assert_eq!(all.len(), 4);
-    assert_eq!(find(RecordId::of_token("", "a"))["exp"], 4_000_000_000_u64);
-    assert_eq!(find(RecordId::of_user("x", "u"))["issued_before"], 5);
+    assert_eq!(find(RecordId::of_token("", None, "a"))["exp"], 4_000_000_000_u64);
+    assert_eq!(find(RecordId::of_user("x", None, "u"))["issued_before"], 5);
     assert_eq!(find(RecordId::of_all(""))["issued_before"], 7);
 
     let (_, table, _) = run(&mut at(&process, &["list"]));
@@ -81,8 +81,9 @@ fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
     let mut ids: Vec<_> = listed(&process).iter().map(|record| record["id"].to_string()).collect();
     ids.sort_unstable();
     let input = without.rsplit_once('.').unwrap().0;
-    let mut expected = [RecordId::of_token("", "j"), RecordId::of_input("", input.as_bytes())]
-        .map(|id| format!("\"{id}\""));
+    let mut expected =
+        [RecordId::of_token("", None, "j"), RecordId::of_input("", None, input.as_bytes())]
+            .map(|id| format!("\"{id}\""));
     expected.sort_unstable();
     assert_eq!(ids, expected);
     assert_eq!(run(&mut at(&process, &["revoke", "--token", "no.token"])).0, 2);
@@ -95,7 +96,7 @@ fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
     piped.stdin.take().unwrap().write_all(header.as_bytes()).unwrap();
     let said: Value = serde_json::from_slice(&piped.wait_with_output().unwrap().stdout).unwrap();
     assert!(said["revoked"] == true && said["new"] == true && said["cursor"].is_string(), "{said}");
-    let id = RecordId::of_token("", "k").to_string();
+    let id = RecordId::of_token("", None, "k").to_string();
     let record = listed(&process).into_iter().find(|record| record["id"] == *id).unwrap();
     assert_eq!(record["exp"], 4_000_000_000_u64);
 }

@@ -27,8 +27,9 @@ fn revoke_until_it_dies(
                         jtis.each_ref().map(|jti| format!(r#"{{"jti": "{jti}"}}"#)).join(",");
                     match process.post(&format!("[{body}]")) {
                         Some((201, _)) => {
-                            let new =
-                                jtis.iter().map(|jti| RecordId::of_token("", jti).to_string());
+                            let new = jtis
+                                .iter()
+                                .map(|jti| RecordId::of_token("", None, jti).to_string());
                             ids.lock().unwrap().extend(new);
                             acknowledged.fetch_add(1, Ordering::Relaxed);
                         }
@@ -77,7 +78,7 @@ fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
     let process = ServiceProcess::serve(folder.path());
     let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();
     assert_eq!(page["reset"], false);
-    assert_eq!(page["revocations"][0]["id"], RecordId::of_token("", "b").to_string());
+    assert_eq!(page["revocations"][0]["id"], RecordId::of_token("", None, "b").to_string());
     assert_eq!(page["revocations"].as_array().unwrap().len(), 1);
 }
 
@@ -102,7 +103,7 @@ fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what
     let cursor = answer["cursor"].as_str().unwrap();
     let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();
     assert_eq!(page["reset"], true);
-    let lost = RecordId::of_token("", "after").to_string();
+    let lost = RecordId::of_token("", None, "after").to_string();
     assert!(known.contains(&lost) && !process.live_ids().contains(&lost));
     let record = format!(r#"[{{"kind": "token", "id": "{lost}", "exp": 4000000000}}]"#);
     assert_eq!(process.post(&record).unwrap().0, 201);

@@ -26,7 +26,7 @@ async fn a_cold_proxy_gets_the_whole_set_and_then_the_changes() {
     service.revoke(r#"[{"jti": "a", "exp": 4000000000}, {"jti": "b", "exp": 4000000000}]"#).await;
     let (mut records, last) = load(&service).await;
     records.sort_unstable();
-    let token = |jti| Record::token(RecordId::of_token("", jti), 4_000_000_000);
+    let token = |jti| Record::token(RecordId::of_token("", None, jti), 4_000_000_000);
     let mut expected = [token("a"), token("b")];
     expected.sort_unstable();
     assert_eq!(records, expected);
@@ -51,8 +51,8 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
     assert!(page["now"].as_u64().is_some_and(|now| now > 1_700_000_000));
     assert!(page["held_milliseconds"].as_u64().is_some_and(|held| held < 1_000));
     let (token, user, all) = (
-        RecordId::of_token("", "a").to_string(),
-        RecordId::of_user("", "u").to_string(),
+        RecordId::of_token("", None, "a").to_string(),
+        RecordId::of_user("", None, "u").to_string(),
         RecordId::of_all("").to_string(),
     );
     let expected = serde_json::json!({

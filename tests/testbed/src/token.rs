@@ -77,15 +77,16 @@ impl Token {
     }
 
     /// Returns the record id of its revocation in the empty realm: from its `jti`
-    /// or, if there is none, from the signing input.
+    /// (and `iss`) or, if there is none, from the signing input.
     #[must_use]
     pub fn record_id(&self) -> String {
-        let jti = self.jti();
+        let (jti, issuer) = (self.jti(), self.claim("iss"));
+        let issuer = Some(issuer.as_str()).filter(|issuer| !issuer.is_empty());
         if jti.is_empty() {
             let input = self.0.rsplit_once('.').map_or("", |(input, _)| input);
-            return record_id("input", input);
+            return record_id("input", input, issuer);
         }
-        record_id("token", &jti)
+        record_id("token", &jti, issuer)
     }
 
     /// Returns the token's text.
@@ -106,9 +107,14 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 /// Computes the id as documented, deliberately without the code under test.
-fn record_id(kind: &str, value: &str) -> String {
-    let hash = hmac_sha256::Hash::hash(format!("session-guard/1\0{kind}\0\0{value}").as_bytes());
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+fn record_id(kind: &str, value: &str, issuer: Option<&str>) -> String {
+    let hash = hmac_sha256::Hash::hash(format!("session-guard/2\0{kind}\0\0{value}").as_bytes());
+    let mut id = hash[..16].to_vec();
+    if let Some(issuer) = issuer {
+        let hash = hmac_sha256::Hash::hash(&[&hash[..], b"\0", issuer.as_bytes()].concat());
+        id[2..].copy_from_slice(&hash[..14]);
+    }
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns this machine's time, which Envoy, service and application share.

@@ -46,7 +46,7 @@ fn main() {
     let environment = |name: &str| std::env::var(name).ok();
     let config = Config::parse(arguments.configuration.as_bytes(), &environment);
     let config = config.expect("the configuration of the filter");
-    let revoked = |number| RecordId::of_token("", &format!("revoked-{number}"));
+    let revoked = |number| RecordId::of_token("", None, &format!("revoked-{number}"));
     let judge = Rc::new(Judge {
         verifier: Verifier::new(config.keys, config.policy),
         revoked: (0..arguments.revoked).map(revoked).collect(),

@@ -100,7 +100,7 @@ fn a_sign_out_revokes_all_genuine_tokens_within_its_limits() {
             match decision {
                 Decision::Refuse { refusal, sign_out, .. } => {
                     assert_eq!(refusal, Refusal::Unavailable);
-                    let first = RecordId::of_token("", "1");
+                    let first = RecordId::of_token("", None, "1");
                     assert!(sign_out.iter().any(|token| token.record_id() == first));
                 }
                 Decision::Forward(forward) => {
@@ -111,7 +111,7 @@ fn a_sign_out_revokes_all_genuine_tokens_within_its_limits() {
             }
         }
         revoked.sort_unstable();
-        let mut expected = ["1", "2"].map(|jti| RecordId::of_token("", jti));
+        let mut expected = ["1", "2"].map(|jti| RecordId::of_token("", None, jti));
         expected.sort_unstable();
         assert_eq!(revoked, expected, "{keys} keys");
         assert!(requests >= 250 * keys / checks_per_request, "{requests} requests");
@@ -135,7 +135,7 @@ fn a_sign_out_revokes_tokens_that_are_not_valid_yet() {
         let ids = |tokens: &[GenuineToken]| -> Vec<_> {
             tokens.iter().map(GenuineToken::record_id).collect()
         };
-        let id = vec![RecordId::of_token("", "token-1")];
+        let id = vec![RecordId::of_token("", None, "token-1")];
         let expected = if is_revoked { (id, vec![]) } else { (vec![], id) };
         assert_eq!((ids(&forward.sign_out), ids(&forward.expired)), expected, "{name}");
     }

@@ -87,6 +87,13 @@ fn token(user: &str, jti: &str) -> String {
     TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti)).sign()
 }
 
+/// The same from this issuer.
+fn token_of(issuer: &str, user: &str, jti: &str) -> String {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let builder = TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti));
+    builder.claim("iss", quoted(issuer)).sign()
+}
+
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
@@ -171,7 +178,7 @@ fn damage_in_the_set_is_unavailable_and_restarts_the_load() {
     let space = bench.set.space();
     let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
     assert!(loaded.write(&bench.shared, space, Expect::Absent));
-    let slot = ShardSlot::of((RecordId::of_token("", "1"), Kind::Token));
+    let slot = ShardSlot::of((RecordId::of_token("", None, "1"), Kind::Token));
     assert!(bench.shared.set_if(&slot.name(space), b"junk", Expect::Anything));
     let ada = bearer(&token("ada", "1"));
     assert_eq!(verdict(&bench.decide("/page", &[("authorization", &ada)])), "unavailable");
@@ -184,16 +191,16 @@ fn a_revocation_is_seen_on_the_next_request_of_a_token_seen_before() {
     let (ada, bob) = (bearer(&token("ada", "1")), bearer(&token("bob", "2")));
     let verdict_of = |token: &str| verdict(&bench.decide("/page", &[("authorization", token)]));
     assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["ada", "bob"]);
-    bench.revoke(Record::token(RecordId::of_token("", "1"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "1"), NEVER));
     assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["revoked", "bob"]);
-    bench.revoke(Record::user(RecordId::of_user("", "bob"), NOW, NEVER));
+    bench.revoke(Record::user(RecordId::of_user("", None, "bob"), NOW, NEVER));
     assert_eq!([verdict_of(&ada), verdict_of(&bob)], ["revoked", "revoked"]);
 }
 
 #[test]
 fn every_token_must_hold_and_all_must_agree() {
     let bench = AdmissionBench::new("refuse");
-    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let cases = [
         (token("ada", "1"), token("ada", "2"), "ada"),
         (token("ada", "1"), token("bob", "2"), "conflicting_tokens"),
@@ -210,7 +217,7 @@ fn every_token_must_hold_and_all_must_agree() {
 #[test]
 fn an_api_key_passes_without_a_user_and_excuses_no_token() {
     let bench = AdmissionBench::new("refuse");
-    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let own = format!("token={}", token("ada", "1"));
     let gone = format!("token={}", token("ada", "gone"));
     let cases = [
@@ -281,7 +288,7 @@ fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
 #[test]
 fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
     let bench = AdmissionBench::new("refuse");
-    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let cookies = format!("token={}; token=junk; token={}", token("ada", "1"), token("bob", "2"));
     let gone = bearer(&token("eve", "gone"));
     let lines = [("authorization", gone.as_str()), ("cookie", cookies.as_str())];
@@ -289,8 +296,8 @@ fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
     let ids = |tokens: &[GenuineToken]| -> Vec<_> {
         tokens.iter().map(GenuineToken::record_id).collect()
     };
-    assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", jti)));
-    assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", "gone")]);
+    assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", None, jti)));
+    assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", None, "gone")]);
     assert!(forward.tokens.is_empty(), "it is to be answered, not ended");
 }
 
@@ -303,7 +310,7 @@ fn another_sites_sign_out_revokes_no_cookie() {
         let Decision::Forward(forward) = bench.decide("/sign-out", lines) else { panic!() };
         forward.sign_out.iter().map(|token| token.record_id()).collect::<Vec<_>>()
     };
-    let [ada, bob] = ["1", "2"].map(|jti| RecordId::of_token("", jti));
+    let [ada, bob] = ["1", "2"].map(|jti| RecordId::of_token("", None, jti));
     assert_eq!(signed_out(&lines), [ada]);
     assert_eq!(signed_out(&lines[..2]), [ada, bob]);
     let own = format!("token={}", token("ada", "1"));
@@ -322,7 +329,7 @@ fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
         let bench = AdmissionBench::with("refuse", forward);
         let Decision::Forward(crowded) = bench.decide("/sign-out", &lines) else { panic!() };
         let ids: Vec<_> = crowded.sign_out.iter().map(|token| token.record_id()).collect();
-        assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", "1")], vec![]));
+        assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", None, "1")], vec![]));
         assert_eq!(verdict(&bench.decide("/page", &lines)), "malformed_token");
         let alone = format!("a=1; token={own}");
         let cookie_at = |path: &str| {
@@ -346,8 +353,8 @@ fn a_cutoff_is_of_the_user_whom_the_route_names() {
     let good = bearer(&token("ada", "1"));
     let too_long = format!("/users/{}", "x".repeat(257));
     let cases = [
-        ("/users/bob%40b", Some(RecordId::of_user("", "bob@b"))),
-        ("/password", Some(RecordId::of_user("", "ada"))),
+        ("/users/bob%40b", Some(RecordId::of_user("", None, "bob@b"))),
+        ("/password", Some(RecordId::of_user("", None, "ada"))),
         (too_long.as_str(), None),
         ("/page", None),
     ];
@@ -390,7 +397,7 @@ fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
     ];
     for (knowledge, header, cookie, code, is_cleared) in cases {
         let bench = AdmissionBench { knowledge, ..AdmissionBench::new("refuse") };
-        bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+        bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
         let header = if header.is_empty() { String::new() } else { bearer(header) };
         let decision = bench.decide("/page", &[("authorization", &header), ("cookie", &cookie)]);
         assert_eq!(verdict(&decision), code, "{header} {cookie}");
@@ -402,7 +409,7 @@ fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
 #[test]
 fn a_good_cookie_replaces_a_bad_one_of_its_name() {
     let bench = AdmissionBench::new("refuse");
-    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let [ada, bob, gone] = [token("ada", "1"), token("bob", "2"), token("ada", "gone")];
     let claims = |name: &str, value: &str| TokenBuilder::new().claim(name, value).sign();
     let expired = claims("exp", &(NOW - 999).to_string());
@@ -450,7 +457,7 @@ fn a_good_cookie_replaces_a_bad_one_of_its_name() {
 #[test]
 fn another_spelling_refuses_and_never_admits() {
     let bench = AdmissionBench::new("refuse");
-    bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+    bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let (ada, gone) = (token("ada", "1"), token("ada", "gone"));
     for (name, line) in [
         ("cookie", "Token=JWT"),
@@ -485,3 +492,48 @@ fn another_spelling_refuses_and_never_admits() {
 
 mod limits;
 mod models;
+
+#[test]
+fn equal_ids_of_two_issuers_are_different_users_and_tokens() {
+    let [a, b, none] = [token_of("a", "ada", "1"), token_of("b", "ada", "1"), token("ada", "1")];
+    let (of_token, of_user) = (RecordId::of_token, RecordId::of_user);
+    let cutoff = |issuer| Record::user(of_user("", issuer, "ada"), NOW, NEVER);
+    let one = |issuer| Record::token(of_token("", issuer, "1"), NEVER);
+    for (record, refused) in [
+        (one(Some("a")), [true, false, false]),
+        (cutoff(Some("a")), [true, false, false]),
+        (one(None), [true, true, true]),
+        (cutoff(None), [true, true, true]),
+        (one(Some("")), [false, false, false]),
+        (cutoff(Some("")), [false, false, false]),
+    ] {
+        let bench = AdmissionBench::new("refuse");
+        bench.revoke(record);
+        for (token, is_refused) in [&a, &b, &none].into_iter().zip(refused) {
+            let verdict = verdict(&bench.decide("/page", &[("authorization", &bearer(token))]));
+            assert_eq!(verdict, if is_refused { "revoked" } else { "ada" }, "{record:?}");
+        }
+    }
+    for cookie in [&b, &none] {
+        let lines = [("authorization", &*bearer(&a)), ("cookie", &*format!("token={cookie}"))];
+        let verdict = verdict(&AdmissionBench::new("refuse").decide("/page", &lines));
+        assert_eq!(verdict, "conflicting_tokens");
+    }
+}
+
+#[test]
+fn a_sign_out_revokes_the_token_of_its_issuer() {
+    let bench = AdmissionBench::new("refuse");
+    let [a, b] = ["a", "b"].map(|issuer| token_of(issuer, "ada", "1"));
+    let Decision::Forward(forward) = bench.decide("/sign-out", &[("authorization", &bearer(&a))])
+    else {
+        panic!("refused")
+    };
+    let id = forward.sign_out[0].record_id();
+    assert_eq!(id, RecordId::of_token("", Some("a"), "1"));
+    bench.revoke(Record::token(id, NEVER));
+    for (token, expected) in [(&a, "revoked"), (&b, "ada")] {
+        let decision = bench.decide("/page", &[("authorization", &bearer(token))]);
+        assert_eq!(verdict(&decision), expected);
+    }
+}

@@ -112,7 +112,7 @@ proptest! {
             let with_query = format!("{cookie}, {{\"query\": \"access_token\"}}");
             let text = CONFIGURATION.replace("WHEN", "refuse").replace("FORWARD", "keep");
             let bench = AdmissionBench::of(&text.replace(cookie, &with_query));
-            bench.revoke(Record::token(RecordId::of_token("", "gone"), NEVER));
+            bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
             bench
         });
         let headers = Headers::from_pairs(&lines);

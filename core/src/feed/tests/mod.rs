@@ -12,6 +12,7 @@ use crate::feed::page::RESENT_RECORDS;
 use crate::feed::staleness::WhenUnknown;
 use crate::feed::wire::{CONTENT_TYPE, Cursor};
 use crate::headers::Headers;
+use crate::revocation::name::TokenNames;
 use crate::revocation::record::{NEVER, Record};
 use crate::revocation::shard::ShardSlot;
 use crate::shared::Expect;
@@ -20,7 +21,7 @@ use model::ModelProcess;
 use service::{ModelService, RecordMap, page_key, response};
 
 fn token(number: u64) -> Record {
-    Record::token(RecordId::of_token("", &number.to_string()), NEVER)
+    Record::token(RecordId::of_token("", None, &number.to_string()), NEVER)
 }
 
 /// A process that is up to date with a service that holds these records.
@@ -401,7 +402,7 @@ fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
         assert!(process.shared.set_if(&key, b"not a shard", Expect::Anything));
     }
     let feed = &process.vms[0].feed;
-    assert!(feed.set().is_revoked(&process.shared, own.id, None, None).is_err());
+    assert!(feed.set().is_revoked(&process.shared, &TokenNames::of(own.id), None).is_err());
     repair::report(&process.shared, feed.set());
     assert_eq!(feed.known_at(&process.shared, process.now), Knowledge::Never);
     process.settle(&mut service, 3);

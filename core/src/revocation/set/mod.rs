@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 
 use crate::revocation::generation::Generations;
 use crate::revocation::horizon::Horizon;
+use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::revocation::shard::{self, Damaged, Shard, ShardSlot};
 use crate::shared::SharedData;
@@ -68,8 +69,8 @@ impl RevocationSet {
         Generations::of(self.space)
     }
 
-    /// Whether the token is revoked: by its own record, by its user's cutoff, or by the cutoff for
-    /// all.
+    /// Whether the token with these names is revoked: by its own record, by its user's cutoff, or by
+    /// the cutoff for all. A record may name it with or without its issuer.
     ///
     /// # Errors
     ///
@@ -77,17 +78,21 @@ impl RevocationSet {
     pub fn is_revoked(
         &self,
         shared: &dyn SharedData,
-        token: RecordId,
-        user: Option<RecordId>,
+        names: &TokenNames,
         iat: Option<u64>,
     ) -> Result<bool, Damaged> {
-        if self.find(shared, token, Kind::Token)?.is_some() {
+        let find = |names: NamePair, kind| {
+            let slot = ShardSlot::of((names.own(), kind));
+            let latest =
+                |shard: Shard<'_>| shard.find_pair(names).map(|record| record.issued_before).max();
+            self.read(shared, slot, latest).map(Option::flatten)
+        };
+        if find(names.token, Kind::Token)?.is_some() {
             return Ok(true);
         }
-        for (kind, id) in [(Kind::User, user), (Kind::All, Some(self.all))] {
-            let Some(id) = id else { continue };
-            let cutoff = self.find(shared, id, kind)?.map_or(0, |record| record.issued_before);
-            if cutoff > 0 && iat.is_none_or(|iat| iat < cutoff) {
+        for (kind, names) in [(Kind::User, names.user), (Kind::All, Some(self.all.into()))] {
+            let Some(names) = names else { continue };
+            if find(names, kind)?.is_some_and(|cutoff| iat.is_none_or(|iat| iat < cutoff)) {
                 return Ok(true);
             }
         }
@@ -100,20 +105,21 @@ impl RevocationSet {
     ///
     /// [`Damaged`]: the set cannot tell.
     pub fn covers(&self, shared: &dyn SharedData, record: &Record) -> Result<bool, Damaged> {
-        let held = self.find(shared, record.id, record.kind)?;
+        let slot = ShardSlot::of(record.key());
+        let held = self.read(shared, slot, |shard| shard.find(record.id))?.flatten();
         Ok(held.is_some_and(|held| held.covers(record)))
     }
 
-    fn find(
+    /// Returns what `find` finds in a shard; `None` if the shard was never written.
+    fn read<T>(
         &self,
         shared: &dyn SharedData,
-        id: RecordId,
-        kind: Kind,
-    ) -> Result<Option<Record>, Damaged> {
-        let slot = ShardSlot::of((id, kind));
+        slot: ShardSlot,
+        find: impl Fn(Shard<'_>) -> T,
+    ) -> Result<Option<T>, Damaged> {
         let mut found = Ok(None);
         shared.read(&slot.name(&self.space), &mut |value, _| {
-            found = Shard::read(slot, Some(value)).map(|shard| shard.find(id));
+            found = Shard::read(slot, Some(value)).map(|shard| Some(find(shard)));
         });
         found
     }

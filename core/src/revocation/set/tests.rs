@@ -2,13 +2,14 @@
 //! clocks. Method: properties that compare the set with the join of all records in a map, on shared
 //! data where other writers write between a read and the write that follows it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::revocation::horizon::LARGEST_SKEW_SECONDS;
+use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::NEVER;
 use crate::revocation::record::strategies::record;
 use crate::shared::{Expect, InMemory, Stored};
@@ -101,10 +102,30 @@ proptest! {
         set().add(&shared, &records, Horizon::NONE).unwrap();
         let model = join(&records);
         let cut_off = |key| model.get(&key).is_some_and(|r: &Record| iat.is_none_or(|iat| iat < r.issued_before));
+        let names = TokenNames::of(token.id).and_user(user.id);
         let expected = model.contains_key(&(token.id, Kind::Token))
             || cut_off((user.id, Kind::User))
             || cut_off(all.key());
-        prop_assert_eq!(set().is_revoked(&shared, token.id, Some(user.id), iat), Ok(expected));
+        prop_assert_eq!(set().is_revoked(&shared, &names, iat), Ok(expected));
+    }
+
+    #[test]
+    fn a_record_with_or_without_issuer_revokes_a_token(
+        records in prop::collection::vec(named_record(), 0..12),
+        issuer in issuer(), jti in value(), user in value(), iat in 0u64..2_000,
+    ) {
+        let shared = InMemory::default();
+        let all: Vec<_> = records.iter().map(|(record, ..)| *record).collect();
+        set().add(&shared, &all, Horizon::NONE).unwrap();
+        let applies = |(record, by_issuer, value): &(Record, Option<&str>, &str)| {
+            let expected = if record.kind == Kind::Token { jti } else { user };
+            let is_old = record.kind == Kind::Token || iat < record.issued_before;
+            *value == expected && (by_issuer.is_none() || *by_issuer == issuer) && is_old
+        };
+        let names = TokenNames::of(NamePair::of_token("", issuer, jti))
+            .and_user(NamePair::of_user("", issuer, user));
+        let expected = records.iter().any(applies);
+        prop_assert_eq!(set().is_revoked(&shared, &names, Some(iat)), Ok(expected));
     }
 
     #[test]
@@ -204,16 +225,64 @@ fn the_generation_is_written_after_the_shards() {
     assert_ne!(generation(), before);
 }
 
+/// Shared data that counts reads.
+#[derive(Default)]
+struct CountingReads {
+    reads: Cell<usize>,
+}
+
+impl SharedData for CountingReads {
+    fn get(&self, _: &str) -> Option<Stored> {
+        self.reads.set(self.reads.get() + 1);
+        None
+    }
+
+    fn set_if(&self, _: &str, _: &[u8], _: Expect) -> bool {
+        false
+    }
+}
+
+/// A revocation of a token or a user, with the issuer and the value that it names.
+fn named_record() -> impl Strategy<Value = (Record, Option<&'static str>, &'static str)> {
+    (any::<bool>(), issuer(), value(), 1u64..2_000).prop_map(|(is_token, issuer, value, time)| {
+        let record = match is_token {
+            true => Record::token(RecordId::of_token("", issuer, value), NEVER),
+            false => Record::user(RecordId::of_user("", issuer, value), time, NEVER),
+        };
+        (record, issuer, value)
+    })
+}
+
+fn issuer() -> impl Strategy<Value = Option<&'static str>> {
+    prop_oneof![Just(None), Just(Some("")), Just(Some("a")), Just(Some("b"))]
+}
+
+fn value() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("1"), Just("2"), Just("3")]
+}
+
+#[test]
+fn a_lookup_reads_each_name_once() {
+    let shared = CountingReads::default();
+    let names = TokenNames::of(NamePair::of_token("", Some("a"), "1")).and_user(NamePair::of_user(
+        "",
+        Some("a"),
+        "u",
+    ));
+    assert_eq!(set().is_revoked(&shared, &names, Some(5)), Ok(false));
+    assert_eq!(shared.reads.get(), 3, "token, user and all");
+}
+
 #[test]
 fn only_the_cutoff_of_this_realm_applies() {
     let shared = InMemory::default();
     set().add(&shared, &[Record::all("other", 1_000, NEVER)], Horizon::NONE).unwrap();
-    let token = RecordId::of_token("", "a");
-    assert_eq!(set().is_revoked(&shared, token, None, Some(5)), Ok(false));
+    let token = TokenNames::of(RecordId::of_token("", None, "a"));
+    assert_eq!(set().is_revoked(&shared, &token, Some(5)), Ok(false));
     let other = RevocationSet::new(space(), "other");
-    assert_eq!(other.is_revoked(&shared, token, None, Some(5)), Ok(true));
-    assert_eq!(other.is_revoked(&shared, token, None, Some(1_000)), Ok(false));
-    assert_eq!(other.is_revoked(&shared, token, None, None), Ok(true));
+    assert_eq!(other.is_revoked(&shared, &token, Some(5)), Ok(true));
+    assert_eq!(other.is_revoked(&shared, &token, Some(1_000)), Ok(false));
+    assert_eq!(other.is_revoked(&shared, &token, None), Ok(true));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn the_example_of_rfc_7515_is_verified() {
     assert_eq!((verified.exp(), verified.iat()), (Some(1_300_819_380), None));
     assert_eq!(verified.claim("http://example.com/is_root"), Some("true"));
     let input = token.rsplit_once('.').expect("three parts").0;
-    assert_eq!(verified.record_id(), RecordId::of_input("", input.as_bytes()));
+    assert_eq!(verified.record_id(), RecordId::of_input("", Some("joe"), input.as_bytes()));
     assert_eq!(verifier.verify(token.as_bytes(), 1_300_819_380).err(), Some(Expired));
 }
 
@@ -69,8 +69,11 @@ fn a_verified_token_says_whose_it_is() {
     let token = token().claim("role", "\"admin\"").claim("iat", "1795332119.9").sign();
     let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
     let user = verified.user().expect("a user");
-    assert_eq!((user.id(), user.record_id()), ("user-1", RecordId::of_user("shop", "user-1")));
-    assert_eq!(verified.record_id(), RecordId::of_token("shop", "token-1"));
+    assert_eq!(
+        (user.id(), user.record_id()),
+        ("user-1", RecordId::of_user("shop", None, "user-1"))
+    );
+    assert_eq!(verified.record_id(), RecordId::of_token("shop", None, "token-1"));
     assert_eq!((verified.iat(), verified.exp()), (Some(NOW - 1), Some(NOW + 3_600)));
     assert_eq!((verified.claim("role"), verified.claim("sub")), (Some("admin"), None));
 }
@@ -849,22 +852,23 @@ fn a_sign_out_revokes_every_genuine_token_whatever_its_claims() {
         ..policy()
     };
     let sound = || token().claim("iss", "\"a\"").claim("aud", "\"api\"");
-    let named = |jti: &str| Some(RecordId::of_token("", jti));
+    let named = |issuer: &str| Some(RecordId::of_token("", Some(issuer), "token-1"));
+    let input = sound().without("jti").signing_input();
     let cases = [
-        ("acceptable", sound(), named("token-1"), None),
-        ("nbf ahead", sound().claim("nbf", NOW + 500), named("token-1"), Some(NotYetValid)),
-        ("iat ahead", sound().claim("iat", NOW + 500), named("token-1"), Some(NotYetValid)),
-        ("expired", sound().claim("exp", NOW - 500), named("token-1"), Some(Expired)),
-        ("other issuer", sound().claim("iss", "\"b\""), named("token-1"), Some(WrongIssuer)),
-        ("other audience", sound().claim("aud", "\"b\""), named("token-1"), Some(WrongAudience)),
-        ("no exp", sound().without("exp"), named("token-1"), Some(BadClaims)),
-        ("no user", sound().without("sub"), named("token-1"), Some(BadClaims)),
+        ("acceptable", sound(), named("a"), None),
+        ("nbf ahead", sound().claim("nbf", NOW + 500), named("a"), Some(NotYetValid)),
+        ("iat ahead", sound().claim("iat", NOW + 500), named("a"), Some(NotYetValid)),
+        ("expired", sound().claim("exp", NOW - 500), named("a"), Some(Expired)),
+        ("other issuer", sound().claim("iss", "\"b\""), named("b"), Some(WrongIssuer)),
+        ("other audience", sound().claim("aud", "\"b\""), named("a"), Some(WrongAudience)),
+        ("no exp", sound().without("exp"), named("a"), Some(BadClaims)),
+        ("no user", sound().without("sub"), named("a"), Some(BadClaims)),
         ("malformed exp", sound().claim("exp", "\"1\""), None, Some(BadClaims)),
         ("malformed jti", sound().claim("jti", 7), None, Some(BadClaims)),
         (
             "no jti",
             sound().without("jti"),
-            Some(RecordId::of_input("", sound().without("jti").signing_input().as_bytes())),
+            Some(RecordId::of_input("", Some("a"), input.as_bytes())),
             Some(BadClaims),
         ),
     ];

@@ -11,7 +11,7 @@
 //! It must tell installations apart, and must not help to guess a token. 16 bits miss one mistake in
 //! 65,536, and exclude nothing that could be guessed in practice.
 
-use hmac_sha256::Hash;
+use session_guard_core::hash::{hex, sha256};
 
 /// Identifies the installation of a service.
 #[derive(Clone, Debug)]
@@ -36,9 +36,7 @@ impl Installation {
 }
 
 fn fingerprint(token: &str) -> String {
-    let digest = Hash::hash(format!("session-guard installation\0{token}").as_bytes());
-    let [first, second, ..] = digest;
-    format!("{first:02x}{second:02x}")
+    hex(&sha256::<2>([b"session-guard installation\0", token.as_bytes()]))
 }
 
 /// What an operator can do about a Redis of another installation.
