@@ -9,8 +9,10 @@ use session_guard_core::root::Destination;
 
 use crate::raw;
 
-/// Sends a call from the context that is effective now, which gets the response under the returned
-/// number. Returns `None` if the call cannot be sent (no such cluster, no healthy host, circuit open).
+/// Sends a call from the effective context and returns Envoy's number for it. Envoy delivers the
+/// response to that context, under that number.
+///
+/// Returns `None` if the call cannot be sent (no such cluster, no healthy host, circuit open).
 pub(crate) fn send(destination: &Destination, call: &Call) -> Option<u32> {
     let mut headers = vec![
         (":method", call.method),
@@ -25,10 +27,10 @@ pub(crate) fn send(destination: &Destination, call: &Call) -> Option<u32> {
     hostcalls::dispatch_http_call(&destination.cluster, headers, body, vec![], timeout).ok()
 }
 
-/// Returns the response to a call, inside the callback that announces it; `None` if the call failed.
+/// Reads the response to a call. Valid only inside the callback that announces the response.
 ///
-/// A call failed if there are no headers, even halfway through the body. Reading a header would then
-/// be an error that the SDK does not expect and panics on.
+/// Returns `None` if the call failed. A call without headers has failed, even if a part of its body
+/// has arrived. Reading a header of such a call returns a status that the SDK panics on.
 pub(crate) fn response(num_headers: usize, body_size: usize) -> Option<Response> {
     if num_headers == 0 {
         return None;

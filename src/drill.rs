@@ -1,9 +1,9 @@
-//! What happens if the VM panics, or knows of a request that is gone? A test build finds out.
+//! Makes the VM panic, or register a request that does not exist, when a test asks for it.
 //!
-//! The request header `x-panic-drill` says where the VM panics: `request`, `tick` or `callout` in the
-//! VM that gets the header, or `reader` for the next response of the feed, in the VM that reads it.
-//! With `ghost` the request is also registered under a context that does not exist. Only the feature
-//! `panic-drill` has this file, and no shipped module has the feature.
+//! The request header `x-panic-drill` chooses the place. `request`, `tick` and `callout` panic in
+//! the VM that receives the header. `reader` panics in the VM that reads the next response of the
+//! feed. `ghost` also registers the request under a context that does not exist. This file is
+//! compiled only with the feature `panic-drill`, which no shipped module enables.
 #![allow(clippy::panic)]
 
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,7 @@
 //! How do counters, gauges and durations reach Envoy?
 //!
-//! The core sums counters in the VM, and the tick writes the sums: a request makes no call for them.
+//! The core sums counters inside the VM and the tick writes the sums to Envoy. A request therefore
+//! makes no host call for its counters.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use proxy_wasm::types::MetricType;
 use session_guard_core::metrics::{Counter, Duration, Gauge};
 use session_guard_core::root::Root;
 
-/// The metrics of one VM. The values behind the names belong to the process.
+/// The metrics of one VM. Envoy keeps one value per name for the whole process.
 pub(crate) struct VmMetrics {
     counters: Vec<(Counter, u32)>,
     gauges: Vec<(Gauge, u32)>,
@@ -17,7 +18,7 @@ pub(crate) struct VmMetrics {
 }
 
 impl VmMetrics {
-    /// Defines every metric of this configuration; defining one again returns the same number.
+    /// Defines every metric of this configuration. Defining a name again returns the same number.
     pub(crate) fn define(root: &Root) -> Self {
         let define = |kind, name: String| hostcalls::define_metric(kind, &name).ok();
         let counter = |it: Counter| Some((it, define(MetricType::Counter, it.name())?));
@@ -32,7 +33,7 @@ impl VmMetrics {
         metrics
     }
 
-    /// Writes what the core has counted since the last time.
+    /// Adds the counts collected since the last write to Envoy's counters.
     pub(crate) fn write(&self, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             let amount = i64::try_from(amount).unwrap_or(i64::MAX);
@@ -42,7 +43,7 @@ impl VmMetrics {
         }
     }
 
-    /// Records how long something has taken that began then.
+    /// Records the time elapsed since `began` in a histogram.
     pub(crate) fn took(&self, duration: Duration, began: Instant) {
         if let Some((_, id)) = self.durations.iter().find(|(known, _)| *known == duration) {
             let microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

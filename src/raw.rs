@@ -1,11 +1,12 @@
-//! Which of Envoy's functions does the SDK not offer as we need them?
+//! Host functions that the SDK does not offer in a form we can use.
 //!
-//! Those that touch requests: the SDK takes names for UTF-8, copies each line on its own, and panics on
-//! every status that it does not expect. Here bytes stay bytes, and a failure is a value. The local
-//! reply: the SDK's carries no response code details, by which an access log tells why a request was
-//! refused. And the proxy's own functions, for its panics again.
+//! - Header functions: the SDK assumes that names are UTF-8, copies each line separately and panics
+//!   on every unexpected status. Here names and values are bytes and a failure is a return value.
+//! - The local reply: the SDK's function has no parameter for the response code details. An access
+//!   log needs them to show why a request was refused.
+//! - Foreign functions of the proxy: the SDK panics on unexpected statuses here too.
 //!
-//! The only file of the filter with `unsafe` in it.
+//! This is the only file of the filter with `unsafe` code.
 #![allow(unsafe_code)]
 
 use proxy_wasm::types::MapType;
@@ -13,7 +14,7 @@ use session_guard_core::exchange::Half;
 use session_guard_core::headers::Headers;
 use session_guard_core::refusal::LocalResponse;
 
-/// All lines of one header map, or `None` where Envoy has no such map now.
+/// Returns all lines of one header map, or `None` if Envoy has no such map now.
 pub(crate) fn headers(map: MapType) -> Option<Headers> {
     let mut data: *mut u8 = std::ptr::null_mut();
     let mut size: usize = 0;
@@ -30,7 +31,7 @@ pub(crate) fn headers(map: MapType) -> Option<Headers> {
     Headers::parse(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// Replaces all lines of that name by this one. Fails only where Envoy has no such map now.
+/// Replaces all lines of this name by one line. Fails only if Envoy has no such map now.
 pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
     // SAFETY: every pointer is to a live slice and goes with that slice's length.
     let status = unsafe {
@@ -45,14 +46,14 @@ pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
     status == OK
 }
 
-/// Removes all lines of that name. Fails only where Envoy has no such map now.
+/// Removes all lines of this name. Fails only if Envoy has no such map now.
 pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
     // SAFETY: the pointer is to a live slice and goes with that slice's length.
     let status = unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
     status == OK
 }
 
-/// Resumes the paused half of the effective context's exchange. Fails only if that has ended since.
+/// Resumes the paused request or response of the effective context. Fails only if it has ended.
 pub(crate) fn resume(half: Half) -> bool {
     let stream = match half {
         Half::Request => 0,
@@ -62,21 +63,21 @@ pub(crate) fn resume(half: Half) -> bool {
     unsafe { proxy_continue_stream(stream) == OK }
 }
 
-/// Responds to the request of the effective context. If the application's response has begun, Envoy
-/// only ends it. Returns whether Envoy accepted it.
+/// Sends a local reply to the request of the effective context. If the application's response has
+/// already begun, Envoy only ends it. Returns whether Envoy accepted the reply.
 pub(crate) fn respond(response: &LocalResponse) -> bool {
     let LocalResponse { status, code_details, headers, body } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     answer(*status, code_details, &headers, body)
 }
 
-/// Responds to a request for which there is no configuration.
+/// Responds 503 to a request that arrived before any configuration was accepted.
 pub(crate) fn respond_not_configured() -> bool {
     answer(503, "session_guard_not_configured", &[], "")
 }
 
-/// Answers the request of the effective context; `details` is what the access log shows as
-/// `%RESPONSE_CODE_DETAILS%`. Says whether Envoy took it.
+/// Sends a local reply and returns whether Envoy accepted it. The access log shows `details` as
+/// `%RESPONSE_CODE_DETAILS%`.
 fn answer(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> bool {
     let headers = serialised(headers);
     // SAFETY: every pointer is to a live slice and goes with that slice's length.
@@ -95,8 +96,8 @@ fn answer(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> b
     status == OK
 }
 
-/// Lets other filters and the access log read this value of the effective context's request. The SDK
-/// would make the name anew on every request.
+/// Publishes a value of the effective context's request for other filters and the access log. The
+/// SDK's function would allocate the name again for every request.
 pub(crate) fn publish(name: &str, value: &[u8]) -> bool {
     // SAFETY: every pointer is to a live slice and goes with that slice's length.
     let status =
@@ -104,7 +105,7 @@ pub(crate) fn publish(name: &str, value: &[u8]) -> bool {
     status == OK
 }
 
-/// Calls a function that this proxy has under that name; an error is the status.
+/// Calls a foreign function of the proxy. An error is the proxy-wasm status.
 pub(crate) fn call(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
     let mut data: *mut u8 = std::ptr::null_mut();
     let mut size: usize = 0;
@@ -130,7 +131,7 @@ pub(crate) fn call(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// proxy-wasm's form of a header map, as [`Headers::parse`] reads it.
+/// Serialises headers in the format of proxy-wasm, which [`Headers::parse`] reads.
 fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = number(headers.len()).to_vec();
@@ -191,7 +192,7 @@ unsafe extern "C" {
 
 const OK: u32 = 0;
 
-/// The status of what this proxy does not have.
+/// The status when the proxy does not have the function or item.
 pub(crate) const NOT_FOUND: u32 = 1;
 
 const NO_GRPC_STATUS: i32 = -1;

@@ -1,5 +1,5 @@
-//! The context of one request: it passes headers and responses to the request's
-//! [`Exchange`] and applies what comes back.
+//! The context of one request: it passes headers and responses to the request's [`Exchange`] and
+//! applies the step that the exchange returns.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use crate::{callout, raw, root};
 
 /// One request.
 pub(crate) struct RequestContext {
-    /// Nothing, if Envoy makes a request before a configuration.
+    /// `None` if Envoy created the request before a configuration was accepted.
     root: Option<Rc<RefCell<Root>>>,
     exchange: Exchange,
-    /// Envoy's number of the call whose response the exchange waits for.
+    /// Envoy's number for the call whose response the exchange waits for.
     call: Option<u32>,
 }
 
@@ -28,8 +28,8 @@ impl RequestContext {
         Self { root, exchange: Exchange::new(context), call: None }
     }
 
-    /// Lets the exchange take a step, then applies what it says. Returns the half that continues, if
-    /// one does.
+    /// Runs one step of the exchange and applies the result. Returns the half (request or response)
+    /// that continues, if one does.
     fn step(&mut self, take: impl FnOnce(&mut Exchange, &mut Root) -> Next) -> Option<Half> {
         let root = self.root.clone()?;
         let mut next = take(&mut self.exchange, &mut root.borrow_mut());
@@ -59,7 +59,8 @@ impl RequestContext {
         continues
     }
 
-    /// The same within a callback of Envoy's, which takes the outcome as its result.
+    /// Runs one step inside a callback of Envoy, which continues or pauses according to the
+    /// returned action.
     fn act(&mut self, take: impl FnOnce(&mut Exchange, &mut Root) -> Next) -> Action {
         if self.step(take).is_some() { Action::Continue } else { Action::Pause }
     }
@@ -125,14 +126,14 @@ impl Drop for RequestContext {
     }
 }
 
-/// Applies the changes to a request; returns whether all succeeded.
+/// Applies the changes to a request and returns whether all of them succeeded.
 fn change(forward: &Forward) -> bool {
     let user = forward.published_user.as_deref();
     edit(MapType::HttpRequestHeaders, &forward.edits)
         && user.is_none_or(|user| raw::publish(USER_ID_PROPERTY, user.as_bytes()))
 }
 
-/// Changes headers; returns whether all changes succeeded.
+/// Changes headers and returns whether all changes succeeded.
 fn edit(map: MapType, edits: &[Edit]) -> bool {
     edits.iter().all(|edit| match edit {
         Edit::Remove(name) => raw::remove(map, name),
@@ -140,6 +141,6 @@ fn edit(map: MapType, edits: &[Edit]) -> bool {
     })
 }
 
-/// Other filters find the user id in the filter state under `wasm.` and this name. The dot is part of
-/// one name: an access log cannot read a name of several elements.
+/// Other filters find the user id in the filter state as `wasm.` followed by this name. The dot is
+/// part of one name, because an access log cannot read a name with several elements.
 const USER_ID_PROPERTY: &str = "session_guard.user_id";

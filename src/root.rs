@@ -22,9 +22,9 @@ use crate::{callout, raw};
 /// The root context.
 pub(crate) struct RootOfVm {
     id: u32,
-    /// The accepted configuration at work.
+    /// The configuration that is in use.
     active: Option<Active>,
-    /// What each call asks, by Envoy's number of the call.
+    /// The pending calls: the question behind each, by Envoy's number for the call.
     calls: HashMap<u32, Question>,
 }
 
@@ -38,7 +38,8 @@ impl RootOfVm {
         Self { id, active: None, calls: HashMap::new() }
     }
 
-    /// Lets the root take a step and applies the effects, those of calls that cannot be sent too.
+    /// Runs one step of the root and applies its effects. If a call cannot be sent, reports the
+    /// failure to the root and applies the effects of that, too.
     fn step(&mut self, take: impl FnOnce(&mut Root) -> Effects) {
         let Some(Active { root, metrics }) = &self.active else { return };
         let mut pending = vec![take(&mut root.borrow_mut())];
@@ -50,14 +51,15 @@ impl RootOfVm {
                 }
             }
             for ending in effects.end {
-                // If the context is gone, a response would hit the context before it.
+                // If the context no longer exists, a response would go to the context that was
+                // effective before.
                 if hostcalls::set_effective_context(ending.context).is_ok() {
                     root.borrow_mut().note_end(ending);
                     let response = root.borrow().response_to(ending.refusal);
                     raw::respond(&response);
                 }
             }
-            // Calls belong to this context.
+            // A call belongs to the effective context, and responses must come to the root context.
             let _ = hostcalls::set_effective_context(self.id);
             for (question, call) in effects.calls {
                 let destination = root.borrow().destination(question).cloned();
@@ -140,7 +142,7 @@ impl Drop for RootOfVm {
     }
 }
 
-/// Writes new lines of the log, and sets the period of the tick if it has changed.
+/// Writes pending log lines, and sets the tick period if it has changed.
 pub(crate) fn write_log_and_tick_period(root: &mut Root) {
     for (severity, line) in root.take_log() {
         log(severity, &line);
@@ -156,5 +158,5 @@ fn log(severity: Severity, line: &str) {
         Severity::Warning => LogLevel::Warn,
         Severity::Error => LogLevel::Error,
     };
-    let _ = hostcalls::log(level, &format!("session-guard: {line}")); // nobody could be told
+    let _ = hostcalls::log(level, &format!("session-guard: {line}")); // cannot be reported
 }

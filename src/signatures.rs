@@ -1,7 +1,8 @@
 //! Checks signatures with Envoy's foreign function `verify_signature`.
 //!
-//! Its argument and result are protocol buffers (`verify_signature.proto` of Envoy's wasm extension).
-//! A proxy that does not have the function says so on the first call. The VM remembers that.
+//! Its argument and result are protocol buffers (`verify_signature.proto` of Envoy's wasm
+//! extension). A proxy without this function returns [`raw::NOT_FOUND`] on the first call. The VM
+//! remembers that and does not call it again.
 
 use std::cell::Cell;
 
@@ -9,7 +10,7 @@ use session_guard_core::keys::host::{SignatureCheck, SignatureHost};
 
 use crate::raw;
 
-/// The proxy's own cryptography.
+/// Signature verification by the proxy's own cryptography library.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostSignatures;
 
@@ -54,8 +55,8 @@ fn push_varint(message: &mut Vec<u8>, mut number: usize) {
     message.push(number as u8);
 }
 
-/// `VerifySignatureResult`: result = 1, error = 2. Fields that are false or empty are not encoded.
-/// `None` if the message is neither a plain yes nor a plain no.
+/// Decodes `VerifySignatureResult`: result = 1, error = 2. Fields that are false or empty are not
+/// encoded. Returns `None` unless the message is exactly one of these verdicts.
 fn verdict(result: &[u8]) -> Option<bool> {
     match result {
         [RESULT, 1] => Some(true),
@@ -68,7 +69,7 @@ const LENGTH_DELIMITED: u8 = 2;
 const RESULT: u8 = 1 << 3;
 const ERROR: u8 = 2 << 3 | LENGTH_DELIMITED;
 
-/// The bytes for tag and length of a field.
+/// An upper bound for the bytes of a field's tag and length.
 const FIELD_OVERHEAD_BYTES: usize = 4;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What time is it, as far as a decision is concerned?
+//! The clock readings that decisions use.
 //!
-//! The core reads no clock itself: it takes a [`Now`], or a [`Clock`] where most callers need only a
-//! part of the time. Tests pass the time that they are about, and a simulation moves it as it likes.
+//! The core never reads a clock of its own. It takes a [`Now`], or a [`Clock`] if most callers need
+//! only one of the two readings. Tests and simulations therefore control the time.
 
 /// One reading of the proxy's two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub trait Clock {
     /// Reads the monotonic clock.
     fn monotonic_milliseconds(&self) -> u64;
 
-    /// Reads both.
+    /// Reads both clocks.
     fn now(&self) -> Now {
         Now {
             unix_seconds: self.unix_seconds(),
@@ -34,7 +34,7 @@ pub trait Clock {
     }
 }
 
-/// A clock that stands still.
+/// A clock that stands still, for tests.
 impl Clock for Now {
     fn unix_milliseconds(&self) -> u64 {
         self.unix_seconds.saturating_mul(1_000)

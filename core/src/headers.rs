@@ -1,20 +1,21 @@
-//! Which headers did the client send?
+//! The header lines of a request, as bytes.
 //!
-//! All of them, as bytes, read once a request. Envoy hands them over as one buffer (proxy-wasm's
-//! serialised map); the pairs are kept as ranges into it, so nothing is copied and nothing is
-//! assumed about the encoding: a header may hold any byte.
+//! The headers are read once per request. The host passes them as one buffer (proxy-wasm's
+//! serialised map). The lines are kept as ranges into that buffer, so nothing is copied. Nothing is
+//! assumed about the encoding, because a header may contain any byte.
 //!
 //! # Spellings
 //!
-//! CGI and what descends from it (WSGI, Rack, PHP) turn header names into variables: case goes, and
-//! `-`, `_`, sometimes any sign at all, become one and the same. So where a name may be forged, it
-//! is compared by its letters and digits alone, any other sign being equal to any other.
+//! CGI and its successors (WSGI, Rack, PHP) turn header names into variable names. They ignore case
+//! and map `-`, `_` and sometimes every other special character to the same character. To detect
+//! forged names, names are therefore compared without regard to case, and all characters other than
+//! letters and digits are equal.
 
 use std::ops::Range;
 
-/// The header lines of one request in the order in which they came; names are lower case.
+/// The header lines of one request, in the order in which they arrived. Names are lower case.
 ///
-/// Pseudo-headers (`:path`, `:method`, `:authority`) are among them.
+/// Pseudo-headers (`:path`, `:method`, `:authority`) are included.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     buffer: Vec<u8>,
@@ -22,8 +23,9 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Reads proxy-wasm's serialised map: u32 count, then two u32 lengths a line, then each name
-    /// and value followed by NUL; little endian. `None` where the buffer is not of that form.
+    /// Parses proxy-wasm's serialised map: a u32 count, then two u32 lengths for each line, then
+    /// each name and value followed by NUL, all little-endian. Returns `None` if the buffer does
+    /// not have that form.
     #[must_use]
     pub fn parse(buffer: Vec<u8>) -> Option<Self> {
         if buffer.is_empty() {
@@ -49,7 +51,7 @@ impl Headers {
         Some(Self { buffer, lines })
     }
 
-    /// Headers from pairs of name and value.
+    /// Builds headers from pairs of name and value.
     #[must_use]
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
         let mut headers = Self::default();
@@ -61,34 +63,35 @@ impl Headers {
         headers
     }
 
-    /// Name and value of every line.
+    /// Returns the name and value of every line.
     pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.lines.iter().map(|(name, value)| (self.text(name), self.text(value)))
     }
 
-    /// The value of every line of that (lower-case) name.
+    /// Returns the value of every line with this (lower-case) name.
     pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.of_length(name.len()).filter(move |line| line.0 == name).map(|line| line.1)
     }
 
-    /// The value of the first line of that (lower-case) name.
+    /// Returns the value of the first line with this (lower-case) name.
     #[must_use]
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         self.of_length(name.len()).find(|line| line.0 == name).map(|line| line.1)
     }
 
-    /// Name and value of every line whose name some server takes for that one.
+    /// Returns the name and value of every line whose name some server treats as equal to this one.
     pub fn alike<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.of_length(name.len()).filter(move |line| passes_for(line.0, name))
     }
 
-    /// The names of the lines whose names may be among those of these lengths.
+    /// Returns the names whose length is one of these.
     pub(crate) fn names_of(&self, lengths: Lengths) -> impl Iterator<Item = &[u8]> {
         let lines = self.lines.iter().filter(move |(name, _)| lengths.contain(name.len()));
         lines.map(|(name, _)| self.text(name))
     }
 
-    /// The lines whose names are that long: most lines of a request need no further look.
+    /// Returns the lines whose name has this length. Comparing lengths first rules out most lines
+    /// cheaply.
     fn of_length(&self, length: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.lines.iter().filter(move |(name, _)| name.len() == length);
         lines.map(|(name, value)| (self.text(name), self.text(value)))
@@ -105,7 +108,7 @@ impl Headers {
     }
 }
 
-/// How long some header names are, one bit a length: what is longer than 62 counts as 63.
+/// A set of name lengths, one bit for each length. All lengths above 62 share bit 63.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lengths(u64);
 
@@ -123,17 +126,17 @@ impl Lengths {
     }
 }
 
-/// One change to the headers of a request on its way to the application.
+/// A change to the headers of a request before it goes to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Remove every line of that name.
+    /// Removes every line of this name.
     Remove(Vec<u8>),
-    /// Replace all lines of that name by this one.
+    /// Replaces all lines of this name by one line.
     Set(Vec<u8>, Vec<u8>),
 }
 
 impl Edit {
-    /// Removes each of these names, once.
+    /// Returns one removal for each different name.
     pub(crate) fn removals<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Self> {
         let mut edits = vec![];
         for name in names {
@@ -146,7 +149,8 @@ impl Edit {
     }
 }
 
-/// Whether some server takes one header name for the other. Pseudo-headers become no variables.
+/// Returns whether some server treats the two header names as equal. Pseudo-headers equal only
+/// themselves, because servers do not turn them into variables.
 pub(crate) fn passes_for(name: &[u8], other: &[u8]) -> bool {
     let is_sign = |byte: &u8| !byte.is_ascii_alphanumeric();
     let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || is_sign(a) && is_sign(b);

@@ -18,7 +18,7 @@ pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// The value of a member, or of an element of a list.
+/// The value of a member or of a list element.
 #[derive(Debug)]
 pub enum Value<'a> {
     /// `null`.
@@ -39,12 +39,12 @@ pub enum Value<'a> {
 #[derive(Debug)]
 pub struct List<'a>(&'a str);
 
-/// An object inside of another value, whose syntax has been checked.
+/// An object inside another value, whose syntax has been checked.
 #[derive(Debug)]
 pub struct Nested<'a>(&'a str);
 
-/// The text of an object, to be read by serde. Serde alone would also accept a list, and bytes that
-/// are not UTF-8 in strings that it skips (RFC 8259 §8.1).
+/// Returns the text of an object, for serde to parse. serde alone would also accept a list, and
+/// invalid UTF-8 in strings that it skips (RFC 8259 §8.1).
 pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.trim_ascii_start().starts_with('{'))
 }
@@ -74,7 +74,7 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Reads one value of which serde_json has only checked the grammar.
+    /// Reads one value. serde_json has already checked its grammar.
     fn read(text: &'a str) -> Option<Self> {
         Some(match text.as_bytes().first()? {
             b'n' => Self::Null,
@@ -98,7 +98,7 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Nested<'a> {
-    /// The object.
+    /// Parses the object.
     #[must_use]
     pub fn object(&self) -> Option<Object<'a>> {
         Object::parse(self.0.as_bytes())
@@ -106,7 +106,7 @@ impl<'a> Nested<'a> {
 }
 
 impl<'a> List<'a> {
-    /// The elements.
+    /// Parses the elements.
     #[must_use]
     pub fn elements(&self) -> Option<Vec<Value<'a>>> {
         let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
@@ -156,7 +156,7 @@ fn check(text: &str) -> Option<()> {
     Checked { levels_left: NESTING_LIMIT }.deserialize(&mut deserializer).ok()
 }
 
-/// Reads any value without keeping it; an error if it is not strict.
+/// A visitor that discards the value that it reads, and fails if the value is not strict.
 #[derive(Clone, Copy)]
 struct Checked {
     levels_left: usize,
@@ -298,7 +298,7 @@ mod tests {
             (r#"{"a":["\ud83d"]}"#.into(), false),
             (r#"{"a":{"\ud83d":1}}"#.into(), false),
             ("{\"a\":\"\u{1}\"}".into(), false),
-            (r#"{"a":1e400}"#.into(), true), // a number, if no time: the claim is judged
+            (r#"{"a":1e400}"#.into(), true), // a valid number; the claim check rejects it as a time
             (nested(NESTING_LIMIT), true),
             (nested(NESTING_LIMIT + 1), false),
             (nested(3_000), false),
@@ -347,7 +347,8 @@ mod tests {
             if let Some(object) = Object::parse(text.as_bytes()) {
                 let known: Option<serde_json::Map<String, serde_json::Value>> =
                     serde_json::from_str(&text).ok();
-                // Numbers out of range are the one thing that we take and it does not.
+                // Numbers out of range are the only input that this parser accepts and serde_json
+                // does not.
                 if let Some(known) = known {
                     prop_assert_eq!(known.len(), object.members.len());
                     prop_assert!(known.keys().all(|name| object.find(name).is_some()));

@@ -1,8 +1,8 @@
-//! How serious is a log message?
+//! The severity of a log message.
 //!
 //! The core returns notices as values; the host writes them into its log with this severity.
 
-/// How much an operator should care about a message.
+/// How urgently an operator must act on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Normal operation.

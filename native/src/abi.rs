@@ -1,4 +1,5 @@
-//! Envoy's interface of dynamic modules (ABI v0.2.0): what Envoy offers and what it calls.
+//! Envoy's interface for dynamic modules (ABI v0.2.0): the functions of Envoy and the hooks that it
+//! calls.
 //!
 //! The declarations are our own, written from Envoy's documentation. `tests/symbols.rs` compares them
 //! with the pinned Envoy: it must export every function declared here, and the module must export
@@ -6,17 +7,17 @@
 //!
 //! # Why the rest of the crate needs no unsafe code
 //!
-//! - A handle of Envoy ([`RequestHandle`], [`ConfigurationHandle`]) exists only while a hook runs: it borrows from
-//!   the hook, and Envoy keeps the object alive for that time.
-//! - What outlives a hook is a scheduler. Envoy lets it be used from any thread, and ignores it once
-//!   its request or configuration is gone. Whoever owns one drops it before that.
-//! - Objects of ours that Envoy holds are reference counts. A hook takes one more for its own time,
-//!   because a call into Envoy may destroy the object under the hook's feet.
+//! - A handle of Envoy ([`RequestHandle`], [`ConfigurationHandle`]) exists only while a hook runs:
+//!   it borrows from the hook, and Envoy keeps the object alive for that time.
+//! - Only a scheduler outlives a hook. Envoy allows its use from any thread, and ignores it once
+//!   its request or configuration is gone. Its owner drops it before that.
+//! - Objects of ours that Envoy holds are reference-counted. Each hook takes one more reference
+//!   while it runs, because a call into Envoy may destroy the object during the hook.
 //! - Header lines point into Envoy's memory until a header changes, so they are copied at once.
 //!
 //! # Why no panic reaches Envoy
 //!
-//! Every hook runs inside `catch_unwind`. A request whose hook panics is answered with 503.
+//! Every hook runs inside `catch_unwind`. The response to a request whose hook panics is 503.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_void};
@@ -37,21 +38,21 @@ use crate::{hooks, log};
 /// The version of the interface that these declarations follow.
 const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
 
-/// One request, for as long as a hook runs.
+/// A request of Envoy. Valid while a hook runs.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestHandle<'hook> {
     envoy: *mut c_void,
     hook: PhantomData<&'hook ()>,
 }
 
-/// The configuration of one filter on the main thread, for as long as a hook runs.
+/// A filter's configuration on the main thread. Valid while a hook runs.
 #[derive(Clone, Copy)]
 pub(crate) struct ConfigurationHandle<'hook> {
     envoy: *mut c_void,
     hook: PhantomData<&'hook ()>,
 }
 
-/// Which headers.
+/// One of the header maps of a request.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Map {
@@ -63,14 +64,14 @@ pub(crate) enum Map {
 /// What Envoy does with a request or a response after a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HookStatus {
-    /// It passes it on.
+    /// Envoy passes it on.
     Continue,
-    /// It waits until [`RequestHandle::continue_request`] or [`RequestHandle::continue_response`], or until the
-    /// request was responded to.
+    /// Envoy waits for [`RequestHandle::continue_request`] or [`RequestHandle::continue_response`],
+    /// or for a local reply.
     Stop,
 }
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum LogLevel {
@@ -79,7 +80,7 @@ pub(crate) enum LogLevel {
     Error = 4,
 }
 
-/// A request to a cluster.
+/// A call to a cluster.
 pub(crate) struct Outgoing<'a> {
     pub(crate) cluster: &'a str,
     pub(crate) headers: &'a [(&'a str, &'a str)],
@@ -87,11 +88,11 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) timeout_milliseconds: u64,
 }
 
-/// The number of a metric.
+/// Envoy's number for a metric.
 #[derive(Clone, Copy)]
 pub(crate) struct Metric(usize);
 
-/// What kind of a metric.
+/// The kind of a metric.
 #[derive(Clone, Copy)]
 pub(crate) enum MetricKind {
     Counter,
@@ -100,13 +101,14 @@ pub(crate) enum MetricKind {
 }
 
 impl RequestHandle<'_> {
-    /// Every line of these headers; `None` if Envoy has no such headers now.
+    /// Returns all lines of a header map; `None` if Envoy has no such map now.
     pub(crate) fn headers(self, map: Map) -> Option<Headers> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =
             unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.envoy, map as u32) };
         let mut lines = vec![HeaderLine::EMPTY; count];
-        // SAFETY: there is room for as many lines as Envoy has just counted, and nothing changed since.
+        // SAFETY: `lines` has room for the number of lines that Envoy has just returned, and
+        // nothing has changed since.
         let found = unsafe {
             envoy_dynamic_module_callback_http_get_headers(
                 self.envoy,
@@ -114,13 +116,13 @@ impl RequestHandle<'_> {
                 lines.as_mut_ptr(),
             )
         };
-        // SAFETY: Envoy filled the lines in, and they stay as they are until a header changes.
+        // SAFETY: Envoy has filled the lines in, and they stay valid until a header changes.
         found.then(|| unsafe { copied(&lines) })
     }
 
-    /// Replaces all lines of that name by this one; says whether Envoy did it.
+    /// Replaces all lines of this name by one line. Returns whether Envoy did it.
     pub(crate) fn set_header(self, map: Map, name: &[u8], value: &[u8]) -> bool {
-        // SAFETY: Envoy's object is alive, and both slices are for the length of the call.
+        // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_header(
                 self.envoy,
@@ -131,9 +133,9 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Removes all lines of that name; says whether Envoy has such headers now.
+    /// Removes all lines of this name. Returns whether Envoy has such a header map now.
     pub(crate) fn remove_header(self, map: Map, name: &[u8]) -> bool {
-        // SAFETY: as in `set_header`; no value means to remove.
+        // SAFETY: as in `set_header`. A null value removes the header.
         unsafe {
             envoy_dynamic_module_callback_http_set_header(
                 self.envoy,
@@ -144,11 +146,11 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Responds in the application's place, or ends a response that has begun. The details are what an
-    /// access log shows as `%RESPONSE_CODE_DETAILS%`.
+    /// Sends a local reply, or ends a response that has already begun. The access log shows the
+    /// details as `%RESPONSE_CODE_DETAILS%`.
     pub(crate) fn respond(self, status: u16, details: &str, headers: &[(&str, &str)], body: &str) {
         let mut lines: Vec<_> = headers.iter().map(HeaderLine::of).collect();
-        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_send_response(
                 self.envoy,
@@ -161,21 +163,21 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Passes the request on to the application, after [`HookStatus::Stop`].
+    /// Passes the request to the application, after [`HookStatus::Stop`].
     pub(crate) fn continue_request(self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.envoy) }
     }
 
-    /// Passes the response on to the client, after [`HookStatus::Stop`].
+    /// Passes the response to the client, after [`HookStatus::Stop`].
     pub(crate) fn continue_response(self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_encoding(self.envoy) }
     }
 
-    /// Makes a value readable for other filters and the access log; says whether Envoy did it.
+    /// Publishes a value for other filters and the access log. Returns whether Envoy did it.
     pub(crate) fn set_filter_state(self, key: &str, value: &[u8]) -> bool {
-        // SAFETY: Envoy's object is alive, and both slices are for the length of the call.
+        // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_filter_state_bytes(
                 self.envoy,
@@ -185,9 +187,9 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Sets one text of the request's dynamic metadata.
+    /// Sets a string in the request's dynamic metadata.
     pub(crate) fn set_metadata(self, namespace: &str, key: &str, value: &str) {
-        // SAFETY: Envoy's object is alive, and all slices are for the length of the call.
+        // SAFETY: Envoy's object is alive, and all slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
                 self.envoy,
@@ -198,11 +200,12 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Sends a request to a cluster. Its response comes to this request's hook, under the number
-    /// returned; `None` if it cannot be sent (no such cluster, no healthy host, circuit open).
+    /// Sends a call to a cluster and returns its number. Envoy delivers the response to this
+    /// request's hook, under that number. Returns `None` if the call cannot be sent (no such
+    /// cluster, no healthy host, circuit open).
     pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
         let (mut id, mut lines) = (0, outgoing.lines());
-        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         let result = unsafe {
             envoy_dynamic_module_callback_http_filter_http_callout(
                 self.envoy,
@@ -231,7 +234,7 @@ impl RequestHandle<'_> {
         };
     }
 
-    /// What wakes this request from any thread.
+    /// Creates a scheduler, which can wake this request from any thread.
     pub(crate) fn scheduler(self) -> RequestScheduler {
         // SAFETY: Envoy's object is alive while the hook runs.
         RequestScheduler(unsafe {
@@ -241,10 +244,11 @@ impl RequestHandle<'_> {
 }
 
 impl ConfigurationHandle<'_> {
-    /// Sends a request to a cluster, likewise; its response comes to the configuration's hook.
+    /// Sends a call to a cluster and returns its number, as [`RequestHandle::call`] does. Envoy
+    /// delivers the response to the configuration's hook.
     pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
         let (mut id, mut lines) = (0, outgoing.lines());
-        // SAFETY: Envoy's object is alive, and everything else is for the length of the call.
+        // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         let result = unsafe {
             envoy_dynamic_module_callback_http_filter_config_http_callout(
                 self.envoy,
@@ -259,7 +263,8 @@ impl ConfigurationHandle<'_> {
         (result == CALL_SENT).then_some(id)
     }
 
-    /// Defines a metric without labels; `None` if Envoy refuses. Only while the configuration loads.
+    /// Defines a metric without labels. Works only while the configuration loads. Returns `None` if
+    /// Envoy refuses.
     pub(crate) fn define(self, kind: MetricKind, name: &str) -> Option<Metric> {
         let define = match kind {
             MetricKind::Counter => envoy_dynamic_module_callback_http_filter_config_define_counter,
@@ -269,7 +274,8 @@ impl ConfigurationHandle<'_> {
             }
         };
         let mut id = 0;
-        // SAFETY: Envoy's object is alive; the name is for the length of the call; no labels.
+        // SAFETY: Envoy's object is alive, the name lives for the length of the call, and there are
+        // no labels.
         let result =
             unsafe { define(self.envoy, Buffer::of(name.as_bytes()), null_mut(), 0, &mut id) };
         (result == METRIC_DONE).then_some(Metric(id))
@@ -317,7 +323,7 @@ impl ConfigurationHandle<'_> {
         };
     }
 
-    /// What wakes this configuration on the main thread from any thread.
+    /// Creates a scheduler, which can wake this configuration's main thread from any thread.
     pub(crate) fn scheduler(self) -> ConfigurationScheduler {
         // SAFETY: Envoy's object is alive while the hook runs.
         ConfigurationScheduler(unsafe {
@@ -326,19 +332,20 @@ impl ConfigurationHandle<'_> {
     }
 }
 
-/// Wakes one request on its own worker. Drop it before its request is destroyed.
+/// Wakes one request on its own worker. Must be dropped before its request is destroyed.
 pub(crate) struct RequestScheduler(*mut c_void);
 
-/// Wakes one configuration on the main thread. Drop it before its configuration is destroyed.
+/// Wakes one configuration on the main thread. Must be dropped before its configuration is
+/// destroyed.
 pub(crate) struct ConfigurationScheduler(*mut c_void);
 
-// SAFETY: Envoy lets a scheduler be used and deleted from any thread.
+// SAFETY: Envoy allows a scheduler to be used and deleted from any thread.
 unsafe impl Send for RequestScheduler {}
-// SAFETY: likewise.
+// SAFETY: as for `RequestScheduler`.
 unsafe impl Send for ConfigurationScheduler {}
 
 impl RequestScheduler {
-    /// Has the request's hook called with that number.
+    /// Makes Envoy call the request's hook with this number.
     pub(crate) fn wake(&self, event: u64) {
         // SAFETY: the scheduler is ours until it is dropped.
         unsafe { envoy_dynamic_module_callback_http_filter_scheduler_commit(self.0, event) }
@@ -346,7 +353,7 @@ impl RequestScheduler {
 }
 
 impl ConfigurationScheduler {
-    /// Has the configuration's hook called.
+    /// Makes Envoy call the configuration's hook.
     pub(crate) fn wake(&self) {
         // SAFETY: the scheduler is ours until it is dropped.
         unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0, 0) }
@@ -355,25 +362,26 @@ impl ConfigurationScheduler {
 
 impl Drop for RequestScheduler {
     fn drop(&mut self) {
-        // SAFETY: nobody uses it after this.
+        // SAFETY: the scheduler is not used after this.
         unsafe { envoy_dynamic_module_callback_http_filter_scheduler_delete(self.0) }
     }
 }
 
 impl Drop for ConfigurationScheduler {
     fn drop(&mut self) {
-        // SAFETY: nobody uses it after this.
+        // SAFETY: the scheduler is not used after this.
         unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0) }
     }
 }
 
-/// Writes a line into Envoy's log, from any thread.
+/// Writes a line to Envoy's log. Works from any thread.
 pub(crate) fn write_log(level: LogLevel, message: &str) {
-    // SAFETY: the text is for the length of the call.
+    // SAFETY: the text lives for the length of the call.
     unsafe { envoy_dynamic_module_callback_log(level as u32, Buffer::of(message.as_bytes())) }
 }
 
-/// Whether Envoy only checks its configuration (`--mode validate`). Only on the main thread.
+/// Returns whether Envoy only validates its configuration (`--mode validate`). May be called on the
+/// main thread only.
 pub(crate) fn is_validating() -> bool {
     // SAFETY: no pointers.
     unsafe { envoy_dynamic_module_callback_is_validation_mode() }
@@ -385,13 +393,13 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Copies lines of Envoy's.
+/// Copies header lines out of Envoy's memory.
 ///
 /// # Safety
 ///
-/// Each line points to a name and a value that nobody changes for the length of the call.
+/// Each line points to a name and a value that do not change during the call.
 unsafe fn copied(lines: &[HeaderLine]) -> Headers {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     let text = |data, length| unsafe { bytes(data, length) };
     let pair = |line: &HeaderLine| {
         (text(line.name, line.name_length), text(line.value, line.value_length))
@@ -399,20 +407,20 @@ unsafe fn copied(lines: &[HeaderLine]) -> Headers {
     Headers::from_pairs(&lines.iter().map(pair).collect::<Vec<(&[u8], &[u8])>>())
 }
 
-/// Bytes of Envoy's; none where there is no address.
+/// Returns bytes in Envoy's memory as a slice, which is empty if the address is null.
 ///
 /// # Safety
 ///
-/// There are that many at the address, if there is one, and nobody changes them for `'a`.
+/// If the address is not null, it has that many readable bytes, which do not change during `'a`.
 unsafe fn bytes<'a>(data: *const u8, length: usize) -> &'a [u8] {
     if data.is_null() || length == 0 {
         return &[];
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { slice::from_raw_parts(data, length) }
 }
 
-// What Envoy and the module hand to each other.
+// Types that Envoy and the module exchange.
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -447,17 +455,17 @@ impl HeaderLine {
     }
 }
 
-/// A call to a cluster is on its way.
+/// The status of a call to a cluster that was sent.
 const CALL_SENT: u32 = 0;
 
-/// A call to a cluster was answered.
+/// The result of a call to a cluster that was answered.
 const CALL_ANSWERED: u32 = 0;
 
 const METRIC_DONE: u32 = 0;
 
 impl HookStatus {
-    /// The numbers are those of headers and of trailers alike. `StopAllIterationAndWatermark` holds
-    /// back the body, too, without buffering more than a connection may.
+    /// Returns the status for a headers hook. `StopAllIterationAndWatermark` holds back the body,
+    /// too, without buffering more than the connection's limit.
     fn of_headers(self) -> u32 {
         match self {
             Self::Continue => 0,
@@ -622,18 +630,18 @@ unsafe extern "C" {
     fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: *mut c_void);
 }
 
-// What Envoy calls. It looks every name up when it loads the module, so that all must exist; those
-// at the end have nothing to do.
+// The hooks that Envoy calls. Envoy looks all of them up when it loads the module, so all must
+// exist. Those at the end do nothing.
 
 fn request<'hook>(envoy: *mut c_void) -> RequestHandle<'hook> {
     RequestHandle { envoy, hook: PhantomData }
 }
 
-/// Runs a hook of a request. One that panics leaves nothing behind that could let the request pass.
+/// Runs a hook of a request. If it panics, the request gets 503 and never passes.
 ///
 /// # Safety
 ///
-/// `envoy` and `held` are the hook's arguments: Envoy's object, and the one of ours that Envoy holds.
+/// `envoy` and `held` are the hook's arguments: Envoy's object, and our object that Envoy holds.
 unsafe fn guarded<T>(
     envoy: *mut c_void,
     held: *const c_void,
@@ -641,9 +649,9 @@ unsafe fn guarded<T>(
     hook: impl FnOnce(RequestHandle<'_>, &NativeExchange) -> T,
 ) -> T {
     let run = || {
-        // One more reference for the length of the hook: a call into Envoy may end the request. Every
-        // hook of a request runs on the thread that created it.
-        // SAFETY: as the caller promises.
+        // Take one more reference while the hook runs, because a call into Envoy may end the
+        // request. Every hook of a request runs on the thread that created it.
+        // SAFETY: guaranteed by the caller.
         let exchange = unsafe {
             Rc::increment_strong_count(held.cast::<NativeExchange>());
             Rc::from_raw(held.cast::<NativeExchange>())
@@ -656,7 +664,7 @@ unsafe fn guarded<T>(
     })
 }
 
-/// Runs any other hook.
+/// Runs a hook that belongs to no request. Returns `otherwise` if it panics.
 fn caught<T>(otherwise: T, hook: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(hook)).unwrap_or(otherwise)
 }
@@ -665,16 +673,17 @@ fn caught<T>(otherwise: T, hook: impl FnOnce() -> T) -> T {
 ///
 /// # Safety
 ///
-/// The address is what the creating hook returned, and the destroying hook was not called yet.
+/// `held` is the address that the creating hook returned, and the destroying hook has not yet been
+/// called.
 unsafe fn loaded(held: *const c_void) -> Arc<Loaded> {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         Arc::increment_strong_count(held.cast::<Loaded>());
         Arc::from_raw(held.cast::<Loaded>())
     }
 }
 
-/// The response to a call, copied; `None` if there is none.
+/// Copies the response to a call. Returns `None` if there is none.
 ///
 /// # Safety
 ///
@@ -689,13 +698,13 @@ unsafe fn answer(
     if result != CALL_ANSWERED || headers.is_null() || headers_length == 0 {
         return None;
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     let headers = unsafe { copied(slice::from_raw_parts(headers, headers_length)) };
     let mut body = Vec::new();
     if !chunks.is_null() && chunks_length > 0 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         for chunk in unsafe { slice::from_raw_parts(chunks, chunks_length) } {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             body.extend_from_slice(unsafe { bytes(chunk.data, chunk.length) });
         }
     }
@@ -714,7 +723,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     _name: Buffer,
     text: Buffer,
 ) -> *const c_void {
-    // SAFETY: Envoy keeps the text for the length of the hook.
+    // SAFETY: Envoy keeps the text alive for the length of the hook.
     let text = unsafe { bytes(text.data, text.length) };
     let configuration = ConfigurationHandle { envoy, hook: PhantomData };
     caught(None, || hooks::configure(configuration, text))
@@ -723,7 +732,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(held: *const c_void) {
-    // SAFETY: Envoy gives back the address that it got, once.
+    // SAFETY: Envoy passes the address that it received from the creating hook, and does so once.
     caught((), || hooks::unload(unsafe { Arc::from_raw(held.cast::<Loaded>()) }));
 }
 
@@ -734,7 +743,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     _event: u64,
 ) {
     let configuration = ConfigurationHandle { envoy, hook: PhantomData };
-    // SAFETY: Envoy still holds it.
+    // SAFETY: Envoy still holds the configuration.
     caught((), || hooks::tick(configuration, &unsafe { loaded(held) }));
 }
 
@@ -753,7 +762,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     caught((), || {
         // SAFETY: these are the hook's arguments.
         let answer = unsafe { answer(result, headers, headers_length, chunks, chunks_length) };
-        // SAFETY: Envoy still holds it.
+        // SAFETY: Envoy still holds the configuration.
         hooks::answered(configuration, &unsafe { loaded(held) }, id, answer);
     });
 }
@@ -763,14 +772,14 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
     held: *const c_void,
     _envoy: *mut c_void,
 ) -> *const c_void {
-    // SAFETY: Envoy still holds it.
+    // SAFETY: Envoy still holds the configuration.
     caught(None, || hooks::begin(&unsafe { loaded(held) }))
         .map_or(null(), |it| Rc::into_raw(it).cast())
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(held: *const c_void) {
-    // SAFETY: Envoy gives back the address that it got, once, on the thread that got it.
+    // SAFETY: Envoy passes the address that it received from `begin`, once and on the same thread.
     caught((), || hooks::end(unsafe { Rc::from_raw(held.cast::<NativeExchange>()) }));
 }
 
@@ -891,7 +900,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_
 ) {
 }
 
-/// Settings of a route: there are none, so that one is refused.
+/// Refuses settings of a route, because this filter has none.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: Buffer,
@@ -903,7 +912,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(_held: *const c_void) {}
 
-// Responses that come in pieces: no such call is made.
+// Hooks for streamed responses, which never come: the module makes no such call.
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(

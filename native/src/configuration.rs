@@ -1,4 +1,4 @@
-//! What do the threads of one configuration share?
+//! The state that all threads of one configuration share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,18 +15,19 @@ use crate::ticker::Ticker;
 
 /// One configuration that Envoy has accepted.
 pub(crate) struct Loaded {
-    /// Every thread reads it for itself: what comes of it belongs to one thread.
+    /// The configuration's JSON. Each thread parses it and builds its own [`Root`], which cannot be
+    /// shared.
     text: Vec<u8>,
     pub(crate) metrics: FilterMetrics,
-    /// None while Envoy only validates its configuration.
+    /// `None` while Envoy only validates its configuration.
     pub(crate) ticker: Option<Ticker>,
-    /// How often the keys that the configuration fetches have changed.
+    /// The version of the fetched keys; it increases whenever they change.
     keys: AtomicU64,
     is_over: AtomicBool,
 }
 
 impl Loaded {
-    /// Reads a configuration; an error says why it does not load.
+    /// Loads a configuration. The error says why it was refused.
     pub(crate) fn new(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Result<Arc<Self>, String> {
         let mut root = configure(text).map_err(|error| error.to_string())?;
         root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
@@ -44,29 +45,30 @@ impl Loaded {
         }))
     }
 
-    /// Makes the state of one thread; `None` only if the environment has changed since.
+    /// Builds the [`Root`] of one thread. Returns `None` only if the environment has changed since
+    /// the configuration was loaded.
     pub(crate) fn root(&self) -> Option<Root> {
         let mut root = configure(&self.text).ok()?;
-        root.take_log(); // the same lines as the first time
+        root.take_log(); // these lines were logged when the configuration loaded
         Some(root)
     }
 
-    /// Returns a number that changes whenever the fetched keys do.
+    /// Returns the version of the fetched keys.
     pub(crate) fn keys(&self) -> u64 {
         self.keys.load(Ordering::Acquire)
     }
 
-    /// The main thread has other keys: each worker takes them over.
+    /// Increases the version of the fetched keys, so that each worker reloads them.
     pub(crate) fn note_keys(&self) {
         self.keys.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Envoy has dropped the configuration.
+    /// Marks the configuration as dropped by Envoy.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
     }
 
-    /// Returns whether Envoy has dropped it.
+    /// Returns whether Envoy has dropped the configuration.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }

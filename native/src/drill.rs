@@ -1,8 +1,9 @@
-//! What happens when a hook panics? A test build finds out.
+//! Makes a hook panic when a test asks for it.
 //!
-//! The request header `x-panic-drill` says where: `request`, or `callout`, the next response to a call
-//! of a request on that worker; `tick`, the next tick; `reader`, the next response of the feed. Only the
-//! feature `panic-drill` has this file, and no shipped module has the feature.
+//! The request header `x-panic-drill` chooses the place. `request` panics at once. `callout` panics
+//! at the next response to a call made for a request of the same worker. `tick` panics at the next
+//! tick, and `reader` at the next response of the feed. This file is compiled only with the feature
+//! `panic-drill`, which no shipped module enables.
 #![allow(clippy::panic)]
 
 use std::cell::Cell;
@@ -28,21 +29,21 @@ pub(crate) fn on_request(headers: &Headers) {
     }
 }
 
-/// Panics once if that was asked for.
+/// Panics once if a request has armed this panic.
 pub(crate) fn at_callout() {
     if CALLOUT.take() {
         panic!("drill: callout");
     }
 }
 
-/// Panics once if that was asked for.
+/// Panics once if a request has armed this panic.
 pub(crate) fn at_tick() {
     if TICK.swap(false, Ordering::Relaxed) {
         panic!("drill: tick");
     }
 }
 
-/// Panics once if that was asked for.
+/// Panics once if a request has armed this panic.
 pub(crate) fn in_reader() {
     if READER.swap(false, Ordering::Relaxed) {
         panic!("drill: reader");

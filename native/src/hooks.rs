@@ -1,4 +1,4 @@
-//! What does Envoy call?
+//! The functions that Envoy calls, without their C signatures.
 //!
 //! [`abi`](crate::abi) catches the panics of these functions.
 
@@ -14,7 +14,7 @@ use crate::request::NativeExchange;
 use crate::worker::Worker;
 use crate::{log, main_thread};
 
-/// A configuration is to be loaded; `None` refuses it, and Envoy keeps the one before.
+/// Loads a configuration. `None` refuses it, and Envoy then keeps the previous one.
 pub(crate) fn configure(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Option<Arc<Loaded>> {
     match Loaded::new(envoy, text) {
         Ok(loaded) => Some(loaded),
@@ -25,18 +25,18 @@ pub(crate) fn configure(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Option<A
     }
 }
 
-/// Envoy drops a configuration.
+/// Frees a configuration that Envoy drops.
 pub(crate) fn unload(loaded: Arc<Loaded>) {
     loaded.end();
     main_thread::unload(&loaded);
 }
 
-/// The ticker has woken the main thread.
+/// Runs the tick of a configuration on the main thread, after the ticker has woken it.
 pub(crate) fn tick(envoy: ConfigurationHandle<'_>, loaded: &Arc<Loaded>) {
     main_thread::with(loaded, |main| main.tick(envoy));
 }
 
-/// A call of the main thread was answered, or has failed.
+/// Handles the outcome of a call of the main thread: a response, or `None` if the call failed.
 pub(crate) fn answered(
     envoy: ConfigurationHandle<'_>,
     loaded: &Arc<Loaded>,
@@ -46,22 +46,22 @@ pub(crate) fn answered(
     main_thread::with(loaded, |main| main.answered(envoy, id, answer));
 }
 
-/// A request begins on this worker; `None` closes it.
+/// Creates the state of a new request on this worker. `None` makes Envoy close the request.
 pub(crate) fn begin(loaded: &Arc<Loaded>) -> Option<Rc<NativeExchange>> {
     Some(Rc::new(NativeExchange::new(Worker::of(loaded)?)))
 }
 
-/// Envoy drops a request.
+/// Frees the state of a request that Envoy drops.
 pub(crate) fn end(exchange: Rc<NativeExchange>) {
     exchange.end();
 }
 
-/// The headers of a request have come.
+/// Handles the headers of a request.
 pub(crate) fn request_headers(request: RequestHandle<'_>, exchange: &NativeExchange) -> HookStatus {
     exchange.request_headers(request)
 }
 
-/// The trailers of a request have come.
+/// Handles the trailers of a request.
 pub(crate) fn request_trailers(
     request: RequestHandle<'_>,
     exchange: &NativeExchange,
@@ -69,7 +69,7 @@ pub(crate) fn request_trailers(
     exchange.request_trailers(request)
 }
 
-/// The headers of the application's response have come.
+/// Handles the headers of the application's response.
 pub(crate) fn response_headers(
     request: RequestHandle<'_>,
     exchange: &NativeExchange,
@@ -77,7 +77,7 @@ pub(crate) fn response_headers(
     exchange.response_headers(request)
 }
 
-/// A call of a request was answered, or has failed.
+/// Handles the outcome of a call made for a request: a response, or `None` if the call failed.
 pub(crate) fn called(
     request: RequestHandle<'_>,
     exchange: &NativeExchange,
@@ -87,13 +87,13 @@ pub(crate) fn called(
     exchange.called(request, answer);
 }
 
-/// A scheduler has woken the request.
+/// Handles an event that a scheduler has sent to the request.
 pub(crate) fn woken(request: RequestHandle<'_>, exchange: &NativeExchange, event: u64) {
     exchange.woken(request, event);
 }
 
-/// A hook of this request has panicked: it is not to pass, and what this worker knows may be half
-/// written, so that it is made anew for the next request.
+/// Responds 503 to a request whose hook has panicked. The state of this worker may be half written,
+/// so it is dropped and rebuilt for the next request.
 pub(crate) fn panicked(request: RequestHandle<'_>) {
     Worker::forget_all();
     request.respond(503, "session_guard_panicked", &[("retry-after", "2")], "");

@@ -7,15 +7,16 @@ use session_guard_core::clock::Clock;
 use session_guard_core::root::Host;
 use session_guard_core::shared::store::SharedStore;
 
-/// Lives as long as the module is loaded, and so outlives every configuration: `do_not_close`.
+/// The shared data of the process. It outlives every configuration because Envoy never unloads the
+/// module (`do_not_close`).
 static STORE: LazyLock<SharedStore> = LazyLock::new(SharedStore::new);
 
-/// Returns everything that the core needs.
+/// Returns the host functions that the core needs.
 pub(crate) fn host() -> Host<'static> {
     Host { shared: &*STORE, clock: &SystemClock, random }
 }
 
-/// Returns a name that no other thread or process has.
+/// Returns a random identifier for one thread of one process.
 pub(crate) fn random_id() -> [u8; 16] {
     let mut id = [0; 16];
     let _ = getrandom::fill(&mut id); // the kernel has random bytes once it has started
@@ -36,7 +37,8 @@ impl Clock for SystemClock {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The kernel's coarse clock: exact to some milliseconds, and cheaper.
+    /// Reads the kernel's coarse clock, which is accurate to a few milliseconds and cheaper to
+    /// read.
     fn monotonic_milliseconds(&self) -> u64 {
         coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
     }

@@ -1,4 +1,4 @@
-//! How does the operator learn what happens?
+//! Writes the module's messages to Envoy's log.
 
 use std::panic;
 
@@ -6,7 +6,7 @@ use session_guard_core::severity::Severity;
 
 use crate::abi::{LogLevel, write_log};
 
-/// Writes a line into Envoy's log. Never with a token or a secret in it.
+/// Writes a line to Envoy's log. The message must not contain a token or a secret.
 pub(crate) fn write(severity: Severity, message: &str) {
     let level = match severity {
         Severity::Info => LogLevel::Info,
@@ -16,8 +16,8 @@ pub(crate) fn write(severity: Severity, message: &str) {
     write_log(level, &format!("session-guard: {message}"));
 }
 
-/// From now on Envoy's log shows a panic of this module: where it happened and, if it has one, its
-/// fixed text, never a value.
+/// Installs a panic hook that logs each panic of this module: its location and, if the payload is a
+/// fixed text, that text. It never logs a formatted value, which could contain a token.
 pub(crate) fn show_panics() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! What happens on Envoy's main thread?
+//! The work of one configuration on Envoy's main thread.
 //!
-//! It follows the feed, delivers revocations and fetches keys, all by calls to Envoy's clusters. The
-//! core's state belongs to the thread, so it lies in a thread-local list, one entry for each
-//! configuration. A panic drops the entry of its configuration; the next tick makes a new one.
+//! The main thread polls the feed, delivers revocations and fetches keys, all through calls to
+//! Envoy's clusters. The core's state belongs to this thread, so it is kept in a thread-local list
+//! with one entry per configuration. A panic removes the entry of its configuration, and the next
+//! tick creates a new one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -25,19 +26,19 @@ thread_local! {
     static ALL: RefCell<Vec<Rc<MainThread>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One configuration on the main thread.
+/// The state of one configuration on the main thread.
 pub(crate) struct MainThread {
     loaded: Arc<Loaded>,
     root: RefCell<Root>,
-    /// What each call asks, by Envoy's number of the call.
+    /// The pending calls: the question behind each, by Envoy's number for the call.
     calls: RefCell<HashMap<u64, Question>>,
-    /// Responses that came while Envoy was still sending their calls.
+    /// Responses that arrived before Envoy had returned from sending their calls.
     early: RefCell<HashMap<u64, Option<Response>>>,
-    /// The last change of the set that workers were woken for.
+    /// The generation of the set for which the workers were last woken.
     rung_for: Cell<Option<Version>>,
 }
 
-/// Runs something with the main thread's part of a configuration. A panic drops that part.
+/// Runs `act` with the main thread's state of a configuration. A panic removes that state.
 pub(crate) fn with(loaded: &Arc<Loaded>, act: impl FnOnce(&MainThread)) {
     if let Some(main) = find(loaded).or_else(|| MainThread::new(loaded)) {
         let _kept = DropsOnPanic(loaded);
@@ -45,7 +46,7 @@ pub(crate) fn with(loaded: &Arc<Loaded>, act: impl FnOnce(&MainThread)) {
     }
 }
 
-/// The configuration is over: its leases are free, and it is removed.
+/// Removes the state of a configuration that Envoy drops, and releases its leases.
 pub(crate) fn unload(loaded: &Arc<Loaded>) {
     if let Some(main) = find(loaded) {
         remove(loaded);
@@ -61,7 +62,7 @@ fn remove(loaded: &Arc<Loaded>) {
     let gone = ALL.with_borrow_mut(|all| {
         all.extract_if(.., |main| Arc::ptr_eq(&main.loaded, loaded)).collect::<Vec<_>>()
     });
-    drop(gone); // not while the list is borrowed
+    drop(gone); // dropped only after the borrow of the list has ended
 }
 
 struct DropsOnPanic<'a>(&'a Arc<Loaded>);
@@ -96,11 +97,11 @@ impl MainThread {
         crate::drill::at_tick();
         let began = Instant::now();
         self.step(envoy, |root| root.tick(host()));
-        wake::ring_all(); // a second may have passed, and a token with it
+        wake::ring_all(); // an open request's token may have expired
         self.loaded.metrics.took(envoy, Duration::Tick, began);
     }
 
-    /// Takes in the response to a call; `None` if it has failed.
+    /// Handles the response to a call. `None` means that the call failed.
     pub(crate) fn answered(
         &self,
         envoy: ConfigurationHandle<'_>,
@@ -121,8 +122,8 @@ impl MainThread {
         }
     }
 
-    /// Lets the root take a step and applies the effects, those of calls whose outcome is known at
-    /// once too.
+    /// Runs one step of the root and applies its effects. If the outcome of a call is known at
+    /// once, passes it to the root and applies the effects of that, too.
     fn step(&self, envoy: ConfigurationHandle<'_>, take: impl FnOnce(&mut Root) -> Effects) {
         let mut pending = vec![take(&mut self.root.borrow_mut())];
         while let Some(effects) = pending.pop() {
@@ -151,8 +152,8 @@ impl MainThread {
         }
     }
 
-    /// Sends a call. Returns its outcome if that is known already: Envoy could not send it, or has
-    /// responded at once.
+    /// Sends a call. Returns its outcome if it is already known: `Some(None)` if Envoy could not
+    /// send the call, or the response if Envoy delivered it while sending.
     fn send(
         &self,
         envoy: ConfigurationHandle<'_>,

@@ -7,8 +7,8 @@ use session_guard_core::root::Root;
 
 use crate::abi::{ConfigurationHandle, Metric, MetricKind, RequestHandle};
 
-/// The numbers that Envoy gave to the metrics of one configuration. The values belong to the process:
-/// another configuration with the same names counts on.
+/// Envoy's numbers for the metrics of one configuration. Envoy keeps one value per name for the
+/// whole process, so a later configuration continues the same counters.
 pub(crate) struct FilterMetrics {
     counters: Vec<(Counter, Metric)>,
     gauges: Vec<(Gauge, Metric)>,
@@ -16,8 +16,8 @@ pub(crate) struct FilterMetrics {
 }
 
 impl FilterMetrics {
-    /// Defines every metric of this configuration. Each counter exists from the start, so that a rate
-    /// over it is never absent.
+    /// Defines every metric of this configuration. Each counter is created with the value 0, so
+    /// that a rate over it is never absent.
     pub(crate) fn define(envoy: ConfigurationHandle<'_>, root: &Root) -> Self {
         let counter = |it: Counter| Some((it, envoy.define(MetricKind::Counter, &it.name())?));
         let gauge = |it: Gauge| Some((it, envoy.define(MetricKind::Gauge, &it.name())?));
@@ -32,7 +32,7 @@ impl FilterMetrics {
         metrics
     }
 
-    /// Writes what the core has counted, in a hook of a request.
+    /// Adds the core's counts to Envoy's counters, inside a hook of a request.
     pub(crate) fn write(&self, request: RequestHandle<'_>, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             if let Some(metric) = self.counter(counter) {
@@ -41,7 +41,7 @@ impl FilterMetrics {
         }
     }
 
-    /// Writes what the core has counted, on the main thread.
+    /// Adds the core's counts to Envoy's counters, on the main thread.
     pub(crate) fn write_on_main(&self, envoy: ConfigurationHandle<'_>, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             if let Some(metric) = self.counter(counter) {
@@ -57,7 +57,7 @@ impl FilterMetrics {
         }
     }
 
-    /// Records how long something has taken that began then.
+    /// Records the time elapsed since `began` in a histogram.
     pub(crate) fn took(&self, envoy: ConfigurationHandle<'_>, duration: Duration, began: Instant) {
         if let Some((_, metric)) = self.durations.iter().find(|(known, _)| *known == duration) {
             envoy.record(*metric, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));

@@ -1,11 +1,12 @@
-//! How does a call of the core reach a cluster?
+//! Sends a call of the core to its cluster.
 
 use session_guard_core::call::Call;
 use session_guard_core::root::Destination;
 
 use crate::abi::Outgoing;
 
-/// Has `send` send this call; returns the number that Envoy gave it, `None` if it cannot be sent.
+/// Passes this call to `send`. Returns the number that Envoy gave it, or `None` if it cannot be
+/// sent.
 pub(crate) fn send(
     destination: &Destination,
     call: &Call,

@@ -1,10 +1,11 @@
-//! How does one request pass through Envoy's hooks?
+//! Passes one request through Envoy's hooks.
 //!
-//! The core's [`NativeExchange`](session_guard_core::exchange::Exchange) decides; this applies what it says.
+//! The core's [`Exchange`](session_guard_core::exchange::Exchange) decides and this file applies
+//! the decisions.
 //!
-//! A call into Envoy may come back into this module before it returns: a response in the application's
-//! place passes this filter again, and a call may be answered at once. So no cell is borrowed while
-//! Envoy is called.
+//! A call into Envoy may re-enter this module before it returns. For example, a local reply passes
+//! this filter's response hooks, and the response to a call may be delivered while it is being
+//! sent. So no cell is borrowed while Envoy is called.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -29,13 +30,13 @@ pub(crate) struct NativeExchange {
     worker: Rc<Worker>,
     context: u32,
     state: RefCell<exchange::Exchange>,
-    /// Whether other threads can wake it.
+    /// Whether the request is in its worker's mailbox, so that other threads can wake it.
     is_in_mailbox: Cell<bool>,
-    /// What wakes it while its response is held.
+    /// The pending wake-up while the response is held.
     alarm: Cell<Option<Alarm>>,
-    /// Whether Envoy is sending a call now.
+    /// Whether Envoy is sending a call at this moment.
     is_sending: Cell<bool>,
-    /// The outcome of a call that was known before Envoy had sent it.
+    /// The outcome of a call, if Envoy delivered it before it returned from sending.
     early: RefCell<Option<Option<Response>>>,
 }
 
@@ -53,7 +54,7 @@ impl NativeExchange {
         }
     }
 
-    /// Judges a request.
+    /// Decides about a request by its headers.
     pub(crate) fn request_headers(&self, request: RequestHandle<'_>) -> HookStatus {
         let headers = request.headers(Map::RequestHeaders);
         #[cfg(feature = "panic-drill")]
@@ -65,7 +66,7 @@ impl NativeExchange {
         status
     }
 
-    /// Changes a request's trailers.
+    /// Removes forged headers from a request's trailers.
     pub(crate) fn request_trailers(&self, request: RequestHandle<'_>) -> HookStatus {
         let Some(trailers) = request.headers(Map::RequestTrailers) else {
             return HookStatus::Continue;
@@ -82,7 +83,8 @@ impl NativeExchange {
         HookStatus::Stop
     }
 
-    /// Sets the cutoff of a `revoke_user` route.
+    /// Handles the response of the application, for example to set the cutoff of a `revoke_user`
+    /// route.
     pub(crate) fn response_headers(&self, request: RequestHandle<'_>) -> HookStatus {
         if !self.state.borrow().reads_response_headers() {
             return HookStatus::Continue;
@@ -91,7 +93,8 @@ impl NativeExchange {
         self.act(request, |state, root| state.response_headers(root, headers.as_ref(), host()))
     }
 
-    /// Takes in the response to the call that the exchange waits for; `None` if it has failed.
+    /// Handles the response to the call that the exchange waits for. `None` means that the call
+    /// failed.
     pub(crate) fn called(&self, request: RequestHandle<'_>, response: Option<Response>) {
         #[cfg(feature = "panic-drill")]
         crate::drill::at_callout();
@@ -108,13 +111,13 @@ impl NativeExchange {
         }
     }
 
-    /// Does what the exchange was woken for.
+    /// Handles an event that was sent to this request.
     pub(crate) fn woken(&self, request: RequestHandle<'_>, event: u64) {
         match event {
             CHECK => self.worker.check_if_asked(),
             HELD => {
                 self.alarm.take();
-                self.wait_on(request); // until `RESUME` comes
+                self.wait_on(request); // check again after the next period, until `RESUME` comes
                 self.worker.check();
             }
             RESUME => {
@@ -134,7 +137,7 @@ impl NativeExchange {
         }
     }
 
-    /// The exchange is over: nothing of it is left.
+    /// Frees everything that the exchange holds.
     pub(crate) fn end(&self) {
         self.stop_waiting();
         self.state.borrow_mut().end(&mut self.worker.root.borrow_mut());
@@ -144,7 +147,7 @@ impl NativeExchange {
         }
     }
 
-    /// Lets the exchange take a step within a hook whose result is the outcome.
+    /// Runs one step inside a hook, whose result is the returned status.
     fn act(
         &self,
         request: RequestHandle<'_>,
@@ -153,8 +156,8 @@ impl NativeExchange {
         if self.step(request, take).is_some() { HookStatus::Continue } else { HookStatus::Stop }
     }
 
-    /// Lets the exchange take a step, then applies what it says. Returns the half that continues, if
-    /// one does.
+    /// Runs one step of the exchange and applies the result. Returns the half (request or response)
+    /// that continues, if one does.
     fn step(
         &self,
         request: RequestHandle<'_>,
@@ -190,12 +193,12 @@ impl NativeExchange {
         take(&mut self.state.borrow_mut(), &mut self.worker.root.borrow_mut())
     }
 
-    /// Changes a request on its way to the application.
+    /// Applies the changes to a request before it goes to the application.
     fn change(&self, request: RequestHandle<'_>, forward: Forward) -> Next {
         let applied = apply(request, &forward);
         let may_end = !forward.tokens.is_empty();
         if may_end {
-            self.enter_mailbox(request); // before the core enters it: no wake-up may be lost
+            self.enter_mailbox(request); // before the core registers it, so no wake-up is lost
         }
         let next = self.take(|state, root| state.changed(root, forward, applied, host()));
         if may_end {
@@ -204,10 +207,10 @@ impl NativeExchange {
         next
     }
 
-    /// Sends a call. Returns its outcome if that is known already: Envoy could not send it, or has
-    /// responded at once.
+    /// Sends a call. Returns its outcome if it is already known: `Some(None)` if Envoy could not
+    /// send the call, or the response if Envoy delivered it while sending.
     fn send(&self, request: RequestHandle<'_>, call: &Call) -> Option<Option<Response>> {
-        wake::ring_all(); // every call delivers revocations that hold here since a moment ago
+        wake::ring_all(); // every call delivers revocations that were just added to the set
         let service = self.worker.root.borrow().service().cloned();
         self.is_sending.set(true);
         let id =
@@ -235,7 +238,7 @@ impl NativeExchange {
         }
     }
 
-    /// Writes what the core has counted and logged.
+    /// Writes the core's counts and log lines to Envoy.
     fn write(&self, request: RequestHandle<'_>) {
         let root = &mut self.worker.root.borrow_mut();
         self.worker.loaded.metrics.write(request, root);
@@ -243,7 +246,7 @@ impl NativeExchange {
     }
 }
 
-/// The number of the event that ends a request.
+/// Encodes the end of a request as the number of an event.
 pub(crate) fn end_event(ending: &Ending) -> u64 {
     let index = Refusal::ALL.iter().position(|known| *known == ending.refusal);
     FIRST_END + 2 * index.unwrap_or_default() as u64 + u64::from(ending.is_late)
@@ -255,14 +258,14 @@ fn ending_of(event: u64, context: u32) -> Option<Ending> {
     Some(Ending { context, refusal, is_late: number % 2 == 1 })
 }
 
-/// Responds in the application's place. If a response has begun, Envoy only ends it.
+/// Sends a local reply. If the application's response has already begun, Envoy only ends it.
 fn respond(request: RequestHandle<'_>, response: &LocalResponse) {
     let LocalResponse { status, code_details, headers, body } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     request.respond(*status, code_details, &headers, body);
 }
 
-/// Applies the changes to a request; returns whether all succeeded.
+/// Applies the changes to a request and returns whether all of them succeeded.
 fn apply(request: RequestHandle<'_>, forward: &Forward) -> bool {
     let publish = |user: &str| {
         request.set_metadata(METADATA_NAMESPACE, "user_id", user);
@@ -272,7 +275,8 @@ fn apply(request: RequestHandle<'_>, forward: &Forward) -> bool {
         && forward.published_user.as_deref().is_none_or(publish)
 }
 
-/// Changes headers; returns whether all changes succeeded. Envoy has nothing to report of a removal.
+/// Changes headers and returns whether all changes succeeded. Removing a header always counts as
+/// success, because Envoy fails only if there are no such headers.
 fn edit(request: RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
     edits.iter().all(|edit| match edit {
         Edit::Remove(name) => {
@@ -283,14 +287,15 @@ fn edit(request: RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
     })
 }
 
-/// Other filters find the user id in the filter state under the name that the proxy-wasm filter uses,
-/// so that one access log format or rule serves both.
+/// The filter state key of the user id. The proxy-wasm filter uses the same key, so one access log
+/// format or rule works with both filters.
 const USER_ID_STATE: &str = "wasm.session_guard.user_id";
 
-/// And in the dynamic metadata of this namespace.
+/// The namespace of the dynamic metadata that contains the user id as `user_id`.
 const METADATA_NAMESPACE: &str = "session_guard";
 
-/// Events of [`NativeExchange::woken`], besides [`CHECK`]: a response is held, and one may continue.
+/// Events for [`NativeExchange::woken`], besides [`CHECK`]. `HELD`: time to check a held response.
+/// `RESUME`: the held response may continue. Numbers from `FIRST_END` end the request.
 const HELD: u64 = 1;
 pub(crate) const RESUME: u64 = 2;
 const FIRST_END: u64 = 3;

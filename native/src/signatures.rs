@@ -1,9 +1,9 @@
-//! How are RSA and ECDSA signatures verified?
+//! Verifies RSA and ECDSA signatures with ring.
 //!
-//! By ring, whose code is mostly assembly and takes a tenth of the time of pure Rust. The core asks:
-//! it has read the key, which is RSA of 2,048 to 4,096 bits or a point of P-256 or P-384, and written
-//! it out again as SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). Whatever is not exactly of that form is
-//! left to the core's own libraries.
+//! ring is mostly assembly and takes a tenth of the time of pure Rust. The core has already parsed
+//! each key, an RSA key of 2,048 to 4,096 bits or a point of P-256 or P-384, and re-encoded it as
+//! SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). If a key does not have exactly that form, the core's
+//! own libraries verify the signature.
 
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256,
@@ -12,7 +12,7 @@ use ring::signature::{
 };
 use session_guard_core::keys::host::{SignatureCheck, SignatureHost};
 
-/// The signatures that ring verifies.
+/// Signature verification by ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RingSignatures;
 
@@ -32,7 +32,7 @@ impl SignatureHost for RingSignatures {
     }
 }
 
-/// Returns the algorithm's whole identifier and the key's bits.
+/// Splits a SubjectPublicKeyInfo into its algorithm identifier and the bytes of its key.
 fn subject_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (info, rest) = element(SEQUENCE, der)?;
     let (algorithm, bits) = element(SEQUENCE, info)?;
@@ -41,7 +41,8 @@ fn subject_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
     (rest.is_empty() && after.is_empty()).then_some((algorithm, key))
 }
 
-/// Returns the content of the first element, which must be of that type, and what follows it.
+/// Splits off the first DER element, which must have this tag. Returns its content and the
+/// remaining bytes.
 fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, content) = match der.strip_prefix(&[tag])? {
         [length @ 0..=0x7f, content @ ..] => (usize::from(*length), content),

@@ -1,11 +1,11 @@
-//! What wakes the main thread, and requests that wait for a time?
+//! Wakes the main thread periodically, and single requests after a delay.
 //!
-//! Envoy has no timer for the configuration of an HTTP filter. So each configuration has a thread that
-//! sleeps until something is due, and then asks Envoy to call a hook. The thread ends, and is waited
-//! for, when its configuration does.
+//! Envoy has no timer for the configuration of an HTTP filter. So each configuration has a thread
+//! that sleeps until something is due and then asks Envoy to call a hook. Dropping the
+//! configuration ends the thread and waits for it.
 //!
-//! Everything that it wakes is removed under the same lock under which it wakes: no scheduler is used
-//! after its request or configuration has gone.
+//! A scheduler must not be used after its request or configuration is gone. The thread therefore
+//! wakes only while it holds the lock under which schedulers are removed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use crate::abi::{ConfigurationScheduler, RequestScheduler};
 
-/// The thread of one configuration.
+/// The timer thread of one configuration.
 pub(crate) struct Ticker {
     shared: Arc<TickerShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request that is to be woken.
+/// A pending wake-up of a request, for [`Ticker::cancel`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Alarm(u64);
 
@@ -32,7 +32,7 @@ struct TickerState {
     main_thread: Option<ConfigurationScheduler>,
     tick_at: Instant,
     period: Duration,
-    /// The main thread was woken and has not ticked yet.
+    /// The main thread was woken and has not yet ticked.
     is_ticking: bool,
     alarms: Vec<PendingAlarm>,
     last_alarm: u64,
@@ -46,7 +46,7 @@ struct PendingAlarm {
 }
 
 impl Ticker {
-    /// Starts the thread; `None` if the system has none left.
+    /// Starts the thread. Returns `None` if the system cannot create one.
     pub(crate) fn start(main_thread: ConfigurationScheduler) -> Option<Self> {
         let state = TickerState {
             main_thread: Some(main_thread),
@@ -65,12 +65,12 @@ impl Ticker {
         Some(Self { shared, thread: Some(thread.ok()?) })
     }
 
-    /// The main thread ticks: it may be woken again.
+    /// Records that the main thread ticks now, so that it may be woken again.
     pub(crate) fn note_tick(&self) {
         self.shared.lock().is_ticking = false;
     }
 
-    /// Has the main thread tick after that time from now, and then again and again.
+    /// Sets the period of the main thread's tick. The next tick is one period from now.
     pub(crate) fn set_period(&self, period: Duration) {
         let mut state = self.shared.lock();
         state.period = period.min(LONGEST_PERIOD);
@@ -78,13 +78,13 @@ impl Ticker {
         self.shared.changed.notify_one();
     }
 
-    /// Has the main thread tick now.
+    /// Wakes the main thread for a tick now.
     pub(crate) fn tick_now(&self) {
         self.shared.lock().tick_at = Instant::now();
         self.shared.changed.notify_one();
     }
 
-    /// Wakes a request with that event after that time.
+    /// Sends an event to a request after a delay.
     pub(crate) fn wake_in(&self, period: Duration, request: RequestScheduler, event: u64) -> Alarm {
         let mut state = self.shared.lock();
         state.last_alarm += 1;
@@ -94,7 +94,7 @@ impl Ticker {
         Alarm(id)
     }
 
-    /// The request ends: it must not be woken any more.
+    /// Cancels a wake-up. A request must do this before it ends.
     pub(crate) fn cancel(&self, alarm: Alarm) {
         self.shared.lock().alarms.retain(|pending| pending.id != alarm.0);
     }
@@ -117,7 +117,7 @@ impl TickerShared {
 }
 
 impl TickerState {
-    /// Wakes everything that is due, and returns when the next is.
+    /// Wakes everything that is due and returns the time of the next wake-up.
     fn wake_due(&mut self, now: Instant) -> Instant {
         if self.tick_at <= now {
             self.tick_at = now + self.period;
@@ -147,8 +147,8 @@ impl Drop for Ticker {
     }
 }
 
-/// The first tick comes soon after the configuration, so that a proxy is ready soon.
+/// The first tick comes soon after the configuration is loaded, so that the proxy is ready soon.
 const FIRST_PERIOD: Duration = Duration::from_millis(5);
 
-/// The main thread ticks at least this often, whatever happens in its hook.
+/// The main thread ticks at least this often, even if its hook panics before it sets a period.
 const LONGEST_PERIOD: Duration = Duration::from_secs(1);

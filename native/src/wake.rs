@@ -1,14 +1,15 @@
-//! How do workers learn that open requests may have to end?
+//! Wakes the workers when open requests may have to end.
 //!
-//! Each worker checks its own open requests: their tokens belong to its thread. Envoy wakes a worker
-//! only through a request of that worker, so each open request leaves a scheduler in its worker's
-//! [`Mailbox`], and a thread that has changed the revocation set wakes one request of each mailbox.
+//! Each worker checks its own open requests, because their tokens belong to its thread. Envoy can
+//! wake a worker only through a request of that worker. Therefore each open request stores a
+//! scheduler in its worker's [`Mailbox`], and a thread that has changed the revocation set wakes
+//! one request of each mailbox.
 //!
 //! # Why no wake-up is lost
 //!
-//! [`Mailbox::ring`] sets a flag before it looks for a request to wake. If it finds none, the next
-//! request that enters sees the flag. If it finds one that ends before it is woken, that request leaves
-//! the mailbox after the flag was set, and sees the flag as it leaves.
+//! [`Mailbox::ring`] sets a flag before it looks for a request to wake. If the mailbox is empty,
+//! the next request that enters sees the flag. If the request that was woken ends before its event
+//! runs, it leaves the mailbox after the flag was set, so it sees the flag when it leaves.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +17,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::RequestScheduler;
 
-/// What wakes the open requests of one worker and configuration.
+/// The schedulers of the open requests of one worker and one configuration.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     is_wanted: AtomicBool,
-    /// By the numbers that the worker gave them.
+    /// The key is the number that the worker gave to the request.
     requests: Mutex<BTreeMap<u32, RequestScheduler>>,
 }
 
-/// The mailboxes of this process.
+/// All mailboxes of this process.
 static MAILBOXES: Mutex<Vec<Weak<Mailbox>>> = Mutex::new(Vec::new());
 
-/// Wakes every worker that has open requests, after a change of the revocation set.
+/// Wakes every worker that has open requests, after the revocation set has changed.
 pub(crate) fn ring_all() {
     let mut mailboxes = MAILBOXES.lock().unwrap_or_else(PoisonError::into_inner);
     mailboxes.retain(|mailbox| {
@@ -37,7 +38,7 @@ pub(crate) fn ring_all() {
 }
 
 impl Mailbox {
-    /// A mailbox that [`ring_all`] knows.
+    /// Creates a mailbox and registers it for [`ring_all`].
     pub(crate) fn new() -> Arc<Self> {
         let mailbox = Arc::new(Self::default());
         let mut mailboxes = MAILBOXES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,22 +46,22 @@ impl Mailbox {
         mailbox
     }
 
-    /// Adds an open request. Look at [`Mailbox::take`] after that.
+    /// Adds an open request. The caller must call [`Mailbox::take`] afterwards.
     pub(crate) fn enter(&self, context: u32, request: RequestScheduler) {
         self.lock().insert(context, request);
     }
 
-    /// Removes a request. Look at [`Mailbox::take`] after that.
+    /// Removes a request. The caller must call [`Mailbox::take`] afterwards.
     pub(crate) fn leave(&self, context: u32) {
         self.lock().remove(&context);
     }
 
-    /// Returns whether the worker is to check its open requests, and takes note that it does.
+    /// Returns whether the worker must check its open requests, and clears the flag.
     pub(crate) fn take(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed) && self.is_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// Wakes one request of the worker, unless one was woken that has not run yet.
+    /// Wakes one request of the worker, unless an earlier wake-up is still pending.
     pub(crate) fn ring(&self) {
         if self.is_wanted.swap(true, Ordering::AcqRel) {
             return;
@@ -70,7 +71,7 @@ impl Mailbox {
         }
     }
 
-    /// Wakes that request.
+    /// Sends an event to one request.
     pub(crate) fn wake(&self, context: u32, event: u64) {
         if let Some(request) = self.lock().get(&context) {
             request.wake(event);
@@ -82,5 +83,5 @@ impl Mailbox {
     }
 }
 
-/// The event that asks a worker to check its open requests. Others are those of `request.rs`.
+/// The event that makes a worker check its open requests. `request.rs` defines the other events.
 pub(crate) const CHECK: u64 = 0;

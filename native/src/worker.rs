@@ -1,7 +1,8 @@
-//! What do the requests of one configuration share on one worker?
+//! The state that the requests of one configuration share on one worker.
 //!
-//! The verifier, its cache and the registry of open requests belong to one thread, so that a request
-//! waits for no other worker. A worker makes them when its first request of a configuration begins.
+//! The verifier, its cache and the registry of open requests belong to one thread, so a request
+//! never waits for another worker. A worker creates them when its first request of a configuration
+//! begins.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,15 +25,15 @@ pub(crate) struct Worker {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) root: RefCell<Root>,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Which of the fetched keys this worker has.
+    /// The version of the fetched keys that this worker uses.
     keys: Cell<u64>,
-    /// When it last read how old the set is; monotonic milliseconds.
+    /// When this worker last read the age of the revocation set, in monotonic milliseconds.
     read_at: Cell<u64>,
     last_context: Cell<u32>,
 }
 
 impl Worker {
-    /// Returns this thread's part of a configuration; `None` if it cannot be made.
+    /// Returns this thread's state for a configuration. Returns `None` if it cannot be built.
     pub(crate) fn of(loaded: &Arc<Loaded>) -> Option<Rc<Self>> {
         let find = |all: &Vec<Rc<Self>>| {
             all.iter().find(|worker| Arc::ptr_eq(&worker.loaded, loaded)).cloned()
@@ -40,7 +41,7 @@ impl Worker {
         ALL.with_borrow(find).or_else(|| Self::new(loaded))
     }
 
-    /// From now on every request finds a worker that is made anew.
+    /// Drops the state of all configurations on this worker. The next requests build it again.
     pub(crate) fn forget_all() {
         drop(ALL.take());
     }
@@ -60,19 +61,19 @@ impl Worker {
             all.push(worker.clone());
             gone
         });
-        drop(gone); // not while the list is borrowed
+        drop(gone); // dropped only after the borrow of the list has ended
         Some(worker)
     }
 
-    /// Returns a number for a request that no other open request of this worker has.
+    /// Returns a number that no other open request of this worker has.
     pub(crate) fn next_context(&self) -> u32 {
         let context = self.last_context.get().wrapping_add(1);
         self.last_context.set(context);
         context
     }
 
-    /// Learns from other threads what a request is judged by: fetched keys, and once a second how old
-    /// the set is.
+    /// Loads the state that other threads have changed: the fetched keys and, at most once a
+    /// second, the age of the revocation set.
     pub(crate) fn refresh(&self) {
         let keys = self.loaded.keys();
         if self.keys.replace(keys) != keys {
@@ -85,7 +86,8 @@ impl Worker {
         }
     }
 
-    /// Tells the main thread if a request has missed a key.
+    /// Wakes the main thread if a request named a key that is not known, so that it fetches the
+    /// keys.
     pub(crate) fn note_missed_key(&self) {
         let has_missed = self.root.borrow().note_missed_key(host());
         if let (true, Some(ticker)) = (has_missed, &self.loaded.ticker) {
@@ -93,15 +95,15 @@ impl Worker {
         }
     }
 
-    /// Checks the open requests if another thread has asked for it.
+    /// Checks the open requests if another thread has asked for that.
     pub(crate) fn check_if_asked(&self) {
         if self.mailbox.take() {
             self.check();
         }
     }
 
-    /// Checks the open requests and the held responses. Each that must end or continue is woken, and
-    /// does so in a hook of its own.
+    /// Checks the open requests and the held responses. Each request that must end, and each
+    /// response that may continue, is woken by an event and does so in a hook of its own.
     pub(crate) fn check(&self) {
         let effects = self.root.borrow_mut().check_requests(host());
         for context in effects.resume {
@@ -111,12 +113,13 @@ impl Worker {
             self.mailbox.wake(ending.context, end_event(&ending));
         }
         if self.root.borrow().has_more_to_check() {
-            self.mailbox.ring(); // others have their turn before
+            self.mailbox.ring(); // other requests run in between
         }
     }
 }
 
-/// How long a worker relies on what it knew about the age of the set, as a VM does on its tick.
+/// How long a worker uses the age of the set that it has read. A wasm VM reads it on its tick, as
+/// often.
 const REFRESH_MILLISECONDS: u64 = 1_000;
 
 /// How often a worker checks whether a held response may continue.

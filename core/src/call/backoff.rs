@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Shortest and longest wait.
 pub const WAIT_MILLISECONDS: RangeInclusive<u64> = 1_000..=60_000;
 
-/// Returns the wait after that many failures in a row. `random` is any number.
+/// Returns the wait after this number of consecutive failures. `random` may be any number.
 #[must_use]
 pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
     let (shortest, longest) = (*WAIT_MILLISECONDS.start(), *WAIT_MILLISECONDS.end());
@@ -17,8 +17,8 @@ pub fn wait_milliseconds(failures: u32, random: u32) -> u64 {
     shortest + (ceiling - shortest) * u64::from(random) / u64::from(u32::MAX)
 }
 
-/// Returns the wait after a failure whose response may have had a `Retry-After`. The wait is not
-/// shorter than that, up to a minute.
+/// Returns the wait after a failure. If the response had a `Retry-After`, the wait is at least that
+/// long, but at most a minute.
 #[must_use]
 pub fn wait_after(failures: u32, random: u32, retry_after_seconds: Option<u64>) -> u64 {
     let retry_after = retry_after_seconds.unwrap_or(0).saturating_mul(1_000);

@@ -1,8 +1,8 @@
-//! What does the proxy ask of another server, and what comes back?
+//! Calls to other servers and their responses, as values.
 //!
-//! Values only. The host adds the cluster, the authority and the API token, and returns the
-//! response unchanged. Envoy itself generates a response for most failures (503 or 504 with a few
-//! bytes of text), so a response is used only if it looks exactly as the server would have sent it.
+//! The host adds the cluster, the authority and the API token, and returns the response unchanged.
+//! Envoy itself generates a response for most failures (503 or 504 with a few bytes of text). A
+//! response is therefore used only if it has exactly the form that the server would send.
 
 pub mod backoff;
 pub mod poller;
@@ -24,7 +24,7 @@ pub struct Call {
     pub timeout_milliseconds: u64,
 }
 
-/// The response to a [`Call`]. A call that failed (no headers at all) has none.
+/// The response to a [`Call`]. A call that failed (no headers at all) has no response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Headers, including `:status`.
@@ -44,13 +44,14 @@ impl Response {
         })
     }
 
-    /// Whether the response has one content type, which is exactly this one, without parameters.
+    /// Returns whether the response has exactly one content type and it equals this one, without
+    /// parameters.
     #[must_use]
     pub fn is_of_type(&self, content_type: &str) -> bool {
         self.headers.values(b"content-type").eq([content_type.as_bytes()])
     }
 
-    /// Returns `Retry-After` in seconds (RFC 9110 §10.2.3); its form as a date is ignored.
+    /// Returns `Retry-After` in seconds (RFC 9110 §10.2.3). A date in that header is ignored.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         std::str::from_utf8(self.headers.first(b"retry-after")?).ok()?.parse().ok()

@@ -8,7 +8,7 @@
 use crate::call::Response;
 use crate::call::backoff::wait_after;
 
-/// The pacing of one kind of call. `P` says what the pending call is about. Times are monotonic
+/// The pacing of one kind of call. `P` describes the pending call. Times are monotonic
 /// milliseconds.
 #[derive(Clone, Debug)]
 pub struct Poller<P> {

@@ -1,8 +1,9 @@
-//! How are gauges aggregated over all VMs of the process?
+//! Gauges aggregated over all VMs of the process.
 //!
-//! A gauge is one number for the whole process. A VM that added to it and subtracted from it would
-//! leave its part behind when it dies, and a VM that sets it would hide all others. Each contributor
-//! therefore writes its own part into shared data periodically, and shows the recent parts combined.
+//! Envoy keeps one number per gauge for the whole process. If each VM added and subtracted its
+//! share, the share of a VM that dies would remain in the gauge. If each VM set the gauge, it would
+//! overwrite the others' values. Each contributor therefore writes its own numbers into shared data
+//! periodically, and sets the gauge to the combination of all recent numbers.
 
 use crate::shared::SharedData;
 use crate::shared::swap::swap;
@@ -10,10 +11,10 @@ use crate::shared::swap::swap;
 /// The identity of a contributor: 16 bytes that no other one has.
 pub type Contributor = [u8; 16];
 
-/// Gauges with `N` numbers, to which several contributors add.
+/// A group of `N` gauges with several contributors.
 #[derive(Clone, Copy, Debug)]
 pub struct AggregatedGauges<const N: usize> {
-    /// Their name in shared data.
+    /// The name of the contributions in shared data.
     pub key: &'static str,
     /// Entries older than this are dropped.
     pub live_milliseconds: u64,
@@ -26,8 +27,9 @@ struct Contribution<const N: usize> {
 }
 
 impl<const N: usize> AggregatedGauges<N> {
-    /// Replaces the own contribution, or removes it, and returns all recent ones; `None` if other VMs
-    /// keep writing. `now` is the monotonic [clock](crate::clock::Now) that all VMs share.
+    /// Replaces this contributor's numbers, or removes them if `own` is `None`. Returns the recent
+    /// numbers of all contributors, or `None` if other VMs keep writing at the same time. `now` is
+    /// the monotonic [clock](crate::clock::Now) that all VMs share.
     pub fn update(
         &self,
         shared: &dyn SharedData,
@@ -68,10 +70,11 @@ fn write<const N: usize>(all: &[Contribution<N>]) -> Vec<u8> {
     all.iter().flat_map(one).collect()
 }
 
-/// Contributor and time.
+/// The size of contributor and time.
 const HEADER_BYTES: usize = 24;
 
-/// Most contributors: an Envoy has fewer VMs, even while old configurations drain next to new ones.
+/// The most contributors. An Envoy has fewer VMs, even while old configurations drain beside new
+/// ones.
 const MOST: usize = 1_024;
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! How do the VMs of one Envoy process share data?
+//! The map that all VMs of one Envoy process share.
 //!
-//! Envoy keeps one map for all VMs of a process. It maps names to values, each with the number of
-//! its last write (its CAS). Names cannot be deleted or listed. The core uses the map through the
-//! trait [`SharedData`]; [`InMemory`] behaves the same way and serves tests and simulations.
+//! Envoy keeps one map for all VMs of a process. It maps names to values, and stores with each
+//! value the number of its last write (its CAS). Names cannot be deleted or listed. The core uses
+//! the map through the trait [`SharedData`]. [`InMemory`] behaves like Envoy's map and is used by
+//! tests and simulations.
 
 pub mod aggregated_gauges;
 pub mod lease;
@@ -22,7 +23,7 @@ pub struct Version(pub u32);
 pub struct Stored {
     /// The bytes; may be empty.
     pub value: Vec<u8>,
-    /// Number of the write that put them there.
+    /// The number of the write that stored the value.
     pub version: Version,
 }
 
@@ -33,7 +34,7 @@ pub enum Expect {
     Absent,
     /// The value has exactly this version.
     At(Version),
-    /// Anything: the write always succeeds.
+    /// No condition: the write always succeeds.
     Anything,
 }
 
@@ -42,18 +43,18 @@ pub trait SharedData {
     /// Returns a copy of a value.
     fn get(&self, key: &str) -> Option<Stored>;
 
-    /// Writes a value if the condition holds; returns whether it did.
+    /// Writes a value if the condition holds. Returns whether it was written.
     #[must_use]
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool;
 
-    /// Returns the version of a value. A host that can do so does not copy the value; Envoy does not
-    /// copy an empty one.
+    /// Returns the version of a value. Hosts override this to avoid copying the value. Envoy does
+    /// not copy an empty value.
     fn version(&self, key: &str) -> Option<Version> {
         self.get(key).map(|stored| stored.version)
     }
 
-    /// Passes a value and its version to `reader`, and returns whether the name exists. A host that
-    /// can do so does not copy the value.
+    /// Passes a value and its version to `reader`, and returns whether the name exists. Hosts
+    /// override this to avoid copying the value.
     fn read(&self, key: &str, reader: &mut dyn FnMut(&[u8], Version)) -> bool {
         let found = self.get(key);
         if let Some(Stored { value, version }) = &found {

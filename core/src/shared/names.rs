@@ -1,4 +1,4 @@
-//! Under which names do the values lie in shared data?
+//! The names of values in shared data.
 //!
 //! Istio gives all plugins of a process one name space. Every name therefore begins with
 //! `session-guard/<format>/` and 16 hex digits, which identify a feed (realm, cluster and
@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 use crate::hash::{hex_digit, hex_digits, sha256_of_list};
 
-/// Longest name: the prefix and what follows it.
+/// The longest name: the prefix, a slash, a word and a number.
 const NAME_BYTES: usize = 40;
 
 const PREFIX_BYTES: usize = 32;
@@ -24,26 +24,26 @@ pub struct KeySpace {
 }
 
 impl KeySpace {
-    /// The key space of the feed of that realm, from the service at that cluster and authority.
+    /// Returns the key space of a realm's feed, from the service at this cluster and authority.
     #[must_use]
     pub fn of_feed(realm: &str, cluster: &str, authority: &str) -> Self {
         Self::of(&[realm, cluster, authority])
     }
 
-    /// The key space that all feeds of a realm share.
+    /// Returns the key space that all feeds of a realm share.
     #[must_use]
     pub fn of_realm(realm: &str) -> Self {
         Self::of(&["realm", realm])
     }
 
-    /// The key space of the key set at that cluster, authority and path. `rsa` is the algorithm
-    /// that the configuration gives to RSA keys without `alg`.
+    /// Returns the key space of the key set at this cluster, authority and path. `rsa` is the
+    /// algorithm that the configuration assigns to RSA keys without `alg`.
     #[must_use]
     pub fn of_key_set(cluster: &str, authority: &str, path: &str, rsa: &str) -> Self {
         Self::of(&["key set", cluster, authority, path, rsa])
     }
 
-    /// The key space with these digits, which [`KeySpace::digits`] returned.
+    /// Returns the key space with these digits, which [`KeySpace::digits`] has returned.
     #[must_use]
     pub fn from_digits(digits: &[u8; 16]) -> Option<Self> {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -86,7 +86,7 @@ impl KeySpace {
     }
 }
 
-/// How many digits the number in a name has.
+/// The number of digits of the number in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HexDigits {
     /// For up to 256 values.

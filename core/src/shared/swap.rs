@@ -1,21 +1,22 @@
-//! How is a shared value changed without losing what another VM writes at the same time?
+//! Changes a shared value without losing a concurrent write of another VM.
 //!
-//! By compare-and-swap: read the value, change it, and write it on condition that nobody wrote in
-//! between. If somebody did, start again.
+//! It uses compare-and-swap: read the value, change it, and write it if its version has not
+//! changed. Otherwise it starts again.
 
 use crate::shared::{Expect, SharedData};
 
-/// Tries before giving up. In a test with three VMs that only swapped one key, 497 was the most.
+/// The number of tries. In a test with three VMs that only swapped one key, the most needed was
+/// 497.
 const TRIES: usize = 10_000;
 
-/// Other VMs kept writing the same value: nothing was written.
+/// The error when other VMs kept writing the same value. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contended;
 
-/// Replaces a value by what `change` makes of it; `None` leaves the value as it is.
+/// Replaces a value by the result of `change`, or leaves it unchanged if that is `None`.
 ///
-/// If another VM was faster, `change` runs again on the value found then. The result is that of its
-/// last run.
+/// If another VM writes at the same time, `change` runs again on the new value. The result is that
+/// of its last run.
 ///
 /// # Errors
 ///

@@ -1,14 +1,15 @@
-//! Which VM of this process is the leader, which polls the service?
+//! Leader election among the VMs of one process. The leader polls the service.
 //!
-//! The VM that holds the leader lease: a value in shared data with the owner's UUID and the time of
-//! its end, changed by compare-and-swap. A VM takes it only on a tick, because Envoy also configures a
-//! VM that never ticks. If the leader dies, another VM takes the lease after its end.
+//! The leader lease is a value in shared data that contains the owner's UUID and the time when the
+//! lease ends. VMs change it by compare-and-swap. A VM takes it only on a tick, because Envoy also
+//! configures a VM that never ticks. If the leader dies, another VM takes the lease after its end.
 //!
-//! The best leader is the main thread, because it serves no requests. A VM cannot tell which thread it
-//! runs on. A VM that has served a request therefore waits one extra term before it competes for the
-//! lease, and offers a lease that it took before its first request. It stays the leader until a VM
-//! that has served no request asks for the lease, and transfers the lease between two calls. The next
-//! leader ticks fast meanwhile, so it learns of a revocation at most one tick late.
+//! The best leader is the main thread, because it serves no requests. A VM cannot tell which thread
+//! it runs on. A VM that has served a request therefore waits one extra term before it competes for
+//! the lease. If it took the lease before its first request, it offers the lease, and remains the
+//! leader until a VM that has served no request asks for it. It then transfers the lease when no
+//! call is pending. The successor ticks fast until then, so it learns of a revocation at most one
+//! tick late.
 
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
@@ -40,7 +41,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The lease as a VM sees it that does not hold it.
+    /// Creates the view of a VM that does not hold the lease.
     #[must_use]
     pub fn new(space: &KeySpace, owner: Owner) -> Self {
         Self {
@@ -56,13 +57,14 @@ impl Lease {
         }
     }
 
-    /// Whether this VM is the leader at that time; monotonic milliseconds here and below.
+    /// Returns whether this VM is the leader at this time. All times of this type are monotonic
+    /// milliseconds.
     #[must_use]
     pub fn is_held(&self, now: u64) -> bool {
         self.held_until.is_some_and(|end| now < end)
     }
 
-    /// Notes that this VM serves requests.
+    /// Records that this VM serves requests.
     pub fn note_request(&mut self) {
         self.has_served = true;
     }
@@ -79,7 +81,8 @@ impl Lease {
         now < self.barred_until
     }
 
-    /// Whether the lease may be transferred to this VM at any time, so that it has to tick soon.
+    /// Returns whether the lease may be transferred to this VM at any time. Such a VM must tick
+    /// soon.
     #[must_use]
     pub fn is_successor(&self) -> bool {
         self.is_successor
@@ -118,8 +121,9 @@ impl Lease {
         }
     }
 
-    /// Releases the lease, if this VM holds it: transfers it to the VM that asked for it, or ends it, so
-    /// that nobody has to wait for its end. If this VM has asked for the lease, it withdraws that.
+    /// Releases the lease if this VM holds it: transfers it to the VM that asked for it, or ends it
+    /// at once, so that nobody has to wait for its end. If this VM has only asked for the lease,
+    /// withdraws that.
     pub fn release(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let held = found.as_ref().and_then(|found| LeaseValue::from_bytes(&found.value));
@@ -146,12 +150,13 @@ impl Lease {
         self.is_successor = false;
     }
 
-    /// Keeps this VM from being the leader for that time; it releases the lease when it can.
+    /// Bars this VM from being the leader for this long. If it holds the lease, it releases it when
+    /// it can.
     pub fn bar(&mut self, now: u64, milliseconds: u64) {
         self.barred_until = now.saturating_add(milliseconds);
     }
 
-    /// Renews the own lease, and offers it if this VM should not be the leader.
+    /// Renews this VM's lease, and offers it if another VM would be a better leader.
     fn keep(&mut self, shared: &dyn SharedData, now: u64, held: LeaseValue, expect: Expect) {
         let offers = self.has_served && self.taken_idle;
         let next = match held.next {
@@ -197,16 +202,16 @@ struct LeaseValue {
 /// The next leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextLeader {
-    /// None: the leader stays.
+    /// The leader keeps the lease.
     Settled,
-    /// The first VM that asks for the lease.
+    /// The first VM that asks for it gets the lease.
     Offered,
-    /// That VM, as soon as no call is pending.
+    /// This VM gets the lease as soon as no call of the leader is pending.
     Successor(Owner),
 }
 
 impl LeaseValue {
-    /// A lease that ended then and has no owner.
+    /// Creates a lease that ended at `end` and has no owner.
     fn vacant(end: u64) -> Self {
         Self { owner: NOBODY, end, next: NextLeader::Settled }
     }
@@ -234,12 +239,12 @@ impl LeaseValue {
 
 const MAGIC: &[u8] = b"SGL1";
 
-/// Identities that no VM has, because theirs are random UUIDs.
+/// Owner values that no VM has, because VMs use random UUIDs.
 const NOBODY: Owner = [0; 16];
 const ANYBODY: Owner = [0xff; 16];
 
-/// How long a transferred lease lasts. The next leader renews it on its next tick; if it has died
-/// meanwhile, nobody waits for long.
+/// How long a transferred lease lasts. The new leader renews it on its next tick. If the new leader
+/// has died, other VMs wait only this long.
 const TRANSFERRED_MILLISECONDS: u64 = 2_000;
 
 #[cfg(test)]

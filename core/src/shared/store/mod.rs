@@ -1,20 +1,21 @@
-//! How does a process without a sandbox share data between its threads?
+//! Shared data for a process without a sandbox, whose threads share memory.
 //!
-//! [`SharedStore`] behaves like Envoy's shared data: keys, values, and for each value the number of its last
-//! write. There is no deletion and no list of keys. The native filter has one store per process.
+//! [`SharedStore`] behaves like Envoy's shared data: it maps keys to values and keeps the number of
+//! each value's last write. Keys cannot be deleted or listed.  The native filter has one store per
+//! process.
 //!
 //! # Why a request waits for no lock
 //!
-//! A request usually reads one number, that of the revocation set's last change. A key is found in a
-//! table of lists that only grow, so that finding needs no lock; the number is one atomic. Only a
-//! value is behind a lock of its own, which a reader shares with other readers.
+//! A request usually reads only one number, the version of the revocation set's generation. A key
+//! is found in a hash table of linked lists that only grow, so lookups need no lock. The number is
+//! one atomic. Only the value is protected by a lock, one for each key, which readers share.
 //!
 //! # Why no change is missed
 //!
-//! A writer stores the value first and the number last (release); a reader reads the number first
-//! (acquire). A reader that sees the number of a write to one key therefore sees every write that its
-//! writer made to any key before. [`revocation::generation`](crate::revocation::generation) relies on
-//! that. `core/tests/store.rs` checks all interleavings of the model with loom.
+//! A writer stores the value first and the number last (release). A reader loads the number first
+//! (acquire). A reader that sees the number of a write to one key therefore sees every write that
+//! its writer made before, to any key. [`revocation::generation`](crate::revocation::generation)
+//! relies on that. `core/tests/store.rs` checks all interleavings of a model with loom.
 
 mod slot;
 mod sync;
@@ -30,7 +31,7 @@ pub struct SharedStore {
     lists: Box<[NextNode]>,
 }
 
-/// The next entry of a list, once there is one.
+/// The next node of a list, if there is one.
 type NextNode = OnceLock<Box<KeyNode>>;
 
 struct KeyNode {
@@ -40,7 +41,7 @@ struct KeyNode {
 }
 
 impl SharedStore {
-    /// A store without keys.
+    /// Creates a store without keys.
     #[must_use]
     pub fn new() -> Self {
         Self { lists: std::iter::repeat_with(NextNode::new).take(LISTS).collect() }
@@ -63,7 +64,7 @@ impl SharedStore {
         }
     }
 
-    /// Finds the slot of a key, or adds one that nothing was written to yet.
+    /// Finds the slot of a key, or adds an empty slot that has not been written.
     fn find_or_add(&self, key: &str) -> Option<&Slot> {
         let mut link = self.list(key)?;
         loop {
@@ -105,7 +106,8 @@ impl SharedData for SharedStore {
     }
 }
 
-/// Spreads keys over lists. Clients choose no key, only which of a fixed number of shards they hit.
+/// Hashes a key to choose its list. Clients cannot choose keys. They can only influence which of a
+/// fixed number of shards is used.
 fn hash(key: &[u8]) -> u64 {
     let (words, rest) = key.as_chunks::<8>();
     let mut last = [0; 8];
@@ -116,10 +118,11 @@ fn hash(key: &[u8]) -> u64 {
     mixed ^ mixed >> 32
 }
 
-/// Twice as many as a full set has shards (`revocation/shard.rs`); 1 MiB.
+/// The number of lists: twice the number of shards of a full set (`revocation/shard.rs`). The table
+/// takes 1 MiB.
 const LISTS: usize = 1 << 16;
 
-/// 2⁶⁴ divided by the golden ratio: its multiples lie far apart.
+/// 2⁶⁴ divided by the golden ratio. Its multiples are spread evenly.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
