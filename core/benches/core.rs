@@ -1,7 +1,7 @@
-//! What does each step of the core cost, so that a regression names its place?
+//! Measures the cost of each step of the core, so that a regression can be located.
 //!
-//! Natively, with criterion: `cargo bench --bench core`. In Envoy the same code runs as WebAssembly
-//! and pays for each call of the host besides; `make bench` measures that.
+//! The code runs natively, with criterion: `cargo bench --bench core`. In Envoy the same code runs
+//! as WebAssembly and also pays for each host call. `make bench` measures that.
 
 use std::hint::black_box;
 
@@ -28,7 +28,7 @@ use testbed::{SESSION_SECRET, Token, repository, unix_seconds};
 criterion_group!(benches, request, signatures, set, page);
 criterion_main!(benches);
 
-/// The rooms that every request passes, and all of them together.
+/// Measures each stage of a request, and all of them together.
 fn request(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     let token = Token::of("ada");
@@ -69,7 +69,8 @@ fn request(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// First sight of a token: parser, signature and claims, by a verifier that knows no token.
+/// Measures a token that is seen for the first time: parser, signature and claims, with an empty
+/// cache.
 fn signatures(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("first sight");
     let hs256 = json!({"algorithm": "HS256", "secret": {"inline": SESSION_SECRET}});
@@ -94,7 +95,7 @@ fn signatures(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The revocation set with a million records.
+/// Measures the revocation set with a million records.
 fn set(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("set of 1 million");
     let (shared, set) = million();
@@ -117,7 +118,7 @@ fn set(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Pages of the feed, read and taken over.
+/// Measures decoding and applying pages of the feed.
 fn page(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("page");
     group.sample_size(20);
@@ -185,7 +186,7 @@ fn shipped() -> Value {
     testbed::Configuration::shipped().filter
 }
 
-/// What a browser sends through Envoy.
+/// The headers of a typical browser request, as Envoy passes them on.
 fn lines(token: &Token) -> Vec<(&'static str, String)> {
     let line = |name, value: &str| (name, value.to_owned());
     vec![
@@ -207,7 +208,8 @@ fn lines(token: &Token) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// As Envoy hands them over: lengths first, then the texts, each with a zero.
+/// Serialises headers as Envoy does: first all lengths, then the texts, each followed by a zero
+/// byte.
 fn serialised(lines: &[(&str, String)]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).expect("a short text").to_le_bytes();
     let mut bytes = number(lines.len()).to_vec();
@@ -222,5 +224,5 @@ fn serialised(lines: &[(&str, String)]) -> Vec<u8> {
 
 const LIVE: usize = 1_000_000;
 
-/// After every token's `exp`.
+/// Later than every token's `exp`.
 const FAR_FUTURE: u64 = 1 << 41;

@@ -1,8 +1,9 @@
-//! Which metrics are there, and what are their names?
+//! The metrics of the filter and their names.
 //!
 //! Envoy shows `session_guard.allowed` as `wasmcustom.session_guard.allowed`, and to Prometheus as
-//! `session_guard_allowed`; what follows the second dot becomes a label there (`stats_tags` in
-//! `envoy/envoy.yaml`). Every name exists from the start, so that a rate over it is never absent.
+//! `session_guard_allowed`. The part after the second dot, if there is one, becomes a label
+//! (`stats_tags` in `envoy/envoy.yaml`). Every metric is defined at start, so that a rate over it
+//! is never absent.
 
 use crate::feed::FeedCount;
 use crate::feed::poll::PollRejection;
@@ -15,31 +16,31 @@ use crate::sign_out::without_effect::WithoutEffect;
 /// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Requests that went on to the application, public ones among them.
+    /// Requests that were forwarded to the application, including those on public routes.
     Allowed,
     /// Forwarded claims that were left out of a request because no header can carry their values.
     ClaimsLeftOut,
     /// Requests that were refused, by code.
     Refused(Refusal),
-    /// Tokens that were revoked by a sign-out on this proxy.
+    /// Tokens that sign-outs on this proxy have revoked.
     SignedOut,
     /// Sign-outs that revoked nothing, by reason.
     SignOutWithoutEffect(WithoutEffect),
-    /// Sign-outs and cutoffs that the service definitely rejected: the user got 503.
+    /// Sign-outs and cutoffs that the service definitely rejected. Their users got 503.
     SignOutRejected,
     /// Users whose tokens were revoked by a `revoke_user` route on this proxy.
     CutOff,
     /// Open streams that were ended, by the code of the reason.
     StreamsEnded(Refusal),
-    /// Those of them that ended more than a second after the reason was known here.
+    /// Streams that were ended more than a second after this proxy could have known the reason.
     StreamsLate,
-    /// Reads of the feed from its beginning.
+    /// Full reloads of the feed.
     Resets,
     /// Rejected responses of the feed, by reason.
     RefreshRejected(PollRejection),
     /// Revocations that the service rejected for good.
     OutboxDropped,
-    /// Revocations that the leader delivered, after their own request could not.
+    /// Revocations that the leader delivered because the call of their own request had failed.
     OutboxSent,
     /// Damage found in shared data.
     SetDamaged,
@@ -47,7 +48,7 @@ pub enum Counter {
     KeysFetched,
     /// Rejected responses to requests for keys, by reason.
     KeysRejected(KeySetRejection),
-    /// Tokens that were not checked, because wrong signatures had used up the time for checks.
+    /// Tokens that were not checked, because failed signature checks had used up the budget.
     SignatureChecksRefused,
 }
 
@@ -88,7 +89,7 @@ impl Counter {
         }
     }
 
-    /// Returns its name.
+    /// Returns the name of the counter.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -153,7 +154,7 @@ pub enum Gauge {
     Outbox,
     /// Live revocations, by kind.
     Revocations(Kind),
-    /// Open requests that end with their token: streams, and what has no response yet.
+    /// Open requests that end with their token.
     StreamsOpen,
     /// Always 1; its name contains the filter's version.
     Build,
@@ -169,7 +170,7 @@ impl Gauge {
             .chain([Self::StreamsOpen, Self::Build])
     }
 
-    /// Returns its name.
+    /// Returns the name of the gauge.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -184,12 +185,12 @@ impl Gauge {
     }
 }
 
-/// A histogram of the time for which the worker serves nobody else.
+/// A histogram of the time for which a worker is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duration {
     /// Applying one response of the feed, in microseconds.
     Page,
-    /// One tick, in microseconds: the sweep of the set, open requests that must end.
+    /// One tick, in microseconds. It sweeps the set and ends open requests.
     Tick,
 }
 
@@ -197,7 +198,7 @@ impl Duration {
     /// Every duration.
     pub const ALL: [Self; 2] = [Self::Page, Self::Tick];
 
-    /// Returns its name.
+    /// Returns the name of the histogram.
     #[must_use]
     pub fn name(self) -> String {
         match self {

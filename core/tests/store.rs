@@ -1,6 +1,6 @@
-//! Promise: a reader that sees the generation of a revocation sees the revocation. Method: loom runs
-//! every interleaving, and every value that the memory model lets a read return, of two threads that
-//! use the slots of the store as the revocation set does.
+//! Promise: a reader that sees the generation of a revocation sees the revocation. Method: loom
+//! runs two threads that use slots like the revocation set does. It tries every interleaving, and
+//! every value that a read may return under the memory model.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -8,7 +8,7 @@ use loom::thread;
 #[path = "../src/shared/store/slot.rs"]
 mod slot;
 
-/// The primitives of [`slot`], which loom controls.
+/// The synchronisation primitives of [`slot`], replaced by those of loom.
 mod sync {
     pub(super) use std::sync::PoisonError;
 

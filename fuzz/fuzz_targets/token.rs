@@ -1,4 +1,4 @@
-//! Tokens, and what they say. See [`session_guard_fuzz::token`].
+//! Tokens and their claims. See [`session_guard_fuzz::token`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| session_guard_fuzz::token::check(bytes));

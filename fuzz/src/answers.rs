@@ -1,8 +1,8 @@
-//! Promise: a response to a call of the filter is accepted as a whole or changes nothing.
+//! Promise: a response to a call of the filter is either accepted as a whole or changes nothing.
 //!
-//! Input: a byte for the kind of call, then three lines (status, content type, another header's value)
-//! and the body. A page of the feed gets a valid checksum (0) or must have
-//! one (1); further kinds are JWK Sets (2) and acknowledgements of a sign-out (3).
+//! Input: a byte for the kind of response, then three lines (status, content type, value of another
+//! header) and the body. The kinds are: a page of the feed to which a valid checksum is added (0),
+//! a page with its own checksum (1), a JWK Set (2), and the acknowledgement of a sign-out (3).
 
 use serde_json::Value;
 use session_guard_core::call::Response;

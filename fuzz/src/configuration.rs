@@ -1,5 +1,6 @@
-//! Promise: a configuration loads or is refused, and no secret is shown. A loaded configuration refuses
-//! a request without a token on every path that is not canonical, and never panics.
+//! Promise: a configuration is loaded or refused, and no secret is printed. With a loaded
+//! configuration, a request without a token is refused on every path that is not canonical, and no
+//! request panics.
 //!
 //! Input: the JSON text.
 

@@ -1,10 +1,10 @@
-//! Promise: a request reaches a protected route only with genuine, unrevoked tokens of one user,
-//! or with an API key where one is allowed; and the application sees only that user.
+//! Promise: a request reaches a protected route only with genuine, unrevoked tokens of one user, or
+//! with an API key if the route allows one. The application sees only that user.
 //!
-//! Input: a byte, then a header map as Envoy serialises it (0), or lines `name: value` (any other).
-//! The control bytes 1 to 5 in a value are replaced by [tokens](TOKENS).
+//! Input: a byte, then a header map as Envoy serialises it (if the byte is 0), or lines
+//! `name: value` (otherwise). The control bytes 1 to 5 in a value are replaced by [tokens](TOKENS).
 //!
-//! The check reads the path as the most lenient server would.
+//! The check interprets the path as the most lenient server would.
 
 use std::collections::HashSet;
 
@@ -62,7 +62,8 @@ fn with_tokens(value: &[u8]) -> Vec<u8> {
     value.iter().flat_map(part).collect()
 }
 
-/// User, jti and exp of the tokens for the bytes 1 to 5: the fourth is revoked, the fifth expired.
+/// The user, jti and exp of the tokens for the bytes 1 to 5. The fourth is revoked, the fifth has
+/// expired.
 const TOKENS: [(&str, &str, u64); 5] = [
     ("ada", "1", NOW.unix_seconds + 3_600),
     ("ada", "2", NOW.unix_seconds + 3_600),
@@ -164,7 +165,7 @@ impl HeadersInput {
         match users.as_slice() {
             [] => {}
             [user] => {
-                // Bad cookies next to a good one of the same name are removed, see below.
+                // Bad cookies beside a good one of the same name are removed, see below.
                 let owners: HashSet<_> = owners.iter().copied().flatten().collect();
                 assert_eq!(owners, HashSet::from([user.as_str()]));
             }
@@ -173,7 +174,7 @@ impl HeadersInput {
         let open = matches!(access, Access::Public | Access::Optional | Access::Signout);
         if users.is_empty() && !open {
             assert!(self.sources.hold_api_key(headers), "nobody, at a protected place");
-            // A bad cookie is removed if a good one of the same name is there.
+            // A bad cookie is removed if there is a good one with the same name.
             let genuine = owners.iter().flatten().count();
             assert!(genuine <= 1 && (genuine == 1 || owners.is_empty()), "{owners:?}");
         }
@@ -217,8 +218,9 @@ fn applied(headers: &Headers, edits: &[Edit]) -> Headers {
     Headers::from_pairs(&lines)
 }
 
-/// Decodes a path repeatedly until nothing changes, removes parameters of segments, lower-cases it, takes
-/// backslashes for slashes, cuts it at NUL and `#`, and resolves dot segments and double slashes.
+/// Normalises a path as a sloppy server might: decodes it until nothing changes, removes parameters
+/// of segments, lower-cases it, takes backslashes for slashes, cuts it at NUL and `#`, and resolves
+/// dot segments and double slashes.
 fn as_sloppy_servers_read(target: &[u8]) -> Vec<u8> {
     let mut decoded = path::split(target).0.to_vec();
     loop {

@@ -1,8 +1,8 @@
-//! Promise: a verified token was signed by our key, in the only valid encoding, and satisfies the
-//! policy. A refusal of a forged token reveals nothing about its claims.
+//! Promise: a verified token was signed by our key, is in the only valid encoding, and satisfies
+//! the policy. The refusal of a forged token reveals nothing about its claims.
 //!
-//! Input: a byte, then a token (0), or header and payload as JSON texts separated by NUL
-//! (any other byte), which are signed here.
+//! Input: a byte, then a token (if the byte is 0), or header and payload as JSON texts separated by
+//! NUL (otherwise), which the check signs.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -65,7 +65,7 @@ fn as_signed(header: &[u8], payload: &[u8]) {
     }
 }
 
-/// Reads the accepted token again with another parser.
+/// Checks the accepted token with another parser.
 fn says_what_it_must(header: &[u8], payload: &[u8], verified: &VerifiedToken) {
     let object = |json| serde_json::from_slice::<Map<String, Value>>(json);
     // serde_json cannot represent a number out of range; no policy requires one.

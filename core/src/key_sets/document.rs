@@ -1,8 +1,8 @@
-//! Which keys does a published JWK Set hold?
+//! Parses a published JWK Set.
 //!
-//! Each key is read on its own (RFC 7517 §5). A key that is invalid or of an unknown kind is left out
-//! and reported with its reason, so that it does not take the other keys with it. A secret is left
-//! out as well: everybody who can fetch the set could sign with it.
+//! Each key is parsed separately (RFC 7517 §5). A key that is invalid or of an unknown kind is left
+//! out and reported with the reason, so that it does not affect the other keys. A secret is left
+//! out as well, because everybody who can fetch the set could sign with it.
 
 use std::fmt;
 
@@ -14,21 +14,21 @@ use crate::key_sets::response::KeySetRejection;
 use crate::keys::jwk::{Jwk, JwkError};
 use crate::keys::{Key, PublicAlgorithm};
 
-/// KeySetEvent the configuration says about the keys of a set.
+/// The configuration for the keys of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySetRules {
-    /// KeySetEvent RSA keys without `alg` are for.
+    /// The algorithm of RSA keys without `alg`.
     pub rsa: Option<PublicAlgorithm>,
-    /// KeySetEvent `iss` of their tokens must be.
+    /// The required `iss` of their tokens.
     pub issuer: Option<String>,
     /// If not empty, `aud` of their tokens must contain one of these.
     pub audiences: Vec<String>,
 }
 
-/// A set that was read.
+/// The result of parsing a set.
 #[derive(Debug)]
 pub struct KeySetDocument {
-    /// The keys that can verify tokens; may be empty.
+    /// The keys that can verify tokens. May be empty.
     pub keys: Vec<Key>,
     /// The keys that were left out, except those whose `use` or `key_ops` is not for verifying.
     pub left_out: Vec<LeftOut>,
@@ -43,11 +43,11 @@ pub struct LeftOut {
     remedy: &'static str,
 }
 
-/// Reads a set.
+/// Parses a set.
 ///
 /// # Errors
 ///
-/// Why the response is rejected.
+/// The reason why the response is rejected.
 pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRejection> {
     if json.len() > SET_BYTES_LIMIT {
         return Err(KeySetRejection::TooLong);
@@ -72,7 +72,7 @@ pub fn read(json: &[u8], rules: &KeySetRules) -> Result<KeySetDocument, KeySetRe
     Ok(document)
 }
 
-/// Reads one key. `None`: it is not for verifying.
+/// Parses one key. Returns `None` if the key is not for verifying.
 fn one(
     json: &[u8],
     rules: &KeySetRules,
@@ -114,15 +114,15 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Unknown members are ignored (RFC 7517 §5).
+/// The members of a set. Unknown members are ignored (RFC 7517 §5).
 #[derive(Deserialize)]
 struct PublishedSet<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
-/// Longest set. Public sets have up to about 20 KB, including certificates. Every VM reads it, and
-/// Envoy's shared data keeps it.
+/// Most bytes of a set. Public sets have up to about 20 KB, including certificates. Every VM parses
+/// the set, and Envoy's shared data keeps a copy.
 pub const SET_BYTES_LIMIT: usize = 128 * 1024;
 
 /// Most keys of a set, including those that are not for verifying.

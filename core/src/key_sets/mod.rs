@@ -1,25 +1,25 @@
-//! How do an issuer's keys reach the proxy, and how do they stay up to date?
+//! Fetches the keys that issuers publish, and keeps them up to date.
 //!
-//! The leader of the process fetches the published JWK Set from a cluster: at start, and then
-//! periodically. The set is stored in shared data as it was published. Every VM reads it when it has
-//! changed, and a new configuration reads it before its first request.
+//! The leader of the process fetches the published JWK Set from a cluster at start and then
+//! periodically. The set is stored in shared data as it was published. Every VM reads it when it
+//! has changed, and a new configuration reads it before its first request.
 //!
-//! [`KeySets`] is the state machine of one VM. The host calls it on events (a tick, a response) with
-//! the time and a random number, and applies the [`KeySetEffects`] that it returns. It reads no
-//! clock and makes no call.
+//! [`KeySets`] is the state machine of one VM. The host calls it on events (a tick, a response)
+//! with the time and a random number, and applies the [`KeySetEffects`] that it returns. It reads
+//! no clock and makes no call.
 //!
 //! # Why old keys stay
 //!
-//! An issuer that is unreachable, or responds with nonsense, says nothing about its keys. Keys are
-//! therefore replaced only by a whole set that holds at least one key. Before the first set arrives,
-//! the filter cannot tell whether a token is genuine; [`KeyRing::lacks_some`] makes the verifier
-//! respond 503 instead of 401.
+//! If an issuer is unreachable, or its response is invalid, nothing is known about its keys. Keys
+//! are therefore replaced only by a complete set that contains at least one key. Before the first
+//! set arrives, the filter cannot tell whether a token is genuine. [`KeyRing::lacks_some`] makes
+//! the verifier respond 503 instead of 401.
 //!
 //! # Why each set has its own leader lease
 //!
 //! Two configurations may share a key set but not a feed, or may have no feed at all. The
-//! [lease](crate::shared::lease) works the same way: it is taken only on ticks, preferably by the
-//! main thread.
+//! [lease](crate::shared::lease) works the same way as that of a feed: VMs take it only on ticks,
+//! and the main thread is preferred.
 
 pub mod document;
 pub mod notice;
@@ -46,7 +46,7 @@ use stored::{KeySetNames, Published};
 pub struct KeySetSettings {
     /// Its path in the configuration: `keys[1].jwks`.
     pub name: String,
-    /// Envoy's name of the cluster that publishes it.
+    /// The name of the cluster that publishes it.
     pub cluster: String,
     /// `:authority` of the request for it.
     pub authority: String,
@@ -54,24 +54,24 @@ pub struct KeySetSettings {
     pub path: String,
     /// Largest age of the set before it is fetched again.
     pub refresh_seconds: u64,
-    /// How its keys are read.
+    /// How its keys are interpreted.
     pub rules: KeySetRules,
 }
 
-/// What the host has to do next. Everything is optional.
+/// The actions for the host. Each is optional.
 #[derive(Debug, Default)]
 pub struct KeySetEffects {
-    /// Fetch the set with that index, and pass the response to [`KeySets::fetch_finished`]; `None` if
-    /// the call cannot be made.
+    /// The sets to fetch, by index. The host passes the response to [`KeySets::fetch_finished`], or
+    /// `None` if the call cannot be made.
     pub fetch: Vec<(usize, Call)>,
-    /// Verify with these keys from now on.
+    /// The new keys for verification, if they have changed.
     pub keys: Option<KeyRing>,
-    /// Tick again after that time, unless the next tick comes sooner.
+    /// The latest time for the next tick, in milliseconds from now.
     pub tick_within_milliseconds: Option<u64>,
     /// Events to count.
     pub counts: Vec<KeySetCount>,
-    /// `keys_current_timestamp_seconds`: Unix time at which the oldest set was fetched, 0 while one is
-    /// missing.
+    /// The gauge `keys_current_timestamp_seconds`: Unix time when the oldest set was fetched, or 0
+    /// while one is missing.
     pub keys_current_timestamp_seconds: Option<u64>,
     /// Messages for the log.
     pub notices: Vec<KeySetNotice>,
@@ -88,12 +88,12 @@ pub enum KeySetCount {
 
 /// The key sets of one configuration, as one VM (strictly: one root context) sees them.
 pub struct KeySets {
-    /// The keys that the configuration itself holds.
+    /// The keys that the configuration itself contains.
     fixed: KeyRing,
     sets: Vec<KeySet>,
 }
 
-/// Times are monotonic milliseconds here and below.
+/// The state of one key set. Times are monotonic milliseconds, here and below.
 struct KeySet {
     settings: KeySetSettings,
     names: KeySetNames,
@@ -104,51 +104,52 @@ struct KeySet {
     keys: Vec<Arc<Key>>,
     /// When the set in shared data was fetched.
     fetched_at: Option<u64>,
-    /// When it is to be fetched again.
+    /// When the set must be fetched again.
     due_at: u64,
     poller: Poller<PendingFetch>,
     /// When this VM last sent a fetch.
     sent_at: Option<u64>,
-    /// When it was last fetched early because no key had a token's `kid`.
+    /// When this VM last fetched early because no key had a token's `kid`.
     early_at: Option<u64>,
-    /// The keys that the last response lacked, so that each is reported once.
+    /// The keys that were left out of the last response, so that each is reported once.
     left_out: Vec<LeftOut>,
     /// The media type of the last accepted response.
     media_type: MediaType,
 }
 
-/// A fetch that was sent.
+/// A fetch that is pending.
 #[derive(Clone, Debug)]
 struct PendingFetch {
-    /// The version in shared data at that time.
+    /// The version in shared data when the fetch was sent.
     seen: Option<Version>,
 }
 
 impl KeySets {
-    /// Key sets that have not been read yet, next to the keys of the configuration itself. `owner` is
-    /// a fresh random UUID.
+    /// Creates key sets that have not been loaded yet. `fixed` are the keys of the configuration
+    /// itself, `owner` is a fresh random UUID.
     #[must_use]
     pub fn new(settings: Vec<KeySetSettings>, fixed: KeyRing, owner: Owner) -> Self {
         let sets = settings.into_iter().map(|settings| KeySet::new(settings, owner)).collect();
         Self { fixed, sets }
     }
 
-    /// Whether the configuration fetches no key set.
+    /// Returns whether the configuration fetches no key set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
 
-    /// Reads all key sets that this process already has, and returns all keys: a new configuration
-    /// begins with them. `random` is any number, here and below.
+    /// Loads all key sets that this process already has, and returns all keys. A new configuration
+    /// begins with these. `random` may be any number, here and below.
     #[must_use]
     pub fn load(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeyRing {
         let _changed = self.load_missing(shared, now, random);
         self.ring()
     }
 
-    /// Reads the key sets that another VM has fetched, and returns all keys if they have changed. A VM
-    /// that lacks keys calls this before it refuses a request, instead of waiting for its next tick.
+    /// Loads the key sets that this VM lacks and another VM has fetched. Returns all keys if they
+    /// have changed. A VM that lacks keys calls this before it refuses a request, instead of
+    /// waiting for its next tick.
     #[must_use]
     pub fn load_missing(
         &mut self,
@@ -164,33 +165,34 @@ impl KeySets {
         changed.then(|| self.ring())
     }
 
-    /// Whether each set has keys, or was asked for without success. An unreachable issuer must not
-    /// keep a proxy from getting ready for the users of other issuers.
+    /// Returns whether, for each set, keys are loaded or fetching has failed. An unreachable issuer
+    /// must not keep a proxy from getting ready for the users of other issuers.
     #[must_use]
     pub fn are_settled(&self, shared: &dyn SharedData) -> bool {
         self.sets.iter().all(|set| !set.keys.is_empty() || set.names.has_failed(shared))
     }
 
-    /// Notes that this VM serves requests, so that it leaves fetching to another one.
+    /// Records that this VM serves requests, so that another VM becomes the leader.
     pub fn note_request(&mut self) {
         self.sets.iter_mut().for_each(|set| set.lease.note_request());
     }
 
-    /// Notes that no key has the `kid` of a token, so that the leader may fetch early.
+    /// Records that no key has the `kid` of a token, so that the leader may fetch early.
     pub fn note_missed_key(&self, shared: &dyn SharedData, now: Now) {
         for set in &self.sets {
             set.names.note_missed(shared, now.monotonic_milliseconds);
         }
     }
 
-    /// Releases the leases: this VM ends, or its configuration is replaced.
+    /// Releases the leases, because this VM ends or its configuration is replaced.
     pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
         for set in &mut self.sets {
             set.lease.release(shared, now.monotonic_milliseconds);
         }
     }
 
-    /// Runs once a second, or after the time that [`KeySetEffects::tick_within_milliseconds`] named.
+    /// Does the periodic work. Call this once a second, or after
+    /// [`KeySetEffects::tick_within_milliseconds`].
     #[must_use]
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeySetEffects {
         let milliseconds = now.monotonic_milliseconds;
@@ -203,8 +205,8 @@ impl KeySets {
         self.send_due(shared, now, changed, effects)
     }
 
-    /// Handles the response to the fetch of the set with that index; `None` if the call failed or
-    /// could not be made.
+    /// Handles the response to the fetch of the set with this index. `None` means that the call
+    /// failed or could not be made.
     #[must_use]
     pub fn fetch_finished(
         &mut self,
@@ -255,8 +257,8 @@ impl KeySets {
 impl KeySet {
     fn new(settings: KeySetSettings, owner: Owner) -> Self {
         let KeySetSettings { cluster, authority, path, rules, .. } = &settings;
-        // A VM that reads the set in another way must not fetch it for those that read it in this
-        // one: it might reject what they accept.
+        // VMs that interpret the set differently do not share it: one might reject a response that
+        // the other accepts.
         let rsa = rules.rsa.map_or("", PublicAlgorithm::name);
         let space = KeySpace::of_key_set(cluster, authority, path, rsa);
         Self {
@@ -276,7 +278,8 @@ impl KeySet {
         }
     }
 
-    /// Reads the set in shared data if it has changed; returns whether the keys are different now.
+    /// Loads the set from shared data if it has changed. Returns whether the keys are different
+    /// now.
     fn read_shared(
         &mut self,
         shared: &dyn SharedData,
@@ -287,10 +290,10 @@ impl KeySet {
         let Some((version, published)) = self.names.read(shared, self.seen) else { return false };
         self.seen = Some(version);
         let Some(Published { fetched_at, json }) = published else {
-            (self.fetched_at, self.due_at) = (None, now); // another plugin has written there
+            (self.fetched_at, self.due_at) = (None, now); // the value was not written by this filter
             return false;
         };
-        // Another thread may have written it after this thread took the time.
+        // Another thread may have written the value after this thread read the clock.
         let fetched_at = fetched_at.min(now);
         self.fetched_at = Some(fetched_at);
         self.due_at = fetched_at.saturating_add(self.period_milliseconds(random));
@@ -308,15 +311,15 @@ impl KeySet {
         self.digest = Some(digest);
         self.keys = keys.into_iter().map(Arc::new).collect();
         if self.lease.is_held(now) {
-            // One VM of the process writes it into the log.
+            // Only the leader logs the change, so that it is logged once per process.
             self.report_left_out(left_out, effects);
             self.report(KeySetEvent::Loaded(self.keys.len()), effects);
         }
         true
     }
 
-    /// The time until the next refresh: a little less than `refresh_seconds`, and different in each
-    /// process.
+    /// Returns the time until the next refresh, which is a little less than `refresh_seconds` and
+    /// different in each process.
     fn period_milliseconds(&self, random: u32) -> u64 {
         let longest = self.settings.refresh_seconds.saturating_mul(1_000);
         longest - longest / JITTER_SHARE * u64::from(random) / u64::from(u32::MAX)
@@ -349,9 +352,9 @@ impl KeySet {
         })
     }
 
-    /// Whether an early fetch is allowed: once between two refreshes, if no key had a token's `kid`
-    /// since the last fetch. A flood of tokens with invented `kid`s therefore costs the issuer one
-    /// request more.
+    /// Returns whether an early fetch is allowed: once between two refreshes, if a token has named
+    /// an unknown key since the last fetch. A flood of tokens with invented `kid`s therefore costs
+    /// the issuer only one more request.
     fn may_fetch_early(&self, shared: &dyn SharedData, now: u64) -> bool {
         let interval = self.settings.refresh_seconds.saturating_mul(1_000);
         let is_over = self.early_at.is_none_or(|at| now >= at.saturating_add(interval));
@@ -359,7 +362,7 @@ impl KeySet {
         is_over && self.names.missed_at(shared).is_some_and(|at| at > known_since && at <= now)
     }
 
-    /// Handles a response; returns whether the keys are different now.
+    /// Handles a response. Returns whether the keys are different now.
     fn fetch_finished(
         &mut self,
         shared: &dyn SharedData,
@@ -389,7 +392,7 @@ impl KeySet {
                     self.names.note_failed(shared);
                     self.poller.call_within(now, LONGEST_WAIT_WITHOUT_KEYS_MILLISECONDS);
                 }
-                (self.sent_at, self.early_at) = (None, None); // the early fetch is still wanted
+                (self.sent_at, self.early_at) = (None, None); // a new early fetch is allowed
             }
         }
         self.read_shared(shared, now, random, effects)
@@ -423,7 +426,7 @@ impl KeySet {
     }
 
     fn tick_within(&self, now: u64) -> Option<u64> {
-        // A worker without keys waits for the leader to fetch them.
+        // A worker without keys checks often whether the leader has fetched them.
         let lacks = self.keys.is_empty().then_some(LACKING_TICK_MILLISECONDS);
         let fetches = self.lease.is_held(now) && !self.poller.is_pending();
         let due = self.due_at.saturating_sub(now).max(self.poller.wait_milliseconds(now));
@@ -449,7 +452,7 @@ const TIMEOUT_MILLISECONDS: u64 = 5_000;
 /// drift apart.
 const JITTER_SHARE: u64 = 5;
 
-/// How soon a VM without keys looks for them again.
+/// How often a VM without keys checks whether they have been fetched.
 const LACKING_TICK_MILLISECONDS: u64 = 100;
 
 /// Longest wait between two fetches while a set has no keys, because its users get 503 meanwhile.

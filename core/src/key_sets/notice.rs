@@ -1,4 +1,4 @@
-//! Which messages about fetched keys does an operator get?
+//! The log messages about fetched keys.
 //!
 //! Each message is written once per change of state. None contains a token. Text from the key set
 //! itself is escaped and shortened.
@@ -12,7 +12,7 @@ use crate::severity::Severity;
 /// A message about one key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetNotice {
-    /// Its path in the configuration: `keys[1].jwks`.
+    /// The set's path in the configuration: `keys[1].jwks`.
     pub set: String,
     /// What happened.
     pub event: KeySetEvent,
@@ -21,20 +21,21 @@ pub struct KeySetNotice {
 /// What happened to a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetEvent {
-    /// The keys have changed; there are that many now.
+    /// The keys have changed. Contains the number of keys.
     Loaded(usize),
     /// One of the published keys cannot be used.
     LeftOut(LeftOut),
-    /// The first response that was rejected, and whether there are keys from an earlier one.
+    /// A response was rejected for the first time in a row. The flag says whether keys from an
+    /// earlier response are in use.
     Rejected(KeySetRejection, bool),
-    /// A response was accepted again.
+    /// A response was accepted after a rejection.
     Accepted,
-    /// The set has the content type `text/plain`.
+    /// The set is served with the content type `text/plain`.
     PlainText,
 }
 
 impl KeySetNotice {
-    /// How serious it is.
+    /// Returns the severity of the message.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match &self.event {

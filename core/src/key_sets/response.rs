@@ -1,8 +1,8 @@
-//! Is a response to the request for keys accepted?
+//! Decides whether a response to a fetch of keys is accepted.
 //!
-//! It is if its status is exactly 200, its content type is right, and it is complete. Any other
-//! response is rejected: it changes nothing, is counted by reason, and is followed by a
-//! [wait](crate::call::backoff).
+//! A response is accepted if its status is exactly 200, its content type is right, and it is
+//! complete. Any other response is rejected: it changes nothing, is counted by reason, and is
+//! followed by a [wait](crate::call::backoff).
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ use crate::call::Response;
 pub enum KeySetRejection {
     /// The call failed: there are no headers.
     NoResponse,
-    /// 503: from the issuer, or from Envoy if it cannot reach the issuer.
+    /// Status 503: from the issuer, or from Envoy if it cannot reach the issuer.
     Unavailable,
-    /// 504: from Envoy.
+    /// Status 504: from Envoy, if the issuer does not respond in time.
     TimedOut,
-    /// Any other status but 200.
+    /// Any other status than 200.
     Status,
-    /// Neither JSON, a JWK Set (RFC 7517 §8.5) nor plain text; or several content types.
+    /// The content type is not JSON, a JWK Set (RFC 7517 §8.5) or plain text, or there are several.
     ContentType,
-    /// Longer than a set may be.
+    /// Longer than [`SET_BYTES_LIMIT`](super::document::SET_BYTES_LIMIT).
     TooLong,
     /// Not a JSON object with a list `keys`, or incomplete.
     NotASet,
-    /// More keys than a set may have.
+    /// More keys than [`SET_KEYS_LIMIT`](super::document::SET_KEYS_LIMIT).
     TooManyKeys,
-    /// No key that can verify a token.
+    /// None of the keys can verify a token.
     NoKeys,
     /// Another VM has fetched the set meanwhile.
     Superseded,
@@ -48,7 +48,7 @@ impl KeySetRejection {
         Self::Superseded,
     ];
 
-    /// The word in `keys_rejected.<reason>`.
+    /// Returns the word in `keys_rejected.<reason>`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl KeySetRejection {
         }
     }
 
-    /// What happened, for the log.
+    /// Returns what happened, for the log.
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Self::NoResponse => "the connection ended before the response was complete",
@@ -101,7 +101,7 @@ pub enum MediaType {
 ///
 /// # Errors
 ///
-/// Why the response is rejected.
+/// The reason why the response is rejected.
 pub fn read(response: Option<&Response>) -> Result<(&[u8], MediaType), KeySetRejection> {
     let response = response.ok_or(KeySetRejection::NoResponse)?;
     match response.status() {

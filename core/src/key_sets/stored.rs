@@ -1,8 +1,8 @@
-//! How do the VMs of one process share a key set?
+//! Stores key sets in shared data, for all VMs of the process.
 //!
-//! One value holds the set as it was published and the time at which it was fetched. Each VM reads
-//! it under its own configuration. Two more values say when a token missed a key, and that fetching
-//! has failed.
+//! One value contains the set as it was published and the time when it was fetched. Each VM
+//! interprets it according to its own configuration. Two more values record when a token named an
+//! unknown key, and that fetching has failed.
 
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Stored, Version};
@@ -54,24 +54,24 @@ impl KeySetNames {
         shared.set_if(&self.set, &published.to_bytes(), expect)
     }
 
-    /// Returns when a token last missed a key.
+    /// Returns when a token last named a key that is not in the set.
     pub(super) fn missed_at(&self, shared: &dyn SharedData) -> Option<u64> {
         let value = shared.get(&self.missed)?.value;
         Some(u64::from_be_bytes(value.strip_prefix(MAGIC)?.try_into().ok()?))
     }
 
-    /// Notes that a token missed a key.
+    /// Records that a token has named a key that is not in the set.
     pub(super) fn note_missed(&self, shared: &dyn SharedData, now: u64) {
         let value = [MAGIC, &now.to_be_bytes()].concat();
         let _always = shared.set_if(&self.missed, &value, Expect::Anything);
     }
 
-    /// Whether fetching the set has failed in this process.
+    /// Returns whether fetching the set has failed in this process.
     pub(super) fn has_failed(&self, shared: &dyn SharedData) -> bool {
         shared.version(&self.failed).is_some()
     }
 
-    /// Notes that fetching the set has failed.
+    /// Records that fetching the set has failed.
     pub(super) fn note_failed(&self, shared: &dyn SharedData) {
         if !self.has_failed(shared) {
             let _always = shared.set_if(&self.failed, &[], Expect::Anything);

@@ -1,6 +1,6 @@
-//! Promise: the keys of a published set reach every VM of the process, stay when the issuer fails,
-//! change when the issuer changes them, and cost it a bounded number of requests.
-//! Method: several VMs with one memory tick every second; the test sets the issuer's response.
+//! Promise: the keys of a published set reach every VM of the process. They stay when the issuer
+//! fails, change when the issuer changes them, and cost the issuer a bounded number of requests.
+//! Method: several VMs with shared memory tick every second. The test sets the issuer's response.
 
 use std::cell::RefCell;
 
@@ -28,7 +28,7 @@ fn settings() -> KeySetSettings {
     }
 }
 
-/// An Ed25519 key of its own for each id.
+/// Returns a different Ed25519 key for each id.
 fn key(id: &str) -> Value {
     let bytes = jwt_simple::algorithms::Ed25519KeyPair::generate().public_key().to_bytes();
     let x = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
@@ -45,12 +45,12 @@ fn ids(ring: &KeyRing) -> Vec<String> {
     keys.filter_map(|rest| rest.split_once('"').map(|(id, _)| id.to_owned())).collect()
 }
 
-/// One process and its issuer.
+/// A process and its issuer.
 struct IssuerBench {
     shared: InMemory,
     now: u64,
     vms: Vec<KeySetVm>,
-    /// How the issuer responds; `None`: not at all.
+    /// The issuer's response; `None` if it does not respond.
     response: RefCell<Option<Response>>,
     fetches: Vec<u64>,
     notices: Vec<KeySetNotice>,
@@ -101,7 +101,7 @@ impl IssuerBench {
         Now { unix_seconds: 1_795_332_120 + self.now / 1_000, monotonic_milliseconds: self.now }
     }
 
-    /// A tick of every VM, each answered at once.
+    /// Ticks every VM, and responds at once to each call.
     fn tick(&mut self) {
         for at in 0..self.vms.len() {
             let (time, shared) = (self.time(), &self.shared);
@@ -371,7 +371,7 @@ fn damaged_shared_data_removes_no_key() {
 
 #[test]
 fn two_ways_to_read_a_set_are_independent() {
-    // An RSA key without `alg` is a key only where the configuration says for what.
+    // An RSA key without `alg` is used only if the configuration assigns it an algorithm.
     let (pem, _) = (crate::keys::fixtures::RSA_2048, TOKENS);
     let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).unwrap();
@@ -415,7 +415,7 @@ fn a_bad_key_does_not_take_the_set_with_it() {
     process.run(1);
     assert_eq!(process.held(), [["a"]]);
     assert_eq!(process.logged().len(), 3);
-    // Without the good key, the log still says what is wrong with the others, each once.
+    // Without the good key, the log still reports what is wrong with each of the others once.
     process.publish(&set_of(&[short, padded]));
     process.run(REFRESH * 3);
     assert_eq!(process.held(), [["a"]]);
@@ -461,7 +461,7 @@ fn a_vm_without_keys_loads_those_that_another_has_fetched() {
         let response = process.response.borrow().clone();
         let effects = process.vms[vm].sets.fetch_finished(0, shared, time, 0, response.as_ref());
         assert!(effects.keys.is_some());
-        // The other one has not ticked since.
+        // The other VM has not ticked since the fetch.
         let other = &mut process.vms[1 - vm].sets;
         let ring = other.load_missing(shared, time, 0).expect("the fetched keys");
         assert_eq!(ids(&ring), ["a"]);

@@ -1,24 +1,28 @@
-//! What ends a stream at the end of its token if the VM that knows it has died?
+//! Lets Envoy's router end a stream shortly after its token expires.
 //!
-//! Envoy's router, where the request tells it how long it may take. That can be said only while the
-//! request is on its way to the application, when an answer's content type is not known; so only of
+//! This takes effect even if the VM that has registered the stream dies. The router reads the limit
+//! from a header of the request. The header can be set only before the request goes to the
+//! application, when the content type of the response is not yet known. It is therefore set only on
 //! requests that [ask for a stream](kind::asks_for_stream).
 //!
-//! # Why it is only a second line
+//! # Why this is only a second line of defence
 //!
-//! The router knows nothing of revocation, shows its end under another name in the access log, and
-//! answers what has no answer yet with 504. So it waits a second longer than the sweep needs.
+//! The router does not know about revocation. It reports the end under another name in the access
+//! log, and responds 504 if the response has not begun. The limit is therefore one second later
+//! than the end of the token, when the sweep ends the stream.
 
 use crate::headers::{Edit, Headers};
 use crate::open_requests::kind;
 
-/// What tells the router that this request's tokens end then (seconds since 1970 UTC), or takes out
-/// what a client says there: it would end a stream at a time of the client's own.
+/// Returns the edit that limits how long the router keeps this request open. `end` is the time when
+/// its tokens expire, in seconds since 1970 UTC. Without a limit of our own, the edit removes the
+/// client's header, which would let the client choose when its stream ends.
 #[must_use]
 pub fn router_bound(request: &Headers, end: Option<u64>, unix_seconds: u64) -> Option<Edit> {
     match end.filter(|_| kind::asks_for_stream(request)) {
         Some(end) => {
-            // Never 0, which means no end at all; `unix_seconds` may be almost a second ago.
+            // Never 0, because the router takes 0 for no limit. `unix_seconds` may be almost a
+            // second old.
             let seconds = end.saturating_sub(unix_seconds).saturating_add(SECOND_LINE_SECONDS);
             let milliseconds = seconds.min(MOST_SECONDS).saturating_mul(1_000);
             Some(Edit::Set(HEADER.to_vec(), milliseconds.to_string().into_bytes()))
@@ -27,12 +31,12 @@ pub fn router_bound(request: &Headers, end: Option<u64>, unix_seconds: u64) -> O
     }
 }
 
-/// Envoy takes it out before the request leaves.
+/// Envoy removes this header before it forwards the request.
 const HEADER: &[u8] = b"x-envoy-upstream-stream-duration-ms";
 
 const SECOND_LINE_SECONDS: u64 = 1;
 
-/// A hundred years, for timers that count in fewer bits than `exp`.
+/// A hundred years. `exp` may be larger than the router's timers can represent.
 const MOST_SECONDS: u64 = 100 * 366 * 86_400;
 
 #[cfg(test)]

@@ -1,25 +1,25 @@
-//! How many requests are open in all VMs of this process?
+//! The number of open requests in all VMs of this process.
 
 use crate::shared::SharedData;
 use crate::shared::aggregated_gauges::{AggregatedGauges, Contributor};
 
-/// The gauge of open requests, of which each VM knows a part.
+/// The gauge of open requests, to which each VM contributes its own number.
 #[derive(Debug)]
 pub struct OpenRequestsGauge {
-    /// A random number that names a VM (strictly: one root context).
+    /// The random identity of this VM (strictly: of one root context).
     vm: Contributor,
     updated_at: Option<u64>,
 }
 
 impl OpenRequestsGauge {
-    /// Creates the part of a VM that has no open request yet.
+    /// Creates the contribution of a VM that has no open request yet.
     #[must_use]
     pub fn new(vm: Contributor) -> Self {
         Self { vm, updated_at: None }
     }
 
-    /// Writes how many requests are open in this VM, and returns how many are in all VMs; `None` if
-    /// the last time was less than a second ago. The time is that of the
+    /// Writes the number of requests that are open in this VM, and returns the number for all VMs.
+    /// Returns `None` if the last update was less than a second ago. `now` is the monotonic
     /// [clock](crate::clock::Now) that all VMs share.
     pub fn update(&mut self, shared: &dyn SharedData, open: usize, now: u64) -> Option<u64> {
         let is_time = |at: u64| now.abs_diff(at) >= EVERY_MILLISECONDS;

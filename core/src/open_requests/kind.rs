@@ -1,8 +1,8 @@
-//! Does a request ask for a stream?
+//! Recognises requests that ask for a stream.
 //!
-//! A request asks for a stream if it asks for another protocol (WebSocket), accepts events, or is an
-//! RPC. Only the [bound in Envoy's router](super::bound) needs to know: every open request ends with
-//! its token, whatever its response contains.
+//! These are requests for another protocol (WebSocket), requests that accept events, and RPCs. Only
+//! the [limit in Envoy's router](super::bound) depends on this. The filter itself ends every open
+//! request with its token, whatever the response contains.
 
 use crate::headers::Headers;
 

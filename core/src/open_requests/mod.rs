@@ -1,20 +1,21 @@
-//! Which requests are open, and which of them must end?
+//! The registry of open requests, which finds those that must end.
 //!
-//! A WebSocket, an event stream, a download or a long poll that was opened with a token outlives its
-//! sign-out unless the filter ends it. So every admitted request is registered here, whatever it asks
-//! for and whatever its response contains, until its context goes. After a change of the revocation
-//! set, the tick checks every entry again.
+//! Sign-out does not close a WebSocket, an event stream, a download or a long poll that was opened
+//! with the token. The filter must end it. Every admitted request is therefore registered here
+//! until its context ends, regardless of its content type. After a change of the revocation set,
+//! the tick checks every entry again.
 //!
-//! # Why every request
+//! # Why every request is registered
 //!
-//! A long poll has no response yet, and streams of language models come as `text/plain` or JSON. To
-//! look at the response of each request would cost more (1.7 µs) than to register it (20 ns).
+//! A long poll has no response yet, and streams of language models come as `text/plain` or JSON.
+//! Reading the headers of each response would cost more (1.7 µs) than registering the request (20
+//! ns).
 //!
-//! # Why each ends once, and few at a time
+//! # Why each request ends once, and few at a time
 //!
-//! Two closes of one request within one call into the VM crash Envoy, and hundreds of closes exhaust
-//! the stack of the VM. So an entry is due only once, and [`OpenRequests::due`] returns a bounded
-//! number at a time.
+//! If a request is closed twice within one call into the VM, Envoy crashes. Hundreds of closes in
+//! one call exhaust the stack of the VM. Each entry therefore becomes due only once, and
+//! [`OpenRequests::due`] returns a bounded number of them.
 
 pub mod bound;
 pub mod gauge;
@@ -29,13 +30,14 @@ use crate::refusal::Refusal;
 use crate::shared::Version;
 use crate::token::VerifiedToken;
 
-/// Most requests to end in one call into the VM, which breaks near 300.
+/// Most requests to end in one call into the VM. About 300 exhaust its stack.
 pub const AT_ONCE_LIMIT: usize = 64;
 
-/// Most open requests to check again in one call into the VM: 3 ms, as each takes three look-ups.
+/// Most open requests to check in one call into the VM. This takes 3 ms, because each takes three
+/// lookups.
 pub const CHECKED_AT_ONCE_LIMIT: usize = 1_000;
 
-/// An end is late if it comes this long after the VM could know its reason.
+/// An end is late if it comes this long after the VM could have known its reason.
 pub const LATE_MILLISECONDS: u64 = 1_000;
 
 /// The open requests of one VM.
@@ -45,37 +47,39 @@ pub struct OpenRequests {
     due: VecDeque<DueEntry>,
     /// The basis of the last sweep.
     basis: Option<Basis>,
-    /// Where the sweep continues, until it has checked all.
+    /// Where the sweep continues; `None` if it has checked all entries.
     next: Option<usize>,
     /// When the last sweep began: every revocation known at this time has been checked against the
     /// open requests, or is being checked by that sweep.
     swept_at: Option<u64>,
-    /// When the sweep before it began.
+    /// When the sweep before the last one began.
     swept_before: Option<u64>,
 }
 
-/// The state that verdicts about open requests depend on. While it stays the same, so do they.
+/// The state on which verdicts about open requests depend. While it is unchanged, so are the
+/// verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// The number of the last change to the revocation set.
+    /// The version of the last change to the revocation set.
     pub generation: Option<Version>,
-    /// The time, in seconds since 1970 UTC, if requests end when their token expires.
+    /// The time in seconds since 1970 UTC, if requests end when their token expires; otherwise
+    /// `None`.
     pub unix_seconds: Option<u64>,
 }
 
-/// The entry of a request, which only its exchange can remove.
+/// Identifies the entry of a request. Only the request's exchange can remove the entry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registration(usize);
 
 /// A request to end now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The host's number of the request.
+    /// The host's number for the request.
     pub context: u32,
-    /// Why it ends.
+    /// The reason why it ends.
     pub refusal: Refusal,
-    /// Whether the VM may have known the reason for more than a second: its last sweep that did not
-    /// find it began that long ago, or too many requests had to end.
+    /// Whether the VM could have known the reason for more than a second. This happens if the last
+    /// sweep without the reason began that long ago, or if too many requests had to end.
     pub is_late: bool,
 }
 
@@ -86,7 +90,8 @@ struct OpenRequest {
     is_due: bool,
 }
 
-/// An entry with an objection that the sweep at that time did not find.
+/// An entry that must end. `unknown_at` is the start of the last sweep that found no reason to end
+/// it.
 #[derive(Debug)]
 struct DueEntry {
     index: usize,
@@ -101,14 +106,14 @@ impl OpenRequests {
         Registration(self.entries.insert(OpenRequest { context, tokens, is_due: false }))
     }
 
-    /// Removes a request that is over, or that nothing may end early any more.
+    /// Removes a request that has ended, or that must not end early any more.
     pub fn unregister(&mut self, registration: Registration) {
         if self.entries.try_remove(registration.0).is_some_and(|entry| entry.is_due) {
             self.due.retain(|due| due.index != registration.0);
         }
     }
 
-    /// Returns how many requests are open.
+    /// Returns the number of open requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -120,16 +125,16 @@ impl OpenRequests {
         self.entries.is_empty()
     }
 
-    /// Notes that no open request had an objection at that time (monotonic milliseconds): none was
-    /// open, or the first one has just been admitted.
+    /// Records that no open request had to end at this time (monotonic milliseconds), because none
+    /// was open, the first one has just been admitted, or the basis has not changed.
     pub fn note_clear(&mut self, now: u64) {
         self.swept_at = Some(now);
     }
 
-    /// Checks open requests again, at most [`CHECKED_AT_ONCE_LIMIT`]; the next call continues there.
-    /// Each request with an objection becomes due, once. No new sweep begins while the basis stays the
-    /// same, because requests admitted since were judged on that basis. The time is in monotonic
-    /// milliseconds.
+    /// Checks open requests, at most [`CHECKED_AT_ONCE_LIMIT`]. The next call continues where this
+    /// one stopped. A request for which `objection` returns a refusal becomes due, once. While the
+    /// basis stays the same, no new sweep begins, because requests admitted meanwhile were judged
+    /// on the same basis. `now` is in monotonic milliseconds.
     pub fn sweep(
         &mut self,
         basis: Basis,
@@ -158,8 +163,8 @@ impl OpenRequests {
         }
     }
 
-    /// Removes and returns the requests to end at that time (monotonic milliseconds), at most
-    /// [`AT_ONCE_LIMIT`].
+    /// Removes and returns requests to end now, at most [`AT_ONCE_LIMIT`]. `now` is in monotonic
+    /// milliseconds.
     pub fn due(&mut self, now: u64) -> Vec<Ending> {
         let count = self.due.len().min(AT_ONCE_LIMIT);
         let late = |at: u64| now.saturating_sub(at) > LATE_MILLISECONDS;

@@ -1,30 +1,32 @@
-//! Could anything written since then revoke a token that was live before?
+//! Tells whether an earlier verdict about a token still holds.
 //!
-//! This is checked on every request, so it must cost almost nothing. The versions of three kinds of
-//! empty values tell it; Envoy does not copy an empty value into the VM:
+//! This is checked on every request, so it must cost almost nothing. It uses the versions of three
+//! kinds of empty values, because Envoy does not copy an empty value into the VM:
 //!
 //! | name | is written |
 //! | --- | --- |
-//! | `gen` | after every change, last |
-//! | `s…` | before it, where tokens of that stripe of ids were revoked |
-//! | `whole` | before it, where any other token may have been: a cutoff, a reset, and once a second |
+//! | `gen` | last, after every change |
+//! | `s…` | before `gen`, if tokens of this stripe of ids were revoked |
+//! | `whole` | before `gen`, for a cutoff or a reset, which may revoke any token, and once a second |
 //!
-//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads the other two, and only
-//! if one of them has changed does it look into the shards. While a thousand revocations a second
-//! arrive, nearly every token therefore keeps its verdict. A token that is seen for the first time has
-//! no verdict yet; the other two are read when it is seen again.
+//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads the token's `s…` and
+//! `whole`. Only if one of them has changed does it look up the token in the shards. While a
+//! thousand revocations a second arrive, nearly every token therefore keeps its verdict. A token
+//! that is seen for the first time is looked up, and its `s…` and `whole` are read only when it is
+//! seen again.
 //!
 //! # Why no change is missed
 //!
 //! Writers change shards, then `s…` or `whole`, then `gen`. Readers read in the opposite order. A
 //! reader that has seen a generation therefore sees everything that was written before it. If a
-//! writer dies half way, the leader makes up for it: it writes `whole` and `gen` once a second.
+//! writer dies before it has written `gen`, its change is noticed at most a second later, because
+//! the leader writes `whole` and `gen` once a second.
 
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Version};
 
-/// The versions as of which a token was looked up. Compare it for equality only.
+/// The versions at which a token was looked up. Compare it for equality only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     generation: Version,
@@ -54,9 +56,9 @@ impl Generations {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Returns the mark to store with that token's verdict, and whether the token must be looked up,
-    /// given the `last` mark at which it was live. Call this before the lookup. `None` before the first
-    /// write.
+    /// Returns the mark to store with this token's verdict, and whether the token must be looked
+    /// up. `last` is the mark at which the token was live. Call this before the lookup. Returns
+    /// `None` before the first write.
     #[must_use]
     pub fn mark(
         &self,
@@ -79,8 +81,8 @@ impl Generations {
         Some((Mark { generation, rest }, standing))
     }
 
-    /// Makes every token be looked up again that these records may revoke. If the records are in order
-    /// of id, each stripe is written once.
+    /// Invalidates the verdict of every token that these records may revoke. If the records are
+    /// sorted by id, each stripe is written once.
     pub(crate) fn renew_for(&self, shared: &dyn SharedData, records: &[Record]) {
         let tokens = records.iter().filter(|record| record.kind == Kind::Token);
         let mut stripes: Vec<_> = tokens.map(|record| stripe(record.id)).collect();
@@ -94,7 +96,7 @@ impl Generations {
         write(shared, &self.space.name(GENERATION, None));
     }
 
-    /// Makes every token be looked up again.
+    /// Invalidates the verdict of every token.
     pub fn renew(&self, shared: &dyn SharedData) {
         write(shared, &self.space.name(WHOLE, None));
         write(shared, &self.space.name(GENERATION, None));
@@ -108,14 +110,14 @@ impl Generations {
 /// Whether an earlier verdict still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing that concerns the token was written since: it is live.
+    /// The token is still live: nothing that concerns it has been written since.
     AsBefore,
     /// The token must be looked up.
     Unknown,
 }
 
-/// Returns which of 1,024 stripes a token's id belongs to. A page of changes touches few of them, and
-/// they are few compared with the shards.
+/// Returns the stripe of a token's id, one of 1,024. A page of changes touches only few stripes,
+/// and there are far fewer stripes than shards.
 fn stripe(id: RecordId) -> u16 {
     id.leading_bits() >> 6
 }

@@ -1,16 +1,17 @@
-//! When may a revocation be removed?
+//! Decides when a revocation may be removed.
 //!
-//! When no proxy can accept its tokens any more: 300 s after `exp`, the largest clock skew that a
-//! configuration may set. Two clocks must say so, the proxy's and the service's, because a clock
-//! that jumps forward and back would otherwise make a revoked token valid again.
+//! A record may be removed when no proxy can accept its tokens any more, which is 300 s after
+//! `exp`: the largest clock skew that a configuration may set. Both the proxy's and the service's
+//! clock must be past that time. Otherwise a clock that jumps forward and back would make a revoked
+//! token valid again.
 //!
 //! # Why a token's record is kept for a day longer
 //!
-//! A sliding session renews its token: `exp` moves, and `jti` stays. A record has the `exp` of the
-//! token that signed out. A token of the same `jti` that was issued later expires later, and must be
-//! refused as well. The proxy and the service therefore both keep a token's record for 24 hours
-//! after its `exp`. A longer `max_lifetime_seconds` moves the record's `exp`
-//! ([`kept_until`]).
+//! A sliding session renews its token: the `exp` changes, and the `jti` stays. A record contains
+//! the `exp` of the token that signed out. A token with the same `jti` that was issued later
+//! expires later, and must be refused as well. The proxy and the service therefore keep a token's
+//! record for 24 hours after its `exp`. If `max_lifetime_seconds` is longer, the record gets a
+//! later `exp` ([`kept_until`]).
 
 use crate::revocation::record::{Kind, Record};
 
@@ -28,31 +29,31 @@ pub fn kept_until(exp: u64, unix_seconds: u64, max_lifetime_seconds: Option<u64>
     exp.max(if longer > 0 { unix_seconds.saturating_add(longer) } else { 0 })
 }
 
-/// Whether the service does not store the record any more: no proxy may accept its token, not even
-/// one whose clock is a minute behind.
+/// Returns whether the service need not store this record, because no proxy can accept its token
+/// any more, not even a proxy whose clock is a minute behind.
 #[must_use]
 pub fn is_past_for_service(record: &Record, service_unix_seconds: u64) -> bool {
     record.exp.saturating_add(LARGEST_SKEW_SECONDS + CLOCK_DIFFERENCE_SECONDS)
         < service_unix_seconds
 }
 
-/// The time before which a cutoff's `exp` must lie for the record to be removed; seconds since 1970
-/// UTC. A token's record is kept for longer.
+/// A time in seconds since 1970 UTC. A cutoff whose `exp` is earlier may be removed. A token's
+/// record is kept for longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Horizon(u64);
 
 impl Horizon {
-    /// Nothing may be removed.
+    /// A horizon that no record has passed.
     pub const NONE: Self = Self(0);
 
-    /// The horizon that both clocks have passed.
+    /// Returns the horizon for the earlier of the two clocks.
     #[must_use]
     pub fn of(proxy_unix_seconds: u64, service_unix_seconds: u64) -> Self {
         let earlier = proxy_unix_seconds.min(service_unix_seconds);
         Self(earlier.saturating_sub(LARGEST_SKEW_SECONDS))
     }
 
-    /// Whether the record may be removed.
+    /// Returns whether the record may be removed.
     #[must_use]
     pub fn has_passed(self, record: &Record) -> bool {
         let kept_longer = match record.kind {
@@ -63,7 +64,7 @@ impl Horizon {
     }
 }
 
-/// How far the clocks of a proxy and the service may be apart.
+/// The most by which the clocks of a proxy and the service may differ.
 const CLOCK_DIFFERENCE_SECONDS: u64 = 60;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Which tokens are revoked?
+//! The set of revocations, and the lookup of a token in it.
 //!
-//! A [record] says what is revoked, by a [name] that is a hash; a [shard] holds the sorted records of one kind
-//! whose ids begin alike; the [set] is all shards, one set for all VMs of a process, changed by
-//! [compare-and-swap](crate::shared::swap) alone; its [generation] tells whether a verdict still stands. A [sweep]
-//! drops what has expired on both clocks.
+//! A [record] contains what is revoked, by a [name] that is a hash. A [shard] holds the sorted
+//! records of one kind whose ids have the same leading bits. The [set] consists of all shards.
+//! There is one set for all VMs of a process, changed only by
+//! [compare-and-swap](crate::shared::swap). Its [generation] shows whether an earlier verdict still
+//! holds. A [sweep] removes records that have expired on both clocks.
 
 pub mod generation;
 pub mod horizon;

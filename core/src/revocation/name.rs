@@ -1,7 +1,7 @@
-//! Under which ids may a token, a user or a session be revoked?
+//! The ids under which a token, a user or a session may be revoked.
 //!
-//! A record names what it revokes by a hash, so neither shared data nor the feed nor the service's store
-//! holds a jti, a user id or an API key. The hash depends on
+//! A record identifies what it revokes by a hash, so that neither shared data nor the feed nor the
+//! service's store contains a jti, a user id or an API key. The hash depends on
 //!
 //! - the *kind* of the value: `token` (a `jti`), `input` (the signing input of a token without `jti`),
 //!   `user`, `session` (a `sid`), `credential` (an API key) or `all`;
@@ -15,23 +15,24 @@
 //! id without issuer  = first 16 bytes of h
 //! ```
 //!
-//! `h` has a fixed length and the byte after it is always there, so no issuer, not even an empty one,
-//! gives the id without issuer. Kinds and realms contain no zero byte, so the parts cannot shift.
+//! `h` has a fixed length and is always followed by a zero byte, so no issuer, not even an empty
+//! one, gives the id without issuer. Kinds and realms contain no zero byte, so different parts
+//! never give the same text.
 //!
 //! # Why there are two ids
 //!
-//! An operator, or an application's API, often knows a user id and no issuer. What is revoked without an
-//! issuer is revoked under every issuer. A token is therefore looked up under both ids
-//! ([`NamePair`]). They begin with the same two bytes, which choose the
+//! An operator or an application's API often knows a user id but not the issuer. A revocation
+//! without an issuer applies to every issuer. A token is therefore looked up under both ids
+//! ([`NamePair`]). Both begin with the same two bytes, which choose the
 //! [shard](crate::revocation::shard) and the stripe of the
-//! [generation](crate::revocation::generation): one read finds both.
+//! [generation](crate::revocation::generation). One read therefore finds both.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hash::{SHA256_BYTES, from_hex, hex_digits, sha256};
 
-/// The id of a record: what is revoked, as a hash.
+/// The id of a record: a hash of what it revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub [u8; 16]);
 
@@ -41,44 +42,45 @@ impl RecordId {
     /// The highest id.
     pub const LAST: Self = Self([0xff; 16]);
 
-    /// The token with that `jti`.
+    /// Returns the id of the token with this `jti`.
     #[must_use]
     pub fn of_token(realm: &str, issuer: Option<&str>, jti: &str) -> Self {
         NameHash::of_token(realm, jti).under(issuer)
     }
 
-    /// A token without `jti`, by its signing input (header and payload as sent, without the
-    /// signature: one token has many spellings of that).
+    /// Returns the id of a token without `jti`, by its signing input. That is the header and the
+    /// payload as sent. The signature is left out, because it has many spellings.
     #[must_use]
     pub fn of_input(realm: &str, issuer: Option<&str>, signing_input: &[u8]) -> Self {
         NameHash::of_input(realm, signing_input).under(issuer)
     }
 
-    /// The tokens of that user.
+    /// Returns the id of a user's tokens.
     #[must_use]
     pub fn of_user(realm: &str, issuer: Option<&str>, user_id: &str) -> Self {
         NameHash::of_user(realm, user_id).under(issuer)
     }
 
-    /// The tokens of that session (`sid`).
+    /// Returns the id of a session's tokens. `sid` names the session.
     #[must_use]
     pub fn of_session(realm: &str, issuer: Option<&str>, sid: &str) -> Self {
         NameHash::of_session(realm, sid).under(issuer)
     }
 
-    /// An API key or another bearer value that is not a token of ours. It names no issuer.
+    /// Returns the id of an API key or another bearer value that is not a token. It depends on no
+    /// issuer.
     #[must_use]
     pub fn of_credential(realm: &str, credential: &[u8]) -> Self {
         NameHash::of("credential", realm, credential).under(None)
     }
 
-    /// The tokens of every user.
+    /// Returns the id for the tokens of every user.
     #[must_use]
     pub fn of_all(realm: &str) -> Self {
         NameHash::of("all", realm, b"").under(None)
     }
 
-    /// The first two bytes, which choose shard and stripe.
+    /// Returns the first two bytes, which choose shard and stripe.
     #[must_use]
     pub fn leading_bits(self) -> u16 {
         let [high, low, ..] = self.0;
@@ -87,13 +89,13 @@ impl RecordId {
 }
 
 impl fmt::Display for RecordId {
-    /// 32 lower-case hex digits.
+    /// Formats the id as 32 lower-case hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex_digits(&self.0).try_for_each(|digit| fmt::Write::write_char(f, digit.into()))
     }
 }
 
-/// A record id is 32 lower-case hex digits.
+/// The error for a text that is not 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotARecordId;
 
@@ -107,8 +109,8 @@ impl FromStr for RecordId {
     }
 }
 
-/// The two ids of one value of a token: under its own issuer, and under every issuer. They are equal if
-/// the token names no issuer.
+/// The two ids of one value of a token: under the token's own issuer, and under every issuer. They
+/// are equal if the token names no issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamePair {
     own: RecordId,
@@ -116,37 +118,37 @@ pub struct NamePair {
 }
 
 impl NamePair {
-    /// The names of the token with that `jti`.
+    /// Returns the ids of the token with this `jti`.
     #[must_use]
     pub fn of_token(realm: &str, issuer: Option<&str>, jti: &str) -> Self {
         NameHash::of_token(realm, jti).pair(issuer)
     }
 
-    /// The names of a token without `jti`.
+    /// Returns the ids of a token without `jti`.
     #[must_use]
     pub fn of_input(realm: &str, issuer: Option<&str>, signing_input: &[u8]) -> Self {
         NameHash::of_input(realm, signing_input).pair(issuer)
     }
 
-    /// The names of a user's tokens.
+    /// Returns the ids of a user's tokens.
     #[must_use]
     pub fn of_user(realm: &str, issuer: Option<&str>, user_id: &str) -> Self {
         NameHash::of_user(realm, user_id).pair(issuer)
     }
 
-    /// The names of a session's tokens.
+    /// Returns the ids of a session's tokens.
     #[must_use]
     pub fn of_session(realm: &str, issuer: Option<&str>, sid: &str) -> Self {
         NameHash::of_session(realm, sid).pair(issuer)
     }
 
-    /// The id under the token's own issuer. A sign-out writes this one.
+    /// Returns the id under the token's own issuer, which a sign-out writes.
     #[must_use]
     pub fn own(self) -> RecordId {
         self.own
     }
 
-    /// The lower and the higher of the two ids.
+    /// Returns both ids, the lower one first.
     #[must_use]
     pub fn in_order(self) -> (RecordId, RecordId) {
         (self.own.min(self.under_every_issuer), self.own.max(self.under_every_issuer))
@@ -154,13 +156,13 @@ impl NamePair {
 }
 
 impl From<RecordId> for NamePair {
-    /// The names of a value that is known by one id only.
+    /// Creates the pair for a value that has only one id.
     fn from(id: RecordId) -> Self {
         Self { own: id, under_every_issuer: id }
     }
 }
 
-/// Everything by which a token may be revoked, besides the cutoff for all.
+/// The ids under which a token may be revoked, besides the cutoff for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenNames {
     /// The token itself.
@@ -170,20 +172,20 @@ pub struct TokenNames {
 }
 
 impl TokenNames {
-    /// The names of a token without a user.
+    /// Returns the ids of a token without a user.
     #[must_use]
     pub fn of(token: impl Into<NamePair>) -> Self {
         Self { token: token.into(), user: None }
     }
 
-    /// The same for a token of that user.
+    /// Adds the ids of the token's user.
     #[must_use]
     pub fn and_user(self, user: impl Into<NamePair>) -> Self {
         Self { user: Some(user.into()), ..self }
     }
 }
 
-/// The `h` of the formula: kind, realm and value.
+/// The hash `h` of kind, realm and value, as defined above.
 struct NameHash([u8; SHA256_BYTES]);
 
 impl NameHash {

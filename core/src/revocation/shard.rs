@@ -1,14 +1,15 @@
-//! How is a part of the revocation set stored in shared data?
+//! One shard: the form in which a part of the revocation set is stored in shared data.
 //!
-//! A shard is one value: the sorted records of one kind whose ids begin with the same bits. Fixed sizes
-//! and strict order make this a canonical form: the same records always give the same bytes, and any
-//! other value is damage.
+//! A shard is one value that contains the sorted records of one kind whose ids begin with the same
+//! bits. Its form is canonical, because sizes are fixed and the order is strict: the same records
+//! always give the same bytes. Any other value is damaged.
 //!
 //! # Why there are so many shards
 //!
-//! A lookup copies its shard into the VM, and a change copies it back; many shards keep these copies
-//! short. But shared data never deletes a name, needs 155 bytes for each, and is locked while its table
-//! grows: for 2 ms at 26,000 names, and for 5 ms at 52,000. The number of shards stays below that.
+//! A lookup copies its shard into the VM, and a change copies it back. Many shards keep these
+//! copies short. But shared data never deletes a name and needs 155 bytes for each. It is also
+//! locked while its table grows: for 2 ms at 26,000 names, and for 5 ms at 52,000. The number of
+//! shards stays below the latter.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -21,11 +22,11 @@ use crate::revocation::name::NamePair;
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 
-/// A value in shared data is not what this filter wrote there.
+/// The error for a value in shared data that this filter has not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// The position of a shard: a kind, and the leading bits of its ids.
+/// Identifies a shard by its kind and the leading bits of its ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardSlot {
     kind: Kind,
@@ -33,7 +34,7 @@ pub struct ShardSlot {
 }
 
 impl ShardSlot {
-    /// Returns the slot of a record with that key.
+    /// Returns the slot of a record with this key.
     #[must_use]
     pub fn of((id, kind): (RecordId, Kind)) -> Self {
         Self { kind, number: id.leading_bits().checked_shr(bits_below(kind)).unwrap_or(0) }
@@ -89,8 +90,8 @@ impl ShardSlot {
     }
 }
 
-/// Returns how many of an id's first 16 bits do not choose the shard: tokens have 32,768 shards, users
-/// 4,096, and the cutoffs for all one.
+/// Returns the number of an id's first 16 bits that do not choose the shard. There are 32,768
+/// shards for tokens, 4,096 for users, and one for the cutoffs of all.
 fn bits_below(kind: Kind) -> u32 {
     match kind {
         Kind::Token => 1,
@@ -107,7 +108,7 @@ pub struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    /// Reads the value found at that slot; without a value the shard is empty.
+    /// Reads the value found at this slot. If there is no value, the shard is empty.
     ///
     /// # Errors
     ///
@@ -122,7 +123,7 @@ impl<'a> Shard<'a> {
         sound.then_some(shard).ok_or(Damaged)
     }
 
-    /// Returns the shard at a slot that was never written.
+    /// Returns the shard of a slot that was never written.
     #[must_use]
     pub fn empty(slot: ShardSlot) -> Self {
         Self { slot, records: &[] }
@@ -134,13 +135,13 @@ impl<'a> Shard<'a> {
         chunks.filter_map(move |bytes| read_record(self.slot.kind, bytes))
     }
 
-    /// Returns the record with that id.
+    /// Returns the record with this id.
     #[must_use]
     pub fn find(self, id: RecordId) -> Option<Record> {
         self.records().find(|record| record.id >= id).filter(|record| record.id == id)
     }
 
-    /// Returns the records with either of these names, which lie in the same shard.
+    /// Returns the records with either of these names. Both names lie in the same shard.
     pub fn find_pair(self, names: NamePair) -> impl Iterator<Item = Record> + 'a {
         let (low, high) = names.in_order();
         let between = self.records().skip_while(move |record| record.id < low);
@@ -148,8 +149,9 @@ impl<'a> Shard<'a> {
         between.filter(move |record| record.id == low || record.id == high)
     }
 
-    /// Whether the ids are in strict order and belong here. This is checked on every lookup; if the
-    /// order is right, checking the first and the last id is enough.
+    /// Returns whether the ids are in strict order and belong to this shard. This is checked on
+    /// every lookup. Because the order is checked, only the first and the last id need a range
+    /// check.
     fn is_sound(self) -> bool {
         let (first, last) = self.slot.ids();
         let mut before = None;
@@ -161,7 +163,8 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// The value of a shard with those records, which belong there and are in strict order of id.
+/// Returns the value of a shard with these records, which must belong there and be in strict order
+/// of id.
 #[must_use]
 pub fn write(slot: ShardSlot, records: &[Record]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER_BYTES + records.len() * slot.record_bytes());

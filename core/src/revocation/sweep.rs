@@ -1,7 +1,7 @@
-//! How are expired records removed from the set, and how many live records are there?
+//! Removes expired records from the set, and counts the live records.
 //!
-//! A shard loses its expired records whenever it is rewritten. Shards that nobody writes to are
-//! swept by the leader, a few on each maintenance run. The sweep also counts the live records.
+//! Rewriting a shard also removes its expired records. For shards that nobody writes, the leader
+//! sweeps a few on each maintenance run. The sweep also counts the live records.
 
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
@@ -9,8 +9,8 @@ use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::{Damaged, ShardSlot};
 use crate::shared::SharedData;
 
-/// Shards that one step sweeps: this takes a millisecond at a million records, and all shards take a
-/// little over two minutes.
+/// Shards that one step sweeps. A step takes a millisecond at a million records. A sweep of all
+/// shards takes a little over two minutes.
 pub const SHARDS_A_STEP: usize = 256;
 
 /// Live records of each kind, in the order of [`Kind::ALL`].
@@ -34,7 +34,7 @@ impl Sweep {
     ///
     /// # Errors
     ///
-    /// [`Damaged`] if one of them is damaged. The others were swept.
+    /// [`Damaged`] if one of them is damaged. The others have been swept.
     pub fn step(
         &mut self,
         shared: &dyn SharedData,

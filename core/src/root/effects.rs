@@ -1,4 +1,4 @@
-//! What does a host provide to the core, and what does the core ask of it?
+//! The interface between a host and the core: what the host provides, and what it must do.
 
 use crate::call::Call;
 use crate::clock::Clock;
@@ -6,50 +6,52 @@ use crate::metrics::Gauge;
 use crate::open_requests::Ending;
 use crate::shared::SharedData;
 
-/// What a host provides to the state machines.
+/// The functions of a host that the core uses.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
     /// The map that all VMs of the process share.
     pub shared: &'a dyn SharedData,
     /// The proxy's clocks.
     pub clock: &'a dyn Clock,
-    /// Returns any number, so that waits differ.
+    /// Returns a random number, for waits that differ between proxies.
     pub random: fn() -> u32,
 }
 
-/// What the host does now, in the order of the fields.
+/// The actions that a host must take now, in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Gauges to set.
     pub gauges: Vec<(Gauge, u64)>,
-    /// Contexts whose held response continues. The host skips a context that is gone.
+    /// Contexts whose held response may continue. The host skips a context that no longer exists.
     pub resume: Vec<u32>,
-    /// Open requests to end, each with [`Root::response_to`](super::Root::response_to) its refusal. The host skips a context
-    /// that is gone and reports each of the others to [`Root::note_end`](super::Root::note_end).
+    /// Open requests to end. The host responds to each with
+    /// [`Root::response_to`](super::Root::response_to) for its refusal, and then calls
+    /// [`Root::note_end`](super::Root::note_end). It skips a context that no longer exists.
     pub end: Vec<Ending>,
-    /// Calls to send, each to [`Root::destination`](super::Root::destination) of its question. The host passes the response to
-    /// [`Root::call_response`](super::Root::call_response), and `None` if the call cannot be sent.
+    /// Calls to send. Each goes to the [`Root::destination`](super::Root::destination) of its
+    /// question. The host passes the response to
+    /// [`Root::call_response`](super::Root::call_response), or `None` if the call cannot be sent.
     pub calls: Vec<(Question, Call)>,
 }
 
-/// What a call of the root asks.
+/// The purpose of a call of the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// What was revoked since the last poll?
+    /// Get the revocations since the last poll.
     Poll,
-    /// Does the service accept the revocations of the outbox?
+    /// Deliver revocations of the outbox to the service.
     Delivery,
-    /// Which keys does the issuer with that index publish?
+    /// Fetch the published keys of the issuer with this index.
     Keys(usize),
 }
 
-/// Where a call goes.
+/// The destination of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// The cluster that the proxy knows.
+    /// The cluster's name in the proxy's configuration.
     pub cluster: String,
     /// `:authority` of the request.
     pub authority: String,
-    /// Value of `Authorization`: `Bearer <API token>` for the service, none for an issuer.
+    /// The value of `Authorization`: `Bearer <API token>` for the service, none for an issuer.
     pub authorization: Option<String>,
 }

@@ -1,12 +1,11 @@
-//! What does one configuration share within one VM, and what happens at configuration, on the tick
-//! and when a call has a response?
+//! The state of one configuration in one VM, and its periodic work.
 //!
-//! A host makes one [`Root`] for each configuration and VM (or thread). Each method takes what happened
-//! and what the [host provides](Host), and returns [`Effects`] that the host applies. The [life of a
-//! request](crate::exchange) uses the same state. Nothing here calls a proxy.
+//! A host creates one [`Root`] for each configuration and VM (or thread). Each method takes an
+//! event and the [functions of the host](Host), and returns [`Effects`] that the host applies. The
+//! [life of a request](crate::exchange) uses the same state. Nothing here calls a proxy.
 //!
-//! After each call of a method the host also writes [`Root::take_log`] to its log and, if
-//! [`Root::take_tick_period`] returns one, sets the period of its tick.
+//! After each call of a method the host also writes [`Root::take_log`] to its log. If
+//! [`Root::take_tick_period`] returns a period, the host sets the period of its tick.
 
 mod effects;
 mod revocation;
@@ -42,26 +41,26 @@ pub struct Root {
     sentences: Sentences,
     counters: Counters,
     log: Vec<(Severity, String)>,
-    /// When each line was last logged that may come often; monotonic milliseconds.
+    /// When each rate-limited line was last logged, in monotonic milliseconds.
     logged_at: HashMap<&'static str, u64>,
     pub(crate) tick_period: TickPeriod,
     pub(crate) open_requests: OpenRequests,
     open_requests_gauge: OpenRequestsGauge,
     pub(crate) revocation: Option<RevocationState>,
     key_sets: KeySets,
-    /// Where each key set is published.
+    /// The destination of each key set's issuer.
     issuers: Vec<Destination>,
-    /// Whether each key set has keys, or was asked for without success.
+    /// Whether each key set has keys, or fetching it has failed.
     keys_settled: bool,
-    /// Whether the fetched keys have changed since the host asked.
+    /// Whether the fetched keys have changed since the last [`Root::take_key_change`].
     has_other_keys: bool,
     /// Whether this VM has served a request since the last tick.
     has_served: bool,
 }
 
 impl Root {
-    /// Reads a configuration and prepares everything for its first request. `environment` returns
-    /// the value of an environment variable, `uuid` a fresh random UUID.
+    /// Loads a configuration. `environment` returns the value of an environment variable, `uuid` a
+    /// fresh random UUID.
     ///
     /// # Errors
     ///
@@ -106,7 +105,7 @@ impl Root {
         })
     }
 
-    /// Does the periodic work of this VM.
+    /// Does the periodic work of this VM: key sets, open requests and the feed.
     pub fn tick(&mut self, host: Host<'_>) -> Effects {
         let mut effects = Effects::default();
         let has_served = mem::take(&mut self.has_served);
@@ -128,9 +127,8 @@ impl Root {
         effects
     }
 
-    /// Does the part of the periodic work that belongs to the requests of this thread. A host whose
-    /// threads leave the feed and the keys to one of them calls it on all others, in place of
-    /// [`Root::tick`].
+    /// Does only the periodic work for the requests of this thread. In a host with one thread for
+    /// the feed and the keys, all other threads call this in place of [`Root::tick`].
     pub fn check_requests(&mut self, host: Host<'_>) -> Effects {
         let mut effects = Effects::default();
         if let Some(revocation) = &mut self.revocation {
@@ -140,20 +138,20 @@ impl Root {
         effects
     }
 
-    /// Returns whether [`Root::check_requests`] has more to do at once.
+    /// Returns whether [`Root::check_requests`] must be called again at once.
     #[must_use]
     pub fn has_more_to_check(&self) -> bool {
         self.open_requests.is_busy()
     }
 
-    /// Reads how old the revocation set is, as [`Root::tick`] does: for a thread that does not tick.
+    /// Reads the age of the revocation set, for a thread that does not call [`Root::tick`].
     pub fn refresh(&mut self, host: Host<'_>) {
         if let Some(revocation) = &mut self.revocation {
             revocation.knowledge = revocation.feed.known_at(host.shared, host.clock.now());
         }
     }
 
-    /// Takes over the keys that another thread has fetched.
+    /// Loads the keys that another thread has fetched.
     pub fn reload_keys(&mut self, host: Host<'_>) {
         let keys = self.key_sets.load(host.shared, host.clock.now(), (host.random)());
         self.admission.replace_keys(keys);
@@ -164,7 +162,7 @@ impl Root {
         mem::take(&mut self.has_other_keys)
     }
 
-    /// Returns whether a token has named a key that does not exist here, since the last call, and asks
+    /// Returns whether, since the last call, a token has named a key that is not known. If so, asks
     /// the leader to fetch the keys early.
     #[must_use]
     pub fn note_missed_key(&self, host: Host<'_>) -> bool {
@@ -175,13 +173,13 @@ impl Root {
         has_missed
     }
 
-    /// Returns the number of the last change to the revocation set.
+    /// Returns the version of the last change to the revocation set.
     #[must_use]
     pub fn generation(&self, host: Host<'_>) -> Option<Version> {
         self.revocation.as_ref()?.feed.set().generations().current(host.shared)
     }
 
-    /// Processes the response to a call; `None` if the call failed or could not be sent.
+    /// Handles the response to a call. `None` means that the call failed or could not be sent.
     pub fn call_response(
         &mut self,
         question: Question,
@@ -207,7 +205,7 @@ impl Root {
         effects
     }
 
-    /// Returns where a call goes; `None` only for an index that the root has never used.
+    /// Returns the destination of a call. `None` only for an index that the root has never used.
     #[must_use]
     pub fn destination(&self, question: Question) -> Option<&Destination> {
         match question {
@@ -216,14 +214,14 @@ impl Root {
         }
     }
 
-    /// Returns where the calls of requests go.
+    /// Returns the signout service, to which the calls of requests go.
     #[must_use]
     pub fn service(&self) -> Option<&Destination> {
         self.revocation.as_ref().map(|revocation| &revocation.service)
     }
 
-    /// Releases the leader leases, because this configuration ends in this VM: another VM may poll
-    /// at once.
+    /// Releases the leader leases, because this configuration ends in this VM. Another VM may then
+    /// poll at once.
     pub fn release(&mut self, host: Host<'_>) {
         let now = host.clock.now();
         self.key_sets.release(host.shared, now);
@@ -240,15 +238,15 @@ impl Root {
         }
     }
 
-    /// Returns the response for a refusal. A response that has begun cannot change any more; the proxy
-    /// then only ends it.
+    /// Returns the response for a refusal. If a response has already begun, it cannot be changed,
+    /// and the proxy only ends it.
     #[must_use]
     pub fn response_to(&self, refusal: Refusal) -> LocalResponse {
         self.sentences.response(refusal, &[])
     }
 
-    /// Returns the gauges of this configuration. A gauge that stays 0 would raise the alarm for a feed
-    /// or for keys that the configuration does not have.
+    /// Returns the gauges of this configuration. The gauges of a feed or of fetched keys are left
+    /// out if the configuration has none, because a gauge that stays 0 would raise an alarm.
     pub fn gauges(&self) -> impl Iterator<Item = Gauge> {
         let (has_feed, fetches_keys) = (self.revocation.is_some(), !self.key_sets.is_empty());
         Gauge::all().filter(move |gauge| match gauge {
@@ -314,14 +312,14 @@ impl Root {
         self.sentences.response(refusal, clear_cookies)
     }
 
-    /// Returns what a new request is judged by, apart from itself.
+    /// Returns the state of this proxy that decisions about a new request depend on.
     pub(crate) fn moment<'a>(&mut self, host: Host<'a>) -> Moment<'a> {
         self.has_served = true;
         self.load_missing_keys(host);
         self.keys_settled = self.keys_settled || self.key_sets.are_settled(host.shared);
         let knowledge = self.revocation.as_mut().map(|revocation| {
-            // As of the last tick, unless that refuses the request: another VM may have read the
-            // feed since.
+            // The value of the last tick is used unless it refuses the request. In that case
+            // another VM may have updated the set meanwhile, so it is read again.
             if revocation.knowledge != Knowledge::Current {
                 revocation.knowledge = revocation.feed.known_at(host.shared, host.clock.now());
             }
@@ -335,8 +333,8 @@ impl Root {
         }
     }
 
-    /// Reads the keys that another VM has fetched since the last tick, if this VM still lacks some:
-    /// a request must not be refused for keys that the process has.
+    /// Loads the keys that another VM has fetched since the last tick, if this VM lacks some. A
+    /// request must not be refused because of keys that the process already has.
     fn load_missing_keys(&mut self, host: Host<'_>) {
         if self.admission.lacks_keys() {
             let (now, random) = (host.clock.now(), (host.random)());
@@ -361,7 +359,7 @@ impl Root {
         self.apply_key_sets(of_keys, effects);
     }
 
-    /// Checks the open requests again and finds those to end now, a bounded number at a time.
+    /// Checks open requests and returns those to end now, a bounded number at a time.
     fn sweep_open_requests(&mut self, host: Host<'_>, effects: &mut Effects) {
         let now = host.clock.monotonic_milliseconds();
         let open = self.open_requests.len();
@@ -433,22 +431,23 @@ fn gauges_of(gauges: &Gauges) -> Vec<(Gauge, u64)> {
     list
 }
 
-/// The period in which a VM checks how old the revocation set is.
+/// The period of the tick, on which a VM checks the age of the revocation set.
 const TICK_MILLISECONDS: u64 = 1_000;
 
-/// The first tick comes soon after the configuration, so that a proxy is ready soon.
+/// The first tick comes soon after the configuration is loaded, so that the proxy is ready soon.
 const FIRST_TICK_MILLISECONDS: u64 = 5;
 
 /// The period while a response is held.
 pub(crate) const HOLD_TICK_MILLISECONDS: u64 = 20;
 
-/// The period while a request is open: it must end within a second, and the feed takes a part of it.
+/// The period while a request is open. It must end within a second, and the feed takes part of that
+/// time.
 pub(crate) const OPEN_REQUESTS_TICK_MILLISECONDS: u64 = 250;
 
 /// The period while more requests must end than may end at once.
 const ENDING_TICK_MILLISECONDS: u64 = 1;
 
-/// Requests cause a line of the log at most this often.
+/// A line that requests cause is logged at most this often.
 const LOG_INTERVAL_MILLISECONDS: u64 = 60_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What does a VM keep for revocation, if its configuration has it?
+//! The state that a VM has only if its configuration has `revocation`.
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -9,18 +9,18 @@ use crate::open_requests::AT_ONCE_LIMIT;
 use crate::root::Destination;
 use crate::sign_out::{self, Hold};
 
-/// The part of the state that exists if the configuration has `revocation`.
+/// The state of revocation in one VM.
 pub(crate) struct RevocationState {
     pub(super) service: Destination,
     pub(crate) feed: Feed,
     pub(crate) sign_out: sign_out::Settings,
-    /// No token lives longer, if the configuration says so.
+    /// The longest lifetime of a token, if the configuration limits it.
     pub(crate) max_lifetime_seconds: Option<u64>,
     /// Whether open requests may have to end early.
     pub(crate) ends_requests: bool,
-    /// What this process knew about revocations on the last tick.
+    /// How fresh the revocation set was on the last tick.
     pub(super) knowledge: Knowledge,
-    /// The contexts whose response is held until a cutoff lies in the past.
+    /// The contexts whose response is held until the time of a cutoff has passed.
     pub(super) held: Vec<(u32, Hold)>,
 }
 
@@ -58,13 +58,13 @@ impl RevocationState {
         self.held.push((context, hold));
     }
 
-    /// Forgets the hold of a request that has ended.
+    /// Removes the hold of a request that has ended.
     pub(crate) fn forget_hold(&mut self, context: u32) {
         self.held.retain(|(held, _)| *held != context);
     }
 
-    /// Removes and returns the contexts whose hold is over, at most as many as requests may end at
-    /// once: the response may be the end of its request.
+    /// Removes and returns the contexts whose hold is over. The number is limited like the number
+    /// of requests that may end at once, because resuming a response may end its request.
     pub(super) fn release_held(&mut self, clock: &dyn Clock) -> Vec<u32> {
         if self.held.is_empty() {
             return Vec::new();

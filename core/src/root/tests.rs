@@ -1,5 +1,5 @@
-//! Promise: a VM does its periodic work with the calls, gauges and waits of its configuration.
-//! Method: a configuration with and without each part, shared data in memory.
+//! Promise: the periodic work of a VM produces the calls, gauges and waits of its configuration.
+//! Method: configurations with and without each part, with shared data in memory.
 
 use super::*;
 use crate::exchange::tests::ExchangeBench;

@@ -1,10 +1,10 @@
-//! How often does the host call the tick?
+//! The period of the host's tick.
 
-/// The period of the tick, as several parts of the filter need it.
+/// The period of the tick, which is the shortest that any part of the filter needs.
 #[derive(Debug)]
 pub(crate) struct TickPeriod {
     milliseconds: u64,
-    /// The period that fetching keys needs.
+    /// The longest period that fetching keys allows, if it needs one.
     for_keys: Option<u64>,
     has_changed: bool,
 }
@@ -14,7 +14,7 @@ impl TickPeriod {
         Self { milliseconds, for_keys: None, has_changed: true }
     }
 
-    /// Sets the period, unless fetching keys needs a shorter one.
+    /// Sets the period, or the one that fetching keys needs if that is shorter.
     pub(crate) fn set(&mut self, milliseconds: u64) {
         let milliseconds = milliseconds.min(self.for_keys.unwrap_or(milliseconds));
         let milliseconds = milliseconds.max(1); // a period of 0 means no tick at all
@@ -22,7 +22,7 @@ impl TickPeriod {
         self.milliseconds = milliseconds;
     }
 
-    /// Sets the period that fetching keys needs.
+    /// Sets the longest period that fetching keys allows.
     pub(crate) fn set_for_keys(&mut self, milliseconds: Option<u64>) {
         self.for_keys = milliseconds;
         if let Some(milliseconds) = milliseconds {
@@ -30,7 +30,7 @@ impl TickPeriod {
         }
     }
 
-    /// Shortens the period to that time; returns whether it was longer.
+    /// Shortens the period to this value. Returns whether the period was longer.
     pub(crate) fn shorten(&mut self, milliseconds: u64) -> bool {
         let is_shorter = milliseconds < self.milliseconds;
         if is_shorter {

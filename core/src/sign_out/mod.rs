@@ -1,24 +1,25 @@
-//! What happens when a user signs out?
+//! Sign-out: records the revocation, enforces it in this process, and delivers it to the service.
 //!
-//! Two events end tokens: a request to a sign-out route ends the tokens that it carries, and an
-//! application's 2xx response on a `revoke_user` route ends all tokens of a user. Both take the same
-//! way. The records go into the [outbox](Outbox), so that the service receives them whatever happens
-//! next, and into the [set](RevocationSet), so that every worker of this process refuses the tokens
-//! from now on. Then the filter calls the service at once. [`begin`] writes the records and says what
-//! to do, [`SignOut`] waits for the response.
+//! Two events end tokens. A request to a sign-out route ends the tokens that it carries. A 2xx
+//! response of the application on a `revoke_user` route ends all tokens of a user. Both are handled
+//! alike. The records go into the [outbox](Outbox), so that the service receives them even if the
+//! next steps fail. They also go into the [set](RevocationSet), so that every worker of this
+//! process refuses the tokens from now on. Then the filter calls the service at once. [`begin`]
+//! writes the records and returns the next step. [`SignOut`] waits for the response.
 //!
-//! # Why the outbox comes first
+//! # Why the outbox is written first
 //!
-//! A record that is only in the outbox reaches the service, and comes back through the feed. A record
-//! that is only in the set would hold here and nowhere else, and nobody would try again: the user's
-//! second click carries a token that is revoked already.
+//! A record that is only in the outbox still reaches the service, and comes back through the feed.
+//! A record that is only in the set would be enforced on this proxy only. Nobody would deliver it
+//! later: if the user clicks again, the token is already revoked.
 //!
-//! # What the user is told
+//! # The response to the user
 //!
-//! If the service has the records, the request continues. If the service cannot be reached, the
-//! configuration decides: the records hold on this proxy, and the leader delivers them later. If the
-//! service definitely rejects them, other proxies would accept the token, so the user gets 503 and can
-//! try again, whatever the configuration says.
+//! If the service accepts the records, the request continues. If the service cannot be reached, the
+//! configuration decides whether it continues. The records are enforced on this proxy in any case,
+//! and the leader delivers them later. If the service definitely rejects the records, other proxies
+//! would still accept the token. The user then gets 503 and can try again, whatever the
+//! configuration says.
 
 pub mod without_effect;
 
@@ -35,10 +36,10 @@ use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 
-/// Longest time for which an application's response is held until a cutoff's second has begun.
+/// Longest time for which a response is held until the time of a cutoff has passed.
 pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
 
-/// A server's `Date` may be this old.
+/// A server's `Date` header may be this old.
 const OLDEST_DATE_SECONDS: u64 = 1;
 
 /// What to do if the service cannot be reached: `revocation.signout.when_unreachable`.
@@ -58,20 +59,20 @@ pub enum WhenUnreachable {
 pub struct Settings {
     /// Time that the service has to respond.
     pub timeout_milliseconds: u64,
-    /// What to do if it does not.
+    /// What to do if the service cannot be reached.
     pub when_unreachable: WhenUnreachable,
 }
 
-/// What to do with the request, or with the application's response.
+/// The next step of a request, or of the application's response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Let it continue.
     Continue,
-    /// Respond 503: the revocation is not in force or may not be recorded.
+    /// Respond 503, because the revocation is not enforced here or may not be recorded.
     Unavailable,
-    /// Respond 503: the service has rejected the revocation with this verdict.
+    /// Respond 503, because the service has rejected the revocation with this verdict.
     Rejected(Verdict),
-    /// Pause it, send this call, and pass the response to [`SignOut::respond`].
+    /// Pause, send this call, and pass its response to [`SignOut::respond`].
     Deliver(Call, SignOut),
 }
 
@@ -82,8 +83,8 @@ pub struct SignOut {
     when_unreachable: WhenUnreachable,
 }
 
-/// Returns the revocation of a verified token with that `exp`, if it has one. The record is kept for
-/// as long as a renewed token of the same `jti` may live.
+/// Returns the revocation of a verified token with this record id and `exp`. The record is kept as
+/// long as a renewed token with the same `jti` may live.
 #[must_use]
 pub fn of_token(
     id: RecordId,
@@ -94,19 +95,19 @@ pub fn of_token(
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
-/// Returns the cutoff of a user whose tokens an application's response ends: every token issued before
-/// the response was made (`date`, the value of that header, RFC 9110 §5.6.7), and every token issued in
-/// the same second as the request's own token (`iat`).
+/// Returns the cutoff for a user after the application's response. It revokes every token issued
+/// before the response was made (`date` is the value of that header, RFC 9110 §5.6.7), and every
+/// token issued up to the second in which the request's own token was issued (`iat`).
 ///
 /// Servers like uvicorn and nginx update `date` once a second, so it may be a second old. A token
-/// issued in that second must end, too.
+/// issued in that second must be revoked, too.
 ///
 /// # A new token in the response itself
 ///
-/// An application may return a new token in the response to a password change. Its `iat` is the second
-/// in which the response was made, like that of a token that somebody else got a moment before with
-/// the old password. No cutoff separates the two, so the new token is refused with the old ones, and
-/// the user signs in again. The response is held until a sign-in after it works.
+/// An application may return a new token in the response to a password change. The `iat` of that
+/// token is the second in which the response was made. An attacker may have got a token in the same
+/// second with the old password. A cutoff cannot separate the two, so the new token is refused as
+/// well, and the user signs in again. The response is held so that a new sign-in after it works.
 #[must_use]
 pub fn of_user(
     id: RecordId,
@@ -118,7 +119,7 @@ pub fn of_user(
     let date = date.and_then(unix_seconds);
     let responded_at =
         date.map_or(now.unix_seconds, |date| date.saturating_add(OLDEST_DATE_SECONDS));
-    // No token issued later than this is accepted, so no cutoff has to reach further.
+    // Tokens issued later than this are not accepted, so a cutoff need not be later.
     let latest = now.unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let last_token = responded_at.max(iat.unwrap_or(0)).min(latest);
     let issued_before = last_token.saturating_add(1);
@@ -129,18 +130,19 @@ pub fn of_user(
     )
 }
 
-/// Returns whether the application's response reports success. For a client that speaks gRPC the
-/// status is always 200, and `grpc-status` tells of a failure.
+/// Returns whether the application's response reports success. A gRPC response always has status
+/// 200, and `grpc-status` reports the failure.
 #[must_use]
 pub fn is_success(response: &Headers) -> bool {
     let is_2xx = matches!(response.first(b":status"), Some([b'2', _, _]));
     is_2xx && response.first(b"grpc-status").is_none_or(|status| status == b"0")
 }
 
-/// Puts the revocations into force in this process, and returns what to do next.
+/// Enforces the revocations in this process, and returns the next step.
 ///
-/// `revoked` are in the set already; those that the service has not acknowledged are sent again, because
-/// another click means another try. Without records there is nothing to do.
+/// `revoked` are records that are in the set already. Those that the service has not acknowledged
+/// are sent again, because the user may be trying again. If there are no records, the request
+/// continues.
 #[must_use]
 pub fn begin(
     set: &RevocationSet,
@@ -166,7 +168,7 @@ pub fn begin(
 }
 
 impl SignOut {
-    /// Continues after the service's response; `None` if the call failed or could not be sent.
+    /// Handles the service's response. `None` means that the call failed or could not be sent.
     #[must_use]
     pub fn respond(
         self,
@@ -181,7 +183,7 @@ impl SignOut {
             Verdict::Full(count) => count,
             Verdict::Rejected | Verdict::Unauthorized | Verdict::Unknown => 0,
         };
-        // A record that cannot be marked is sent once more, which changes nothing.
+        // If the acknowledgement cannot be stored, the record is sent again, which is harmless.
         let _ = outbox.acknowledged(shared, &delivery::accepted(&self.records, accepted), now);
         match (verdict, self.when_unreachable) {
             (Verdict::Unknown, WhenUnreachable::Refuse) => Step::Unavailable,
@@ -192,8 +194,8 @@ impl SignOut {
     }
 }
 
-/// An application's response that waits until its user's cutoff lies in the past, so that a sign-in
-/// after it gets a token that is not cut off.
+/// The hold of an application's response until the time of its user's cutoff has passed. A sign-in
+/// after the response then gets a token that the cutoff does not revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     issued_before: u64,
@@ -201,21 +203,21 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Holds the response that has set this cutoff.
+    /// Creates the hold for a response that has set this cutoff.
     #[must_use]
     pub fn new(cutoff: &Record, now: Now) -> Self {
         let ends_at = now.monotonic_milliseconds.saturating_add(LONGEST_HOLD_MILLISECONDS);
         Self { issued_before: cutoff.issued_before, ends_at }
     }
 
-    /// Returns whether the cutoff lies in the past, or the response was held for long enough.
+    /// Returns whether the time of the cutoff has passed, or the longest hold is over.
     #[must_use]
     pub fn is_over(&self, now: Now) -> bool {
         now.unix_seconds >= self.issued_before || now.monotonic_milliseconds >= self.ends_at
     }
 }
 
-/// Returns the end of a record for this `exp`.
+/// Returns the `exp` of a record for the `exp` of a token.
 fn end(exp: Option<u64>) -> u64 {
     exp.filter(|&exp| exp < TIME_LIMIT_SECONDS).unwrap_or(NEVER)
 }

@@ -1,5 +1,5 @@
-//! Promise: after a sign-out went on, this process refuses its tokens and the service knows or will
-//! be told. Method: tables of what the service may answer.
+//! Promise: after a sign-out has continued, this process refuses its tokens, and the service has
+//! the revocation or will get it. Method: tables of possible responses of the service.
 
 use super::*;
 use crate::feed::outbox::ENTRIES_A_KEY;

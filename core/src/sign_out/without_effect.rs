@@ -1,7 +1,7 @@
-//! Why does a sign-out revoke nothing?
+//! The reasons why a sign-out revokes nothing.
 //!
-//! Such a request gets the application's response, so the user believes to have signed out. It is
-//! counted by reason, and the log says what to do about it.
+//! The application still responds to such a request, so its user believes that they have signed
+//! out. The filter counts these sign-outs by reason, and logs what the operator can do about it.
 
 use crate::refusal::Refusal;
 use crate::request::routes;
@@ -9,9 +9,9 @@ use crate::request::routes;
 /// The reason why a sign-out revokes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithoutEffect {
-    /// No configured place holds a token.
+    /// No configured token source contains a token.
     NoToken,
-    /// No token is genuine: malformed, of an unknown key, or with a wrong signature.
+    /// No token is genuine: each is malformed, names an unknown key, or has a wrong signature.
     NotGenuine,
     /// Every token has expired.
     Expired,
@@ -19,14 +19,14 @@ pub enum WithoutEffect {
     BadClaims,
     /// The method is `HEAD` or `OPTIONS`.
     Method,
-    /// The browser loads the page before its user asks for it.
+    /// A browser loaded the page in advance, before the user asked for it.
     Prefetch,
-    /// Another page embeds the address, as an image for example.
+    /// Another page embeds the address, for example as an image.
     Embedded,
     /// The request comes from another site.
     CrossSite,
-    /// The application's response on a `revoke_user` route sets no cutoff, because the request's own
-    /// token has no `iat`: every later token of its user would be refused.
+    /// A `revoke_user` route sets no cutoff, because the request's own token has no `iat`. A cutoff
+    /// would refuse every later token of that user.
     NoIat,
 }
 
@@ -54,8 +54,8 @@ impl WithoutEffect {
         Self::NoIat,
     ];
 
-    /// Returns the reason for tokens of which none can be revoked; `objection` is that of the first
-    /// one, none if there is no token.
+    /// Returns the reason if none of the tokens can be revoked. `objection` is the refusal of the
+    /// first token, or `None` if there is no token.
     #[must_use]
     pub fn of_tokens(objection: Option<Refusal>) -> Self {
         match objection {
@@ -71,7 +71,7 @@ impl WithoutEffect {
         }
     }
 
-    /// Returns its name in the counter `sign_outs_without_effect.<name>`.
+    /// Returns the name of the reason in the counter `sign_outs_without_effect.<name>`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Random numbers that come again with the same seed (SplitMix64).
+//! Random numbers that depend only on the seed (SplitMix64).
 
 pub(super) struct Chance(u64);
 
@@ -15,17 +15,17 @@ impl Chance {
         mixed ^ mixed >> 31
     }
 
-    /// A number below that one.
+    /// Returns a number from 0 to below `end`.
     pub(super) fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }
 
-    /// A number from one to the other, both included.
+    /// Returns a number from `least` to `most`, both included.
     pub(super) fn between(&mut self, least: i64, most: i64) -> i64 {
         least + (self.number() % (most - least + 1) as u64) as i64
     }
 
-    /// True once in so many times.
+    /// Returns true with a probability of one in `times`.
     pub(super) fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

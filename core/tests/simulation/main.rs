@@ -1,13 +1,21 @@
-//! Promises: a proxy that has refused a token never accepts it again before it expires, and neither a
-//! renewed token of the same session; soon after the faults end, everybody knows each revocation that
-//! anybody still knew; no proxy loses the set, or treats it as stale, without reason. Method: the
-//! state machines of the filter, two or three processes of two VMs, and a model of the service run
-//! through random schedules of faults: calls that are lost, late, repeated, cut, changed, replayed or
-//! answered by another server; services that stop, fall back to a backup or come back empty; VMs and
-//! processes that die; configurations that rename the service; clocks that are wrong and jump.
+//! A deterministic simulation of the feed, the outbox and the revocation set under random faults.
 //!
-//! A schedule is a number. A failure prints it. `SIMULATION_SEED=<number>` runs that schedule and
-//! prints each step; `SIMULATION_SCHEDULES=<count>` sets the number of schedules.
+//! Promises:
+//!
+//! - A proxy that has refused a token never accepts it again before it expires. The same holds for
+//!   a renewed token of the same session.
+//! - Soon after the faults end, every proxy and the service know each revocation that any of them
+//!   still knew.
+//! - No proxy loses the set or treats it as stale without a reason.
+//!
+//! Method: the state machines of the filter run in two or three processes of two VMs, with a model
+//! of the service, through random schedules of faults. Calls are lost, delayed, repeated,
+//! truncated, changed, replayed, or answered by another server. The service stops, is restored from
+//! a backup, or comes back empty. VMs and processes die. Configurations rename the service. Clocks
+//! are wrong and jump.
+//!
+//! A schedule is identified by its seed. A failure prints the seed. `SIMULATION_SEED=<number>` runs
+//! that schedule and prints each step. `SIMULATION_SCHEDULES=<count>` sets the number of schedules.
 
 mod chance;
 mod memory;
@@ -21,7 +29,7 @@ use std::thread;
 
 use world::{InitialMemory, World};
 
-/// Of five faults that were built in on purpose one shows at seed 47,004 and no earlier.
+/// Of five faults that were built in on purpose, the rarest is first found at seed 47,004.
 const SCHEDULES: u64 = 100_000;
 
 #[test]
@@ -41,7 +49,7 @@ fn every_schedule_of_faults_ends_well() {
             let lived =
                 catch_unwind(AssertUnwindSafe(|| World::live_through(seed, &ground, false)));
             if lived.is_err() {
-                next.store(schedules, Ordering::Relaxed); // the others need not go on
+                next.store(schedules, Ordering::Relaxed); // stops the other threads
                 panic!(
                     "replay: SIMULATION_SEED={seed} cargo test --test simulation -- --nocapture"
                 );

@@ -1,4 +1,5 @@
-//! Envoy's shared data as tables: a reset looks at 69,633 names, and nearly all of them do not exist.
+//! Shared data as lookup tables. A reset reads 69,633 names, nearly all of which do not exist, so a
+//! hash map of strings would be slow.
 
 use std::cell::RefCell;
 
@@ -9,8 +10,8 @@ pub(super) struct Memory(RefCell<Cells>);
 
 #[derive(Clone)]
 struct Cells {
-    /// For each key space, by its prefix: the position of a name's value in `stored`, counted from 1;
-    /// 0 if there is none.
+    /// For each key space, by its prefix: a table that maps the number of a name to the position of
+    /// its value in `stored`, counted from 1. The position is 0 if there is no value.
     spaces: Vec<(String, Box<[u16]>)>,
     stored: Vec<Stored>,
     writes: u32,
@@ -73,7 +74,7 @@ impl SharedData for Memory {
     }
 }
 
-/// The prefix of a name, and the number of the rest.
+/// Splits a name into its prefix and a number for the rest.
 fn split(key: &str) -> (&str, usize) {
     let hex = |digits: &[u8]| {
         let value =
@@ -88,7 +89,7 @@ fn split(key: &str) -> (&str, usize) {
         b"feed" => (prefix, USERS - 3),
         b"lease" => (prefix, USERS - 4),
         b"whole" => (prefix, USERS - 5),
-        // These two belong to no feed; they are kept with the first one.
+        // These two names belong to no feed. They are stored with the first feed.
         b"session-guard/1/feeds" => (FIRST, USERS - 6),
         b"feeds" => (FIRST, USERS - 7),
         [b's', digits @ ..] => (prefix, STRIPES + hex(digits)),

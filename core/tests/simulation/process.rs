@@ -1,4 +1,4 @@
-//! An Envoy process: VMs that share one memory, and the calls that they have made.
+//! A simulated Envoy process: VMs that share one memory, and their pending calls.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use session_guard_core::sign_out::{self, SignOut, Step, WhenUnreachable};
 use super::memory::Memory;
 use super::service::page_key;
 
-/// How old the last proof may be.
+/// The largest age of the set before it is stale.
 pub(super) const MAX_STALENESS_SECONDS: u64 = 300;
 
 pub(super) struct SimulatedProcess {
     pub(super) memory: Memory,
     pub(super) vms: Vec<SimulatedVm>,
-    /// The name of the service's cluster in its configuration.
+    /// The name of the service's cluster in the process's configuration.
     cluster: String,
-    /// How far its wall clock is ahead of the truth.
+    /// How far the wall clock is ahead of the true time.
     pub(super) ahead_seconds: i64,
-    /// Its monotonic clock at the beginning of the simulation.
+    /// The reading of the monotonic clock at the beginning of the simulation.
     booted: Duration,
-    /// The latest that its wall clock has ever shown.
+    /// The latest time that the wall clock has ever shown.
     pub(super) latest_unix_seconds: u64,
     pub(super) has_loaded: bool,
-    /// When it was last shown to be up to date.
+    /// When the set was last known to be complete.
     pub(super) proved_at: Duration,
 }
 
@@ -46,15 +46,15 @@ pub(super) struct SimulatedVm {
     pub(super) flights: Flights,
 }
 
-/// A call under way.
+/// A pending call.
 pub(super) struct Flight {
     pub(super) call: Call,
     pub(super) left_at: Duration,
-    /// What the service has answered, if the call has arrived.
+    /// The response of the service, if the call has reached it.
     pub(super) response: Option<Response>,
 }
 
-/// Which call of a VM.
+/// Identifies a pending call of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Poll,
@@ -92,7 +92,8 @@ impl SimulatedProcess {
         self.vms[vm].carry_out(effects, time);
     }
 
-    /// A request to a sign-out route that carries this one's token, if it was admitted.
+    /// Handles a request to a sign-out route with the token of this record. If the token is already
+    /// revoked here, only its delivery is tried again.
     pub(super) fn sign_out(&mut self, vm: usize, record: Record, time: Duration) {
         let now = self.now(time);
         let SimulatedVm { feed, flights } = &mut self.vms[vm];
@@ -115,7 +116,7 @@ impl SimulatedProcess {
         }
     }
 
-    /// Every call under way.
+    /// Returns every pending call.
     pub(super) fn flights(&self) -> Vec<(usize, Which)> {
         let of_vm = |(vm, SimulatedVm { flights, .. }): (usize, &SimulatedVm)| {
             let poll = flights.poll.as_ref().map(|_| Which::Poll);
@@ -136,7 +137,7 @@ impl SimulatedProcess {
         }
     }
 
-    /// The call ends with this response.
+    /// Ends a call with this response.
     pub(super) fn end(
         &mut self,
         (vm, which): (usize, Which),
@@ -165,19 +166,19 @@ impl SimulatedProcess {
         vms[vm].carry_out(effects, time);
     }
 
-    /// A VM dies with its calls, and another one takes its place.
+    /// Kills a VM with its calls, and starts a new one in its place.
     pub(super) fn kill(&mut self, vm: usize, owner: u64) {
         self.vms[vm] = SimulatedVm::new(owner << 8 | vm as u64, &self.cluster);
     }
 
-    /// A new configuration gives the service's cluster another name.
+    /// Loads a new configuration that gives the service's cluster another name.
     pub(super) fn rename_service(&mut self, owner: u64) {
         self.cluster = format!("signout-{owner}");
         self.has_loaded = false;
         (0..self.vms.len()).for_each(|vm| self.kill(vm, owner));
     }
 
-    /// Whether the tokens of that record are refused here.
+    /// Returns whether this process refuses the tokens of the record.
     pub(super) fn refuses(&self, record: &Record) -> bool {
         refuses(&self.vms[0].feed, &self.memory, record)
     }
@@ -187,7 +188,7 @@ impl SimulatedProcess {
         self.vms[0].feed.known_at(&self.memory, now)
     }
 
-    /// How far it has followed the feed; empty where it has not.
+    /// Returns the process's cursor in the feed, or an empty text if it has none.
     pub(super) fn cursor_text(&self) -> String {
         let space = KeySpace::of_feed("", &self.cluster, "signout");
         let cursor = FeedState::read(&self.memory, &space).0.cursor;
@@ -227,7 +228,7 @@ impl SimulatedVm {
     }
 }
 
-/// Asks for a token that this record revokes, and as little else as possible.
+/// Looks up a token that only this record revokes, and returns whether it is refused.
 fn refuses(feed: &Feed, memory: &Memory, record: &Record) -> bool {
     let other = TokenNames::of(RecordId([0x55; 16]));
     let last = record.issued_before.checked_sub(1);

@@ -1,7 +1,8 @@
-//! A signout service as the feed relies on it, in memory: a log, and the live set made of it.
+//! A model of the signout service, in memory: a log, and the live set derived from it.
 //!
-//! Everything it has is durable, so a restart changes nothing; who restores a backup takes a clone
-//! and gives it new tags. It is a second reading of the protocol, written apart from the real one.
+//! Everything it stores is durable, so a restart changes nothing. To restore a backup, a test
+//! clones the service and gives the clone a new tag. The model implements the protocol
+//! independently of the real service.
 
 use std::collections::BTreeMap;
 
@@ -11,44 +12,44 @@ use session_guard_core::headers::Headers;
 use session_guard_core::revocation::horizon::{KEPT_AFTER_EXP_SECONDS, is_past_for_service};
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
-/// Records by what they are merged by.
+/// Records by the key under which they are merged.
 pub(super) type RecordMap = BTreeMap<(RecordId, Kind), Record>;
 
-/// The upstream.
+/// The model of the service.
 #[derive(Clone)]
 pub(super) struct ModelService {
-    /// What it holds.
+    /// The live records.
     pub(super) live: RecordMap,
-    /// Refuses these, alone or in a batch.
+    /// A request that contains one of these records is rejected as a whole.
     pub(super) refuses: Vec<Record>,
-    /// Tag and record of each entry; the first holds none.
+    /// The tag and the record of each entry. The first entry has no record.
     log: Vec<(u64, Option<Record>)>,
-    /// Entries before this one are forgotten.
+    /// Entries before this one have been deleted.
     oldest: usize,
     tag: u64,
     page_records: usize,
     log_entries: usize,
 }
 
-/// An entry of the log: its place, from 1 on, and its tag.
+/// A position in the log: the number of an entry, counted from 1, and its tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct ModelPosition(usize, u64);
 
 impl ModelService {
-    /// An empty one whose entries have that tag; a page holds so many records, and the log so many
-    /// entries.
+    /// Creates an empty service whose entries have this tag. `page_records` limits the records of a
+    /// page, and `log_entries` the entries of the log.
     pub(super) fn new(tag: u64, page_records: usize, log_entries: usize) -> Self {
         let log = vec![(tag, None)];
         let (live, refuses) = (RecordMap::new(), Vec::new());
         Self { live, refuses, log, oldest: 1, tag, page_records, log_entries }
     }
 
-    /// The same, restored from a backup: what it writes from now on has another tag.
+    /// Returns a clone that is restored from a backup. New entries have another tag.
     pub(super) fn restored(&self, tag: u64) -> Self {
         Self { tag, ..self.clone() }
     }
 
-    /// Stores a record; says whether it adds anything.
+    /// Stores a record. Returns whether it adds anything.
     pub(super) fn revoke(&mut self, record: Record) -> bool {
         let held = self.live.get(&record.key()).copied();
         if held.is_some_and(|held| held.covers(&record)) {
@@ -61,7 +62,7 @@ impl ModelService {
         true
     }
 
-    /// Whether a proxy that knows what it holds refuses what the record revokes.
+    /// Returns whether a proxy with all records of the service refuses what this record revokes.
     pub(super) fn refuses(&self, record: &Record) -> bool {
         let cutoff = |held: &&Record| held.kind == Kind::All || held.key() == record.key();
         match record.kind {
@@ -71,20 +72,20 @@ impl ModelService {
         }
     }
 
-    /// Drops what has been past for a day.
+    /// Deletes records that have been expired for a day.
     pub(super) fn sweep(&mut self, unix_seconds: u64) {
         self.live
             .retain(|_, record| record.exp.saturating_add(KEPT_AFTER_EXP_SECONDS) >= unix_seconds);
     }
 
-    /// Whether it would let the poll wait.
+    /// Returns whether the service would hold this poll, because there is nothing new.
     pub(super) fn has_no_news(&self, call: &Call) -> bool {
         call.method == "GET" && after(call) == self.head().to_string()
     }
 
-    /// The response to a call.
+    /// Returns the response to a call.
     ///
-    /// It claims to have held a poll for `held_milliseconds`.
+    /// The response claims that the poll was held for `held_milliseconds`.
     pub(super) fn response(
         &mut self,
         call: &Call,
@@ -169,20 +170,21 @@ impl ModelService {
         self.at(self.log.len())
     }
 
-    /// The entry that is spelled like this, if the log holds it.
+    /// Returns the position with this spelling, if the log still contains it.
     fn held(&self, text: &str) -> Option<ModelPosition> {
         let place = text.split_once('.')?.0.parse().ok()?;
         let known = (self.oldest..=self.log.len()).contains(&place);
         known.then(|| self.at(place)).filter(|position| position.to_string() == text)
     }
 
-    /// Up to where everything is known, and the newest entry of which anything may be.
+    /// Parses a cursor: all entries up to the first position are known, and some up to the second
+    /// may be.
     fn read_after(&self, text: &str) -> Option<(ModelPosition, ModelPosition)> {
         let (after, seen) = text.split_once('-').unwrap_or((text, text));
         Some((self.held(after)?, self.held(seen)?))
     }
 
-    /// Where the reset began, and the id that it goes on with.
+    /// Parses the cursor of a reset: the position where the reset began, and the next id.
     fn read_reset(&self, text: &str) -> Option<(ModelPosition, RecordId)> {
         let (entries, next) = text.strip_prefix('r')?.rsplit_once('.')?;
         Some((self.read_after(entries)?.0, next.parse().ok()?))
@@ -199,25 +201,25 @@ fn spell(after: ModelPosition, seen: ModelPosition) -> String {
     if after.0 < seen.0 { format!("{after}-{seen}") } else { after.to_string() }
 }
 
-/// The key that the service and the proxies share.
+/// Returns the key that the service and the proxies share.
 pub(super) fn page_key() -> PageKey {
     PageKey::new(b"the API token of the simulation")
 }
 
-/// An response of that status and type.
+/// Creates a response with this status and content type.
 pub(super) fn response(status: u16, content_type: &str, body: Vec<u8>) -> Response {
     let status = status.to_string();
     let pairs = [(":status", status.as_str()), ("content-type", content_type)];
     Response { headers: Headers::from_pairs(&pairs), body }
 }
 
-/// The cursor that a poll names; empty where it names none.
+/// Returns the cursor that a poll sends, or an empty text if it sends none.
 pub(super) fn after(call: &Call) -> String {
     let after = call.path.split_once("&after=").map_or("", |(_, after)| after);
     percent_encoding::percent_decode_str(after).decode_utf8_lossy().into_owned()
 }
 
-/// The records that such a body tells the service.
+/// Returns the records in the body of a delivery.
 pub(super) fn told(body: &[u8]) -> Vec<Record> {
     let list: Vec<serde_json::Value> = serde_json::from_slice(body).expect("a list");
     list.iter().map(read_record).collect()

@@ -1,4 +1,4 @@
-//! One schedule: processes and their service live through faults drawn by lot, then through quiet.
+//! Runs one schedule: processes and their service under random faults, followed by a quiet period.
 
 use std::time::Duration;
 
@@ -17,40 +17,41 @@ use super::service::{ModelService, after, page_key, response};
 
 pub(super) struct World {
     chance: Chance,
-    /// Prints what happens.
+    /// Whether each step is printed.
     aloud: bool,
-    /// The true time, by which clocks are wrong; the seconds are those since 1970.
+    /// The true time since 1970, relative to which the clocks are wrong.
     time: Duration,
     service: ModelService,
     service_is_up: bool,
     service_ahead_seconds: i64,
     backups: Vec<ModelService>,
     processes: Vec<SimulatedProcess>,
-    /// What may be revoked, and by process whether it was ever refused there.
+    /// The records that may be revoked. `refused` stores, for each process, whether it has ever
+    /// refused them.
     records: Vec<Record>,
     refused: Vec<Vec<bool>>,
-    /// What polls were answered, for one that is answered again.
+    /// Earlier responses to polls, for replays.
     responses: Vec<(String, Response)>,
-    /// Clocks of proxies may jump by an hour.
+    /// Whether clocks of proxies may jump by an hour.
     clocks_jump: bool,
-    /// Configurations may rename the service's cluster.
+    /// Whether configurations may rename the service's cluster.
     may_rename: bool,
     lives: u64,
 }
 
-/// What becomes of an response.
+/// The fault that affects a response.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Whole,
     Lost,
     Cut,
     Changed,
-    /// An earlier response to the same poll comes instead.
+    /// An earlier response to the same poll arrives instead.
     Replayed,
     Foreign,
 }
 
-/// What all schedules begin with: the memory of a process that has read an empty service.
+/// The initial state of all schedules: a process that has loaded the set of an empty service.
 pub(super) struct InitialMemory {
     memory: Memory,
     service: ModelService,
@@ -84,7 +85,7 @@ impl World {
         Self {
             chance,
             aloud,
-            // The lease of whoever has read the ground is over.
+            // By then, the lease of the VM that loaded the initial state has ended.
             time: time + Duration::from_secs(20),
             backups: vec![service.clone()],
             service,
@@ -100,7 +101,7 @@ impl World {
         }
     }
 
-    /// Lives through the schedule of that seed. Panics if a promise is broken.
+    /// Runs the schedule of this seed. Panics if a promise is broken.
     pub(super) fn live_through(seed: u64, ground: &InitialMemory, aloud: bool) {
         let mut world = Self::new(seed, ground, aloud);
         for process in 0..world.processes.len() {
@@ -109,7 +110,7 @@ impl World {
         let mut restores = [0, 0, 0, 0, 0, 1, 2, 2][world.chance.below(8)];
         world.may_rename = restores == 0;
         for _ in 0..world.chance.between(10, 60) {
-            // Most is at stake while somebody reads everything.
+            // Restores are most dangerous during a full reload.
             let is_read = world.processes.iter().any(|process| process.cursor_text().contains('-'));
             if restores > 0 && world.chance.one_in(if is_read { 6 } else { 40 }) {
                 restores -= 1;
@@ -183,7 +184,7 @@ impl World {
         }
     }
 
-    /// Some call of that process arrives, or comes back.
+    /// Lets one random call of the process reach the service or end.
     fn call_moves(&mut self, process: usize) {
         let flights = self.processes[process].flights();
         if flights.is_empty() {
@@ -215,7 +216,7 @@ impl World {
         self.come_back(process, flight, Fate::Whole);
     }
 
-    /// The call reaches the service, perhaps not for the first time.
+    /// Delivers the call to the service, perhaps for a second time.
     fn arrive(&mut self, process: usize, (vm, which): (usize, Which)) {
         if !self.service_is_up {
             return;
@@ -224,7 +225,7 @@ impl World {
         let flight = self.processes[process].flight(vm, which);
         let under_way = (self.time - flight.left_at).as_millis() as u64;
         let held = match self.chance.below(8) {
-            0 => u32::MAX, // a service that is wrong
+            0 => u32::MAX, // a wrong value
             part => (under_way * part as u64 / 7) as u32,
         };
         let response = self.service.response(&flight.call, held, now);
@@ -267,7 +268,7 @@ impl World {
         self.check();
     }
 
-    /// A page that was taken over and says that it is the last proves the set to be complete.
+    /// A page that was applied and is the last one proves that the set is complete.
     fn note_proof(&mut self, process: usize, response: Option<&Response>, left_at: Duration) {
         let process = &mut self.processes[process];
         let page = response.and_then(|response| Page::decode(&response.body, &page_key()).ok());
@@ -284,7 +285,7 @@ impl World {
             0 => ModelService::new(self.lives, PAGE_RECORDS, LOG_ENTRIES),
             1 | 2 => self.backups[self.chance.below(self.backups.len())].restored(self.lives),
             _ => {
-                // It loses what came last.
+                // The service loses the most recent entries.
                 let before = self.service.clone();
                 self.service_is_up = true;
                 for _ in 0..self.chance.between(1, 8) {
@@ -305,14 +306,15 @@ impl World {
         self.set_clock(process);
     }
 
-    /// The service has lost nothing then: only what no service has must survive.
+    /// Renames the service's cluster. The service loses nothing by that, so the process may forget
+    /// only records that no service stores any more.
     fn rename_service(&mut self, process: usize) {
         self.lives += 1;
         self.say(|| format!("process {process}: its configuration renames the service"));
         self.processes[process].rename_service(self.lives);
         let early = self.service_unix_seconds() + 60;
         for (record, refused) in self.records.iter().zip(&mut self.refused[process]) {
-            *refused &= !is_past_for_service(record, early); // no service stores those any more
+            *refused &= !is_past_for_service(record, early); // no service stores it any more
         }
     }
 
@@ -322,7 +324,8 @@ impl World {
         self.service_ahead_seconds = self.chance.between(-CLOCKS_APART, CLOCKS_APART);
     }
 
-    /// Nothing fails any more, clocks are right to half a minute, and time passes until all is well.
+    /// Ends all faults, sets the clocks to at most half a minute of error, and lets time pass until
+    /// the system has converged.
     fn settle(&mut self) {
         self.say(|| "quiet".to_owned());
         self.service_is_up = true;
@@ -355,7 +358,7 @@ impl World {
         }
     }
 
-    /// Every call is answered, but for polls that have to wait.
+    /// Answers all calls, except polls that the service would hold.
     fn answer_all(&mut self, process: usize) {
         loop {
             let flights = self.processes[process].flights();
@@ -370,18 +373,19 @@ impl World {
         }
     }
 
-    /// What every process promises at every moment.
+    /// Checks the promises that every process must keep at all times.
     fn check(&mut self) {
         let early = self.service_unix_seconds() + 60;
         for (number, process) in self.processes.iter_mut().enumerate() {
             let knowledge = process.knowledge(self.time);
             for (record, refused) in self.records.iter().zip(&mut self.refused[number]) {
-                // A feed that was renamed loads only what the service still stores by then.
+                // After its feed was renamed, a process loads only records that the service still
+                // stores.
                 *refused &= knowledge != Knowledge::Never || !is_past_for_service(record, early);
                 // Before the set is loaded, every token is refused.
                 let refuses = knowledge == Knowledge::Never || process.refuses(record);
-                // A session that slides renews its token: the same `jti` with a later `exp`, until a
-                // day later at most. Both clocks must have passed that.
+                // A sliding session renews its token: the same `jti` with a later `exp`, at most a
+                // day later. A record may be dropped only after both clocks have passed that time.
                 let kept_seconds = match record.kind {
                     Kind::Token => KEPT_AFTER_EXP_SECONDS,
                     Kind::User | Kind::All => LARGEST_SKEW_SECONDS,
@@ -408,7 +412,8 @@ impl World {
         }
     }
 
-    /// What keeps all from being well: whatever anybody enforces or holds, everybody does.
+    /// Returns what still differs: every revocation that the service or a process has must be known
+    /// to all.
     fn amiss(&mut self) -> Option<String> {
         let (time, now) = (self.time, self.service_unix_seconds());
         for record in self.records.iter().filter(|record| !is_past_for_service(record, now)) {
@@ -443,8 +448,8 @@ impl World {
     }
 }
 
-/// Some revocations. Cutoffs of one user differ in their moment alone, so that a verdict shows which
-/// of them is known.
+/// Returns random revocations. The cutoffs of one user differ only in their time, so that a verdict
+/// shows which of them is known.
 fn some_records(chance: &mut Chance, now: u64, clocks_jump: bool) -> Vec<Record> {
     let user = RecordId([7 << 5; 16]);
     let cutoffs_end = any_exp(chance, now);
@@ -470,7 +475,7 @@ fn some_records(chance: &mut Chance, now: u64, clocks_jump: bool) -> Vec<Record>
     records
 }
 
-/// In the course of the schedule, later, or never.
+/// Returns an `exp` during the schedule, later, or never.
 fn any_exp(chance: &mut Chance, now: u64) -> u64 {
     match chance.below(4) {
         0 => NEVER,
@@ -479,7 +484,7 @@ fn any_exp(chance: &mut Chance, now: u64) -> u64 {
     }
 }
 
-/// What Envoy or somebody else may response in the service's place.
+/// Returns a response that Envoy or another server might send in the service's place.
 fn foreign(chance: &mut Chance) -> Response {
     let status = [200, 204, 400, 404, 500, 503, 504][chance.below(7)];
     response(status, "text/plain", b"upstream connect error".to_vec())
@@ -487,14 +492,14 @@ fn foreign(chance: &mut Chance) -> Response {
 
 const PAGE_RECORDS: usize = 3;
 
-/// So few that a proxy which was away gets everything again.
+/// So few that a proxy which was disconnected needs a full reload.
 const LOG_ENTRIES: usize = 12;
 
-/// How far clocks are apart that are as right as can be asked for.
+/// The most by which synchronised clocks may differ.
 const CLOCKS_APART: i64 = 25;
 
-/// How long it may take until all is well: the longest back-off, the wait of a poll, and a reset
-/// that waits because it is not the first in a minute.
+/// The longest time until the system has converged. It consists of the longest backoff, the longest
+/// wait of a poll, and a reset that is delayed because there was another less than a minute ago.
 const QUIET: Duration = Duration::from_secs(400);
 
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -1,25 +1,27 @@
-//! Does everyone behind us read this path as we do?
+//! Decides whether a request path has only one possible reading.
 //!
-//! Rules are about paths, and one path has many spellings: `/a/../b`, `/a//b`, `/%61`, `/a;x/b`,
-//! `/a\b`. Which of them are one and the same depends on who reads them, and the application reads
-//! after us. So there is no normalising here: a path is [`canonical`], then nobody has anything left
-//! to normalise, or it is not, and then no rule opens it.
+//! Rules match paths, but one path has many spellings: `/a/../b`, `/a//b`, `/%61`, `/a;x/b`,
+//! `/a\b`. Servers disagree about which of them are equal, and the application reads the path after
+//! us. The filter therefore does not normalise paths. A path is either [`canonical`], so that no
+//! server can normalise it further, or it is not, and then no rule opens it.
 //!
 //! # Why
 //!
-//! Every bypass of a path rule that the field has seen (dot segments, doubled slashes, `%2f`, `..;`,
-//! a fragment) was a path that two readers normalised differently. Envoy can normalise too, and the
-//! shipped configurations ask for it; but its default is to pass paths on as they came, and even
-//! with everything on it keeps `..;`. What this file says must hold without it.
+//! All known bypasses of path rules (dot segments, doubled slashes, `%2f`, `..;`, a fragment) used
+//! a path that two readers normalised differently. Envoy can normalise paths, and the shipped
+//! configurations enable that. But its default is to forward paths unchanged, and even with all
+//! options it keeps `..;`. The guarantee of this module does not depend on Envoy's settings.
 
 use std::borrow::Cow;
 
-/// The path of a request target (RFC 9112 §3.2.1) without its query; `None` unless it is canonical.
+/// Returns the path of a request target (RFC 9112 §3.2.1) without its query, or `None` if the path
+/// is not canonical.
 ///
-/// Canonical: starts with `/`; no `//`, `\`, `;`, `#`, dot segment, control or non-ASCII byte; every
-/// `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986 §2.3) nor one of `/ \ ; %`
-/// nor a control byte. Dots and then an escape count as a dot segment: `..%3F` ends there for who
-/// decodes before dividing, `..%20` for who drops space at the end of a name. What is no path at all
+/// A canonical path starts with `/`. It contains no `//`, `\`, `;`, `#`, dot segment, control byte
+/// or non-ASCII byte. Every `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986
+/// §2.3), nor one of `/ \ ; %`, nor a control byte. One or two dots followed by an escape count as
+/// a dot segment, because a server may cut the name after the dots: in `..%3F` if it decodes before
+/// it splits off the query, in `..%20` if it strips trailing spaces. Anything that is not a path
 /// (`*`, `http://host/`, empty) is not canonical either.
 #[must_use]
 pub fn canonical(target: &[u8]) -> Option<&[u8]> {
@@ -27,7 +29,8 @@ pub fn canonical(target: &[u8]) -> Option<&[u8]> {
     is_canonical(path).then_some(path)
 }
 
-/// Path and, if there is one, query of a request target. The first `?` divides them.
+/// Splits a request target into path and query at the first `?`. The query is `None` if there is no
+/// `?`.
 #[must_use]
 pub fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     match target.iter().position(|byte| *byte == b'?') {
@@ -39,7 +42,7 @@ pub fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The path or segment with every `%XX` replaced by its byte; anything else stays as it is.
+/// Returns the path or segment with every `%XX` replaced by its byte. Other text is unchanged.
 #[must_use]
 pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode(path).into()
@@ -65,7 +68,8 @@ fn is_canonical(path: &[u8]) -> bool {
     true
 }
 
-/// Whether what follows a slash is neither another slash nor a dot segment, nor one after decoding.
+/// Returns whether the rest of a path after a slash starts with neither another slash nor a dot
+/// segment, also after decoding.
 fn starts_a_segment(rest: &[u8]) -> bool {
     match rest {
         [b'/', ..] => false,
@@ -77,7 +81,7 @@ fn starts_a_segment(rest: &[u8]) -> bool {
     }
 }
 
-/// Whether `%` and these two digits are the only spelling of that byte in a path.
+/// Returns whether `%` and these two digits are the only spelling of their byte in a path.
 fn is_canonical_escape(digits: [u8; 2]) -> bool {
     let [Some(high), Some(low)] = digits.map(upper_hex) else { return false };
     let byte = high << 4 | low;

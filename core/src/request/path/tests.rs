@@ -1,5 +1,5 @@
-//! A canonical path has nothing left to normalise: an independent normaliser, which knows every
-//! equivalence that servers are known to apply, leaves it as it is.
+//! Promise: a canonical path cannot be normalised any further. Method: an independent normaliser,
+//! which applies every equivalence that servers are known to apply, leaves it unchanged.
 use proptest::prelude::*;
 
 use super::*;
@@ -25,7 +25,7 @@ const CANONICAL: &[&str] = &[
     "/a..%20b",
 ];
 
-/// Beside the paths of every known confusion stands what is wrong with them.
+/// Examples of every known path confusion, each with the reason why it is not canonical.
 const CONFUSING: &[&str] = &[
     "",
     "*",
@@ -101,8 +101,9 @@ fn the_query_is_no_part_of_the_path() {
     assert_eq!(split(b"/a?"), (&b"/a"[..], Some(&b""[..])));
 }
 
-/// What a very lenient reader makes of a path: escapes of plain bytes decoded (twice), hex in upper
-/// case, `\` a slash, `;…` cut off each segment, empty and dot segments removed.
+/// Normalises a path as a very lenient server would: decodes escapes of plain bytes (twice),
+/// changes hex to upper case and `\` to `/`, cuts `;…` off each segment, and removes empty and dot
+/// segments.
 pub(crate) fn normalised(path: &[u8]) -> Vec<u8> {
     let path = unescaped(&unescaped(path));
     let path: Vec<u8> = path.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
@@ -147,7 +148,7 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Paths from the alphabet of confusion.
+/// Paths made of the pieces that cause confusion.
 pub(crate) fn confusing_path() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         "/", "/", "/", ".", "..", "a", "B", "admin", "%2f", "%2F", "%2e", "%2E", "%5c", "%5C",

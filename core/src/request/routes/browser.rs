@@ -1,18 +1,19 @@
-//! Did a browser send this request because its user wanted to sign out?
+//! Recognises requests that a browser sends although its user did not ask for them.
 //!
-//! A page can make a browser send a GET request without its user: as a picture, a style sheet or a
-//! frame (`![x](/signout)` in a chat), or ahead of time as a prefetch. Browsers say so in Fetch
-//! Metadata and in purpose headers. Clients that send no such header are taken at their word.
+//! A page can make a browser send a GET request without the user: for an image, a style sheet or a
+//! frame (`![x](/signout)` in a chat), or in advance as a prefetch. Browsers report this in Fetch
+//! Metadata and in purpose headers. If a client sends no such header, the request is taken to be
+//! intended.
 
 use crate::headers::Headers;
 
-/// Returns whether the page of another site caused the request (Fetch Metadata §2.3).
+/// Returns whether a page of another site caused the request (Fetch Metadata §2.3).
 pub(super) fn is_cross_site(headers: &Headers) -> bool {
     headers.values(b"sec-fetch-site").any(|site| site.eq_ignore_ascii_case(b"cross-site"))
 }
 
-/// Returns whether a page embeds the response: it is neither a navigation nor a script's request
-/// (Fetch Metadata §2.1).
+/// Returns whether a page embeds the response, because the request is neither a navigation nor sent
+/// by a script (Fetch Metadata §2.1).
 pub(super) fn is_embedded(headers: &Headers) -> bool {
     let is_own = |destination: &[u8]| {
         OWN_DESTINATIONS.iter().any(|own| destination.eq_ignore_ascii_case(own))
@@ -20,7 +21,7 @@ pub(super) fn is_embedded(headers: &Headers) -> bool {
     headers.values(b"sec-fetch-dest").any(|destination| !is_own(destination))
 }
 
-/// Returns whether a browser or a framework requests the page ahead of time.
+/// Returns whether a browser or a framework requests the page in advance.
 pub(super) fn is_prefetch(headers: &Headers) -> bool {
     headers.lines().any(|(name, value)| {
         let has = |text: &[u8], word: &str| {
@@ -33,7 +34,7 @@ pub(super) fn is_prefetch(headers: &Headers) -> bool {
     })
 }
 
-/// A navigation of the whole page, and `fetch` or `XMLHttpRequest`.
+/// The destinations of a navigation of the whole page, and of `fetch` or `XMLHttpRequest`.
 const OWN_DESTINATIONS: [&[u8]; 2] = [b"document", b"empty"];
 
 /// `Sec-Purpose: prefetch;prerender`, `Purpose: prefetch`, `X-Purpose: preview`.

@@ -1,11 +1,12 @@
-//! Which hosts does a rule match?
+//! Host patterns of rules, and the host of a request.
 
-/// A host or all hosts below one, lower case, without port.
+/// A host or all hosts below a domain, in lower case and without port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostPattern {
-    /// That host: a name, or an address; IPv6 in brackets.
+    /// One host: a name, or an address (IPv6 in brackets).
     Exact(String),
-    /// `*.example.com`, stored as `.example.com`: every host below `example.com`, not that host.
+    /// `*.example.com`, stored as `.example.com`: every host below `example.com`, but not
+    /// `example.com`.
     Below(String),
 }
 
@@ -14,12 +15,13 @@ pub(crate) enum HostPattern {
 pub(super) enum RequestHost<'a> {
     /// The host as sent, without port.
     Named(&'a [u8]),
-    /// The request names no host, or something that is not a host.
+    /// The request names no host, or its `:authority` is not a valid host.
     Unclear,
 }
 
 impl HostPattern {
-    /// Reads `example.com`, `*.example.com`, `127.0.0.1` or `[::1]`. Returns `None` for anything else.
+    /// Parses `example.com`, `*.example.com`, `127.0.0.1` or `[::1]`. Returns `None` for anything
+    /// else.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let below = text.strip_prefix('*').filter(|rest| rest.starts_with('.'));
         let host = below.map_or(text, |rest| rest.get(1..).unwrap_or_default());
@@ -31,8 +33,8 @@ impl HostPattern {
         sound.then(pattern)
     }
 
-    /// Returns whether every server takes that host for this one. Hosts are compared without case
-    /// (RFC 9110 §4.2.3).
+    /// Returns whether every server takes the request's host for one of this pattern. Hosts are
+    /// compared without case (RFC 9110 §4.2.3).
     pub(super) fn is_exactly(&self, host: RequestHost<'_>) -> bool {
         let RequestHost::Named(host) = host else { return false };
         match self {
@@ -41,7 +43,7 @@ impl HostPattern {
         }
     }
 
-    /// Returns whether some server may take that host for this one.
+    /// Returns whether some server may take the request's host for one of this pattern.
     pub(super) fn may_be(&self, host: RequestHost<'_>) -> bool {
         let RequestHost::Named(host) = host else { return true };
         let host = host.strip_suffix(b".").unwrap_or(host);
@@ -54,7 +56,7 @@ impl HostPattern {
     }
 }
 
-/// Returns whether the host ends with that dot and domain, and has a label before it.
+/// Returns whether the host ends with `end` (a dot and a domain) and has a label before it.
 fn is_below(host: &[u8], end: &str) -> bool {
     let at = host.len().checked_sub(end.len()).filter(|at| *at > 0);
     let tail = at.and_then(|at| host.get(at..));
@@ -62,7 +64,7 @@ fn is_below(host: &[u8], end: &str) -> bool {
 }
 
 impl<'a> RequestHost<'a> {
-    /// Reads the host of an `:authority` (RFC 3986 §3.2.2).
+    /// Parses the host of an `:authority` (RFC 3986 §3.2.2).
     pub(super) fn read(authority: &'a [u8]) -> Self {
         let (host, port) = match authority.iter().rposition(|byte| matches!(byte, b':' | b']')) {
             Some(at) if authority.get(at) == Some(&b':') => authority.split_at(at),
@@ -75,7 +77,7 @@ impl<'a> RequestHost<'a> {
                     && address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
             }
             name => {
-                // A last dot is allowed: the name is absolute (RFC 3986 §3.2.2).
+                // A dot at the end is allowed: the name is then absolute (RFC 3986 §3.2.2).
                 let labels = name.strip_suffix(b".").unwrap_or(name);
                 !labels.split(|byte| *byte == b'.').any(<[u8]>::is_empty)
                     && labels.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))

@@ -1,7 +1,7 @@
-//! What does a request's route require?
+//! Finds the route of a request, which is what the filter requires of it.
 //!
-//! The first rule that matches decides, otherwise the default. Rules that close and rules that open
-//! are read differently, so that a doubt always protects:
+//! The first rule that matches decides, otherwise the default. Rules that protect match generously,
+//! and rules that open match strictly, so that a doubtful request is protected:
 //!
 //! | | `protected`, and `revoke_user` of any rule | `signout` | `public`, `optional`, `ready` |
 //! | --- | --- | --- | --- |
@@ -11,12 +11,12 @@
 //! | method | without ASCII case; `GET` includes `HEAD` | exact; `GET` includes `HEAD` | exact |
 //! | upgrade | any sign of one | `Connection: upgrade` and `Upgrade` | `Connection: upgrade` and `Upgrade` |
 //!
-//! So `{"prefix": "/static", "access": "public"}` opens `/static` and `/static/…`, never
-//! `/static-admin`; with `"access": "protected"` it closes all three. A path that is not
+//! For example, `{"prefix": "/static", "access": "public"}` opens `/static` and `/static/…`, but
+//! not `/static-admin`. With `"access": "protected"` it protects all three. A path that is not
 //! [canonical](crate::request::path) is protected, regardless of the rules and the default.
 //!
 //! The method is the one that Envoy sees. An application that reads `X-HTTP-Method-Override` needs
-//! rules without `methods`, or a proxy that removes that header; the shipped configurations do.
+//! rules without `methods`, or a proxy that removes that header, as the shipped configurations do.
 
 mod browser;
 mod host;
@@ -50,7 +50,7 @@ pub enum Access {
     Ready,
 }
 
-/// Whose tokens a 2xx response of the application revokes.
+/// The user whose tokens a 2xx response of the application revokes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevokeUser<'a> {
     /// The user that the request's own token names.
@@ -59,40 +59,41 @@ pub enum RevokeUser<'a> {
     Named(Cow<'a, str>),
 }
 
-/// Which of its tokens a request revokes.
+/// The tokens of a request that the request revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignsOut {
-    /// None; on a sign-out route for this reason.
+    /// None. On a sign-out route, contains the reason.
     Nothing(Option<NoSignOut>),
-    /// Those that a browser does not attach by itself, because the page of another site caused the
-    /// request. This is a defence against cross-site request forgery (CSRF).
+    /// All except the tokens that a browser attaches by itself, because a page of another site
+    /// caused the request. This is a defence against cross-site request forgery (CSRF).
     AllButCookies,
     /// All of them.
     All,
 }
 
-/// Why a request to a sign-out route revokes nothing.
+/// The reason why a request to a sign-out route revokes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSignOut {
-    /// `HEAD` and `OPTIONS` change nothing.
+    /// `HEAD` and `OPTIONS` must not change anything.
     Method,
-    /// A browser requests the page ahead of time.
+    /// A browser requests the page in advance.
     Prefetch,
-    /// A page embeds the response, as a picture or a frame.
+    /// A page embeds the response, for example as an image or a frame.
     Embedded,
 }
 
-/// What the route of one request requires.
+/// The requirements of a request's route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
-    /// What is required.
+    /// The access that the route requires.
     pub access: Access,
-    /// Which tokens of the request are revoked: none except on [`Access::Signout`].
+    /// The tokens of the request that are revoked. None except on [`Access::Signout`].
     pub signs_out: SignsOut,
-    /// Whose tokens a 2xx response revokes, if any. Never on `HEAD` and `OPTIONS`.
+    /// The user whose tokens a 2xx response revokes, if any. Never on `HEAD` and `OPTIONS`.
     pub revoke_user: Option<RevokeUser<'a>>,
-    /// Whether an API key replaces a token, for applications that accept them. Never on an upgrade:
-    /// the filter does not check API keys, and the application may check nothing after the upgrade.
+    /// Whether an API key replaces a token, for applications that accept API keys. Never on an
+    /// upgrade: the filter does not check API keys, and the application may check nothing after the
+    /// upgrade.
     pub api_keys: bool,
 }
 
@@ -117,8 +118,8 @@ impl Routes {
     }
 
     /// Returns the route of a request: that of the first rule that matches, otherwise the default.
-    /// A path that is absent or not [canonical](path::canonical) is protected. It may mean any route
-    /// of the application, so API keys are accepted only if all rules accept them.
+    /// A path that is absent or not [canonical](path::canonical) is protected. It may mean any
+    /// route of the application, so API keys are accepted only if all rules accept them.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
         let mut route = self.find_by_rules(headers);
@@ -139,8 +140,9 @@ impl Routes {
             return Route { api_keys, ..plain(Access::Protected) };
         };
         let request = RoutedRequest::new(path, headers);
-        // A rule that opens a route does not match a doubtful spelling of it. If a later rule
-        // opens that spelling, its user is signed out all the same.
+        // A rule with `revoke_user` that opens a route does not match doubtful spellings of its
+        // path. If a later rule opens such a spelling, the earlier rule's `revoke_user` still
+        // applies.
         let mut doubtful = None;
         for rule in &self.rules {
             if rule.matches(&request) {

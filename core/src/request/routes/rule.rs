@@ -1,4 +1,4 @@
-//! Which requests does one rule match, and what does it require of them?
+//! One rule: the requests that it matches, and the route that it gives them.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use crate::request::routes::{Access, NoSignOut, RevokeUser, Route, SignsOut, bro
 /// One rule, compiled.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    /// As written, for the exact reading.
+    /// The path as written, for the exact reading.
     matcher: Matcher,
-    /// Percent-decoded, for the wide reading.
+    /// The path percent-decoded, for the wide reading.
     decoded: Matcher,
     access: Access,
     methods: Vec<String>,
@@ -23,17 +23,17 @@ pub(crate) struct Rule {
     api_keys: bool,
 }
 
-/// Which paths a rule matches. Texts are canonical paths or parts of one.
+/// The paths that a rule matches. Each text is a canonical path or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Matcher {
     /// This path.
     Path(Vec<u8>),
     /// Paths with this prefix.
     Prefix(Vec<u8>),
-    /// Paths of these segments.
+    /// Paths with exactly these segments.
     Template(Vec<Part>),
-    /// Any path, of a CORS preflight (Fetch §3.2.2): `OPTIONS` with `Origin` and
-    /// `Access-Control-RoutedRequest-Method`.
+    /// Any path of a CORS preflight (Fetch §3.2.2): `OPTIONS` with `Origin` and
+    /// `Access-Control-Request-Method`.
     Preflight,
 }
 
@@ -46,12 +46,12 @@ pub(crate) enum Part {
     Any,
 }
 
-/// Whose tokens a 2xx response revokes.
+/// The user whose tokens a 2xx response revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revokes {
-    /// Those of the user that the request's token names.
+    /// The user that the request's token names.
     UserOfToken,
-    /// Those of the user in the segment of that index; the first one is 0.
+    /// The user in the path segment with this index. The first segment has index 0.
     UserInSegment(usize),
 }
 
@@ -65,21 +65,21 @@ pub(super) struct RoutedRequest<'a> {
 }
 
 impl<'a> RoutedRequest<'a> {
-    /// A request for a canonical path.
+    /// Creates the view of a request for a canonical path.
     pub(super) fn new(path: &'a [u8], headers: &'a Headers) -> Self {
         let header = |name| headers.first(name).unwrap_or_default();
         let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
         Self { path, decoded: path::decoded(path), method, host, headers }
     }
 
-    /// Returns whether it is a CORS preflight (Fetch §3.2.2). A browser never sends an empty
-    /// `Origin`.
+    /// Returns whether the request is a CORS preflight (Fetch §3.2.2). A browser never sends an
+    /// empty `Origin`.
     fn is_preflight(&self) -> bool {
         let has = |name| self.headers.first(name).is_some_and(|value| !value.is_empty());
         self.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method")
     }
 
-    /// Returns whether every server takes it for an upgrade (RFC 9110 §7.8, RFC 8441).
+    /// Returns whether every server takes the request for an upgrade (RFC 9110 §7.8, RFC 8441).
     fn is_upgrade(&self) -> bool {
         let mut options = self
             .headers
@@ -90,7 +90,8 @@ impl<'a> RoutedRequest<'a> {
             || names_protocol && options.any(|option| option.eq_ignore_ascii_case(b"upgrade"))
     }
 
-    /// Returns whether the request only reads (RFC 9110 §9.2.1), so that a page may embed it.
+    /// Returns whether the method is `GET`, which is the method of pages that are embedded or
+    /// prefetched (RFC 9110 §9.2.1).
     fn is_get(&self) -> bool {
         alike(self.method, b"GET")
     }
@@ -120,27 +121,27 @@ impl Rule {
         }
     }
 
-    /// The rule matches only upgrades.
+    /// Makes the rule match only upgrades.
     pub(crate) fn only_upgrades(self) -> Self {
         Self { upgrades_only: true, ..self }
     }
 
-    /// The rule matches only these methods and hosts. An empty list matches all.
+    /// Makes the rule match only these methods and hosts. An empty list matches all.
     pub(crate) fn only(self, methods: Vec<String>, hosts: Vec<HostPattern>) -> Self {
         Self { methods, hosts, ..self }
     }
 
-    /// A page of another site can cause this sign-out.
+    /// Lets requests caused by a page of another site revoke cookies on this sign-out route.
     pub(crate) fn with_cross_site_revoking(self) -> Self {
         Self { cross_site_revokes: true, ..self }
     }
 
-    /// A 2xx response revokes that user's tokens.
+    /// Makes a 2xx response revoke that user's tokens.
     pub(crate) fn with_revokes(self, revokes: Option<Revokes>) -> Self {
         Self { revokes, ..self }
     }
 
-    /// An API key does not replace a token there.
+    /// Makes the rule require a token even if the request has an API key.
     pub(crate) fn without_api_keys(self) -> Self {
         Self { api_keys: false, ..self }
     }
@@ -149,7 +150,7 @@ impl Rule {
         self.api_keys
     }
 
-    /// Returns whether the rule decides about this request.
+    /// Returns whether the rule applies to this request.
     pub(super) fn matches(&self, request: &RoutedRequest<'_>) -> bool {
         match self.access {
             Access::Protected => self.may_match(request),
@@ -160,7 +161,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether some server may take the request for one of this rule.
+    /// Returns whether some server may take the request for one that this rule matches.
     pub(super) fn may_match(&self, request: &RoutedRequest<'_>) -> bool {
         self.is_for(request, Reading::Wide, Slash::MayFollow)
     }
@@ -201,7 +202,7 @@ impl Rule {
         }
     }
 
-    /// Returns whose tokens a 2xx response to the request revokes, if it may match this rule.
+    /// Returns the user whose tokens a 2xx response to the request revokes.
     pub(super) fn revoke_user<'a>(&self, request: &RoutedRequest<'a>) -> Option<RevokeUser<'a>> {
         let changes = !matches!(request.method, b"HEAD" | b"OPTIONS");
         match self.revokes.filter(|_| changes)? {
@@ -231,16 +232,17 @@ impl Rule {
     }
 }
 
-/// How a rule reads a request: see the table in [`routes`](crate::request::routes).
+/// How a rule reads a request. The table in [`routes`](crate::request::routes) shows the
+/// differences.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// As every server reads it.
+    /// Matches only what every server reads in the same way.
     Exact,
-    /// As some server may read it.
+    /// Matches everything that some server may read in this way.
     Wide,
 }
 
-/// Whether a rule also matches a path with one slash more at its end, and `GET` also `HEAD`.
+/// Whether a rule ignores a slash at the end of the path, and `GET` includes `HEAD`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slash {
     AsWritten,
@@ -248,7 +250,7 @@ enum Slash {
 }
 
 impl Matcher {
-    /// The exact reading.
+    /// Returns whether the exact reading of the path matches.
     fn means(&self, request: &RoutedRequest<'_>, slash: Slash) -> bool {
         match self {
             Self::Path(path) => match slash {
@@ -269,7 +271,7 @@ impl Matcher {
         }
     }
 
-    /// The wide reading; `self` is [decoded](Self::decoded).
+    /// Returns whether the wide reading of the path matches. `self` is [decoded](Self::decoded).
     fn may_mean(&self, request: &RoutedRequest<'_>) -> bool {
         let path = &*request.decoded;
         let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
@@ -303,7 +305,7 @@ impl Matcher {
     }
 }
 
-/// Like [`fits`]; a slash at the end of the template or of the path makes no difference.
+/// Like [`fits`], but ignores a slash at the end of the template or of the path.
 fn fits_with_slash(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     let parts = match parts {
         [parts @ .., Part::Literal(last)] if last.is_empty() => parts,
@@ -332,8 +334,8 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').skip(1)
 }
 
-/// Returns the user whose id is that segment. A user id is text: a segment that is not UTF-8 names
-/// no user that a token could name.
+/// Returns the user whose id is the segment with this index. Returns `None` if the segment is not
+/// UTF-8, because user ids in tokens are text.
 fn user_in_segment(path: &[u8], index: usize) -> Option<RevokeUser<'_>> {
     let id = match path::decoded(segments(path).nth(index)?) {
         Cow::Borrowed(id) => Cow::Borrowed(std::str::from_utf8(id).ok()?),

@@ -1,5 +1,5 @@
-//! No spelling of a path, host or method opens what a rule protects, and rules open nothing but
-//! what they name.
+//! Promise: no spelling of a path, host or method opens a route that a rule protects, and a rule
+//! opens only the routes that it names.
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -27,8 +27,8 @@ fn access(routes: &Routes, path: impl AsRef<[u8]>) -> Access {
     routes.find(&request("GET", "app.example.com", path)).access
 }
 
-/// Spellings by which a path to `/admin` or out of `/direct/` was smuggled past some proxy; none of
-/// them is canonical.
+/// Spellings that bypassed some proxy, to reach `/admin` or to leave `/direct/`. None of them is
+/// canonical.
 const CONFUSION: &[&str] = &[
     "//direct/../admin",
     "//direct//x",
@@ -119,7 +119,7 @@ fn protected_rules_are_read_widely_and_all_others_exactly() {
     };
     let closed = routes("public", rules("protected"));
     let opened = routes("protected", rules("public"));
-    // Path, whether the wide reading takes it, whether the exact one does.
+    // The columns are: path, whether the wide reading matches, whether the exact reading matches.
     for (path, wide, exact) in [
         ("/one", true, true),
         ("/one?x", true, true),
@@ -248,7 +248,8 @@ fn a_preflight_is_options_with_both_of_its_headers() {
     assert_eq!(routes.find(&Headers::from_pairs(&odd)).access, Access::Protected);
 }
 
-/// Access and whether the request revokes, for a sign-out rule with these additions.
+/// Returns the access, and whether the request revokes, for a sign-out rule with these extra
+/// fields.
 fn signout(more: Value, method: &str, site: Option<&str>) -> (Access, bool) {
     let mut rule = json!({"path": "/signout", "access": "signout"});
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -444,7 +445,8 @@ fn the_user_whose_tokens_are_revoked_is_named_by_token_or_path() {
 proptest! {
     #[test]
     fn no_spelling_of_a_protected_path_is_open(tail in confusing_path()) {
-        // What a lenient application makes of the path, by undoing every escape and dot segment.
+        // Does a lenient application, which undoes every escape and dot segment, read it as
+        // `/admin`?
         let path = [b"/", &tail[..]].concat();
         let routes = routes("public", json!([{"prefix": "/admin", "access": "protected"}]));
         let reaches_admin = crate::request::path::tests::normalised(&path)

@@ -1,23 +1,24 @@
-//! What does the application get to see?
+//! Decides which headers the application receives.
 //!
-//! The user and the claims that the verified token names, in headers that no client can forge:
-//! first every header that we may ever set is removed, in every spelling that some server takes
-//! for it, then ours are set. Removed on every route, also where nobody is signed in.
+//! The application receives the user id and the configured claims of the verified token, in headers
+//! that no client can forge. First every header that the filter may ever set is removed, in every
+//! spelling that some server treats as equal. Then the filter's headers are set. Headers are
+//! removed on every route, also if no user is signed in.
 
 use serde::Deserialize;
 
 use crate::headers::{Edit, Headers, Lengths, passes_for};
 use crate::token::VerifiedToken;
 
-/// What the application gets to see.
+/// The headers for the application.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     user_id: Option<Vec<u8>>,
     claims: Vec<(String, Vec<u8>)>,
     token: TokenForwarding,
-    /// Of all these headers.
+    /// The lengths of all header names above.
     lengths: Lengths,
-    /// Whether other filters get the user id, and access logs.
+    /// Whether other filters and access logs get the user id.
     publishes_user: bool,
 }
 
@@ -34,8 +35,8 @@ pub enum TokenForwarding {
 }
 
 impl Upstream {
-    /// The user id goes into that header, each claim into its own. Names are lower case and
-    /// differ also after folding.
+    /// Creates the settings: the header for the user id, and a header for each claim. Names are
+    /// lower case, and no two of them are equal for some server.
     pub(crate) fn new(
         user_id: Option<String>,
         claims: Vec<(String, String)>,
@@ -57,16 +58,16 @@ impl Upstream {
         }
     }
 
-    /// The same; other filters and access logs get the user id, or not.
+    /// Sets whether other filters and access logs get the user id.
     pub(crate) fn publishing_user(self, publishes_user: bool) -> Self {
         Self { publishes_user, ..self }
     }
 
-    /// The edits to a request on its way to the application.
+    /// Returns the edits to a request before it goes to the application.
     ///
-    /// With the token that speaks for the request; `None` on public routes, and on optional and
-    /// sign-out routes without a valid one: then all identity is removed. Of the tokens themselves
-    /// nothing is: see [`strips_token`](Self::strips_token).
+    /// `token` is the token that identifies the user. It is `None` on public routes, and on
+    /// optional and sign-out routes without a valid token. All identity headers are then removed.
+    /// The tokens themselves are not removed here: see [`strips_token`](Self::strips_token).
     #[must_use]
     pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Vec<Edit> {
         let values = || token.into_iter().flat_map(|token| self.values(token));
@@ -75,27 +76,27 @@ impl Upstream {
         edits
     }
 
-    /// Whether the token of an admitted request is to be taken out of it.
+    /// Returns whether the token of an admitted request must be removed from it.
     #[must_use]
     pub fn strips_token(&self) -> bool {
         matches!(self.token, TokenForwarding::Strip)
     }
 
-    /// The user id that other filters of the proxy get, and access logs.
+    /// Returns the user id for other filters of the proxy and for access logs.
     #[must_use]
     pub fn published_user(&self, token: Option<&VerifiedToken>) -> Option<Box<str>> {
         let user = token.filter(|_| self.publishes_user)?.user()?;
         Some(user.id().into())
     }
 
-    /// The edits to a request's trailers: servers may merge them with the headers.
+    /// Returns the edits to a request's trailers, which servers may merge with the headers.
     #[must_use]
     pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
         self.removals(trailers, |_| false)
     }
 
-    /// Header and value of all that the token says; the verifier lets only values pass that a
-    /// header carries unchanged.
+    /// Returns the header and the value for each item of the token. The verifier accepts only
+    /// values that a header can carry unchanged.
     fn values<'a>(&'a self, token: &'a VerifiedToken) -> impl Iterator<Item = (&'a [u8], &'a str)> {
         let user = self.user_id.as_deref().zip(token.user().map(|user| user.id()));
         let claims = &self.claims;
@@ -103,8 +104,8 @@ impl Upstream {
         user.into_iter().chain(claims)
     }
 
-    /// Removes each header that passes for one of ours, except those of which `is_set` says that
-    /// they will be replaced.
+    /// Returns the removal of each header that some server treats as one of ours. A header for
+    /// which `is_set` returns true is replaced instead.
     fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
         let names = headers.names_of(self.lengths).filter(|name| {
             let mut ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));

@@ -1,5 +1,5 @@
-//! The application sees each identity header at most once, with what the verified token says,
-//! whatever the client sent.
+//! Promise: the application receives each identity header at most once, with the value of the
+//! verified token, regardless of what the client sent.
 use std::rc::Rc;
 
 use proptest::prelude::*;
@@ -61,7 +61,8 @@ fn what_the_client_claims_to_be_is_removed() {
         upstream().edits(&headers, None),
         [remove("x-user-id"), a, b, c, remove("x-user-role")]
     );
-    // With a token: what is set needs no removal, what the token does not say is still removed.
+    // With a token: a header that is set needs no removal. One without a value in the token is
+    // removed.
     let token = token(TokenBuilder::new());
     let [a, b, c] = twins;
     assert_eq!(

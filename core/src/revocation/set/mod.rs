@@ -1,12 +1,12 @@
-//! Is this token revoked, and how does a revocation get into the set?
+//! The revocation set: looks up tokens and adds revocations.
 //!
-//! The set consists of all shards in one [key space](KeySpace). Adding is a union: it removes
-//! nothing except what the [horizon](Horizon) has passed, so writers may come in any order, twice or
-//! at the same time. After its shards are written, every writer renews the
-//! [generation](Generations). As long as the generation stays the same, every verdict stays the same.
+//! The set consists of all shards in one [key space](KeySpace). Adding records is a union. It
+//! removes only records that the [horizon](Horizon) has passed. Writes may therefore come in any
+//! order, twice or at the same time. After writing its shards, every writer renews the
+//! [generation](Generations). While the generation is unchanged, every verdict stays the same.
 //!
-//! A shard that is not well-formed is [damaged](Damaged). The set does not decide what that means: it
-//! returns the error, and the [feed](crate::feed::repair) starts a full reload.
+//! A shard that is not well-formed is [damaged](Damaged). The set only returns that error. The
+//! [feed](crate::feed::repair) then starts a full reload.
 
 use std::cmp::Ordering;
 
@@ -36,7 +36,7 @@ pub enum SetError {
     Damaged,
 }
 
-/// What a change does with a damaged shard that it does not replace as a whole.
+/// What a change does with a damaged shard if its records do not replace the whole shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnDamage {
     Fail,
@@ -44,14 +44,14 @@ enum OnDamage {
 }
 
 impl RevocationSet {
-    /// The set in that key space, as enforced for one realm.
+    /// Returns the set in this key space, with the cutoff for all of this realm.
     #[must_use]
     pub fn new(space: KeySpace, realm: &str) -> Self {
         Self { space, all: RecordId::of_all(realm), on_damage: OnDamage::Fail }
     }
 
-    /// Returns the same set for a caller that has made it count as not loaded: its changes replace a
-    /// damaged shard instead of failing.
+    /// Returns the same set for a caller that has marked it as not loaded. Changes through it
+    /// replace a damaged shard instead of failing.
     #[must_use]
     pub fn overwriting_damage(&self) -> Self {
         Self { on_damage: OnDamage::Overwrite, ..*self }
@@ -63,14 +63,14 @@ impl RevocationSet {
         &self.space
     }
 
-    /// Returns the generations, which tell whether a verdict still holds.
+    /// Returns the generations, which show whether an earlier verdict still holds.
     #[must_use]
     pub fn generations(&self) -> Generations {
         Generations::of(self.space)
     }
 
-    /// Whether the token with these names is revoked: by its own record, by its user's cutoff, or by
-    /// the cutoff for all. A record may name it with or without its issuer.
+    /// Returns whether a token is revoked: by its own record, by its user's cutoff, or by the
+    /// cutoff for all. `names` contains its ids with and without the issuer.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
-//! Promise: the set never loses a live record, with any number of writers, in any order, and with any
-//! clocks. Method: properties that compare the set with the join of all records in a map, on shared
-//! data where other writers write between a read and the write that follows it.
+//! Promise: the set never loses a live record, with any number of writers, in any order, and with
+//! any clocks. Method: properties that compare the set with the union of all records in a map. In
+//! the shared data of the test, other writers write between a read and the write that follows it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ fn held(shared: &dyn SharedData, records: &[Record]) -> SetModel {
     held
 }
 
-/// Shared data with other writers: before each write, one of them writes.
+/// Shared data with other writers: before each write, one of them writes first.
 struct Busy {
     inner: InMemory,
     others: RefCell<Vec<Vec<Record>>>,

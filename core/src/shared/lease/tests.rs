@@ -1,4 +1,4 @@
-//! At most one VM holds the lease, and somebody does all the while.
+//! Promise: at most one VM holds the lease, and a live VM holds it at nearly all times.
 
 use proptest::prelude::*;
 
@@ -62,7 +62,7 @@ proptest! {
                 lease.note_request();
             }
         }
-        // The owner keeps it as long as it ticks, and is then heard of no more.
+        // The owner keeps the lease as long as it ticks. Then it dies.
         let died = 10_000 + time;
         for now in (10_000..=died).step_by(1_000) {
             leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
@@ -98,7 +98,7 @@ fn a_lease_is_handed_over_and_held_by_one_all_the_while() {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
     }
     assert!(leases[1].is_successor() && leases[0].should_let_go(12_000));
-    // Calls take their time: it is renewed meanwhile.
+    // While calls are pending, the leader keeps renewing the lease.
     for now in (13_000..30_000).step_by(1_000) {
         leases.iter_mut().for_each(|lease| lease.tick(&shared, now));
         assert!(leases[0].is_held(now) && leases[1].is_successor(), "{now}");

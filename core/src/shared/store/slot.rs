@@ -1,29 +1,31 @@
-//! How are one value and the number of its last write kept together?
+//! One value and the number of its last write.
 
 use super::sync::{AtomicU32, Ordering, PoisonError, RwLock};
 
-/// A value and the number of its last write; 0 until the first.
+/// A value and the number of its last write, which is 0 before the first.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Written under the lock, read without it.
+    /// Written under the lock of `value`, read without it.
     version: AtomicU32,
     value: RwLock<Box<[u8]>>,
 }
 
 impl Slot {
-    /// Returns the number of the last write. All that its writer wrote before is visible then.
+    /// Returns the number of the last write. After that, everything that its writer had written
+    /// before is visible.
     pub(super) fn version(&self) -> Option<u32> {
         written(self.version.load(Ordering::Acquire))
     }
 
-    /// Reads the value and the number of the write that put it there.
+    /// Passes the value and the number of its last write to `read`.
     pub(super) fn read<T>(&self, read: impl FnOnce(&[u8], u32) -> T) -> Option<T> {
         let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
         let version = written(self.version.load(Ordering::Relaxed))?; // writers hold the lock
         Some(read(&value, version))
     }
 
-    /// Writes a value if the last write is one that `admits` accepts; returns whether it was.
+    /// Writes a value if `admits` accepts the number of the last write. Returns whether it was
+    /// written.
     pub(super) fn write_if(&self, new: &[u8], admits: impl FnOnce(Option<u32>) -> bool) -> bool {
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         let version = self.version.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Promise: a store behaves like [`InMemory`], and threads that swap one key lose nothing.
+//! Promise: a store behaves like [`InMemory`], and no update is lost if threads swap the same key.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ enum Act {
     Set(u8, Vec<u8>, Condition),
 }
 
-/// What a write expects: nothing, anything, or the version that was read last or before.
+/// The condition of a write. `Read` expects the version that was read last, `ReadBefore` an older
+/// one.
 #[derive(Clone, Copy, Debug)]
 enum Condition {
     Absent,
@@ -39,7 +40,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Runs the acts and returns what could be observed: versions as marks of equality only.
+/// Runs the acts and returns everything observable. Versions are compared only for equality.
 fn observed(shared: &dyn SharedData, acts: &[Act]) -> Vec<String> {
     let mut read: HashMap<u8, Vec<Version>> = HashMap::new();
     let mut observe = |act: &Act| match act {
@@ -124,7 +125,7 @@ fn the_shards_of_a_feed_spread_over_the_lists() {
     assert!(lengths.len() > 24_000, "{} lists are used", lengths.len());
 }
 
-/// Keys that lie in one list.
+/// Keys that are in the same list.
 fn colliding(count: usize) -> Vec<String> {
     let list = |key: &String| hash(key.as_bytes()) % LISTS as u64;
     let first = "key".to_owned();
