@@ -1,7 +1,8 @@
 //! API tokens and their rights.
 //!
-//! Every call compares the presented token with all API tokens, by hash and in constant time.
-//! Therefore neither the time nor the content of a response tells how close a guess was.
+//! Every call compares the hash of the presented token with the hashes of all API tokens, in
+//! constant time. Therefore neither the duration nor the content of a response shows how close a
+//! guess was.
 
 use axum::http::{HeaderMap, header};
 use session_guard_core::hash::{SHA256_BYTES, sha256};
@@ -9,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
 
-/// The API tokens for `/v1`.
+/// Hashes of the API tokens for `/v1`.
 pub struct ApiTokens {
     api: Vec<[u8; SHA256_BYTES]>,
     admin: Option<[u8; SHA256_BYTES]>,
@@ -18,21 +19,26 @@ pub struct ApiTokens {
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// Everything but the cutoff for all.
+    /// Everything except the cutoff for all users.
     Most,
     /// Everything.
     All,
 }
 
 impl ApiTokens {
-    /// Accepts each token of `api`. If there is an `admin` token, the cutoff for all needs it.
+    /// Returns the set of these tokens. If there is an `admin` token, the cutoff for all users
+    /// requires it.
     #[must_use]
     pub fn new<'a>(api: impl IntoIterator<Item = &'a str>, admin: Option<&str>) -> Self {
         let hash = |token: &str| sha256([token.as_bytes()]);
         Self { api: api.into_iter().map(hash).collect(), admin: admin.map(hash) }
     }
 
-    /// Returns the right of the caller with this token.
+    /// Returns the right of a caller that presents this token.
+    ///
+    /// # Errors
+    ///
+    /// There is no token, or it is none of the API tokens.
     pub(crate) fn right(&self, presented: Option<&[u8]>) -> Result<Right, Error> {
         let presented = sha256::<SHA256_BYTES>([presented.ok_or(Error::Unauthorized)?]);
         let is_api = self.api.iter().fold(Choice::from(0), |found, token| {

@@ -1,8 +1,9 @@
-//! Accounts that make most of the records: no account may fill the set.
+//! Finds the accounts that create most of the records, so that no account can fill the set.
 //!
 //! A proxy may name the account that a record belongs to, by the record id of its user. The
-//! [Misra–Gries] algorithm finds the accounts with a large share of a stream in constant memory: an
-//! account's counter is too low by at most the number of records ÷ [`ACCOUNTS`], and never too high.
+//! [Misra–Gries] algorithm finds the accounts with a large share of the records in constant memory:
+//! an account's counter is too low by at most the number of records ÷ [`ACCOUNTS`], and never too
+//! high.
 //!
 //! [Misra–Gries]: https://en.wikipedia.org/wiki/Misra%E2%80%93Gries_heavy_hitters_algorithm
 
@@ -17,7 +18,7 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Counts a new record of an account. Returns a lower bound of the account's records.
+    /// Counts a new record of an account. Returns a lower bound of the account's number of records.
     pub(crate) fn count(&mut self, user: RecordId) -> u64 {
         if let Some(counter) = self.counters.get_mut(&user) {
             *counter += 1;

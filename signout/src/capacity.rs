@@ -1,4 +1,4 @@
-//! Capacity: the largest numbers of live records.
+//! Capacity: how many live records the service may hold.
 
 use session_guard_core::revocation::record::Kind;
 
@@ -7,14 +7,14 @@ use crate::log::Log;
 /// Separate limits for tokens and cutoffs, so that a set full of tokens has room for cutoffs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// Of records of single tokens.
+    /// Largest number of records of single tokens.
     pub(crate) tokens: usize,
-    /// Of cutoffs: the reserve.
+    /// Largest number of cutoffs: the reserve.
     pub(crate) cutoffs: usize,
 }
 
 impl Capacity {
-    /// No limit, for records that were accepted before.
+    /// No limit, for records that the service has already acknowledged.
     pub(crate) const UNLIMITED: Self = Self { tokens: usize::MAX, cutoffs: usize::MAX };
 
     /// Returns the limits for a `--capacity`.
@@ -40,6 +40,6 @@ pub(crate) fn used(log: &Log, kind: Kind) -> usize {
     }
 }
 
-/// Smallest reserve for cutoffs, about 100 MB of memory. With a larger `--capacity` the reserve is as
-/// large as that.
+/// Smallest reserve for cutoffs, about 100 MB of memory. With a larger `--capacity` the reserve is
+/// as large as that.
 const CUTOFFS_AT_LEAST: usize = 1_000_000;

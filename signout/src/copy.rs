@@ -1,9 +1,11 @@
-//! Copying of revocations from one store to another.
+//! Copies revocations from one store to another.
 //!
-//! The target keeps what it has, because records are merged. Therefore nothing is lost if a store is
-//! copied twice, or in both directions. At the end the target is read again: the copy succeeds only
-//! if everything is found there. Proxies of the source's service name entries that the target does
-//! not hold. They receive the whole set and send back what it lacks.
+//! Records are merged, so the target keeps its own, and a store may be copied twice or in both
+//! directions. At the end the target is read again: the copy succeeds only if the target then holds
+//! every record of the source.
+//!
+//! When the services change to the target, the cursors of their proxies name entries that it does
+//! not hold. The proxies therefore receive the whole set, and send back what the target lacks.
 
 use crate::recovery::{missing, read, restore};
 use crate::store::{AppendReason, Store, StoreError};
@@ -17,8 +19,8 @@ pub struct Copied {
     pub added: usize,
 }
 
-/// Adds all live revocations of one store to another. `progress` is called with the number of stored
-/// records and the number of all.
+/// Adds all live revocations of `from` to `to`. Calls `progress` with the number of records that
+/// are stored so far, and the number of all.
 ///
 /// # Errors
 ///

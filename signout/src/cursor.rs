@@ -1,25 +1,26 @@
-//! The cursor of a proxy: its position in the feed as text.
+//! The cursor of a proxy: its position in the feed, as text.
 //!
 //! There are four forms, all opaque to proxies:
 //!
 //! | cursor | meaning |
 //! | --- | --- |
 //! | `<sequence>.<tag>` | the proxy knows everything up to that entry of the log |
-//! | `r<entry>-<entry>.<id>` | a reset that began at the first entry continues with that record id |
+//! | `r<entry>-<entry>.<id>` | in a reset begun at the first entry; `id` is the next record id |
 //! | `<entry>-<entry>` | the proxy knows everything up to the first entry, and some later entries |
 //! | anything else, or none | the proxy knows nothing |
 //!
-//! The tag is the random number that was stored with the entry, as 16 hex digits. An entry of another
-//! store, or of a restored one, has a different tag. The cursor of a reset contains its whole state,
-//! so a reset may continue at any replica and costs the service no memory.
+//! The tag is the random number that was stored with the entry, as 16 hex digits. An entry of
+//! another store, or of a restored one, has a different tag. The cursor of a reset contains its
+//! whole state, so a reset may continue at another replica and needs no memory in the service.
 //!
 //! # Why a reset names two entries
 //!
-//! The pages of a reset are read from the live set, so they may contain records that were added after
-//! its beginning. A store that falls back to a point in between would still hold the first entry, and
-//! nothing would show that it has lost records that the proxy already enforces. The cursor therefore
-//! also names the newest entry that a page may contain, until the proxy has passed it. A service that
-//! does not hold that entry starts the reset again.
+//! The pages of a reset are read from the live set, so they may contain records that were added
+//! after its beginning. Assume that the store is then restored to a state between the two. It still
+//! holds the entry at which the reset began, so that entry alone would not show that the store has
+//! lost records which the proxy already enforces. The cursor therefore also names the newest entry
+//! that a page may contain, until the proxy has passed it. A service that does not hold that entry
+//! starts the reset again.
 
 use session_guard_core::feed::wire::Cursor;
 use session_guard_core::revocation::record::RecordId;
@@ -33,11 +34,11 @@ pub(crate) enum ProxyPosition {
     Start,
     /// The proxy knows everything up to that entry.
     After(Position),
-    /// The proxy knows everything up to that entry, and some later entries from a reset.
+    /// The proxy knows everything up to an entry, and from a reset also some later entries.
     AfterReset {
-        /// The entry.
+        /// The proxy knows everything up to this entry.
         after: Position,
-        /// The newest entry that it may know; later than `after`.
+        /// The newest entry that the proxy may know; later than `after`.
         seen: Position,
     },
     /// The proxy has received a part of a reset.

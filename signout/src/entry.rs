@@ -1,7 +1,7 @@
 //! An entry of the log: a numbered and tagged change of the revocation set.
 //!
-//! Every store keeps entries, the service holds the newest of them in memory, and a cursor names one
-//! of them.
+//! Stores keep entries, the service holds the newest of them in memory, and a proxy's cursor names
+//! the newest entry that it knows.
 
 use std::fmt;
 
@@ -34,6 +34,6 @@ pub struct Entry {
     pub record: Option<Record>,
 }
 
-/// Number of newest entries that the log keeps, expired or not. A proxy that missed fewer changes
-/// than this receives the changes, any other proxy the whole set.
+/// Number of newest entries that the log keeps, expired or not. A proxy that has missed fewer
+/// changes than this receives only the changes; any other proxy receives the whole set.
 pub(crate) const LOG_ENTRIES: usize = 100_000;

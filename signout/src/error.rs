@@ -1,7 +1,8 @@
 //! Rejections of requests: status, stable code and sentence, in one table.
 //!
 //! A rejected request stores nothing, except that a full service stores what fits. The sentence may
-//! repeat what the caller sent, so only the caller gets it; the log gets status and code.
+//! repeat what the caller sent, so it is sent to the caller and never logged. The log gets status
+//! and code.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -29,18 +30,19 @@ pub enum Error {
     Unacceptable(String),
     /// A cutoff for all users requires the admin token.
     NeedsAdmin,
-    /// The service is overloaded for the moment.
+    /// The service cannot process the request now, for example because it is overloaded.
     Busy(&'static str),
     /// The limit of authenticated connections is reached.
     TooManyConnections,
     /// The store rejects writes.
     StoreUnavailable,
-    /// The store does not keep what it acknowledges, and must not be used like that.
+    /// The store may lose what it acknowledges, so the service acknowledges nothing.
     StoreNotDurable(String),
-    /// Other services may have stored revocations that this one cannot read.
+    /// The shared store cannot be read, so other services may have stored revocations that this one
+    /// does not know.
     StoreUnreachable,
-    /// The service has reached its capacity. Its cutoffs, and the records before the
-    /// first that did not fit, are stored.
+    /// The service has reached its capacity. The cutoffs of the request, and its other records up
+    /// to the first that did not fit, are stored.
     Full {
         /// How many records of the request are stored.
         accepted: usize,
@@ -72,8 +74,9 @@ impl Error {
             Self::Unacceptable(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", detail)
             }
-            // Not 403: only after a 400, 413 or 422 does a proxy send a rejected batch again record by
-            // record, and one cutoff for all must not hold back the others.
+            // Not 403: a proxy sends a rejected batch again, record by record, only after 400, 413
+            // or
+            // 422. With 403, one cutoff for all would hold back the other records of its batch.
             Self::NeedsAdmin => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "needs_admin_token",
@@ -135,5 +138,5 @@ impl IntoResponse for Error {
     }
 }
 
-/// Overload (a full queue, many resets) lasts for less than a second, as a rule.
+/// `Retry-After` of a 503. A full queue or too many resets usually last for less than a second.
 const RETRY_AFTER_SECONDS: &str = "1";

@@ -1,8 +1,8 @@
 //! Follower of a shared store: a thread that appends the entries of other services to our log.
 //!
-//! It asks the store for the entries after our newest one, again and again. Each complete response
-//! confirms that this service is up to date. If the store has lost our newest entry, the thread asks
-//! the writer to check, because only the writer restores a store.
+//! It repeatedly reads the entries after our newest one from the store. Each complete response
+//! confirms that this service is up to date. If the store has lost our newest entry, the thread
+//! asks the writer thread to check the store, because only the writer restores a store.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -16,14 +16,14 @@ use crate::log::Log;
 use crate::store::{NextEntries, Obsolete, StoreError, Subscription};
 use crate::writer::Message;
 
-/// What the follower needs.
+/// The follower before its thread has started.
 pub(crate) struct Follower {
     pub(crate) subscription: Box<dyn Subscription>,
     pub(crate) log: Arc<RwLock<Log>>,
     pub(crate) head: watch::Sender<Position>,
     pub(crate) freshness: Arc<Freshness>,
     pub(crate) writer: Sender<Message>,
-    /// The thread ends when the service has dropped its end of this.
+    /// The thread ends when the service has dropped its `Arc`.
     pub(crate) alive: Weak<()>,
 }
 

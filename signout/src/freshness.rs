@@ -1,20 +1,20 @@
-//! Freshness of a service that shares its store: does it know everything that the other services
-//! have acknowledged?
+//! Freshness: whether a service with a shared store knows everything that the other services have
+//! acknowledged.
 //!
-//! A service that cannot reach the shared store does not know what the others have stored meanwhile.
-//! It must not report its proxies up to date, because they would then accept tokens that were signed
-//! out elsewhere.
+//! A service that cannot read the shared store does not know what the others have stored meanwhile.
+//! It must not confirm to its proxies that they are up to date, because they would then accept
+//! tokens that were signed out elsewhere.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The time when this service last knew everything in its store. A service that has its store to
-/// itself is always up to date.
+/// The time when this service last knew everything in its store. `None` for a store that no other
+/// service uses: then the service is always up to date.
 #[derive(Debug)]
 pub(crate) struct Freshness(Option<Mutex<Instant>>);
 
 impl Freshness {
-    /// Freshness of a service that has just read its store.
+    /// Returns the freshness of a service that read its store at `now`.
     pub(crate) fn new(is_shared: bool, now: Instant) -> Self {
         Self(is_shared.then(|| Mutex::new(now)))
     }
@@ -36,8 +36,9 @@ impl Freshness {
     }
 }
 
-/// How long a confirmation is valid. One arrives every half second, so one or two slow responses of
-/// the store do no harm, and a proxy learns within this time that its service is cut off.
+/// How long a confirmation is valid. One arrives every half second, so a few slow responses of the
+/// store do no harm. If the service is cut off from the store, its proxies learn it within this
+/// time.
 pub(crate) const CONFIRMATION_LASTS: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ pub(crate) struct ServiceMetrics {
     revocations: IntGaugeVec,
     /// Largest number of live revocations of single tokens.
     pub(crate) capacity: IntGauge,
-    /// Used part of the limits, 0 to 1, by sort of record.
+    /// Used share of the limits for tokens and for cutoffs, from 0 to 1.
     capacity_used: GaugeVec,
-    /// Records that did not fit.
+    /// Records that were rejected because the capacity was used up.
     pub(crate) without_room: IntCounter,
     /// Records that were replaced by a cutoff of their account.
     pub(crate) cut_off_accounts: IntCounter,
@@ -41,27 +41,27 @@ pub(crate) struct ServiceMetrics {
     pub(crate) waiting_polls: IntGauge,
     /// Duration of a commit.
     pub(crate) commit_seconds: Histogram,
-    /// Whether the last commit succeeded.
+    /// 1 if the last commit succeeded, else 0.
     pub(crate) store_up: IntGauge,
-    /// Whether the store keeps what it acknowledges, as far as its settings show.
+    /// 1 if the settings of the store keep what it acknowledges, else 0.
     pub(crate) store_durable: IntGauge,
-    /// How often the store had lost entries that the log holds.
+    /// Number of times that the store had lost entries that the log holds.
     pub(crate) store_losses: IntCounter,
 }
 
 /// Why the service closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// Unauthenticated, and no request began for too long.
+    /// It is unauthenticated, and no request has begun within `--head-timeout`.
     Slow,
-    /// Authenticated, and no request began for too long.
+    /// It is authenticated, and no request has begun within `--idle-timeout`.
     Idle,
     /// There are too many connections.
     Limit,
 }
 
 impl Closed {
-    /// Label in `signout_connections_closed_total`.
+    /// Returns the label in `signout_connections_closed_total`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Slow => "slow",
@@ -178,5 +178,5 @@ fn registered<C: prometheus::core::Collector + Clone + 'static>(
     Ok(collector)
 }
 
-/// From a commit on a fast disk to one on a failing disk.
+/// Buckets of `signout_commit_seconds`: from a commit on a fast disk to one on a failing disk.
 const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];

@@ -1,9 +1,10 @@
-//! Recovery of the log from a store, and of a store that has lost records.
+//! Reads the log from a store, and restores a store that has lost records.
 //!
-//! At its start the service reads everything that its store holds. If a store later turns out to have
-//! lost entries (it was emptied, restored from a backup, or failed over to a replica that was
-//! behind), the service reads it again and stores what it still knows. Revocations are only ever
-//! added, so this is harmless. Proxies do the same when the service does not find their cursors.
+//! At its start the service reads everything that its store holds. The store may later lose
+//! entries: it is emptied, restored from a backup, or fails over to a replica that was behind. Then
+//! the service reads it again, and stores the records that it still knows. Revocations are only
+//! ever added, so this is harmless. Proxies do the same when the service does not find their
+//! cursors.
 
 use std::time::Instant;
 
@@ -17,8 +18,9 @@ use crate::plan::{COMMIT_RECORDS, Plan, PlannedRecord};
 use crate::random::random_number;
 use crate::store::{AppendReason, Appended, Obsolete, Row, Store, StoreError};
 
-/// Returns the log of a store, and what may be deleted from the store. Reads a second time if the
-/// store was changed or repaired while it was read.
+/// Reads the log of a store. Also returns the rows and records that may be deleted from the store.
+/// Reads a second time if the first read finds that the store has lost entries or has just started
+/// a new log.
 pub(crate) fn read(store: &mut dyn Store) -> Result<(Log, Obsolete), StoreError> {
     match read_once(store) {
         Err(error) if error.is_lost() => read_once(store),
@@ -49,8 +51,9 @@ fn read_once(store: &mut dyn Store) -> Result<(Log, Obsolete), StoreError> {
     Ok((log, obsolete))
 }
 
-/// Stores the records that `old` holds and `log` lacks, and adds them to `log`. Returns how many.
-/// `progress` is called with the number of stored records and the number of all.
+/// Stores the records that `old` holds and `log` lacks, and adds them to `log`. Returns their
+/// number. Calls `progress` with the number of records that are stored so far, and the number of
+/// all.
 pub(crate) fn restore(
     store: &mut dyn Store,
     old: &Log,

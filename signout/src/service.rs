@@ -63,7 +63,7 @@ pub(crate) struct Parts {
 }
 
 impl Service {
-    /// Reads the store and starts the threads of the service. Needs a tokio runtime.
+    /// Reads the store and starts the threads of the service. Must be called in a tokio runtime.
     ///
     /// # Errors
     ///
@@ -144,12 +144,12 @@ impl Service {
         self.parts.writer.stop();
     }
 
-    /// Returns the log for reading. Drop it soon: the writer waits for it.
+    /// Locks the log for reading. The writer thread waits until the guard is dropped.
     pub(crate) fn log(&self) -> RwLockReadGuard<'_, Log> {
         self.parts.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a batch up to the first record that does not fit.
+    /// Stores a batch up to the first record that does not fit. Returns when it is durable.
     pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
         if records.is_empty() {
             return Ok(BatchOutcome { position: self.log().head(), is_new: false, stored: 0 });
@@ -162,7 +162,7 @@ impl Service {
         self.parts.writer.sync().await
     }
 
-    /// Returns whether this service knows everything that the store holds.
+    /// Returns whether this service knew everything that the store held a few seconds ago.
     pub(crate) fn is_current(&self) -> bool {
         self.parts.freshness.is_current(Instant::now())
     }
@@ -177,19 +177,20 @@ impl Service {
         self.parts.changes.subscribe()
     }
 
-    /// Returns whether the writer runs, so that revocations can be stored now or after a fault.
+    /// Returns whether the writer thread runs. If it has ended, only a restart of the process
+    /// helps.
     pub(crate) fn is_alive(&self) -> bool {
         self.parts.writer.is_alive()
     }
 
-    /// Returns whether this service should receive calls.
+    /// Returns whether this service should receive calls: it is not stopping, and is up to date.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_alive() && !*self.parts.closing.borrow() && self.is_current()
     }
 }
 
 /// Notifies all waiting polls together when the head has changed, at most once in
-/// [`NOTIFY_INTERVAL`]. A burst of writes therefore costs each proxy few responses.
+/// [`NOTIFY_INTERVAL`]. During a burst of writes, each proxy therefore receives few responses.
 async fn notify(mut head: watch::Receiver<Position>, changes: watch::Sender<()>) {
     while head.changed().await.is_ok() {
         changes.send_replace(());

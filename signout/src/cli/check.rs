@@ -1,4 +1,4 @@
-//! How does an operator check a configuration of the filter?
+//! `signout check`: checks a configuration of the filter, and explains what it means.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -9,27 +9,28 @@ use signout::check::{Asked, Report, Secrets, check, find, words};
 
 use super::CommandError;
 
-/// Check a configuration of the filter, and say what it means.
+/// Check a configuration of the filter, and explain what it means.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckCommand {
-    /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that holds it; `-` reads
+    /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that contains it. `-` reads
     /// standard input.
     config: PathBuf,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
-    /// Every variable that holds a secret must be set here, as on the proxy's own machine.
+    /// Fail if a variable that contains a secret is not set here. Use it on the proxy's own
+    /// machine.
     #[arg(long)]
     require_env: bool,
-    /// Say which route a request takes: 'POST /logout', 'https://app.example.com/'. May be given
-    /// several times.
+    /// Print which route a request matches: 'POST /logout', 'https://app.example.com/'. May be
+    /// given several times.
     #[arg(long, value_name = "REQUEST", value_parser = asked)]
     request: Vec<Asked>,
 }
 
 impl CheckCommand {
-    /// Prints what was found; fails where one of it does not load.
+    /// Prints a report for each configuration. Fails if one of them does not load.
     pub(super) fn run(self) -> Result<(), CommandError> {
         let name = if self.is_standard_input() {
             "standard input".to_owned()
@@ -74,7 +75,8 @@ impl CheckCommand {
         self.config.as_os_str() == "-"
     }
 
-    /// The text, and a byte more than is looked at where it is too long.
+    /// Reads at most one byte more than [`TEXT_BYTES`], so that the caller can reject a longer
+    /// text.
     fn read(&self) -> std::io::Result<Vec<u8>> {
         let mut text = vec![];
         if self.is_standard_input() {
@@ -99,10 +101,11 @@ fn asked(text: &str) -> Result<Asked, String> {
     Asked::read(text).ok_or_else(|| "like 'GET /page' or 'POST https://host/page'".to_owned())
 }
 
-/// A configuration is a megabyte at most; a `kustomize build` has many things in it.
+/// Longest text. A configuration has at most a megabyte; the output of `kustomize build` may
+/// contain many other objects.
 const TEXT_BYTES: u64 = 16 << 20;
 
-/// What loads here loads in a filter of this version.
+/// The version of the filter whose code this program uses.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const EXAMPLES: &str = "\

@@ -18,7 +18,7 @@ pub(super) struct Client {
 
 /// A successful response.
 pub(super) struct ApiResponse {
-    /// Whether the request added something (201).
+    /// Whether the request added a revocation (201).
     pub(super) is_new: bool,
     body: String,
 }
@@ -129,7 +129,8 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, CommandError> 
     Ok(certificates)
 }
 
-/// Returns the message for a rejection: the service's own sentence if it comes from the service.
+/// Returns the message for a rejection. If the response is from a signout service, it contains the
+/// service's own sentence.
 fn refusal(status: u16, body: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     match (body["code"].as_str(), body["detail"].as_str()) {

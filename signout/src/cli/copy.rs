@@ -8,14 +8,14 @@ use signout::copy::{Copied, copy};
 use super::CommandError;
 use super::store_address::{RedisOptions, StoreAddress};
 
-/// Copy all revocations from one store into another.
+/// Copy all revocations from one store to another.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Copy {
-    /// The store to read: `redb:PATH`, or the address of a Redis as `serve --store` takes it.
+    /// The store to read: `redb:PATH`, or the address of a Redis as in `serve --store`.
     #[arg(long, value_name = "STORE")]
     from: String,
-    /// The store to add to. What it holds already stays.
+    /// The store to add to. It keeps its own revocations.
     #[arg(long, value_name = "STORE")]
     to: String,
     #[command(flatten)]

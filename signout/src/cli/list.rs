@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::client::Client;
 use super::{CommandError, Target};
 
-/// List what is revoked.
+/// List all revocations.
 #[derive(Args)]
 #[command(
     after_help = "Tokens and users are listed by id, a hash: the service knows no names.\n\n\
     Example:\n  signout list --json | jq -r 'select(.kind == \"user\") | .id'"
 )]
 pub(super) struct ListCommand {
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

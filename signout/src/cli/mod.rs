@@ -37,7 +37,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// The signout service: takes revocations, keeps them durably, and tells every proxy.
+/// The signout service: accepts revocations, stores them durably, and sends them to every proxy.
 #[derive(Parser)]
 #[command(name = "signout", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -49,22 +49,22 @@ struct Cli {
 enum Command {
     /// Run the service.
     Serve(serve::Serve),
-    /// Copy all revocations from one store into another.
+    /// Copy all revocations from one store to another.
     Copy(copy::Copy),
-    /// Make a session secret, once; a file that is there is kept.
+    /// Generate a secret into a file. An existing file is kept.
     #[command(after_help = "Example:\n  signout keygen session.secret\n  \
         SESSION_SECRET=$(cat session.secret) envoy -c envoy.yaml")]
     Keygen {
-        /// Where the secret goes; only its owner will be able to read it.
+        /// The file for the secret. Only its owner can read it.
         file: PathBuf,
     },
     /// Revoke a token, all of a user's tokens, or all tokens.
     Revoke(revoke::Revoke),
-    /// List what is revoked.
+    /// List all revocations.
     List(list::ListCommand),
     /// Show the state of the service.
     Status(status::StatusCommand),
-    /// Check a configuration of the filter, and say what it means.
+    /// Check a configuration of the filter, and explain what it means.
     Check(check::CheckCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.
     #[command(after_help = "Example:\n  signout schema > configuration.schema.json")]
@@ -77,7 +77,7 @@ struct Target {
     /// Address of the service.
     #[arg(long, env = "SIGNOUT_URL", default_value = "http://127.0.0.1:8090", value_parser = url)]
     url: String,
-    /// Certificates (PEM) to verify an https service with, in place of Mozilla's list.
+    /// Certificates (PEM) to verify an https service with, instead of Mozilla's list.
     #[arg(long, env = "SIGNOUT_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ fn url(text: &str) -> Result<String, String> {
 /// Why a command failed.
 #[derive(Debug, Error)]
 enum CommandError {
-    /// The service refused or is not ready, or something on this machine failed.
+    /// The service rejected the request or is not ready, or an operation on this machine failed.
     #[error("{0}")]
     Refused(String),
     /// The command line is wrong.

@@ -1,4 +1,4 @@
-//! `signout serve`.
+//! `signout serve`: runs the service.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -27,22 +27,22 @@ use super::store_address::{RedisOptions, StoreAddress};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// Address to listen on; port 0 takes a free one. The address is printed on standard output.
+    /// Address to listen on. Port 0 selects a free port. The address is printed on standard output.
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Where revocations are kept: `redb:PATH`, a file that this process has to itself, or a Redis
-    /// or Valkey that several services share: `redis://[user:password@]host[:port][/db]`,
+    /// The store of the revocations: `redb:PATH`, a file that only this process uses, or a Redis or
+    /// Valkey that several services share: `redis://[user:password@]host[:port][/db]`,
     /// `redis+sentinel://host:port,…/primary`, `redis+cluster://host:port,…`; with TLS `rediss…`.
     #[arg(long, env = "SIGNOUT_STORE", hide_env_values = true)]
     store: String,
     #[command(flatten)]
     redis: RedisOptions,
-    /// Take over a Redis that another installation has used: needed for one start after all API
+    /// Take over a Redis that another installation has used. Needed for one start after all API
     /// tokens were replaced at once.
     #[arg(long)]
     redis_adopt: bool,
-    /// Largest number of revoked tokens at a time: beyond it the response to a new one is 507.
-    /// Cutoffs (users, sessions, all) have a reserve of the same size, at least a million.
+    /// Largest number of revoked tokens at a time. Above it, a new revocation gets 507. Cutoffs
+    /// (users, sessions, all) have a reserve of the same size, at least a million.
     #[arg(long, default_value_t = DEFAULT_CAPACITY)]
     capacity: usize,
     #[command(flatten)]
@@ -51,11 +51,11 @@ pub(super) struct Serve {
     connections: ConnectionOptions,
 }
 
-/// HTTPS in place of HTTP.
+/// HTTPS instead of HTTP.
 #[derive(Args)]
 struct TlsOptions {
-    /// Serve HTTPS with this certificate chain (PEM), the service's own certificate first. The files
-    /// are read again when they change, so a renewed certificate needs no restart.
+    /// Serve HTTPS with this certificate chain (PEM), the service's own certificate first. The
+    /// files are read again when they change, so a renewed certificate needs no restart.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key (PEM) of that certificate.
@@ -74,12 +74,12 @@ impl TlsOptions {
     }
 }
 
-/// Limits that keep slow, idle and too many clients from keeping others out.
+/// Limits for slow, idle and too many clients, so that they cannot keep other clients out.
 #[derive(Args)]
 struct ConnectionOptions {
-    /// Most connections that have presented a valid API token; a proxy opens one per worker and one
-    /// for its poll. Connections without a token get what is left, at least 64: the oldest of them
-    /// is closed for a new one. Lowered if the system's limit of open files is lower.
+    /// Most connections with a valid API token. A proxy opens one per worker and one for its poll.
+    /// Connections without a token get the rest, at least 64; the oldest of them is closed for a
+    /// new one. If the system's limit of open files is lower, fewer connections are allowed.
     #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
         value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
@@ -88,8 +88,8 @@ struct ConnectionOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=600))]
     head_timeout: u64,
-    /// Close a connection with a valid API token on which no request has begun for this long. Should
-    /// be longer than the idle time-out of the proxies' connections to the service; a long poll
+    /// Close a connection with a valid API token on which no request has begun for this long. Set
+    /// it longer than the idle time-out of the proxies' connections to the service. A long poll
     /// lasts at most 60 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 300,
         value_parser = clap::value_parser!(u64).range(LONGEST_REQUEST_SECONDS..=86_400))]
@@ -150,7 +150,8 @@ impl Serve {
             Service::start(settings).map_err(|error| CommandError::Refused(error.to_string()))
         });
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
-        // Only now: a signal while the store is read ends the process, which is harmless.
+        // Signals are handled only from here on: before, they end the process at once, which is
+        // harmless while the store is read.
         let stop = stop_signal()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         println!("listening on {scheme}://{address}");
@@ -175,8 +176,8 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErr
 }
 
 /// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in
-/// `<store>.token`, which the first start generates. Services that share a store must share the token,
-/// so none is generated for Redis.
+/// `<store>.token`, which the first start generates. Services that share a store must share the API
+/// token, so with Redis none is generated.
 fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation), CommandError> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
@@ -212,7 +213,7 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> CommandError {
     CommandError::Refused(format!("{what}: {why}"))
 }
 
-/// A shorter token causes a warning; nobody can guess 16 random characters.
+/// A shorter API token causes a warning. Nobody can guess 16 random characters.
 const SHORT_TOKEN_BYTES: usize = 16;
 
 const EXAMPLES: &str = "\

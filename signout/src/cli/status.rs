@@ -11,7 +11,7 @@ use super::{CommandError, Target};
 #[command(after_help = "Exit code 0: ready, and its store takes revocations; 1: not so, or it \
     refuses the token; 3: not reachable.\n\nExample:\n  signout status --json | jq .revocations")]
 pub(super) struct StatusCommand {
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(super) struct StatusCommand {
 }
 
 impl StatusCommand {
-    /// Prints the state. Fails if an operator should act.
+    /// Prints the state. Fails if the service is not ready or its store rejects revocations.
     pub(super) fn run(self) -> Result<(), CommandError> {
         let status: Value = Client::new(&self.target)?.get("/v1/status")?.json()?;
         if self.json {

@@ -23,15 +23,15 @@ pub(super) struct RedisOptions {
     /// Prefix of the Redis keys. Two installations on one Redis need different prefixes.
     #[arg(long, value_name = "PREFIX", default_value = "session-guard")]
     redis_prefix: String,
-    /// What to do if Redis does not keep what it acknowledges: it has no append-only file, its
-    /// maxmemory-policy deletes our keys, or it does not let us check. Checked with every write.
+    /// What to do if Redis may lose acknowledged revocations: it has no append-only file, its
+    /// maxmemory-policy deletes our keys, or its user may not run INFO. Checked with every write.
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
     redis_check: CheckOption,
-    /// Acknowledge only what this many Redis replicas have as well (WAIT).
+    /// Acknowledge a revocation only when this many Redis replicas have it, too (WAIT).
     #[arg(long, value_name = "REPLICAS", default_value_t = 0)]
     redis_wait: u32,
-    /// Acknowledge only what is on the disks of the primary and of those replicas (WAITAOF: Redis
-    /// 7.2 or later, or Valkey).
+    /// Acknowledge a revocation only when it is on the disks of the primary and of those replicas
+    /// (WAITAOF: Redis 7.2 or later, or Valkey).
     #[arg(long)]
     redis_wait_fsync: bool,
     /// Certificates (PEM) to verify a `rediss` server with, instead of the system's.
@@ -41,9 +41,9 @@ pub(super) struct RedisOptions {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CheckOption {
-    /// Do not start, and refuse revocations (503) while it is so.
+    /// Do not start. A running service rejects revocations with 503.
     Refuse,
-    /// Write a log line and set signout_store_durable to 0.
+    /// Log an error and set signout_store_durable to 0.
     Warn,
 }
 
@@ -76,7 +76,7 @@ impl StoreAddress {
         }
     }
 
-    /// Opens it; a Redis only if it belongs to that installation.
+    /// Opens the store. A Redis must belong to `installation`, if there is one.
     pub(super) fn open(
         &self,
         options: &RedisOptions,

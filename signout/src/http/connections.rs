@@ -1,25 +1,26 @@
 //! Limits on connections: how many are open, and for how long one may stay without a request.
 //!
-//! A connection is *authenticated* from its first request with a valid API token until it is closed.
-//! Before that, nobody knows who is at its other end. So the limits differ:
+//! A connection is *authenticated* from its first request with a valid API token until it is
+//! closed. An unauthenticated connection may be an attacker's, so the limits differ:
 //!
 //! | | authenticated | unauthenticated |
 //! | --- | --- | --- |
-//! | how many | `max_connections` | what the authenticated ones leave, at least [`RESERVE`] |
-//! | beyond that | 503 to the request that would authenticate one more | the oldest is closed |
-//! | closed when no request has begun for | `idle_timeout` | `head_timeout` |
+//! | largest number | `max_connections` | the rest of `max_connections`, at least [`RESERVE`] |
+//! | above it | 503 to the request that would authenticate one more | the oldest is closed |
+//! | closed if no request has begun for | `idle_timeout` | `head_timeout` |
 //!
-//! A new connection is therefore always accepted, and an attacker who opens many can only close his
-//! own: a genuine caller needs a millisecond to send its token, and the connection that gives way
-//! for it is the oldest of those without one. `/healthz` and `/metrics` need no token; they work
-//! because a connection is served as soon as it is accepted.
+//! A new connection is therefore always accepted, and closes the oldest unauthenticated one if
+//! there are too many. An attacker who opens many connections closes only the attacker's own,
+//! because a genuine caller sends its token within a millisecond. `/healthz` and `/metrics` need no
+//! token; they keep working because a new connection is served at once.
 //!
 //! # Why one deadline per connection
 //!
 //! hyper's `header_read_timeout` also runs between two requests, so it cannot tell an idle proxy
-//! from a slow head, and no time-out of hyper ends a connection whose client does not read. The time
-//! since the last request *began* covers all of these. A long poll does not exceed it: a response is
-//! made within [`LONGEST_REQUEST_SECONDS`], and `idle_timeout` is longer.
+//! from a slow request head. No time-out of hyper ends a connection whose client does not read. One
+//! deadline, counted from the beginning of the last request, covers all of these cases. A long poll
+//! does not exceed it: the service responds within [`LONGEST_REQUEST_SECONDS`], and `idle_timeout`
+//! is at least as long.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,18 +47,19 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
-/// Connections that are accepted however many authenticated ones there are: health checks,
-/// Prometheus, and callers that are about to authenticate.
+/// Number of unauthenticated connections that are possible whatever the number of authenticated
+/// ones: for health checks, Prometheus, and callers that are about to authenticate.
 pub const RESERVE: usize = 64;
 
 /// Longest `body_timeout`.
 pub const LONGEST_BODY_SECONDS: u64 = 20;
 
-/// Longest time from the beginning of a request to its response: the body, a wait, the response.
+/// Longest time from the beginning of a request to the end of its response: the body, the wait of a
+/// poll, and 10 s for the rest.
 pub const LONGEST_REQUEST_SECONDS: u64 = LONGEST_BODY_SECONDS + WAIT_SECONDS + 10;
 
-/// Lowers a number of connections so that they fit into the files that this process may open. Raises
-/// that number first as far as the system allows.
+/// Returns the number of connections that this process can open, at most `connections`. First
+/// raises the limit of open files as far as the system allows.
 #[must_use]
 pub fn fit_into_open_files(connections: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
@@ -79,12 +81,12 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct OpenConnection {
     authenticated: usize,
-    /// By number, so the first is the oldest.
+    /// Ordered by the connection's number, so the first is the oldest.
     unauthenticated: BTreeMap<u64, Arc<Notify>>,
     next_number: u64,
 }
 
-/// One open connection. It leaves [`Connections`] when dropped.
+/// One open connection. It is removed from [`Connections`] when it is dropped.
 pub(crate) struct ServiceConnection {
     number: u64,
     connections: Arc<Connections>,
@@ -100,13 +102,13 @@ struct ConnectionsState {
 }
 
 impl Connections {
-    /// No connection is open.
+    /// Returns the state in which no connection is open.
     pub(crate) fn new(limits: Limits, metrics: Arc<ServiceMetrics>) -> Arc<Self> {
         Arc::new(Self { limits, metrics, open: Mutex::default() })
     }
 
-    /// Enters a connection that was just accepted; if there is no room, the oldest unauthenticated
-    /// one gives way.
+    /// Registers a connection that was just accepted. If there are too many, closes the oldest
+    /// unauthenticated one.
     pub(crate) fn accept(self: &Arc<Self>) -> Arc<ServiceConnection> {
         let gives_way = Arc::new(Notify::new());
         let mut open = self.open();
@@ -125,7 +127,7 @@ impl Connections {
         Arc::new(ServiceConnection { number, connections: Arc::clone(self), gives_way, state })
     }
 
-    /// Closes the oldest unauthenticated connection: the system has no room for another one.
+    /// Closes the oldest unauthenticated connection, because the system cannot open another one.
     pub(crate) fn make_room(&self) {
         self.open().close_oldest();
     }
@@ -153,17 +155,17 @@ impl OpenConnection {
 }
 
 impl ServiceConnection {
-    /// Notes that a request has begun.
+    /// Records that a request has begun.
     pub(crate) fn note_request(&self) {
         self.state().last_request_at = Instant::now();
     }
 
-    /// Notes that a request brought a valid API token.
+    /// Records that a request had a valid API token.
     ///
     /// # Errors
     ///
-    /// There are as many authenticated connections as there may be, or this one has to give way.
-    /// The caller closes the connection after the response.
+    /// The limit of authenticated connections is reached, or this connection is already being
+    /// closed to make room. The caller must then close the connection after the response.
     pub(crate) fn authenticate(&self) -> Result<(), Error> {
         let mut state = self.state();
         if state.is_authenticated {
@@ -181,18 +183,18 @@ impl ServiceConnection {
         Ok(())
     }
 
-    /// How long a body may take to arrive on this connection.
+    /// Returns how long a request body may take to arrive.
     pub(crate) fn body_timeout(&self) -> Duration {
         self.connections.limits.body_timeout
     }
 
-    /// Returns when the connection is to be closed because it gives way to another.
+    /// Returns when this connection must be closed to make room for another.
     pub(crate) async fn gives_way(&self) -> Closed {
         self.gives_way.notified().await;
         Closed::Limit
     }
 
-    /// Returns when no request has begun for too long.
+    /// Returns when no request has begun within the time-out of this connection.
     pub(crate) async fn times_out(&self) -> Closed {
         loop {
             let (deadline, closed) = self.deadline();
@@ -235,7 +237,7 @@ impl Drop for ServiceConnection {
     }
 }
 
-/// Files that are not connections of authenticated callers: the [`RESERVE`], the store, the log.
+/// Number of open files besides authenticated connections: the [`RESERVE`], the store, the log.
 const OTHER_FILES: usize = RESERVE + 64;
 
 #[cfg(test)]
@@ -265,7 +267,7 @@ mod tests {
         let all: Vec<_> = (0..100).map(|_| connections.accept()).collect();
         all[0].authenticate().unwrap();
         let newest = [connections.accept(), connections.accept()];
-        // One place became free for the authenticated one, so 99 others fit.
+        // One of 100 connections is authenticated, so 99 unauthenticated ones fit.
         let closed: Vec<_> = (0..100).filter(|&at| must_close(&all[at])).collect();
         assert_eq!(closed, [1, 2]);
         assert!(newest.iter().all(|connection| !must_close(connection)));

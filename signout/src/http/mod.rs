@@ -1,4 +1,4 @@
-//! The service's connections: how they are accepted, limited and served.
+//! The service's connections: accepting, limits, TLS.
 
 pub mod connections;
 pub mod server;

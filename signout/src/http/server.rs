@@ -18,8 +18,8 @@ use super::tls::{Acceptor, Tls};
 use crate::app::app;
 use crate::service::Service;
 
-/// Serves plain HTTP, or HTTPS with `tls`, until `stop` is ready. Then it closes the service, so that waiting polls get their
-/// response, and gives all other requests [`STOP_TIMEOUT`].
+/// Serves plain HTTP, or HTTPS with `tls`, until `stop` completes. Then it closes the service, so
+/// that waiting polls get their response, and gives all other requests [`STOP_TIMEOUT`] to finish.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -72,7 +72,7 @@ async fn serve_connection(
     app: Router,
     watcher: Watcher,
 ) {
-    // A page of the feed is worth sending at once.
+    // Sends each page of the feed without waiting for more data (Nagle's algorithm).
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
@@ -123,17 +123,18 @@ async fn serve_http(
     }
 }
 
-/// Whether accepting failed for one connection only, which its client has closed meanwhile.
+/// Returns whether only this connection failed, because its client has closed it meanwhile.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Most bytes of a request's head, and of the bytes buffered per connection.
+/// Longest request head, and most bytes that are buffered per connection.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// How long to wait after the system could not accept a connection.
+/// Pause after the operating system could not accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long requests may take to end when the service stops: Kubernetes kills after 30 s.
+/// Time that requests have to finish when the service stops. Kubernetes kills the process after 30
+/// s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

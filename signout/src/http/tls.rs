@@ -1,12 +1,14 @@
-//! TLS for the listener: a certificate and its key from two files, read again when they change.
+//! TLS for the listener: a certificate and its key from two files, which are read again when they
+//! change.
 //!
-//! Whoever renews a certificate (certbot, cert-manager, a mounted Secret) replaces the files. They
-//! are compared every [`CHECK_INTERVAL`]; new connections get the new certificate, and open ones
+//! Tools that renew certificates (certbot, cert-manager, a mounted Secret) replace the files. The
+//! service reads them every [`CHECK_INTERVAL`]. New connections get the new certificate; open ones
 //! keep theirs. While the two files do not belong together, because only one of them has been
-//! replaced so far, the service keeps the certificate that it has.
+//! replaced so far, the service keeps its present certificate.
 //!
-//! rustls with *ring*, as in the Redis client and the command line: one TLS implementation in the
-//! program. Envoy's clients speak TLS 1.2 unless they are told otherwise, so 1.2 and 1.3 are offered.
+//! The program has one TLS implementation: rustls with *ring*, which the Redis client and the
+//! command line use as well. Envoy's upstream connections use TLS 1.2 by default, so the service
+//! offers 1.2 and 1.3.
 
 use std::fs;
 use std::io;
@@ -24,12 +26,12 @@ use tokio_rustls::rustls::{self, ServerConfig};
 /// The listener's certificate and key.
 pub struct Tls {
     files: Files,
-    /// Bytes of the files when they were last read.
+    /// Content of the files when they were last read.
     seen: Contents,
     current: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
-/// Makes TLS of connections, with the certificate that is current.
+/// Accepts TLS connections with the current certificate.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<RwLock<Arc<ServerConfig>>>);
 
@@ -52,27 +54,27 @@ pub enum TlsError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// A file is not PEM, or holds something else.
+    /// A file is not PEM, or contains no such item.
     #[error("{}: no {wanted} in PEM: {error}", file.display())]
     NotPem {
         /// The file.
         file: PathBuf,
-        /// What it should hold.
+        /// The item that it should contain.
         wanted: &'static str,
-        /// What is wrong with it.
+        /// The parser's error.
         error: pem::Error,
     },
-    /// The pair cannot be used.
+    /// The key does not belong to the certificate, or rustls does not support them.
     #[error("{} and {} cannot be used together: {error}", certificate.display(), key.display())]
     Unusable {
         /// The file of the certificate.
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         error: rustls::Error,
     },
 }
@@ -94,7 +96,7 @@ impl Tls {
         Acceptor(Arc::clone(&self.current))
     }
 
-    /// Reads the files again and again, and takes what is new.
+    /// Reads the files every [`CHECK_INTERVAL`], and uses a new certificate. Never returns.
     pub(crate) async fn follow_files(mut self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
@@ -111,7 +113,11 @@ impl Tls {
         }
     }
 
-    /// Returns whether there was a new certificate. Reports an error once per change of the files.
+    /// Reads the files. Returns whether there was a new certificate.
+    ///
+    /// # Errors
+    ///
+    /// The changed files cannot be used. The error is returned once per change of the files.
     fn check_files(&mut self) -> Result<bool, TlsError> {
         // A file that is missing for a moment is being replaced.
         let Ok(now) = self.files.read() else { return Ok(false) };
@@ -166,5 +172,5 @@ impl Files {
     }
 }
 
-/// How often the files are compared with what was read.
+/// Time between two reads of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);

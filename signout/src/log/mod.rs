@@ -2,9 +2,9 @@
 //!
 //! The service serves everything from here: the live set in order of id and kind, and the newest
 //! entries in order of sequence. Every change is an entry with a new sequence number, and an entry
-//! holds the whole record after the merge. Therefore the set is the join of everything that a store
-//! holds, in any order of reading. A replaced entry is needed only while a proxy may name it as its
-//! cursor.
+//! holds the whole record after the merge. Therefore the set is the join of all entries and records
+//! of a store, in whatever order they are read. An entry whose record was replaced is needed only
+//! while a proxy may have it as its cursor.
 //!
 //! The log does no I/O and knows no clock.
 
@@ -15,8 +15,8 @@ use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::store::Obsolete;
 
-/// How long a record is kept after its `exp`: longer than any clock skew that a proxy admits, and
-/// longer than a wrong clock remains unnoticed.
+/// How long a record is kept after its `exp`: as long as proxies keep a token's record, because a
+/// sliding session renews `exp` and keeps `jti`. It is also much longer than any clock skew.
 pub(crate) const KEPT_AFTER_EXP_SECONDS: u64 = 24 * 60 * 60;
 
 /// The live set and the newest entries.
@@ -34,16 +34,16 @@ type RecordKey = (RecordId, Kind);
 struct Held {
     issued_before: u64,
     exp: u64,
-    /// Sequence number of the entry that brought this record. Its row must stay in the store. 0 if
-    /// no such entry exists any more.
+    /// Sequence number of the entry that contains this record; the row of that entry must stay in
+    /// the store. 0 if no such entry exists any more.
     sequence: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct LoggedEntry {
     entry: Entry,
-    /// Whether the set holds the record of this entry. Then its row stays in the store after the
-    /// entry has left the log.
+    /// Whether the set holds the record of this entry. If so, its row stays in the store after the
+    /// log has dropped the entry.
     is_held: bool,
 }
 
@@ -60,7 +60,7 @@ impl Log {
         log
     }
 
-    /// Appends an entry that the store holds. Adds rows that became unnecessary to `obsolete`.
+    /// Appends an entry that the store holds. Adds rows that are no longer needed to `obsolete`.
     pub(crate) fn append(&mut self, entry: Entry, obsolete: &mut Obsolete) {
         let sequence = entry.position.sequence;
         if self.head.sequence + 1 != sequence {
@@ -102,8 +102,8 @@ impl Log {
         }
     }
 
-    /// Appends those of `entries`, which follow `known` in the store, that are not here yet. Returns
-    /// false and appends nothing if they belong to a different log.
+    /// Appends the entries that the log does not hold yet. `entries` are those that follow `known`
+    /// in the store. Returns false and appends nothing if they belong to a different log.
     pub(crate) fn append_after(
         &mut self,
         known: Position,
@@ -128,8 +128,9 @@ impl Log {
         true
     }
 
-    /// Examines up to `most` records, starting with id `from`, and deletes those that expired long
-    /// enough ago. Returns the id to continue with; after the last record that is the lowest id.
+    /// Examines up to `most` records, starting with id `from`, and deletes the
+    /// [obsolete](is_obsolete) ones. Returns the id to continue with; after the last record this is
+    /// the lowest id.
     pub(crate) fn sweep(
         &mut self,
         from: RecordId,
@@ -199,7 +200,7 @@ impl Log {
         self.newest.len()
     }
 
-    /// Marks an entry whose record the set no longer holds.
+    /// Marks the entry as one whose record the set no longer holds.
     fn release(&mut self, sequence: u64, obsolete: &mut Obsolete) {
         match self.index_of(sequence).and_then(|at| self.newest.get_mut(at)) {
             Some(logged) => logged.is_held = false,
@@ -240,7 +241,7 @@ impl Held {
     }
 }
 
-/// Returns whether no proxy needs a record with that `exp` any more at `now`.
+/// Returns whether a record with that `exp` may be deleted at `now`, because no proxy needs it.
 pub(crate) fn is_obsolete(exp: u64, now: u64) -> bool {
     exp != NEVER && exp.saturating_add(KEPT_AFTER_EXP_SECONDS) < now
 }

@@ -1,5 +1,5 @@
-//! The log is the join of its entries and names each unnecessary row once: property tests against a
-//! plain fold, and the limit of the log.
+//! Promise: the log is the join of its entries, and reports each obsolete row once.
+//! Method: property tests that compare it with a plain fold, and tests of its limit.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn entry(sequence: u64, record: Option<Record>) -> Entry {
     Entry { position: Position { sequence, tag: sequence * 7 }, record }
 }
 
-/// A log of these records, one entry each after the first entry.
+/// Returns a log of these records, one entry each after the first entry.
 fn log_of(records: impl IntoIterator<Item = Record>) -> (Log, Obsolete) {
     let (mut log, mut obsolete) = (Log::new(entry(1, None)), Obsolete::default());
     for (sequence, record) in (2..).zip(records) {
@@ -82,7 +82,7 @@ proptest! {
 fn the_log_keeps_its_newest_entries_and_releases_other_rows() {
     let token = |number: u64| Record::token(RecordId(u128::from(number).to_be_bytes()), NEVER);
     let most = LOG_ENTRIES as u64;
-    // A cutoff that is replaced, a token that is not, then as many entries as the log holds.
+    // A cutoff that is replaced later, a token that is not, then as many entries as the log holds.
     let user = |cutoff| Record::user(id(0xff), cutoff, NEVER);
     let first = [user(1), token(1), user(2)];
     let (mut log, mut obsolete) = log_of(first.into_iter().chain((2..=most).map(token)));

@@ -1,10 +1,10 @@
 //! The pages of the feed.
 //!
-//! A page contains changes if the log contains the entry that the proxy names; otherwise a part of
-//! the live set (a reset). The pages of a reset cover the record ids from the lowest to the highest
-//! without gaps. The cursor of the last page is the position at which the reset began, so changes
-//! made meanwhile follow. A reset begins again if the log no longer contains its beginning, or the
-//! newest entry that its pages may contain.
+//! If the log contains the entry that the proxy's cursor names, the page contains the changes after
+//! it. Otherwise the proxy gets a *reset*: pages of the live set that cover the record ids from the
+//! lowest to the highest without gaps. The cursor of the last page names the entry at which the
+//! reset began, so the changes made meanwhile follow. A reset begins again if the log no longer
+//! contains that entry, or the newest entry that its pages may contain.
 
 use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
@@ -13,7 +13,7 @@ use crate::cursor::ProxyPosition;
 use crate::entry::Position;
 use crate::log::Log;
 
-/// Whether the response to that place is a page of a reset.
+/// Returns whether a proxy at that position gets a page of a reset.
 pub(crate) fn is_reset(log: &Log, place: ProxyPosition) -> bool {
     match place {
         ProxyPosition::After(after) => !log.holds(after),
@@ -22,9 +22,9 @@ pub(crate) fn is_reset(log: &Log, place: ProxyPosition) -> bool {
     }
 }
 
-/// Returns the page for that place at `now` (seconds since 1970 UTC), with at most `limit` records
-/// and no more than a page may have. Without changes it is empty, and its cursor is the proxy's.
-/// The caller fills in `held_milliseconds`.
+/// Returns the page for a proxy at that position at `now` (seconds since 1970 UTC), with at most
+/// `limit` records and no more than a page may have. If nothing has changed, the page is empty, and
+/// its cursor is the proxy's. The caller sets `held_milliseconds`.
 pub(crate) fn page(log: &Log, place: ProxyPosition, limit: usize, now: u64) -> Page {
     let changes = match place {
         ProxyPosition::After(after) => changes(log, after, after, limit, now),
@@ -78,7 +78,8 @@ fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) ->
     }
 }
 
-/// The place of a proxy that knows everything up to an entry, and nothing later than the other.
+/// Returns the position of a proxy that knows everything up to `after`, and maybe entries up to
+/// `seen`.
 fn place_after(after: Position, seen: Position) -> ProxyPosition {
     if seen.sequence > after.sequence {
         ProxyPosition::AfterReset { after, seen }
@@ -87,8 +88,8 @@ fn place_after(after: Position, seen: Position) -> ProxyPosition {
     }
 }
 
-/// The live records from `first` on, and the highest id up to which they are all there. Records of
-/// one id stay together.
+/// Returns the live records from `first` on, and the highest id up to which they are complete.
+/// Records of one id stay together.
 fn piece(log: &Log, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
     let end = end_of_piece(first);
     let mut records: Vec<_> =
@@ -104,7 +105,8 @@ fn piece(log: &Log, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
     (records, last)
 }
 
-/// The highest id that shares the leading bits of `first` which one page may cover.
+/// Returns the highest id that a page beginning with `first` may cover: all ids of a page share
+/// their leading bits.
 fn end_of_piece(first: RecordId) -> RecordId {
     let rest = u128::MAX >> RESET_PAGE_PREFIX_BITS;
     RecordId((u128::from_be_bytes(first.0) | rest).to_be_bytes())
@@ -115,12 +117,13 @@ fn successor(id: RecordId) -> Option<RecordId> {
     Some(RecordId(next.to_be_bytes()))
 }
 
-/// Most records in one page of a reset, far below the limit of proxies. Applying them occupies one of
-/// a proxy's workers for 1 ms, and for 4 ms while the table of shared data grows.
+/// Most records in one page of a reset, far below the limit of proxies. Applying a page occupies
+/// one of a proxy's workers for 1 ms, and for 4 ms if the hash table of shared data grows
+/// meanwhile.
 const RESET_RECORDS: usize = 2_500;
 
-/// Most records in one page of changes. Each may belong to another shard; with a million records in
-/// the set, applying them also takes 1 ms.
+/// Most records in one page of changes. Each record may belong to another shard, so with a million
+/// records in the set, applying 250 of them also takes 1 ms.
 const CHANGES_RECORDS: usize = 250;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A proxy that follows the pages ends with the live set, whatever changes on the way: property
-//! tests over random sets, page sizes and moments of change.
+//! Promise: a proxy that follows the pages has the live set at the end, whatever changes meanwhile.
+//! Method: property tests over random sets, page sizes and times of change.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn append(log: &mut Log, records: &[Record]) {
     }
 }
 
-/// Records with ids all over the space, some with one id and several kinds.
+/// Generates records with ids all over the id space, some of them with one id and several kinds.
 fn records(most: usize) -> impl Strategy<Value = Vec<Record>> {
     let id = prop_oneof![
         any::<[u8; 16]>(),
@@ -46,7 +46,8 @@ fn records(most: usize) -> impl Strategy<Value = Vec<Record>> {
     prop::collection::vec(record, 0..most)
 }
 
-/// The pages that a cold proxy fetches, and the set that it then has. `change` runs before each.
+/// Returns the pages that a proxy without a set fetches, and the set that it then has. Calls
+/// `change` before each page.
 fn load(
     log: &mut Log,
     limit: usize,
@@ -149,7 +150,8 @@ fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
     let before = log(&[high]);
     let lasts = |place| matches!(place, ProxyPosition::InReset { next, .. } if next.0[0] == 0xf8);
     let mut place = ProxyPosition::parse(page(&before, ProxyPosition::Start, 9, 5).cursor.as_str());
-    // What came meanwhile is shown by a later page, before the service falls back.
+    // A later page contains the record that was added meanwhile. Then the service loses that
+    // record.
     let mut at_work = log(&[high, Record::token(RecordId([0xf0; 16]), NEVER)]);
     while !lasts(place) {
         place = ProxyPosition::parse(page(&at_work, place, 9, 5).cursor.as_str());
@@ -158,7 +160,7 @@ fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
     place = ProxyPosition::parse(page(&at_work, place, 9, 5).cursor.as_str());
     assert!(matches!(place, ProxyPosition::AfterReset { .. }));
     assert!(is_reset(&before, place) && page(&before, place, 9, 5).reset);
-    // Where nothing was lost it ends, page by page, as if nothing else were to be known.
+    // A service that has lost nothing continues with the changes.
     append(&mut at_work, &[low]);
     let changes = page(&at_work, place, 1, 5);
     assert_eq!((changes.reset, changes.more, changes.records.len()), (false, true, 1));

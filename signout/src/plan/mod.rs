@@ -1,17 +1,19 @@
-//! Plan of a commit: which entries do its batches add to the log?
+//! Plans a commit: which entries its batches add to the log.
 //!
-//! Each record is merged with the known record of its key. A record that adds nothing gets no entry.
+//! Each record is merged with the known record of its key. A record that changes nothing gets no
+//! entry.
 //!
 //! # Capacity
 //!
-//! Records of single tokens and cutoffs have separate limits, so a set full of tokens leaves room for
-//! cutoffs: a user can always be signed out everywhere. A batch is stored up to the first record that
-//! does not fit; its cutoffs come first.
+//! Records of single tokens and cutoffs have separate limits, so a set full of tokens leaves room
+//! for cutoffs: a user can always be signed out everywhere. A batch is stored up to the first
+//! record that does not fit; its cutoffs come first.
 //!
-//! No account can fill the set. When half of a limit is used, the records of an account that has more
-//! than a hundredth of it are replaced by one record: a cutoff of its user. The same happens to a
-//! record that names its account and does not fit. The cutoff revokes the token of the record, so the
-//! sign-out is effective; it also ends the other sessions of that account.
+//! No account can fill the set. When half of a limit is used, further records of an account that
+//! has more than a hundredth of the limit are replaced by one record: a cutoff of its user. The
+//! same happens to a record that names its account and does not fit. The cutoff also revokes the
+//! token of the replaced record, so the sign-out is effective. It also ends the other sessions of
+//! that account.
 
 use std::collections::HashMap;
 
@@ -23,15 +25,16 @@ use crate::entry::{Entry, Position};
 use crate::log::Log;
 use crate::random::random_numbers;
 
-/// Most records in one commit: what else waits becomes the next commit.
+/// A commit takes no further batch once it has this many records. Later batches go into the next
+/// commit. Restoring a store uses commits of this size.
 pub(crate) const COMMIT_RECORDS: usize = 20_000;
 
 /// A record to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedRecord {
     pub(crate) record: Record,
-    /// The cutoff of the user that the record belongs to, if the proxy has named the account. It
-    /// revokes everything that the record revokes.
+    /// The cutoff of the record's user, if the proxy has named the account. It revokes everything
+    /// that the record revokes, and may replace it.
     pub(crate) of_account: Option<Record>,
 }
 
@@ -44,11 +47,11 @@ impl From<Record> for PlannedRecord {
 /// Outcome of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchOutcome {
-    /// The newest entry.
+    /// Position of the newest entry after the batch.
     pub(crate) position: Position,
     /// Whether the batch added an entry.
     pub(crate) is_new: bool,
-    /// How many records of the batch are durable now: the first ones, up to one that did not fit.
+    /// Number of records of the batch that are durable: those before the first that did not fit.
     pub(crate) stored: usize,
 }
 
@@ -79,11 +82,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Adds what is new in a batch, in order, up to the first record that does not fit.
+    /// Adds the entries of a batch, in order, up to the first record that does not fit.
     ///
     /// # Errors
     ///
-    /// The operating system provides no random numbers. Then nothing is added.
+    /// The operating system provides no random numbers. Then the plan is unchanged.
     pub(crate) fn add(
         &mut self,
         batch: &[PlannedRecord],
@@ -104,7 +107,7 @@ impl<'a> Plan<'a> {
         self.entries
     }
 
-    /// Returns how many records were replaced by a cutoff of their account.
+    /// Returns the number of records that were replaced by a cutoff of their account.
     pub(crate) fn cut_off(&self) -> u64 {
         self.cut_off
     }
@@ -162,7 +165,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// An account may have one part in this many of a limit when the set is half full.
+/// When half of a limit is used, an account may have this fraction of it: one hundredth.
 const ACCOUNT_SHARE: usize = 100;
 
 #[cfg(test)]

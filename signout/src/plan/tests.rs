@@ -1,4 +1,5 @@
-//! Cutoffs fit into a full set, no account can fill it, and a batch is stored as far as it fits.
+//! Promise: a full set accepts cutoffs, no account can fill it, and a batch is stored up to the
+//! first record that does not fit.
 
 use proptest::prelude::*;
 use session_guard_core::revocation::record::NEVER;
@@ -18,7 +19,7 @@ fn user(number: u64) -> PlannedRecord {
     Record::user(id(number), 1_000, NEVER).into()
 }
 
-/// A token of that account, which knows its cutoff.
+/// Returns the record of a token that names its account.
 fn of_account(number: u64, account: u64) -> PlannedRecord {
     let cutoff = Record::user(id(account), 2_000, 4_000_000_000);
     PlannedRecord { of_account: Some(cutoff), ..token(number) }
@@ -28,7 +29,7 @@ fn empty_log() -> Log {
     Log::new(Entry { position: Position { sequence: 1, tag: 1 }, record: None })
 }
 
-/// Adds batches to a log, each in a commit of its own; returns how many records of each are stored.
+/// Adds each batch to a log, in its own commit. Returns the number of stored records per batch.
 fn store(log: &mut Log, capacity: usize, batches: &[Vec<PlannedRecord>]) -> Vec<usize> {
     let mut accounts = Accounts::default();
     let commit = |batch: &Vec<PlannedRecord>| {
@@ -113,8 +114,8 @@ fn session_cutoffs_of_one_account_cannot_fill_the_reserve() {
 }
 
 proptest! {
-    /// Whatever arrives: the limits hold, and each stored record is revoked, by itself or by the
-    /// cutoff of its account.
+    /// For any batches, the limits hold, and each stored record is in the set, or the cutoff of its
+    /// account is.
     #[test]
     fn limits_hold_and_stored_records_are_revoked(
         records in prop::collection::vec((0u64..60, 0u64..4, any::<bool>()), 0..80),

@@ -1,9 +1,9 @@
 //! `GET /v1/revocations`: a poll of the feed.
 //!
-//! The response is made at once if there are revocations that the caller does not know, or if it
-//! does not want to wait; otherwise when the first revocation comes, the wait is over, or the
-//! service closes. Callers that accept the binary form of [`wire`](session_guard_core::feed::wire)
-//! get that, all others JSON.
+//! The service responds at once if it has revocations that the caller does not know, or if the
+//! caller does not want to wait. Otherwise it responds when the next revocation arrives, the wait
+//! is over, or the service stops. Callers that accept the binary form of
+//! [`wire`](session_guard_core::feed::wire) get that form, all others JSON.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use crate::error::Error;
 use crate::page::{is_reset, page};
 use crate::service::Service;
 
-/// Longest wait; a poll that asks for more waits this long.
+/// Longest wait of a poll. A longer `wait` in the query is shortened to this.
 pub(crate) const WAIT_SECONDS: u64 = 60;
 
 /// The query of a poll.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PollQuery {
-    /// The caller's cursor: everything up to there is known to it.
+    /// The caller's cursor.
     after: Option<String>,
     /// How long to wait for a revocation, in seconds.
     #[serde(default)]
@@ -56,7 +56,8 @@ pub(crate) async fn poll(
     let wait = Duration::from_secs(query.wait.min(WAIT_SECONDS));
     let form = ResponseForm::of(&headers);
     if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
-        // Another service may have sent the proxy what this one has not read from the store yet.
+        // Another service has sent the proxy an entry that this one has not yet read from the
+        // store.
         service.catch_up().await?;
     }
     wait_for_change(&service, place, wait).await?;
@@ -73,15 +74,17 @@ pub(crate) async fn poll(
     response.await.map_err(|_| Error::Busy("The page could not be made."))?
 }
 
-/// Returns the page for that place. If other services may have stored what this one does not know,
-/// the page says that there is more, so that the proxy does not take its set for complete.
+/// Returns the page for a proxy at that position. If this service may not know everything that the
+/// others have stored, the page says that more will follow, so that the proxy does not consider its
+/// set complete.
 fn current_page(
     service: &Service,
     place: ProxyPosition,
     limit: usize,
     received: Instant,
 ) -> Result<Page, Error> {
-    // Before the page is made: the proxy may rely on nothing that is newer than this.
+    // Measured before the page is built: the proxy dates its set by this time, and the page may
+    // lack revocations that arrive later.
     let held_milliseconds = u32::try_from(received.elapsed().as_millis()).unwrap_or(u32::MAX);
     let mut page = page(&service.log(), place, limit, unix_seconds());
     page.held_milliseconds = held_milliseconds;
@@ -94,7 +97,7 @@ fn current_page(
     Ok(page)
 }
 
-/// Returns when there are revocations after that place, the wait is over, or the service closes.
+/// Returns when there are revocations after that position, the wait is over, or the service stops.
 async fn wait_for_change(
     service: &Service,
     place: ProxyPosition,
@@ -120,7 +123,8 @@ async fn wait_for_change(
     Ok(())
 }
 
-/// Counts a waiting poll until it is dropped: its caller may disconnect at any time.
+/// Counts a waiting poll in the metrics until it is dropped. A caller that disconnects drops it,
+/// too.
 struct Waiting<'a>(&'a Service);
 
 impl<'a> Waiting<'a> {
@@ -136,11 +140,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The form of a response.
+/// The form of a page in a response.
 #[derive(Clone)]
 enum ResponseForm {
-    /// Its checksum has the key of the caller's API token.
+    /// The binary form. Its checksum is keyed with the caller's API token.
     Binary(PageKey),
+    /// JSON, without a checksum.
     Json,
 }
 

@@ -1,4 +1,5 @@
-//! A herd is told to come again, and those who are up to date are not held up by it.
+//! Promise: too many resets or waiting polls at a time get 503, and do not delay proxies that are
+//! up to date.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

@@ -1,9 +1,9 @@
 //! The body of a revocation call.
 //!
 //! There are two layers: the JSON as written (no unknown names, no repeated names, no `null`), and
-//! the records that it means. A list is one batch. Times are whole seconds since 1970 UTC. A time that
-//! must be in milliseconds is refused, and the message says so: a cutoff in the year 58,000 would sign
-//! out everybody for ever.
+//! the records that it means. A list is one batch. Times are whole seconds since 1970 UTC. A time
+//! that can only be in milliseconds is rejected with a message that says so. As seconds it would
+//! lie in the year 58,000, and such a cutoff would sign out everybody for ever.
 
 use std::fmt;
 
@@ -16,17 +16,18 @@ use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME
 use crate::error::Error;
 use crate::plan::PlannedRecord;
 
-/// Longest body: a full list of the longest ids that need no escapes.
+/// Longest body: a full list with the longest ids that need no escapes.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
 
-/// Longest list: more than two keys of a proxy's outbox hold.
+/// Longest list: more records than a proxy sends in one request.
 pub(crate) const LIST_RECORDS: usize = 10_000;
 
-/// How far in the future a cutoff may be: more than clocks differ, less than would do harm.
+/// How far in the future a cutoff may be: more than clocks differ, and so little that it does no
+/// harm.
 pub(crate) const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
-/// The same for a record in the feed's form. The cutoff of a proxy is later than the `iat` of the
-/// request's token, which may be ahead by the largest clock skew.
+/// The same limit for a record in the feed's form. The cutoff of a proxy is later than the `iat` of
+/// the request's token, which may be ahead of our clock by the largest clock skew.
 pub(crate) const RECORD_AHEAD_SECONDS: u64 = LARGEST_SKEW_SECONDS;
 
 /// Longest jti, user id and realm: what a proxy accepts in a token.
@@ -37,16 +38,16 @@ const ID_BYTES: usize = 256;
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
     pub(crate) records: Vec<PlannedRecord>,
-    /// For each of them, how many records of the request precede it if cutoffs come first. The last
-    /// element is the number of all records.
+    /// For each of `records`, the number of records of the request that precede it when cutoffs
+    /// come first; expired records count, too. The last element is the number of all records.
     ranks: Vec<usize>,
     /// Number of records that have expired and are not stored.
     pub(crate) past: usize,
-    /// The response may leave when this second (since 1970 UTC) has begun. If the service chose the
-    /// time of a cutoff, every token issued before the response is then refused, and every later one
-    /// accepted.
+    /// The response is sent when this second (since 1970 UTC) has begun. If the service chose the
+    /// time of a cutoff, every token issued before the response is then refused, and every later
+    /// one is accepted.
     pub(crate) answer_at: u64,
-    /// Whether a cutoff for all is among them.
+    /// Whether the request contains a cutoff for all users.
     pub(crate) has_all: bool,
 }
 
@@ -99,8 +100,9 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Returns how many records of the request need not be sent again if so many of
-    /// [`records`](Self::records) are stored: its cutoffs, and the first of the others.
+    /// Returns how many records of the request the caller need not send again if the first `stored`
+    /// of [`records`](Self::records) are stored. The count covers the cutoffs first, then the
+    /// others in their order.
     pub(crate) fn accepted(&self, stored: usize) -> usize {
         self.ranks.get(stored).copied().unwrap_or_default()
     }
@@ -179,7 +181,8 @@ struct Written {
     iat: Option<u64>,
 }
 
-/// The same from an object only: the code that serde derives also accepts the members as a list.
+/// [`Written`], parsed from an object only: the code that serde derives also accepts a list of the
+/// members' values.
 struct WrittenObject(Written);
 
 impl<'de> Deserialize<'de> for WrittenObject {
@@ -208,7 +211,7 @@ enum WrittenKind {
     All,
 }
 
-/// Rejects `null`: an absent member must be left out.
+/// Parses a member that is present. Rejects `null`: a caller must leave out an absent member.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -227,7 +230,7 @@ impl Written {
             (Kind::User, Some(user)) => Some(Record::user(user, record.issued_before, record.exp)),
             (Kind::Token, Some(user)) => {
                 let iat = iat.map_or(Ok(0), |iat| seconds("iat", iat))?;
-                // A token from further in the future would survive the cutoff.
+                // A token with a later `iat` would survive the cutoff.
                 let is_covered = iat <= now + RECORD_AHEAD_SECONDS;
                 is_covered.then(|| Record::user(user, now.max(iat) + 1, record.exp))
             }
@@ -253,7 +256,7 @@ impl Written {
         }
     }
 
-    /// Returns what is revoked. Exactly one of the ways to name it must be used.
+    /// Returns the kind and id of the record. The request must name its subject in exactly one way.
     fn subject(&self) -> Result<(Kind, RecordId), String> {
         let realm = self.realm.as_deref().unwrap_or_default();
         if realm.len() > ID_BYTES || realm.chars().any(char::is_control) {

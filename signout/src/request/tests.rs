@@ -1,5 +1,6 @@
-//! Every form of the contract becomes the record that it means, and what is nearly one of them is
-//! refused: tables of bodies, and bodies that nobody thought of.
+//! Promise: every documented form of a revocation becomes the record that it means, and similar but
+//! invalid forms are rejected.
+//! Method: tables of bodies, and random bodies.
 
 use proptest::prelude::*;
 
@@ -215,7 +216,7 @@ fn cutoffs_come_first_and_expired_records_count_as_accepted() {
     let batch = Batch::read(body.as_bytes(), NOW).unwrap();
     let kinds: Vec<_> = batch.records.iter().map(|revocation| revocation.record.kind).collect();
     assert_eq!(kinds, [Kind::User, Kind::All, Kind::Token, Kind::Token]);
-    // In this order: two cutoffs, `a`, the expired one, `b`.
+    // The order is: two cutoffs, `a`, the expired record, `b`.
     let accepted: Vec<_> = (0..=4).map(|stored| batch.accepted(stored)).collect();
     assert_eq!(accepted, [0, 1, 2, 4, 5]);
 }

@@ -1,10 +1,10 @@
-//! Stores: where revocations outlive the process.
+//! Stores: keep revocations beyond the life of the process.
 //!
-//! A store appends a batch durably and reads everything back. If several services share it, it also
-//! tells each service what the others appended. The embedded store belongs to one process.
+//! A store appends a batch durably and reads everything back. A shared store also sends each
+//! service the entries that the others have appended. The embedded store belongs to one process.
 //!
-//! The service does everything else in the same way for every store: the live set, the pages of the
-//! feed, and the decision what may be deleted.
+//! Everything else is the same for every store: the live set, the pages of the feed, and the
+//! decision which rows may be deleted.
 
 use session_guard_core::revocation::record::Record;
 
@@ -24,23 +24,24 @@ pub trait Store: Send {
     /// The store cannot be used.
     fn begin(&mut self, tag: u64) -> Result<(), StoreError>;
 
-    /// Returns everything: at least one entry, entries in order of sequence, and all records whose
-    /// entry was deleted.
+    /// Calls `each` with everything in the store: at least one entry, the entries in order of
+    /// sequence, and all records whose entry was deleted. The first row is an entry.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or holds something that this version does not understand.
+    /// The store cannot be read, or holds data that this version does not understand.
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError>;
 
-    /// Adds `entries`, whose sequence numbers follow `known`, and deletes what is `obsolete`: all or
-    /// nothing, and durable when this returns. If several services write, new entries may get other
-    /// numbers than given.
+    /// Adds `entries`, whose sequence numbers follow `known`, and deletes the `obsolete` rows. Does
+    /// all or nothing, and returns when it is durable. If several services write, new entries may
+    /// get other sequence numbers than given.
     ///
     /// # Errors
     ///
-    /// Nothing may be acknowledged. A later call may succeed, for example when a full disk has room
-    /// again. If the store has [lost](StoreError::is_lost) the entry `known`, it must be read again.
-    /// A store whose [`Durability`] refuses writes does so if they will be acknowledged.
+    /// The caller must acknowledge nothing. A later call may succeed, for example when a full disk
+    /// has room again. If the store has [lost](StoreError::is_lost) the entry `known`, it must be
+    /// read again. A store whose [`Durability`] refuses writes rejects those with
+    /// [`AppendReason::Acknowledge`].
     fn append(
         &mut self,
         known: Position,
@@ -49,16 +50,17 @@ pub trait Store: Send {
         purpose: AppendReason,
     ) -> Result<Appended, StoreError>;
 
-    /// Returns whether the store kept what it acknowledges when it was last checked.
+    /// Returns the result of the last check whether the store keeps what it acknowledges.
     fn durability(&self) -> Durability {
         Durability::Durable
     }
 
-    /// Checks whether the store keeps what it acknowledges. If the store cannot be reached, the last
-    /// result stays.
+    /// Checks whether the store keeps what it acknowledges. If the store cannot be reached, the
+    /// previous result stays.
     fn check(&mut self) {}
 
-    /// Returns a subscription to what others append; `None` if the store belongs to this process.
+    /// Returns a subscription to the entries that other services append; `None` if the store
+    /// belongs to this process.
     fn subscribe(&self) -> Option<Box<dyn Subscription>> {
         None
     }
@@ -66,7 +68,7 @@ pub trait Store: Send {
 
 /// A subscription to the entries that services append to a shared store.
 pub trait Subscription: Send {
-    /// Returns the entries after `known`. Waits a moment if there are none.
+    /// Returns the entries after `known`. If there are none, waits for them for a short time.
     ///
     /// # Errors
     ///
@@ -74,25 +76,25 @@ pub trait Subscription: Send {
     fn next(&mut self, known: Position) -> Result<NextEntries, StoreError>;
 }
 
-/// Why something is appended.
+/// Why a batch is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendReason {
-    /// A caller waits for the acknowledgement that it is durable.
+    /// A caller waits for the acknowledgement that the batch is durable.
     Acknowledge,
-    /// To restore what was acknowledged before, or to delete rows.
+    /// To restore records that were acknowledged before, or to delete rows.
     Maintain,
 }
 
 /// Whether a store keeps what it acknowledges, as far as its settings show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It does.
+    /// The store keeps what it acknowledges.
     Durable,
     /// A crash may lose acknowledged revocations.
     AtRisk {
-        /// What is wrong, and what to do.
+        /// The problem and its remedy, for the operator.
         problem: String,
-        /// Whether the store refuses to acknowledge anything.
+        /// Whether the store therefore refuses to acknowledge anything.
         refuses: bool,
     },
 }
@@ -107,7 +109,7 @@ impl Durability {
         }
     }
 
-    /// Returns the problem because of which the store acknowledges nothing.
+    /// Returns the problem, if the store acknowledges nothing because of it.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
         match self {
@@ -131,7 +133,7 @@ pub enum Row {
 pub enum Appended {
     /// The entries were appended as given.
     AsGiven,
-    /// These entries follow the known one: the new ones, and those that others have appended.
+    /// Other services have appended entries, too. These are all entries after the known one.
     Instead(Vec<Entry>),
 }
 
@@ -140,16 +142,16 @@ pub enum Appended {
 pub struct NextEntries {
     /// The entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Whether the store had no more when it was asked.
+    /// Whether the store had no more entries at that time.
     pub is_all: bool,
 }
 
 /// Rows and records that may be deleted from the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Obsolete {
-    /// Sequence numbers of entries that are neither in the log nor hold a record of the set.
+    /// Sequence numbers of entries that are not in the log and do not contain a record of the set.
     pub rows: Vec<u64>,
-    /// Records that expired long enough ago.
+    /// Records that no proxy needs any more.
     pub records: Vec<Record>,
 }
 
@@ -200,25 +202,25 @@ enum Cause {
 }
 
 impl StoreError {
-    /// Returns the error of a store that cannot be used for that reason.
+    /// Returns an error: the store cannot be used for that reason.
     #[must_use]
     pub fn new(store: impl ToString, reason: impl ToString) -> Self {
         Self { store: store.to_string(), reason: reason.to_string(), cause: Cause::Unusable }
     }
 
-    /// Returns the error of a store that has lost entries.
+    /// Returns an error: the store has lost entries.
     #[must_use]
     pub fn lost(store: impl ToString, reason: impl ToString) -> Self {
         Self { cause: Cause::Lost, ..Self::new(store, reason) }
     }
 
-    /// Returns the error of a store that does not keep what it acknowledges, with that problem.
+    /// Returns an error: the store refuses writes, because it may lose what it acknowledges.
     #[must_use]
     pub fn not_durable(store: impl ToString, problem: impl ToString) -> Self {
         Self { cause: Cause::NotDurable, ..Self::new(store, problem) }
     }
 
-    /// Returns the problem of a store that does not keep what it acknowledges.
+    /// Returns the problem, if the store refuses writes because it may lose what it acknowledges.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
         (self.cause == Cause::NotDurable).then_some(&self.reason)

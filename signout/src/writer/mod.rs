@@ -1,16 +1,16 @@
 //! Writer: the thread that makes batches durable.
 //!
-//! One thread owns the store. Everything that waits when it is ready becomes one commit: the more
-//! callers, the more revocations one `fsync` carries. The thread decides what the batches add, has
-//! the store append it, appends it to the log, and only then responds. It finishes every batch in the
-//! queue, even if the caller has disconnected.
+//! One thread owns the store. When it is ready, it takes all waiting batches into one commit, so
+//! with more callers each `fsync` makes more revocations durable. The thread plans the entries,
+//! appends them to the store and then to the log, and only then responds to the callers. It stores
+//! every batch in the queue, even if the caller has disconnected.
 //!
-//! Between two commits the thread deletes expired records in small steps, and rows that are no longer
-//! needed.
+//! Between two commits the thread deletes expired records in small steps, and rows that are no
+//! longer needed.
 //!
-//! A shared store is asked even if a batch adds nothing, because only what it holds now may be
-//! acknowledged. If it has lost records that this service knows, it gets them back, and the batch is
-//! tried again.
+//! A shared store is called even if a batch adds nothing, because a record may only be acknowledged
+//! if the store holds it now. If the store has lost records that this service knows, the thread
+//! stores them again and then retries the batch.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread works with.
+/// The state that the thread owns or shares.
 pub(crate) struct Work {
     pub(crate) store: Box<dyn Store>,
     pub(crate) log: Arc<RwLock<Log>>,
@@ -68,8 +68,8 @@ impl Writer {
         Ok(Self { queue, room, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Stores a batch up to the first record that does not fit: what is stored of it is durable as a
-    /// whole.
+    /// Stores a batch up to the first record that does not fit. Returns when these records are
+    /// durable; they are stored together or not at all.
     pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
         let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
@@ -81,7 +81,8 @@ impl Writer {
         responded.await.unwrap_or(Err(Error::StoreUnavailable))
     }
 
-    /// Checks that the store holds what the log holds, and reads what others have appended.
+    /// Checks that the store holds the newest entry of the log, and reads the entries that other
+    /// services have appended.
     pub(crate) async fn sync(&self) -> Result<(), Error> {
         let (response, responded) = oneshot::channel();
         self.queue.send(Message::Sync(response)).map_err(|_| Error::StoreUnavailable)?;
@@ -113,9 +114,10 @@ impl Writer {
 pub(crate) enum Message {
     /// Store a batch.
     Write(Job),
-    /// Check that the store holds what the log holds, and read what others have appended.
+    /// Check that the store holds the newest entry of the log, and read the entries of other
+    /// services.
     Sync(oneshot::Sender<Result<(), Error>>),
-    /// Finish the queue and end.
+    /// Process the queue up to here, and end.
     Stop,
 }
 
@@ -193,7 +195,8 @@ impl WriterThread {
                     Some(problem) => Error::StoreNotDurable(problem.to_owned()),
                     None => Error::StoreUnavailable,
                 };
-                // Reading what others have appended works although nothing can be acknowledged.
+                // While the store refuses to acknowledge, reading other services' entries still
+                // works.
                 let synced = match error.refusal() {
                     Some(_) if !syncs.is_empty() => self.write(&[]).map(|_| ()),
                     _ => Err(error),
@@ -211,7 +214,7 @@ impl WriterThread {
         }
     }
 
-    /// Stores what is new in the batches, and returns the outcome of each.
+    /// Stores the new records of the batches, and returns the outcome of each batch.
     fn write(&mut self, jobs: &[Job]) -> Result<Vec<BatchOutcome>, StoreError> {
         let (known, mut outcomes, entries) = {
             let log = self.work.log.read().unwrap_or_else(PoisonError::into_inner);
@@ -233,8 +236,8 @@ impl WriterThread {
         Ok(outcomes)
     }
 
-    /// Appends the entries to the store and then to the log. Returns the new head if others have
-    /// appended entries too.
+    /// Appends the entries to the store and then to the log. Returns the new head if other services
+    /// have appended entries too.
     fn append(
         &mut self,
         known: Position,
@@ -243,7 +246,7 @@ impl WriterThread {
     ) -> Result<Option<Position>, StoreError> {
         let began = Instant::now();
         let work = &mut self.work;
-        // At least as many as are added, so that they never accumulate.
+        // Deletes at least as many rows as it adds, so that obsolete rows never accumulate.
         let obsolete = work.obsolete.take(DELETED_ROWS.max(entries.len()));
         let appended = work.store.append(known, entries, &obsolete, purpose);
         work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -276,7 +279,7 @@ impl WriterThread {
         Ok((appended != Appended::AsGiven).then_some(head))
     }
 
-    /// Reads a store that has lost entries, and stores them again.
+    /// Reads a store that has lost entries, and stores again the records that it lacks.
     fn restore(&mut self, reason: &StoreError) -> Result<(), StoreError> {
         let work = &mut self.work;
         work.metrics.store_losses.inc();
@@ -323,18 +326,21 @@ impl WriterThread {
     }
 }
 
-/// Most records that may wait to be stored: some seconds of work, and 10 MB.
+/// Most records that may wait to be stored: some seconds of work, and 10 MB of memory.
 const QUEUE_RECORDS: usize = 200_000;
 
-/// Most rows that a commit deletes if it adds fewer: each may lie on a different page of the file.
+/// Number of rows that a commit may delete even if it adds fewer. Each may lie on a different page
+/// of the file.
 const DELETED_ROWS: usize = 2_000;
 
-/// Records that one sweep examines: a millisecond. 10 million are swept in eight minutes.
+/// Number of records that one sweep examines, in about a millisecond. Sweeping 10 million records
+/// takes eight minutes.
 const SWEEP_RECORDS: usize = 20_000;
 
+/// Time between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time between two checks whether the store keeps what it acknowledges.
+/// Time between two checks of the store's durability.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

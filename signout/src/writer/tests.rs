@@ -1,5 +1,5 @@
-//! A batch is acknowledged only after the store has appended it: the real thread over a store in
-//! memory that fails or waits on command.
+//! Promise: a batch is acknowledged only after the store has appended it.
+//! Method: the real thread, with a store in memory that fails or waits while a flag is set.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 /// Any error of redb or of a row.
 pub(super) type Failure = Box<dyn std::error::Error>;
 
-/// What is damaged.
+/// The damaged part of a file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Damage {
     #[error("row {0} has a wrong checksum")]
@@ -18,13 +18,13 @@ pub(super) enum Damage {
     Rows,
 }
 
-/// Returns the error of a store that is damaged.
+/// Returns the error message for a damaged store, with its remedy.
 pub(super) fn damaged(store: &str, reason: impl ToString) -> StoreError {
     StoreError::new(store, format!("it is damaged: {}. {REMEDY}", reason.to_string()))
 }
 
-/// Runs an operation of redb, which panics on some damaged files. Release builds abort on a panic, so
-/// there the error is printed before.
+/// Runs an operation of redb, and returns an error if it panics: redb panics on some damaged files.
+/// Release builds abort on a panic, so there a panic hook prints the error first.
 pub(super) fn guarded<T>(
     store: &str,
     operation: impl FnOnce() -> Result<T, Failure>,
@@ -56,7 +56,7 @@ fn install_hook() {
 }
 
 thread_local! {
-    /// What to print if this thread panics.
+    /// The message to print if this thread panics.
     static IF_PANICKING: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 

@@ -1,24 +1,24 @@
 //! The embedded store: a redb file that belongs to one process.
 //!
-//! One table maps sequence numbers to rows. New rows go to the right edge of its tree, so a batch
-//! touches few pages. One commit makes any number of batches durable: redb returns from it after
+//! One table maps sequence numbers to rows. New rows go to the right edge of its B-tree, so a batch
+//! changes few pages. One commit makes any number of batches durable: redb returns from it after
 //! `fsync`.
 //!
-//! After an I/O error redb must be opened again, and nobody knows whether the failed commit reached
-//! the disk. The next append therefore opens the file again and first deletes all rows after the
-//! entries that the service knows: they were never acknowledged.
+//! After an I/O error the redb file must be opened again, and it is unknown whether the failed
+//! commit reached the disk. The next append therefore opens the file again, and deletes all rows
+//! after the entries that the service knows. Those rows were never acknowledged.
 //!
 //! # Damage
 //!
-//! Disks and memory flip bits. redb verifies its checksums only after a crash, so a start would
-//! otherwise come up with other records. Three measures detect damage at the start, and the service
-//! then does not start:
+//! Disks and memory flip bits. redb verifies its checksums only after a crash, so otherwise a
+//! service could start with changed records. Three measures detect damage, and the service then
+//! does not start:
 //!
 //! - Each row has a [checksum] over its sequence number and content.
-//! - The number of rows and the sum of their checksums are stored in the same commit. A row that
-//!   vanished or appeared twice changes them.
-//! - Commits have two phases. After a crash redb then never falls back to the commit before the last
-//!   one because a page of the last one is damaged: it reports the damage.
+//! - Each commit also stores the number of rows and the sum of their checksums. A missing or
+//!   duplicate row no longer matches them.
+//! - Commits have two phases. Otherwise, if a page of the last commit was damaged after a crash,
+//!   redb would silently fall back to the commit before it.
 
 use std::fs::File;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl Embedded {
         let file = path.to_owned();
         let open = move || Database::builder().set_cache_size(CACHE_BYTES).create(&file);
         let store = Self::with(name, open)?;
-        // A new file is durable only after its folder has been synced.
+        // A new file survives a crash of the system only after its folder has been synced.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let synced =
             File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
@@ -72,7 +72,7 @@ impl Embedded {
         Ok(store)
     }
 
-    /// Returns the open database; opens it again if the last use failed.
+    /// Returns the open database. Opens it again if its last use failed.
     fn opened(&mut self) -> Result<Database, StoreError> {
         if let Some(database) = self.database.take() {
             return Ok(database);
@@ -159,7 +159,7 @@ impl Totals {
     }
 }
 
-/// Returns the format of the file; a new file gets ours.
+/// Returns the format of the file. Initialises a new file with the current format.
 fn check_format(database: &Database) -> Result<u64, Failure> {
     let read = database.begin_read()?;
     match read.open_table(ABOUT) {
@@ -238,7 +238,8 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const FORMAT: u64 = 2;
 
-/// Memory for pages of the file: an append needs only its right edge, and it is read once.
+/// Memory for cached pages of the file. Little is enough: an append needs only the right edge of
+/// the tree, and the whole file is read only once.
 const CACHE_BYTES: usize = 32 << 20;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Appended entries are read back by this process and the next, damage is detected, and a failing disk
-//! loses nothing: a real file on a disk that fails on command.
+//! Promise: appended entries are read back by this process and the next one, damage is detected,
+//! and a failing disk loses nothing. Method: a real file, on a disk that fails while a flag is set.
 
 use std::io;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ fn a_failing_disk_stores_nothing_and_works_again_later() {
         assert!(append(&mut store, &entries(4..=5), &[2]).is_err());
     }
     fails.store(false, Ordering::Relaxed);
-    // Other entries take the sequence numbers of those that failed.
+    // Another entry gets a sequence number of an append that failed.
     let instead = Entry { record: entry(9).record, ..entry(4) };
     append(&mut store, &[instead], &[]).unwrap();
     assert_eq!(rows(&mut store), [entry(1), entry(2), entry(3), instead]);
@@ -168,8 +168,8 @@ fn the_first_entry_is_made_once() {
     }
 }
 
-/// The bytes of a store with these commits, and what it holds; after a clean stop or as `kill -9`
-/// leaves it.
+/// Returns the file of a store after these commits, and the entries in it. The store was stopped
+/// cleanly, or not at all, as after `kill -9`.
 fn file_of(commits: u64, rows_per_commit: u64, is_clean: bool) -> (Vec<u8>, Vec<Entry>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
@@ -186,7 +186,8 @@ fn file_of(commits: u64, rows_per_commit: u64, is_clean: bool) -> (Vec<u8>, Vec<
     (bytes, held)
 }
 
-/// What a start with these bytes reads.
+/// Opens a store with these bytes as its file, and returns the entries that a starting service
+/// reads.
 fn started(bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
     let bytes = bytes.to_vec();
     let open = move || {
@@ -205,8 +206,9 @@ fn started(bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
     Ok(rows)
 }
 
-/// redb's flag which of its two newest commits is valid. After a crash, a file in which it is flipped
-/// is a file whose last commit was not finished, so nothing can detect it.
+/// The bit in redb's header that selects one of its two newest commits. After a crash, a file in
+/// which this bit is flipped equals a file whose last commit was not finished, so it cannot be
+/// detected.
 const WHICH_COMMIT: usize = 9 * 8;
 
 #[test]
@@ -214,7 +216,7 @@ fn no_flipped_bit_changes_records_silently() {
     for is_clean in [true, false] {
         let (bytes, held) = file_of(6, 40, is_clean);
         assert_eq!(started(&bytes).unwrap(), held);
-        // The header (all of it in the long run), and a sample of everything else.
+        // The header (all of its bits in the long run), and a sample of the other bits.
         let is_long = std::env::var_os("FAULTS_LONG").is_some();
         let header = (0..HEADER_BITS).step_by(if is_long { 1 } else { 5 });
         let others = (HEADER_BITS..bytes.len() * 8).step_by(STEP_BITS);

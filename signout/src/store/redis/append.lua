@@ -1,20 +1,18 @@
--- Appends a batch, all or nothing: Redis runs a script alone, and writes its effects to the
--- append-only file as one transaction.
+-- Appends a batch, all or nothing: Redis runs no other command during a script, and writes the
+-- effects of the script to the append-only file as one transaction.
 --
--- KEYS  records: record key (kind, id) to issued_before and exp; the field `format` says whose it is
---       log: a stream, entry `<sequence>-0` with field `e`: tag, tag of the entry before, record
--- ARGV  format
---       known: sequence number of an entry that must be there ("0": none, begin where nothing is)
---       its tag
---       the tag of the first entry, if there is none yet
---       new: tag (8 bytes) and record (33 bytes) of each entry to add
---       obsolete: records (33 bytes each) to delete, unless they have changed
---       how many entries the log keeps
---       touch: "1" makes every call a write, so that WAIT covers what others have written
---       broken: the tag of the last entry of a log that must be started anew, or nothing
---       strict: "1" refuses to append if Redis does not keep what it acknowledges
--- Returns the sequence number and tag of the last entry before, and the number of added entries; or
--- an error that begins with LOST, FORMAT or NOTDURABLE.
+-- KEYS  records: a hash from record key (kind, id) to issued_before and exp. The field `format`
+-- holds the version of the format. log: a stream. Entry `<sequence>-0` has the field `e`: tag, tag
+-- of the previous entry, record. ARGV  format: the version of the format known: the sequence number
+-- of an entry that the log must hold; "0" means none, and then the log is created if it does not
+-- exist known_tag: the tag of that entry first_tag: the tag of the first entry, if the log is
+-- created new: tag (8 bytes) and record (33 bytes) of each entry to add obsolete: records (33 bytes
+-- each) to delete, unless they have changed kept: number of entries that the log keeps touch: "1"
+-- makes every call a write, so that WAIT covers the writes of other services broken: the tag of the
+-- last entry of a broken log that is to be replaced; empty otherwise strict: "1" rejects the batch
+-- if Redis does not keep what it acknowledges Returns the sequence number and tag of the last entry
+-- before the call, and the number of added entries; or an error that begins with LOST, FORMAT or
+-- NOTDURABLE.
 local records, log = KEYS[1], KEYS[2]
 local format, known, known_tag, first_tag, new, obsolete, kept, touch, broken, strict =
   unpack(ARGV)
@@ -23,7 +21,7 @@ local function entry(at) return string.sub(at[2][2], 1, 8) end
 local function number(id) return tonumber(string.match(id, '^%d+')) end
 local function id(sequence) return string.format('%.0f-0', sequence) end
 
--- In the same step as the write: a setting cannot change in between.
+-- Checked in the same script as the write, so that a setting cannot change in between.
 if strict == '1' then
   local persistence, memory = redis.pcall('INFO', 'persistence'), redis.pcall('INFO', 'memory')
   if type(persistence) ~= 'string' or type(memory) ~= 'string'

@@ -1,9 +1,9 @@
--- Records which installation the keys belong to, or refuses if they belong to another one.
+-- Stores which installation the keys belong to, or fails if they belong to another one.
 --
 -- KEYS  records: the hash; its field `installation` lists fingerprints of API tokens, newest first
--- ARGV  "1": take over the keys of another installation
---       the fingerprints of this service's API tokens
--- Returns the list; or an error that begins with INSTALLATION.
+-- ARGV  adopt: "1" takes over the keys of another installation
+--       then the fingerprints of this service's API tokens
+-- Returns the new list, or an error that begins with INSTALLATION.
 local records = KEYS[1]
 local held = redis.call('HGET', records, 'installation')
 local list, known, matches = {}, {}, false

@@ -1,6 +1,6 @@
--- Returns the sections of INFO that say whether Redis keeps what it acknowledges, or a line
--- `denied:` with the reason why they cannot be read. A script, so that in a Cluster the node that
--- has the key responds.
+-- Returns the sections of INFO that show whether Redis keeps what it acknowledges, or `denied:` and
+-- the reason why they cannot be read. It is a script so that, in a Cluster, the node with the key
+-- responds.
 local text = ''
 for _, section in ipairs({'persistence', 'memory'}) do
   local info = redis.pcall('INFO', section)

@@ -2,14 +2,16 @@
 //!
 //! Two installations, for example production and staging, must not share keys: each would sign out
 //! the users of the other. Services of one installation share their API tokens, and installations
-//! have different ones. A service therefore stores fingerprints of its API tokens at its start, and
-//! does not start if none of them is among the stored ones. While tokens are rotated, old and new
-//! tokens are valid together, so an installation always recognises its Redis.
+//! have different ones. At its start a service therefore compares fingerprints of its API tokens
+//! with the stored ones, and does not start if none of them is stored. Then it stores all of its
+//! own. While tokens are rotated, old and new tokens are valid together, so an installation always
+//! recognises its Redis.
 //!
 //! # Why a fingerprint has 16 bits
 //!
-//! It must tell installations apart, and must not help to guess a token. 16 bits miss one mistake in
-//! 65,536, and exclude nothing that could be guessed in practice.
+//! A fingerprint must distinguish installations, but must not help anybody who reads Redis to guess
+//! a token. With 16 bits, two installations with one token each are confused with a probability of
+//! 1 in 65,536, and a random token stays impossible to guess.
 
 use session_guard_core::hash::{hex, sha256};
 

@@ -1,7 +1,7 @@
 //! The connection to a Redis: one server, the primary that Sentinels name, or a Cluster.
 //!
-//! After any error on a connection the next use opens a new one, which finds the new primary after a
-//! failover.
+//! After any error on a connection the next use opens a new one, which finds the new primary after
+//! a failover.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use redis::{
 
 use super::super::StoreError;
 
-/// How to reach a Redis.
+/// The address of a Redis: one server, Sentinels or a Cluster.
 pub struct Link {
     way: Way,
     name: String,
@@ -46,10 +46,10 @@ impl Connected {
 }
 
 impl Link {
-    /// Reads an address: `redis://[user:password@]host[:port][/db]`,
+    /// Parses an address: `redis://[user:password@]host[:port][/db]`,
     /// `redis+sentinel://host:port,host:port/primary[/db]` or
-    /// `redis+cluster://host:port,host:port`; each with TLS as `rediss…`, then verified with the
-    /// certificates in `ca` (PEM) or the system's.
+    /// `redis+cluster://host:port,host:port`. Each has a form `rediss…` with TLS; the server is
+    /// then verified with the certificates in `ca` (PEM), or with the system's.
     ///
     /// # Errors
     ///
@@ -87,12 +87,13 @@ impl Link {
         &self.name
     }
 
-    /// Returns whether it is a Cluster. There `WAIT` does not say which node is meant.
+    /// Returns whether it is a Cluster. There the command `WAIT` does not name the node that it
+    /// concerns.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.way, Way::Cluster(_))
     }
 
-    /// Opens a connection that waits at most that long for a response.
+    /// Opens a connection. Its commands wait at most `response_timeout` for a response.
     pub(super) fn connect(&self, response_timeout: Duration) -> RedisResult<Connected> {
         let client = match &self.way {
             Way::One(client) => client.clone(),
@@ -146,7 +147,7 @@ fn cluster(rest: &str, tls: bool, certificates: TlsCertificates) -> RedisResult<
     if tls { builder.certs(certificates).build() } else { builder.build() }
 }
 
-/// Returns the nodes of a list. A login before the first node applies to all of them.
+/// Parses a list of nodes. The user and password before the first node apply to all of them.
 fn nodes_of(list: &str, tls: bool) -> RedisResult<Vec<ConnectionInfo>> {
     let (login, nodes) = match list.rsplit_once('@') {
         Some((login, nodes)) => (format!("{login}@"), nodes),
@@ -168,7 +169,7 @@ const NO_ADDRESS: &str = "this is not the address of a Redis";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Enough to follow a slot to another node once. After that the caller tries again.
+/// Retries of one command: enough to follow a slot to another node. After that the caller retries.
 const CLUSTER_RETRIES: u32 = 2;
 
 #[cfg(test)]

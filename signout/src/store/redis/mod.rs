@@ -1,20 +1,22 @@
 //! The Redis store: a Redis or Valkey that several services share.
 //!
-//! Two keys have one hash tag: `records`, a hash of the set, and `log`, a stream of its last changes.
-//! One script call (`append.lua`) per batch merges records by maximum and appends what has changed.
-//! Services therefore never wait for each other, and the order of their batches does not matter. Each
-//! service follows the stream with a blocking read on its own connection.
+//! The store has two keys with one hash tag: `records`, a hash that contains the set, and `log`, a
+//! stream of its last changes. For each batch, one call of a script (`append.lua`) merges records
+//! by maximum and appends the changed ones to the stream. Services therefore never wait for each
+//! other, and the order of their batches does not matter. Each service follows the stream with a
+//! blocking read on its own connection.
 //!
 //! # How a loss is detected
 //!
-//! An entry carries its own random tag and that of the previous entry. A service that reads the
-//! entries after a known one compares the first of them with it; a service that reads nothing asks
-//! for the last entry. Therefore a Redis that was emptied, restored, or failed over to a replica that
-//! was behind is detected at the next write or within a second, even if sequence numbers agree.
+//! An entry contains its own random tag and that of the previous entry. A service that reads the
+//! entries after a known one checks that the first of them follows it. If there are none, the
+//! service reads the last entry and compares it with the known one. A Redis that was emptied,
+//! restored, or failed over to a replica that was behind is therefore detected at the next write or
+//! within a second, even if its sequence numbers match.
 //!
-//! The log itself may be broken: when Redis loads an append-only file that ends within a transaction,
-//! it may keep the torn half and execute it at the next load. The hash is not harmed, but the chain
-//! of entries is. Then a new log is started.
+//! The stream itself may be broken. When Redis loads an append-only file that ends within a
+//! transaction, it may keep the incomplete half and execute it at the next load. This does not harm
+//! the hash, but it breaks the chain of entries. Then the service starts a new log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +57,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// The server cannot be reached, lacks what `wait` needs, or does not keep what it acknowledges
-    /// and `check` says to refuse.
+    /// The server cannot be reached or does not support the option `wait`. Or it does not keep what
+    /// it acknowledges, and the option `check` is [`WhenNotDurable::Refuse`].
     pub fn open(link: Link, options: Options) -> Result<Self, StoreError> {
         let keys = Keys::new(&options.prefix).ok_or_else(|| {
             let reason = "--redis-prefix is 1 to 64 letters, digits and -_.:";
@@ -84,8 +86,8 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Opens a new connection, and checks the settings of the server behind it: after a failover it
-    /// is another server.
+    /// Opens a new connection, and checks the settings of the server: after a failover it is
+    /// another server.
     fn connect(&mut self) -> Result<(), StoreError> {
         let failed = |error| StoreError::new(self.link.name(), error);
         let mut connection = self.link.connect(RESPONSE_TIMEOUT).map_err(failed)?;
@@ -118,7 +120,8 @@ impl RedisStore {
         self.run::<String>(&script).map(|_| ())
     }
 
-    /// Runs the script. Returns the last entry before it, and the number of entries it has added.
+    /// Runs `append.lua`. Returns the position of the last entry before the call, and the number of
+    /// entries that it has added.
     fn call(
         &mut self,
         known: Option<Position>,
@@ -150,7 +153,7 @@ impl RedisStore {
         Ok((Position { sequence, tag: u64::from_be_bytes(tag) }, added))
     }
 
-    /// Waits until the replicas and disks have everything that they must have, or fails.
+    /// Waits until the replicas and disks of the option `wait` have everything, or fails.
     fn wait(&mut self) -> Result<(), StoreError> {
         let Wait { replicas, fsync } = self.options.wait;
         if fsync {
@@ -172,7 +175,7 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Returns the entries of the log from that id on (`-`: the first), at most a page.
+    /// Returns the entries of the log from that id on (`-`: from the first on), at most [`PAGE`].
     fn entries_from(&mut self, from: &str) -> Result<Vec<Linked>, StoreError> {
         let rows: Vec<RawEntry> =
             self.run(cmd("XRANGE").arg(&self.keys.log).arg(from).arg("+").arg("COUNT").arg(PAGE))?;
@@ -192,8 +195,9 @@ impl RedisStore {
         }
     }
 
-    /// Starts a new log if the entries of the present one do not follow each other, unless another
-    /// service has done so. The hash has everything.
+    /// Starts a new log, because the entries of the present one do not follow each other. Does
+    /// nothing if another service has just done so. The hash contains every record, so none is
+    /// lost.
     fn start_new_log(&mut self) -> Result<(), StoreError> {
         let last: Vec<RawEntry> =
             self.run(cmd("XREVRANGE").arg(&self.keys.log).arg(&["+", "-", "COUNT", "1"]))?;
@@ -208,7 +212,7 @@ impl RedisStore {
         self.call(None, tag, &[], &[], broken, AppendReason::Maintain).map(|_| ())
     }
 
-    /// Returns every record that the hash holds.
+    /// Calls `each` with every record in the hash.
     fn read_records(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError> {
         let mut cursor = "0".to_owned();
         loop {
@@ -239,8 +243,9 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn begin(&mut self, tag: u64) -> Result<(), StoreError> {
-        // A log without its hash: the hash was deleted or evicted. The entries of the log start a
-        // new log, so that services and proxies that know more send it.
+        // If the hash was deleted or evicted but the log was not, the entries of the log become the
+        // first entries of a new log. Services and proxies do not find their entry in it, so they
+        // send back the records that it lacks.
         let has_hash: bool = self.run(cmd("HEXISTS").arg(&self.keys.records).arg("format"))?;
         let mut rest = Vec::new();
         if !has_hash {
@@ -260,8 +265,8 @@ impl Store for RedisStore {
         let first = first.ok_or_else(|| StoreError::lost(self.link.name(), "its log is gone"))?;
         let mut last = first.entry.position;
         each(Row::Entry(first.entry));
-        // The log comes first, so that a record in both is known by its entry. It also comes last,
-        // for what was appended while the set was read.
+        // The log is read first, so that the service knows the entry of a record that is in both.
+        // It is read again at the end, for the entries that were appended while the hash was read.
         for is_end in [false, true] {
             let entries = match self.entries_after(last) {
                 Err(error) if error.is_lost() => {
@@ -364,16 +369,17 @@ const NOT_DURABLE: &str = "its settings have just changed";
 const APPEND: &str = include_str!("append.lua");
 const CLAIM: &str = include_str!("claim.lua");
 
-/// Entries or records in one response: a few hundred kilobytes.
+/// Number of entries or records in one response: a few hundred kilobytes.
 const PAGE: usize = 5_000;
 
-/// Longer than Redis is silent while it rewrites or loads. After this time the caller gets 503.
+/// How long to wait for a response: longer than Redis pauses while it rewrites its file or loads.
+/// After this time the caller gets 503.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A replica that needs longer than this is considered behind.
+/// How long to wait for replicas. After this time the caller gets 503.
 const WAIT_TIMEOUT_MS: u64 = 1_000;
 
-/// With `appendfsync everysec` each server writes to its disk once a second.
+/// How long to wait for disks: with `appendfsync everysec` each server syncs once a second.
 const FSYNC_TIMEOUT_MS: u64 = 3_000;
 
 #[cfg(test)]

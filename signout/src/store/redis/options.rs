@@ -5,11 +5,11 @@ use super::installation::Installation;
 /// Options of a Redis store.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the names of the keys begin with.
+    /// Prefix of the keys.
     pub prefix: String,
     /// What to do if Redis does not keep what it acknowledges.
     pub check: WhenNotDurable,
-    /// What to wait for before a batch is acknowledged.
+    /// Where a batch must be stored before it is acknowledged.
     pub wait: Wait,
     /// The installation that the keys must belong to. `None` for a copy, which may read and write
     /// the keys of any installation.
@@ -25,7 +25,7 @@ pub enum WhenNotDurable {
     Warn,
 }
 
-/// Where a batch must be before it is acknowledged, in addition to the primary's memory.
+/// Where a batch must be stored before it is acknowledged, in addition to the primary's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
     /// On that many replicas (`WAIT`).
@@ -48,7 +48,8 @@ impl Default for Options {
     }
 }
 
-/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a Cluster.
+/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a
+/// Cluster.
 #[derive(Debug)]
 pub(super) struct Keys {
     pub(super) records: String,

@@ -12,7 +12,8 @@ impl RedisStore {
     pub(super) fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
         let found = read(connection, &self.keys.records)?;
         if found.problems.is_empty() && found.is_rewriting && self.durability.problem().is_some() {
-            // The append-only file was switched on, and is not complete yet.
+            // The append-only file has just been switched on, and is complete only after the
+            // rewrite.
             return Ok(());
         }
         let durability = match found.problems.is_empty() {
@@ -39,7 +40,8 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Returns an error if the server does not keep what it acknowledges and the store refuses that.
+    /// Returns an error if the store refuses writes because of the server's settings. Checks them
+    /// again first, because they may have been corrected.
     pub(super) fn require_durability(&mut self) -> Result<(), StoreError> {
         if self.durability.refusal().is_some() {
             self.check();
@@ -54,14 +56,14 @@ impl RedisStore {
 /// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
 struct SettingCheck {
-    /// What would lose acknowledged revocations, each with its remedy.
+    /// Settings that may lose acknowledged revocations, each with its remedy.
     problems: Vec<String>,
-    /// Whether the append-only file is being rewritten. If it was just switched on, it is complete
-    /// only after that.
+    /// Whether the append-only file is being rewritten. If it has just been switched on, it is
+    /// complete only after the rewrite.
     is_rewriting: bool,
 }
 
-/// Reads the settings of the server that has that key.
+/// Reads the settings of the server that holds that key.
 fn read(connection: &mut Connected, key: &str) -> RedisResult<SettingCheck> {
     let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
     Ok(found_in(&info))

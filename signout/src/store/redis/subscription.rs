@@ -12,7 +12,7 @@ use super::{PAGE, failure};
 use crate::entry::Position;
 use crate::store::{NextEntries, StoreError, Subscription};
 
-/// Reads what services append.
+/// Reads the entries that services append to the stream.
 pub(super) struct StreamReader {
     pub(super) link: Arc<Link>,
     pub(super) keys: Arc<Keys>,
@@ -41,7 +41,7 @@ impl Subscription for StreamReader {
             let last = decode_all(&last).ok_or_else(damaged)?.pop().map(|last| last.entry.position);
             match last {
                 Some(last) if last == known => NextEntries { entries: Vec::new(), is_all: true },
-                // An entry has arrived since. The next read shows whether it follows ours.
+                // An entry has arrived since the read. The next read shows whether it follows ours.
                 Some(last) if last.sequence > known.sequence => {
                     NextEntries { entries: Vec::new(), is_all: false }
                 }

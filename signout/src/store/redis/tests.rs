@@ -1,5 +1,6 @@
-//! Several services write at once and lose nothing, losses are detected, and nothing is acknowledged
-//! that Redis does not keep: a real Redis.
+//! Promise: services that write at the same time lose nothing, losses of Redis are detected, and a
+//! Redis that may lose data acknowledges nothing.
+//! Method: a real Redis.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ fn token(number: u64, exp: u64) -> Record {
     Record::token(RecordId(u128::from(number).to_be_bytes()), exp)
 }
 
-/// Entries for those records, as a service numbers them that knows no other than `known`.
+/// Returns entries for those records, as a service numbers them whose newest entry is `known`.
 fn entries(known: Position, records: impl IntoIterator<Item = Record>) -> Vec<Entry> {
     let position = |sequence| Position { sequence, tag: rand_tag() };
     let from = known.sequence + 1;
@@ -44,7 +45,7 @@ fn rand_tag() -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// What a store holds: its last entry, the number of entries, and the set.
+/// Returns the content of a store: its last entry, the number of entries, and the set.
 fn read(store: &mut RedisStore) -> (Position, usize, BTreeMap<(RecordId, Kind), Record>) {
     store.begin(rand_tag()).unwrap();
     let (mut last, mut count, mut set) = (None, 0, BTreeMap::new());
@@ -136,7 +137,7 @@ fn four_services_that_write_at_once_agree_on_one_log() {
     assert_eq!((set.len(), count, last.sequence), (200, 201, 201), "no record has two entries");
 }
 
-/// A way to lose something.
+/// A way in which a Redis can lose data.
 type Loss = fn(&mut testbed::Redis);
 
 #[test]
@@ -192,7 +193,7 @@ fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
     let mut store = open(&redis);
     let (first, ..) = read(&mut store);
     let known = append(&mut store, first, &[token(1, 5)]).unwrap()[0].position;
-    // A replica that was behind became the primary, and another service went on from there.
+    // A replica that was behind became the primary, and another service appended entries to it.
     let only_the_first = "local first = redis.call('XRANGE', KEYS[1], '1-0', '1-0')[1][2]
         redis.call('DEL', KEYS[1])
         return redis.call('XADD', KEYS[1], '1-0', first[1], first[2])";
@@ -302,7 +303,7 @@ fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
     testbed::eventually(Duration::from_secs(20), || {
         replica.command(&["INFO", "replication"]).contains("master_link_status:up")
     });
-    // What is there already is not enough: it is acknowledged when the replica has it.
+    // A record that the primary already holds is acknowledged only when the replica has it, too.
     let entries = append(&mut store, known, &[token(1, 5)]).unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(replica.command(&["HLEN", RECORDS]), "2");
@@ -368,7 +369,7 @@ fn settings_that_change_on_the_running_server_stop_acknowledgements() {
         let (known, ..) = read(&mut strict);
         let known = append(&mut strict, known, &[token(1, 5)]).unwrap()[0].position;
         redis.command(&["CONFIG", "SET", name, bad]);
-        // At once, without a check in between: not even a known record is acknowledged.
+        // Immediately, without a check in between: not even a known record is acknowledged.
         for records in [&[token(2, 5)][..], &[]] {
             let refused = append(&mut strict, known, records).unwrap_err();
             assert!(refused.refusal().is_some_and(|problem| problem.contains(word)), "{refused}");
@@ -410,7 +411,7 @@ fn a_user_without_info_is_refused_or_warned_about() {
     assert_eq!(append(&mut store, known, &[token(1, 5)]).unwrap().len(), 1);
 }
 
-/// Reads as a service of the installation with these API tokens does at its start.
+/// Reads the store as a service with these API tokens does at its start.
 fn start_as(
     redis: &testbed::Redis,
     prefix: &str,
@@ -441,7 +442,7 @@ fn two_installations_cannot_share_keys_by_mistake() {
     for prefix in ["", "a b", "a{b", &long] {
         assert!(start(prefix, staging, false).is_err(), "{prefix}");
     }
-    // Records are not shared either.
+    // Installations with different prefixes do not share records.
     let mut store = open(&redis);
     let (known, ..) = read(&mut store);
     append(&mut store, known, &[token(1, 5)]).unwrap();
@@ -460,7 +461,7 @@ fn an_installation_keeps_its_keys_while_its_tokens_are_rotated() {
     assert!(start(&["x"], true).is_ok(), "adopted");
     assert!(start(&["x"], false).is_ok());
     assert!(start(&["c"], false).is_err(), "the former owner has lost it");
-    // A Redis that was emptied belongs to whoever starts next.
+    // An emptied Redis belongs to the installation whose service starts next.
     redis.command(&["FLUSHALL"]);
     assert!(start(&["c"], false).is_ok());
 }
