@@ -1,15 +1,15 @@
-//! SHA-256 and hex digits: the only place of the core and of the service that computes them.
+//! SHA-256 and hex digits. The core and the service compute them only here.
 //!
-//! Ids, key spaces and fingerprints are the first bytes of a SHA-256, and people read them as lower-case
-//! hex.
+//! Ids, key spaces and fingerprints are the first bytes of a SHA-256, and are displayed as
+//! lower-case hex.
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a whole SHA-256.
+/// The length of a whole SHA-256, in bytes.
 pub const SHA256_BYTES: usize = 32;
 
-/// Returns the first `N` bytes of SHA-256 over the parts, joined. The caller makes sure that different
-/// lists of parts give different bytes.
+/// Returns the first `N` bytes of SHA-256 over the concatenated parts. The caller must ensure that
+/// different lists of parts give different bytes.
 #[must_use]
 pub fn sha256<'a, const N: usize>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; N] {
     const { assert!(N <= SHA256_BYTES) };
@@ -52,8 +52,7 @@ pub fn hex_digit(value: u8) -> u8 {
     }
 }
 
-/// Returns the bytes that these hex digits spell, in either case; `None` if they are not pairs of hex
-/// digits.
+/// Parses hex digits of either case. Returns `None` if they are not pairs of hex digits.
 #[must_use]
 pub fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     let (pairs, []) = digits.as_chunks::<2>() else { return None };

@@ -1,8 +1,8 @@
-//! What does a configuration come to, with everything that it leaves unsaid?
+//! Returns a configuration with all defaults and the facts of its preset filled in.
 //!
-//! For people and programs that read one; the filter has no use for it. The result is JSON of the
-//! same form: the preset's facts and the defaults of [`SETTINGS`] stand in it, so it loads again and
-//! means the same. Of secrets it tells only where they come from.
+//! This is for people and programs that read configurations, not for the filter. The result has the
+//! same JSON form: it can be loaded, and means the same. Secrets are replaced, except for the names
+//! of the variables that contain them.
 
 use serde_json::{Map, Value, json};
 
@@ -12,19 +12,19 @@ use crate::config::settings::SETTINGS;
 use crate::config::variable::is_shown;
 use crate::config::{preset, raw, text};
 
-/// The configuration with what is absent filled in, and without its secrets.
+/// Returns the configuration with absent settings filled in and without its secrets.
 ///
 /// # Errors
 ///
-/// It cannot be read at all. Whether it is sound is for [`Config::parse`](crate::config::Config) to
-/// say.
+/// The configuration cannot be parsed. It may still be invalid:
+/// [`Config::parse`](crate::config::Config) checks that.
 pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
     let filled = text::read(written)?.preset.map(|preset| preset::filled(preset, written));
     let unreadable = |_| ConfigError::new("", "cannot be read", "");
     let mut config: Value =
         serde_json::from_slice(filled.as_deref().unwrap_or(written)).map_err(unreadable)?;
     if let Some(fields) = config.as_object_mut() {
-        fields.remove("preset"); // its facts stand in it now; its routes would be joined again
+        fields.remove("preset"); // its facts are filled in; keeping it would add its routes twice
     }
     let only_verifies = config.get("revocation").is_none();
     for setting in SETTINGS {
@@ -41,12 +41,12 @@ pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
     Ok(config)
 }
 
-/// The environment variables that the configuration names: of each list the first one that is set
-/// counts.
+/// Returns the environment variables that the configuration names. Of each list, the first variable
+/// that is set is used.
 ///
 /// # Errors
 ///
-/// It cannot be read at all.
+/// The configuration cannot be parsed.
 pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
     let mut config = text::read(written)?;
     if let Some(preset) = config.preset {
@@ -58,7 +58,7 @@ pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
     Ok(keys.chain(service).filter_map(names).collect())
 }
 
-/// Enters a default wherever the path leads and nothing is written.
+/// Inserts a default at each place that the path leads to, if the setting is absent there.
 fn fill(place: &mut Value, path: &[&str], setting: &str, default: &Value) {
     let (Some(fields), Some((name, rest))) = (place.as_object_mut(), path.split_first()) else {
         return;
@@ -92,8 +92,8 @@ fn fill_field(fields: &mut Map<String, Value>, name: &str, setting: &str, defaul
     }
 }
 
-/// What stands in the configuration itself and must not be seen; of a published key its name, kind
-/// and algorithm.
+/// Replaces every secret in the configuration. Of an inline JWK, keeps only its id, kind and
+/// algorithm.
 fn hide_secrets(config: &mut Value) {
     let keys = config.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten();
     for key in keys {
@@ -113,7 +113,7 @@ fn hide_secret(secret: &mut Value) {
     if let Some(inline) = secret.get_mut("inline").filter(|inline| !inline.is_null()) {
         *inline = json!(HIDDEN);
     }
-    // Somebody may have written the secret where its variable's name belongs.
+    // A user may have written the secret in place of the variable's name, so it must not be shown.
     match secret.get_mut("env") {
         Some(Value::Array(names)) => names.iter_mut().for_each(hide_unless_a_name),
         Some(name) => hide_unless_a_name(name),
@@ -127,10 +127,10 @@ fn hide_unless_a_name(name: &mut Value) {
     }
 }
 
-/// Absent, these mean something of their own.
+/// Objects whose absence has a meaning. They are not created only to hold a default.
 const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
 
-/// What of a published key is no part of it.
+/// The members of a JWK that may be shown.
 const OF_A_KEY: &[&str] = &["kid", "kty", "alg", "crv", "use", "key_ops"];
 
 const HIDDEN: &str = "(hidden)";

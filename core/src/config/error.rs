@@ -1,12 +1,12 @@
-//! What is wrong with a configuration, and what helps?
+//! Errors in a configuration, with the remedy.
 
 use std::fmt;
 
-/// One thing that is wrong, for the operator's eyes: where, what, and the way out. Holds no secret
-/// and no part of one.
+/// One error, for the operator: the field, the problem and the remedy. Contains no secret and no
+/// part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The field, like `keys[0].secret`; empty: the whole text.
+    /// The path of the field, like `keys[0].secret`. Empty for the whole text.
     pub path: String,
     /// What is wrong.
     pub problem: String,
@@ -15,7 +15,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// An error at this path.
+    /// Creates an error for the field with this path.
     pub fn new(
         path: impl Into<String>,
         problem: impl Into<String>,
@@ -35,31 +35,31 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A place in the configuration, while it is being checked.
+/// The path of the field that is being checked.
 #[derive(Clone, Debug)]
 pub struct At(String);
 
 impl At {
-    /// The object itself.
+    /// Returns the path of the whole configuration.
     #[must_use]
     pub fn root() -> Self {
         Self(String::new())
     }
 
-    /// A field of this object.
+    /// Returns the path of a field of this object.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
         let dot = if self.0.is_empty() { "" } else { "." };
         Self(format!("{}{dot}{name}", self.0))
     }
 
-    /// An item of this list.
+    /// Returns the path of an item of this list.
     #[must_use]
     pub fn item(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
     }
 
-    /// What is wrong here, and what helps.
+    /// Creates an error for this field.
     #[must_use]
     pub fn error(&self, problem: impl Into<String>, remedy: impl Into<String>) -> ConfigError {
         ConfigError::new(self.0.clone(), problem, remedy)

@@ -1,10 +1,11 @@
-//! Which headers may carry a token, and which may be set for the application?
+//! Checks header names: those that may carry a token, and those that may be set for the
+//! application.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::limits;
 use crate::config::settings::NAME_BYTES;
 
-/// The lower-case name of a header that may carry a token.
+/// Returns the lower-case name of a header that may carry a token.
 pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigError> {
     let name = well_formed(at, written)?;
     if matches!(&*name, "cookie" | "set-cookie") {
@@ -16,11 +17,12 @@ pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigE
     Ok(name)
 }
 
-/// The lower-case name of a header that may be set for the application.
+/// Returns the lower-case name of a header that may be set for the application.
 ///
-/// Not those on which HTTP or Envoy relies (pseudo, hop-by-hop, message body, `x-envoy-…`), nor
-/// those that carry credentials, nor those in which proxies say where a request came from. Other
-/// `x-forwarded-…` names are free: `x-forwarded-user` is a common name for a user id.
+/// Refused are headers on which HTTP or Envoy relies (pseudo, hop-by-hop, message body,
+/// `x-envoy-…`), headers with credentials, and headers in which proxies state the origin of a
+/// request. Other `x-forwarded-…` names are allowed, because `x-forwarded-user` is a common name
+/// for a user id.
 pub(super) fn to_be_set(at: &At, written: &str) -> Result<String, ConfigError> {
     let name = well_formed(at, written)?;
     if is_taken(&name) {

@@ -1,9 +1,9 @@
-//! Which JWK Sets did the operator give, and which of their keys can verify tokens?
+//! Checks the JWK Sets of the configuration, and reads their keys.
 //!
-//! A set stands in the configuration itself or is fetched later. Each key is judged alone: one that is
-//! bad, or for an algorithm that we do not know, is left out and named in the operator's log; an
-//! issuer's next key must not stop the present one. Keys that say themselves that they are for
-//! something else are left out in silence.
+//! A set is either part of the configuration or is fetched later. Each key is checked separately. A
+//! key that is invalid or has an unknown algorithm is left out and reported in the log, because an
+//! issuer's next key must not disable the present one. A key that names another purpose (`use`,
+//! `key_ops`) is left out without a message.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::key_entry::{FoundKeys, issuer_and_audiences, refuse};
@@ -13,7 +13,7 @@ use crate::key_sets::document::KeySetRules;
 use crate::keys::jwk::Jwk;
 use crate::keys::{Key, PublicAlgorithm};
 
-/// Adds the keys of the set that `written` holds, or the set that is to be fetched.
+/// Adds the keys of an inline set to `found`, or the settings of a set to fetch.
 pub(super) fn check(
     at: &At,
     written: &raw::RawKey,
@@ -125,7 +125,7 @@ fn inline(
         .unwrap_or_else(|| at.error("none is for verifying", "see their `use` and `key_ops`")))
 }
 
-/// One key; `None`: it is for something else.
+/// Reads one key. Returns `None` if the key has another purpose than verifying.
 fn read(
     json: &str,
     rsa: Option<PublicAlgorithm>,
@@ -144,7 +144,8 @@ fn read(
     Ok(jwk)
 }
 
-/// What RSA keys without `alg` are for. Other keys say it by `alg` or curve.
+/// Returns the algorithm for RSA keys without `alg`. Other keys name their algorithm by `alg` or
+/// curve.
 fn rsa_algorithm(at: &At, written: Option<&str>) -> Result<Option<PublicAlgorithm>, ConfigError> {
     let Some(name) = written else { return Ok(None) };
     let algorithm = PublicAlgorithm::from_name(name).filter(|algorithm| algorithm.is_rsa());

@@ -1,4 +1,4 @@
-//! What do an entry with one key and an entry with a key set have in common?
+//! Helpers for the entries of `keys`, used for single keys and for key sets.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{limits, raw, settings};
@@ -23,12 +23,12 @@ pub(super) fn issuer_and_audiences(
     Ok((issuer, audiences))
 }
 
-/// Returns an error if a setting is written that has no meaning there.
+/// Returns an error if a setting is present that has no meaning in this entry.
 pub(super) fn refuse(at: &At, name: &str, written: bool, remedy: &str) -> Result<(), ConfigError> {
     if written { Err(at.field(name).error("does not belong here", remedy)) } else { Ok(()) }
 }
 
-/// Returns a text within its limit, if it is written.
+/// Returns a text if it is present and within its limit.
 pub(super) fn optional(
     at: &At,
     text: Option<&str>,

@@ -1,4 +1,4 @@
-//! Which keys did the operator configure, and are they sound?
+//! Checks the configured keys.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::key_entry::{FoundKeys, issuer_and_audiences, optional, refuse};
@@ -71,7 +71,8 @@ fn one(
         .map_err(|error| at.error(error.to_string(), ""))
 }
 
-/// Not too many keys, and so few without id that each of them is tried.
+/// Checks the number of keys: the total, and the keys without id of each algorithm, because all of
+/// those are tried on one token.
 fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let remedy = "remove those that sign no more";
     if keys.len() > settings::KEYS {

@@ -1,14 +1,15 @@
-//! Which secrets does everybody know?
+//! Secrets that are publicly known.
 //!
-//! Values from tutorials, example files and defaults of well-known software: whoever guesses them
-//! signs tokens for any user. They never load, whatever else is configured. The list cannot be
-//! complete; it is here for the mistake of going live with the example's secret.
+//! These are values from tutorials, example files and defaults of well-known software. Anybody who
+//! guesses such a secret can sign tokens for any user. They are never accepted, whatever else is
+//! configured. The list cannot be complete. It protects against the mistake of going live with the
+//! secret of an example.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Whether that is one of them, as it stands or as its base64; case, space and punctuation do not
-/// count.
+/// Returns whether the secret or its base64url form is in the list. Case, white space and
+/// punctuation are ignored.
 pub(super) fn contain(secret: &[u8]) -> bool {
     [solid(secret), solid(URL_SAFE_NO_PAD.encode(secret).as_bytes())]
         .iter()
@@ -19,7 +20,7 @@ fn solid(secret: &[u8]) -> Vec<u8> {
     secret.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// Lower case, letters and digits alone.
+/// In lower case, with letters and digits only.
 const KNOWN: &[&[u8]] = &[
     // FastAPI's tutorial
     b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",

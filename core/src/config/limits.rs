@@ -1,25 +1,25 @@
-//! Is a value within its limits?
+//! Checks that values are within their limits.
 //!
 //! The error of each function names the setting and the limit.
 
 use crate::config::error::{At, ConfigError};
 
-/// A whole number with a default and two ends.
+/// The default and the range of a whole number.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole {
-    /// Where nothing is written; `None`: no such limit.
+    /// The value if the setting is absent. `None` means that there is no limit.
     pub default: Option<u64>,
-    /// The least value that loads.
+    /// The smallest allowed value.
     pub least: u64,
-    /// The greatest value that loads.
+    /// The largest allowed value.
     pub most: u64,
 }
 
-/// The number, or the default.
+/// Returns the number, or the default if it is absent.
 ///
 /// # Errors
 ///
-/// It is out of range.
+/// The number is out of range.
 pub fn number(at: &At, written: Option<u64>, whole: Whole) -> Result<Option<u64>, ConfigError> {
     match written {
         Some(number) if !(whole.least..=whole.most).contains(&number) => {
@@ -31,11 +31,11 @@ pub fn number(at: &At, written: Option<u64>, whole: Whole) -> Result<Option<u64>
     }
 }
 
-/// Text of one line, not empty and not too long.
+/// Returns a text if it is a single line, not empty and not too long.
 ///
 /// # Errors
 ///
-/// It is something else.
+/// The text is not of that form.
 pub fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, ConfigError> {
     if text.is_empty() {
         return Err(at.error("must not be empty", ""));
@@ -49,11 +49,11 @@ pub fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, ConfigErro
     Ok(text.to_owned())
 }
 
-/// Distinct texts of one line, not too many.
+/// Returns a list of distinct texts if each is a single line and there are not too many.
 ///
 /// # Errors
 ///
-/// One of them is something else.
+/// There are too many texts, one comes twice, or one is not of that form.
 pub fn texts(
     at: &At,
     list: &[String],
@@ -70,12 +70,12 @@ pub fn texts(
     Ok(list.to_vec())
 }
 
-/// Not too many items.
+/// Returns an error if there are too many items.
 pub(super) fn count(at: &At, items: usize, most: usize) -> Result<(), ConfigError> {
     if items > most { Err(at.error(format!("more than {most} items"), "")) } else { Ok(()) }
 }
 
-/// One or more items, not too many.
+/// Returns an error if there are no items or too many.
 ///
 /// # Errors
 ///

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A name, or a list of names.
+/// One name, or a list of names.
 pub(super) struct Names(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for Names {
@@ -36,8 +36,8 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// An object of texts, in the order written. A name that comes twice is an error, as it is for
-/// objects of known names.
+/// An object with texts as values, in the order written. A duplicate name is an error, as it is in
+/// objects with fixed names.
 #[derive(Default)]
 pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 

@@ -1,8 +1,9 @@
-//! What did the operator configure, and is it sound?
+//! The configuration of the filter, checked.
 //!
-//! Two layers: [`raw`] is the JSON text as written; [`Config`] is what is true: keys ready, rules
-//! compiled, every value within its limits ([`settings`]). Between them stands one file for each
-//! question. Nothing here is looked at again while requests are served.
+//! There are two layers. [`raw`] is the JSON text as written. [`Config`] is the checked form: keys
+//! are ready to use, rules are compiled, and every value is within its [limits](settings). Each of
+//! the other files checks one part. Everything is parsed once, and not again while requests are
+//! served.
 
 pub mod effective;
 mod error;
@@ -40,35 +41,37 @@ use crate::request::sources::{Source, Sources, TokenLocation};
 use crate::request::upstream::Upstream;
 use crate::token::Policy;
 
-/// One configuration, checked.
+/// A checked configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// What verifies tokens.
+    /// The keys that verify tokens.
     pub keys: KeyRing,
-    /// Where more keys are published.
+    /// The key sets to fetch.
     pub key_sets: Vec<key_sets::KeySetSettings>,
-    /// What tokens must say.
+    /// The requirements for the claims of tokens.
     pub policy: Policy,
-    /// How much of each second a worker may spend on wrong signatures; again for sign-outs.
+    /// The time of each second that a worker may spend on failed signature checks. Sign-outs may
+    /// spend the same time again.
     pub forged_token_milliseconds_per_second: u64,
-    /// Where tokens may be.
+    /// The places where tokens may be.
     pub sources: Sources,
-    /// What the application gets to see.
+    /// The headers for the application.
     pub upstream: Upstream,
-    /// What refusals say.
+    /// The sentences in the responses to refused requests.
     pub sentences: Sentences,
-    /// What each route asks.
+    /// The routes.
     pub routes: Routes,
-    /// Whom to ask what is revoked; `None`: tokens are only verified.
+    /// The settings of revocation; `None` if tokens are only verified.
     pub revocation: Option<RevocationSettings>,
-    /// What is odd without being wrong, for the operator's log; no secrets.
+    /// Messages about settings that are unusual but valid, for the operator's log. They contain no
+    /// secrets.
     pub warnings: Vec<String>,
 }
 
-/// How revocations come and go.
+/// The settings of revocation.
 #[derive(Debug)]
 pub struct RevocationSettings {
-    /// Envoy's name of the cluster of the signout service.
+    /// The name of the signout service's cluster.
     pub cluster: String,
     /// `:authority` of calls to it.
     pub authority: String,
@@ -76,34 +79,34 @@ pub struct RevocationSettings {
     pub token: Secret,
     /// Separates applications behind one service; may be empty.
     pub realm: String,
-    /// Age from which on the revocation set counts as unknown.
+    /// The age at which the revocation set is stale.
     pub max_staleness_seconds: u64,
-    /// What happens then.
+    /// What happens while the set is stale or not loaded.
     pub when_unknown: WhenUnknown,
     /// How long a sign-out waits for the service.
     pub signout_timeout_seconds: u64,
-    /// What happens to a sign-out that the service does not answer in time.
+    /// What happens to a sign-out if the service does not respond in time.
     pub when_unreachable: WhenUnreachable,
-    /// What happens to streams that are open.
+    /// The settings for open requests.
     pub streams: Streams,
 }
 
-/// What happens to streams that are open (WebSocket, SSE, gRPC).
+/// The settings for open requests (WebSocket, SSE, gRPC and others).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Streams {
-    /// Whether a stream ends when its token is revoked.
+    /// Whether an open request ends when its token is revoked.
     pub end_on_revocation: bool,
-    /// Whether a stream ends when its token expires.
+    /// Whether an open request ends when its token expires.
     pub end_at_expiry: bool,
 }
 
 impl Config {
-    /// Reads the JSON text of the filter's configuration. `environment` answers for the VM's
-    /// environment variables.
+    /// Parses and checks the JSON text of the filter's configuration. `environment` returns the
+    /// value of an environment variable of the VM.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first error in the configuration.
     pub fn parse(
         text: &[u8],
         environment: &dyn Fn(&str) -> Option<String>,

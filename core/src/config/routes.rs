@@ -1,20 +1,20 @@
-//! Which rules did the operator write, and can each of them mean something?
+//! Checks and compiles the rules for routes.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{limits, raw, settings};
 use crate::request::path;
 use crate::request::routes::{Access, HostPattern, Matcher, Part, Revokes, Routes, Rule};
 
-/// What rules may rely on.
+/// Other settings on which rules depend.
 #[derive(Clone, Copy)]
 pub(super) struct Given {
-    /// There is a signout service.
+    /// Whether there is a signout service.
     pub(super) revocation: bool,
-    /// Tokens name a user.
+    /// Whether tokens name a user.
     pub(super) user: bool,
 }
 
-/// The rules, compiled.
+/// Returns the compiled rules.
 pub(super) fn check(
     written: &[raw::RawRoute],
     default: raw::DefaultAccess,
@@ -70,7 +70,8 @@ fn one(at: &At, rule: &raw::RawRoute, given: Given) -> Result<Rule, ConfigError>
     }
 }
 
-/// The matcher, and of a template the name of each segment that has one.
+/// Returns the matcher. For a template, also returns the name of each segment, or `None` for a
+/// literal one.
 fn matcher(at: &At, rule: &raw::RawRoute) -> Result<(Matcher, Vec<Option<String>>), ConfigError> {
     let literal = |name: &str, text: &String| {
         let at = at.field(name);
@@ -124,7 +125,7 @@ fn template(at: &At, text: &str) -> Result<(Matcher, Vec<Option<String>>), Confi
     Ok((Matcher::Template(parts), names))
 }
 
-/// What no request can have, no rule may ask for.
+/// Returns an error if the path is not canonical, because no request could match it.
 fn canonical(at: &At, text: &str) -> Result<(), ConfigError> {
     limits::text(at, text, settings::TEXT_BYTES)?;
     if text.contains('?') {
@@ -150,7 +151,7 @@ fn for_preflight(at: &At, rule: &raw::RawRoute, access: Access) -> Result<(), Co
     Ok(())
 }
 
-/// Whose tokens the rule's 2xx answers revoke.
+/// Returns the user whose tokens the rule's 2xx responses revoke.
 fn revokes(
     at: &At,
     rule: &raw::RawRoute,

@@ -1,12 +1,12 @@
-//! What can an editor know of the configuration while somebody writes it?
+//! The JSON Schema of the configuration, for editors.
 //!
-//! A JSON Schema. Names, nesting and types are derived from the types that read the configuration;
-//! sentences, defaults and limits come from [`SETTINGS`]. So it can be no other than the code. It
-//! never refuses what loads; what only the whole can tell (a key's length, a path's spelling, a
-//! segment's name) is for `signout check`.
+//! Names, nesting and types are derived from the types that parse the configuration. Descriptions,
+//! defaults and limits come from [`SETTINGS`]. The schema can therefore not differ from the code.
+//! It never refuses a valid configuration. Checks that need the whole configuration (a key's
+//! length, a path's spelling, a segment's name) are left to `signout check`.
 //!
-//! Draft 7 is what editors know best. Not in the filter's module: the service has it, for
-//! `signout schema`.
+//! The schema uses draft 7, which editors support best. It is part of the service
+//! (`signout schema`), not of the filter's module.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::config::raw;
 use crate::config::settings::{Form, SETTINGS, Setting};
 
-/// The schema of the filter's configuration.
+/// Returns the schema of the filter's configuration.
 #[must_use]
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
@@ -34,7 +34,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// The schema of what stands at that path of settings.
+/// Returns the schema at this path of a setting.
 fn at<'a>(schema: &'a mut Value, path: &str) -> Option<&'a mut Map<String, Value>> {
     let mut place = schema;
     for name in path.split('.').filter(|name| !name.is_empty()) {
@@ -50,7 +50,7 @@ fn at<'a>(schema: &'a mut Value, path: &str) -> Option<&'a mut Map<String, Value
     object(place)?.as_object_mut()
 }
 
-/// The schema itself, or of several that may hold the first: the others admit null.
+/// Returns the schema of the object. If null is also allowed, `anyOf` contains the object first.
 fn object(schema: &mut Value) -> Option<&mut Value> {
     let is_one_of_several = schema.get("anyOf").is_some();
     if is_one_of_several { schema.get_mut("anyOf")?.get_mut(0) } else { Some(schema) }

@@ -1,4 +1,4 @@
-//! Which bytes are the secret, and is it one?
+//! Reads secrets and checks their strength.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use crate::config::{known_secrets, limits, raw, settings};
 use crate::hash::from_hex;
 use crate::keys::Algorithm;
 
-/// Bytes that must not be seen: no `Debug` and no `Display` shows them.
+/// A secret. Neither `Debug` nor `Display` shows its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// The bytes, for the one place that needs them.
+    /// Returns the bytes, for the only code that needs them.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -32,11 +32,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What the VM's environment says.
+/// Returns the value of a variable in the VM's environment.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The secret of a key: as long as its algorithm needs, and not publicly known. What is odd about
-/// it without being wrong goes to `warnings`.
+/// Returns the secret of a key, which must be long enough for its algorithm and not publicly known.
+/// Unusual but valid secrets add a message to `warnings`.
 pub(super) fn of_key(
     at: &At,
     written: &raw::RawSecret,
@@ -69,15 +69,15 @@ pub(super) fn of_key(
     Ok(Secret(bytes))
 }
 
-/// Why these bytes are no secret.
+/// The reason why the bytes are not accepted as a secret.
 pub(super) struct Weak {
     pub(super) problem: String,
     pub(super) remedy: &'static str,
-    /// Shorter than the algorithm needs, and nothing worse.
+    /// Whether the only problem is that the secret is shorter than the algorithm needs.
     is_short: bool,
 }
 
-/// Whether the bytes are secret and long enough.
+/// Returns an error if the bytes are publicly known, are a key, or are too short.
 pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
     let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
     if known_secrets::contain(bytes) {
@@ -94,8 +94,8 @@ pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
     }
 }
 
-/// Whether this is how keys of key pairs are written down. Who gives a public key as a secret lets
-/// anybody sign who has that key (RFC 8725 §2.1).
+/// Returns whether the bytes are the text of an asymmetric key. If a public key were used as the
+/// secret, anybody who has that key could sign tokens (RFC 8725 §2.1).
 fn is_key(bytes: &[u8]) -> bool {
     let text = bytes.trim_ascii();
     memchr::memmem::find(text, b"-----BEGIN ").is_some()
@@ -105,15 +105,16 @@ fn is_key(bytes: &[u8]) -> bool {
         || BASE64.decode(without_space(text)).is_ok_and(|bytes| is_key_in_der(&bytes))
 }
 
-/// A key as JSON, or a set of them (RFC 7517 §4, §5).
+/// A JWK or a JWK Set (RFC 7517 §4, §5).
 #[derive(Deserialize)]
 struct JwkText {
     #[serde(rename = "kty", alias = "keys")]
     _kind: IgnoredAny,
 }
 
-/// A SEQUENCE that is as long as it says and begins with another one, or with a number: a public key,
-/// a private key or a certificate (RFC 5280 §4.1, RFC 5958 §2, RFC 8017 §A.1).
+/// Returns whether the bytes are a public key, a private key or a certificate in DER. Each is a
+/// SEQUENCE of exactly the stated length that begins with another SEQUENCE or an INTEGER (RFC 5280
+/// §4.1, RFC 5958 §2, RFC 8017 §A.1).
 fn is_key_in_der(bytes: &[u8]) -> bool {
     let (length, rest) = match bytes {
         [SEQUENCE, 0x82, high, low, rest @ ..] => {
@@ -127,7 +128,8 @@ fn is_key_in_der(bytes: &[u8]) -> bool {
     rest.len() == length && matches!(rest, [SEQUENCE | INTEGER, ..])
 }
 
-/// The API token of the signout service: of a list joined by commas the first.
+/// Returns the API token of the signout service. If the value is a comma-separated list, returns
+/// the first token.
 pub(super) fn of_service(
     at: &At,
     written: &raw::RawSecret,
@@ -164,8 +166,8 @@ fn text(
     Ok(text)
 }
 
-/// The first variable that is set and not empty: compose files and charts set what nobody filled
-/// in to the empty text.
+/// Returns the value of the first variable that is set and not empty. Compose files and charts set
+/// variables without a value to the empty text.
 fn from_environment(
     at: &At,
     names: &[String],
@@ -180,7 +182,8 @@ fn from_environment(
     }
     let set = names.iter().filter_map(|name| environment(name)).find(|text| !text.is_empty());
     set.ok_or_else(|| {
-        // Somebody may have written the secret where its variable's name belongs.
+        // A user may have written the secret in place of the variable's name, so it must not be
+        // shown.
         let (list, first) = match names.first() {
             Some(first) if names.iter().all(|name| is_shown(name)) => (names.join(", "), &**first),
             _ => ("…".to_owned(), "…"),
@@ -195,7 +198,7 @@ fn from_environment(
     })
 }
 
-/// Line breaks and space are no part of base64 and hex; of text they are.
+/// Removes white space, which is not part of base64 and hex.
 fn without_space(text: &[u8]) -> Vec<u8> {
     text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
 }
@@ -225,7 +228,7 @@ const PUBLIC_KEY: &str =
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
-/// With or without padding: both are in use for secrets.
+/// Accepts base64 with and without padding, because both are used for secrets.
 const LENIENT_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT_PADDING);

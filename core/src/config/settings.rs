@@ -1,101 +1,107 @@
-//! Which settings are there, what are their defaults, and how far may they go?
+//! All settings, their defaults and their limits.
 //!
-//! Every number that bounds the configuration stands here, once. [`SETTINGS`] lists all settings;
-//! tests hold it against the parser: each default written out changes nothing, each limit is the
-//! last value that loads.
+//! Every number that bounds the configuration is defined here, once. [`SETTINGS`] lists all
+//! settings. Tests compare the list with the parser: writing out a default changes nothing, and
+//! each limit is the last value that loads.
 
 pub use crate::config::limits::Whole;
 
-/// Longest configuration, in bytes: Envoy copies it into every VM.
+/// Most bytes of a configuration. Envoy copies it into every VM.
 pub const CONFIGURATION_BYTES: usize = 1 << 20;
 
-/// Longest name: of a claim, cookie, header, query parameter, key, cluster.
+/// Most bytes of a name: of a claim, cookie, header, query parameter, key or cluster.
 pub const NAME_BYTES: usize = 256;
 
-/// Longest `pass_prefix`; the shortest has two signs.
+/// Most bytes of a `pass_prefix`, which has at least two characters.
 pub const PREFIX_BYTES: usize = 32;
 
-/// Longest other text: path, issuer, audience, inline secret.
+/// Most bytes of other texts: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// Most keys, those of inline JWK Sets counted one by one; a fetched set may have as many again.
+/// Most keys, where each key of an inline JWK Set counts. A fetched set may have as many keys
+/// again.
 pub const KEYS: usize = 64;
 
-/// Most JWK Sets that are fetched: each VM looks at each on every tick.
+/// Most JWK Sets to fetch. Each VM checks each set on every tick.
 pub const KEY_SETS: usize = 8;
 
-/// Most keys without id of one algorithm: all are tried on one token. A `kid` picks its key.
+/// Most keys of one algorithm without id. All of these are tried on one token. A `kid` selects a
+/// key with that id.
 pub const KEYS_TRIED: usize = 8;
 
-/// All that a key may be bound to.
+/// The supported algorithms.
 pub const ALGORITHMS: &[&str] = &[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
     "ES384", "EdDSA",
 ];
 
-/// Most audiences, required claims, forwarded claims, environment variables of one secret.
+/// Most audiences, required claims, forwarded claims, and environment variables of one secret.
 pub const LIST_ITEMS: usize = 32;
 
-/// Most places for tokens: each is searched on every request.
+/// Most places for tokens. Each is searched on every request.
 pub const TOKEN_SOURCES: usize = 8;
 
-/// Most rules: they are tried one after the other.
+/// Most rules. They are tried one after the other.
 pub const ROUTES: usize = 512;
 
-/// `claims.clock_skew_seconds`: a record is kept for as long beyond `exp`, on every proxy.
+/// `claims.clock_skew_seconds`. Every proxy keeps records for the largest allowed value after
+/// `exp`.
 pub const CLOCK_SKEW_SECONDS: Whole = Whole { default: Some(60), least: 0, most: 300 };
 
 /// `claims.max_lifetime_seconds`: up to ten years.
 pub const MAX_LIFETIME_SECONDS: Whole = Whole { default: None, least: 1, most: 315_360_000 };
 
-/// `revocation.max_staleness_seconds`: a poll waits a third of it, in whole seconds.
+/// `revocation.max_staleness_seconds`. The service may hold a poll for a third of it, in whole
+/// seconds.
 pub const MAX_STALENESS_SECONDS: Whole = Whole { default: Some(300), least: 3, most: 86_400 };
 
-/// `revocation.signout.timeout_seconds`: a person waits.
+/// `revocation.signout.timeout_seconds`. A user waits for this long.
 pub const SIGNOUT_TIMEOUT_SECONDS: Whole = Whole { default: Some(2), least: 1, most: 30 };
 
-/// `keys[].jwks.refresh_seconds`: for so long a key that the issuer has withdrawn is trusted.
+/// `keys[].jwks.refresh_seconds`. A key that the issuer has withdrawn is trusted for this long.
 pub const REFRESH_SECONDS: Whole = Whole { default: Some(300), least: 5, most: 86_400 };
 
-/// `forged_token_milliseconds_per_second`: twice that is the most of a worker's time.
+/// `forged_token_milliseconds_per_second`. A worker spends at most twice this time of each second:
+/// once for admissions and once for sign-outs.
 pub const FORGED_TOKEN_MILLISECONDS_PER_SECOND: Whole =
     Whole { default: Some(250), least: 1, most: 400 };
 
-/// `max_token_bytes`: Entra's tokens with 150 groups have about 9 KiB. Envoy limits all headers of a
-/// request to 60 KiB by default.
+/// `max_token_bytes`. Entra's tokens with 150 groups have about 9 KiB. Envoy limits all headers of
+/// a request to 60 KiB by default.
 pub const MAX_TOKEN_BYTES: Whole = Whole { default: Some(16_384), least: 1_024, most: 65_536 };
 
-/// What may be written.
+/// The form of a setting's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     /// `true` or `false`.
     Flag,
     /// A whole number.
     Number(Whole),
-    /// One of these.
+    /// One of these words.
     Choice(&'static [&'static str]),
-    /// Text of at most so many bytes.
+    /// Text with at most this number of bytes.
     Text(usize),
-    /// A list of at most so many texts, not empty each.
+    /// A list with at most this number of texts, none of which is empty.
     Texts(usize),
-    /// A list of at most so many objects.
+    /// A list with at most this number of objects.
     Objects(usize),
-    /// An object of texts: at most so many.
+    /// An object with at most this number of texts.
     Pairs(usize),
-    /// Something else; the doc says what.
+    /// Another form, which the description explains.
     Other,
 }
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Where it stands; `[]` for any item.
+    /// The path of the setting; `[]` stands for any item of a list.
     pub path: &'static str,
-    /// What may be written.
+    /// The form of its value.
     pub form: Form,
-    /// Its default as JSON; `None`: it must be written, or its absence means something of its own.
+    /// The default as JSON. `None` if the setting is required, or if its absence has another
+    /// meaning.
     pub default: Option<&'static str>,
-    /// One sentence.
+    /// The description, one sentence.
     pub about: &'static str,
 }
 

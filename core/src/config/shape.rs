@@ -1,26 +1,27 @@
-//! Is there an object wherever one belongs?
+//! Checks that objects, not lists, are used where objects belong.
 //!
-//! serde takes a list for an object too, its items for the members in the order of the code. Nobody
-//! means that: `"claims": []` would pass for no claims, and an item more would change its meaning.
+//! serde also accepts a list for an object and assigns its items to the fields in the order of the
+//! code. That is never intended: `"claims": []` would be accepted as an object without claims, and
+//! each further item would change the meaning.
 
 use serde_json::Value;
 
 use crate::config::error::{At, ConfigError};
 use crate::config::settings::SETTINGS;
 
-/// The paths in the filter's configuration that hold settings of their own.
+/// Returns the paths of all objects in the filter's configuration.
 pub(super) fn of_settings() -> impl Iterator<Item = &'static str> {
     let parents = SETTINGS.iter().filter_map(|setting| setting.path.rsplit_once('.'));
     let more = ["keys[].jwks.inline", "revocation.upstream.token"];
     parents.map(|(parent, _)| parent).chain(more)
 }
 
-/// Refuses a list as the whole text, or at one of these paths.
+/// Returns an error if the whole text, or the value at one of these paths, is a list.
 pub(super) fn check<'a>(
     text: &[u8],
     objects: impl Iterator<Item = &'a str>,
 ) -> Result<(), ConfigError> {
-    // What is no JSON, the reader with types can tell better.
+    // Invalid JSON is reported later by the typed parser, which has better messages.
     let Ok(whole) = serde_json::from_slice::<Value>(text) else { return Ok(()) };
     is_no_list(&At::root(), &whole)?;
     for path in objects {
@@ -29,7 +30,7 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
-/// Follows the path, into every item of the lists on its way.
+/// Follows the path and checks every value on it, including each item of a list.
 fn look(at: &At, value: &Value, path: &str) -> Result<(), ConfigError> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));

@@ -1,10 +1,10 @@
-//! Where may tokens be, and what else may be there?
+//! Checks the configured places of tokens, and the prefixes of API keys.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{header_name, limits, raw, settings};
 use crate::request::sources::{Source, TokenLocation};
 
-/// The places, without the same one twice.
+/// Returns the places. Duplicates are an error.
 pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Source>, ConfigError> {
     let at = At::root().field("token_sources");
     let bearer = || Source {
@@ -52,11 +52,12 @@ fn location(at: &At, source: &raw::RawTokenSource) -> Result<TokenLocation, Conf
     }
 }
 
-/// How API keys begin, and no token.
+/// Returns the prefix of API keys, after checking that no token can begin with it.
 ///
-/// The first sign of base64url gives six bits of the first byte. A token's first byte is `{`, or space
-/// before it; some readers of JSON skip a byte order mark, or take UTF-16. So those signs are out, and
-/// so is every one that a lenient decoder leaves out, which would bring the next one to the front.
+/// The first character of base64url encodes six bits of the first byte. The first byte of a token's
+/// header is `{`, or white space before it. Some JSON parsers also accept a byte order mark or
+/// UTF-16. Characters that encode these first bytes are refused, and so are characters that a
+/// lenient decoder skips, because the next character would then be the first.
 fn prefix_of_keys(at: &At, written: &str) -> Result<String, ConfigError> {
     let prefix = limits::text(at, written, settings::PREFIX_BYTES)?;
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -70,5 +71,5 @@ fn prefix_of_keys(at: &At, written: &str) -> Result<String, ConfigError> {
     Ok(prefix)
 }
 
-/// NUL; tab and the ends of a line; space; `{`; a byte order mark.
+/// The first characters for NUL, tab and line ends, space, `{`, and byte order marks.
 const BEGINS_TOKENS: &[u8] = b"ACDIe7";

@@ -1,5 +1,5 @@
-//! Each setting loads within its limits and nowhere else; an error names the field and never says
-//! what stood in it. Values are compared, not message texts.
+//! Promise: each setting loads within its limits only, and an error names the field but never its
+//! value. Tests compare values, not messages.
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use crate::keys::fixtures::{P_256, RSA_1024, RSA_2048, TOKENS};
 
 const SECRET: &str = "a9f3c1e07b52d8460f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
-/// The contract's example, with the keys that this version supports.
+/// The example of the contract, with the keys that this version supports.
 const EXAMPLE: &str = r#"{
   "keys": [
     {"id": "2026-11", "algorithm": "HS256", "secret": {"env": "SESSION_SECRET", "encoding": "utf8"}},
@@ -61,7 +61,7 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text.as_bytes(), &environment)
 }
 
-/// The least that loads, with a signout service.
+/// Returns the smallest valid configuration with a signout service.
 fn least() -> Value {
     json!({
         "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
@@ -69,7 +69,7 @@ fn least() -> Value {
     })
 }
 
-/// [`least`] with `value` at `path`; `[]` and `[0]` is a list's first item.
+/// Returns [`least`] with `value` at `path`. Both `[]` and `[0]` mean the first item of a list.
 fn with(path: &str, value: Value) -> Value {
     let mut config = least();
     if path.starts_with("keys[].jwks.refresh") {
@@ -94,7 +94,7 @@ fn with(path: &str, value: Value) -> Value {
     config
 }
 
-/// Where the error is; empty: it loads.
+/// Returns the path of the error, or an empty text if the configuration loads.
 fn wrong(config: &Value) -> String {
     match parse(&config.to_string()) {
         Ok(_) => String::new(),
@@ -103,7 +103,7 @@ fn wrong(config: &Value) -> String {
     }
 }
 
-/// Each value at `path` and where the error then is.
+/// Checks, for each value at `path`, the path of the error.
 fn check(path: &str, table: &[(Value, &str)]) {
     for (value, at) in table {
         assert_eq!(wrong(&with(path, value.clone())), *at, "{path}: {value}");
@@ -174,7 +174,8 @@ fn every_choice_is_one_of_those_in_the_table() {
         let whole_path = path.replace("[]", "[0]");
         let known = |value: &str| {
             let error = parse(&with(path, json!(value)).to_string()).err();
-            // Some choices need companions; what counts is that the name itself is known.
+            // Some choices need other settings, too. Only the error about the name itself matters
+            // here.
             error.is_none_or(|e| e.path != whole_path || !e.problem.starts_with("must be "))
         };
         for choice in *choices {
@@ -189,7 +190,7 @@ fn every_choice_is_one_of_those_in_the_table() {
 
 #[test]
 fn the_table_names_every_setting_that_the_parser_knows() {
-    // The parser's own list: what it says it expected when it meets an unknown name.
+    // The list comes from the parser: it names the expected fields when it meets an unknown one.
     let places = [
         "",
         "keys[]",
@@ -309,8 +310,8 @@ fn public_keys_are_checked() {
     }
 }
 
-/// Configurations of JWK Sets: what stands beside the set, its keys, where the error is, and how
-/// many keys are left, how many warnings.
+/// Each case: settings beside the set, its keys, and either the path of the error or the numbers of
+/// keys and warnings.
 #[test]
 fn the_keys_of_a_jwk_set_are_checked_one_by_one() {
     let k =
@@ -469,7 +470,7 @@ fn the_text_of_a_key_is_no_secret() {
         (inline(jwk), "secret"),
         (inline(&format!("{{\"keys\": [{jwk}]}}")), "secret"),
         (inline("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI0000000000000000"), "secret"),
-        // Neighbours that are secrets.
+        // Similar texts that are valid secrets.
         (inline(&der[1..]), ""),
         (inline(&format!("0\u{2}{SECRET}")), ""),
         (inline(&format!("{{\"key\": \"{SECRET}\"}}")), ""),
@@ -587,7 +588,8 @@ fn no_token_can_begin_like_an_api_key() {
     for text in ["sk-", "sk", "0x", "Bx", "glpat-", &"s".repeat(32)] {
         assert_eq!(wrong(&with("token_sources", prefix(text))), "", "{text}");
     }
-    // Base64url of `{`, of white space, NUL and byte order marks before it; what decoders leave out.
+    // Base64url of `{`, also after white space, NUL and byte order marks, and characters that
+    // lenient decoders skip.
     let first = ["ey", "ew", "eyJ", "IH", "CX", "Cg", "DQ", "AH", "77", "_n", "-e", ".e", "!e"];
     let rest = ["", "s", "s.", "s e", "s=", "s+", "s/", "s,", "s\u{e9}", &"s".repeat(33)];
     for text in first.into_iter().chain(rest) {

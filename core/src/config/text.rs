@@ -1,14 +1,14 @@
-//! Is this text a configuration at all?
+//! Parses the text of a configuration into [`raw::RawConfig`].
 //!
-//! From bytes to [`raw::RawConfig`]. Errors name the field, and never repeat what stands in it: it may
-//! be a secret in the wrong place.
+//! Errors name the field, but never contain its value, because it may be a secret in the wrong
+//! place.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::config::error::ConfigError;
 use crate::config::{raw, settings, shape};
 
-/// Reads the text of the filter's configuration.
+/// Parses the text of the filter's configuration.
 pub(super) fn read(text: &[u8]) -> Result<raw::RawConfig, ConfigError> {
     let whole = |problem: &str, remedy: &str| Err(ConfigError::new("", problem, remedy));
     if text.len() > settings::CONFIGURATION_BYTES {
@@ -27,12 +27,12 @@ pub(super) fn read(text: &[u8]) -> Result<raw::RawConfig, ConfigError> {
     typed(text)
 }
 
-/// Reads another JSON object with the same strictness and the same errors: the type refuses unknown
-/// fields, and `objects` are the paths where an object belongs (`issuers[].jwks`).
+/// Parses another JSON object with the same strictness and the same errors. The type must refuse
+/// unknown fields. `objects` are the paths of fields that must be objects (`issuers[].jwks`).
 ///
 /// # Errors
 ///
-/// What cannot be read, by its path, without the value.
+/// The path of the first field that is invalid, and the problem, without the value.
 pub fn read_object<T: DeserializeOwned>(text: &[u8], objects: &[&str]) -> Result<T, ConfigError> {
     if text.len() > settings::CONFIGURATION_BYTES {
         let problem = format!("longer than {} bytes", settings::CONFIGURATION_BYTES);
@@ -47,7 +47,7 @@ fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
     let config = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, mut problem) = (path(&error), told(error.inner()));
         if !error.inner().is_data() && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
-            problem = of_another_kind(&path); // where a word is wanted, serde takes it for no JSON
+            problem = of_another_kind(&path); // serde reports it as invalid JSON
         }
         ConfigError::new(path, problem, "")
     })?;
@@ -57,13 +57,14 @@ fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ConfigError> {
     }
 }
 
-/// How Envoy hands over a `Struct`: JSON text has no control characters but space.
+/// Returns whether the text is a `Struct` in the form in which Envoy passes it. Such a message
+/// contains control characters other than white space, which JSON text never does.
 fn is_protobuf(text: &[u8]) -> bool {
     text.first() == Some(&FIRST_FIELD)
         && text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
-/// The field, as far as it is known; of a name that comes twice, serde knows only the object.
+/// Returns the path of the field. For a duplicate name, serde only reports the path of the object.
 fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let path = error.path().to_string();
     let known = path.trim_end_matches(['.', '?']);
@@ -76,11 +77,11 @@ fn path(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     }
 }
 
-/// What serde says, without the value that it says it about.
+/// Returns serde's message without the value.
 fn told(error: &serde_json::Error) -> String {
     let message = error.to_string();
     if !error.is_data() {
-        return format!("cannot be read: {message}"); // a kind of mistake, line and column
+        return format!("cannot be read: {message}"); // kind, line and column
     }
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     if ["unknown field ", "duplicate field "].iter().any(|start| message.starts_with(start)) {
@@ -88,11 +89,11 @@ fn told(error: &serde_json::Error) -> String {
     }
     match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),
-        None => message.to_owned(), // our own words
+        None => message.to_owned(), // a message of ours
     }
 }
 
-/// What may stand in a field in which something else stands.
+/// Returns a message that lists what is allowed in the field with this path.
 fn of_another_kind(path: &str) -> String {
     let digits = |piece: &str| piece.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
     let general = path.split('[').map(digits).collect::<Vec<_>>().join("[");
@@ -114,7 +115,8 @@ fn in_words_of_json(expected: &str) -> &str {
     }
 }
 
-/// Tag of field 1, length-delimited: `Struct.fields`, `TypedStruct.type_url`, `Any.type_url`.
+/// The tag of field 1, length-delimited, as in `Struct.fields`, `TypedStruct.type_url` and
+/// `Any.type_url`.
 const FIRST_FIELD: u8 = 0x0a;
 
 const STRING_VALUE: &str = "give JSON text: configuration: {\"@type\": \

@@ -1,34 +1,36 @@
-//! Which settings does an application's name stand for?
+//! Fills in the settings for a known application.
 //!
-//! A preset is a whole configuration of its own, one JSON text an application. What the operator
-//! wrote wins, field by field: objects are filled one name at a time, everything else is taken as
-//! written, lists too. Only `routes` are joined, the written rules before the preset's: as the first
-//! that matches decides, they win as well, and nobody loses the sign-out by opening one more path.
+//! A preset is a complete configuration for one application, as JSON. A setting that the operator
+//! has written takes precedence. Objects are merged by field name. All other values, including
+//! lists, are taken as written. Only `routes` are joined, with the operator's rules first. Because
+//! the first match decides, the operator's rules take precedence, and adding a rule does not remove
+//! the preset's sign-out rule.
 //!
 //! # Open WebUI
 //!
-//! What its back end does, and where a narrower reading would let a revoked token through:
+//! The facts about its back end, and why a narrower configuration would accept a revoked token:
 //!
-//! - It takes a token after any scheme of `Authorization`, from the cookie and from `x-api-key`; what
-//!   begins with `sk-` is an API key there, in each of the three.
-//! - Its tokens name the user in `id`. They have no `iss` and no `sub`; `exp` is absent where the
-//!   administrator chose tokens without end, `jti` before 0.6.38, `iat` before 0.9.0. All can be
-//!   revoked, so none is required.
-//! - The preset is for version 0.9.0 and later. Before, tokens have no `iat`, so that a cutoff would
+//! - It accepts a token after any scheme of `Authorization`, in the cookie and in `x-api-key`. In
+//!   each of the three, a value that begins with `sk-` is an API key.
+//! - Its tokens name the user in `id`. They have no `iss` and no `sub`. `exp` is absent if the
+//!   administrator chose tokens without end, `jti` before 0.6.38, `iat` before 0.9.0. All these
+//!   tokens can be revoked, so none of these claims is required.
+//! - The preset is for version 0.9.0 and later. Earlier tokens have no `iat`, so a cutoff would
 //!   refuse every later token of its user, and the page signs out with `GET`.
-//! - Its page signs out with `POST` and the cookie alone (since 0.9.3). A `GET` of that path is no
-//!   sign-out: a picture in a chat can cause it.
-//! - Its WebSockets read the token from a frame, if at all, so every upgrade needs a token in the
-//!   handshake, and an API key does not replace it.
-//! - Its page fetches `/api/config` before anything else and shows nothing at all after a 401, and
-//!   it takes a 401 for the end of a session only where the sentence is one of its own. A tab whose
-//!   session another tab has ended sends no token any more; the page does not notice and shows the
-//!   sentence as it is, so it is the same one, which asks to sign in.
-//! - Files of the page have no common prefix, so what no rule names is `optional`: a bad token is
-//!   taken out, and the page comes. No answer there depends on a token that was not verified.
-//! - It opens its socket before anybody has signed in, and a token that comes in a frame is not seen
-//!   here. So the handshake needs the cookie; the page tries again until it has one.
-//! - SCIM has a static token of its own, which is none of our business.
+//! - Its page signs out with `POST` and only the cookie (since 0.9.3). A `GET` of that path is not
+//!   a sign-out, because an image in a chat can cause it.
+//! - Its WebSockets read the token from a frame, if at all. Every upgrade therefore needs a token
+//!   in the handshake, and an API key does not replace it.
+//! - Its page fetches `/api/config` first and shows nothing after a 401. It takes a 401 for the end
+//!   of the session only if `detail` is one of its own sentences. If another tab has ended the
+//!   session, a request carries no token, and the page shows the sentence as it is. Both 401
+//!   responses therefore use the same sentence, which asks the user to sign in.
+//! - The files of its page have no common prefix. Paths without a rule are therefore `optional`: a
+//!   bad token is removed, and the page loads. No response on these paths depends on a token that
+//!   was not verified.
+//! - It opens its socket before the user has signed in, and the filter cannot see a token in a
+//!   frame. The handshake therefore needs the cookie. The page retries until it has one.
+//! - SCIM uses its own static token, which the filter does not check.
 
 use std::collections::BTreeMap;
 
@@ -36,10 +38,11 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::config::raw::Preset;
 
-/// What `"preset": "open-webui"` stands for.
+/// The configuration for `"preset": "open-webui"`.
 pub const OPEN_WEBUI: &str = include_str!("open-webui.json");
 
-/// The configuration with what is absent filled in. `written` is one that can be read.
+/// Returns the configuration with absent settings filled in. `written` must be a configuration that
+/// can be parsed.
 pub(super) fn filled(preset: Preset, written: &[u8]) -> Vec<u8> {
     let facts = match preset {
         Preset::OpenWebui => OPEN_WEBUI,
@@ -49,7 +52,8 @@ pub(super) fn filled(preset: Preset, written: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&filled).unwrap_or_default()
 }
 
-/// Values stay the text that they are, so that nothing in them is lost before it is checked.
+/// The fields of an object. Values remain unparsed text, so that the later check sees exactly what
+/// was written.
 type Fields = BTreeMap<String, Box<RawValue>>;
 
 fn merged(mut written: Fields, facts: Fields) -> Fields {
@@ -64,13 +68,13 @@ fn merged(mut written: Fields, facts: Fields) -> Fields {
     written
 }
 
-/// Two objects, merged; `None` where they are not.
+/// Merges two objects. Returns `None` if one of the values is not an object.
 fn within(written: &RawValue, fact: &RawValue) -> Option<Box<RawValue>> {
     let fields = |value: &RawValue| serde_json::from_str::<Fields>(value.get()).ok();
     to_raw_value(&merged(fields(written)?, fields(fact)?)).ok()
 }
 
-/// Two lists, joined; `None` where they are not.
+/// Joins two lists. Returns `None` if one of the values is not a list.
 fn joined(written: &RawValue, facts: &RawValue) -> Option<Box<RawValue>> {
     let items = |value: &RawValue| serde_json::from_str::<Vec<Box<RawValue>>>(value.get()).ok();
     to_raw_value(&[items(written)?, items(facts)?].concat()).ok()

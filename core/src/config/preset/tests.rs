@@ -1,5 +1,6 @@
-//! What is written wins and what is absent is filled: each written text is held against the
-//! configuration that it stands for. Then the facts themselves: requests and what each is asked for.
+//! Promise: written settings take precedence, and absent ones are filled in. Method: each text is
+//! compared with the equivalent complete configuration. The facts of the preset are checked with
+//! requests and their routes.
 use serde_json::{Value, json};
 
 use super::*;
@@ -27,7 +28,7 @@ fn facts() -> Value {
     serde_json::from_str(OPEN_WEBUI).expect("JSON")
 }
 
-/// The preset's facts with a value at that path.
+/// Returns the preset's facts with another value at this path.
 fn facts_with(pointer: &[&str], value: Value) -> Value {
     let mut facts = facts();
     let mut place = &mut facts;
@@ -130,7 +131,8 @@ fn what_is_wrong_is_told_as_without_a_preset() {
     assert_eq!(error.path, "claims.user_id");
 }
 
-/// The check of a written value reads the text itself, not what another parser made of it.
+/// A written value is checked as the text that was written, not as another parser has interpreted
+/// it.
 #[test]
 fn a_key_with_a_name_twice_is_left_out_under_a_preset_too() {
     let jwk = r#"{"kty": "oct", "alg": "HS256", "k": "AA", "k": "AA"}"#;
@@ -207,7 +209,7 @@ fn what_ends_all_sessions_of_a_user_names_that_user() {
     }
 }
 
-/// Paths of the sockets of 0.12, and some that it may have tomorrow.
+/// The paths of the sockets in 0.12, and some that later versions may use.
 #[test]
 fn every_upgrade_needs_a_token_and_takes_no_api_key() {
     let config = parse(&facts()).expect("loads");
@@ -237,8 +239,8 @@ fn access_of(config: &Config, method: &str, path: &str) -> Access {
     config.routes.find(&headers).access
 }
 
-/// Requests of 0.12.4, its page's and others; what has no dependency on a user there is public,
-/// optional or under a key of its own here.
+/// The requests of the page of 0.12.4, and others. Requests that do not depend on a user are
+/// public, optional or use their own key.
 const ROUTES_OF_OPEN_WEBUI: &[(Access, &[&str])] = &[
     (Access::Ready, &["GET /.session-guard/ready"]),
     (Access::Signout, &["POST /api/v1/auths/signout"]),
