@@ -1,22 +1,23 @@
-//! In which ways does the filter say no, and what does the client get to see?
+//! All refusals, and the response that the client gets for each.
 //!
-//! One enum, one table: status, stable code, sentence, challenge. Nothing in an answer depends on
-//! the content of the token. The order of the variants is the order in which a token is judged: of
-//! several reasons the first one is named. Codes are for programs and always ours; the sentence may
-//! be the application's own, whose front end knows no other.
+//! One enum and one table define the status, the stable code, the sentence and the challenge.
+//! Nothing in a response depends on the content of the token. The order of the variants is the
+//! order of the checks. If there are several reasons, the first one is reported. Codes are for
+//! programs and never change. The sentence may be configured, because the front end of an
+//! application may know only its own sentences.
 
 use serde_json::Value;
 
-/// Why a request goes no further.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
-    /// No configured place holds a token.
+    /// No configured place contains a token.
     MissingToken,
     /// Not a JWS in compact form whose header and payload are strict JSON objects (RFC 7515 §7.1).
     MalformedToken,
     /// No key is bound to the algorithm that the token names.
     UnsupportedAlgorithm,
-    /// No key of that algorithm takes the token's `kid`.
+    /// No key of that algorithm accepts the token's `kid`.
     UnknownKey,
     /// The signature does not verify (RFC 7515 §5.2).
     BadSignature,
@@ -28,37 +29,37 @@ pub enum Refusal {
     WrongIssuer,
     /// `aud` names none of the configured audiences (RFC 7519 §4.1.3).
     WrongAudience,
-    /// A required claim is absent, or a claim that we read has the wrong type or size.
+    /// A required claim is absent, or a claim that the filter reads has the wrong type or size.
     BadClaims,
-    /// The tokens of one request do not name one user.
+    /// The tokens of the request name different users.
     ConflictingTokens,
-    /// The token, its user's tokens of that age, or all tokens of that age are revoked.
+    /// The token is revoked: by its own record, by its user's cutoff, or by the cutoff for all.
     Revoked,
-    /// What must be known is not known: keys, the revocation set, or its age.
+    /// Something required is unknown: the keys, or an up-to-date revocation set.
     Unavailable,
 }
 
-/// What the client gets.
+/// The response to a refused request, before it is serialised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalReply<'a> {
     /// HTTP status: 401 or 503.
     pub status: u16,
-    /// Stable name, for programs: body, counter, access log.
+    /// The stable name, for programs. It appears in the body, the counter and the access log.
     pub code: &'static str,
-    /// One sentence, for people.
+    /// One sentence for people.
     pub detail: &'a str,
-    /// Value of `WWW-Authenticate` (RFC 6750 §3), on 401 only.
+    /// The value of `WWW-Authenticate` (RFC 6750 §3), only on 401.
     pub challenge: Option<&'static str>,
-    /// Value of `Retry-After`, on 503 only.
+    /// The value of `Retry-After`, only on 503.
     pub retry_after_seconds: Option<&'static str>,
 }
 
-/// A response of the filter's own, in place of the application's.
+/// A response that the filter sends in place of the application's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
     /// HTTP status.
     pub status: u16,
-    /// The access log shows it as response code details.
+    /// The response code details, for the access log.
     pub code_details: String,
     /// Header lines.
     pub headers: Vec<(&'static str, String)>,
@@ -81,19 +82,19 @@ impl LocalResponse {
     }
 }
 
-/// What is said in an application's own words; `None`: in ours.
+/// The sentences that the configuration replaces; `None` keeps the filter's own sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentences {
-    /// Where no token came.
+    /// For a request without a token.
     pub missing_token: Option<String>,
-    /// Where a token came and is refused: the error of RFC 6750 §3.1.
+    /// For a request with a token that is refused: the error of RFC 6750 §3.1.
     pub invalid_token: Option<String>,
-    /// Where it cannot be told.
+    /// For a request that cannot be decided now.
     pub unavailable: Option<String>,
 }
 
 impl Sentences {
-    /// Returns the whole response to a refused request; `clear_cookies` are values of `Set-Cookie`.
+    /// Returns the whole response to a refused request. `clear_cookies` are values of `Set-Cookie`.
     #[must_use]
     pub fn response(&self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
         let answer = self.answer(refusal);
@@ -106,7 +107,7 @@ impl Sentences {
         }
     }
 
-    /// What the client gets, in these words.
+    /// Returns the response with the configured sentence.
     #[must_use]
     pub fn answer(&self, refusal: Refusal) -> LocalReply<'_> {
         let detail = match refusal {
@@ -120,7 +121,7 @@ impl Sentences {
 }
 
 impl LocalReply<'_> {
-    /// The headers of the answer; `clear_cookies` are whole values of `Set-Cookie`.
+    /// Returns the headers of the response. `clear_cookies` are whole values of `Set-Cookie`.
     #[must_use]
     pub fn headers<'c>(&self, clear_cookies: &'c [String]) -> Vec<(&'static str, &'c str)> {
         let mut headers = vec![("content-type", "application/json"), ("cache-control", "no-store")];
@@ -130,14 +131,14 @@ impl LocalReply<'_> {
         headers
     }
 
-    /// The body of the answer.
+    /// Returns the body of the response.
     #[must_use]
     pub fn body(&self) -> String {
         let (code, detail) = (self.code, Value::from(self.detail));
         format!("{{\"code\": \"{code}\", \"detail\": {detail}}}")
     }
 
-    /// What the access log shows as response code details.
+    /// Returns the response code details, for the access log.
     #[must_use]
     pub fn response_code_details(&self) -> String {
         format!("session_guard_{}", self.code)
@@ -145,7 +146,7 @@ impl LocalReply<'_> {
 }
 
 impl Refusal {
-    /// Every refusal, in the order of judgement.
+    /// Every refusal, in the order of the checks.
     pub const ALL: [Self; 13] = [
         Self::MissingToken,
         Self::MalformedToken,
@@ -162,7 +163,7 @@ impl Refusal {
         Self::Unavailable,
     ];
 
-    /// The table.
+    /// Returns the entry of the table.
     #[must_use]
     pub fn answer(self) -> LocalReply<'static> {
         let (code, detail) = match self {
@@ -196,7 +197,7 @@ impl Refusal {
     }
 }
 
-/// What is unknown is usually known a feed round trip later.
+/// The missing knowledge usually arrives within one feed round trip.
 const RETRY_AFTER_SECONDS: &str = "2";
 
 #[cfg(test)]

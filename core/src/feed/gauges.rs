@@ -1,7 +1,8 @@
-//! Which gauges show the state of all feeds of this process?
+//! The gauges for the state of all feeds of this process.
 //!
-//! Most processes have one feed. Two realms have two, and so has a configuration that drains next to
-//! one of another realm. The gauges must not hide that one of them is cut off.
+//! Most processes have one feed. A process has several if its configurations use several realms,
+//! also while an old configuration drains. The gauges are combined so that one feed that is cut off
+//! remains visible.
 
 use crate::revocation::sweep::Counts;
 use crate::shared::SharedData;
@@ -13,8 +14,8 @@ use crate::shared::names::KeySpace;
 pub struct Gauges {
     /// `feed_current_timestamp_seconds`: Unix time of the last complete update, 0 before the first.
     pub feed_current_timestamp_seconds: u64,
-    /// `clock_difference_seconds`: difference between the service's clock and ours, as of its last
-    /// response.
+    /// `clock_difference_seconds`: the absolute difference between the service's clock and ours, at
+    /// the service's last response.
     pub clock_difference_seconds: u64,
     /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
     /// as of the last complete sweep.
@@ -66,8 +67,8 @@ impl Gauges {
     }
 }
 
-/// The gauges of a feed that had no leader for so long are dropped: its configuration is gone. This is
-/// shorter than an alert waits, and longer than it takes to replace a dead leader.
+/// A feed is left out after it has had no leader for this long, because its configuration is gone.
+/// The time is shorter than alerts usually wait, and longer than it takes to replace a dead leader.
 const ALL_FEEDS: AggregatedGauges<6> =
     AggregatedGauges { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
 

@@ -1,9 +1,9 @@
-//! How does the proxy learn what was revoked elsewhere?
+//! Follows the feed: how the proxy learns of revocations that were made elsewhere.
 //!
-//! By long polls, as in Consul's blocking queries. One VM of the process, the
-//! [leader](crate::shared::lease), asks for everything after its [cursor](wire::Cursor), applies the
-//! response completely, and polls again. All VMs use the same set, and check on their tick whether it
-//! is [recent enough](staleness).
+//! The proxy uses long polls, like Consul's blocking queries. One VM of the process, the
+//! [leader](crate::shared::lease), requests everything after its [cursor](wire::Cursor), applies
+//! the response completely, and polls again. All VMs use the same set, and check on their tick
+//! whether it is [recent enough](staleness).
 //!
 //! [`Feed`] is the state machine of one VM. The host calls it on events (a tick, a response) with the
 //! time and a random number, and applies the [`FeedEffects`] that it returns. It reads no clock and
@@ -11,10 +11,11 @@
 //!
 //! # Why a page removes nothing from the set
 //!
-//! The service may return with an old backup, a replica may be behind, and a proxy on the way may
-//! replay a response. Applying a page is therefore a union, in whatever order pages come. A page of a
-//! reset names the range of ids that it covers. If the set holds records in that range that the page
-//! lacks, the service has lost them, and the leader re-sends them through the [outbox].
+//! The service may be restored from an old backup, a replica may be behind, and a proxy in between
+//! may replay a response. Applying a page is therefore a union, and pages may come in any order. A
+//! page of a reset contains the range of ids that it covers. If the set contains records in that
+//! range that the page lacks, the service has lost them, and the leader re-sends them through the
+//! [outbox].
 
 pub mod delivery;
 pub mod gauges;
@@ -53,50 +54,51 @@ use wire::{Page, PageKey};
 pub struct FeedSettings {
     /// The realm that this proxy enforces.
     pub realm: String,
-    /// Name of the service's cluster.
+    /// The name of the service's cluster.
     pub cluster: String,
     /// `:authority` of calls to the service.
     pub authority: String,
-    /// Largest age of the last complete update.
+    /// The largest age of the last complete update.
     pub max_staleness_seconds: u64,
     /// How long to wait for the response to a delivery.
     pub delivery_timeout_milliseconds: u64,
 }
 
-/// What the host has to do next. Everything is optional.
+/// The actions for the host. Each is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedEffects {
-    /// Poll the service, and pass the response to [`Feed::poll_finished`]; `None` if the call cannot be
-    /// made.
+    /// The poll to send. The host passes the response to [`Feed::poll_finished`], or `None` if the
+    /// call cannot be made.
     pub poll: Option<Call>,
-    /// Delivery the service; hand the response to [`Feed::delivery_finished`], and `None` likewise.
+    /// The delivery to send. The host passes the response to [`Feed::delivery_finished`], or `None`
+    /// if the call cannot be made.
     pub delivery: Option<Call>,
-    /// Tick again after that time, unless the next tick comes sooner.
+    /// The latest time for the next tick, in milliseconds from now.
     pub tick_within_milliseconds: Option<u64>,
     /// Events to count.
     pub counts: Vec<FeedCount>,
     /// Gauges to set.
     pub gauges: Option<Gauges>,
-    /// Messages for the log, each once per change of state.
+    /// Messages for the log. Each is sent once per change of state.
     pub notices: Vec<FeedNotice>,
 }
 
 /// An event that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedCount {
-    /// `resets`: the feed is read from its beginning.
+    /// `resets`: the service began to send the whole set.
     Reset,
     /// `refresh_rejected.<reason>`: a response was rejected.
     Rejected(PollRejection),
-    /// `outbox_dropped`: the service rejected a record for good.
+    /// `outbox_dropped`: the service rejected a record permanently.
     Dropped,
     /// `outbox_sent`: records that the service has acknowledged to the leader.
     Sent(u64),
-    /// `set_damaged`: shared data did not hold what this filter had written.
+    /// `set_damaged`: shared data did not contain what this filter had written.
     Damaged,
 }
 
-/// The feed as one VM (strictly: one root context) sees it.
+/// The feed as seen by one VM (strictly: by one root context).
 pub struct Feed {
     space: KeySpace,
     page_key: PageKey,
@@ -111,17 +113,18 @@ pub struct Feed {
     delivery: Delivery,
     sweep: Sweep,
     knowledge: Knowledge,
-    /// The outbox has no room for the records that a page lacks: it is delivered before the next poll.
+    /// Whether the outbox has no room for the records that a page lacks. The next poll then waits
+    /// until the outbox has been delivered.
     waits_for_room: bool,
-    /// The current reset re-sends records that the service has lost.
+    /// Whether the current reset re-sends records that the service has lost.
     resends: bool,
     clock_difference_seconds: Option<i64>,
     maintained_at: Option<u64>,
 }
 
 impl Feed {
-    /// A feed that was not read yet. `page_key` belongs to the API token that its polls
-    /// present; `owner` is a fresh random UUID.
+    /// Creates a feed that has not been loaded. `page_key` belongs to the API token with which the
+    /// feed polls. `owner` is a fresh random UUID.
     #[must_use]
     pub fn new(settings: &FeedSettings, page_key: PageKey, owner: Owner) -> Self {
         let FeedSettings { realm, cluster, authority, .. } = settings;
@@ -165,24 +168,26 @@ impl Feed {
         self.knowledge
     }
 
-    /// Returns the state of the set now: for a request that the state as of the last tick would refuse.
+    /// Returns the state of the set now. Used for a request that the state of the last tick would
+    /// refuse.
     #[must_use]
     pub fn known_at(&self, shared: &dyn SharedData, now: Now) -> Knowledge {
         let (state, _) = FeedState::read(shared, &self.space);
         Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
-    /// Notes that this VM serves requests, so that it leaves polling to another one.
+    /// Records that this VM serves requests, so that another VM becomes the leader.
     pub fn note_request(&mut self) {
         self.lease.note_request();
     }
 
-    /// Releases the lease: this VM ends, or its configuration is replaced.
+    /// Releases the lease, because this VM ends or its configuration is replaced.
     pub fn release(&mut self, shared: &dyn SharedData, now: Now) {
         self.lease.release(shared, now.monotonic_milliseconds);
     }
 
-    /// Runs once a second, or after the time that [`FeedEffects::tick_within_milliseconds`] named.
+    /// Does the periodic work. Call this once a second, or after
+    /// [`FeedEffects::tick_within_milliseconds`].
     #[must_use]
     pub fn tick(&mut self, shared: &dyn SharedData, now: Now) -> FeedEffects {
         let mut effects = FeedEffects::default();
@@ -209,8 +214,8 @@ impl Feed {
         effects
     }
 
-    /// Handles the response to a poll; `None` if the call failed or could not be made. `random` is any
-    /// number.
+    /// Handles the response to a poll. `None` means that the call failed or could not be made.
+    /// `random` may be any number.
     #[must_use]
     pub fn poll_finished(
         &mut self,
@@ -253,7 +258,7 @@ impl Feed {
         effects
     }
 
-    /// Handles the response to a delivery; `None` if the call failed or could not be made.
+    /// Handles the response to a delivery. `None` means that the call failed or could not be made.
     #[must_use]
     pub fn delivery_finished(
         &mut self,
@@ -287,8 +292,8 @@ impl Feed {
         effects
     }
 
-    /// For how long a VM whose API token was rejected leaves the lease to others, which may have a
-    /// newer configuration.
+    /// Returns how long a VM whose API token was rejected leaves the lease to other VMs, which may
+    /// have a newer configuration.
     fn barred_milliseconds(&self) -> u64 {
         match self.knowledge {
             Knowledge::Current => BARRED_MILLISECONDS,
@@ -323,7 +328,8 @@ impl Feed {
         let target = PageTarget { shared, space, set, outbox, realm_feeds };
         let resent = page::apply(target, page.clone(), sent, now);
         if matches!(resent, Ok(_) | Err(PollRejection::NoRoom)) {
-            // If an entry stays in by mistake, it counts as missing, and the feed is read again.
+            // If an entry remains by mistake, it is found to be missing later, and the feed is
+            // reloaded.
             let _ = outbox.shown(shared, &page.records);
         }
         let resent = resent?;
@@ -421,11 +427,11 @@ impl Feed {
 /// How often the leader runs maintenance; a tick may be a little early.
 const MAINTENANCE_MILLISECONDS: u64 = 900;
 
-/// For how long a VM whose API token was rejected does not compete for the lease.
+/// How long a VM whose API token was rejected does not compete for the lease.
 const BARRED_MILLISECONDS: u64 = 60_000;
 
-/// Longest wait between two polls while the set is stale or not loaded. Protected routes respond 503
-/// meanwhile, so they work again within five seconds of the service's return.
+/// Longest wait between two polls while the set is stale or not loaded. Meanwhile protected routes
+/// respond 503, so they work again within five seconds after the service has returned.
 const LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS: u64 = 4_000;
 
 #[cfg(test)]

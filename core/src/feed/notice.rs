@@ -1,7 +1,7 @@
-//! Which messages about the feed does an operator get?
+//! The log messages about the feed.
 //!
-//! The host writes these values into its log. Each is written once per change of state, however
-//! often the event repeats; counters show how often. None contains a token or a secret.
+//! The host writes them to its log. Each message is written once per change of state, however often
+//! the event repeats. Counters show how often. No message contains a token or a secret.
 
 use std::fmt;
 
@@ -10,42 +10,42 @@ use crate::feed::staleness::Knowledge;
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
 
-/// A larger difference between the two clocks is logged.
+/// A larger difference between the clocks is logged.
 pub const CLOCKS_APART_SECONDS: u64 = 5;
 
 /// A message about the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedNotice {
-    /// This VM is the leader from now on.
+    /// This VM has become the leader.
     Leads,
     /// The state of the revocation set has changed.
     Knows(Knowledge),
-    /// The first response in a row that was rejected.
+    /// A response was rejected for the first time in a row.
     Rejected(PollRejection),
-    /// A response was accepted again.
+    /// A response was accepted after a rejection.
     Accepted,
-    /// The feed is read from its beginning.
+    /// The service sends the whole set.
     Reset,
     /// The service has lost revocations, and this proxy sends them again.
     Resends,
-    /// Shared data did not hold what this filter had written.
+    /// Shared data did not contain what this filter had written.
     Damaged,
-    /// The service's clock minus ours, in seconds.
+    /// The clocks differ. Contains the service's clock minus ours, in seconds.
     ClocksDiffer(i64),
     /// The clocks agree again.
     ClocksAgree,
-    /// The first delivery in a row that failed.
+    /// A delivery failed for the first time in a row.
     NotDelivered,
-    /// Deliveries succeed again.
+    /// A delivery succeeded after a failure.
     Delivered,
-    /// The service does not accept a revocation of that kind.
+    /// The service rejected a revocation of this kind permanently.
     Dropped(Kind),
-    /// So many undelivered revocations were taken over from an earlier configuration of this realm.
+    /// This many undelivered revocations were adopted from another feed of this realm.
     Adopted(usize),
 }
 
 impl FeedNotice {
-    /// How serious it is.
+    /// Returns the severity of the message.
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {

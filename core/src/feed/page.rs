@@ -1,9 +1,9 @@
-//! How is a page of the feed applied?
+//! Applies a page of the feed.
 //!
-//! Completely, within the callback that brings it: first the records, then the generation, then the
-//! feed state, by compare-and-swap with the version that was read first. If anything fails before
-//! that, the cursor stays where it was and the page is requested again. Applying a page twice changes
-//! nothing.
+//! A page is applied completely within one callback: first the records, then the generation, then
+//! the feed state. The state is written by compare-and-swap with the version that was read first.
+//! If anything fails before that, the cursor is unchanged and the page is requested again. Applying
+//! a page twice has no further effect.
 
 use crate::clock::Now;
 use crate::feed::outbox::{DueTime, Outbox};
@@ -18,11 +18,11 @@ use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
 
-/// Most records of one page that are re-sent to the service. The rest follows after these are
-/// delivered.
+/// Most records of one page that are re-sent to the service at once. The others follow after these
+/// have been delivered.
 pub const RESENT_RECORDS: usize = 4_096;
 
-/// What a page changes, in shared data.
+/// The parts of shared data that a page changes.
 #[derive(Clone, Copy)]
 pub struct PageTarget<'a> {
     /// Shared data.
@@ -37,12 +37,13 @@ pub struct PageTarget<'a> {
     pub realm_feeds: &'a RealmFeeds,
 }
 
-/// Applies the page that responds to the poll `sent`; returns how many records are re-sent to the
+/// Applies the response to the poll `sent`. Returns the number of records that are re-sent to the
 /// service.
 ///
 /// # Errors
 ///
-/// Why the page was not applied. Its records may be in the set; the cursor is unchanged.
+/// The reason why the page was not applied. Some of its records may be in the set. The cursor is
+/// unchanged.
 pub fn apply(
     target: PageTarget<'_>,
     mut page: Page,
@@ -98,9 +99,10 @@ fn resend(target: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRejec
     }
 }
 
-/// Moves cutoffs back that lie further ahead than any clock skew explains, because a service whose
-/// clock is wrong would lock out everybody who signs in again. Returns the latest of them. If our own
-/// clock was wrong, the feed is read again as soon as our clock makes that cutoff plausible.
+/// Moves back cutoffs that are further ahead than any clock skew explains, and returns the latest
+/// of them. If the service's clock is wrong, such a cutoff would lock out everybody who signs in
+/// again. If our own clock was wrong, the feed is reloaded as soon as our clock makes that cutoff
+/// plausible.
 fn clamp(records: &mut [Record], unix_seconds: u64) -> Option<u64> {
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let mut furthest = None;

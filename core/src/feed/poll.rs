@@ -1,8 +1,8 @@
-//! When and how is the service polled, and which responses are accepted?
+//! Polls the service, and decides which responses are accepted.
 //!
 //! One poll is pending at a time. A response is accepted if its status is 200, its content type is
-//! that of the feed, and its page is complete and intact. Any other response is rejected: it changes
-//! nothing, is counted by reason, and is followed by a [wait](backoff).
+//! that of the feed, and its page is complete and intact. Any other response is rejected: it
+//! changes nothing, is counted by reason, and is followed by a [wait](backoff).
 
 use std::fmt;
 
@@ -13,16 +13,16 @@ use crate::call::{Call, Response, backoff};
 use crate::feed::state::begins_reset;
 use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, WireError};
 
-/// Longest time for which the service may hold a poll.
+/// The longest time for which the service may hold a poll.
 const LONGEST_WAIT_SECONDS: u64 = 30;
 
-/// How much later than that the response may arrive.
+/// How long after the longest hold the response may arrive.
 const GRACE_SECONDS: u64 = 5;
 
-/// Shortest time between two polls, unless the first page said that there is more.
+/// Shortest time between two polls, unless the last page said that there are more.
 pub const PAUSE_MILLISECONDS: u64 = 20;
 
-/// After two resets within this time, the proxy waits before it polls again.
+/// If two resets begin within this time, the proxy waits before it polls again.
 const RESETS_APART_MILLISECONDS: u64 = 60_000;
 
 /// Why a response was rejected.
@@ -30,32 +30,33 @@ const RESETS_APART_MILLISECONDS: u64 = 60_000;
 pub enum PollRejection {
     /// The call failed: there are no headers.
     NoResponse,
-    /// 401 or 403: the service does not know the API token.
+    /// 401 or 403: the service rejects the API token.
     Unauthorized,
     /// 503: from the service, or from Envoy if it cannot reach the service.
     Unavailable,
-    /// 504: from Envoy.
+    /// 504: from Envoy, if the service does not respond in time.
     TimedOut,
-    /// Any other status but 200.
+    /// Any other status than 200.
     Status,
     /// Another content type than the feed's, or several.
     ContentType,
-    /// It does not begin like a page.
+    /// The body does not begin like a page.
     NotAFeed,
-    /// A page that was cut or changed on its way.
+    /// The page was truncated or changed in transit.
     Damaged,
-    /// An intact page with a content that no service may send.
+    /// The page is intact, but its content is invalid.
     Unsound,
-    /// Another VM has moved the cursor meanwhile, or the set turned out to be damaged.
+    /// Another VM has moved the cursor meanwhile, or the set was found to be damaged.
     Superseded,
     /// Other VMs kept writing the same shard.
     Contended,
-    /// The outbox has no room for what the service has lost; it is delivered first.
+    /// The outbox has no room for the records that the service has lost. It must be delivered
+    /// first.
     NoRoom,
 }
 
 impl PollRejection {
-    /// The word in `refresh_rejected.<reason>`.
+    /// Returns the word in `refresh_rejected.<reason>`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -101,7 +102,7 @@ impl fmt::Display for PollRejection {
 ///
 /// # Errors
 ///
-/// Why the response is rejected.
+/// The reason why the response is rejected.
 pub fn read_page(response: Option<&Response>, key: &PageKey) -> Result<Page, PollRejection> {
     let response = response.ok_or(PollRejection::NoResponse)?;
     match response.status() {
@@ -126,7 +127,7 @@ pub fn read_page(response: Option<&Response>, key: &PageKey) -> Result<Page, Pol
 pub struct Poll {
     wait_seconds: u64,
     poller: Poller<SentPoll>,
-    /// When the feed was last read from its beginning, and how often that happened within a minute.
+    /// When the last reset began, and how many have begun within a minute of the one before.
     reset_at: Option<u64>,
     resets: u32,
 }
@@ -134,17 +135,17 @@ pub struct Poll {
 /// A poll that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentPoll {
-    /// It asks for everything after this cursor; without one, for everything.
+    /// The poll requests everything after this cursor, or everything if there is none.
     pub cursor: Option<Cursor>,
     /// When it was sent.
     pub at_milliseconds: u64,
 }
 
 impl SentPoll {
-    /// Returns the time at which the page in the response was surely complete: when the poll was
-    /// sent, plus the time for which the service held it. The time on the way is unknown, so both
-    /// directions are taken to belong to the way back. A service cannot have held a poll for longer
-    /// than until its response arrived, `now`.
+    /// Returns a time at which the page in the response was complete: when the poll was sent, plus
+    /// the time for which the service held it. The network delay is unknown, so all of it is
+    /// attributed to the way back. A service cannot have held a poll for longer than until its
+    /// response arrived, `now`.
     #[must_use]
     pub fn complete_at(&self, page: &Page, now: u64) -> u64 {
         self.at_milliseconds.saturating_add(u64::from(page.held_milliseconds)).min(now)
@@ -152,7 +153,7 @@ impl SentPoll {
 }
 
 impl Poll {
-    /// No poll was sent yet, and the first may be sent at once.
+    /// Creates the state before the first poll, which may be sent at once.
     #[must_use]
     pub fn new(max_staleness_seconds: u64) -> Self {
         Self {
@@ -163,7 +164,7 @@ impl Poll {
         }
     }
 
-    /// Whether a poll was sent and has not ended yet.
+    /// Returns whether a poll is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.poller.is_pending()
@@ -175,7 +176,7 @@ impl Poll {
         self.poller.wait_milliseconds(now)
     }
 
-    /// Shortens the wait for the next poll to at most so many milliseconds.
+    /// Shortens the wait for the next poll to at most this many milliseconds.
     pub fn call_within(&mut self, now: u64, milliseconds: u64) {
         self.poller.call_within(now, milliseconds);
     }
@@ -186,9 +187,9 @@ impl Poll {
         self.poller.failures()
     }
 
-    /// Returns the call that asks for everything after that cursor. The service holds the poll until
-    /// there is something new. If the set is not current, the service responds at once, because any
-    /// complete response makes it current again.
+    /// Returns the call that requests everything after this cursor. The service holds the poll
+    /// until there is something new. If the set is not current, the service must respond at once,
+    /// because any complete response makes the set current again.
     pub fn ask(&mut self, cursor: Option<Cursor>, is_current: bool, now: u64) -> Call {
         let wait_seconds = if is_current { self.wait_seconds } else { 0 };
         let mut path = format!("/v1/revocations?wait={wait_seconds}");
@@ -211,7 +212,7 @@ impl Poll {
         self.poller.end()
     }
 
-    /// Notes that the page was applied.
+    /// Records that the page was applied.
     pub fn accepted(&mut self, page: &Page, now: u64, random: u32) {
         self.poller.succeeded();
         let mut pause = if page.more { 0 } else { PAUSE_MILLISECONDS };
@@ -227,13 +228,13 @@ impl Poll {
         self.poller.pause(now, pause);
     }
 
-    /// Notes that the response was rejected.
+    /// Records that the response was rejected.
     pub fn rejected(&mut self, response: Option<&Response>, now: u64, random: u32) {
         self.poller.failed(response, now, random);
     }
 
-    /// Notes that the page could not be applied because the outbox has no room for what it lacks. The
-    /// service has not failed.
+    /// Records that the page could not be applied, because the outbox has no room for the records
+    /// that it lacks. This is not a failure of the service.
     pub fn postponed(&mut self, now: u64) {
         self.poller.pause(now, PAUSE_MILLISECONDS);
     }

@@ -1,18 +1,18 @@
-//! Which revocations of this realm has another feed of this process left undelivered?
+//! Adopts undelivered revocations of other feeds of the same realm in this process.
 //!
 //! A feed is identified by realm, cluster and authority. If a configuration change renames the
-//! service's cluster or authority, the new feed has its own set and its own outbox, and both are
-//! empty. Revocations that the old feed could not deliver are then in no service and not in the new
-//! set: the tokens would be accepted again.
+//! service's cluster or authority, the new feed begins with an empty set and an empty outbox.
+//! Revocations that the old feed could not deliver are then neither in a service nor in the new
+//! set, and their tokens would be accepted again.
 //!
-//! Every feed therefore enters itself in a list, which all feeds of a realm share. The leader of a
-//! feed [adopts](Adoption) what the other feeds of its realm have not delivered: it puts the records
-//! into its own outbox and set. A record that the own set already covers is not adopted, because
-//! everything in the set either came through the feed, or is in the outbox. So adopting twice changes
-//! nothing, and two feeds do not pass a record back and forth. Nothing is removed from the other
-//! outbox, because its feed may still be alive and follow another service.
+//! Every feed therefore adds itself to a list, which all feeds of a realm share. The leader of a
+//! feed [adopts](Adoption) the undelivered records of the other feeds of its realm: it adds them to
+//! its own outbox and set. A record that its own set already covers is not adopted, because every
+//! record in the set either came through the feed or is in the outbox. Adopting twice therefore has
+//! no further effect, and two feeds do not pass a record back and forth. Nothing is removed from
+//! the other outbox, because its feed may still be alive and use another service.
 //!
-//! The list holds `SGR1`, then 16 hex digits for each feed.
+//! The list contains `SGR1`, then 16 hex digits for each feed.
 
 use crate::clock::Now;
 use crate::feed::outbox::{DueTime, Outbox, VALUES};
@@ -24,15 +24,15 @@ use crate::shared::SharedData;
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
 
-/// Most feeds of one realm that a process remembers. When there are more, the oldest one whose
-/// outbox is empty is dropped from the list, or else the oldest one.
+/// Most feeds of one realm in the list. If there are more, the oldest feed with an empty outbox is
+/// dropped from the list, or the oldest feed if no outbox is empty.
 const FEEDS: usize = 64;
 
-/// The leader stops adopting after it has looked at so many entries, and goes on a second later, so
+/// The leader stops adopting after it has read this many entries and continues a second later, so
 /// that it does not block its thread for more than some milliseconds.
 const ENTRIES_A_STEP: usize = 1_000;
 
-/// The feeds of one realm, as one of them sees them.
+/// The feeds of one realm, from the point of view of one of them.
 #[derive(Clone, Copy, Debug)]
 pub struct RealmFeeds {
     name: SharedName,
@@ -40,13 +40,13 @@ pub struct RealmFeeds {
 }
 
 impl RealmFeeds {
-    /// The feeds of that realm; `own` is the key space of this one.
+    /// Creates the view of the feed with the key space `own`.
     #[must_use]
     pub fn new(realm: &str, own: KeySpace) -> Self {
         Self { name: KeySpace::of_realm(realm).name("feeds", None), own }
     }
 
-    /// Enters this feed in the list.
+    /// Adds this feed to the list.
     ///
     /// # Errors
     ///
@@ -81,11 +81,12 @@ impl RealmFeeds {
     }
 }
 
-/// Puts those records into the outbox and the set of a feed that neither covers yet. Returns how many.
+/// Adds the records that the set does not cover yet to the outbox and the set of a feed. Returns
+/// their number.
 ///
 /// # Errors
 ///
-/// [`NotAdopted`]: some of them are not in.
+/// [`NotAdopted`]: some of the records have not been added.
 pub fn adopt(
     shared: &dyn SharedData,
     set: &RevocationSet,
@@ -97,13 +98,13 @@ pub fn adopt(
     if records.is_empty() {
         return Ok(0);
     }
-    // The outbox comes first: a record that is in the set alone would never be delivered.
+    // The outbox comes first, because a record that is only in the set would never be delivered.
     outbox.put(shared, &records, DueTime::AtOnce).map_err(|_| NotAdopted)?;
     repair::add(shared, set, &records, Horizon::NONE).map_err(|_| NotAdopted)?;
     Ok(records.len())
 }
 
-/// The outbox is full, or other VMs kept writing.
+/// The error when the outbox is full or other VMs keep writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAdopted;
 
@@ -114,7 +115,7 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Adopts due records of the other feeds, a bounded number at a time; returns how many.
+    /// Adopts due records of the other feeds, a bounded number at a time. Returns their number.
     pub fn step(
         &mut self,
         shared: &dyn SharedData,
@@ -132,7 +133,7 @@ impl Adoption {
             for other in &others {
                 let (entries, due) = Outbox::new(*other).due_in(shared, now, self.next);
                 seen += entries;
-                // What fails is adopted a second later.
+                // If this fails, the records are adopted a second later.
                 adopted += adopt(shared, set, outbox, due, horizon).unwrap_or(0);
             }
             self.next = (self.next + 1) % VALUES;

@@ -1,8 +1,8 @@
-//! What happens if shared data does not hold what this filter wrote there?
+//! Recovers if shared data does not contain what this filter has written.
 //!
-//! Another plugin may write to the same `vm_id`. If a shard of the set turns out to be damaged,
-//! nobody knows which revocations it held. The set then counts as not loaded, so protected routes
-//! get 503, until the whole feed has been read again.
+//! Another plugin may write to the same `vm_id`. If a shard of the set is damaged, the revocations
+//! in it are unknown. The set is then treated as not loaded, so protected routes respond 503, until
+//! the whole feed has been reloaded.
 
 use crate::feed::state::{FeedState, forget};
 use crate::revocation::horizon::Horizon;
@@ -11,8 +11,8 @@ use crate::revocation::set::{RevocationSet, SetError};
 use crate::shared::SharedData;
 use crate::shared::swap::Contended;
 
-/// Reports a damaged shard that was left as it is. While the feed is being read again, nothing
-/// happens: either the reload replaces that shard, or the damage is found again afterwards.
+/// Reports a damaged shard that was left unchanged. During a reload this does nothing: the reload
+/// replaces the shard, or the damage is found again afterwards.
 pub fn report(shared: &dyn SharedData, set: &RevocationSet) {
     let (state, _) = FeedState::read(shared, set.space());
     if state.current_at.is_some() {
@@ -20,8 +20,8 @@ pub fn report(shared: &dyn SharedData, set: &RevocationSet) {
     }
 }
 
-/// Changes the set. If a shard is damaged, makes the set count as not loaded, and then changes it
-/// without what the shard held.
+/// Changes the set. If a shard is damaged, marks the set as not loaded, and repeats the change
+/// without the records of that shard.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn change<T>(
     changed.map_err(|_| Contended)
 }
 
-/// Adds records to the set, also if a shard is damaged.
+/// Adds records to the set, even if a shard is damaged.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
-//! Is the revocation set recent enough for a verdict?
+//! Decides whether the revocation set is recent enough for verdicts.
 //!
-//! The set is as fresh as its last complete update. Each VM compares the time of that update with its
-//! own clock on its tick.
+//! The set is as fresh as its last complete update. On its tick, each VM compares the time of that
+//! update with its own clock.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::feed::state::FeedState;
 /// The state of the revocation set of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Knowledge {
-    /// The feed was never read to its end: there is no set.
+    /// The set has not been loaded.
     Never,
     /// The last complete update is recent enough.
     Current,
@@ -24,7 +24,7 @@ pub enum Knowledge {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenUnknown {
-    /// Response 503.
+    /// Respond 503.
     #[default]
     Refuse,
     /// Use the last set.
@@ -45,7 +45,7 @@ impl Knowledge {
         }
     }
 
-    /// Whether the set may be used for verdicts. Before the first load there is no last set.
+    /// Returns whether the set may be used for verdicts. A set that was never loaded may not.
     #[must_use]
     pub fn admits(self, when_unknown: WhenUnknown) -> bool {
         match self {

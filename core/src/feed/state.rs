@@ -1,8 +1,8 @@
-//! Up to where has this process read the feed?
+//! The position of this process in the feed.
 //!
-//! One value in shared data, which is written last: if it names a cursor, everything up to there is in
-//! the set. A VM that finds the set damaged empties the value ([`forget`]). The set then counts as not
-//! loaded until the whole feed has been read again.
+//! The state is one value in shared data, which is written last. If it contains a cursor,
+//! everything up to the cursor is in the set. A VM that finds the set damaged empties the value
+//! ([`forget`]). The set is then treated as not loaded until the whole feed has been reloaded.
 
 use crate::feed::wire::{Cursor, Page};
 use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS};
@@ -10,26 +10,26 @@ use crate::revocation::record::RecordId;
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
 
-/// The position of this process in the feed. The default: nothing was read.
+/// The position of this process in the feed. The default is the state before the first page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedState {
-    /// The cursor of the last page; without one, the next poll asks for everything.
+    /// The cursor of the last page. If there is none, the next poll requests everything.
     pub cursor: Option<Cursor>,
     /// During a reset: the id with which its next page must begin.
     pub next_id: Option<RecordId>,
     /// Monotonic milliseconds at which the set was last known to be complete.
     pub current_at: Option<u64>,
-    /// The head that a response named, and a time when it surely was the head: once it is passed, the
-    /// set is known to be complete as of that time.
+    /// The head that a response contained, and a time at which it was the head. When the cursor has
+    /// passed the head, the set is known to be complete as of that time.
     pub target: Option<(Cursor, u64)>,
     /// The service's clock in its last response, seconds since 1970 UTC.
     pub service_now: u64,
-    /// The latest cutoff that was too far ahead and was moved back, seconds since 1970 UTC.
+    /// The latest cutoff that was too far ahead and was moved back, in seconds since 1970 UTC.
     pub clamped: Option<u64>,
 }
 
 impl FeedState {
-    /// Reads the state, and the condition for writing it. A damaged value counts as no state.
+    /// Reads the state, and the condition for writing it. A damaged value is treated as absent.
     #[must_use]
     pub fn read(shared: &dyn SharedData, space: &KeySpace) -> (Self, Expect) {
         match shared.get(&name(space)) {
@@ -40,20 +40,21 @@ impl FeedState {
         }
     }
 
-    /// Writes the state unless another VM was faster; returns whether it was written.
+    /// Writes the state unless another VM has written it meanwhile. Returns whether it was written.
     #[must_use]
     pub fn write(&self, shared: &dyn SharedData, space: &KeySpace, expect: Expect) -> bool {
         shared.set_if(&name(space), &self.to_bytes(), expect)
     }
 
-    /// Returns which records may be removed from the set now.
+    /// Returns the horizon for records that may be removed from the set now.
     #[must_use]
     pub fn horizon(&self, proxy_unix_seconds: u64) -> Horizon {
         Horizon::of(proxy_unix_seconds, self.service_now)
     }
 
-    /// Whether the page may follow. The pages of a reset cover the ids from the lowest to the highest
-    /// without a gap, and changes may follow only a complete reset. Otherwise records would be missing.
+    /// Returns whether the page may follow. The pages of a reset must cover the ids from the lowest
+    /// to the highest without a gap, and changes may follow only a complete reset. Otherwise
+    /// records would be missing.
     #[must_use]
     pub fn is_followed_by(&self, page: &Page) -> bool {
         match page.reset {
@@ -63,7 +64,7 @@ impl FeedState {
     }
 
     /// Returns the state after a page that may follow. `complete_at` (monotonic milliseconds) is a
-    /// time at which the page was surely complete: [`SentPoll::complete_at`], never the arrival.
+    /// time at which the page was complete: [`SentPoll::complete_at`], never the time of arrival.
     ///
     /// [`SentPoll::complete_at`]: crate::feed::poll::SentPoll::complete_at
     #[must_use]
@@ -88,13 +89,14 @@ impl FeedState {
         next
     }
 
-    /// Whether the whole feed is being read, or will be with the next poll.
+    /// Returns whether the whole feed is being reloaded, or will be with the next poll.
     #[must_use]
     pub fn is_in_reset(&self) -> bool {
         self.cursor.is_none() || self.next_id.is_some()
     }
 
-    /// Whether a cutoff that was moved back is plausible now, so that the feed must be read again.
+    /// Returns whether a cutoff that was moved back is plausible now, so that the feed must be
+    /// reloaded.
     #[must_use]
     pub fn wants_clamped(&self, unix_seconds: u64) -> bool {
         let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
@@ -108,7 +110,7 @@ impl FeedState {
         let named_at = self.target.as_ref().map_or(NONE, |target| target.1);
         bytes.extend_from_slice(&named_at.to_be_bytes());
         bytes.extend_from_slice(&self.clamped.unwrap_or(NONE).to_be_bytes());
-        // The lowest id begins a reset, so it never continues one.
+        // A page with the lowest id begins a reset, so this value can stand for no next id.
         bytes.extend_from_slice(&self.next_id.unwrap_or(RecordId::FIRST).0);
         for cursor in [self.cursor.as_ref(), self.target.as_ref().map(|target| &target.0)] {
             let text = cursor.map_or("", Cursor::as_str);
@@ -134,19 +136,19 @@ impl FeedState {
     }
 }
 
-/// Makes the set count as not loaded, so that the whole feed is read again.
+/// Marks the set as not loaded, so that the whole feed is reloaded.
 pub fn forget(shared: &dyn SharedData, space: &KeySpace) {
     let _always = shared.set_if(&name(space), &[], Expect::Anything);
 }
 
-/// Whether the page is the first of a reset.
+/// Returns whether the page is the first of a reset.
 #[must_use]
 pub fn begins_reset(page: &Page) -> bool {
     page.reset && page.range.0 == RecordId::FIRST
 }
 
-/// Whether the feed has been read up to that head with this page. The sequence numbers give the order
-/// of two cursors. Cursors without one can only be compared for equality.
+/// Returns whether the feed has been read up to that head with this page. Sequence numbers
+/// determine the order of two cursors. Cursors without one can only be compared for equality.
 fn passes(page: &Page, head: &Cursor) -> bool {
     match (sequence(&page.cursor), sequence(head)) {
         (Some(reached), Some(head)) => reached >= head,
@@ -162,7 +164,7 @@ fn name(space: &KeySpace) -> SharedName {
     space.name("feed", None)
 }
 
-/// Returns the next id; none after the highest.
+/// Returns the next id, or `None` after the highest id.
 fn successor(id: RecordId) -> Option<RecordId> {
     u128::from_be_bytes(id.0).checked_add(1).map(|next| RecordId(next.to_be_bytes()))
 }
@@ -173,7 +175,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(taken)
 }
 
-/// `None`: not well-formed; `Some(None)`: there is no cursor.
+/// Parses a cursor. Returns `None` if it is not well-formed, and `Some(None)` if it is empty.
 #[expect(clippy::option_option, reason = "absent and malformed are different things here")]
 fn take_cursor(rest: &mut &[u8]) -> Option<Option<Cursor>> {
     let (&length, left) = rest.split_first()?;
@@ -187,5 +189,5 @@ fn take_cursor(rest: &mut &[u8]) -> Option<Option<Cursor>> {
 
 const MAGIC: &[u8] = b"SGC1";
 
-/// Stands for no time.
+/// The encoding of an absent time.
 const NONE: u64 = u64::MAX;

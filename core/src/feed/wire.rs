@@ -20,11 +20,12 @@
 //!
 //! # Why the checksum has a key
 //!
-//! The API token proves the proxy to the service. The checksum proves the service to the proxy:
-//! only a service that has the same API token can make it. A cache, a misrouted connection, another
-//! signout service or anything else on the way that does not read the requests' headers cannot make
-//! a page, change one, or pass on one that was made for a caller with another token.
-//! It does not replace TLS: who can read the requests has the token.
+//! The API token authenticates the proxy to the service. The checksum authenticates the service to
+//! the proxy, because only a service with the same API token can make it. A cache, a misrouted
+//! connection, another signout service or any other intermediary that cannot read the request
+//! headers can neither make nor change a page. It also cannot pass on a page that was made for a
+//! caller with another token. This does not replace TLS: anybody who can read the requests has the
+//! token.
 
 use std::fmt;
 
@@ -33,30 +34,32 @@ use sha2::Sha256;
 
 use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 
-/// Media type of the binary form.
+/// The media type of the binary form.
 pub const CONTENT_TYPE: &str = "application/vnd.session-guard.feed";
 
-/// Most records in one page of a reset. Our service sends far fewer, so that none holds a worker for
-/// long.
+/// Most records in one page of a reset. Our service sends far fewer, so that no page blocks a
+/// worker for long.
 pub const RESET_PAGE_RECORDS: usize = 20_000;
 
-/// Most records in one page of changes: each may touch another shard. Our service sends fewer.
+/// Most records in one page of changes, each of which may be in another shard. Our service sends
+/// fewer.
 pub const CHANGES_PAGE_RECORDS: usize = 1_000;
 
-/// Most of the id space that one page of a reset covers, as a number of leading bits: 1/32 of it,
-/// so that comparing an empty page with a full proxy touches 1,024 shards and not 32,768. The service
-/// keeps to it; a wider page counts all the same, and takes a worker 20 ms at worst.
+/// The number of leading bits that determine the range of one page of a reset. A page covers 1/32
+/// of the id space, so that comparing an empty page with a full set reads 1,024 shards and not
+/// 32,768. Only the service obeys this limit. A proxy also accepts a wider page, which takes a
+/// worker 20 ms at worst.
 pub const RESET_PAGE_PREFIX_BITS: u32 = 5;
 
 /// Longest cursor.
 pub const CURSOR_BYTES: usize = 128;
 
-/// A position in the feed, as the service names it; opaque to proxies.
+/// A position in the feed, named by the service and opaque to proxies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// A cursor is 1 to 128 bytes of printable ASCII without space.
+    /// Parses a cursor: 1 to 128 bytes of printable ASCII without space.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let sound = (1..=CURSOR_BYTES).contains(&text.len())
@@ -64,7 +67,7 @@ impl Cursor {
         sound.then(|| Self(text.to_owned()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -80,33 +83,34 @@ impl fmt::Display for Cursor {
 /// One response of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Whether the page is a piece of the whole live set, in order of id and kind, each once.
-    /// Otherwise it holds changes in the order in which they came.
+    /// Whether the page is a part of the whole live set, sorted by id and kind without duplicates.
+    /// Otherwise it contains changes in the order in which they were made.
     pub reset: bool,
     /// Whether there is more to fetch at once.
     pub more: bool,
     /// The service's wall clock, seconds since 1970 UTC.
     pub now: u64,
-    /// For how long the service held the poll: from when it received the request until it made the
+    /// The time for which the service held the poll, from receiving the request until making the
     /// page.
     pub held_milliseconds: u32,
-    /// Where to go on from.
+    /// The cursor for the next poll.
     pub cursor: Cursor,
-    /// The newest record of the log when the response was made.
+    /// The position of the newest record in the log when the response was made.
     pub head: Cursor,
-    /// Lowest and highest record id that a page of a reset covers: what a proxy holds in between
-    /// and the page lacks, the service has lost. For changes: everything.
+    /// The lowest and the highest record id that a page of a reset covers. If a proxy has a record
+    /// in this range that the page lacks, the service has lost it. A page of changes covers all
+    /// ids.
     pub range: (RecordId, RecordId),
     /// The records.
     pub records: Vec<Record>,
 }
 
-/// The key of a page's checksum: the API token with which the caller asked for the page.
+/// The key of a page's checksum: the API token of the caller that requested the page.
 #[derive(Clone)]
 pub struct PageKey(Hmac<Sha256>);
 
 impl PageKey {
-    /// The key for callers with that API token.
+    /// Creates the key for callers with this API token.
     #[must_use]
     #[expect(
         clippy::expect_used,
@@ -116,7 +120,7 @@ impl PageKey {
         Self(Hmac::new_from_slice(api_token).expect("a key of any length"))
     }
 
-    /// The checksum of a page's bytes.
+    /// Returns the checksum of a page's bytes.
     #[must_use]
     pub fn checksum(&self, content: &[u8]) -> [u8; CHECKSUM_BYTES] {
         let tag = self.0.clone().chain_update(content).finalize().into_bytes();
@@ -127,7 +131,7 @@ impl PageKey {
         checksum
     }
 
-    /// Compares in constant time.
+    /// Compares the checksum in constant time.
     fn verifies(&self, content: &[u8], checksum: &[u8; CHECKSUM_BYTES]) -> bool {
         self.0.clone().chain_update(content).verify_truncated_left(checksum).is_ok()
     }
@@ -139,22 +143,22 @@ impl fmt::Debug for PageKey {
     }
 }
 
-/// Length of the checksum at the end of a page.
+/// The length of the checksum at the end of a page.
 pub const CHECKSUM_BYTES: usize = 16;
 
-/// Why a response is rejected.
+/// The reason why a page is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireError {
     /// It does not begin with `SGF2`.
     NotAFeed,
-    /// It is cut or changed, or was made for another API token: the checksum is wrong.
+    /// The checksum is wrong: the page was truncated or changed, or was made for another API token.
     Damaged,
     /// It is intact, but its content is invalid.
     Unsound,
 }
 
 impl Page {
-    /// The binary form, for callers with that key.
+    /// Encodes the page for callers with this key.
     #[must_use]
     pub fn encode(&self, key: &PageKey) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128 + self.records.len() * RECORD_BYTES);
@@ -178,11 +182,11 @@ impl Page {
         bytes
     }
 
-    /// Reads the binary form.
+    /// Decodes a page.
     ///
     /// # Errors
     ///
-    /// Anything that [`Page::encode`] would not have written.
+    /// [`WireError`] for anything that [`Page::encode`] would not have written.
     pub fn decode(bytes: &[u8], key: &PageKey) -> Result<Self, WireError> {
         if !bytes.starts_with(MAGIC) {
             return Err(WireError::NotAFeed);
@@ -275,7 +279,8 @@ mod tests {
 
         #[test]
         fn a_page_for_another_token_is_damaged(page in page(), token: Vec<u8>, other: Vec<u8>) {
-            // An HMAC key is padded with zeros (RFC 2104 §2); a token of ours holds none.
+            // An HMAC key is padded with zeros (RFC 2104 §2). The tokens of this test do not end in
+            // a zero byte.
             let keys = [token, other].map(|token| [b"t", token.as_slice(), b"t"].concat());
             prop_assume!(keys[0] != keys[1]);
             let [key, other] = keys.map(|token| PageKey::new(&token));
@@ -334,7 +339,7 @@ mod tests {
         assert_eq!(page((RecordId::LAST, RecordId::FIRST), vec![]), Err(WireError::Unsound));
     }
 
-    /// The value that any other implementation has to reach.
+    /// A fixed example that every other implementation must reproduce.
     #[test]
     fn the_bytes_of_a_page_are_as_documented() {
         let cursor = Cursor::new("1.a").unwrap();

@@ -1,29 +1,31 @@
-//! What is a revocation?
+//! A revocation, as a value.
 //!
-//! A [`Record`]: one token, one user's cutoff, or the cutoff for all. It names tokens and users by a
-//! [hash](crate::revocation::name). Records form a join-semilattice under [`Record::merge`]: order, duplicates and replays cannot
-//! lose anything.
+//! A [`Record`] is the revocation of one token, a user's cutoff, or the cutoff for all. It names
+//! tokens and users by a [hash](crate::revocation::name). Records form a join-semilattice under
+//! [`Record::merge`], so reordering, duplicates and replays lose nothing.
 
 pub use crate::revocation::name::RecordId;
 
-/// `exp` of a record that is kept for ever.
+/// The `exp` of a record that is kept for ever.
 pub const NEVER: u64 = u64::MAX;
 
-/// Times from here on are refused: seconds reach it in the year 36,812, milliseconds did in 2004.
+/// Later times are refused, because they must be milliseconds. Seconds reach this value in the year
+/// 36,812, milliseconds did in 2004.
 pub const TIME_LIMIT_SECONDS: u64 = 1 << 40;
 
-/// Bytes of a record in the feed and the outbox: kind, id, issued_before, exp; big endian.
+/// The length of a record in the feed and the outbox: kind, id, issued_before and exp, big endian.
 pub const RECORD_BYTES: usize = 33;
 
-/// What a record revokes.
+/// The kind of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// One token.
     Token = 1,
-    /// A user's tokens that were issued before a moment, and those that do not say when.
+    /// A user's tokens that were issued before a given time, and those without `iat`.
     User = 2,
-    /// The same for every user of a realm.
+    /// The tokens of every user of a realm that were issued before a given time, and those without
+    /// `iat`.
     All = 3,
 }
 
@@ -31,7 +33,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Token, Self::User, Self::All];
 
-    /// The word for it in the service's JSON and in metrics.
+    /// Returns the name of the kind in the service's JSON and in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -45,43 +47,44 @@ impl Kind {
 /// One revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Record {
-    /// Whose tokens it revokes. First, so that records sort in id order.
+    /// The id of the token or user. It is the first field, so that records sort by id.
     pub id: RecordId,
-    /// What it revokes.
+    /// The kind of the revocation.
     pub kind: Kind,
-    /// A cutoff revokes every token whose `iat` is below this, and every token without `iat`;
-    /// seconds since 1970 UTC. 0 for one token.
+    /// For a cutoff: every token whose `iat` is earlier is revoked, and every token without `iat`;
+    /// seconds since 1970 UTC. For one token: 0.
     pub issued_before: u64,
-    /// When the last token that it revokes has expired; seconds since 1970 UTC, or [`NEVER`].
+    /// The time when the last revoked token has expired, in seconds since 1970 UTC, or [`NEVER`].
     pub exp: u64,
 }
 
 impl Record {
-    /// The revocation of one token.
+    /// Creates the revocation of one token.
     #[must_use]
     pub fn token(id: RecordId, exp: u64) -> Self {
         Self { id, kind: Kind::Token, issued_before: 0, exp }
     }
 
-    /// A user's cutoff.
+    /// Creates a user's cutoff.
     #[must_use]
     pub fn user(id: RecordId, issued_before: u64, exp: u64) -> Self {
         Self { id, kind: Kind::User, issued_before, exp }
     }
 
-    /// The cutoff for all of a realm.
+    /// Creates the cutoff for all users of a realm.
     #[must_use]
     pub fn all(realm: &str, issued_before: u64, exp: u64) -> Self {
         Self { id: RecordId::of_all(realm), kind: Kind::All, issued_before, exp }
     }
 
-    /// What a map of records is keyed and sorted by.
+    /// Returns the key under which records are merged and sorted.
     #[must_use]
     pub fn key(&self) -> (RecordId, Kind) {
         (self.id, self.kind)
     }
 
-    /// The join of two records of one key: each revokes what either does, as long as either does.
+    /// Merges two records of the same key. The result revokes every token that one of them revokes,
+    /// and is kept as long as either.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         debug_assert_eq!(self.key(), other.key());
@@ -92,13 +95,13 @@ impl Record {
         }
     }
 
-    /// Whether `other` adds nothing to this record of the same key.
+    /// Returns whether `other` adds nothing to this record of the same key.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.key() == other.key() && self.merge(*other) == *self
     }
 
-    /// The form in the feed and the outbox.
+    /// Encodes the record for the feed and the outbox.
     #[must_use]
     pub fn to_bytes(self) -> [u8; RECORD_BYTES] {
         let mut bytes = [0; RECORD_BYTES];
@@ -114,7 +117,7 @@ impl Record {
         bytes
     }
 
-    /// Reads that form; `None` where a field has a value that no record may have.
+    /// Decodes a record. Returns `None` if a field has an invalid value.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
         let (&kind, rest) = bytes.split_first()?;
@@ -130,8 +133,8 @@ impl Record {
         record.is_sound().then_some(record)
     }
 
-    /// Whether the times are such as a record may have: a token has no cutoff, a cutoff has one,
-    /// and no time is so large that it must be milliseconds.
+    /// Returns whether the times are valid: a token has no cutoff, a cutoff has one, and no time is
+    /// so large that it must be in milliseconds.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let exp = self.exp < TIME_LIMIT_SECONDS || self.exp == NEVER;
@@ -151,7 +154,7 @@ pub(crate) mod strategies {
     use super::*;
 
     pub(crate) fn record() -> impl Strategy<Value = Record> {
-        // Few different ids, so that records meet.
+        // Few different ids, so that records collide.
         let id = (0u8..8, any::<bool>()).prop_map(|(tail, high)| {
             let mut id = [if high { 0xff } else { 0 }; 16];
             id[15] = tail;

@@ -47,10 +47,10 @@ const OLDEST_DATE_SECONDS: u64 = 1;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WhenUnreachable {
-    /// Continue: the revocation holds here, and the leader delivers it.
+    /// Continue. This proxy enforces the revocation, and the leader delivers it later.
     #[default]
     Forward,
-    /// Respond 503: the application does not get the request.
+    /// Respond 503. The application does not receive the request.
     Refuse,
 }
 

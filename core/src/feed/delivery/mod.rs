@@ -1,11 +1,12 @@
-//! How does the service learn what was revoked here?
+//! Delivers revocations to the service.
 //!
-//! By `POST /v1/revocations` with a list of records in the form of the feed. Only the service's own
-//! 200 or 201 is an acknowledgement: `application/json` that names a cursor. A rejection is checked
-//! the same way, because another server's 400 must not make us drop a revocation.
+//! A delivery is a `POST /v1/revocations` with a list of records in the form of the feed. Only the
+//! service's own 200 or 201 is an acknowledgement: it is `application/json` and contains a cursor.
+//! A rejection is checked in the same way, because a 400 of another server must not make us drop a
+//! revocation.
 //!
-//! A sign-out request makes its own call. [`Delivery`] is how the leader delivers the records that
-//! are left in the outbox.
+//! A sign-out request makes its own call. [`Delivery`] delivers the records that remain in the
+//! outbox, in the leader.
 
 use std::collections::VecDeque;
 
@@ -35,22 +36,22 @@ pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
     }
 }
 
-/// What a response says about the records that were sent.
+/// The meaning of a response for the records that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The service has all of them.
     Accepted,
-    /// 507: there is room for this many only. [`accepted`] returns which ones.
+    /// 507: there is room for only this many records. [`accepted`] returns which ones.
     Full(usize),
     /// 400, 413 or 422: the service will never accept the batch as it is.
     Rejected,
-    /// 401 or 403: the API token is not the service's.
+    /// 401 or 403: the service rejects the API token.
     Unauthorized,
-    /// Nobody knows whether the service has the records.
+    /// It is unknown whether the service has stored the records.
     Unknown,
 }
 
-/// Returns what a response says about the records that were sent.
+/// Returns the meaning of a response for the records that were sent.
 #[must_use]
 pub fn verdict(response: Option<&Response>) -> Verdict {
     let Some(response) = response else { return Verdict::Unknown };
@@ -83,35 +84,35 @@ fn parse<T: for<'a> Deserialize<'a>>(response: &Response) -> Option<T> {
 pub struct Delivery {
     timeout_milliseconds: u64,
     poller: Poller<Vec<Record>>,
-    /// The records of a batch that was rejected as a whole: they are sent one by one.
+    /// The records of a batch that was rejected as a whole. They are sent one by one.
     one_by_one: VecDeque<Record>,
 }
 
 /// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The service has stored that many records.
+    /// The service has stored this many records.
     Delivered(u64),
     /// The service rejected the batch; its records are sent one by one next.
     Divided,
-    /// The service rejected this record alone; it was removed from the outbox.
+    /// The service rejected this record alone. It was removed from the outbox.
     Dropped(Record),
     /// The service does not know the API token.
     Unauthorized,
-    /// The service has room for that many records; the others wait.
+    /// The service has room for this many records. The others wait.
     Partly(u64),
     /// Anything else: the records stay in the outbox.
     Postponed,
 }
 
 impl Delivery {
-    /// A delivery that may begin at once.
+    /// Creates deliveries of which the first may be sent at once.
     #[must_use]
     pub fn new(timeout_milliseconds: u64) -> Self {
         Self { timeout_milliseconds, poller: Poller::default(), one_by_one: VecDeque::new() }
     }
 
-    /// Whether a call was sent and has not ended yet.
+    /// Returns whether a call is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.poller.is_pending()
@@ -129,7 +130,7 @@ impl Delivery {
         self.poller.failures()
     }
 
-    /// Shortens the wait for the next delivery to at most so many milliseconds.
+    /// Shortens the wait for the next delivery to at most this many milliseconds.
     pub fn call_within(&mut self, now: u64, milliseconds: u64) {
         self.poller.call_within(now, milliseconds);
     }
@@ -162,7 +163,7 @@ impl Delivery {
         if matches!(verdict, Verdict::Accepted | Verdict::Rejected) {
             self.poller.succeeded();
         }
-        // If the outbox cannot be changed, the records are sent once more, which changes nothing.
+        // If the outbox cannot be changed, the records are sent again, which is harmless.
         Some(match (verdict, batch.as_slice()) {
             (Verdict::Accepted, batch) => {
                 let _ = outbox.acknowledged(shared, batch, now);
@@ -192,8 +193,8 @@ impl Delivery {
     }
 }
 
-/// A record in the service's JSON, in both directions. A token has no `issued_before`; a record that
-/// is kept for ever has no `exp`.
+/// A record in the service's JSON, in both directions. A token has no `issued_before`. A record
+/// without `exp` is kept for ever.
 #[derive(Debug, Serialize)]
 pub struct JsonRecord {
     kind: &'static str,

@@ -1,5 +1,5 @@
-//! Promise: a revocation is sent until the service has it, or says that it will never take it.
-//! Method: the deliveries that follow from each kind of response, written out.
+//! Promise: a revocation is sent until the service has it or rejects it permanently. Method: the
+//! deliveries that follow each kind of response, written out.
 
 use super::*;
 use crate::feed::outbox::DueTime;
@@ -31,7 +31,8 @@ impl DeliveryBench {
         self.delivery.start(&self.shared, &self.outbox, self.now)
     }
 
-    /// What becomes of a delivery that is answered like this, and how many records are left to send.
+    /// Returns the outcome of a delivery with this response, and the number of records that remain
+    /// to be sent.
     fn finished(
         &mut self,
         response: Option<(&str, &str, &str)>,

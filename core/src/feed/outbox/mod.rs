@@ -1,28 +1,31 @@
-//! Which revocations may the service not have yet?
+//! The outbox: revocations that the service may not have.
 //!
-//! They wait in shared data, so they outlive the request and the VM that made them, but not the
-//! process. A record is put in before the service is called. After the service has acknowledged it,
-//! it stays until the feed has shown it. There are 64 values with at most 4,096 entries each. The
-//! last byte of the id chooses the value, because the ids that one page of a reset lacks begin alike.
+//! They are stored in shared data, so they outlive the request and the VM that made them, but not
+//! the process. A record is added before the service is called. After the service has acknowledged
+//! it, it remains until the feed has shown it. There are 64 values with at most 4,096 entries each.
+//! The last byte of the id chooses the value, because the ids that one page of a reset lacks all
+//! begin alike.
 //!
 //! # Why the acknowledgement is not enough
 //!
-//! The feed is at its cursor. A service that falls back to an earlier state (a restored backup, a
-//! replica that was behind) does not know that cursor, so it sends everything again, and the proxy
-//! re-sends what is missing. But a service could lose what it acknowledged *after* our cursor
-//! without a sign. The entry therefore stays until the cursor has passed it. Everything in the set
-//! either came through the feed, or is here.
+//! The proxy has read the feed up to its cursor. If the service returns to an earlier state (a
+//! restored backup, a replica that was behind), it does not know that cursor. It then sends
+//! everything again, and the proxy re-sends what is missing. But the service could also lose a
+//! record that it acknowledged *after* our cursor, and nothing would show that. The entry therefore
+//! remains until the cursor has passed it. Every record in the set either came through the feed, or
+//! is in the outbox.
 //!
 //! If the feed is complete ten seconds after an acknowledgement and has not shown the record, the
-//! service has lost it, or has shown it before we asked for it. The record is then
-//! [missing](Outbox::is_missing_any), and the feed is read again from its beginning, which shows the
-//! record or re-sends it. The alternative, to read everything again now and then, would cost every
-//! proxy 33 MB an hour at a million revocations, and other proxies would lack the record for an hour.
+//! service has lost it, or has shown it before it was added to the outbox. The record is then
+//! [missing](Outbox::is_missing_any), and the feed is reloaded, which shows the record or re-sends
+//! it. The alternative would be to reload the feed periodically. That would cost every proxy 33 MB
+//! an hour at a million revocations, and other proxies would lack the record for an hour.
 //!
-//! A value is `SGO1`, then sorted entries: a record as in the feed, 1 if it was acknowledged, and the
-//! monotonic milliseconds since then or since it was put in, big endian. A value that is not
-//! well-formed is lost. Its records are still in the set, so the whole feed is [read
-//! again](state::forget), which re-sends what the service lacks.
+//! A value is `SGO1`, then sorted entries. An entry is a record as in the feed, then 1 if it was
+//! acknowledged (else 0), then the time of the acknowledgement or of its addition in monotonic
+//! milliseconds, big endian. A value that is not well-formed is lost. Its records are still in the
+//! set, so the feed is [reloaded](state::forget), which re-sends the records that the service
+//! lacks.
 
 use std::collections::BTreeMap;
 
@@ -34,20 +37,20 @@ use crate::shared::SharedData;
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
 
-/// Values that the outbox is spread over.
+/// The number of values over which the outbox is spread.
 pub const VALUES: u16 = 64;
 
-/// Most entries in one value. The whole value is copied whenever one of them changes.
+/// Most entries in one value. The whole value is copied whenever an entry changes.
 pub const ENTRIES_A_KEY: usize = 4_096;
 
-/// How long the VM that made an entry has to deliver it. After that the leader does.
+/// How long the VM that added an entry has to deliver it. After that the leader delivers it.
 pub const GRACE_MILLISECONDS: u64 = 2_000;
 
-/// The feed shows a record at most so much later than its acknowledgement: longer than any replica is
+/// The feed shows a record at most this long after its acknowledgement. No replica is further
 /// behind.
 pub const SHOWN_WITHIN_MILLISECONDS: u64 = 10_000;
 
-/// The leader delivers a cutoff at most so far ahead of our clock; later ones wait. This is four
+/// The leader delivers a cutoff only if it is at most this far ahead of our clock. This is four
 /// minutes less than the service accepts, because its clock may be behind ours.
 const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
@@ -57,16 +60,16 @@ pub struct Outbox {
     space: KeySpace,
 }
 
-/// When the leader delivers an entry.
+/// The time when the leader delivers an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueTime {
     /// At once.
     AtOnce,
-    /// When the VM that made it at that time (monotonic milliseconds) has had time to deliver it.
+    /// After the grace period of the VM that added the entry at this time (monotonic milliseconds).
     AfterGraceFrom(u64),
 }
 
-/// Why records could not be put into the outbox. Some of them may be in it.
+/// The reason why records could not be added to the outbox. Some of them may have been added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutError {
     /// Their value has 4,096 entries.
@@ -76,17 +79,17 @@ pub enum PutError {
 }
 
 impl Outbox {
-    /// The outbox of that feed.
+    /// Returns the outbox of the feed with this key space.
     #[must_use]
     pub fn new(space: KeySpace) -> Self {
         Self { space }
     }
 
-    /// Puts records in; a record that is already there is merged with the new one.
+    /// Adds records. A record with the key of an existing entry is merged with it.
     ///
     /// # Errors
     ///
-    /// [`PutError`]; the records that fit are in.
+    /// [`PutError`]. Records for which there was room have been added.
     pub fn put(
         &self,
         shared: &dyn SharedData,
@@ -105,11 +108,11 @@ impl Outbox {
         result
     }
 
-    /// Notes which records the service has acknowledged: the entries that still equal these records.
+    /// Marks entries as acknowledged by the service if they still equal these records.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some of them will be sent again.
+    /// [`Contended`]: some of the records will be sent again.
     pub fn acknowledged(
         &self,
         shared: &dyn SharedData,
@@ -128,11 +131,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Removes what the feed has shown: the entries that these records cover.
+    /// Removes the entries that the feed has shown, which are those that these records cover.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some of them are still in.
+    /// [`Contended`]: some of the entries remain.
     pub fn shown(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
         if self.len(shared) == 0 {
             return Ok(()); // nearly always
@@ -149,11 +152,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Removes what the service will never accept: the entries that still equal these records.
+    /// Removes records that the service rejects permanently, if their entries still equal them.
     ///
     /// # Errors
     ///
-    /// [`Contended`]: some of them are still in and will be sent again.
+    /// [`Contended`]: some of the entries remain and will be sent again.
     pub fn remove(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
         for (number, records) in by_number(records) {
             self.change(shared, number, |entries| {
@@ -169,14 +172,14 @@ impl Outbox {
             |entry: &OutboxEntry| is_past_for_service(&entry.record, service_unix_seconds);
         for number in 0..VALUES {
             if self.entries(shared, number).iter().any(is_past) {
-                // If it fails, the next maintenance run does it.
+                // If this fails, the next maintenance run repeats it.
                 let _ = self.change(shared, number, |entries| entries.retain(|e| !is_past(e)));
             }
         }
     }
 
-    /// Whether a feed that was complete at `current_at` (monotonic milliseconds) has not shown a record
-    /// that it should have shown.
+    /// Returns whether the feed, which was complete at `current_at` (monotonic milliseconds), lacks
+    /// a record that it should have shown by then.
     #[must_use]
     pub fn is_missing_any(&self, shared: &dyn SharedData, current_at: u64) -> bool {
         let is_missing = |entry: &OutboxEntry| {
@@ -216,7 +219,7 @@ impl Outbox {
         entries.map(|entry| entry.record).collect()
     }
 
-    /// Whether a record of that key has not been acknowledged.
+    /// Returns whether there is a record with this key that has not been acknowledged.
     #[must_use]
     pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
         let owed = |e: &OutboxEntry| {
@@ -285,7 +288,8 @@ enum DeliveryState {
 impl OutboxEntry {
     fn is_due(&self, now: Now) -> bool {
         let latest = now.unix_seconds.saturating_add(CUTOFF_AHEAD_SECONDS);
-        // A time in the future was not written by us: it is better to deliver twice than never.
+        // A time in the future was not written by this filter. Delivering twice is better than
+        // never.
         let age = now.monotonic_milliseconds.checked_sub(self.since);
         self.state == DeliveryState::Undelivered
             && self.record.issued_before <= latest
@@ -293,7 +297,7 @@ impl OutboxEntry {
     }
 }
 
-/// Puts records into a sorted list, each merged with the one of its key.
+/// Adds records to a sorted list. Each is merged with the entry that has the same key.
 fn insert(entries: &mut Vec<OutboxEntry>, records: &[Record], since: u64) -> Result<(), PutError> {
     let mut fresh = Vec::new();
     for &record in records {
@@ -324,13 +328,13 @@ fn insert(entries: &mut Vec<OutboxEntry>, records: &[Record], since: u64) -> Res
     if fits { Ok(()) } else { Err(PutError::Full) }
 }
 
-/// The number of a record's key.
+/// Returns the number of the value that contains this record.
 fn number(record: &Record) -> u16 {
     let [.., last] = record.id.0;
     u16::from(last) % VALUES
 }
 
-/// The records, sorted, by the number of their key.
+/// Groups records by the number of their value, and sorts them.
 fn by_number(records: &[Record]) -> BTreeMap<u16, Vec<Record>> {
     let mut numbers: BTreeMap<u16, Vec<Record>> = BTreeMap::new();
     for &record in records {
@@ -381,7 +385,7 @@ fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<OutboxEntry> {
 const MAGIC: &[u8] = b"SGO1";
 const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8;
 
-/// Longer ago than the grace period, except in the first two seconds of a monotonic clock.
+/// Older than the grace period, except in the first two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;
 
 #[cfg(test)]

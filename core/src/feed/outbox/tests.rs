@@ -1,5 +1,5 @@
-//! Promise: what the feed has not shown stays, whoever else writes at the same time.
-//! Method: tables, and properties against a map of records.
+//! Promise: records that the feed has not shown remain, also if others write at the same time.
+//! Method: tables, and properties that compare with a map of records.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn outbox() -> Outbox {
     Outbox::new(KeySpace::of_feed("", "signout", "signout"))
 }
 
-/// Records of one key of the outbox.
+/// Returns records that are all in the same value of the outbox.
 fn of_one_key(count: usize) -> Vec<Record> {
     let ids = (0..count as u128).map(|number| RecordId((number << 8).to_be_bytes()));
     ids.map(|id| Record::token(id, NEVER)).collect()

@@ -1,6 +1,6 @@
-//! Promises: the set never shrinks, whatever the service responses; nothing but a whole response counts.
-//! Method: a process of several VMs, and responses of the model service that the simulation uses or
-//! written out. What random faults do to all of it is tried in `tests/simulation`.
+//! Promises: the set never shrinks, whatever the service responds. Only a complete response has an
+//! effect. Method: a process of several VMs with the model service of the simulation, or with
+//! responses written by hand. `tests/simulation` tests the same code under random faults.
 
 mod model;
 #[expect(dead_code, reason = "the simulation needs more of it")]
@@ -24,7 +24,7 @@ fn token(number: u64) -> Record {
     Record::token(RecordId::of_token("", None, &number.to_string()), NEVER)
 }
 
-/// A process that is up to date with a service that holds these records.
+/// Returns a process that is up to date with a service that contains these records.
 fn settled(records: &[Record]) -> (ModelProcess, ModelService) {
     let (mut process, mut service) =
         (ModelProcess::new(1), ModelService::new(1, 1_000, usize::MAX));
@@ -57,7 +57,7 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
     process.sign_out(token(2));
     process.advance(2_000);
     process.tick(0);
-    // The poll does not bring it any more: the service falls back to where we are.
+    // The poll did not bring it: the service returns to the state at our cursor.
     let told = process.vms[0].delivery.clone().expect("told");
     process.answer_tell(0, Some(&at_work.response(&told, 0, 2_000)));
     assert!(at_work.refuses(&token(2)));
@@ -135,7 +135,7 @@ fn an_answer_cut_or_changed_anywhere_changes_nothing() {
     assert_eq!(process.held_of(&[token(2)]).len(), 1);
 }
 
-/// A page as a fake service would make it.
+/// Builds a page as a fake service would.
 fn page(reset: bool, more: bool, cursor: &str, head: &str, records: &[Record]) -> Page {
     let [cursor, head] = [cursor, head].map(|text| Cursor::new(text).unwrap());
     let range = (RecordId::FIRST, RecordId::LAST);
@@ -143,7 +143,7 @@ fn page(reset: bool, more: bool, cursor: &str, head: &str, records: &[Record]) -
     Page { reset, more, now: 2_000, held_milliseconds: 0, cursor, head, range, records }
 }
 
-/// The pieces that a reset of everything comes in.
+/// Splits a reset of everything into its pages.
 fn pieces(whole: &Page) -> Vec<Page> {
     let piece = |number: u8| {
         let mut range = (RecordId::FIRST, RecordId::LAST);
@@ -161,7 +161,7 @@ fn pieces(whole: &Page) -> Vec<Page> {
 }
 
 impl ModelProcess {
-    /// Ticks until a poll leaves.
+    /// Ticks until a poll is sent.
     fn send_poll(&mut self) {
         while self.vms[0].poll.is_none() {
             self.advance(100);
@@ -169,7 +169,7 @@ impl ModelProcess {
         }
     }
 
-    /// Sends a poll if none is under way, and responds to it with that page.
+    /// Sends a poll if none is pending, and responds to it with this page.
     fn feed_page(&mut self, page: &Page) {
         self.send_poll();
         self.answer_poll(0, Some(&response(200, CONTENT_TYPE, page.encode(&page_key()))));
@@ -191,7 +191,7 @@ fn an_older_cursor_or_an_empty_reset_takes_nothing_away() {
         let pages = if strange.reset { pieces(&strange) } else { vec![strange.clone()] };
         pages.iter().for_each(|page| process.feed_page(page));
         assert_eq!(process.held_of(&all).len(), 2, "{strange:?}");
-        // And what comes later is learned all the same.
+        // Later changes still arrive.
         service.revoke(token(3));
         process.settle(&mut service, 5);
         assert_eq!(process.held_of(&[token(3)]).len(), 1, "{strange:?}");
@@ -253,7 +253,7 @@ fn only_a_complete_answer_or_a_passed_head_proves_anything() {
     assert_eq!(proof(&mut process, now_on("31.b", "18446744073709551615.b")).0, before);
     assert_eq!(proof(&mut process, now_on("32.b", "40.b")).0, before);
     assert!(proof(&mut process, now_on("40.b", "50.b")).0 > before, "a false head is forgotten");
-    // A reset that says it is complete before its last page is not.
+    // A reset whose page says too early that it is complete.
     first.more = false;
     let before = process.state().current_at;
     assert_eq!(proof(&mut process, first).0, before);
@@ -261,7 +261,8 @@ fn only_a_complete_answer_or_a_passed_head_proves_anything() {
 
 #[test]
 fn the_set_is_dated_by_when_its_poll_was_sent() {
-    // Milliseconds from sending to arrival, held by the service, and from sending to completeness.
+    // The columns, in milliseconds: from sending to arrival, held by the service, and from sending
+    // to the time of completeness.
     let cases = [
         (9_000, 0, 0),
         (9_000, 4_000, 4_000),
@@ -450,7 +451,7 @@ fn a_set_that_is_not_current_is_asked_for_without_waiting() {
 fn a_stale_set_is_asked_for_every_few_seconds() {
     let (mut process, mut service) = settled(&[token(1)]);
     let mut sent = Vec::new();
-    // The service is away for much longer than the set may be old.
+    // The service is down for much longer than the set may be old.
     while process.vms[0].feed.knowledge() == Knowledge::Current || sent.len() < 30 {
         process.advance(500);
         process.tick(0);

@@ -1,5 +1,5 @@
-//! A process of several VMs that follows the feed. Its calls wait until a test says what becomes of
-//! them.
+//! A process of several VMs that follows the feed. Its calls remain pending until a test responds
+//! to them.
 
 use super::super::*;
 use super::service::{ModelService, RecordMap, page_key};
@@ -9,12 +9,12 @@ use crate::revocation::record::Record;
 use crate::revocation::shard::{Shard, ShardSlot};
 use crate::shared::InMemory;
 
-/// One VM and its calls.
+/// A VM and its calls.
 pub(super) struct ModelVm {
     pub(super) feed: Feed,
     pub(super) poll: Option<Call>,
     pub(super) delivery: Option<Call>,
-    /// All that it asked its host to count and to log.
+    /// All events that the VM asked its host to count and to log.
     pub(super) counts: Vec<FeedCount>,
     pub(super) notices: Vec<FeedNotice>,
     pub(super) tick_within_milliseconds: Option<u64>,
@@ -66,7 +66,7 @@ impl ModelProcess {
         }
     }
 
-    /// A VM dies, and its calls with it; another takes its place.
+    /// Kills a VM with its calls, and starts another in its place.
     pub(super) fn kill(&mut self, vm: usize) {
         self.vms[vm] = self.new_vm();
     }
@@ -83,7 +83,7 @@ impl ModelProcess {
         self.carry_out(vm, effects);
     }
 
-    /// The poll of that VM is answered; `None` if there was none under way.
+    /// Responds to the poll of this VM, if one is pending. `None` means that the call failed.
     pub(super) fn answer_poll(&mut self, vm: usize, response: Option<&Response>) {
         if self.vms[vm].poll.take().is_some() {
             let effects = self.vms[vm].feed.poll_finished(&self.shared, self.now, 0, response);
@@ -111,7 +111,7 @@ impl ModelProcess {
         vm.tick_within_milliseconds = effects.tick_within_milliseconds;
     }
 
-    /// What a request to a sign-out route does first.
+    /// Does the first steps of a request to a sign-out route.
     pub(super) fn sign_out(&self, record: Record) {
         let feed = &self.vms[0].feed;
         feed.set().add(&self.shared, &[record], Horizon::NONE).unwrap();
@@ -119,7 +119,7 @@ impl ModelProcess {
         feed.outbox().put(&self.shared, &[record], due).unwrap();
     }
 
-    /// Time passes, and every call is answered by the service.
+    /// Lets time pass while the service responds to every call.
     pub(super) fn settle(&mut self, service: &mut ModelService, seconds: u64) {
         for _ in 0..seconds * 10 {
             self.advance(100);
@@ -129,7 +129,7 @@ impl ModelProcess {
                     let response = service.response(&call, 0, self.now.unix_seconds);
                     self.answer_tell(vm, Some(&response));
                 }
-                // A poll without anything new is left waiting for a while.
+                // The service holds a poll for a while if there is nothing new.
                 while let Some(call) = self.vms[vm].poll.clone() {
                     let response = service.response(&call, 0, self.now.unix_seconds);
                     self.answer_poll(vm, Some(&response));
@@ -138,12 +138,12 @@ impl ModelProcess {
         }
     }
 
-    /// All that the set holds.
+    /// Returns all records of the set.
     pub(super) fn held(&self) -> RecordMap {
         self.held_at(ShardSlot::all())
     }
 
-    /// What the set holds at the places of these records.
+    /// Returns the records of the set in the shards of these records.
     pub(super) fn held_of<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> RecordMap {
         self.held_at(records.into_iter().map(|record| ShardSlot::of(record.key())))
     }

@@ -38,15 +38,15 @@ use crate::request::routes::rule::{RoutedRequest, may_be_upgrade};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// Nothing: tokens are not judged.
+    /// Tokens are neither required nor checked.
     Public,
-    /// A valid token is used; a bad one is removed, and the request continues without a user.
+    /// A valid token is used. A bad one is removed, and the request continues without a user.
     Optional,
-    /// A valid token.
+    /// A valid token is required.
     Protected,
-    /// The application's own sign-out: the tokens of the request are revoked, then it continues.
+    /// The application's sign-out. The request's tokens are revoked, then it is forwarded.
     Signout,
-    /// The filter responds itself: whether keys and feed are loaded.
+    /// The filter itself responds whether keys and feed are loaded.
     Ready,
 }
 

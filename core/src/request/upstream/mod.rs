@@ -27,10 +27,10 @@ pub struct Upstream {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TokenForwarding {
-    /// It does: applications that verify again need it.
+    /// The application receives the token, for example to verify it again.
     Keep,
-    /// It is taken out of the request where it opens the route. A sign-out keeps it: nothing is
-    /// removed there, as the application signs out by it.
+    /// The token is removed from a request that it admits. A sign-out keeps it, because the
+    /// application needs it.
     Strip,
 }
 
