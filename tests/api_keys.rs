@@ -1,6 +1,7 @@
-//! Promise: an API key reaches the application as it came and names nobody, and no token of the same
-//! request passes unseen because of it.
-//! Method: one table of requests to an application that takes keys and tokens in the same places.
+//! Promise: an API key reaches the application unchanged and without a user id, and the filter
+//! still checks every token of the same request.
+//! Method: a table of requests to an application that accepts API keys and tokens in the same
+//! places.
 
 use serde_json::json;
 use testbed::{Configuration, Request, Shared, Testbed, Token};

@@ -1,9 +1,9 @@
-//! Promise: no change makes a request dearer unnoticed. What repeats exactly is compared with
-//! `tests/budget.json`: every crossing between Envoy and the VM that a request takes, what the module
-//! exports, and its size. Times are for `make bench`.
-//! Method: a real Envoy with one worker, whose log at level trace names each crossing.
+//! Promise: no change makes a request more expensive without being noticed. Exact figures are
+//! compared with `tests/budget.json`: every crossing between Envoy and the VM during a request, the
+//! exports of the module, and its size. `make bench` measures times.
+//! Method: a real Envoy with one worker, whose log at level trace shows each crossing.
 //!
-//! `UPDATE_BUDGET=1 cargo test --test budget` records what is there now.
+//! `UPDATE_BUDGET=1 cargo test --test budget` records the present figures.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -48,7 +48,8 @@ fn the_module_exports_the_recorded_functions() {
     compare("exported_functions", &functions);
 }
 
-/// Compilers differ by some percent; Envoy compiles the whole module before it listens.
+/// Envoy compiles the whole module before it listens, so a larger module delays its start. The
+/// limit is 5 % above the recorded size, because compilers differ.
 #[test]
 fn the_module_is_no_larger_than_recorded() {
     let bytes = repository::module().len() as u64;
@@ -73,7 +74,7 @@ impl BudgetBed {
         Self { bed, connection, read: 0 }
     }
 
-    /// What one request takes, in order: `>` into the VM, `<` to Envoy.
+    /// Returns the crossings of one request in order: `>` into the VM, `<` to Envoy.
     fn crossings(&mut self, request: &Request) -> Vec<String> {
         self.read = self.bed.envoy.log().len();
         self.connection.send(request);
@@ -85,8 +86,8 @@ impl BudgetBed {
         of_one_request(&log)
     }
 
-    /// The same for a token seen before: where its verdict still stands, and where it is looked up
-    /// again. That happens at least once a second, so both kinds come by themselves.
+    /// Returns the crossings of a request with a token seen before: without and with a look-up in
+    /// the revocation set. The filter looks up at least once a second, so both kinds occur.
     fn without_and_with_look_up(&mut self, request: &Request) -> (Vec<String>, Vec<String>) {
         let mut kinds = BTreeSet::new();
         eventually(Duration::from_secs(20), || {
@@ -99,7 +100,8 @@ impl BudgetBed {
     }
 }
 
-/// Between a request and its answer the worker may tick, or get a page of the feed.
+/// Returns the crossings of the request whose context the log creates first. Leaves out ticks and
+/// pages of the feed, which the same worker may process during the request.
 fn of_one_request(log: &str) -> Vec<String> {
     let created = log.find("[host->vm] proxy_on_context_create").expect("a context of the request");
     let thread = log[..created].rsplit('[').find_map(|word| {
@@ -115,7 +117,7 @@ fn of_one_request(log: &str) -> Vec<String> {
         if of_others {
             is_elsewhere = line.contains("[host->vm]");
         } else if let (false, Some(crossing)) = (is_elsewhere, crossing(line)) {
-            // The first request after a pause reads the clock and asks for ticks.
+            // The first request after a pause also reads the clock and starts the ticks.
             if crossing == ASKS_FOR_TICKS {
                 crossings.pop_if(|last| last == "< clock_time_get");
             } else {
@@ -164,7 +166,8 @@ fn record(name: &str, found: Value) {
 
 const OF_NO_REQUEST: [&str; 2] = ["proxy_on_tick", "proxy_on_http_call_response"];
 
-/// Whoever comes first after a tick asks for the next one: a request in thousands.
+/// The crossing that starts the next tick. Only the first request after a tick makes it, so it is
+/// not part of the budget.
 const ASKS_FOR_TICKS: &str = "< proxy_set_tick_period_milliseconds";
 
 const BUDGET: &str = "tests/budget.json";

@@ -1,6 +1,6 @@
-//! Promise: a wrong configuration never loads, and the log names the wrong field without a
-//! secret.
-//! Method: a real Envoy loads it at start or by update; and the parser reads every shipped file.
+//! Promise: a wrong configuration never loads, and the log names the wrong field without a secret.
+//! Method: a real Envoy reads wrong configurations at start and as updates, and the parser reads
+//! every shipped file.
 
 use std::net::SocketAddr;
 

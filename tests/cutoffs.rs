@@ -1,7 +1,7 @@
 //! Promise: a cutoff refuses every token that was issued before it, on every worker and every
-//! proxy, and no token that a sign-in after its answer makes.
-//! Method: a password route and a deletion route of the application in real Envoys, the service's
-//! API and command line, and a feed that lies; times are compared by `iat`.
+//! proxy, and no token of a sign-in after the response that set it.
+//! Method: real Envoys with a password route and a deletion route, the service's API and command
+//! line, and a feed with a wrong time; `iat` says when a token was issued.
 
 use std::time::{Duration, SystemTime};
 
@@ -79,7 +79,7 @@ fn a_server_that_makes_its_date_once_a_second_hides_no_token() {
     let bed = Testbed::with(routes);
     let administrator = Token::of("administrator");
     for _ in 0..5 {
-        let ada = Token::of("ada"); // of this very second
+        let ada = Token::of("ada"); // issued in this second
         let date = httpdate::fmt_http_date(shifted(-1));
         bed.application.on("/users/ada", Reply::status(200).header("date", &date));
         let delete = Request::new("DELETE", "/users/ada").bearer(&administrator);
@@ -158,7 +158,7 @@ fn a_cutoff_with_a_time_of_its_own_is_exact_to_the_second() {
     eventually(SOON, || bed.envoy.get("/page", &before).code() == "revoked");
     assert_eq!(bed.envoy.get("/page", &at).status, 200);
     bed.service.revoke(&json!({"user_id": "ada", "issued_before": cutoff - 50}));
-    assert_revoked(&bed.envoy.get("/page", &before)); // an earlier one takes nothing back
+    assert_revoked(&bed.envoy.get("/page", &before)); // an earlier cutoff does not replace a later one
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn a_feed_that_lies_about_the_time_cannot_lock_users_out_for_longer_than_clocks_
     eventually(SOON, || bed.envoy.get("/page", &latest).status == 200);
 }
 
-/// A token that the response to the password change brings has the `iat` of the old tokens' last
-/// second, so no cutoff separates it from them.
+/// A token in the response to the password change may have the same `iat` as the last old token, so
+/// no cutoff can refuse one and accept the other.
 #[test]
 fn a_new_token_in_the_response_is_refused_and_the_next_sign_in_works() {
     let bed = Testbed::with(routes);
@@ -272,7 +272,7 @@ fn shifted(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// The answer of a feed whose only revocation is a cutoff for all at that time.
+/// Returns the response of a feed whose only revocation is a cutoff for all users at that time.
 fn a_cutoff_at(issued_before: u64) -> Vec<u8> {
     let cursor = Cursor::new("1.lie").expect("a cursor");
     let all = Record::all("", issued_before, NEVER);

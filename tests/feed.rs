@@ -1,7 +1,8 @@
-//! Promise: what one proxy or the service revokes, every proxy refuses one round trip later; what a
-//! proxy cannot know it refuses with 503; nothing that was acknowledged is lost, and nothing that
-//! was refused is let in again, whatever happens to the service and its store.
-//! Method: two real Envoys, a real service that is cut off, killed and robbed of its store.
+//! Promise: a token that is revoked at one proxy or at the service is refused by every proxy one
+//! round trip later. A proxy that cannot know whether a token is revoked responds 503. Whatever
+//! happens to the service and its store, no acknowledged revocation is lost, and no refused token
+//! is accepted again.
+//! Method: two real Envoys, and a real service that is cut off, killed, and loses its store.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +77,7 @@ fn no_setting_lets_anybody_in_before_the_first_load() {
         endpoints[0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"] = unknown_host;
     });
     let token = Token::of("ada");
-    // As long as nobody knows where it is, Envoy refuses the call itself or answers 503.
+    // While the host name cannot be resolved, Envoy rejects the call or responds 503 itself.
     let failed = |reason| bed.envoy.metric(&format!("refresh_rejected.{reason}"));
     eventually(SOON, || failed("no_answer") + failed("unavailable") > 0);
     for worker in &mut bed.envoy.connection_per_worker() {
@@ -145,7 +146,8 @@ fn delayed_responses_do_not_make_the_set_look_newer() {
     };
     bed.network.set(Fault::Delay(Duration::from_secs(9)));
     eventually(SOON, waiting);
-    // Ends the poll at once. Its response, which takes 9 s, does not know of the other token.
+    // This revocation ends the poll at once. The response takes 9 s, and does not contain the
+    // second revocation.
     bed.service.revoke(&json!({"jti": first.jti(), "exp": unix_seconds() + 3600}));
     eventually(SOON, || !waiting());
     bed.service.revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3600}));
@@ -325,7 +327,7 @@ fn protected_routes_work_five_seconds_after_the_service_returns() {
     assert!(back.elapsed() <= Duration::from_secs(5), "{:?}", back.elapsed());
 }
 
-/// The tokens are refused on both workers at every moment until the condition holds.
+/// Checks that both workers refuse the tokens, again and again until the condition holds.
 fn stays_revoked_until(bed: &Testbed, tokens: &[&Token], mut holds: impl FnMut() -> bool) {
     let mut workers = bed.envoy.connection_per_worker();
     eventually(SOON, || {
@@ -338,14 +340,15 @@ fn stays_revoked_until(bed: &Testbed, tokens: &[&Token], mut holds: impl FnMut()
     });
 }
 
-/// Whom the application sees there; without a user it does not get the token either.
+/// Returns the user id that the application receives on an optional page. Checks that the
+/// application receives the token only together with a user id.
 fn user_of_an_optional_page(connection: &mut Connection, token: &Token) -> Option<String> {
     let seen = connection.send(&Request::get("/optional").bearer(token)).seen();
     assert_eq!(seen.header("x-user-id").is_some(), seen.header("authorization").is_some());
     seen.header("x-user-id").map(str::to_owned)
 }
 
-/// The same service is killed and started again three times while users sign out; says who did.
+/// Kills and restarts the service three times while users sign out. Returns the signed-out tokens.
 fn signed_out_while_the_service_dies(bed: &mut Testbed) -> Vec<Token> {
     let stop = AtomicBool::new(false);
     let Testbed { envoy, service, application, .. } = bed;
@@ -366,7 +369,7 @@ fn signed_out_while_the_service_dies(bed: &mut Testbed) -> Vec<Token> {
     })
 }
 
-/// Signs one session after the other out, and looks at each verdict.
+/// Signs out one session after another, checking each verdict. Returns the tokens.
 fn signs_out_until(stop: &AtomicBool, mut connection: Connection) -> Vec<Token> {
     let mut signed_out: Vec<Token> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -418,6 +421,6 @@ fn assert_unavailable(answer: &HttpResponse) {
 }
 
 const SIGN_OUTS: usize = 300;
-/// `max_staleness_seconds` where responses are delayed.
+/// `max_staleness_seconds` in the test with delayed responses.
 const STALE_AFTER: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(30);

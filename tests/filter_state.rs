@@ -1,6 +1,6 @@
-//! Promise: filter state works as documented: the access log names the user for whom
-//! the request was admitted, and RBAC uses the same name.
-//! Method: the YAML of the documentation is inserted into Envoy's configuration.
+//! Promise: filter state works as documented: the access log shows the user for whom the request
+//! was admitted, and RBAC decides by the same user.
+//! Method: the test inserts the YAML of the documentation into Envoy's configuration.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
-//! Promise: several services over one Redis are one service. What one acknowledges every proxy
-//! refuses; whatever happens to a service or to Redis, nothing that was acknowledged is lost and
-//! nothing that was refused is let in again; what Redis has not taken is not acknowledged; and a
-//! service that cannot ask Redis does not pass for current.
-//! Method: two real Envoys, each with a service of its own, over a real Redis that is killed,
-//! emptied, restored from an old copy, filled up and stopped, while clients ask all the time.
+//! Promise: several services over one Redis behave like one. A revocation that one of them
+//! acknowledges is refused by every proxy. Whatever happens to a service or to Redis, no
+//! acknowledged revocation is lost, and no refused token is accepted again. A service acknowledges
+//! only what Redis has stored, and a service that cannot read Redis does not confirm that proxies
+//! are up to date.
+//! Method: two real Envoys, each with its own service, and one real Redis that is killed, emptied,
+//! restored from an old copy, filled and paused while clients send requests.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -71,7 +72,7 @@ fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() 
     for service in &fleet.services {
         let answer = service.post(&json!({"jti": lost.jti()}));
         assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
-        // Not even what is known: nobody can say whether it is still there.
+        // Not even a known revocation is acknowledged: Redis may have lost it.
         assert_eq!(service.post(&json!({"jti": tokens[0].jti()})).status, 503);
     }
     fleet.redis.restart();
@@ -167,7 +168,8 @@ fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
     fleet.store_networks[0].set(Fault::Hang);
     fleet.services[1].revoke(&json!({"jti": token.jti(), "exp": unix_seconds() + 3600}));
     eventually(SOON, || other.send(&page(&token)).code() == "revoked");
-    // Its proxy cannot have heard of that, so it refuses everything, as if it were cut off itself.
+    // The proxy of this service cannot know that revocation. It responds 503, as if it were cut
+    // off.
     eventually(SOON, || cut_off.send(&page(&live)).status == 503);
     assert_eq!(Connection::to(fleet.services[0].address()).send(&ready()).status, 503);
     assert_eq!(other.send(&page(&live)).status, 200);
@@ -190,7 +192,7 @@ fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_fo
     assert_eq!(there.send(&page(&Token::of("ada"))).status, 200);
     fleet.redis.resume();
     eventually(SOON, || there.send(&page(&token)).code() == "revoked");
-    // The same without a stopped process: commands that write wait for two seconds.
+    // The same with a running process: commands that write wait for two seconds.
     fleet.redis.command(&["CLIENT", "PAUSE", "2000", "WRITE"]);
     let token = Token::of("ada");
     assert_eq!(here.send(&sign_out(&token)).status, 200);
@@ -230,7 +232,7 @@ fn a_redis_behind_tls_is_used_if_its_certificate_is_good_and_never_otherwise() {
     services[0].revoke(&json!({"jti": token.jti()}));
     eventually(SOON, || services[1].holds(&token));
     assert!(SignoutService::setup().store(&redis.url()).start().holds(&token));
-    // Nobody whom the system trusts has signed that certificate.
+    // Without --redis-ca, no authority that the system trusts has signed this certificate.
     let mut serve = command("signout");
     serve.args(["serve", "--listen", "127.0.0.1:0", "--store", &url]).env("SIGNOUT_TOKEN", "token");
     let refused = serve.output().expect("the service");
@@ -238,7 +240,7 @@ fn a_redis_behind_tls_is_used_if_its_certificate_is_good_and_never_otherwise() {
     assert!(refused.status.code() == Some(1) && why.contains("certificate"), "{why}");
 }
 
-/// That many sessions, each signed out at one of the proxies or by the service, acknowledged.
+/// Revokes that many tokens at the services in turn. Returns when both proxies refuse all of them.
 fn acknowledged(fleet: &Fleet, count: usize) -> Vec<Token> {
     let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
     for (number, token) in tokens.iter().enumerate() {
@@ -252,8 +254,8 @@ fn acknowledged(fleet: &Fleet, count: usize) -> Vec<Token> {
     tokens
 }
 
-/// The tokens are refused at every moment until Redis and all services have them again and take new
-/// ones; then a proxy that has never seen them refuses them too.
+/// Checks that both proxies refuse the tokens until all services hold them again and accept new
+/// ones. Then checks that Redis holds them, with a new service, and that new revocations work.
 fn recovers(fleet: &Fleet, tokens: &[Token]) {
     let mut connections = connections(fleet);
     eventually(SOON, || {

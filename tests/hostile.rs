@@ -1,6 +1,6 @@
 //! Promise: nothing that a client sends crashes the filter or fills its memory.
-//! Method: one worker, so that every request meets the same VM; after each hostile one a good one
-//! must be served, and at the end no VM may have been replaced.
+//! Method: one worker, so that every request reaches the same VM. After each hostile request the
+//! filter must still serve a good one, and at the end no VM may have been replaced.
 
 use std::time::Duration;
 use std::{fs, iter};
@@ -142,7 +142,8 @@ fn thousands_of_clients_that_go_away_leave_nothing_behind() {
         stage.reset_at_every_byte(1_600);
         resident().saturating_sub(before)
     });
-    // Each has sent up to 7 KB: kept, they would be 8 MB, both times.
+    // Each client sends up to 7 KB. If the filter kept that, memory would grow by 8 MB in both
+    // rounds.
     assert!(grown.iter().any(|grown| *grown < 4_000), "{grown:?} KiB more");
     stage.serves();
     stage.is_unharmed();
@@ -192,7 +193,7 @@ fn a_thousand_requests_in_one_write_delay_nobody() {
 
         // Without that limit all are handled, but the tokens are checked only once.
         let unlimited = stage(false);
-        // The least of several, because a busy machine only adds to it.
+        // The minimum of several runs, because other load of the machine only adds time.
         let least = |tokens: &[Token]| {
             (0..3).map(|_| unlimited.worker_time_of(tokens, REQUESTS_IN_ONE_WRITE)).min()
         };
@@ -219,7 +220,8 @@ fn no_request_holds_a_worker_for_long() {
         });
         let mut connection = stage.envoy.connect();
         let mut number = 0;
-        // The least CPU time of several requests, because a busy machine only adds to it.
+        // The minimum CPU time of several requests, because other load of the machine only adds
+        // time.
         let mut time_of = |method, path, algorithm, kid, most_tokens| {
             let used = (0..8).map(|_| {
                 let token = || {
@@ -241,8 +243,8 @@ fn no_request_holds_a_worker_for_long() {
         let page = time_of("GET", "/page", algorithm, "", 8);
         let sign_out = time_of("POST", "/sign-out", algorithm, "", 256);
         println!("{algorithm}: page {page:?}, sign-out {sign_out:?}, one check {slow_check:?}");
-        // The checks of one request are limited to 4.5 such checks. The rest is for reading 58 KB of
-        // tokens and for other load of the machine. Without a limit: 24 (RS256) and more.
+        // The checks of one request are limited to 4.5 such checks. The rest is for reading 58 KB
+        // of tokens and for other load of the machine. Without a limit: 24 (RS256) and more.
         for used in [page, sign_out] {
             assert!(used < 15 * slow_check, "{algorithm}: {used:?}, one check {slow_check:?}");
         }
@@ -293,7 +295,7 @@ const REQUESTS_IN_ONE_WRITE: u32 = 1_200;
 /// Below Envoy's limit of 60 KiB for all header fields.
 const HEADER_BYTES: usize = 58_000;
 
-/// What a line is about, the line, and the status that answers it.
+/// Cases of odd header lines: a name, the line, and the expected status.
 const ODD_LINES: &[(&str, &[u8], u16)] = &[
     ("authorization", b"authorization: caf\xe9", 401),
     ("a bearer token", b"authorization: Bearer caf\xe9.\xff.\xfe", 401),
@@ -310,7 +312,7 @@ const ODD_LINES: &[(&str, &[u8], u16)] = &[
     ("a user agent", b"user-agent: \xf0\x28\x8c\xbc", 401),
 ];
 
-/// Whole heads.
+/// Cases of odd request heads, in the same form.
 const ODD_HEADS: &[(&str, &[u8], u16)] = &[
     ("a path", b"GET /p\xe9ge HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
     ("an open path", b"GET /open/\xff HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
@@ -326,7 +328,8 @@ const ODD_HEADS: &[(&str, &[u8], u16)] = &[
     ("a method", b"G\xcbT /page HTTP/1.1\r\nhost: app.example.com\r\n\r\n", 400),
 ];
 
-/// One worker before an application, with tokens in all places.
+/// An Envoy with one worker that looks for tokens in every kind of place, a service and an
+/// application.
 struct HostileBed {
     envoy: Envoy,
     service: SignoutService,
@@ -359,7 +362,7 @@ impl HostileBed {
         Self { envoy, service, application }
     }
 
-    /// The status of the answer to these bytes.
+    /// Sends these bytes on a new connection. Returns the status of the response.
     #[track_caller]
     fn status(&self, bytes: &[u8]) -> u16 {
         let mut connection = self.envoy.connect();
@@ -367,7 +370,7 @@ impl HostileBed {
         connection.read_head().status
     }
 
-    /// A good request is answered by the application, a forged one by the filter.
+    /// Checks that a valid token reaches the application, and a forged one is refused.
     #[track_caller]
     fn serves(&self) {
         let (token, mut connection) = (Token::of("ada"), self.envoy.connect());
@@ -377,13 +380,13 @@ impl HostileBed {
         assert_eq!(forged.code(), "bad_signature");
     }
 
-    /// The CPU time that the worker has used.
+    /// Returns the CPU time that the worker has used.
     fn worker_time(&self) -> Duration {
         Duration::from_nanos(workers_nanoseconds(self.envoy.process_id()))
     }
 
-    /// The CPU time that the worker uses for this number of requests with these tokens, which are sent
-    /// and reset in one write on one connection.
+    /// Returns the CPU time that the worker needs for that many requests with these tokens. One
+    /// write on one connection sends all requests and resets them.
     fn worker_time_of(&self, tokens: &[Token], requests: u32) -> Duration {
         let lines: Vec<_> = tokens.iter().map(|token| format!("token={token}")).collect();
         let mut header: Vec<(&[u8], &[u8])> = vec![
@@ -395,7 +398,7 @@ impl HostileBed {
         header.extend(lines.iter().map(|line| (&b"cookie"[..], line.as_bytes())));
         let attack = reset_requests(&header, requests);
         let mut connection = self.envoy.connect();
-        // Envoy's settings show that the connection is established.
+        // The connection is established when Envoy's SETTINGS frame has arrived.
         connection.send_bytes(&attack[..PREFACE.len() + 9]);
         connection.take(9);
         let before = self.worker_time();
@@ -403,7 +406,7 @@ impl HostileBed {
         self.worker_time() - before
     }
 
-    /// No VM was replaced, and none has panicked.
+    /// Checks that no VM was replaced and none has panicked.
     #[track_caller]
     fn is_unharmed(&self) {
         for (name, count) in self.envoy.stats("vm_reload") {
@@ -414,7 +417,8 @@ impl HostileBed {
         assert_eq!(lines, [""; 0]);
     }
 
-    /// Clients over HTTP/1.1 and HTTP/2 by turns that reset after more and more of a request.
+    /// Runs clients over HTTP/1.1 and HTTP/2 in turn. Each sends more of a request than the one
+    /// before, and then resets the connection.
     fn reset_at_every_byte(&self, clients: usize) {
         let token = Token::text(&format!("{}{}", Token::of("ada"), "a".repeat(7_000)));
         let request = Request::get("/page").bearer(&token).to_bytes();
@@ -430,7 +434,7 @@ impl HostileBed {
         for client in 0..clients {
             let bytes = if client % 2 == 0 { &request } else { &streams };
             let mut connection = self.envoy.connect();
-            // Half of them send all and leave while the answer is on its way.
+            // Half of the clients send the whole request, and disconnect during the response.
             let sent = bytes.len() * (client + 1) * 2 / clients;
             connection.send_bytes(&bytes[..sent.min(bytes.len())]);
             connection.reset();
@@ -439,7 +443,7 @@ impl HostileBed {
     }
 }
 
-/// This number of keys of an algorithm, then the key of the shipped configuration.
+/// Returns that many keys of an algorithm, followed by the key of the shipped configuration.
 fn keys_of(algorithm: &str, count: usize) -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/public_keys.json");
     let known: Vec<Value> =
@@ -455,7 +459,7 @@ fn keys_of(algorithm: &str, count: usize) -> Value {
     (0..count).map(key).chain([usual]).collect()
 }
 
-/// A new key as the configuration has it, and a function that signs a new token with it.
+/// Returns a new key in the form of the configuration, and a function that signs a token with it.
 fn signer(algorithm: &str) -> (Value, Box<dyn Fn() -> Token>) {
     let claims = || {
         let own = json!({"id": "ada"});
@@ -475,7 +479,7 @@ fn signer(algorithm: &str) -> (Value, Box<dyn Fn() -> Token>) {
     }
 }
 
-/// A token whose signature has the right form and a wrong value; each number makes another token. An
+/// Returns a token with a well-formed but wrong signature. Each `number` gives another token. An
 /// empty `kid` is left out.
 fn forged(algorithm: &str, kid: &str, number: u32) -> Token {
     let bytes = match algorithm {
@@ -490,8 +494,9 @@ fn forged(algorithm: &str, kid: &str, number: u32) -> Token {
     };
     let header = URL_SAFE_NO_PAD.encode(header.to_string());
     let payload = URL_SAFE_NO_PAD.encode(json!({"sub": "eve", "jti": "1"}).to_string());
-    // No check may end early: a point of Ed25519 first (RFC 8032 §5.1, its base point), then a number
-    // below the order of each curve and, as a whole, below each modulus.
+    // The signature must not fail a cheap check. It begins with a point of Ed25519 (RFC 8032 §5.1,
+    // the base point), then has a number below the order of each curve, and is as a whole below
+    // each modulus.
     let mut signature = vec![0x66; bytes];
     signature[0] = 0x58;
     signature[bytes / 2..][..4].copy_from_slice(&number.to_be_bytes());
@@ -499,14 +504,14 @@ fn forged(algorithm: &str, kid: &str, number: u32) -> Token {
     Token::text(&format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// Preface, settings and one request on stream 1, whatever is in its headers (RFC 9113 §3.4, §6.2).
+/// Returns an HTTP/2 connection with one request on stream 1 and any headers (RFC 9113 §3.4, §6.2).
 fn http2_request(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
     let settings = frame(SETTINGS, 0, 0, &[]);
     let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields(headers));
     [PREFACE, &settings, &request].concat()
 }
 
-/// Reads frames until the stream or the connection has ended in one way or another.
+/// Reads frames until the stream or the connection has ended.
 fn await_end_of_stream(connection: &mut Connection) {
     while let Ok(head) = connection.try_take(9) {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);

@@ -1,9 +1,9 @@
 //! Promise: no token and no secret appears in logs, statistics, responses or the admin interface.
-//! Method: a complete scenario with a canary in place of every secret, and the most
-//! verbose logs of filter and service; then the test searches all their output.
+//! Method: a complete scenario with a canary in place of every secret, and the most verbose logs of
+//! filter and service. Then the test searches all their output for the canaries.
 //!
-//! Envoy's own component `http` logs request headers at level debug, so it stays at info: the test is
-//! about the filter's own output.
+//! Envoy's own component `http` logs request headers at level debug, so it stays at info: the test
+//! is about the filter's own output.
 
 use serde_json::json;
 use testbed::{Application, Envoy, Request, SignoutService, Token, eventually};

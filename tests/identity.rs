@@ -1,14 +1,15 @@
-//! Promise: the application learns who the user is from one header line that no client can forge.
-//! Method: clients send it in every spelling that some server takes for it, on every kind of route,
-//! in headers and trailers; the application shows what came.
+//! Promise: the application receives the user id in one header line that no client can forge.
+//! Method: clients send that header in every spelling that some server may treat as the same, on
+//! every kind of route, in headers and trailers. The application returns what it received.
 
 use serde_json::json;
 use testbed::{Configuration, Connection, Request, Seen, Shared, Testbed, Token};
 
-/// As shipped: Envoy refuses names with an underscore.
+/// The shipped configuration, in which Envoy rejects header names with an underscore.
 static SHIPPED: Shared<Testbed> = Shared::new(|| Testbed::with(claims));
 
-/// Envoy's own default for names with an underscore, and trailers wherever they may be.
+/// A configuration in which Envoy passes header names with an underscore, and trailers of HTTP/1.1
+/// and HTTP/2.
 static LENIENT: Shared<Testbed> = Shared::new(|| {
     Testbed::with(|configuration| {
         claims(configuration);
@@ -148,7 +149,8 @@ fn admin() -> Token {
     Token::with(&claims)
 }
 
-/// What Envoy lets pass however it is set. Some servers take each for `x-user-id`.
+/// Header lines that Envoy passes in both configurations. For each of them, some server may take
+/// the header for `x-user-id` or `x-user-role`.
 const SPELLINGS: &[(&str, &str)] = &[
     ("x-user-id", "eve"),
     ("X-User-Id", "eve"),
@@ -166,7 +168,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 
 const UNDERSCORES: &[&str] = &["x_user_id", "X_USER_ID", "x-user_id", "X_User-Id", "x_user-role"];
 
-/// Whatever some server may read as identity.
+/// Returns the header lines that some server may read as the user's identity.
 fn identity(seen: &Seen) -> Vec<(String, String)> {
     let folded = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let ours = |name: &str| ["x-user-id", "x-user-role"].contains(&&*folded(name));
@@ -180,7 +182,7 @@ fn owned(lines: &[(&str, &str)]) -> Vec<(String, String)> {
     lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A request whose trailers are these lines.
+/// Sends a request with these lines as its trailers. Returns what the application received.
 fn chunked(connection: &mut Connection, trailers: &str) -> Seen {
     let head = Request::new("PUT", "/page").bearer(&Token::of("ada"));
     connection.send_bytes(&head.header("transfer-encoding", "chunked").to_bytes());

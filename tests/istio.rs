@@ -1,7 +1,8 @@
-//! Promise: the manifests in `envoy/istio` protect Istio's proxies.
-//! Method: the test converts the WasmPlugin as Istio does, and a real Envoy receives the result
-//! by extension discovery (ECDS) from a file: no vm_id, the configuration as a string, the module
-//! from the OCI image, as in pilot/pkg/model/extensions.go and pkg/wasm/imagefetcher.go of Istio.
+//! Promise: the manifests in `envoy/istio` protect applications behind Istio's proxies.
+//! Method: the test converts the WasmPlugin as Istio does, and a real Envoy receives the result by
+//! extension discovery (ECDS) from a file. There is no vm_id, the configuration is a string, and
+//! the module comes from the OCI image, as in pilot/pkg/model/extensions.go and
+//! pkg/wasm/imagefetcher.go of Istio.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,7 @@
-//! Promise: keys that an issuer publishes reach every worker before the first request and after each
-//! change, are asked for by one VM of the process, and stay when the issuer fails, in whatever way.
-//! Method: an issuer over HTTP that the tests let fail; tokens by keys made on the spot.
+//! Promise: every worker has the keys that an issuer publishes before the first request and after
+//! each change. One VM of the process fetches them. They stay in use if the issuer fails, in
+//! whatever way.
+//! Method: an issuer over HTTP, in which the tests inject faults, and tokens signed by new keys.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -220,7 +221,7 @@ fn a_key_that_is_gone_is_gone_for_tokens_seen_before_and_a_bad_one_is_named() {
     assert_eq!(named.count(), 1, "told once for all workers");
 }
 
-/// Secrets and keys side by side, with and without ids, inline and fetched.
+/// The configurations combine secrets and public keys, with and without ids, inline and fetched.
 #[test]
 fn keys_come_and_go_by_reload_under_load_without_a_wrong_verdict() {
     let [first, second, fetched] = ["a", "b", "c"].map(Signer::new);
@@ -236,7 +237,7 @@ fn keys_come_and_go_by_reload_under_load_without_a_wrong_verdict() {
     };
     let inline = |signer: &Signer| json!({"jwks": {"inline": {"keys": [signer.jwk()]}}});
     let remote = json!({"jwks": published_at("idp", 300)});
-    // Each step with the tokens that hold throughout it and in the step before.
+    // Each step has tokens that are valid in its configuration and in the previous one.
     let steps = [
         (vec![remote.clone(), secret("old", old)], vec![fetched.token()]),
         (
@@ -268,8 +269,8 @@ fn keys_come_and_go_by_reload_under_load_without_a_wrong_verdict() {
     assert_eq!(issuer.asked(), 1, "what is fetched survives every configuration");
 }
 
-/// Does that while two clients ask about these tokens, on new connections; none may be judged wrong.
-/// Says how many verdicts there were.
+/// Runs `change` while two clients send these tokens on new connections. Checks every verdict, and
+/// returns their number.
 fn under_load(
     envoy: &mut Envoy,
     good: &[Token],
@@ -302,8 +303,8 @@ fn under_load(
     asked.into_inner()
 }
 
-/// How an issuer fails with its good set: the reason that is counted, what it replies, what befalls
-/// the reply.
+/// A way in which an issuer fails: the reason under which it is counted, the reply made from its
+/// good set, and the network fault.
 type Failing = (&'static str, Box<dyn Fn(&str) -> Reply>, Fault);
 
 /// Publishes a set over HTTP.
@@ -320,7 +321,7 @@ impl Issuer {
         issuer
     }
 
-    /// Names it in a configuration, beside the key that is there.
+    /// Adds it to a configuration, next to the existing key.
     fn configure(&self, configuration: &mut Configuration, refresh_seconds: u64) {
         configuration.add_cluster("idp", self.application.address());
         let keys = configuration.filter["keys"].as_array_mut().expect("a list of keys");
@@ -339,7 +340,7 @@ impl Issuer {
         self.application.on(PATH, published(set, 200));
     }
 
-    /// How often it was asked for the set.
+    /// Returns how often the set was fetched.
     fn asked(&self) -> usize {
         self.application.seen_at(PATH).len()
     }

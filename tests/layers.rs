@@ -1,6 +1,7 @@
 //! Promise: the modules of a crate depend on each other in one direction only.
-//! Method: the list of layers in the documentation of each `lib.rs` is compared with all paths that
-//! begin with `crate::`, and with each module's uses of its own submodules, tests excluded.
+//! Method: the tests compare the list of layers in the documentation of each `lib.rs` with all
+//! paths that begin with `crate::`, and with each module's uses of its own submodules. Test code is
+//! excluded.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +57,7 @@ fn directories_hold_their_module_in_mod_rs() {
     }
 }
 
-/// The names in the layer list, top layer first.
+/// Returns the names in the layer list, top layer first.
 fn layers(name: &str) -> Vec<String> {
     let text = lib(name);
     let list = text.split("//! # Layers").nth(1).expect("a list of layers");
@@ -70,15 +71,15 @@ fn layers(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The layer of a path: that of the longest name in the list that it begins with.
+/// Returns the layer of a path: the index of the longest name in the list that is a prefix of it.
 fn layer(layers: &[String], path: &str) -> Option<usize> {
     let holds = |name: &String| path == name || path.starts_with(&format!("{name}::"));
     let found = layers.iter().enumerate().filter(|(_, name)| holds(name));
     found.max_by_key(|(_, name)| name.len()).map(|(at, _)| at)
 }
 
-/// The paths after `crate::`, and the submodules that the code uses by their own name. Documentation
-/// may link anywhere.
+/// Returns the paths after `crate::`, and the submodules that the code uses by their own name.
+/// Ignores documentation, which may link to any module.
 fn uses(code: &str, module: &str) -> BTreeSet<String> {
     let code: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let submodules = code.iter().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
@@ -96,7 +97,7 @@ fn uses(code: &str, module: &str) -> BTreeSet<String> {
     text.split("crate::").skip(1).map(path).chain(own).collect()
 }
 
-/// Every source file with the path of its module.
+/// Returns every source file of a crate, except tests, with the path of its module.
 fn modules(name: &str) -> Vec<(PathBuf, String)> {
     let src = src(name);
     let is_test = |path: &Path| {

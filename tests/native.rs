@@ -1,6 +1,6 @@
-//! Promise: the dynamic module takes the configuration as Envoy hands it over, and ends open requests
-//! when it learns of a revocation, not on a tick. What the tests of the proxy-wasm filter check, they
-//! check with `SESSION_GUARD_BUILD=native` as well.
+//! Promise: the dynamic module accepts its configuration in every form in which Envoy passes it,
+//! and ends open requests as soon as it learns of a revocation, without waiting for a tick. The
+//! tests of the proxy-wasm filter check everything else, with `SESSION_GUARD_BUILD=native`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,8 +38,8 @@ fn a_struct_is_a_configuration() {
     assert_eq!(envoy.get("/page", &Token::of("ada")).status, 200);
 }
 
-/// Less than half of the tick of the proxy-wasm filter, on a machine that is busy with other tests. A
-/// quiet one takes a millisecond: `make streams-report`.
+/// The limit is less than half of the proxy-wasm filter's tick, because the machine may be busy
+/// with other tests. On a quiet machine it takes a millisecond (`make streams-report`).
 #[test]
 fn an_open_stream_ends_without_waiting_for_a_tick() {
     let bed = Testbed::from(|setup| setup.native(), Fault::None);
@@ -50,7 +50,7 @@ fn an_open_stream_ends_without_waiting_for_a_tick() {
     assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
 }
 
-/// The time from the response to a sign-out until the client sees the end of a stream.
+/// Returns the time from the response to a sign-out until the client sees the end of a stream.
 fn time_to_end(bed: &Testbed) -> Duration {
     let token = Token::of("ada");
     let streams = bed.envoy.connect_http2();

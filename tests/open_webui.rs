@@ -1,7 +1,7 @@
-//! Promise: `{"preset": "open-webui"}` is all that Open WebUI needs: what its page does goes on
-//! working, and a token that was signed out is refused wherever its back end would look for it.
-//! Method: real Envoys before an application that answers with what it saw; requests and tokens are
-//! those of Open WebUI. `make open-webui` does the same with the real one.
+//! Promise: `{"preset": "open-webui"}` is a complete configuration for Open WebUI. Its pages keep
+//! working, and a signed-out token is refused in every place where its back end looks for tokens.
+//! Method: real Envoys in front of the test application, with the requests and tokens of Open
+//! WebUI. `make open-webui` does the same with the real Open WebUI.
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn bed(variable: &str) -> Testbed {
     bed
 }
 
-/// Envoy as the example's script configures it, the secret in that variable.
+/// Configures Envoy as the example's script does, with the secret in that environment variable.
 fn preset(setup: EnvoySetup, variable: &str) -> EnvoySetup {
     setup.env(variable, SESSION_SECRET).edit(|shipped| {
         let mut made = Configuration::read(&script(&["127.0.0.1:3000", "127.0.0.1:8090"]));
@@ -37,7 +37,7 @@ fn script(arguments: &[&str]) -> String {
     String::from_utf8(made.stdout).expect("text")
 }
 
-/// The claims of a sign-in of 0.12.4; the user is a UUID there.
+/// Returns the claims of a token of Open WebUI 0.12.4, where the user id is a UUID.
 fn claims_of(user_id: &str) -> Value {
     let mut claims = Token::claims_of(user_id);
     claims["typ"] = json!("session");
@@ -54,7 +54,7 @@ fn sign_in(user_id: &str) -> Token {
 
 #[test]
 fn the_sign_out_of_the_page_ends_its_token_wherever_the_back_end_looks_for_one() {
-    let bed = bed("WEBUI_SECRET_KEY"); // of its own: one connection to each worker
+    let bed = bed("WEBUI_SECRET_KEY"); // not shared, because it identifies workers by connections
     let (token, phone) = (sign_in("u-out"), sign_in("u-out"));
     for place in PLACES {
         assert_eq!(bed.envoy.send(&place(chats(), &token)).status, 200);
@@ -71,7 +71,7 @@ fn the_sign_out_of_the_page_ends_its_token_wherever_the_back_end_looks_for_one()
     assert!(bed.service.holds(&token) && !bed.service.holds(&phone));
 }
 
-/// Any page can embed an address, so a `GET` must not sign the reader out.
+/// Any page can embed the address, so a `GET` must not sign out a visitor of that page.
 #[test]
 fn only_a_post_from_the_same_site_signs_out() {
     let bed = BED.get();

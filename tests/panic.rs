@@ -1,7 +1,7 @@
-//! Promise: a VM that dies takes nothing with it but the requests that it was judging. None of them
-//! passes, the next one is judged by a new VM, the revocation set is whole, and another VM goes on
-//! reading the feed.
-//! Method: the filter built with a header that makes it panic, on each worker of a real Envoy.
+//! Promise: a crash of a VM affects only the requests that it is processing. None of them is
+//! admitted, a new VM processes the next request, the revocation set is complete, and another VM
+//! continues to poll the feed.
+//! Method: a build of the filter with a header that makes it panic, on each worker of a real Envoy.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn a_panic_on_the_tick_lets_nobody_in_and_the_worker_goes_on() {
     assert_eq!(reloads(&bed), 2);
 }
 
-/// Envoy leaves a request that waits for a dead VM to its idle time-out.
+/// A request that waits for a crashed VM ends only at Envoy's idle time-out.
 #[test]
 fn a_panic_in_a_sign_outs_callout_leaves_the_token_signed_out() {
     let bed = drill_with(|configuration| {
@@ -116,8 +116,8 @@ fn drill_with(edit: impl FnOnce(&mut Configuration)) -> Testbed {
     bed
 }
 
-/// The worker answers as if nothing had been, at once or when its VM may be loaded again; until
-/// then nothing passes.
+/// Waits until the worker gives the right verdicts again, at once or when Envoy has replaced its
+/// VM. Checks that it admits nothing wrong until then.
 #[track_caller]
 fn recovers(worker: &mut Connection, live: &Token, revoked: &Token) {
     eventually(SOON, || {
@@ -135,12 +135,12 @@ fn refused(worker: &mut Connection, token: &Token) -> HttpResponse {
     answer
 }
 
-/// How often a VM has died there.
+/// Returns how often the filter has panicked at that place.
 fn panics(bed: &Testbed, place: &str) -> usize {
     bed.envoy.log().matches(&format!("drill: {place}")).count()
 }
 
-/// How often Envoy made a new VM, or the module what a thread of it knows.
+/// Returns how often Envoy has replaced a VM. For the dynamic module, returns the number of panics.
 fn reloads(bed: &Testbed) -> u64 {
     if Build::chosen() == Build::Native {
         return bed.envoy.log().matches("panicked at").count() as u64;

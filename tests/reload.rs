@@ -1,6 +1,8 @@
-//! Promise: a configuration changes under load without one wrong verdict. The revocation set
-//! survives, a key that is gone is refused, and a configuration that does not load changes nothing.
-//! Method: a listener from a file that is replaced while clients ask, each time on a new connection.
+//! Promise: a configuration changes under load without a wrong verdict. The revocation set
+//! survives, tokens of a removed key are refused, and a configuration that does not load changes
+//! nothing.
+//! Method: Envoy reads its listener from a file, which the tests replace while clients send
+//! requests, each on a new connection.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +23,7 @@ fn changed_routes_and_claims_keep_the_revocation_set() {
     assert!(changed);
     eventually(SOON, || bed.envoy.send(&Request::get("/open")).status == 200);
     eventually(SOON, || bed.envoy.send(&Request::get("/")).status == 401);
-    bed.network.set(Fault::Refuse); // nothing can be learnt anew
+    bed.network.set(Fault::Refuse); // so that the set cannot be loaded again
     for worker in &mut bed.envoy.connection_per_worker() {
         assert_eq!(worker.send(&page(&revoked)).code(), "revoked");
         assert_eq!(worker.send(&page(&live)).status, 200);
@@ -131,8 +133,8 @@ fn reloadable() -> Testbed {
     bed
 }
 
-/// Does that while both workers are asked for verdicts, on new connections; none may be wrong.
-/// Says how many there were.
+/// Runs `change` while two clients send requests on new connections. Checks every verdict, and
+/// returns their number.
 fn under_load(
     envoy: &mut Envoy,
     live: &Token,
@@ -182,7 +184,7 @@ fn sign_out(token: &Token) -> Request {
     Request::post("/sign-out").bearer(token)
 }
 
-/// Each of these keeps a configuration from loading.
+/// Changes each of which makes a configuration invalid.
 const WRONG: [fn(&mut Value); 4] = [
     |filter| filter["keys"] = json!([]),
     |filter| filter["no_such_setting"] = json!(true),

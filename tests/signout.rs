@@ -1,7 +1,8 @@
-//! Promise: when the answer to a sign-out has left, no worker of that Envoy takes the token any
-//! more, whatever state the service is in; the service and every other proxy learn of it.
-//! Method: real Envoys with two workers, one kept connection to each; what the application saw and
-//! what the service holds are asked of them.
+//! Promise: once the response to a sign-out has been sent, no worker of that Envoy accepts the
+//! token, whatever the state of the service. The service and every other proxy receive the
+//! revocation.
+//! Method: real Envoys with two workers and one kept connection to each worker. The tests compare
+//! the requests that the application received and the revocations that the service holds.
 
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ fn another_site_cannot_sign_out_by_cookie_unless_configured() {
     assert_revoked(&shipped.envoy.get("/page", &token));
     opened.envoy.send(&from("cross-site", &token));
     assert_revoked(&opened.envoy.get("/page", &token));
-    // A browser attaches cookies by itself; only a script of that site attaches this header.
+    // A browser attaches cookies automatically. Only a script of the application sends this header.
     let of_script = Token::of("ada");
     let request = Request::post("/sign-out").bearer(&of_script);
     shipped.envoy.send(&request.header("sec-fetch-site", "cross-site"));
@@ -144,7 +145,7 @@ fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
     bed.envoy.send(&sign_out(&token));
     assert_revoked(&bed.envoy.get("/page", &token));
     assert!(bed.service.holds(&token));
-    // Lenient readers of base64url take each of these for the same token.
+    // Lenient base64url decoders read each of these spellings as the same token.
     let last = token.as_str().chars().last().expect("a signature");
     for end in ['=', ' ', '\t', last, char::from(last as u8 + 1), char::from(last as u8 - 1)] {
         let spelling = format!("{}{end}", token.as_str().trim_end_matches(last));
@@ -154,7 +155,7 @@ fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
     assert_eq!(bed.envoy.get("/page", &other).status, 200);
 }
 
-/// Of an ECDSA signature (r, s) there are always two: (r, n - s) verifies as well.
+/// For each ECDSA signature (r, s), the signature (r, n - s) verifies as well.
 #[test]
 fn a_token_without_jti_is_signed_out_under_both_its_signatures() {
     let key = ES256KeyPair::generate();
@@ -182,7 +183,7 @@ fn a_client_that_leaves_while_the_service_is_told_is_signed_out_everywhere() {
     let token = Token::of("ada");
     let mut client = bed.envoy.connect();
     client.send_bytes(&sign_out(&token).to_bytes());
-    eventually(SOON, || bed.envoy.get("/page", &token).status == 401); // so it has arrived
+    eventually(SOON, || bed.envoy.get("/page", &token).status == 401); // the sign-out has arrived
     drop(client);
     eventually(SOON, || bed.service.holds(&token) && other.get("/page", &token).status == 401);
     assert_revoked(&bed.envoy.get("/page", &token));
@@ -310,7 +311,7 @@ fn sign_out(token: &Token) -> Request {
     Request::post("/sign-out").bearer(token)
 }
 
-/// A sign-out with the token in each place where this file looks for one.
+/// Returns sign-outs with the token in each place that the configuration of this file names.
 const SIGN_OUTS_BY_PLACE: [fn(&Token) -> Request; 4] = [
     sign_out,
     |token| Request::post("/sign-out").header("x-session", token.as_str()),
@@ -334,7 +335,7 @@ fn assert_unavailable(answer: &HttpResponse) {
     assert!(answer.header("retry-after").is_some());
 }
 
-/// Claims whose revocations all wait below the first of the outbox's 64 keys.
+/// Returns claims whose revocations all belong to the first of the outbox's 64 keys.
 fn claims_of_one_outbox_key(count: usize) -> Vec<Value> {
     let is_there = |jti: &String| RecordId::of_token("", None, jti).0[15].is_multiple_of(64);
     let jtis = (0..).map(|number| format!("session-{number}")).filter(is_there);
@@ -346,7 +347,7 @@ fn claims_of_one_outbox_key(count: usize) -> Vec<Value> {
     jtis.take(count).map(claims).collect()
 }
 
-/// A token that only its claims and its signature tell from others.
+/// Returns a token without `jti`.
 fn without_jti(user_id: &str) -> Token {
     let mut claims = Token::claims_of(user_id);
     claims["session"] = claims["jti"].take();
@@ -367,7 +368,7 @@ mod es256 {
         Token::text(&key.sign(Claims::with_custom_claims(custom, lifetime)).expect("a token"))
     }
 
-    /// The same token with the other signature that its key verifies.
+    /// Returns the same token with its other valid signature.
     pub(super) fn other_signature(token: &Token) -> Token {
         let (input, signature) = token.as_str().rsplit_once('.').expect("a token");
         let mut signature = URL_SAFE_NO_PAD.decode(signature).expect("a signature");

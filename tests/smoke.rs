@@ -1,4 +1,4 @@
-//! Promise: Envoy starts with the shipped configuration and the filter, and with no broken one.
+//! Promise: Envoy starts with the shipped configuration and the filter, but not with a broken one.
 //! Method: a real Envoy with two workers, the real service, an application.
 
 use serde_json::json;
@@ -57,7 +57,7 @@ fn no_json(configuration: &mut Configuration) {
     configuration.filter = json!("{");
 }
 
-/// As they are, addresses and all; the tests change theirs.
+/// Validates the files unchanged. The other tests change addresses and settings.
 #[test]
 fn every_configuration_that_ships_is_one_that_envoy_takes() {
     for file in ["envoy/envoy.yaml", "examples/compose/front.yaml"] {

@@ -1,5 +1,6 @@
 //! What the shipped manifests promise: proxies reach the service under IPv4 and IPv6, and each role
-//! has an API token of its own. Method: every YAML file below `envoy/` and `examples/` is read.
+//! has an API token of its own.
+//! Method: every YAML file below `envoy/` and `examples/` is read.
 
 use std::fs;
 use std::path::{Path, PathBuf};

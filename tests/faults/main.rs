@@ -1,7 +1,7 @@
-//! Promise: no fault makes a revoked token valid again, and every acknowledged revocation is enforced
-//! everywhere after the fault. Method: real faults in real components: killed processes, wrong clocks,
-//! cut networks, full disks. `make faults` runs these and the tests of the other
-//! scenarios, and writes one table.
+//! Promise: no fault makes a revoked token valid again, and every acknowledged revocation is
+//! enforced everywhere after the fault.
+//! Method: real faults in real components: killed processes, wrong clocks, cut networks, full
+//! disks. `make faults` runs these and the tests of the other scenarios, and writes one table.
 
 mod clocks;
 mod floods;

@@ -1,8 +1,8 @@
 //! The application behind Envoy.
 //!
-//! An HTTP server inside the test process; it speaks HTTP/1.1 and HTTP/2 without TLS.
-//! By default it responds with the request it received, as JSON; a test can set a reply for a path. It
-//! echoes the bytes of an upgraded connection, such as WebSocket frames.
+//! An HTTP server inside the test process; it speaks HTTP/1.1 and HTTP/2 without TLS. By default it
+//! responds with the request it received, as JSON; a test can set a reply for a path. It echoes the
+//! bytes of an upgraded connection, such as WebSocket frames.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -86,7 +86,7 @@ impl Application {
         self.seen().into_iter().filter(|seen| seen.path == path).collect()
     }
 
-    /// Texts that no request may contain.
+    /// Returns the texts that no request to this application may contain.
     pub(crate) fn tripwire(&self) -> Tripwire {
         locked(&self.state).tripwire.clone()
     }

@@ -1,4 +1,4 @@
-//! Which build of the filter do the tests use?
+//! The build of the filter that the tests use: the proxy-wasm filter or the dynamic module.
 //!
 //! `SESSION_GUARD_BUILD=native` runs every test with the dynamic module in place of the proxy-wasm
 //! filter. Tests change the shipped configuration, which is that of the wasm filter; the testbed
@@ -40,7 +40,7 @@ impl Build {
     }
 }
 
-/// Replaces a wasm filter whose code is a shared library by the dynamic module of that library.
+/// Replaces a wasm filter whose code is a shared library with the dynamic module of that library.
 pub(crate) fn replace_by_module(filter: &mut Value) {
     let config = filter.pointer("/typed_config/config");
     let Some(config) = config else { return };

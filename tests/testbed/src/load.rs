@@ -1,9 +1,9 @@
 //! Sends continuous requests during a fault and checks invariants.
 //!
-//! Every proxy gets continuous requests with good, revoked and forged tokens, and without a
-//! token. The test fails on any wrong response, any unexpected 5xx, any refused token that reaches the
-//! application, and any proxy that does not recover. The health of the process
-//! itself (dead VMs, memory) is checked when an [`Envoy`](crate::Envoy) is dropped.
+//! Every proxy gets continuous requests with good, revoked and forged tokens, and without a token.
+//! The test fails on any wrong response, any unexpected 5xx, any refused token that reaches the
+//! application, and any proxy that does not recover. The health of the process itself (dead VMs,
+//! memory) is checked when an [`Envoy`](crate::Envoy) is dropped.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -87,8 +87,8 @@ impl Tripwire {
 }
 
 impl Load {
-    /// Starts requests to the proxies. Tokens that all proxies already refuse are given here or
-    /// later.
+    /// Starts continuous requests to the proxies. `enforced` are tokens that every proxy already
+    /// refuses; [`Load::enforced`] adds more of them later.
     #[must_use]
     pub fn start(
         application: &Application,
@@ -112,7 +112,7 @@ impl Load {
         load
     }
 
-    /// From now on every proxy must refuse these tokens.
+    /// Declares that from now on every proxy must refuse these tokens.
     pub fn enforced(&self, tokens: &[Token]) {
         for token in tokens {
             self.tripwire.forbid(token.as_str());

@@ -1,4 +1,4 @@
-//! How does a test get a Redis, and take it away?
+//! Starts, kills and restarts a Redis, Valkey or Sentinel for a test.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::artifacts;
 use crate::ports::free_address;
 use crate::process::Process;
 
-/// What a Redis starts with.
+/// Builder for a [`Redis`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct RedisSetup {
@@ -26,25 +26,25 @@ pub struct RedisSetup {
 }
 
 impl RedisSetup {
-    /// One more setting of `redis.conf`, or another value for one of ours.
+    /// Adds a setting of `redis.conf`, or replaces a default of the testbed.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Makes it a Sentinel that watches that primary under that name, and decides alone.
+    /// Makes it a Sentinel that watches that primary under that name, with a quorum of one.
     pub fn watching(mut self, name: &str, primary: SocketAddr) -> Self {
         self.watches = Some((name.to_owned(), primary));
         self
     }
 
-    /// One more variable of its environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Starts the service on a free port and waits until it responds.
+    /// Starts the server on a free port and waits until it responds.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Redis {
@@ -90,7 +90,7 @@ impl RedisSetup {
     }
 }
 
-/// A running Redis with an append-only file. Stops when dropped.
+/// A running Redis. Stops when dropped.
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
@@ -100,19 +100,19 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The shipped settings, except that it keeps what it is given.
+    /// Returns a set-up with Redis' default settings and an append-only file instead of dumps.
     pub fn setup() -> RedisSetup {
         RedisSetup::default()
     }
 
-    /// Starts such a service.
+    /// Starts a Redis with these settings.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
         Self::setup().start()
     }
 
-    /// The same with a Valkey, whatever `REDIS_SERVER` says.
+    /// Returns such a set-up of a Valkey, regardless of `REDIS_SERVER`.
     pub fn valkey() -> RedisSetup {
         RedisSetup { is_valkey: true, ..RedisSetup::default() }
     }
@@ -123,35 +123,35 @@ impl Redis {
         self.address
     }
 
-    /// The same as `signout serve --store` takes it.
+    /// Returns its address in the form of `signout serve --store`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// Has a command carried out and answers what it said, lists as one line each.
+    /// Executes a command and returns the response as text, with one line per element of a list.
     ///
     /// # Panics
-    /// It cannot be asked, or says no.
+    /// Redis cannot be reached, or returns an error.
     #[track_caller]
     pub fn command(&self, words: &[&str]) -> String {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// The same where it may say no.
+    /// Like [`Redis::command`], but Redis may return an error or be unreachable.
     ///
     /// # Errors
-    /// What it said, or why it did not.
+    /// The error of Redis or of the connection.
     pub fn try_command(&self, words: &[&str]) -> Result<String, String> {
         ask(self.address, words)
     }
 
-    /// `kill -9`.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Starts it again on the same port and files, after ending it where it still runs.
+    /// Restarts the server on the same port and files.
     #[track_caller]
     pub fn restart(&mut self) {
         self.process.stop();
@@ -170,13 +170,13 @@ impl Redis {
         self.process.signal(Signal::CONT);
     }
 
-    /// The folder of its append-only file.
+    /// Returns the directory of its append-only files.
     #[must_use]
     pub fn files(&self) -> PathBuf {
         self.directory.path().join("appendonlydir")
     }
 
-    /// Takes its files away; for a Redis that does not run.
+    /// Deletes its append-only files. Redis must not run.
     pub fn lose_files(&self) {
         fs::remove_dir_all(self.files()).expect("the append-only files");
     }

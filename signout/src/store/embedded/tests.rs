@@ -1,5 +1,6 @@
 //! Promise: appended entries are read back by this process and the next one, damage is detected,
-//! and a failing disk loses nothing. Method: a real file, on a disk that fails while a flag is set.
+//! and a failing disk loses nothing.
+//! Method: a real file, on a disk that fails while a flag is set.
 
 use std::io;
 use std::sync::Arc;
