@@ -105,7 +105,7 @@ impl HttpContext for RequestContext {
         if edit(MapType::HttpRequestTrailers, &edits) {
             return Action::Continue;
         }
-        raw::respond(&self.exchange.trailers_not_changed(&mut root.borrow_mut()));
+        raw::respond(&self.exchange.trailers_not_changed(&mut root.borrow_mut(), host()));
         Action::Pause
     }
 

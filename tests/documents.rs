@@ -8,7 +8,7 @@ use session_guard_core::config::Config;
 use session_guard_core::config::preset::OPEN_WEBUI;
 use session_guard_core::config::settings::{Form, SETTINGS};
 use session_guard_core::metrics::{Counter, Duration, Gauge};
-use session_guard_core::refusal::Refusal;
+use session_guard_core::refusal::{Objection, Refusal, Rule};
 use testbed::repository::compare;
 
 #[test]
@@ -18,6 +18,7 @@ fn every_table_equals_the_code() {
     let preset = format!("```json\n{OPEN_WEBUI}```\n");
     compare("docs/configuration.md", "preset open-webui", &preset);
     compare("docs/operations.md", "metrics", &metrics());
+    compare("docs/trouble.md", "objections", &objections());
 }
 
 #[test]
@@ -165,6 +166,23 @@ fn answers() -> String {
     let mut table = String::from("| status | code | detail |\n| --- | --- | --- |\n");
     for answer in Refusal::ALL.map(Refusal::answer) {
         writeln!(table, "| {} | `{}` | {} |", answer.status, answer.code, answer.detail).unwrap();
+    }
+    table
+}
+
+/// Each refusal, followed by its claims and rules.
+fn objections() -> String {
+    let mut table = String::from("| refusal | what is wrong | what to do |\n| --- | --- | --- |\n");
+    let claims = [Objection::absent("…"), Objection::malformed("…")];
+    for refusal in Refusal::ALL {
+        let of_rules = Rule::ALL.map(Objection::from).into_iter().chain(claims.clone());
+        let of_rules = of_rules.filter(|objection| objection.refusal() == refusal);
+        for objection in [Objection::from(refusal)].into_iter().chain(of_rules) {
+            let (name, words) = (objection.name(), objection.explanation());
+            // The placeholder for a claim is no character of a name.
+            let name = name.replace(":_", ":…");
+            writeln!(table, "| `{name}` | {} | {} |", words.problem, words.remedy).unwrap();
+        }
     }
     table
 }

@@ -136,7 +136,7 @@ fn acknowledgement(answer: &Response) {
             assert!(matches!(answer.status(), Some(200 | 201)), "{:?}", answer.status());
             assert!(answer.is_of_type("application/json") && names_cursor);
         }
-        Step::Unavailable | Step::Rejected(_) => {
+        Step::NotStored | Step::Unreachable | Step::Rejected(_) => {
             assert!(outbox.owes(shared, &record), "it is told again")
         }
         Step::Deliver(..) => panic!("it was told"),

@@ -78,7 +78,8 @@ impl NativeExchange {
         if edit(request, Map::RequestTrailers, &edits) {
             return HookStatus::Continue;
         }
-        let response = self.state.borrow().trailers_not_changed(&mut self.worker.root.borrow_mut());
+        let root = &mut self.worker.root.borrow_mut();
+        let response = self.state.borrow().trailers_not_changed(root, host());
         respond(request, &response);
         HookStatus::Stop
     }

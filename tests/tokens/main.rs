@@ -13,7 +13,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use session_guard_core::config::Config;
-use session_guard_core::refusal::Refusal::{self, *};
+use session_guard_core::headers::Headers;
+use session_guard_core::refusal::Objection;
+use session_guard_core::refusal::Refusal::*;
+use session_guard_core::request::sources::Sources;
 use session_guard_core::token::Verifier;
 use table::{ADA, Draft, TokenCase, TokenVerdict, cases, filter, spellings, times};
 use testbed::{HttpResponse, Request, Shared, Testbed, Token, until};
@@ -26,9 +29,7 @@ fn start() -> Testbed {
 
 #[test]
 fn each_token_gets_its_verdict_natively() {
-    let config = Config::parse(filter().to_string().as_bytes(), &|_| Some("t".repeat(40)));
-    let config = config.expect("a sound configuration");
-    let verifier = Verifier::new(config.keys, config.policy);
+    let (_, verifier) = sources_and_verifier();
     for (name, token, expected) in cases(NOW).into_iter().chain(times(NOW)) {
         let verdict = verifier.verify(token.as_bytes(), NOW);
         let user = verdict.as_ref().map(|token| token.user().map_or("", |user| user.id()));
@@ -104,6 +105,7 @@ fn a_second_spelling_of_a_genuine_token_is_refused_after_the_first_was_taken() {
 #[test]
 fn every_verdict_is_counted_once_and_named_in_the_access_log() {
     let bed = start();
+    let (sources, verifier) = sources_and_verifier();
     let before = counters(&bed);
     let mut connection = bed.envoy.connect();
     let (mut counts, mut log) = (before.clone(), String::new());
@@ -112,13 +114,17 @@ fn every_verdict_is_counted_once_and_named_in_the_access_log() {
         connection.send(&Request::get(&path).bearer(&Token::text(&token)));
         *counts.iter_mut().find(|(name, _)| *name == counter(verdict)).map(|(_, n)| n).unwrap() +=
             1;
-        writeln!(log, "GET {path} {}", details(verdict)).unwrap();
+        writeln!(log, "GET {path} {}", details(&sources, &verifier, &token)).unwrap();
     }
     let sum = |counts: &[(String, u64)]| counts.iter().map(|(_, n)| n).sum::<u64>();
     let counted = || Some(counters(&bed)).filter(|now| sum(now) >= sum(&counts));
     assert_eq!(until(WITHIN, counted), counts);
     until(WITHIN, || (logged(&bed).lines().count() >= log.lines().count()).then_some(()));
     assert_eq!(logged(&bed), log);
+    // The claim is named for the operator, who cannot see the token.
+    assert!(log.contains("401 session_guard_bad_claims:exp\n"), "{log}");
+    let line = "a request got 401 (bad_claims:exp): the token";
+    until(WITHIN, || bed.envoy.log().contains(line).then_some(()));
 }
 
 /// A key and a token that it signed for `ada`, with an `exp` in the far future.
@@ -190,9 +196,21 @@ fn counter(verdict: TokenVerdict) -> String {
     format!("wasmcustom.session_guard.{name}")
 }
 
-fn details(verdict: TokenVerdict) -> String {
-    let refused = |why: Refusal| format!("401 session_guard_{}", why.answer().code);
-    verdict.map_or_else(refused, |_| "200 via_upstream".to_owned())
+/// The status and the response code details, as the core names them.
+fn details(sources: &Sources, verifier: &Verifier, token: &str) -> String {
+    let bearer = format!("Bearer {token}");
+    let headers = Headers::from_pairs(&[("authorization", &*bearer)]);
+    let found = sources.find(&headers).map_err(Objection::from);
+    match found.and_then(|_| verifier.examine(token.as_bytes(), unix_seconds())) {
+        Ok(_) => "200 via_upstream".to_owned(),
+        Err(objection) => format!("401 session_guard_{}", objection.name()),
+    }
+}
+
+fn sources_and_verifier() -> (Sources, Verifier) {
+    let config = Config::parse(filter().to_string().as_bytes(), &|_| Some("t".repeat(40)));
+    let config = config.expect("a sound configuration");
+    (config.sources, Verifier::new(config.keys, config.policy))
 }
 
 fn counters(bed: &Testbed) -> Vec<(String, u64)> {

@@ -44,7 +44,7 @@ use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
-use crate::refusal::Refusal;
+use crate::refusal::{Objection, Refusal, Rule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
@@ -82,7 +82,7 @@ pub enum Decision {
     /// The filter responds with a refusal.
     Refuse {
         /// The reason.
-        refusal: Refusal,
+        objection: Objection,
         /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
         clear_cookies: Vec<String>,
         /// The tokens that it revokes nevertheless.
@@ -188,11 +188,14 @@ impl Admission {
             (Ok(tokens), _) => good_in(tokens),
         };
         let outcome = match self.outcome(&tokens, good, moment) {
-            Ok(_) | Err(Refusal::MissingToken) if has_api_key => by_api_key(&tokens, &route),
+            Err(objection) if has_api_key && objection.refusal() == Refusal::MissingToken => {
+                by_api_key(&tokens, &route)
+            }
+            Ok(_) if has_api_key => by_api_key(&tokens, &route),
             outcome => outcome.map(Some),
         };
-        if let (Access::Protected, Err(refusal)) = (route.access, &outcome) {
-            return self.refuse(*refusal, &tokens);
+        if let (Access::Protected, Err(objection)) = (route.access, &outcome) {
+            return self.refuse(objection.clone(), &tokens);
         }
         let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
             SignsOut::All => true,
@@ -202,10 +205,12 @@ impl Admission {
             }
             SignsOut::Nothing(_) => false,
         };
-        if route.revokes() && tokens.iter().flatten().any(Judged::is_unknown) {
+        let unknown = tokens.iter().flatten().find(|judged| judged.is_unknown());
+        if let (true, Some(unknown)) = (route.revokes(), unknown) {
             // Forwarding would only look like a sign-out, so respond 503. Still revoke the tokens that
             // were checked; otherwise forged tokens could keep them alive.
-            let mut refused = self.refuse(Refusal::Unavailable, &tokens);
+            let objection = unknown.objection.clone().unwrap_or(Refusal::Unavailable.into());
+            let mut refused = self.refuse(objection, &tokens);
             if let Decision::Refuse { sign_out, .. } = &mut refused {
                 let is_live = |judged: &Judged<'_>| !judged.has_expired() && !judged.is_revoked();
                 let signed_out = tokens.into_iter().flatten().filter(is_signed_out);
@@ -224,11 +229,11 @@ impl Admission {
                 {
                     WithoutEffect::CrossSite
                 }
-                _ => WithoutEffect::of_tokens(judged().find_map(|judged| judged.objection)),
+                _ => WithoutEffect::of_tokens(judged().find_map(Judged::refusal)),
             };
             for judged in tokens.into_iter().flatten().filter(is_signed_out) {
                 let Forward { sign_out, signed_out, expired, .. } = &mut forward;
-                let tokens = match judged.objection {
+                let tokens = match judged.refusal() {
                     Some(Refusal::Revoked) => signed_out,
                     Some(Refusal::Expired) => expired,
                     _ => sign_out,
@@ -258,7 +263,7 @@ impl Admission {
         headers: &'a Headers,
         access: Access,
         moment: Moment<'_>,
-    ) -> Result<Vec<Judged<'a>>, Refusal> {
+    ) -> Result<Vec<Judged<'a>>, Objection> {
         if access == Access::Signout {
             let tokens = self.sources.find_to_sign_out(headers);
             return Ok(self.judge_to_sign_out(tokens, moment));
@@ -276,8 +281,9 @@ impl Admission {
         let mut judged: Vec<_> = tokens.map(Judged::unchecked).collect();
         if let [_, _, ..] = judged.as_slice() {
             for one in &mut judged {
-                if let Some(refusal) = self.verifier.refusal_without_check(&one.candidate.bytes) {
-                    one.objection = Some(refusal);
+                let bytes = &one.candidate.bytes;
+                if let Some(objection) = self.verifier.objection_without_check(bytes) {
+                    one.objection = Some(objection);
                 }
             }
             if self.is_decided(&judged) {
@@ -299,7 +305,7 @@ impl Admission {
     /// checked, and no cookie of the same name can [replace](Self::is_replaced) it.
     fn is_decided(&self, judged: &[Judged<'_>]) -> bool {
         let comes_first = |one: &&Judged<'_>| {
-            one.objection.is_some_and(|refusal| refusal <= Refusal::BadSignature)
+            one.refusal().is_some_and(|refusal| refusal <= Refusal::BadSignature)
         };
         let mut failed = judged.iter().filter(comes_first).peekable();
         if failed.peek().is_none() {
@@ -329,8 +335,8 @@ impl Admission {
     fn judge_one(&self, judged: &mut Judged<'_>, effort: &Effort<'_>, moment: Moment<'_>) {
         let genuine = match self.verifier.check(&judged.candidate.bytes, effort) {
             Ok(genuine) => genuine,
-            Err(refusal) => {
-                judged.objection = Some(refusal);
+            Err(objection) => {
+                judged.objection = Some(objection);
                 return;
             }
         };
@@ -338,10 +344,10 @@ impl Admission {
         judged.objection = match &genuine.verdict {
             Ok(token) => match self.is_revoked(token, moment) {
                 Ok(false) => None,
-                Ok(true) => Some(Refusal::Revoked),
-                Err(Damaged) => Some(Refusal::Unavailable),
+                Ok(true) => Some(Refusal::Revoked.into()),
+                Err(Damaged) => Some(Rule::SharedData.into()),
             },
-            Err(refusal) => Some(*refusal),
+            Err(objection) => Some(objection.clone()),
         };
         judged.token = genuine.verdict.ok();
     }
@@ -368,25 +374,28 @@ impl Admission {
     /// the order of judgement is named.
     fn outcome(
         &self,
-        tokens: &Result<Vec<Judged<'_>>, Refusal>,
+        tokens: &Result<Vec<Judged<'_>>, Objection>,
         good: SourceSet,
         moment: Moment<'_>,
-    ) -> Result<Rc<VerifiedToken>, Refusal> {
-        let tokens = tokens.as_ref().map_err(|&refusal| refusal)?;
+    ) -> Result<Rc<VerifiedToken>, Objection> {
+        let tokens = tokens.as_ref().map_err(Clone::clone)?;
         let judged = || tokens.iter().filter(|judged| !self.is_replaced(judged, good));
         let users = judged().filter_map(|judged| judged.token.as_ref()).map(|token| token.user());
         let conflict = !users.is_sorted_by(|a, b| a == b);
-        let objections = judged().filter_map(|judged| judged.objection);
-        let objections = objections.chain(conflict.then_some(Refusal::ConflictingTokens));
-        if let Some(refusal) = objections.min() {
-            return Err(refusal);
+        let objections = judged().filter_map(|judged| judged.objection.clone());
+        let objections = objections.chain(conflict.then_some(Refusal::ConflictingTokens.into()));
+        if let Some(objection) = objections.min_by_key(Objection::refusal) {
+            return Err(objection);
         }
         // A token under another spelling may be revoked as well: an API key does not excuse it.
-        if judged().next().is_some() && !self.may_rely(moment) {
-            return Err(Refusal::Unavailable);
+        if judged().next().is_some() {
+            self.check_knowledge(moment)?;
         }
         let first = judged().find(|judged| !judged.candidate.exact.is_empty());
-        first.and_then(|judged| judged.token.clone()).ok_or(Refusal::MissingToken)
+        first.and_then(|judged| judged.token.clone()).ok_or_else(|| {
+            let is_found = judged().next().is_some();
+            if is_found { Rule::Spelling.into() } else { Refusal::MissingToken.into() }
+        })
     }
 
     /// Returns whether a good cookie of the same name replaces this one.
@@ -397,7 +406,7 @@ impl Admission {
     /// request instead: the application never sees it. A revoked cookie is refused all the same.
     fn is_replaced(&self, judged: &Judged<'_>, good: SourceSet) -> bool {
         !judged.may_be_good()
-            && judged.objection != Some(Refusal::Revoked)
+            && !judged.is_revoked()
             && judged.candidate.other.is_empty()
             && judged.candidate.exact.is_within(self.sources.cookies())
             && judged.candidate.exact.is_within(good)
@@ -415,10 +424,14 @@ impl Admission {
         if values.is_empty() { None } else { self.sources.cookie_removal(headers, &values) }
     }
 
-    /// Whether enough is known about revocations to admit any token.
-    fn may_rely(&self, moment: Moment<'_>) -> bool {
-        let Some(revocation) = &self.revocation else { return true };
-        moment.knowledge.admits(revocation.when_unknown)
+    /// Checks whether enough is known about revocations to admit any token.
+    fn check_knowledge(&self, moment: Moment<'_>) -> Result<(), Rule> {
+        let admits = |it: &RevocationCheck| moment.knowledge.admits(it.when_unknown);
+        if self.revocation.as_ref().is_none_or(admits) {
+            return Ok(());
+        }
+        let is_loaded = moment.knowledge != Knowledge::Never;
+        Err(if is_loaded { Rule::FeedStale } else { Rule::FeedNotLoaded })
     }
 
     /// Whether this proxy has loaded the revocation set, and has keys or has asked for them. Once it
@@ -531,16 +544,20 @@ impl Admission {
 
     /// A refusal clears a cookie if its token was refused and no value of its name may be good. A
     /// conflict clears none: a link with somebody else's token must not sign the user out.
-    fn refuse(&self, refusal: Refusal, tokens: &Result<Vec<Judged<'_>>, Refusal>) -> Decision {
+    fn refuse(
+        &self,
+        objection: Objection,
+        tokens: &Result<Vec<Judged<'_>>, Objection>,
+    ) -> Decision {
         let tokens = tokens.as_deref().unwrap_or_default();
         let bad = tokens.iter().filter(|judged| !judged.may_be_good());
         let bad = union(bad.map(|judged| judged.candidate.exact));
         let kept = tokens.iter().filter(|judged| judged.may_be_good());
         let kept = union(kept.map(|judged| judged.candidate.sources()));
-        let is_conflict = refusal == Refusal::ConflictingTokens;
+        let is_conflict = objection.refusal() == Refusal::ConflictingTokens;
         let refused = if is_conflict { SourceSet::default() } else { bad.without(kept) };
         let clear_cookies = self.sources.clearing(refused);
-        Decision::Refuse { refusal, clear_cookies, sign_out: Vec::new() }
+        Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
     }
 }
 
@@ -556,12 +573,12 @@ fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
 
 /// The outcome for a request that an API key authorises: no user. Its tokens have no objection.
 fn by_api_key(
-    tokens: &Result<Vec<Judged<'_>>, Refusal>,
+    tokens: &Result<Vec<Judged<'_>>, Objection>,
     route: &Route,
-) -> Result<Option<Rc<VerifiedToken>>, Refusal> {
+) -> Result<Option<Rc<VerifiedToken>>, Objection> {
     match (&route.revoke_user, tokens.as_deref()) {
-        (Some(RevokeUser::OfToken), Ok([])) => Err(Refusal::MissingToken),
-        (Some(RevokeUser::OfToken), _) => Err(Refusal::ConflictingTokens),
+        (Some(RevokeUser::OfToken), Ok([])) => Err(Refusal::MissingToken.into()),
+        (Some(RevokeUser::OfToken), _) => Err(Rule::ApiKey.into()),
         _ => Ok(None),
     }
 }
@@ -574,30 +591,35 @@ struct Judged<'a> {
     /// The token, if its times and claims are acceptable, too.
     token: Option<Rc<VerifiedToken>>,
     /// The reason to refuse it, if any. While it is unchecked, the reason is that it is unknown.
-    objection: Option<Refusal>,
+    objection: Option<Objection>,
 }
 
 impl<'a> Judged<'a> {
     fn unchecked(candidate: Candidate<'a>) -> Self {
-        Self { candidate, genuine: None, token: None, objection: Some(Refusal::Unavailable) }
+        let objection = Some(Refusal::Unavailable.into());
+        Self { candidate, genuine: None, token: None, objection }
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.objection.as_ref().map(Objection::refusal)
     }
 
     fn has_expired(&self) -> bool {
-        self.objection == Some(Refusal::Expired)
+        self.refusal() == Some(Refusal::Expired)
     }
 
     fn is_revoked(&self) -> bool {
-        self.objection == Some(Refusal::Revoked)
+        self.refusal() == Some(Refusal::Revoked)
     }
 
     /// Returns whether the token is good, or cannot be judged now.
     fn may_be_good(&self) -> bool {
-        matches!(self.objection, None | Some(Refusal::Unavailable))
+        matches!(self.refusal(), None | Some(Refusal::Unavailable))
     }
 
     /// Whether the token may be genuine, but that cannot be told now.
     fn is_unknown(&self) -> bool {
-        self.genuine.is_none() && self.objection == Some(Refusal::Unavailable)
+        self.genuine.is_none() && self.refusal() == Some(Refusal::Unavailable)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::feed::delivery::Verdict;
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
-use crate::refusal::{LocalResponse, Refusal};
+use crate::refusal::{LocalResponse, Rule};
 use crate::revocation::record::Record;
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
@@ -98,18 +98,18 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         let Some(headers) = headers else {
-            return Next::Respond(root.refuse(Refusal::Unavailable, &[]));
+            return refuse(root, Rule::Headers, host);
         };
         let moment = root.moment(host);
         match root.admission.decide(headers, moment) {
             Decision::Forward(forward) => Next::Change(forward),
-            Decision::Refuse { refusal, clear_cookies, sign_out } => {
+            Decision::Refuse { objection, clear_cookies, sign_out } => {
                 if !sign_out.is_empty() {
                     // The leader delivers the records of the outbox.
                     let records = records_of(root, &sign_out, host);
                     let _ = begin(root, records, &[], host);
                 }
-                Next::Respond(root.refuse(refusal, &clear_cookies))
+                Next::Respond(root.refuse(&objection, &clear_cookies, host))
             }
             Decision::Ready(is_ready) => Next::Respond(LocalResponse::ready(is_ready)),
         }
@@ -126,7 +126,7 @@ impl Exchange {
     ) -> Next {
         if !applied {
             // The application would get a header of the client's, or a rule would not see the user.
-            return Next::Respond(root.refuse(Refusal::Unavailable, &[]));
+            return refuse(root, Rule::Headers, host);
         }
         if forward.claims_left_out > 0 {
             root.count_many(Counter::ClaimsLeftOut, forward.claims_left_out as u64);
@@ -155,8 +155,8 @@ impl Exchange {
 
     /// Returns the response to a request whose trailers could not be changed.
     #[must_use]
-    pub fn trailers_not_changed(&self, root: &mut Root) -> LocalResponse {
-        root.refuse(Refusal::Unavailable, &[])
+    pub fn trailers_not_changed(&self, root: &mut Root, host: Host<'_>) -> LocalResponse {
+        root.refuse(&Rule::Headers.into(), &[], host)
     }
 
     /// Returns whether [`Exchange::response_headers`] needs the headers. Most responses pass unread.
@@ -248,11 +248,12 @@ impl Exchange {
         match (step, cutoff) {
             (Step::Continue, None) => allow(root),
             (Step::Continue, Some(cutoff)) => self.hold(root, &cutoff, host),
-            (Step::Unavailable, _) => Next::Respond(root.refuse(Refusal::Unavailable, &[])),
+            (Step::NotStored, _) => refuse(root, Rule::Outbox, host),
+            (Step::Unreachable, _) => refuse(root, Rule::Unreachable, host),
             (Step::Rejected(verdict), _) => {
                 root.count(Counter::SignOutRejected);
                 root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
-                Next::Respond(root.refuse(Refusal::Unavailable, &[]))
+                refuse(root, Rule::Rejected, host)
             }
             (Step::Deliver(call, sign_out), cutoff) => {
                 self.delivery = Some(PendingDelivery { sign_out, cutoff });
@@ -272,6 +273,10 @@ impl Exchange {
         root.tick_period.shorten(HOLD_TICK_MILLISECONDS);
         Next::Hold
     }
+}
+
+fn refuse(root: &mut Root, rule: Rule, host: Host<'_>) -> Next {
+    Next::Respond(root.refuse(&rule.into(), &[], host))
 }
 
 fn allow(root: &mut Root) -> Next {
@@ -316,14 +321,7 @@ fn begin(root: &mut Root, records: Vec<Record>, revoked: &[Record], host: Host<'
     let Some(revocation) = &root.revocation else { return Step::Continue };
     let (set, outbox) = (*revocation.feed.set(), *revocation.feed.outbox());
     let (settings, now) = (revocation.sign_out, host.clock.now());
-    let step = sign_out::begin(&set, &outbox, host.shared, records, revoked, settings, now);
-    if step == Step::Unavailable {
-        root.log(
-            Severity::Error,
-            "a sign-out got 503: the outbox is full or shared data is busy; the user must try again",
-        );
-    }
-    step
+    sign_out::begin(&set, &outbox, host.shared, records, revoked, settings, now)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! leaves nothing behind. Method: whole exchanges of one configuration, with shared data in memory.
 
 use super::*;
+use crate::admission::Moment;
 use crate::clock::Now;
 use crate::feed::staleness::Knowledge;
 use crate::keys::host::NoHost;
@@ -132,7 +133,9 @@ fn accepted() -> Response {
 
 const CONTINUES: &str = "continue Request";
 const REVOKED: &str = "401 session_guard_revoked";
-const UNAVAILABLE: &str = "503 session_guard_unavailable";
+const UNREADABLE: &str = "503 session_guard_unavailable:headers";
+const UNREACHABLE: &str = "503 session_guard_unavailable:unreachable";
+const REJECTED: &str = "503 session_guard_unavailable:rejected";
 const CALLS: &str = "call /v1/revocations";
 
 #[test]
@@ -142,7 +145,7 @@ fn a_request_continues_or_gets_its_refusal() {
     for (path, lines, expected) in [
         ("/public", [].as_slice(), CONTINUES),
         ("/page", &[], "401 session_guard_missing_token"),
-        ("/page", &[("authorization", "Bearer x")], "401 session_guard_malformed_token"),
+        ("/page", &[("authorization", "Bearer x")], "401 session_guard_malformed_token:parts"),
         ("/page", &[("authorization", &good)], CONTINUES),
         ("/sign-out", &[], CONTINUES),
         ("/sign-out", &[("authorization", &good)], CALLS),
@@ -155,10 +158,72 @@ fn a_request_continues_or_gets_its_refusal() {
 }
 
 #[test]
+fn a_refusal_names_the_claim_in_details_and_log_only() {
+    let mut bench = ExchangeBench::new();
+    let undated = TokenBuilder::new().claim("sub", "\"ada\"").without("jti").sign();
+    for _ in 0..3 {
+        let (_, next) = bench.with_token("/page", &undated);
+        let Next::Respond(response) = next else { panic!("{next:?}") };
+        assert_eq!(response.code_details, "session_guard_bad_claims:jti");
+        let sent = format!("{:?} {}", response.headers, response.body);
+        assert!(sent.contains("bad_claims") && !sent.contains("jti"), "{sent}");
+    }
+    let log = bench.root.take_log();
+    let lines: Vec<_> = log.iter().filter(|(_, line)| line.contains("a request got")).collect();
+    let [(Severity::Warning, line)] = lines[..] else { panic!("once a minute: {lines:?}") };
+    let expected = "a request got 401 (bad_claims:jti): the token has no claim `jti`";
+    assert!(line.starts_with(expected), "{line}");
+    assert!(!line.contains("ada"), "no value: {line}");
+    bench.wait(60_000);
+    bench.root.assume(Knowledge::Current);
+    let _ = bench.with_token("/page", &undated);
+    assert!(bench.root.take_log().iter().any(|(_, line)| line.starts_with(expected)));
+}
+
+#[test]
+fn each_reason_for_503_is_named() {
+    let bearer = format!("Bearer {}", token("ada", "1"));
+    for (knowledge, expected) in [
+        (Knowledge::Never, "503 session_guard_unavailable:feed_not_loaded"),
+        (Knowledge::Stale, "503 session_guard_unavailable:feed_stale"),
+    ] {
+        let mut bench = ExchangeBench::new();
+        let headers = Headers::from_pairs(&[
+            (":method", "GET"),
+            (":path", "/page"),
+            (":authority", "a.example"),
+            ("authorization", &bearer),
+        ]);
+        let next = bench.with_root(|root, host| {
+            let moment = Moment { knowledge, ..root.moment(host) };
+            let Decision::Refuse { objection, .. } = root.admission.decide(&headers, moment) else {
+                panic!("{knowledge:?}")
+            };
+            Next::Respond(root.refuse(&objection, &[], host))
+        });
+        assert_eq!(outcome(&next), expected);
+        let log = bench.root.take_log();
+        assert!(log.iter().any(|(severity, _)| *severity == Severity::Error), "{log:?}");
+    }
+}
+
+#[test]
+fn daily_refusals_leave_no_log_line() {
+    let mut bench = ExchangeBench::new();
+    let token = token("ada", "1");
+    let _ = bench.request("/page", &[]);
+    let _ = bench.with_token("/page", &TokenBuilder::new().claim("exp", NOW - 3_600).sign());
+    let _ = bench.with_token("/sign-out", &token);
+    assert_eq!(bench.page(&token), REVOKED);
+    let log = bench.root.take_log();
+    assert!(!log.iter().any(|(_, line)| line.contains("a request got")), "{log:?}");
+}
+
+#[test]
 fn headers_that_cannot_be_read_or_changed_refuse_the_request() {
     let mut bench = ExchangeBench::new();
     let next = bench.with_root(|root, host| Exchange::new(1).request_headers(root, None, host));
-    assert_eq!(outcome(&next), UNAVAILABLE);
+    assert_eq!(outcome(&next), UNREADABLE);
     let bearer = format!("Bearer {}", token("ada", "1"));
     let headers = Headers::from_pairs(&[
         (":method", "POST"),
@@ -173,7 +238,7 @@ fn headers_that_cannot_be_read_or_changed_refuse_the_request() {
         };
         exchange.changed(root, forward, false, host)
     });
-    assert_eq!(outcome(&next), UNAVAILABLE);
+    assert_eq!(outcome(&next), UNREADABLE);
     assert_eq!(bench.page(&token("ada", "1")), CONTINUES, "nothing was revoked");
 }
 
@@ -191,7 +256,7 @@ fn a_sign_out_continues_when_the_service_has_responded() {
 
 #[test]
 fn a_sign_out_without_a_response_does_as_configured() {
-    for (when_unreachable, expected) in [("forward", CONTINUES), ("refuse", UNAVAILABLE)] {
+    for (when_unreachable, expected) in [("forward", CONTINUES), ("refuse", UNREACHABLE)] {
         let mut bench = ExchangeBench::with(when_unreachable);
         let token = token("ada", "1");
         let (mut exchange, _) = bench.with_token("/sign-out", &token);
@@ -301,7 +366,7 @@ fn a_rejected_sign_out_gets_503_and_the_next_click_tries_again() {
         let (mut exchange, next) = bench.with_token("/sign-out", &token);
         assert_eq!(outcome(&next), CALLS, "{round}");
         let full = answer("507", r#"{"code": "full", "detail": "", "accepted": 0}"#);
-        assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&full))), UNAVAILABLE);
+        assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&full))), REJECTED);
         assert_eq!(bench.count(Counter::SignOutRejected), 1);
     }
     let log = bench.root.take_log();
@@ -315,7 +380,7 @@ fn a_rejected_cutoff_replaces_the_applications_response() {
     let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
     let _ = bench.response(&mut exchange, &[(":status", "200")]);
     let unauthorized = answer("401", r#"{"code": "unauthorized", "detail": ""}"#);
-    assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&unauthorized))), UNAVAILABLE);
+    assert_eq!(outcome(&bench.call_response(&mut exchange, Some(&unauthorized))), REJECTED);
 }
 
 #[test]

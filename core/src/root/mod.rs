@@ -11,6 +11,7 @@ mod effects;
 mod revocation;
 mod tick_period;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem;
 
@@ -25,7 +26,7 @@ use crate::keys::host::SignatureHost;
 use crate::metrics::{Counter, Counters, Gauge, VERSION};
 use crate::open_requests::gauge::OpenRequestsGauge;
 use crate::open_requests::{Ending, OpenRequests};
-use crate::refusal::{LocalResponse, Refusal, Sentences};
+use crate::refusal::{LocalResponse, Objection, Refusal, Sentences};
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
 use crate::shared::Version;
@@ -41,8 +42,9 @@ pub struct Root {
     sentences: Sentences,
     counters: Counters,
     log: Vec<(Severity, String)>,
-    /// When each rate-limited line was last logged, in monotonic milliseconds.
-    logged_at: HashMap<&'static str, u64>,
+    /// When each rate-limited line was last logged, in monotonic milliseconds. Clients cannot add
+    /// lines: each belongs to a rule, or to a claim of the configuration.
+    logged_at: HashMap<Cow<'static, str>, u64>,
     pub(crate) tick_period: TickPeriod,
     pub(crate) open_requests: OpenRequests,
     open_requests_gauge: OpenRequestsGauge,
@@ -242,7 +244,7 @@ impl Root {
     /// and the proxy only ends it.
     #[must_use]
     pub fn response_to(&self, refusal: Refusal) -> LocalResponse {
-        self.sentences.response(refusal, &[])
+        self.sentences.response(&refusal.into(), &[])
     }
 
     /// Returns the gauges of this configuration. The gauges of a feed or of fetched keys are left
@@ -295,21 +297,31 @@ impl Root {
     pub(crate) fn log_at_intervals(
         &mut self,
         severity: Severity,
-        line: &'static str,
+        line: impl Into<Cow<'static, str>>,
         host: Host<'_>,
     ) {
+        let line = line.into();
         let now = host.clock.monotonic_milliseconds();
         let is_recent = |at: &u64| now.saturating_sub(*at) < LOG_INTERVAL_MILLISECONDS;
-        if !self.logged_at.get(line).is_some_and(is_recent) {
+        if !self.logged_at.get(&line).is_some_and(is_recent) {
+            self.log(severity, line.clone());
             self.logged_at.insert(line, now);
-            self.log(severity, line);
         }
     }
 
-    /// Returns the response to a request that is refused, and counts it.
-    pub(crate) fn refuse(&mut self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
-        self.count(Counter::Refused(refusal));
-        self.sentences.response(refusal, clear_cookies)
+    /// Returns the response to a request that is refused, counts it, and logs the reason if the
+    /// operator can do something about it.
+    pub(crate) fn refuse(
+        &mut self,
+        objection: &Objection,
+        clear_cookies: &[String],
+        host: Host<'_>,
+    ) -> LocalResponse {
+        self.count(Counter::Refused(objection.refusal()));
+        if let Some(severity) = objection.severity() {
+            self.log_at_intervals(severity, objection.line(), host);
+        }
+        self.sentences.response(objection, clear_cookies)
     }
 
     /// Returns the state of this proxy that decisions about a new request depend on.

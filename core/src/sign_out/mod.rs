@@ -68,8 +68,10 @@ pub struct Settings {
 pub enum Step {
     /// Let it continue.
     Continue,
-    /// Respond 503, because the revocation is not enforced here or may not be recorded.
-    Unavailable,
+    /// Respond 503, because the revocation is not enforced here or is not in the outbox.
+    NotStored,
+    /// Respond 503, because the service did not respond and the configuration requires it.
+    Unreachable,
     /// Respond 503, because the service has rejected the revocation with this verdict.
     Rejected(Verdict),
     /// Pause, send this call, and pass its response to [`SignOut::respond`].
@@ -161,7 +163,7 @@ pub fn begin(
     let held = outbox.put(shared, &records, due).is_ok()
         && repair::add(shared, set, &records, Horizon::NONE).is_ok();
     if !held {
-        return Step::Unavailable;
+        return Step::NotStored;
     }
     let call = delivery::call(&records, settings.timeout_milliseconds);
     Step::Deliver(call, SignOut { records, when_unreachable: settings.when_unreachable })
@@ -186,7 +188,7 @@ impl SignOut {
         // If the acknowledgement cannot be stored, the record is sent again, which is harmless.
         let _ = outbox.acknowledged(shared, &delivery::accepted(&self.records, accepted), now);
         match (verdict, self.when_unreachable) {
-            (Verdict::Unknown, WhenUnreachable::Refuse) => Step::Unavailable,
+            (Verdict::Unknown, WhenUnreachable::Refuse) => Step::Unreachable,
             (Verdict::Unknown, WhenUnreachable::Forward) => Step::Continue,
             _ if accepted >= self.records.len() => Step::Continue,
             (verdict, _) => Step::Rejected(verdict),

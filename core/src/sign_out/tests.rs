@@ -67,7 +67,7 @@ fn only_the_services_own_yes_is_taken_for_its_word() {
     for (answer, acknowledged) in cases {
         for (setting, otherwise) in [
             (WhenUnreachable::Forward, Step::Continue),
-            (WhenUnreachable::Refuse, Step::Unavailable),
+            (WhenUnreachable::Refuse, Step::Unreachable),
         ] {
             let shared = InMemory::default();
             let (_, outbox) = rooms();
@@ -141,12 +141,12 @@ fn a_sign_out_that_could_be_lost_is_not_confirmed() {
     let settings = settings(WhenUnreachable::Forward);
     let record = |number: u128| Record::token(RecordId((number << 8).to_be_bytes()), NEVER);
     let step = begin(&set, &outbox, &ReadOnly, vec![record(0)], &[], settings, NOW);
-    assert_eq!(step, Step::Unavailable);
+    assert_eq!(step, Step::NotStored);
     let shared = InMemory::default();
     let full: Vec<_> = (1..=ENTRIES_A_KEY as u128).map(record).collect();
     outbox.put(&shared, &full, DueTime::AtOnce).unwrap();
     let step = begin(&set, &outbox, &shared, vec![record(0)], &[], settings, NOW);
-    assert_eq!(step, Step::Unavailable);
+    assert_eq!(step, Step::NotStored);
     assert_eq!(
         set.is_revoked(&shared, &TokenNames::of(record(0).id), None),
         Ok(false),

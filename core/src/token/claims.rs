@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::json::{Object, Value};
 use crate::keys::Key;
-use crate::refusal::Refusal;
+use crate::refusal::{Objection, Refusal, Rule};
 use crate::revocation::record::TIME_LIMIT_SECONDS;
 use crate::token::Policy;
 
@@ -22,7 +22,7 @@ pub(super) struct Claims {
     /// Whether times and `jti` are well-formed. No configuration accepts the token otherwise.
     pub(super) is_well_formed: bool,
     /// The policy's verdict, except on the times.
-    pub(super) verdict: Result<Accepted, Refusal>,
+    pub(super) verdict: Result<Accepted, Objection>,
 }
 
 /// What the application may learn from a token whose claims are as required.
@@ -46,15 +46,16 @@ pub(super) struct Times {
 
 impl Times {
     /// Whether a token with these times is valid now, if clocks may differ by `skew_seconds`.
-    pub(super) fn check(&self, unix_seconds: u64, skew_seconds: u64) -> Result<(), Refusal> {
+    pub(super) fn check(&self, unix_seconds: u64, skew_seconds: u64) -> Result<(), Objection> {
         if self.exp.is_some_and(|exp| unix_seconds >= exp.saturating_add(skew_seconds)) {
-            return Err(Refusal::Expired);
+            return Err(Refusal::Expired.into());
         }
         let latest = unix_seconds.saturating_add(skew_seconds);
-        if self.nbf.into_iter().chain(self.iat).any(|begin| begin > latest) {
-            return Err(Refusal::NotYetValid);
+        let lies_ahead = |begin: Option<u64>| begin.is_some_and(|begin| begin > latest);
+        if lies_ahead(self.nbf) {
+            return Err(Rule::Nbf.into());
         }
-        Ok(())
+        if lies_ahead(self.iat) { Err(Rule::Iat.into()) } else { Ok(()) }
     }
 }
 
@@ -66,51 +67,69 @@ pub(super) fn read(claims: &Object<'_>, key: &Key, policy: &Policy) -> Claims {
         time(claims, "iat", f64::floor),
     );
     let jti = jti(claims);
-    let is_well_formed = [exp, nbf, iat].iter().all(Result::is_ok) && jti.is_ok();
+    let times = [&exp, &nbf, &iat].into_iter().find_map(|time| time.as_ref().err());
+    let malformed = times.or(jti.as_ref().err()).cloned();
     let times = Times {
         exp: exp.unwrap_or_default(),
         nbf: nbf.unwrap_or_default(),
         iat: iat.unwrap_or_default(),
     };
-    let verdict = check(claims, &times, is_well_formed, key, policy);
+    let is_well_formed = malformed.is_none();
+    let verdict = check(claims, &times, malformed, key, policy);
     Claims { times, jti: jti.unwrap_or_default(), is_well_formed, verdict }
 }
 
+/// Checks all claims but the times; `malformed` is the objection to a time or `jti`.
 fn check(
     claims: &Object<'_>,
     times: &Times,
-    is_well_formed: bool,
+    malformed: Option<Objection>,
     key: &Key,
     policy: &Policy,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, Objection> {
     let (issuer, audiences) = (text(claims, "iss"), audiences(claims));
     if let Ok(issuer) = &issuer {
-        let mut expected = policy.issuer.as_deref().into_iter().chain(key.issuer());
-        if !expected.all(|expected| issuer.as_deref() == Some(expected)) {
-            return Err(Refusal::WrongIssuer);
-        }
+        check_issuer(issuer.as_deref(), key, policy)?;
     }
     if let Ok(audiences) = &audiences {
-        let names_one = |expected: &[String]| {
-            expected.is_empty() || audiences.iter().any(|named| expected.iter().any(|e| e == named))
-        };
-        if !names_one(&policy.audiences) || !names_one(key.audiences()) {
-            return Err(Refusal::WrongAudience);
-        }
+        check_audiences(audiences, key, policy)?;
     }
     issuer?;
     audiences?;
-    if !is_well_formed {
-        return Err(Refusal::BadClaims);
+    if let Some(malformed) = malformed {
+        return Err(malformed);
     }
     check_lifetime(times, policy.max_lifetime_seconds)?;
-    if policy.required.iter().any(|name| matches!(claims.find(name), None | Some(Value::Null))) {
-        return Err(Refusal::BadClaims);
+    let is_absent = |name: &&String| matches!(claims.find(name), None | Some(Value::Null));
+    if let Some(name) = policy.required.iter().find(is_absent) {
+        return Err(Objection::absent(name));
     }
     Ok(Accepted {
         user_id: policy.user_id.as_deref().map(|name| user_id(claims, name)).transpose()?,
         forwarded: forwarded(claims, &policy.forwarded),
     })
+}
+
+fn check_issuer(issuer: Option<&str>, key: &Key, policy: &Policy) -> Result<(), Objection> {
+    let differs = |expected: Option<&str>| expected.is_some() && issuer != expected;
+    match (differs(policy.issuer.as_deref()), differs(key.issuer())) {
+        (false, false) => Ok(()),
+        _ if issuer.is_none() => Err(Rule::IssuerAbsent.into()),
+        (true, _) => Err(Refusal::WrongIssuer.into()),
+        (false, true) => Err(Rule::IssuerOfKey.into()),
+    }
+}
+
+fn check_audiences(named: &[Cow<'_, str>], key: &Key, policy: &Policy) -> Result<(), Objection> {
+    let differs = |expected: &[String]| {
+        !expected.is_empty() && !named.iter().any(|named| expected.iter().any(|e| e == named))
+    };
+    match (differs(&policy.audiences), differs(key.audiences())) {
+        (false, false) => Ok(()),
+        _ if named.is_empty() => Err(Rule::AudienceAbsent.into()),
+        (true, _) => Err(Refusal::WrongAudience.into()),
+        (false, true) => Err(Rule::AudienceOfKey.into()),
+    }
 }
 
 /// A NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The parser has
@@ -119,71 +138,74 @@ pub(super) fn time(
     claims: &Object<'_>,
     name: &str,
     round: fn(f64) -> f64,
-) -> Result<Option<u64>, Refusal> {
+) -> Result<Option<u64>, Objection> {
     let number = match claims.find(name) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,
-        Some(_) => return Err(Refusal::BadClaims),
+        Some(_) => return Err(Objection::malformed(name)),
     };
     match number.parse().map(round) {
         Ok(seconds) if !number.starts_with('-') && seconds < TIME_LIMIT_SECONDS as f64 => {
             Ok(Some(seconds as u64))
         }
-        _ => Err(Refusal::BadClaims),
+        _ => Err(Objection::malformed(name)),
     }
 }
 
-fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Refusal> {
+fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Objection> {
     let Some(max_seconds) = max_seconds else { return Ok(()) };
-    match (times.iat, times.exp) {
-        (Some(iat), Some(exp)) if exp.saturating_sub(iat) <= max_seconds => Ok(()),
-        _ => Err(Refusal::BadClaims),
-    }
+    let iat = times.iat.ok_or_else(|| Objection::absent("iat"))?;
+    let exp = times.exp.ok_or_else(|| Objection::absent("exp"))?;
+    if exp.saturating_sub(iat) <= max_seconds { Ok(()) } else { Err(Rule::MaxLifetime.into()) }
 }
 
 /// A string; `None` if it is absent.
 pub(super) fn text<'a>(
     claims: &'a Object<'_>,
     name: &str,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+) -> Result<Option<Cow<'a, str>>, Objection> {
     match claims.find(name) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(Cow::Borrowed(text))),
-        Some(_) => Err(Refusal::BadClaims),
+        Some(_) => Err(Objection::malformed(name)),
     }
 }
 
 /// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
-pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Refusal> {
+pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Objection> {
+    let malformed = || Objection::malformed("aud");
     match claims.find("aud") {
         None => Ok(Vec::new()),
         Some(Value::Text(audience)) => Ok(vec![Cow::Borrowed(audience)]),
         Some(Value::List(list)) => {
             let text = |element| match element {
                 Value::Text(text) => Ok(text),
-                _ => Err(Refusal::BadClaims),
+                _ => Err(malformed()),
             };
-            list.elements().ok_or(Refusal::BadClaims)?.into_iter().map(text).collect()
+            list.elements().ok_or_else(malformed)?.into_iter().map(text).collect()
         }
-        Some(_) => Err(Refusal::BadClaims),
+        Some(_) => Err(malformed()),
     }
 }
 
-fn jti(claims: &Object<'_>) -> Result<Option<String>, Refusal> {
+fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
     match text(claims, "jti")? {
-        Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => Err(Refusal::BadClaims),
+        Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => {
+            Err(Objection::malformed("jti"))
+        }
         jti => Ok(jti.map(Cow::into_owned)),
     }
 }
 
 /// The user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
-fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Refusal> {
+fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Objection> {
     let id = match claims.find(name) {
         Some(Value::Text(text)) => text,
         Some(Value::Number(number)) if is_integer(number) => *number,
-        _ => return Err(Refusal::BadClaims),
+        None | Some(Value::Null) => return Err(Objection::absent(name)),
+        Some(_) => return Err(Objection::malformed(name)),
     };
-    if is_user_id(id) { Ok(id.into()) } else { Err(Refusal::BadClaims) }
+    if is_user_id(id) { Ok(id.into()) } else { Err(Objection::malformed(name)) }
 }
 
 /// Whether a text can be a user id: not empty, at most 256 bytes, valid in a header.

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{Object, Value};
+use crate::refusal::Rule;
 
 /// The parts of a well-formed token whose signature has not been checked.
 pub(super) struct Compact<'a> {
@@ -29,48 +30,56 @@ pub(super) struct Header {
 }
 
 impl<'a> Compact<'a> {
-    /// Splits a token; `None` if it is not well-formed or not of this type. The caller parses the
-    /// payload.
-    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Option<Self> {
+    /// Splits a token. The caller parses the payload.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the token does not follow.
+    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Result<Self, Rule> {
         let mut parts = token.splitn(4, |byte| *byte == b'.');
-        let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        let mut part = || parts.next().ok_or(Rule::Parts);
+        let (header, payload, signature) = (part()?, part()?, part()?);
         if parts.next().is_some() {
-            return None;
+            return Err(Rule::Parts);
         }
-        let signing_input = token.get(..header.len() + 1 + payload.len())?;
-        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).ok()?, purpose)?;
+        let signing_input = token.get(..header.len() + 1 + payload.len()).ok_or(Rule::Parts)?;
+        let header = Header::parse(&decoded(header)?, purpose)?;
         if signature.is_empty() && header.algorithm != "none" {
-            return None; // RFC 7518 §3.6: only an unsecured token has no signature
+            return Err(Rule::Signature); // RFC 7518 §3.6: only an unsecured token has none
         }
-        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        Some(Self { signing_input, header, payload, signature })
+        let (payload, signature) = (decoded(payload)?, decoded(signature)?);
+        Ok(Self { signing_input, header, payload, signature })
     }
 }
 
 impl Header {
-    fn parse(json: &[u8], purpose: JwtType) -> Option<Self> {
-        let object = Object::parse(json)?;
-        if FORBIDDEN.iter().any(|name| object.find(name).is_some()) {
-            return None;
+    fn parse(json: &[u8], purpose: JwtType) -> Result<Self, Rule> {
+        let object = Object::parse(json).ok_or(Rule::Header)?;
+        if let Some((_, rule)) = FORBIDDEN.iter().find(|(name, _)| object.find(name).is_some()) {
+            return Err(*rule);
         }
-        if !purpose.admits(text(&object, "typ")?.as_deref()) {
-            return None;
+        if !purpose.admits(text(&object, "typ", Rule::Typ)?.as_deref()) {
+            return Err(Rule::Typ);
         }
-        let kid = text(&object, "kid")?.map(Cow::into_owned);
+        let kid = text(&object, "kid", Rule::Kid)?.map(Cow::into_owned);
         if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_LIMIT) {
-            return None;
+            return Err(Rule::Kid);
         }
-        Some(Self { algorithm: text(&object, "alg")??.into_owned(), kid })
+        let algorithm = text(&object, "alg", Rule::Alg)?.ok_or(Rule::Alg)?.into_owned();
+        Ok(Self { algorithm, kid })
     }
 }
 
-/// The member with this name: `Some(None)` if it is absent, `None` if it is not a string.
-fn text<'a>(object: &Object<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
+fn decoded(part: &[u8]) -> Result<Vec<u8>, Rule> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rule::Base64)
+}
+
+/// The member with this name, if there is one; `rule` if it is not a string.
+fn text<'a>(object: &Object<'a>, name: &str, rule: Rule) -> Result<Option<Cow<'a, str>>, Rule> {
     match object.find(name) {
-        None => Some(None),
-        Some(Value::Text(text)) => Some(Some(text.clone())),
-        Some(_) => None,
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(rule),
     }
 }
 
@@ -105,7 +114,8 @@ impl JwtType {
 
 /// Headers that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11; none is
 /// supported), an unencoded payload (RFC 7797), compression and encryption (RFC 7516).
-const FORBIDDEN: [&str; 4] = ["crit", "b64", "zip", "enc"];
+const FORBIDDEN: [(&str, Rule); 4] =
+    [("crit", Rule::Crit), ("b64", Rule::B64), ("zip", Rule::Zip), ("enc", Rule::Enc)];
 
 /// The longest `kid`.
 const KID_BYTES_LIMIT: usize = 256;

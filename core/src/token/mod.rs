@@ -38,7 +38,7 @@ use crate::json::{Object, Value};
 use crate::keys::effort::{Effort, FailureBudget};
 use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Fingerprint, Key, KeyRing};
-use crate::refusal::Refusal;
+use crate::refusal::{Objection, Refusal, Rule};
 use crate::revocation::generation::Mark;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::RecordId;
@@ -171,6 +171,15 @@ impl Verifier {
     /// Whether the token is genuine and acceptable at this time (seconds since 1970 UTC). For a
     /// request with one token that is to be admitted.
     pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
+        self.examine(token, unix_seconds).map_err(|objection| objection.refusal())
+    }
+
+    /// The same as [`Verifier::verify`], with the claim or the rule that causes a refusal.
+    ///
+    /// # Errors
+    ///
+    /// The first objection to the token.
+    pub fn examine(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Objection> {
         let effort = self.effort(Purpose::Admission, unix_seconds.saturating_mul(1_000));
         self.check(token, &effort)?.verdict
     }
@@ -189,9 +198,9 @@ impl Verifier {
         self.verified.borrow().has(token)
     }
 
-    /// The refusal that can be told without a signature check: malformed, unsupported algorithm,
+    /// The objection that can be told without a signature check: malformed, unsupported algorithm,
     /// unknown key, or a bad signature that is remembered.
-    pub(crate) fn refusal_without_check(&self, token: &[u8]) -> Option<Refusal> {
+    pub(crate) fn objection_without_check(&self, token: &[u8]) -> Option<Objection> {
         if self.is_known(token) {
             return None;
         }
@@ -200,9 +209,12 @@ impl Verifier {
             Some(Refused::Unacceptable { .. }) => return None,
             Some(Refused::Partly { .. }) | None => {}
         }
-        let Some(compact) = self.parse(token) else { return Some(Refusal::MalformedToken) };
+        let compact = match self.parse(token) {
+            Ok(compact) => compact,
+            Err(rule) => return Some(rule.into()),
+        };
         let Some(claims) = Object::parse(&compact.payload) else {
-            return Some(Refusal::MalformedToken);
+            return Some(Rule::Payload.into());
         };
         self.candidates(&self.keys.borrow(), &compact.header, issuer(&claims)).err()
     }
@@ -211,18 +223,19 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The refusal of a token that is not known to be genuine. [`Refusal::Unavailable`] if that
+    /// The objection to a token that is not known to be genuine. [`Refusal::Unavailable`] if that
     /// cannot be told now, because keys are missing or the request may not spend more time.
-    pub(crate) fn check(&self, token: &[u8], effort: &Effort<'_>) -> Result<Genuine, Refusal> {
+    pub(crate) fn check(&self, token: &[u8], effort: &Effort<'_>) -> Result<Genuine, Objection> {
         let known = self.verified.borrow_mut().find(token).map(|known| Rc::clone(&known.token));
         if let Some(token) = known {
             return Ok(self.judged(token, effort.unix_seconds()));
         }
         let keys_tried = match self.refused.borrow_mut().find(token) {
             Some(Refused::Forged { misses_key }) => return Err(self.forged(*misses_key)),
-            Some(Refused::Unacceptable { token, refusal }) => {
-                let verdict = self.check_times_of(token.times, effort.unix_seconds());
-                return Ok(Genuine { token: *token, verdict: verdict.and(Err(*refusal)) });
+            Some(Refused::Unacceptable { token, objection }) => {
+                let times = self.check_times_of(token.times, effort.unix_seconds());
+                let verdict = times.and_then(|()| Err(objection.clone()));
+                return Ok(Genuine { token: *token, verdict });
             }
             Some(Refused::Partly { keys_tried }) => *keys_tried,
             None => 0,
@@ -235,7 +248,7 @@ impl Verifier {
     /// # Errors
     ///
     /// [`Refusal::Expired`] or [`Refusal::NotYetValid`].
-    pub fn check_times(&self, token: &VerifiedToken, unix_seconds: u64) -> Result<(), Refusal> {
+    pub fn check_times(&self, token: &VerifiedToken, unix_seconds: u64) -> Result<(), Objection> {
         self.check_times_of(token.genuine.times, unix_seconds)
     }
 
@@ -245,7 +258,7 @@ impl Verifier {
         token.exp().map(|exp| exp.saturating_add(self.policy.clock_skew_seconds))
     }
 
-    fn check_times_of(&self, times: Times, unix_seconds: u64) -> Result<(), Refusal> {
+    fn check_times_of(&self, times: Times, unix_seconds: u64) -> Result<(), Objection> {
         times.check(unix_seconds, self.policy.clock_skew_seconds)
     }
 
@@ -259,9 +272,9 @@ impl Verifier {
         token: &[u8],
         keys_tried: usize,
         effort: &Effort<'_>,
-    ) -> Result<Genuine, Refusal> {
-        let compact = self.parse(token).ok_or(Refusal::MalformedToken)?;
-        let claims = Object::parse(&compact.payload).ok_or(Refusal::MalformedToken)?;
+    ) -> Result<Genuine, Objection> {
+        let compact = self.parse(token)?;
+        let claims = Object::parse(&compact.payload).ok_or(Rule::Payload)?;
         let keys = self.keys.borrow();
         let issuer = issuer(&claims);
         let candidates = self.candidates(&keys, &compact.header, issuer)?;
@@ -281,33 +294,33 @@ impl Verifier {
                 self.verified.borrow_mut().keep(token, known);
                 Ok(self.judged(verified, effort.unix_seconds()))
             }
-            Err(refusal) => {
+            Err(objection) => {
                 let times = self.check_times_of(genuine.times, effort.unix_seconds());
                 if !claims.is_well_formed {
-                    return Err(times.err().unwrap_or(refusal));
+                    return Err(times.err().unwrap_or(objection));
                 }
-                let remembered = Refused::Unacceptable { token: genuine, refusal };
+                let remembered =
+                    Refused::Unacceptable { token: genuine, objection: objection.clone() };
                 self.refused.borrow_mut().keep(token, remembered);
-                Ok(Genuine { token: genuine, verdict: times.and(Err(refusal)) })
+                Ok(Genuine { token: genuine, verdict: times.and(Err(objection)) })
             }
         }
     }
 
-    fn parse<'a>(&self, token: &'a [u8]) -> Option<Compact<'a>> {
+    fn parse<'a>(&self, token: &'a [u8]) -> Result<Compact<'a>, Rule> {
         if token.len() > self.policy.max_token_bytes {
-            None
-        } else {
-            Compact::parse(token, JwtType::Access)
+            return Err(Rule::Size);
         }
+        Compact::parse(token, JwtType::Access)
     }
 
-    /// The keys that may have signed a token, with the refusal if there are none.
+    /// The keys that may have signed a token, with the objection if there are none.
     fn candidates<'a>(
         &self,
         keys: &'a KeyRing,
         header: &Header,
         issuer: Option<&str>,
-    ) -> Result<Vec<&'a Key>, Refusal> {
+    ) -> Result<Vec<&'a Key>, Objection> {
         signer::candidates(keys, header, issuer).map_err(|NoCandidate { refusal, misses_key }| {
             self.unless_keys_are_missing(refusal, misses_key)
         })
@@ -321,7 +334,7 @@ impl Verifier {
         compact: &Compact<'_>,
         keys_tried: usize,
         effort: &Effort<'_>,
-    ) -> Result<&'a Key, Refusal> {
+    ) -> Result<&'a Key, Objection> {
         let keys = self.keys.borrow();
         match signer::find(untried, &keys, compact, effort) {
             Ok(key) => Ok(key),
@@ -331,7 +344,7 @@ impl Verifier {
                     let keys_tried = keys_tried.saturating_add(tried);
                     self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried });
                 }
-                Err(Refusal::Unavailable)
+                Err(Rule::SignatureChecks.into())
             }
             Err(NoSigner::Forged { misses_key }) => {
                 self.refused.borrow_mut().keep(token, Refused::Forged { misses_key });
@@ -340,16 +353,17 @@ impl Verifier {
         }
     }
 
-    fn forged(&self, misses_key: bool) -> Refusal {
+    fn forged(&self, misses_key: bool) -> Objection {
         self.unless_keys_are_missing(Refusal::BadSignature, misses_key)
     }
 
     /// Notes a missing key. While keys are expected, one of them may verify the token.
-    fn unless_keys_are_missing(&self, refusal: Refusal, misses_key: bool) -> Refusal {
+    fn unless_keys_are_missing(&self, refusal: Refusal, misses_key: bool) -> Objection {
         if misses_key {
             self.misses_key.set(true);
         }
-        if self.keys.borrow().lacks_some() { Refusal::Unavailable } else { refusal }
+        let is_unknown = refusal == Refusal::Unavailable || self.keys.borrow().lacks_some();
+        if is_unknown { Rule::Keys.into() } else { refusal.into() }
     }
 }
 
@@ -364,7 +378,7 @@ fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
 /// A genuine token with the verdict whether it is acceptable.
 pub(crate) struct Genuine {
     pub(crate) token: GenuineToken,
-    pub(crate) verdict: Result<Rc<VerifiedToken>, Refusal>,
+    pub(crate) verdict: Result<Rc<VerifiedToken>, Objection>,
 }
 
 /// A token whose signature is valid, whatever its times and claims: what a sign-out revokes.
@@ -544,12 +558,15 @@ enum Refused {
     /// None of its candidate keys signed it.
     Forged { misses_key: bool },
     /// It is genuine, but its issuer, audience or other claims are refused.
-    Unacceptable { token: GenuineToken, refusal: Refusal },
+    Unacceptable { token: GenuineToken, objection: Objection },
 }
 
 impl Remembered for Refused {
     fn bytes(&self) -> usize {
-        0
+        match self {
+            Self::Unacceptable { objection: Objection::Claim(name, _), .. } => name.len(),
+            Self::Partly { .. } | Self::Forged { .. } | Self::Unacceptable { .. } => 0,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl<'a> Statement<'a> {
         if jwt.len() > STATEMENT_BYTES_LIMIT {
             return None;
         }
-        let compact = Compact::parse(jwt, purpose)?;
+        let compact = Compact::parse(jwt, purpose).ok()?;
         let issuer = match Object::parse(&compact.payload)?.find("iss") {
             Some(Value::Text(issuer)) => Some(issuer.to_string()),
             _ => None,

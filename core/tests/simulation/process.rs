@@ -112,7 +112,7 @@ impl SimulatedProcess {
                 flights.sign_outs.push((Flight { call, left_at: time, response: None }, sign_out));
             }
             Step::Continue => assert!(is_revoked),
-            Step::Unavailable | Step::Rejected(_) => panic!("there is room"),
+            Step::NotStored | Step::Unreachable | Step::Rejected(_) => panic!("there is room"),
         }
     }
 

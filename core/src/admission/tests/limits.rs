@@ -98,8 +98,8 @@ fn a_sign_out_revokes_all_genuine_tokens_within_its_limits() {
             bench.elapsed_milliseconds.set(requests as u64 * 100);
             assert!(requests < 100, "each retry makes progress");
             match decision {
-                Decision::Refuse { refusal, sign_out, .. } => {
-                    assert_eq!(refusal, Refusal::Unavailable);
+                Decision::Refuse { objection, sign_out, .. } => {
+                    assert_eq!(objection, Rule::SignatureChecks.into());
                     let first = RecordId::of_token("", None, "1");
                     assert!(sign_out.iter().any(|token| token.record_id() == first));
                 }

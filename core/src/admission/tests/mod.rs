@@ -101,7 +101,7 @@ fn bearer(token: &str) -> String {
 /// What became of a request: the user that the application is told, or the refusal's code.
 fn verdict(decision: &Decision) -> String {
     match decision {
-        Decision::Refuse { refusal, .. } => refusal.answer().code.to_owned(),
+        Decision::Refuse { objection, .. } => objection.refusal().answer().code.to_owned(),
         Decision::Ready(ready) => format!("ready: {ready}"),
         Decision::Forward(forward) => {
             let user = forward.edits.iter().find_map(|edit| match edit {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use crate::refusal::Refusal;
+use crate::refusal::Rule;
 use crate::request::sources::MOST_TOKENS;
 
 /// How the location of a value is spelt.
@@ -99,10 +99,10 @@ impl<'a> Candidate<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Rule> {
         let known = self.found.get_mut(..self.count).unwrap_or_default();
         if let Some(candidate) = candidate.merge_into(known) {
-            *self.found.get_mut(self.count).ok_or(Refusal::MalformedToken)? = candidate;
+            *self.found.get_mut(self.count).ok_or(Rule::Count)? = candidate;
             self.count += 1;
         }
         Ok(())

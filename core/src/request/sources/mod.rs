@@ -28,7 +28,7 @@ pub use location::TokenLocation;
 pub use source::Source;
 
 use crate::headers::{Edit, Headers};
-use crate::refusal::Refusal;
+use crate::refusal::Rule;
 use crate::request::path;
 
 /// The most distinct tokens of one request: each may cost a signature check.
@@ -73,9 +73,9 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`Refusal::MalformedToken`] for more than [`MOST_TOKENS`], and for a header field that holds
-    /// a credential of its scheme and anything else. A request without a token is not an error.
-    pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, Refusal> {
+    /// [`Rule::Count`] for more than [`MOST_TOKENS`], [`Rule::Field`] for a header field that holds a
+    /// credential of its scheme and anything else. A request without a token is not an error.
+    pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, Rule> {
         let mut found = Candidates::default();
         for (index, source) in self.sources.iter().enumerate() {
             source.each(headers, &mut |value, spelling| {
@@ -96,7 +96,7 @@ impl Sources {
         for (index, source) in self.sources.iter().enumerate() {
             let mut add = |value, spelling| {
                 if found.len() == MOST_TOKENS_TO_SIGN_OUT {
-                    return Err(Refusal::MalformedToken);
+                    return Err(Rule::Count);
                 }
                 let new = Candidate::new(value, spelling, index).merge_into(&mut found);
                 found.extend(new);

@@ -7,7 +7,7 @@
 //! judged as a token and refused. An API key does not change how other values are judged.
 
 use crate::headers::Headers;
-use crate::refusal::Refusal;
+use crate::refusal::Rule;
 use crate::request::sources::candidate::Spelling;
 use crate::request::sources::credentials::jwt_words;
 use crate::request::sources::location::{Each, TokenLocation, whole};
@@ -24,7 +24,7 @@ pub struct Source {
 
 impl Source {
     /// Calls `each` for every value in this location that may be a token.
-    pub(super) fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Refusal> {
+    pub(super) fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Rule> {
         if self.pass_prefix.is_none() {
             return self.location.each(headers, each);
         }
@@ -38,7 +38,7 @@ impl Source {
         &self,
         headers: &'a Headers,
         each: Each<'_, 'a>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rule> {
         let TokenLocation::Header { name, .. } = &self.location else { return Ok(()) };
         let words = headers.alike(name.as_bytes()).flat_map(|line| jwt_words(line.1));
         let mut words = words.filter(|word| !self.is_api_key(word));
@@ -80,7 +80,7 @@ impl Source {
             };
             return lines.filter(|line| is_filled(line.1)).map(|line| line.0).collect();
         }
-        let is_filled = self.each(headers, &mut |_, _| Err(Refusal::MalformedToken)).is_err();
+        let is_filled = self.each(headers, &mut |_, _| Err(Rule::Count)).is_err();
         lines.filter(|_| is_filled).map(|line| line.0).collect()
     }
 

@@ -20,6 +20,7 @@ use crate::token::builder::{
 };
 use Refusal::*;
 
+mod objections;
 mod properties;
 
 fn policy() -> Policy {
@@ -36,6 +37,11 @@ fn refusal(token: impl AsRef<[u8]>) -> Option<Refusal> {
 
 fn token() -> TokenBuilder {
     TokenBuilder::new()
+}
+
+/// Whether the token is genuine.
+fn checked(verifier: &Verifier, token: &str, effort: &Effort<'_>) -> Result<(), Refusal> {
+    verifier.check(token.as_bytes(), effort).map(drop).map_err(|objection| objection.refusal())
 }
 
 #[test]
@@ -783,7 +789,7 @@ fn a_flood_of_slow_algorithms_gets_its_share_and_no_more() {
         for _ in 0..8 {
             n += 1;
             let effort = verifier.effort(Purpose::Admission, NOW * 1_000 + millisecond);
-            match verifier.check(forged("ES384", n).as_bytes(), &effort).map(drop) {
+            match checked(&verifier, &forged("ES384", n), &effort) {
                 Err(BadSignature) => {}
                 Err(Unavailable) => refused += 1,
                 other => panic!("{other:?}"),
@@ -793,8 +799,8 @@ fn a_flood_of_slow_algorithms_gets_its_share_and_no_more() {
         // Sign-outs do not notice.
         if millisecond % 100 == 0 {
             let effort = verifier.effort(Purpose::SignOut, NOW * 1_000 + millisecond);
-            let result = verifier.check(forged("ES384", 1_000_000 + n).as_bytes(), &effort);
-            assert_eq!(result.map(drop), Err(BadSignature));
+            let result = checked(&verifier, &forged("ES384", 1_000_000 + n), &effort);
+            assert_eq!(result, Err(BadSignature));
         }
     }
     let checks = spent / 355_000;
@@ -876,12 +882,12 @@ fn a_sign_out_revokes_every_genuine_token_whatever_its_claims() {
         let verifier = Verifier::new(ring(), strict.clone());
         for attempt in ["first", "remembered"] {
             let effort = verifier.effort(Purpose::SignOut, NOW * 1_000);
-            let checked = verifier.check(token.sign().as_bytes(), &effort);
-            let genuine = checked.as_ref().ok().map(|genuine| genuine.token.record_id());
+            let result = verifier.check(token.sign().as_bytes(), &effort);
+            let genuine = result.as_ref().ok().map(|genuine| genuine.token.record_id());
             assert_eq!(genuine, record_id, "{name}, {attempt}");
-            let verdict = checked.and_then(|genuine| genuine.verdict).err();
-            assert_eq!(verdict, refusal, "{name}, {attempt}");
-            let forged = verifier.check(token.sign_with(&[9; 32]).as_bytes(), &effort).map(drop);
+            let verdict = result.and_then(|genuine| genuine.verdict).err();
+            assert_eq!(verdict.map(|it| it.refusal()), refusal, "{name}, {attempt}");
+            let forged = checked(&verifier, &token.sign_with(&[9; 32]), &effort);
             assert_eq!(forged, Err(BadSignature), "{name}, {attempt}");
         }
     }

@@ -6,7 +6,11 @@
 //! programs and never change. The sentence may be configured, because the front end of an
 //! application may know only its own sentences.
 
+mod objection;
+
 use serde_json::Value;
+
+pub use objection::{ClaimFault, Explanation, Objection, Rule};
 
 /// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,13 +99,14 @@ pub struct Sentences {
 
 impl Sentences {
     /// Returns the whole response to a refused request. `clear_cookies` are values of `Set-Cookie`.
+    /// Only the response code details, which the client does not see, name the claim or the rule.
     #[must_use]
-    pub fn response(&self, refusal: Refusal, clear_cookies: &[String]) -> LocalResponse {
-        let answer = self.answer(refusal);
+    pub fn response(&self, objection: &Objection, clear_cookies: &[String]) -> LocalResponse {
+        let answer = self.answer(objection.refusal());
         let headers = answer.headers(clear_cookies);
         LocalResponse {
             status: answer.status,
-            code_details: answer.response_code_details(),
+            code_details: format!("session_guard_{}", objection.name()),
             headers: headers.into_iter().map(|(name, value)| (name, value.to_owned())).collect(),
             body: answer.body(),
         }
@@ -136,12 +141,6 @@ impl LocalReply<'_> {
     pub fn body(&self) -> String {
         let (code, detail) = (self.code, Value::from(self.detail));
         format!("{{\"code\": \"{code}\", \"detail\": {detail}}}")
-    }
-
-    /// Returns the response code details, for the access log.
-    #[must_use]
-    pub fn response_code_details(&self) -> String {
-        format!("session_guard_{}", self.code)
     }
 }
 
@@ -248,6 +247,20 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(&answer.body()).unwrap();
             assert_eq!(body, serde_json::json!({"code": ours.code, "detail": expected}));
             assert_eq!(Sentences::default().answer(refusal), ours);
+        }
+    }
+
+    #[test]
+    fn the_client_learns_neither_claim_nor_rule() {
+        let mut objections = Rule::ALL.map(Objection::from).to_vec();
+        objections.extend(["jti", "sub"].map(Objection::absent));
+        objections.extend(["jti", "exp"].map(Objection::malformed));
+        for objection in objections {
+            let ours = Sentences::default().response(&objection, &[]);
+            let plain = Sentences::default().response(&objection.refusal().into(), &[]);
+            assert_eq!(ours.code_details, format!("session_guard_{}", objection.name()));
+            assert_ne!(ours.code_details, plain.code_details);
+            assert_eq!(LocalResponse { code_details: plain.code_details.clone(), ..ours }, plain);
         }
     }
 
