@@ -60,12 +60,12 @@ impl<'a> Object<'a> {
         no_name_twice.then_some(Self { members })
     }
 
-    /// The names of all members, in order.
+    /// Returns the names of all members, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|(name, _)| &**name)
     }
 
-    /// The value of the member with this name.
+    /// Returns the value of the member with this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;

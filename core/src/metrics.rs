@@ -53,7 +53,7 @@ pub enum Counter {
 }
 
 impl Counter {
-    /// Every counter.
+    /// Returns every counter.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Allowed, Self::ClaimsLeftOut]
             .into_iter()
@@ -161,7 +161,7 @@ pub enum Gauge {
 }
 
 impl Gauge {
-    /// Every gauge.
+    /// Returns every gauge.
     pub fn all() -> impl Iterator<Item = Self> {
         let kinds = Kind::ALL.map(Self::Revocations);
         [Self::FeedCurrent, Self::KeysCurrent, Self::ClockDifference, Self::Outbox]

@@ -79,16 +79,16 @@ struct RevocationCheck {
 pub enum Decision {
     /// The request continues to the application.
     Forward(Forward),
-    /// The filter responds with a refusal.
+    /// The filter responds with a refusal, in place of the application.
     Refuse {
         /// The reason.
         objection: Objection,
         /// `Set-Cookie` lines that clear the cookies whose tokens were refused.
         clear_cookies: Vec<String>,
-        /// The tokens that it revokes nevertheless.
+        /// The tokens that the request revokes although it is refused.
         sign_out: Vec<GenuineToken>,
     },
-    /// The request asked whether this proxy is ready.
+    /// The request asks whether this proxy is ready.
     Ready(bool),
 }
 
@@ -125,21 +125,21 @@ pub struct Cutoff {
     pub iat: Option<u64>,
 }
 
-/// The circumstances of a request.
+/// The state of this proxy that a decision depends on, besides the request.
 #[derive(Clone, Copy)]
 pub struct Moment<'a> {
     /// The proxy's wall clock, in milliseconds since 1970 UTC.
     pub unix_milliseconds: u64,
-    /// How up to date the revocation set is.
+    /// The state of the revocation set.
     pub knowledge: Knowledge,
-    /// Whether each key set has keys, or was asked for without success.
+    /// Whether each key set has keys, or fetching it has failed.
     pub keys_settled: bool,
     /// The shared data that contains the revocation set.
     pub shared: &'a dyn SharedData,
 }
 
 impl Moment<'_> {
-    /// The proxy's wall clock, in seconds since 1970 UTC.
+    /// Returns the proxy's wall clock, in seconds since 1970 UTC.
     #[must_use]
     pub fn unix_seconds(&self) -> u64 {
         self.unix_milliseconds / 1_000
@@ -147,7 +147,8 @@ impl Moment<'_> {
 }
 
 impl Admission {
-    /// Decides by this configuration. `set` belongs to its `revocation`; `host` checks signatures.
+    /// Creates the admission for this configuration. `set` belongs to its `revocation`. `host`
+    /// checks signatures.
     #[must_use]
     pub fn new(
         config: Config,
@@ -257,7 +258,7 @@ impl Admission {
         Decision::Forward(forward)
     }
 
-    /// Every token of the request with the objection to it, if any.
+    /// Returns every token of the request, with the objection to it if there is one.
     fn judge<'a>(
         &self,
         headers: &'a Headers,
@@ -301,8 +302,9 @@ impl Admission {
         judged
     }
 
-    /// Whether no further check can change the refusal: a token has failed before all claims are
-    /// checked, and no cookie of the same name can [replace](Self::is_replaced) it.
+    /// Returns whether no further check can change the refusal. This is so if a token has failed
+    /// before all claims are checked, and no cookie of the same name can
+    /// [replace](Self::is_replaced) it.
     fn is_decided(&self, judged: &[Judged<'_>]) -> bool {
         let comes_first = |one: &&Judged<'_>| {
             one.refusal().is_some_and(|refusal| refusal <= Refusal::BadSignature)
@@ -316,7 +318,7 @@ impl Admission {
         failed.any(|one| !self.is_replaced(one, may_be_good))
     }
 
-    /// Judges all tokens as far as the limits allow, those that were verified before first.
+    /// Judges all tokens as far as the limits allow. Tokens that were verified before come first.
     fn judge_to_sign_out<'a>(
         &self,
         tokens: Vec<Candidate<'a>>,
@@ -352,8 +354,8 @@ impl Admission {
         judged.token = genuine.verdict.ok();
     }
 
-    /// Whether the token is revoked, checked on every request. An earlier verdict is used only if
-    /// nothing that concerns the token has been written since.
+    /// Returns whether the token is revoked. This is checked on every request. An earlier verdict
+    /// is used only if nothing that concerns the token has been written since.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
         let Some(RevocationCheck { set, .. }) = &self.revocation else { return Ok(false) };
         let (shared, id) = (moment.shared, token.record_id());
@@ -398,12 +400,13 @@ impl Admission {
         })
     }
 
-    /// Returns whether a good cookie of the same name replaces this one.
+    /// Returns whether a good cookie of the same name replaces this cookie.
     ///
-    /// A browser may hold two cookies of one name: one that has expired, or that another application
-    /// of the same domain has set with `Domain`, next to the one of the present session. A sign-in
-    /// cannot clear it, so a refusal would lock the user out. Such a cookie is removed from the
-    /// request instead: the application never sees it. A revoked cookie is refused all the same.
+    /// A browser may have two cookies with the same name. One may have expired, or may have been
+    /// set by another application of the same domain with `Domain`, and the other belongs to the
+    /// present session. A sign-in cannot clear the first one, so a refusal would lock the user out.
+    /// It is therefore removed from the request, and the application never sees it. A revoked
+    /// cookie still causes a refusal.
     fn is_replaced(&self, judged: &Judged<'_>, good: SourceSet) -> bool {
         !judged.may_be_good()
             && !judged.is_revoked()
@@ -434,10 +437,11 @@ impl Admission {
         Err(if is_loaded { Rule::FeedStale } else { Rule::FeedNotLoaded })
     }
 
-    /// Whether this proxy has loaded the revocation set, and has keys or has asked for them. Once it
-    /// was ready, it stays ready: a set that is stale, or a missing key, already makes protected
-    /// requests get 503. If `ready` failed as well, the cause that all replicas share would take all
-    /// of them out, and with them the public pages and the sign-in.
+    /// Returns whether this proxy is ready: it has loaded the revocation set, and for each key set
+    /// it has keys or has failed to fetch them. Once ready, it stays ready. A stale set or a
+    /// missing key already makes protected requests get 503. If `ready` failed as well, a cause
+    /// that all replicas share would take all of them out of service, and with them the public
+    /// pages and the sign-in.
     fn is_ready(&self, moment: Moment<'_>) -> bool {
         let is_loaded = self.revocation.is_none() || moment.knowledge != Knowledge::Never;
         if is_loaded && moment.keys_settled {
@@ -446,7 +450,7 @@ impl Admission {
         self.was_ready.get()
     }
 
-    /// Whether keys of a key set are still missing.
+    /// Returns whether keys of a key set are still missing.
     #[must_use]
     pub fn lacks_keys(&self) -> bool {
         !self.verifier.has_all_keys()
@@ -481,17 +485,17 @@ impl Admission {
         self.verifier.replace_keys(keys);
     }
 
-    /// Whether, since the last call, a token named a key that is missing.
+    /// Returns whether, since the last call, a token has named a key that is missing.
     pub fn take_missed_key(&self) -> bool {
         self.verifier.take_missed_key()
     }
 
-    /// The number of tokens that were not checked because of a limit, since the last call.
+    /// Returns the number of tokens that were not checked because of a limit, since the last call.
     pub fn take_unchecked(&self) -> u64 {
         self.verifier.take_unchecked()
     }
 
-    /// The state that [`Admission::objection`] depends on.
+    /// Returns the state on which [`Admission::objection`] depends.
     #[must_use]
     pub fn basis(&self, moment: Moment<'_>) -> Basis {
         let generations = self.revocation.as_ref().map(|revocation| revocation.set.generations());
@@ -505,7 +509,8 @@ impl Admission {
         self.revocation.as_ref().is_some_and(|revocation| revocation.streams.end_at_expiry)
     }
 
-    /// If streams end with their tokens, the header that tells the router when the first one expires.
+    /// Returns the header that limits the stream to the earliest expiry of its tokens, if streams
+    /// end at expiry.
     fn router_bound(
         &self,
         headers: &Headers,
@@ -519,7 +524,8 @@ impl Admission {
         router_bound(headers, end, moment.unix_seconds())
     }
 
-    /// The reason why a request that this token admitted must end, if it must.
+    /// Returns the reason why a request that this token admitted must end, or `None` if it may stay
+    /// open.
     #[must_use]
     pub fn objection(&self, token: &VerifiedToken, moment: Moment<'_>) -> Option<Refusal> {
         let streams = self.revocation.as_ref()?.streams;
@@ -534,7 +540,7 @@ impl Admission {
         }
     }
 
-    /// The changes of a request's trailers, on every route.
+    /// Returns the changes to a request's trailers, on every route.
     #[must_use]
     pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
         let mut edits = self.upstream.trailers(trailers);

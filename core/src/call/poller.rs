@@ -24,13 +24,13 @@ impl<P> Default for Poller<P> {
 }
 
 impl<P> Poller<P> {
-    /// Whether a call was sent and has not ended yet.
+    /// Returns whether a call is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether the next call may be sent.
+    /// Returns whether the next call may be sent.
     #[must_use]
     pub fn may_call(&self, now: u64) -> bool {
         !self.is_pending() && self.wait_milliseconds(now) == 0

@@ -93,7 +93,7 @@ fn add(place: &mut Map<String, Value>, condition: &Value) {
     all.as_array_mut().into_iter().for_each(|all| all.push(condition.clone()));
 }
 
-/// What holds between settings, as far as a schema can say it.
+/// Returns the conditions between settings that a schema can express.
 fn conditions() -> Vec<(&'static str, Value)> {
     let secret = one_of(&[&["env"], &["inline"]]);
     let some = json!({"minItems": 1});

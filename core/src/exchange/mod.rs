@@ -1,4 +1,4 @@
-//! How does one request pass through the filter, from its headers to its end?
+//! The life of one request, from its headers to its end.
 //!
 //! [`Exchange`] is the state machine of one request and its response. The host passes it the headers
 //! and the responses to its calls, and applies the [`Next`] that it returns. The decision about the
@@ -36,7 +36,7 @@ use crate::token::{GenuineToken, VerifiedToken};
 /// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The host's number of the request; unique within its [`Root`].
+    /// The host's number for the request, unique within its [`Root`].
     context: u32,
     /// The user whose tokens a 2xx response revokes.
     cutoff: Option<Cutoff>,
@@ -51,25 +51,25 @@ pub struct Exchange {
 #[derive(Debug)]
 struct PendingDelivery {
     sign_out: SignOut,
-    /// The cutoff, if the application's response waits; none if the request waits.
+    /// The cutoff, if the application's response waits. `None` if the request waits.
     cutoff: Option<Record>,
 }
 
-/// What the host does now.
+/// The next action of the host.
 #[derive(Debug)]
 pub enum Next {
-    /// Apply the edits to the request's headers, publish the user id, and report whether both
-    /// succeeded to [`Exchange::changed`].
+    /// Apply the edits to the request's headers and publish the user id. Then call
+    /// [`Exchange::changed`] with whether both succeeded.
     Change(Forward),
-    /// Let this half continue; resume it if it was paused.
+    /// Let this half continue. Resume it if it was paused.
     Continue(Half),
     /// Respond in place of the application.
     Respond(LocalResponse),
-    /// Pause this exchange, send the call to [`Root::service`] and pass the response to
-    /// [`Exchange::call_response`], and `None` if the call cannot be sent.
+    /// Pause this exchange and send the call to [`Root::service`]. Pass the response to
+    /// [`Exchange::call_response`], or `None` if the call cannot be sent.
     Call(Call),
-    /// Pause the response. [`Effects::resume`](crate::root::Effects::resume) names the context when
-    /// it is over.
+    /// Pause the response until [`Effects::resume`](crate::root::Effects::resume) contains the
+    /// context.
     Hold,
 }
 
@@ -83,13 +83,13 @@ pub enum Half {
 }
 
 impl Exchange {
-    /// Creates the exchange of a new request; `context` is the host's number of it.
+    /// Creates the exchange of a new request. `context` is the host's number for it.
     #[must_use]
     pub fn new(context: u32) -> Self {
         Self { context, cutoff: None, has_undated_token: false, delivery: None, registration: None }
     }
 
-    /// Judges a request by its headers; `None` if the host cannot read them.
+    /// Decides about a request by its headers. `None` means that the host cannot read them.
     #[must_use]
     pub fn request_headers(
         &mut self,
@@ -115,7 +115,7 @@ impl Exchange {
         }
     }
 
-    /// Continues after [`Next::Change`]; `applied` tells whether all changes succeeded.
+    /// Continues after [`Next::Change`]. `applied` is whether all changes succeeded.
     #[must_use]
     pub fn changed(
         &mut self,
@@ -159,13 +159,15 @@ impl Exchange {
         root.refuse(&Rule::Headers.into(), &[], host)
     }
 
-    /// Returns whether [`Exchange::response_headers`] needs the headers. Most responses pass unread.
+    /// Returns whether [`Exchange::response_headers`] needs the headers. For most responses it does
+    /// not.
     #[must_use]
     pub fn reads_response_headers(&self) -> bool {
         self.cutoff.is_some()
     }
 
-    /// Processes the headers of the application's response; `None` if the host cannot read them.
+    /// Handles the headers of the application's response. `None` means that the host cannot read
+    /// them.
     #[must_use]
     pub fn response_headers(
         &mut self,
@@ -193,8 +195,8 @@ impl Exchange {
         self.follow(root, step, Some(record), host)
     }
 
-    /// Processes the service's response to [`Next::Call`]; `None` if the call failed or could not be
-    /// sent.
+    /// Handles the service's response to [`Next::Call`]. `None` means that the call failed or could
+    /// not be sent.
     #[must_use]
     pub fn call_response(
         &mut self,
@@ -211,7 +213,7 @@ impl Exchange {
         self.follow(root, step, delivery.cutoff, host)
     }
 
-    /// Ends the exchange: nothing of it may be left in the root.
+    /// Ends the exchange and removes everything of it from the root.
     pub fn end(&mut self, root: &mut Root) {
         self.unregister(root);
         if let Some(revocation) = &mut root.revocation {
@@ -231,7 +233,7 @@ impl Exchange {
         self.registration = Some(root.open_requests.register(self.context, tokens));
     }
 
-    /// From now on nothing ends this request early.
+    /// Removes the request from the open requests, so that nothing ends it early any more.
     fn unregister(&mut self, root: &mut Root) {
         if let Some(registration) = self.registration.take() {
             root.open_requests.unregister(registration);
@@ -262,7 +264,8 @@ impl Exchange {
         }
     }
 
-    /// Holds the application's response until a sign-in after it gets a token that is not cut off.
+    /// Holds the application's response until a new sign-in gets a token that the cutoff does not
+    /// revoke.
     fn hold(&self, root: &mut Root, cutoff: &Record, host: Host<'_>) -> Next {
         let now = host.clock.now();
         let hold = Hold::new(cutoff, now);

@@ -68,7 +68,7 @@ mod tests {
         RevocationSet::new(KeySpace::of_feed("", "signout", "signout"), "")
     }
 
-    /// A set that counts as loaded, with one damaged shard.
+    /// Returns shared data of a loaded set with one damaged shard.
     fn damaged(record: Record) -> InMemory {
         let shared = InMemory::default();
         let loaded = FeedState { current_at: Some(1), ..FeedState::default() };

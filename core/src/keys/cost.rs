@@ -1,7 +1,7 @@
-//! How long does a signature check take?
+//! The expected times of signature checks.
 //!
-//! Expected times, measured in Envoy 1.40 (V8) on one machine. Another machine is faster or slower
-//! by one factor for all of them, so their ratios hold. Every check also hashes its text.
+//! They were measured in Envoy 1.40 (V8) on one machine. Other machines are faster or slower by one
+//! factor for all of them, so the ratios hold. Every check also hashes its text.
 
 use crate::keys::PublicAlgorithm;
 
@@ -10,7 +10,7 @@ pub(super) fn of_hmac_nanoseconds(text_bytes: usize) -> u64 {
     with_text(1_500, text_bytes, HASH_NANOSECONDS_PER_BYTE)
 }
 
-/// The time of a check by the proxy.
+/// Returns the time of a check by the proxy.
 pub(super) fn by_host_nanoseconds(
     algorithm: PublicAlgorithm,
     key_bytes: usize,
@@ -24,7 +24,7 @@ pub(super) fn by_host_nanoseconds(
     with_text(base, text_bytes, COPY_NANOSECONDS_PER_BYTE)
 }
 
-/// The time of a check in WebAssembly.
+/// Returns the time of a check in WebAssembly.
 pub(super) fn here_nanoseconds(
     algorithm: PublicAlgorithm,
     key_bytes: usize,
@@ -39,7 +39,7 @@ pub(super) fn here_nanoseconds(
     with_text(base, text_bytes, HASH_NANOSECONDS_PER_BYTE)
 }
 
-/// For moduli of up to 2,048, 3,072 and more bits.
+/// Selects a time by the size of the RSA modulus: up to 2,048 bits, up to 3,072 bits, or more.
 fn by_modulus(bytes: usize, [small, medium, large]: [u64; 3]) -> u64 {
     match bytes {
         0..=256 => small,
@@ -56,7 +56,7 @@ fn with_text(base: u64, bytes: usize, nanoseconds_per_byte: u64) -> u64 {
 /// SHA-256 in WebAssembly.
 const HASH_NANOSECONDS_PER_BYTE: u64 = 7;
 
-/// The proxy hashes with the processor's own instructions; the text is copied twice on its way.
+/// The proxy hashes with processor instructions. The text is copied twice on its way to the proxy.
 const COPY_NANOSECONDS_PER_BYTE: u64 = 1;
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) struct FailureBudget {
 }
 
 impl FailureBudget {
-    /// A full bucket that refills at this rate and holds a fifth of a second's refill.
+    /// Creates a full bucket that refills at this rate and holds a fifth of a second's refill.
     pub(crate) fn new(milliseconds_per_second: u64) -> Self {
         Self {
             milliseconds_per_second,
@@ -47,7 +47,7 @@ impl FailureBudget {
         }
     }
 
-    /// Whether any time is left.
+    /// Returns whether any time is left.
     fn is_left(&self, unix_milliseconds: u64) -> bool {
         let before = self.refilled_at_milliseconds.replace(unix_milliseconds);
         let elapsed = unix_milliseconds.saturating_sub(before);
@@ -75,7 +75,7 @@ pub(crate) struct Effort<'a> {
 }
 
 impl<'a> Effort<'a> {
-    /// No checks yet, at this time.
+    /// Creates the account of a request at this time, which has made no checks yet.
     pub(crate) fn new(
         host: &'a dyn SignatureHost,
         budget: &'a FailureBudget,
@@ -84,22 +84,22 @@ impl<'a> Effort<'a> {
         Self { host, budget, unix_milliseconds, spent_nanoseconds: Cell::new(0) }
     }
 
-    /// The host that may check signatures faster.
+    /// Returns the host that may check signatures faster.
     pub(super) fn host(&self) -> &'a dyn SignatureHost {
         self.host
     }
 
-    /// The time of this request, in seconds since 1970 UTC.
+    /// Returns the time of this request, in seconds since 1970 UTC.
     pub(crate) fn unix_seconds(&self) -> u64 {
         self.unix_milliseconds / 1_000
     }
 
-    /// The expected time of the checks made so far.
+    /// Returns the expected time of the checks made so far.
     pub(crate) fn spent_nanoseconds(&self) -> u64 {
         self.spent_nanoseconds.get()
     }
 
-    /// Whether a check that takes this long may be made. If so, its time is spent.
+    /// Returns whether a check that takes this long may be made. If so, its time is spent.
     pub(super) fn spend(&self, nanoseconds: u64) -> bool {
         let spent = self.spent_nanoseconds.get().saturating_add(nanoseconds);
         let is_allowed = spent <= FREE_NANOSECONDS
@@ -110,19 +110,20 @@ impl<'a> Effort<'a> {
         is_allowed
     }
 
-    /// Charges the checks made since `spent_before`, all of which failed; free time is not charged.
+    /// Charges the checks made since `spent_before` to the budget, because all of them failed. Free
+    /// time is not charged.
     pub(crate) fn charge_since(&self, spent_before: u64) {
         let from = spent_before.max(FREE_NANOSECONDS);
         self.budget.charge(self.spent_nanoseconds.get().saturating_sub(from));
     }
 }
 
-/// The longest time for the checks of one request: with everything else, a callback then takes
-/// less than 5 ms. The slowest single check, PS512 with 4,096 bits, takes 2.8 ms.
+/// The longest time for the checks of one request. With all other work, a callback then takes less
+/// than 5 ms. The slowest single check, PS512 with 4,096 bits, takes 2.8 ms.
 pub(crate) const MOST_NANOSECONDS: u64 = 3_000_000;
 
-/// One check by the proxy with RSA of 4,096 bits, or with P-256: no more than the proxy itself
-/// needs for a request that it forwards.
+/// The time of one check by the proxy with RSA of 4,096 bits, or with P-256. The proxy itself needs
+/// as much time for a request that it forwards.
 pub(crate) const FREE_NANOSECONDS: u64 = 60_000;
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;

@@ -7,7 +7,7 @@
 
 /// Checks signatures outside of this VM.
 pub trait SignatureHost {
-    /// Whether the signature is valid; `None` if the host cannot tell.
+    /// Returns whether the signature is valid, or `None` if the host cannot tell.
     fn verify(&self, check: &SignatureCheck<'_>) -> Option<bool>;
 }
 
@@ -24,7 +24,7 @@ pub struct SignatureCheck<'a> {
     pub text: &'a [u8],
 }
 
-/// A host that cannot tell: the core checks every signature itself.
+/// A host that checks no signatures. The core then checks all of them itself.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHost;
 

@@ -51,13 +51,13 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm with exactly this name.
+    /// Returns the algorithm with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The minimum length of a secret: the length of the hash (RFC 7518 §3.2).
+    /// Returns the minimum length of a secret, which is the length of the hash (RFC 7518 §3.2).
     #[must_use]
     pub fn minimum_secret_bytes(self) -> usize {
         match self {
@@ -79,7 +79,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// A shared secret.
+    /// Creates a key from a shared secret.
     ///
     /// A key with an `id` verifies tokens with that `kid` or with none; a key without verifies
     /// tokens with any `kid`. If `issuer` or `audiences` are given, the tokens that this key
@@ -96,7 +96,8 @@ impl Key {
         Self::bound(algorithm.name(), signature, secret, id, issuer, audiences)
     }
 
-    /// A public key in PEM (`BEGIN PUBLIC KEY`); the other parameters are those of [`Key::hmac`].
+    /// Creates a key from a public key in PEM (`BEGIN PUBLIC KEY`). The other parameters are those
+    /// of [`Key::hmac`].
     pub fn public(
         algorithm: PublicAlgorithm,
         pem: &str,
@@ -133,31 +134,32 @@ impl Key {
         Self { algorithm, signature, fingerprint, id, issuer, audiences }
     }
 
-    /// A hash of everything in this key that decides about a token.
+    /// Returns a hash of everything in this key that affects the verdict about a token.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// Whether a `kid` could mean either of the two keys. Different issuers may use the same id.
+    /// Returns whether a `kid` could mean either of the two keys. Different issuers may use the
+    /// same id.
     pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
         self.id.is_some()
             && (self.algorithm, &self.id, &self.issuer)
                 == (other.algorithm, &other.id, &other.issuer)
     }
 
-    /// The name of the algorithm that this key is bound to.
+    /// Returns the name of the algorithm that this key is bound to.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.algorithm
     }
 
-    /// The `kid` of this key's tokens, if it has an id.
+    /// Returns the `kid` of this key's tokens, if it has an id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Whether this key made the signature (RFC 7515 §5.2).
+    /// Returns whether this key made the signature (RFC 7515 §5.2).
     ///
     /// # Errors
     ///
@@ -171,20 +173,20 @@ impl Key {
         self.signature.verify(signing_input, signature, effort)
     }
 
-    /// The same without a host and without a limit.
+    /// Returns whether this key made the signature, without a host and without a limit.
     #[cfg(test)]
     pub(crate) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         let budget = effort::FailureBudget::new(1_000);
         self.verify(signing_input, signature, &Effort::new(&host::NoHost, &budget, 1)) == Ok(true)
     }
 
-    /// The issuer that tokens verified by this key must have.
+    /// Returns the issuer that tokens verified by this key must have.
     #[must_use]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// The audiences of which tokens verified by this key must name one, if there are any.
+    /// Returns the audiences of which tokens verified by this key must name one, if there are any.
     #[must_use]
     pub(crate) fn audiences(&self) -> &[String] {
         &self.audiences
@@ -212,7 +214,7 @@ impl Fingerprint {
     }
 }
 
-/// A signature was not checked: the request may not spend the time that the check takes.
+/// The error when a signature was not checked, because the request may not spend the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfTime;
 
@@ -224,31 +226,31 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// These keys, tried in this order.
+    /// Creates a ring of these keys, which are tried in this order.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
         Self { keys: keys.into_iter().map(Arc::new).collect(), lacks_some: false }
     }
 
-    /// These keys followed by more. With `lacks_some`, more keys are expected later, so a token that
-    /// no key verifies may still be genuine.
+    /// Returns these keys followed by more. With `lacks_some`, more keys are expected later, so a
+    /// token that no key verifies may still be genuine.
     #[must_use]
     pub(crate) fn with(&self, more: impl Iterator<Item = Arc<Key>>, lacks_some: bool) -> Self {
         Self { keys: self.keys.iter().cloned().chain(more).collect(), lacks_some }
     }
 
-    /// Whether more keys are expected.
+    /// Returns whether more keys are expected.
     #[must_use]
     pub fn lacks_some(&self) -> bool {
         self.lacks_some
     }
 
-    /// Whether this key is among them.
+    /// Returns whether the ring contains this key.
     pub(crate) fn holds(&self, fingerprint: Fingerprint) -> bool {
         self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// The algorithms of the keys, each once.
+    /// Returns the algorithms of the keys, each once.
     #[must_use]
     pub fn algorithms(&self) -> Vec<&'static str> {
         let mut names = vec![];
@@ -260,19 +262,19 @@ impl KeyRing {
         names
     }
 
-    /// The number of keys.
+    /// Returns the number of keys.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether a key has this id.
+    /// Returns whether a key has this id.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.keys.iter().any(|key| key.is_named(Some(id)))
     }
 
-    /// The keys to try on a token with this `alg`, `kid` and `iss`: at least one and at most
-    /// [`KEYS_TRIED`], always in the same order.
+    /// Returns the keys to try on a token with this `alg`, `kid` and `iss`: at least one and at
+    /// most [`KEYS_TRIED`], always in the same order.
     ///
     /// If keys have the token's `kid` as their id, only they are tried. Otherwise only keys without
     /// an id are, since another id is a different key. A token without `kid` is tried with every

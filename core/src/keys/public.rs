@@ -80,13 +80,13 @@ impl PublicAlgorithm {
         }
     }
 
-    /// Whether it uses RSA keys, which do not name an algorithm themselves.
+    /// Returns whether it uses RSA keys, which do not name an algorithm themselves.
     #[must_use]
     pub fn is_rsa(self) -> bool {
         !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
     }
 
-    /// The name of its hash if a host can check it; Envoy supports neither PSS nor Ed25519.
+    /// Returns the name of its hash if a host can check it. Envoy supports neither PSS nor Ed25519.
     fn hash_of_host(self) -> Option<&'static str> {
         match self {
             Self::Rs256 | Self::Es256 => Some("sha256"),
@@ -96,14 +96,14 @@ impl PublicAlgorithm {
         }
     }
 
-    /// The algorithm with exactly this name.
+    /// Returns the algorithm with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
-/// Why a text is not a public key for an algorithm.
+/// The reason why a text is not a public key for an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// Not one PEM block `PUBLIC KEY`, but a certificate, a private key, or no PEM.
@@ -176,17 +176,17 @@ impl PublicKey {
         Ok(Self { algorithm, native, der })
     }
 
-    /// The algorithm that this key is bound to.
+    /// Returns the algorithm that this key is bound to.
     pub(super) fn algorithm(&self) -> PublicAlgorithm {
         self.algorithm
     }
 
-    /// SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    /// Returns the SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
     pub(super) fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Whether the signature is valid.
+    /// Returns whether the signature is valid.
     ///
     /// A signature has one form: as long as the modulus for RSA, r and s in full length for ECDSA
     /// (RFC 7518 §3.4), 64 bytes for Ed25519. Another form is refused without a check. The host is
@@ -220,7 +220,7 @@ impl PublicKey {
         Ok(self.native.verifies(signing_input, signature))
     }
 
-    /// The signature in the form that a host expects; `None` if its form is wrong.
+    /// Returns the signature in the form that a host expects, or `None` if its form is wrong.
     ///
     /// For ECDSA, r and s must be 1 to n − 1 (FIPS 186-5 §6.4.2). Some verifiers forgot to check
     /// that (CVE-2022-21449).
@@ -256,7 +256,7 @@ impl Native {
         }
     }
 
-    /// The key, and its DER encoding.
+    /// Reads a key. Returns it with its DER encoding.
     fn read(algorithm: PublicAlgorithm, written: &PublicKeyForm<'_>) -> Option<(Self, Vec<u8>)> {
         match algorithm {
             PublicAlgorithm::Rs256 => rsa(written, MessageDigest::sha256(), Padding::PKCS1),
@@ -314,8 +314,8 @@ fn rsa(
     Some((Native::Rsa { key, hash, padding, modulus_bytes }, der))
 }
 
-/// An uncompressed point (SEC 1 §2.3.3) whose first coordinate has exactly this length. The library
-/// checks the length of both together.
+/// Returns an uncompressed point (SEC 1 §2.3.3) if the first coordinate has exactly this length.
+/// The library checks the length of both together.
 fn sec1<const LENGTH: usize>(x: &[u8], y: &[u8]) -> Option<Vec<u8>> {
     (x.len() == LENGTH).then(|| [&[UNCOMPRESSED], x, y].concat())
 }

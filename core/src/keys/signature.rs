@@ -29,7 +29,8 @@ impl SignatureKey {
         }
     }
 
-    /// Whether the signature is valid. An HMAC is compared in constant time, including its length.
+    /// Returns whether the signature is valid. An HMAC is compared in constant time, including its
+    /// length.
     pub(super) fn verify(
         &self,
         signing_input: &[u8],

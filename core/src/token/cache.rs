@@ -18,9 +18,9 @@ use std::mem::size_of;
 
 use lru::LruCache;
 
-/// What a memory holds for each token.
+/// A value in a memory of tokens.
 pub(super) trait Remembered {
-    /// The memory that the value owns or shares, in bytes, without the value itself.
+    /// Returns the memory that the value owns or shares, in bytes, without the value itself.
     fn bytes(&self) -> usize;
 }
 
@@ -48,12 +48,14 @@ struct CachedToken<V> {
 }
 
 impl<V: Remembered> TokenCache<V> {
-    /// An empty memory of at most `limit_bytes`, for genuine tokens of at most `longest_token_bytes`.
+    /// Creates an empty memory of at most `limit_bytes`, for genuine tokens of at most
+    /// `longest_token_bytes`.
     pub(super) fn of_genuine(limit_bytes: usize, longest_token_bytes: usize) -> Self {
         Self::new(KeyedBy::End, limit_bytes, longest_token_bytes)
     }
 
-    /// An empty memory of at most `limit_bytes`, for tokens whose bytes a client may have chosen.
+    /// Creates an empty memory of at most `limit_bytes`, for tokens whose bytes a client may have
+    /// chosen.
     pub(super) fn of_any(limit_bytes: usize) -> Self {
         Self::new(KeyedBy::AllBytes(RandomState::new()), limit_bytes, limit_bytes)
     }
@@ -63,7 +65,7 @@ impl<V: Remembered> TokenCache<V> {
         Self { tokens, keyed_by, bytes: 0, limit_bytes, longest_token_bytes }
     }
 
-    /// The key of this token; `None` if it is too short to be one.
+    /// Returns the key of this token, or `None` if the token is too short to have one.
     fn key(&self, token: &[u8]) -> Option<CacheKey> {
         let state = match &self.keyed_by {
             KeyedBy::End => return token.last_chunk().copied(),
@@ -74,14 +76,15 @@ impl<V: Remembered> TokenCache<V> {
         Some(key)
     }
 
-    /// The value of this token.
+    /// Returns the value of this token.
     pub(super) fn find(&mut self, token: &[u8]) -> Option<&V> {
         let key = self.key(token)?;
         let entry = self.tokens.get(&key)?;
         are_equal(&entry.token, token).then_some(&entry.value)
     }
 
-    /// Whether there is a value for this token. Does not count as a use.
+    /// Returns whether there is a value for this token. This does not affect which entry is dropped
+    /// first.
     pub(super) fn has(&self, token: &[u8]) -> bool {
         let entry = self.key(token).and_then(|key| self.tokens.peek(&key));
         entry.is_some_and(|entry| are_equal(&entry.token, token))
@@ -120,7 +123,8 @@ impl<V: Remembered> CachedToken<V> {
     }
 }
 
-/// The same as `==`, but eight bytes at a time. In WebAssembly, `==` becomes a loop over single bytes.
+/// Like `==`, but compares eight bytes at a time. In WebAssembly, `==` compiles to a loop over
+/// single bytes.
 fn are_equal(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
@@ -129,8 +133,8 @@ fn are_equal(a: &[u8], b: &[u8]) -> bool {
         && a_rest == b_rest
 }
 
-/// Reference counts, the list node, the slot of the hash table at its emptiest, and the allocator's
-/// overhead for five allocations.
+/// The reference counts, the list node, the slot of the hash table when it is emptiest, and the
+/// allocator's overhead for five allocations.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
 
 #[cfg(test)]

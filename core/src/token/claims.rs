@@ -159,7 +159,7 @@ fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Objecti
     if exp.saturating_sub(iat) <= max_seconds { Ok(()) } else { Err(Rule::MaxLifetime.into()) }
 }
 
-/// A string; `None` if it is absent.
+/// Returns a string claim, or `None` if it is absent.
 pub(super) fn text<'a>(
     claims: &'a Object<'_>,
     name: &str,
@@ -208,19 +208,21 @@ fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Objection> {
     if is_user_id(id) { Ok(id.into()) } else { Err(Objection::malformed(name)) }
 }
 
-/// Whether a text can be a user id: not empty, at most 256 bytes, valid in a header.
+/// Returns whether a text can be a user id: not empty, at most 256 bytes, valid in a header.
 #[must_use]
 pub fn is_user_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= ID_BYTES_LIMIT && is_header_text(text)
 }
 
-/// Whether a JSON number is a 64-bit integer in its plain spelling, without fraction or exponent.
+/// Returns whether a JSON number is a 64-bit integer in its plain spelling, without fraction or
+/// exponent.
 fn is_integer(number: &str) -> bool {
     number != "-0" && (number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok())
 }
 
-/// Whether an application reads exactly this text from a header. A control character could end the
-/// header. HTTP drops white space at either end (RFC 9110 §5.5), so ` admin` would become `admin`.
+/// Returns whether an application reads exactly this text from a header. A control character could
+/// end the header. HTTP drops white space at either end (RFC 9110 §5.5), so ` admin` would become
+/// `admin`.
 fn is_header_text(text: &str) -> bool {
     text.trim().len() == text.len() && !text.contains(char::is_control)
 }

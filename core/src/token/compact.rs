@@ -83,8 +83,8 @@ fn text<'a>(object: &Object<'a>, name: &str, rule: Rule) -> Result<Option<Cow<'a
     }
 }
 
-/// What a JWT is for. An issuer signs all of them with the same keys, so the `typ` in the header keeps
-/// one from being taken for another (RFC 8725 §3.11).
+/// The purpose of a JWT. An issuer signs all of them with the same keys, so the `typ` in the header
+/// prevents that one is accepted as another (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtType {
     /// An access token (RFC 9068 §2.1), or a JWT without a purpose of its own.
@@ -98,8 +98,8 @@ pub enum JwtType {
 }
 
 impl JwtType {
-    /// Whether a JWT with this `typ` may be used for this purpose. The prefix `application/` is
-    /// optional, and case is ignored (RFC 7515 §4.1.9).
+    /// Returns whether a JWT with this `typ` may be used for this purpose. The prefix
+    /// `application/` is optional, and case is ignored (RFC 7515 §4.1.9).
     fn admits(self, typ: Option<&str>) -> bool {
         let typ = typ.map(str::to_ascii_lowercase);
         let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));

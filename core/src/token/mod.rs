@@ -89,9 +89,9 @@ impl Default for Policy {
 /// Verifies tokens under one configuration.
 pub struct Verifier {
     keys: RefCell<KeyRing>,
-    /// Whether a key may be missing that a token was signed with.
+    /// Whether a token may have been signed with a key that is missing.
     misses_key: Cell<bool>,
-    /// How many tokens were not checked because of a limit, since the last call.
+    /// The number of tokens that were not checked because of a limit, since the last call.
     unchecked: Cell<u64>,
     policy: Policy,
     host: &'static dyn SignatureHost,
@@ -111,7 +111,8 @@ pub(crate) enum Purpose {
 }
 
 impl Verifier {
-    /// A verifier without a host that checks signatures, and without a budget for failed checks.
+    /// Creates a verifier without a host that checks signatures, and without a budget for failed
+    /// checks.
     #[must_use]
     pub fn new(keys: KeyRing, policy: Policy) -> Self {
         Self {
@@ -151,19 +152,19 @@ impl Verifier {
         self.keys.replace(keys);
     }
 
-    /// Whether all keys of the configuration have been loaded.
+    /// Returns whether all keys of the configuration have been loaded.
     #[must_use]
     pub fn has_all_keys(&self) -> bool {
         !self.keys.borrow().lacks_some()
     }
 
-    /// Whether, since the last call, a token named a key that is missing, or a public algorithm that
-    /// no key is bound to.
+    /// Returns whether, since the last call, a token has named a key that is missing, or a public
+    /// algorithm that no key is bound to.
     pub fn take_missed_key(&self) -> bool {
         self.misses_key.take()
     }
 
-    /// The number of tokens that were not checked because of a limit, since the last call.
+    /// Returns the number of tokens that were not checked because of a limit, since the last call.
     pub fn take_unchecked(&self) -> u64 {
         self.unchecked.take()
     }
@@ -193,7 +194,7 @@ impl Verifier {
         Effort::new(self.host, budget, unix_milliseconds)
     }
 
-    /// Whether this token has been verified before.
+    /// Returns whether this token has been verified before.
     pub(crate) fn is_known(&self, token: &[u8]) -> bool {
         self.verified.borrow().has(token)
     }
@@ -219,7 +220,7 @@ impl Verifier {
         self.candidates(&self.keys.borrow(), &compact.header, issuer(&claims)).err()
     }
 
-    /// Whether the token is genuine, and if so, whether it is acceptable.
+    /// Checks whether the token is genuine, and if so, whether it is acceptable.
     ///
     /// # Errors
     ///
@@ -243,7 +244,7 @@ impl Verifier {
         self.check_unseen(token, keys_tried, effort)
     }
 
-    /// Whether the times of a token that was verified before are still acceptable.
+    /// Checks whether the times of a token that was verified before are still acceptable.
     ///
     /// # Errors
     ///
@@ -252,7 +253,7 @@ impl Verifier {
         self.check_times_of(token.genuine.times, unix_seconds)
     }
 
-    /// The time at which the token expires, if ever, in seconds since 1970 UTC.
+    /// Returns the time at which the token expires, if ever, in seconds since 1970 UTC.
     #[must_use]
     pub fn end_of(&self, token: &VerifiedToken) -> Option<u64> {
         token.exp().map(|exp| exp.saturating_add(self.policy.clock_skew_seconds))
@@ -326,7 +327,7 @@ impl Verifier {
         })
     }
 
-    /// The key that made the token's signature, among those that were not tried before.
+    /// Returns the key that made the token's signature, among those that were not tried before.
     fn signer<'a>(
         &self,
         untried: impl Iterator<Item = &'a Key>,
@@ -367,7 +368,7 @@ impl Verifier {
     }
 }
 
-/// The issuer that a token names.
+/// Returns the issuer that a token names.
 fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
     match claims.find("iss") {
         Some(Value::Text(issuer)) => Some(issuer),
@@ -375,13 +376,14 @@ fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
     }
 }
 
-/// A genuine token with the verdict whether it is acceptable.
+/// A genuine token, with the verdict whether it is acceptable.
 pub(crate) struct Genuine {
     pub(crate) token: GenuineToken,
     pub(crate) verdict: Result<Rc<VerifiedToken>, Objection>,
 }
 
-/// A token whose signature is valid, whatever its times and claims: what a sign-out revokes.
+/// A token whose signature is valid, regardless of its times and claims. A sign-out revokes such
+/// tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GenuineToken {
     names: NamePair,
@@ -395,13 +397,13 @@ impl GenuineToken {
         self.names.own()
     }
 
-    /// When it expires, in seconds since 1970 UTC, rounded down.
+    /// Returns when the token expires, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn exp(&self) -> Option<u64> {
         self.times.exp
     }
 
-    /// When it was issued, in seconds since 1970 UTC, rounded down.
+    /// Returns when the token was issued, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn iat(&self) -> Option<u64> {
         self.times.iat
@@ -423,13 +425,13 @@ pub struct User {
 }
 
 impl User {
-    /// The user id: not empty, at most 256 bytes, valid in a header.
+    /// Returns the user id, which is not empty, has at most 256 bytes, and is valid in a header.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The id of this user's cutoff, under the token's issuer.
+    /// Returns the id of this user's cutoff, under the token's issuer.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
         self.names.own()
@@ -452,13 +454,14 @@ impl VerifiedToken {
         Self { genuine, user, forwarded, live_at: Cell::new(None) }
     }
 
-    /// The same token, as a sign-out revokes it.
+    /// Returns the genuine token, which a sign-out revokes.
     #[must_use]
     pub fn genuine(&self) -> GenuineToken {
         self.genuine
     }
 
-    /// The id of this token's revocation: its issuer and `jti`, or its signing input if it has none.
+    /// Returns the id of this token's revocation: its issuer and `jti`, or its signing input if it
+    /// has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
         self.genuine.record_id()
@@ -470,19 +473,19 @@ impl VerifiedToken {
         TokenNames { token: self.genuine.names, user: self.user.as_ref().map(|user| user.names) }
     }
 
-    /// The user; `None` if the policy requires none.
+    /// Returns the user, or `None` if the policy requires none.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.user.as_ref()
     }
 
-    /// When it expires, in seconds since 1970 UTC, rounded down.
+    /// Returns when the token expires, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn exp(&self) -> Option<u64> {
         self.genuine.times.exp
     }
 
-    /// When it was issued, in seconds since 1970 UTC, rounded down.
+    /// Returns when the token was issued, in seconds since 1970 UTC, rounded down.
     #[must_use]
     pub fn iat(&self) -> Option<u64> {
         self.genuine.times.iat
@@ -505,18 +508,18 @@ impl VerifiedToken {
         self.forwarded.iter().filter(|(_, text)| text.is_none()).count()
     }
 
-    /// The generation of the revocation set in which this token was last found not revoked.
+    /// Returns the generation of the revocation set in which this token was last found not revoked.
     #[must_use]
     pub fn known_live_at(&self) -> Option<Mark> {
         self.live_at.get()
     }
 
-    /// Stores that this token is not revoked in this generation.
+    /// Records that this token is not revoked in this generation.
     pub fn note_live_at(&self, mark: Mark) {
         self.live_at.set(Some(mark));
     }
 
-    /// The length of its texts, in bytes.
+    /// Returns the length of its texts, in bytes.
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
         let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
@@ -539,7 +542,7 @@ impl fmt::Debug for User {
     }
 }
 
-/// A verified token in memory.
+/// The entry of a verified token in the cache.
 struct Verified {
     token: Rc<VerifiedToken>,
     signer: Fingerprint,
@@ -551,9 +554,9 @@ impl Remembered for Verified {
     }
 }
 
-/// A refused token in memory.
+/// The entry of a refused token in the cache.
 enum Refused {
-    /// The first candidate keys did not sign it; the others were not tried.
+    /// The first candidate keys did not sign it. The others have not been tried.
     Partly { keys_tried: usize },
     /// None of its candidate keys signed it.
     Forged { misses_key: bool },

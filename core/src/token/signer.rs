@@ -8,16 +8,16 @@ use crate::keys::{Key, KeyRing, OutOfTime, PublicAlgorithm};
 use crate::refusal::Refusal;
 use crate::token::compact::{Compact, Header};
 
-/// No key may have signed a token.
+/// The error when no key may have signed a token.
 pub(super) struct NoCandidate {
     pub(super) refusal: Refusal,
     /// Whether the issuer may have published such a key meanwhile.
     pub(super) misses_key: bool,
 }
 
-/// No key was found to have signed a token.
+/// The error when no key was found to have signed a token.
 pub(super) enum NoSigner {
-    /// The request may not spend the time for more checks. So many keys did not sign it.
+    /// The request may not spend the time for more checks. This many keys did not sign the token.
     OutOfTime { tried: usize },
     /// No key signed it.
     Forged {
@@ -26,7 +26,8 @@ pub(super) enum NoSigner {
     },
 }
 
-/// The keys that may have signed a token with this header and issuer: at least one.
+/// Returns the keys that may have signed a token with this header and issuer. There is at least
+/// one.
 pub(super) fn candidates<'k>(
     keys: &'k KeyRing,
     header: &Header,
@@ -43,8 +44,8 @@ pub(super) fn candidates<'k>(
     })
 }
 
-/// The key among `untried` that made the signature. Failed checks are charged to the budget of
-/// `effort`.
+/// Returns the key among `untried` that made the signature. Failed checks are charged to the budget
+/// of `effort`.
 pub(super) fn find<'k>(
     untried: impl Iterator<Item = &'k Key>,
     keys: &KeyRing,

@@ -1,9 +1,9 @@
-//! Verifies the statements of an issuer that are no access tokens: logout tokens, Security Event
-//! Tokens, and the credentials of callers.
+//! Verifies JWTs of an issuer that are not access tokens: logout tokens, Security Event Tokens, and
+//! the credentials of callers.
 //!
-//! Form, keys and signatures are checked by the same code as those of access tokens. What a statement
-//! has to say differs from protocol to protocol, so its receiver reads the claims, with accessors that
-//! tell *absent* from *malformed*.
+//! Form, keys and signatures are checked by the same code as for access tokens. Each protocol
+//! requires other claims, so the receiver reads the claims, with accessors that distinguish
+//! *absent* from *malformed*.
 //!
 //! # Bounded work
 //!
@@ -45,13 +45,14 @@ impl<'a> Statement<'a> {
         Some(Self { compact, issuer })
     }
 
-    /// The issuer that it names, which tells whose keys to check it with. Nothing is proven yet.
+    /// Returns the issuer that the statement names, whose keys must be used to check it. Nothing is
+    /// proven yet.
     #[must_use]
     pub fn named_issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// The name of its algorithm.
+    /// Returns the name of its algorithm.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         &self.compact.header.algorithm
@@ -63,18 +64,19 @@ pub struct StatementVerifier {
     failures: FailureBudget,
 }
 
-/// Why a statement is not known to be its issuer's.
+/// The reason why a statement is not known to be genuine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotGenuine {
-    /// Unsupported algorithm, unknown key, bad signature; or unavailable, which cannot be told now.
+    /// Unsupported algorithm, unknown key or bad signature; or unavailable, if this cannot be
+    /// decided now.
     pub refusal: Refusal,
     /// Whether the issuer may have published the key meanwhile.
     pub misses_key: bool,
 }
 
 impl StatementVerifier {
-    /// Spends at most this time of each second on failed signature checks, by the
-    /// expected times of `keys::cost`.
+    /// Creates a verifier that spends at most this time of each second on failed signature checks,
+    /// by the expected times of `keys::cost`.
     #[must_use]
     pub fn new(failed_milliseconds_per_second: u64) -> Self {
         Self { failures: FailureBudget::new(failed_milliseconds_per_second) }
@@ -84,7 +86,7 @@ impl StatementVerifier {
     ///
     /// # Errors
     ///
-    /// Why the statement is not known to be genuine.
+    /// The reason why the statement is not known to be genuine.
     pub fn verify(
         &self,
         statement: &Statement<'_>,
@@ -115,7 +117,7 @@ pub struct VerifiedStatement {
 }
 
 impl VerifiedStatement {
-    /// Its claims.
+    /// Returns its claims.
     ///
     /// # Errors
     ///
@@ -147,18 +149,18 @@ impl<'a> StatementClaims<'a> {
         Object::parse(json).map(Self)
     }
 
-    /// Whether a claim is present, whatever its value.
+    /// Returns whether a claim is present, whatever its value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.find(name).is_some()
     }
 
-    /// The names of all members.
+    /// Returns the names of all members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.names()
     }
 
-    /// A string.
+    /// Returns a string.
     ///
     /// # Errors
     ///
@@ -167,7 +169,7 @@ impl<'a> StatementClaims<'a> {
         claims::text(&self.0, name).map_err(|_| MalformedClaim(name))
     }
 
-    /// A NumericDate, rounded down to whole seconds.
+    /// Returns a NumericDate, rounded down to whole seconds.
     ///
     /// # Errors
     ///
@@ -176,7 +178,8 @@ impl<'a> StatementClaims<'a> {
         claims::time(&self.0, name, f64::floor).map_err(|_| MalformedClaim(name))
     }
 
-    /// `aud`: one string or a list of strings (RFC 7519 §4.1.3). Empty if it is absent.
+    /// Returns `aud`, which is one string or a list of strings (RFC 7519 §4.1.3). Empty if it is
+    /// absent.
     ///
     /// # Errors
     ///
@@ -185,7 +188,7 @@ impl<'a> StatementClaims<'a> {
         claims::audiences(&self.0).map_err(|_| MalformedClaim("aud"))
     }
 
-    /// An object.
+    /// Returns an object.
     ///
     /// # Errors
     ///

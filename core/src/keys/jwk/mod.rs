@@ -43,7 +43,7 @@ pub(crate) enum JwkError {
 }
 
 impl JwkError {
-    /// The problem and the remedy, for the operator. Contains nothing of the key.
+    /// Returns the problem and the remedy, for the operator. They contain nothing of the key.
     pub(crate) fn told(self) -> (String, &'static str) {
         let problem = match self {
             Self::NotAnObject => "no JSON object with each name once, or too long".to_owned(),
@@ -67,8 +67,8 @@ impl JwkError {
 }
 
 impl Jwk {
-    /// Reads one key. `rsa` is the algorithm of RSA keys without `alg`. `None` if the key has another
-    /// purpose (`use`, `key_ops`).
+    /// Reads one key. `rsa` is the algorithm of RSA keys without `alg`. Returns `None` if the key
+    /// has another purpose (`use`, `key_ops`).
     pub(crate) fn read(
         json: &[u8],
         rsa: Option<PublicAlgorithm>,
@@ -90,7 +90,7 @@ impl Jwk {
         Ok(Some(Self { id, material }))
     }
 
-    /// The secret, if the key is one. The configuration checks its strength.
+    /// Returns the secret, if the key is one. The configuration checks its strength.
     pub(crate) fn secret(&self) -> Option<(Algorithm, &[u8])> {
         match &self.material {
             Material::Secret(algorithm, bytes) => Some((*algorithm, bytes)),
@@ -98,7 +98,7 @@ impl Jwk {
         }
     }
 
-    /// The key, ready to verify.
+    /// Returns the key, ready to verify.
     pub(crate) fn into_key(self, issuer: Option<String>, audiences: Vec<String>) -> Key {
         match self.material {
             Material::Secret(algorithm, bytes) => {
@@ -109,8 +109,8 @@ impl Jwk {
     }
 }
 
-/// Whether `use` and `key_ops` allow verification; absent members allow everything (RFC 7517 §4.2,
-/// §4.3).
+/// Returns whether `use` and `key_ops` allow verification. Absent members allow everything (RFC
+/// 7517 §4.2, §4.3).
 fn is_for_verifying(jwk: &Object<'_>) -> Result<bool, JwkError> {
     if optional(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Ok(false);

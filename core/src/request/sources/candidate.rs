@@ -1,4 +1,4 @@
-//! Which values of a request may be tokens, and in which sources were they found?
+//! The values of a request that may be tokens, with the sources in which they were found.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -9,30 +9,31 @@ use crate::request::sources::MOST_TOKENS;
 /// How the location of a value is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
-    /// Exactly as configured: every server finds the value there.
+    /// Exactly as configured, so every server finds the value there.
     Exact,
-    /// As some server may read it. A value found under another spelling never admits a request.
+    /// In a way that only some servers read as the configured name. Such a value never admits a
+    /// request.
     Other,
 }
 
-/// A set of token sources, by index: the configuration has at most eight.
+/// A set of token sources, by index. A configuration has at most eight sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceSet(u8);
 
-/// A value that some application may take for a token. It has not been verified.
+/// A value that some application may read as a token. It has not been verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidate<'a> {
     /// The value as sent, percent-decoded in a query.
     pub bytes: Cow<'a, [u8]>,
-    /// The sources that hold it, spelt exactly as configured.
+    /// The sources that contain it, spelt exactly as configured.
     pub exact: SourceSet,
-    /// The sources that hold it under another spelling.
+    /// The sources that contain it under another spelling.
     pub other: SourceSet,
 }
 
-/// The distinct candidates of one request in the order in which they were found.
+/// The distinct candidates of one request, in the order in which they were found.
 ///
-/// A slice; the array saves the warm path an allocation.
+/// It dereferences to a slice. The fixed array avoids an allocation for most requests.
 #[derive(Clone, Debug, Default)]
 pub struct Candidates<'a> {
     found: [Candidate<'a>; MOST_TOKENS],

@@ -1,4 +1,4 @@
-//! Which cookies may a server take for the one that holds a token?
+//! Finds the cookies that a server may read as the one with the token.
 //!
 //! PHP turns `.`, space and `[` of a name into `_`, and ends it at NUL. Python's `SimpleCookie`
 //! begins a new cookie at white space, readers of RFC 2109 at a comma, WebOb and Undertow after a
@@ -15,9 +15,9 @@ pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     divided(line, |rest| memchr::memchr(b';', rest)).map(trimmed).filter(|it| !it.is_empty())
 }
 
-/// Returns the value that some server finds under that name in one cookie.
+/// Returns the value that some server finds under this name in one cookie.
 ///
-/// Quotes and space around the value are left out. The verifier refuses other odd bytes.
+/// Quotes and white space around the value are removed. The verifier refuses other unusual bytes.
 pub(super) fn value_of<'a>(cookie: &'a [u8], name: &str) -> Option<(&'a [u8], Spelling)> {
     let exact = cookie.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
     let (value, spelling) = match exact {
@@ -46,7 +46,7 @@ fn divides_cookies(byte: u8) -> bool {
     divides(byte) || matches!(byte, b'"' | b'[' | b']' | b'\\')
 }
 
-/// Returns whether browsers accept a cookie of that name only with `Secure` (RFC 6265bis §4.1.3).
+/// Returns whether browsers accept a cookie with this name only with `Secure` (RFC 6265bis §4.1.3).
 pub(super) fn needs_secure(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["__secure-", "__host-", "__http-"].iter().any(|prefix| name.starts_with(prefix))

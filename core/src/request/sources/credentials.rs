@@ -1,4 +1,4 @@
-//! Which credentials does a header field of one scheme hold?
+//! Reads the credentials of a header field for one scheme.
 //!
 //! `Authorization` holds exactly one credential: a scheme, spaces and `token68` (RFC 9110 §11.4,
 //! §11.6.2; RFC 6750 §2.1 for Bearer). It is not a list. Applications disagree about every other
@@ -42,10 +42,10 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Returns every part of a line that looks like a JWT: its first segment is a JSON object.
+/// Returns every part of a line that looks like a JWT, because its first segment is a JSON object.
 ///
-/// Such a word is judged although the configuration does not name its place. In a field of another
-/// scheme it may be the token of an application that takes the last word of any field; in a
+/// Such a word is judged even if the configuration does not name its place. In a field of another
+/// scheme it may be the token of an application that takes the last word of any field. In a
 /// malformed field of a sign-out it is revoked.
 pub(super) fn jwt_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_in_jwt = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -62,7 +62,7 @@ fn looks_like_jwt(word: &[u8]) -> bool {
     header.starts_with(b"{") && header.ends_with(b"}")
 }
 
-/// The `token68` of a line that is a scheme, one or more spaces, and `token68`.
+/// Returns the `token68` of a line that consists of a scheme, one or more spaces, and a `token68`.
 fn one<'a>(line: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (found, rest) = line.split_at_checked(scheme.len())?;
     let credential = rest.trim_ascii_start();
@@ -92,7 +92,7 @@ fn is_token68(text: &[u8]) -> bool {
         && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
 }
 
-/// Lenient: a word that is not exactly base64url is judged and refused, not overlooked.
+/// Lenient, so that a word that is not exactly base64url is judged and refused, not overlooked.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new()

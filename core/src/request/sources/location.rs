@@ -1,4 +1,4 @@
-//! Where in a request may a token be?
+//! A place in a request that may contain a token.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use crate::request::sources::candidate::Spelling;
 use crate::request::sources::credentials::{Credentials, jwt_words};
 use crate::request::sources::{ANY_SCHEME, any_scheme, cookies, query, trimmed};
 
-/// One place of a request that may hold a token.
+/// One place of a request that may contain a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenLocation {
     /// A header.
     Header {
         /// Its name in lower case.
         name: String,
-        /// The scheme of its one credential (RFC 9110 §11.6.2), compared without case. With `*`: the
-        /// token is the text after any scheme. Without: the token is the whole value.
+        /// The scheme of its one credential (RFC 9110 §11.6.2), compared without case. With `*`,
+        /// the token is the text after any scheme. If absent, the token is the whole value.
         scheme: Option<String>,
     },
-    /// A cookie of that name.
+    /// A cookie with this name.
     Cookie(String),
-    /// A query parameter of that name.
+    /// A query parameter with this name.
     Query(String),
 }
 
@@ -90,7 +90,7 @@ fn each_in_header<'a>(
     })
 }
 
-/// Returns the token of one header line whose scheme, if there is any, is not compared.
+/// Returns the token of one header line if its scheme is not compared.
 pub(super) fn whole<'a>(line: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
     let value = if scheme.is_some() { any_scheme::credentials(line) } else { trimmed(line) };
     Some(value).filter(|value| !value.is_empty())

@@ -1,9 +1,9 @@
-//! Where may a request carry a token, and which tokens does it carry?
+//! Finds the tokens of a request.
 //!
-//! The application may read a token from another place than this filter, and may take the last one
+//! The application may read a token from another place than this filter, or may take the last one
 //! where this filter would take the first. Every value that some server may take for a token is
 //! therefore found and judged: all lines of a header, all cookie lines, duplicates, header names
-//! with `_` for `-`, cookie names with other case or escapes.
+//! with `_` for `-`, and cookie names with other case or escapes.
 //!
 //! # Strict when admitting, lenient only when refusing
 //!
@@ -38,7 +38,7 @@ pub const MOST_TOKENS: usize = 8;
 /// site, so cookies that a neighbouring host sets cannot crowd out the user's own token.
 pub const MOST_TOKENS_TO_SIGN_OUT: usize = 256;
 
-/// Every place that may hold a token.
+/// The places that may contain tokens.
 #[derive(Clone, Debug)]
 pub struct Sources {
     sources: Vec<Source>,
@@ -47,7 +47,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads tokens from these places.
+    /// Creates the sources for these places.
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         let is_cookie = |source: &Source| matches!(source.location, TokenLocation::Cookie(_));
@@ -63,7 +63,7 @@ impl Sources {
         self.cookies
     }
 
-    /// Returns whether the request carries an API key in a place that may hold one.
+    /// Returns whether the request contains an API key in a place that may contain one.
     #[must_use]
     pub fn hold_api_key(&self, headers: &Headers) -> bool {
         self.sources.iter().any(|source| source.holds_api_key(headers))

@@ -1,8 +1,9 @@
-//! Which names of cookies and query parameters may a server take for a configured one?
+//! Compares names of cookies and query parameters as lenient servers do.
 
 use crate::request::path;
 
-/// Returns whether the last word of the text, percent-encoded or not, is that name to some server.
+/// Returns whether the last word of the text is this name to some server. The text may be
+/// percent-encoded.
 pub(super) fn ends_in(text: &[u8], name: &[u8], divides: fn(u8) -> bool) -> bool {
     let fits = |mut text: &[u8]| {
         while let [rest @ .., last] = text
@@ -25,12 +26,13 @@ pub(super) fn ends_in(text: &[u8], name: &[u8], divides: fn(u8) -> bool) -> bool
 
 /// Returns whether a server may begin a new word after this byte.
 ///
-/// Some servers take any odd byte for a space. A comma once joined cookies; `+` is an encoded space.
+/// Some servers treat any unusual byte as a space. Commas formerly joined cookies, and `+` is an
+/// encoded space.
 pub(super) fn divides(byte: u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b'+')
 }
 
-/// The byte as PHP stores it in a name, and without case as ASP.NET compares names.
+/// Returns the byte as PHP stores it in a name, in lower case because ASP.NET ignores case.
 fn folded(byte: u8) -> u8 {
     if matches!(byte, b'.' | b' ' | b'+' | b'[') { b'_' } else { byte.to_ascii_lowercase() }
 }

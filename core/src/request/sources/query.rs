@@ -1,4 +1,4 @@
-//! Which query parameters may a server take for the one that holds a token?
+//! Finds the query parameters that a server may read as the one with the token.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use crate::request::sources::candidate::Spelling;
 use crate::request::sources::divided;
 use crate::request::sources::names::{divides, ends_in};
 
-/// Returns the parameters of a query, and whether every server divides the query there.
+/// Returns the parameters of a query, and for each whether every server splits the query there.
 ///
-/// `&` is the separator (WHATWG URL, `application/x-www-form-urlencoded`). Some servers also divide
-/// at `;`; the parts of such a parameter are found under another spelling.
+/// `&` is the separator (WHATWG URL, `application/x-www-form-urlencoded`). Some servers also split
+/// at `;`. The parts of such a parameter count as another spelling.
 pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], Spelling)> {
     divided(query, |rest| memchr::memchr(b'&', rest)).flat_map(|parameter| {
         let is_divided = memchr::memchr(b';', parameter).is_some();
@@ -18,7 +18,8 @@ pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], Spelling)
     })
 }
 
-/// Returns whether the parameter has that name to some server and a value, and how it is spelt.
+/// Returns how the name of the parameter is spelt, if it has this name to some server and has a
+/// value.
 pub(super) fn spelling_of(parameter: &[u8], name: &str) -> Option<Spelling> {
     let end = memchr::memchr(b'=', parameter)?;
     let (found, value) = parameter.split_at_checked(end)?;
@@ -39,7 +40,7 @@ pub(super) fn value(parameter: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// Returns whether some server divides a query at this byte.
+/// Returns whether some server splits a query at this byte.
 pub(super) fn is_separator(byte: &u8) -> bool {
     matches!(byte, b'&' | b';')
 }

@@ -1,4 +1,4 @@
-//! What does one token source hold: a token, or an API key?
+//! One token source: a place, and the prefix of API keys that may be there.
 //!
 //! Some applications accept API keys where they accept tokens. A source may name the prefix of such
 //! keys. A value with that prefix is no token and is left for the application to judge. No decoder
@@ -13,10 +13,10 @@ use crate::request::sources::credentials::jwt_words;
 use crate::request::sources::location::{Each, TokenLocation, whole};
 use crate::request::sources::{ANY_SCHEME, cookies, query};
 
-/// One place that may hold a token, and the prefix of API keys that it may hold instead.
+/// One place that may contain a token, and the prefix of API keys that may be there instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Where the token is.
+    /// The place of the token.
     pub location: TokenLocation,
     /// The first characters of API keys, which are not tokens.
     pub pass_prefix: Option<String>,

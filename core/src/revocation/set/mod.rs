@@ -99,11 +99,11 @@ impl RevocationSet {
         Ok(false)
     }
 
-    /// Whether the set already revokes everything that the record revokes.
+    /// Returns whether the set already revokes everything that the record revokes.
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the set cannot tell.
+    /// [`Damaged`]: the shard cannot be read.
     pub fn covers(&self, shared: &dyn SharedData, record: &Record) -> Result<bool, Damaged> {
         let slot = ShardSlot::of(record.key());
         let held = self.read(shared, slot, |shard| shard.find(record.id))?.flatten();

@@ -69,13 +69,14 @@ impl Lease {
         self.has_served = true;
     }
 
-    /// Whether this VM should release the lease as soon as none of its calls is pending.
+    /// Returns whether this VM should release the lease as soon as none of its calls is pending.
     #[must_use]
     pub fn should_let_go(&self, now: u64) -> bool {
         self.is_held(now) && (self.is_barred(now) || self.has_successor)
     }
 
-    /// Whether this VM does not compete for the lease now, because the service rejects its API token.
+    /// Returns whether this VM does not compete for the lease now, because the service rejects its
+    /// API token.
     #[must_use]
     pub fn is_barred(&self, now: u64) -> bool {
         now < self.barred_until
