@@ -1,5 +1,6 @@
-//! Promise: each exchange ends as its decision says, whatever the service and the host respond, and
-//! leaves nothing behind. Method: whole exchanges of one configuration, with shared data in memory.
+//! Promise: each exchange ends according to its decision, whatever the service and the host
+//! respond, and leaves nothing in the root. Method: whole exchanges of one configuration, with
+//! shared data in memory.
 
 use super::*;
 use crate::admission::Moment;
@@ -60,7 +61,7 @@ impl ExchangeBench {
         self.now = at(passed);
     }
 
-    /// A request with these header lines, up to the first thing that it waits for.
+    /// Handles a request with these header lines until it first waits.
     fn request(&mut self, path: &str, lines: &[(&str, &str)]) -> (Exchange, Next) {
         self.contexts += 1;
         let mut exchange = Exchange::new(self.contexts);
@@ -89,7 +90,7 @@ impl ExchangeBench {
         self.with_root(|root, host| exchange.response_headers(root, Some(&headers), host))
     }
 
-    /// The outcome of a request to a page with that token.
+    /// Returns the outcome of a request to a page with this token.
     fn page(&mut self, token: &str) -> String {
         let (mut exchange, next) = self.with_token("/page", token);
         exchange.end(&mut self.root);

@@ -1,5 +1,5 @@
-//! Promise: a token is tried only with keys of its algorithm and its `kid`; only the holder of the
-//! private key can make a signature that a key verifies; no check exceeds its limits.
+//! Promise: a token is tried only with keys of its algorithm and its `kid`. Only the holder of the
+//! private key can make a signature that a key accepts. No check exceeds its limits.
 
 use std::cell::{Cell, RefCell};
 
@@ -145,7 +145,7 @@ impl SignatureHost for FixedHost {
     }
 }
 
-/// The key's verdict with this host, the number of calls to the host, and the time spent.
+/// Returns the key's verdict with this host, the number of calls to the host, and the time spent.
 fn checked(
     key: &Key,
     (input, signature): (&[u8], &[u8]),
@@ -158,7 +158,7 @@ fn checked(
     (result, host.calls.get(), effort.spent_nanoseconds())
 }
 
-/// A bucket whose time is used up.
+/// Returns a bucket that is empty.
 fn empty_budget() -> FailureBudget {
     let budget = FailureBudget::new(1);
     for _ in 0..2 {
@@ -199,7 +199,7 @@ fn a_slow_check_needs_a_budget_and_a_fast_one_does_not() {
     assert_eq!((hmac.0, hmac.1), (Ok(false), 0));
 }
 
-/// A host that stores the check that it was asked for.
+/// A host that stores the check that it received.
 #[derive(Default)]
 struct RecordingHost {
     public_key: RefCell<Vec<u8>>,
@@ -214,7 +214,8 @@ impl SignatureHost for RecordingHost {
     }
 }
 
-/// The DER that a host gets for this signature; `None` if it is refused before.
+/// Returns the DER that a host receives for this signature, or `None` if the signature is refused
+/// before.
 fn der_for_host(key: &Key, signature: &[u8]) -> Option<Vec<u8>> {
     let (host, budget) = (RecordingHost::default(), FailureBudget::new(100));
     let result = key.verify(b"text", signature, &Effort::new(&host, &budget, 1_000));
@@ -278,13 +279,13 @@ fn der_has_the_shortest_form() {
     assert_eq!(der(0x80, 0xff), [0x30, 8, 2, 2, 0, 0x80, 2, 2, 0, 0xff]);
 }
 
-/// n of P-256 (SP 800-186 §3.2.1.3).
+/// The order n of P-256 (SP 800-186 §3.2.1.3).
 const ORDER_OF_P256: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// n of P-384 (SP 800-186 §3.2.1.4).
+/// The order n of P-384 (SP 800-186 §3.2.1.4).
 const ORDER_OF_P384: [u8; 48] = [
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,

@@ -17,7 +17,7 @@ pub(crate) const NOW: u64 = 1_795_332_120;
 pub(crate) const SECRET: &[u8; 64] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
-/// One key: [`SECRET`] for HS256, without id.
+/// Returns a ring with one key: [`SECRET`] for HS256, without id.
 pub(crate) fn ring() -> KeyRing {
     KeyRing::new(vec![Key::hmac(Algorithm::Hs256, SECRET, None, None, Vec::new())])
 }
@@ -31,7 +31,8 @@ pub(crate) struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    /// A token by HS256 with `sub` `user-1`, `jti` `token-1`, issued a minute before [`NOW`], valid for an hour.
+    /// Creates a token for HS256 with `sub` `user-1` and `jti` `token-1`, issued a minute before
+    /// [`NOW`] and valid for an hour.
     pub(crate) fn new() -> Self {
         let builder = Self { header: Vec::new(), claims: Vec::new(), payload: None };
         builder
@@ -73,19 +74,19 @@ impl TokenBuilder {
         self
     }
 
-    /// The text that the signature covers.
+    /// Returns the text that the signature covers.
     pub(crate) fn signing_input(&self) -> String {
         let payload = self.payload.clone().unwrap_or_else(|| object(&self.claims).into_bytes());
         let header = URL_SAFE_NO_PAD.encode(object(&self.header));
         format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload))
     }
 
-    /// The token, signed with [`SECRET`] by its `alg`, or by HS256 if that is not an HMAC.
+    /// Returns the token, signed with [`SECRET`] by its `alg`, or by HS256 if that is not an HMAC.
     pub(crate) fn sign(&self) -> String {
         self.sign_with(SECRET)
     }
 
-    /// The token, signed with this secret.
+    /// Returns the token, signed with this secret.
     pub(crate) fn sign_with(&self, secret: &[u8]) -> String {
         signed(&self.signing_input(), |input| {
             match self.header.iter().find(|(name, _)| name == "alg").map(|(_, alg)| alg.as_str()) {
@@ -97,13 +98,13 @@ impl TokenBuilder {
     }
 }
 
-/// A token with this signing input and its signature.
+/// Returns the token with this signing input and its signature.
 pub(crate) fn signed(signing_input: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let signature = URL_SAFE_NO_PAD.encode(sign(signing_input.as_bytes()));
     format!("{signing_input}.{signature}")
 }
 
-/// A host that counts its calls. It finds a P-256 signature of 64 bytes 0x01 valid, and no other.
+/// A host that counts its calls. It accepts a P-256 signature of 64 bytes 0x01, and no other.
 #[derive(Default)]
 pub(crate) struct CountingHost(pub(crate) Cell<usize>);
 
@@ -120,22 +121,22 @@ impl SignatureHost for CountingHost {
     }
 }
 
-/// The length of the DER of two numbers of 32 bytes that do not begin with a bit.
+/// The length of the DER of two 32-byte numbers whose first bit is 0.
 const GOOD_DER_BYTES: usize = 2 + 2 * (2 + 32);
 
-/// A key of this algorithm from the fixtures.
+/// Returns a key of this algorithm from the fixtures.
 pub(crate) fn public_key(algorithm: &str, id: Option<&str>) -> Key {
     let (_, pem, _) = TOKENS.into_iter().find(|known| known.0 == algorithm).expect("known");
     let algorithm = PublicAlgorithm::from_name(algorithm).expect("known");
     Key::public(algorithm, pem, id.map(str::to_owned), None, vec![]).expect("a key")
 }
 
-/// This number of equal keys.
+/// Returns a ring with this number of equal keys.
 pub(crate) fn public_ring(algorithm: &str, count: usize) -> KeyRing {
     KeyRing::new((0..count).map(|_| public_key(algorithm, None)).collect())
 }
 
-/// A token of this algorithm and `jti` with this signature.
+/// Returns a token of this algorithm and `jti` with this signature.
 pub(crate) fn with_signature(algorithm: &str, jti: usize, signature: &[u8]) -> String {
     let token = TokenBuilder::new()
         .header("alg", format!("\"{algorithm}\""))
@@ -143,7 +144,7 @@ pub(crate) fn with_signature(algorithm: &str, jti: usize, signature: &[u8]) -> S
     format!("{}.{}", token.signing_input(), URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// A forged token: its signature has the right form and the wrong value.
+/// Returns a forged token: its signature has the right form and a wrong value.
 pub(crate) fn forged(algorithm: &str, jti: usize) -> String {
     let mut signature = match algorithm {
         "ES256" => vec![1; 64],
@@ -155,7 +156,7 @@ pub(crate) fn forged(algorithm: &str, jti: usize) -> String {
     with_signature(algorithm, jti, &signature)
 }
 
-/// A token that [`CountingHost`] finds valid.
+/// Returns a token that [`CountingHost`] accepts.
 pub(crate) fn genuine_es256(jti: usize) -> String {
     let mut signature = [1; 64];
     let end = signature.last_chunk_mut::<8>().expect("64 bytes");

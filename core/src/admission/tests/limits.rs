@@ -1,12 +1,12 @@
-//! Promise: the signature checks of a request stay within their limits, and a sign-out revokes every
-//! genuine token.
-//! Method: requests with many tokens and keys, and a host that counts the checks.
+//! Promise: the signature checks of a request stay within their limits, and a sign-out revokes
+//! every genuine token. Method: requests with many tokens and keys, and a host that counts the
+//! checks.
 
 use super::*;
 use crate::keys::fixtures::P_256;
 use crate::token::builder::{CountingHost, forged, genuine_es256, with_signature};
 
-/// An admission with this number of keys for ES256, without ids.
+/// Returns an admission with this number of keys for ES256, without ids.
 fn with_es256_keys(count: usize, host: &'static dyn SignatureHost) -> AdmissionBench {
     let mut document: serde_json::Value = serde_json::from_str(CONFIGURATION).unwrap();
     let key = serde_json::json!({"algorithm": "ES256", "public_key_pem": P_256});
@@ -43,7 +43,7 @@ fn the_code_does_not_depend_on_the_order_of_the_tokens() {
         for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let host = CountingHost::leaked();
             let bench = with_es256_keys(1, host);
-            // No cookie of another spelling is replaced by a good one.
+            // A good cookie does not replace one with another spelling.
             let cookie = cookies("Token", &[a, b, c].map(|at: usize| tokens[at].clone()));
             for time in ["first", "second"] {
                 let decision = bench.decide("/page", &[("cookie", &cookie)]);

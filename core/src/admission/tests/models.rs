@@ -1,12 +1,12 @@
-//! Promise: an application never sees a bad token, whichever part of the request it reads.
-//! Method: random requests, and five models of how an application finds its token. The value that a
-//! model takes from a forwarded request is no token at all, or one that the filter has accepted.
+//! Promise: an application never reads a bad token, whichever part of the request it reads. Method:
+//! random requests, and five models of how an application finds its token. A model finds either no
+//! token in a forwarded request, or one that the filter has accepted.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// One way in which applications find the token of a request.
+/// A model of how an application finds the token of a request.
 type ApplicationModel = fn(&Headers) -> Option<Vec<u8>>;
 
 const MODELS: [(&str, ApplicationModel); 5] = [
@@ -31,7 +31,7 @@ const MODELS: [(&str, ApplicationModel); 5] = [
     }),
 ];
 
-/// All lines of `Authorization`, as servers join them (RFC 9110 §5.3).
+/// Returns all lines of `Authorization`, joined as servers do (RFC 9110 §5.3).
 fn field(headers: &Headers) -> Option<Vec<u8>> {
     let lines: Vec<_> = headers.values(b"authorization").collect();
     (!lines.is_empty()).then(|| lines.join(&b", "[..]))
@@ -47,7 +47,7 @@ fn cookies(headers: &Headers) -> impl Iterator<Item = Vec<u8>> {
     all.filter_map(|cookie| Some(cookie.trim_ascii().strip_prefix(b"token=")?.to_vec()))
 }
 
-/// The headers as the application gets them.
+/// Returns the headers as the application receives them.
 fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
     let mut lines: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
     for edit in edits {
@@ -60,14 +60,14 @@ fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
     Headers::from_pairs(&lines)
 }
 
-/// Tokens by name: two good ones of two users, a revoked one, an expired and a forged one.
+/// Returns five tokens: two good ones of two users, a revoked one, an expired one and a forged one.
 fn tokens() -> Vec<String> {
     let expired = TokenBuilder::new().claim("exp", (NOW - 999).to_string()).sign();
     let forged = TokenBuilder::new().sign_with(b"another-application-has-this-secret-0123");
     vec![token("ada", "1"), token("bob", "2"), token("ada", "gone"), expired, forged]
 }
 
-/// A request that carries tokens, by index, in usual and in odd places.
+/// Generates a request with tokens, by index, in usual and unusual places.
 fn request() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let tokens = tokens();
     let good_first = prop_oneof![4 => Just(0_usize), 3 => 0..tokens.len()];

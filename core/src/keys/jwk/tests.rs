@@ -1,5 +1,5 @@
-//! Promise: a JWK verifies tokens of the one algorithm that it names itself, or is no key for us.
-//! Method: the examples of the RFCs, and each bent in one member.
+//! Promise: a JWK verifies only tokens of the algorithm that it names, or is refused. Method: the
+//! examples of the RFCs, each also with one member changed.
 
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn ec() -> Value {
     json!({"kty": "EC", "crv": "P-256", "x": RFC_7515_X, "y": RFC_7515_Y})
 }
 
-/// The fixture on P-384: the coordinates are the last 96 bytes of its DER.
+/// Returns the fixture on P-384. Its coordinates are the last 96 bytes of its DER.
 fn ec384() -> Value {
     let base64 = P_384.lines().filter(|line| !line.starts_with("---")).collect::<String>();
     let der = STANDARD.decode(base64).expect("base64");
@@ -38,7 +38,7 @@ fn oct() -> Value {
     json!({"kty": "oct", "alg": "HS256", "k": RFC_7515_K})
 }
 
-/// The key with another member, or, for null, without it.
+/// Returns the key with another value for a member, or without it if the value is null.
 fn with(mut jwk: Value, name: &str, value: Value) -> Value {
     let members = jwk.as_object_mut().unwrap();
     match value {

@@ -1,4 +1,4 @@
-//! No token that a lenient server would find stays unseen, and removal leaves none behind.
+//! Promise: every token that a lenient server would find is found, and removal leaves none.
 use proptest::prelude::*;
 
 use super::*;
@@ -20,7 +20,7 @@ fn everywhere() -> Sources {
     ])
 }
 
-/// The candidates, joined by `|`; those that admit no request begin with `~`.
+/// Returns the candidates, joined by `|`. A `~` marks those that cannot admit a request.
 fn joined(candidates: &[Candidate<'_>]) -> Vec<u8> {
     let shown = candidates.iter().map(|candidate| {
         assert!(!candidate.bytes.is_empty(), "an empty value is no candidate");
@@ -30,7 +30,7 @@ fn joined(candidates: &[Candidate<'_>]) -> Vec<u8> {
     shown.collect::<Vec<_>>().join(&b"|"[..])
 }
 
-/// The candidates of a request; `!` for a refusal.
+/// Returns the candidates of a request, or `!` for a refusal.
 fn found(lines: &[(&str, &[u8])]) -> Vec<u8> {
     match everywhere().find(&Headers::from_pairs(lines)) {
         Ok(candidates) => joined(&candidates),
@@ -57,7 +57,7 @@ fn a_credential_field_holds_one_credential() {
         (b"BearerX a", b""),
         (b"a", b""),
         (b"", b""),
-        // A JWT of another scheme: some applications take the last word of any field.
+        // A JWT under another scheme, because some applications take the last word of any field.
         (b"e30.b.c", b"~e30.b.c"),
         (b"Basic e30.b.c", b"~e30.b.c"),
         (b"x y e30.b.c,", b"~e30.b.c"),
@@ -65,7 +65,7 @@ fn a_credential_field_holds_one_credential() {
         (b"BearerX e30.b.c", b"~e30.b.c"),
         (b"Digest realm=\"eyes.example.com\", uri=\"a.b.c\"", b""),
         (b"Basic e30.b", b""),
-        // One credential and anything else.
+        // One credential of the scheme together with anything else.
         (b"Bearer a,Bearer b", b"!"),
         (b"Bearer a, bearer a", b"!"),
         (b"Bearer a, b", b"!"),
@@ -86,7 +86,7 @@ fn a_credential_field_holds_one_credential() {
         (b"Bearer \"a\"", b"!"),
         (b"Bearer a=b", b"!"),
         (b"Bearer =", b"!"),
-        // Some servers take these bytes for a space, others do not.
+        // Some servers treat these bytes as a space, others do not.
         (b"Bearer\ta", b"!"),
         (b"Bearer \ta", b"!"),
         (b"Bearer\xa0a", b"!"),
@@ -145,7 +145,7 @@ fn a_malformed_field_is_removed_as_a_whole() {
     assert_eq!(everywhere().removal(&headers), [Edit::Remove(b"authorization".to_vec())]);
 }
 
-/// Tokens joined by `|`, and whether there is an API key.
+/// Returns the tokens, joined by `|`, and whether there is an API key.
 fn found_beside_keys(lines: &[(&str, &str)]) -> (String, bool) {
     let Sources { sources, .. } = everywhere();
     let passing = |source| Source { pass_prefix: Some("sk-".to_owned()), ..source };
@@ -175,7 +175,7 @@ fn an_api_key_is_no_token_and_hides_none() {
         ("authorization", "Bearer SK-0", "SK-0", false),
         ("authorization", "Bearer sk_0", "sk_0", false),
         ("authorization", "Bearer  -sk-0", "-sk-0", false),
-        // No API key: a part of it may be a token to some server.
+        // Not an API key, because a part of it may be a token to some server.
         ("authorization", "Bearer sk-0 a", "!", false),
         ("authorization", "Bearer sk-0;a", "!", false),
         ("authorization", "Bearer sk-0=", "sk-0=", false),
@@ -232,7 +232,7 @@ fn a_header_without_scheme_is_a_token_as_a_whole() {
     assert_eq!(found(&[("x-token", b"a"), ("x-token", b"b")]), b"a|b");
 }
 
-/// A back end that takes `Authorization` apart at its first space, whatever stands before it.
+/// A back end that splits `Authorization` at its first space, and ignores the first word.
 #[test]
 fn behind_any_scheme_a_token_is_found_and_oddities_with_it() {
     let sources = Sources::new(vec![header("authorization", Some(ANY_SCHEME))]);
@@ -274,7 +274,7 @@ fn every_cookie_of_the_name_is_found_on_every_line() {
         (b"x=1; ,token=a", b"~a"),
         (b"token=a=", b"a="),
         (b"token=\"a; x=b\"", b"\"a"),
-        // Readers that divide cookies at white space or commas begin another one there.
+        // Servers that split cookies at white space or commas begin another cookie there.
         (b"token=a; x=1 token=b", b"a|~b"),
         (b"$Version=1,token=a", b"~a"),
         (b"$Version=1; token=a", b"a"),
@@ -287,14 +287,14 @@ fn every_cookie_of_the_name_is_found_on_every_line() {
         (b"x=\"1 token=a\"", b"~a\""),
         (b"x=1 to%6Ben=a", b"~a"),
         (b"token=a token=b", b"a token=b"),
-        // ASP.NET does not look at case, WebOb and Undertow look behind quotes and brackets.
+        // ASP.NET ignores case. WebOb and Undertow also begin a cookie after quotes and brackets.
         (b"Token=a; TOKEN=b", b"~a|~b"),
         (b"x=\"a\"token=a", b"~a"),
         (b"x=[token=a", b"~a"),
         (b"x=1]token=a", b"~a"),
         (b"x=1\\token=a", b"~a"),
         (b"\"token=a", b"~a"),
-        // And these are within values of other cookies.
+        // These are within values of other cookies.
         (b"x=token=a", b""),
         (b"x=1?token=a", b""),
         (b"x=1&token=a", b""),
@@ -529,7 +529,7 @@ fn only_cookies_with_given_values_are_removed() {
     assert_eq!(left(&[b"1"]), None);
 }
 
-/// The headers as they are once the edits are made, as Envoy makes them.
+/// Returns the headers after the edits, applied as Envoy does.
 fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
     let mut lines: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
     for edit in edits {

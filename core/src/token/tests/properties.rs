@@ -1,6 +1,6 @@
-//! Promise: no bytes make the verifier panic, and a sound token has no second spelling.
-//! Method: every mutation of one kind, exhaustively where that is possible, else at random; what we
-//! accept is put before jwt-simple's own verification as an independent judge.
+//! Promise: no bytes make the verifier panic, and a valid token has no second spelling. Method:
+//! every mutation of a kind, exhaustively if possible, else at random. Accepted tokens are also
+//! checked by jwt-simple as an independent verifier.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Whether jwt-simple at its strictest takes the token and the token is in its canonical spelling.
+/// Returns whether jwt-simple at its strictest accepts the token, and the token is in its canonical
+/// spelling.
 fn reference_accepts(token: &str, policy: &Policy) -> bool {
     let canonical = token.split('.').all(|part| {
         URL_SAFE_NO_PAD.decode(part).is_ok_and(|bytes| URL_SAFE_NO_PAD.encode(bytes) == part)
@@ -129,7 +130,7 @@ fn with_stray_bits(part: &str) -> String {
     String::from_utf8(bytes).expect("ASCII")
 }
 
-/// JSON values of every kind, many of them near what a claim should be.
+/// Generates JSON values of every kind, many of them close to valid claims.
 fn json() -> impl Strategy<Value = String> {
     let seconds = NOW - 4_000..NOW + 4_000;
     prop_oneof![
@@ -199,12 +200,12 @@ proptest! {
         }
         let token = builder.sign();
         let verifier = Verifier::new(ring(), strict());
-        // The judge has one moment; any other must not panic.
+        // The reference checks only at one time. At any other time, the verifier must not panic.
         let accepted = verifier.verify(token.as_bytes(), seconds).is_ok();
         if seconds == NOW && accepted {
             prop_assert!(reference_accepts(&token, &strict()), "{:?}", claims);
         }
-        // What is in the cache is judged like what is not.
+        // A token from the cache gets the same verdict.
         prop_assert_eq!(verifier.verify(token.as_bytes(), seconds).is_ok(), accepted);
     }
 }
