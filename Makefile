@@ -1,7 +1,7 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
-    kubernetes monitoring compose-test wasm native native-drill native-configuration \
+    kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
@@ -12,7 +12,7 @@ FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
 help: ## prints this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(FILTER) envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
 	@$(PROGRAMS)/demo
@@ -53,9 +53,13 @@ soak-streams: wasm wasm-drill envoy programs ## ends 100,000 streams in random w
 streams-report: wasm wasm-drill envoy programs ## measures the time from a sign-out to the end of its streams: p50, p99, max
 	@cargo test --workspace --test streams -- --ignored --nocapture report
 
-kubernetes: ## checks the manifests against the schemas of Istio and Kubernetes
+kubernetes: ## checks the manifests and the Helm chart against the schemas of Istio and Kubernetes
 	@setup/kubernetes.sh
-	@target/kubernetes/bin/python tests/kubernetes.py
+	@target/kubernetes/bin/python tests/kubernetes
+
+kubernetes-envoy: wasm envoy programs ## runs the filter in a real Envoy as Istio and Envoy Gateway deliver it
+	@setup/kubernetes.sh
+	@target/kubernetes/bin/python tests/kubernetes/envoy.py
 
 monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashboard with a real Prometheus
 	cargo test --workspace --test monitoring -- --include-ignored
@@ -118,4 +122,4 @@ lint: ## checks formatting, clippy and documentation; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint kubernetes test fuzz monitoring image demo ## runs all checks of CI, the cheap ones first
+ci: lint kubernetes test kubernetes-envoy fuzz monitoring image demo ## runs all checks of CI, the cheap ones first

@@ -1,124 +1,20 @@
-"""Promise: what envoy/kubernetes and envoy/istio hold is what Kubernetes and Istio take.
+"""Promise: what envoy/kubernetes, envoy/istio and envoy/gateway contain is what Kubernetes, Istio and Envoy
+Gateway accept.
 
-Method: kubectl builds each variant, and each object is held against the schema that Istio or
-Kubernetes publishes for it: unknown fields, wrong types, wrong words and wrong patterns fail. Then a
-handful of sentences that a schema cannot say. `make kubernetes` runs this.
+Method: kubectl builds each variant, and each object is compared with the schema of its kind: unknown
+fields, wrong types, wrong words and wrong patterns fail. Then come the rules that a schema cannot express.
 """
 
-import ast
 import copy
 import subprocess
-import sys
-import sysconfig
-import types
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-import pydantic
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from schemas import problems
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 VARIANTS = ["kubernetes/sidecar", "istio/gateway", "istio/sidecar"]
-
-
-class Model(pydantic.BaseModel):
-    """As the resource definitions mean it: what they do not name is not there."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=False)
-
-
-class ObjectMeta(Model):
-    """Kubernetes' ObjectMeta, as far as a manifest says it."""
-
-    name: Annotated[
-        str | None, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
-    ] = None  # templates of pods have none
-    namespace: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class Requirement(Model):
-    """Of a label selector."""
-
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[str] | None = None
-
-
-class LabelSelector(Model):
-    """Kubernetes' LabelSelector."""
-
-    match_labels: Annotated[dict[str, str] | None, pydantic.Field(alias="matchLabels")] = None
-    match_expressions: Annotated[
-        list[Requirement] | None, pydantic.Field(alias="matchExpressions")
-    ] = None
-
-
-# What the models take from Kubernetes' own machinery; what no manifest here uses may be anything.
-MACHINERY = {
-    "IntOrString": int | str,
-    "LabelSelector": LabelSelector,
-    "ObjectMeta": ObjectMeta,
-    "Quantity": Annotated[str, pydantic.Field(pattern=r"^[0-9.]+([numkKMGTPE]|[KMGTPE]i)?$")],
-}
-
-
-def load(name):
-    """A module of models, without their builders, which need the library that made them."""
-    if name in sys.modules:
-        return sys.modules[name]
-    path = Path(sysconfig.get_path("purelib"), *name.split(".")).with_suffix(".py")
-    module = sys.modules[name] = types.ModuleType(name)
-    space = module.__dict__
-    space.update(BaseModel=Model, Resource=Model)
-    kept = []
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.level:  # from ..core import v1
-            package = ".".join(name.split(".")[: -node.level])
-            for one in node.names:
-                place = ".".join(filter(None, [package, node.module, one.name]))
-                space[one.asname or one.name] = load(place)
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith("cloudcoil."):
-            for one in node.names:
-                space.setdefault(one.name, MACHINERY.get(one.name, Any))
-        elif isinstance(node, ast.ClassDef):
-            node.body = [part for part in node.body if is_field(part)] or [ast.Pass()]
-            kept.append(node)
-        elif not (isinstance(node, ast.Assign) and "ResourceList" in ast.unparse(node)):
-            kept.append(node)
-    lazy = __import__("__future__").annotations.compiler_flag
-    tree = ast.fix_missing_locations(ast.Module(kept, []))
-    exec(compile(tree, str(path), "exec", lazy, dont_inherit=True), space)
-    for model in list(space.values()):
-        if isinstance(model, type) and issubclass(model, pydantic.BaseModel):
-            model.model_rebuild(_types_namespace=space)
-    return module
-
-
-def is_field(part):
-    if not isinstance(part, ast.AnnAssign):
-        return False
-    return not ast.unparse(part.annotation).startswith("ClassVar")
-
-
-def model_of(document):
-    group, _, version = document["apiVersion"].rpartition("/")
-    if group.endswith(".istio.io"):
-        module = f"cloudcoil.models.istio.{group.split('.')[0]}.{version}"
-    else:
-        module = f"cloudcoil.models.kubernetes.{(group or 'core').split('.')[0]}.{version}"
-    return getattr(load(module), document["kind"])
-
-
-def problems(document):
-    """What the schema has against it."""
-    try:
-        model_of(document).model_validate(document)
-    except pydantic.ValidationError as error:
-        name = f"{document['kind']}/{document['metadata']['name']}"
-        return [f"{name}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-    return []
 
 
 def build(folder):
@@ -217,7 +113,8 @@ def check_that_mistakes_are_seen(documents):
         assert problems(changed), f"not seen: {path} = {value}"
 
 
-def main():
+def check():
+    """Checks every variant and component. Returns what is wrong, and the number of objects."""
     found, count = [], 0
     for variant in VARIANTS:
         documents = build(ROOT / "envoy" / variant)
@@ -231,10 +128,8 @@ def main():
         count += len(documents)
         assert not [one for one in documents if one["kind"] == "PersistentVolumeClaim"], component
     assert find(documents, "Deployment", "signout")["spec"]["strategy"]["type"] == "RollingUpdate"
-    if found:
-        sys.exit("\n".join(found))
     check_that_mistakes_are_seen(build(ROOT / "envoy/istio/gateway"))
-    print(f"{count} objects are as Istio 1.31 and Kubernetes 1.37 want them")
+    return found, count
 
 
 def with_component(variant, component):
@@ -246,7 +141,3 @@ def with_component(variant, component):
         "components": [f"../../envoy/{component}"],
     }))
     return folder
-
-
-if __name__ == "__main__":
-    main()

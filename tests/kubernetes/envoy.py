@@ -1,0 +1,392 @@
+"""Promise: the filter protects in the form in which Istio and Envoy Gateway deliver it from our manifests and
+from the Helm chart.
+
+Method: each resource is turned into Envoy's configuration as its control plane does it, and a real Envoy
+runs it with the real signout service. `make kubernetes-envoy` runs this. What no test here can show is a
+live control plane: that Istio and Envoy Gateway still translate in this way.
+
+- Istio (pilot/pkg/model/extensions.go): extension discovery (ECDS), no vm_id, the configuration as a
+  string. Envoy gets the resource from a file.
+- Envoy Gateway (internal/xds/translator/wasm.go, jsonpatch.go): the filter is disabled in the connection
+  manager and enabled by each route, has its own vm_id, and its module comes from an HTTP server. Our
+  EnvoyPatchPolicy is applied to the result.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
+import http.server
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import jsonpath_ng.ext
+import yaml
+
+import chart
+from manifests import ROOT, build, find
+
+WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
+HOST = "127.0.0.1"
+SECRETS = {"SESSION_SECRET": uuid.uuid4().hex, "SIGNOUT_TOKEN": uuid.uuid4().hex}
+DEADLINE_SECONDS = 120
+
+
+def artifact(path, newer_than=()):
+    """A file that `make` built, newer than its sources."""
+    hint = "run `make kubernetes-envoy`"
+    assert path.exists(), f"{path} is missing: {hint}"
+    sources = [file for folder in newer_than for file in (ROOT / folder).rglob("*.rs")]
+    stale = [file for file in sources if file.stat().st_mtime > path.stat().st_mtime]
+    assert not stale, f"{path} is older than {stale[0]}: {hint}"
+    return path
+
+
+def eventually(what, condition):
+    """Waits until the condition holds, and says what did not come true."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if result := condition():
+                return result
+        time.sleep(0.05)
+    raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind((HOST, 0))
+        return one.getsockname()[1]
+
+
+def token_of(user):
+    """A new HS256 token of that user."""
+    encode = lambda part: base64.urlsafe_b64encode(part).rstrip(b"=")
+    claims = {"id": user, "jti": uuid.uuid4().hex, "iat": int(time.time()),
+              "exp": int(time.time()) + 3600}
+    parts = [encode(json.dumps(part).encode()) for part in [{"alg": "HS256"}, claims]]
+    signed = b".".join(parts)
+    signature = hmac.digest(SECRETS["SESSION_SECRET"].encode(), signed, hashlib.sha256)
+    return (signed + b"." + encode(signature)).decode()
+
+
+class WebServer:
+    """Serves responses from a function (method, path, headers) → bytes."""
+
+    def __init__(self, respond):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body = respond(self.command, self.path, self.headers)
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def application(method, path, headers):
+    """Returns the request's headers as JSON, duplicates included."""
+    return json.dumps({"headers": [[name.lower(), value] for name, value in headers.items()]}).encode()
+
+
+class Stage:
+    """A signout service, an application, a module server and one Envoy for a test."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="session-guard-kubernetes-"))
+        self.module = self.folder / "module.wasm"
+        shutil.copy(artifact(ROOT / "target/session_guard.wasm", ["src", "core/src"]), self.module)
+        self.application = WebServer(application)
+        self.modules = WebServer(lambda *_: self.module.read_bytes())
+        self.processes = []
+        self.ports = {name: free_port() for name in ["edge", "metrics", "admin", "service"]}
+
+    def run(self, name, command, **environment):
+        log = (self.folder / f"{name}.log").open("wb")
+        self.processes.append(subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment}))
+
+    def start_service(self, deployment):
+        """Starts the service with the arguments of its container. Its mounts are folders here."""
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        program = artifact(Path(os.environ.get("SIGNOUT", target / "debug/signout")))
+        arguments = arguments_of(deployment)[1:]
+        tls = self.folder / "etc/signout/tls"
+        tls.mkdir(parents=True)
+        (self.folder / "var/lib/signout").mkdir(parents=True)
+        shutil.copy(ROOT / "tests/tls/server.pem", tls / "tls.crt")
+        shutil.copy(ROOT / "tests/tls/server.key", tls / "tls.key")
+        here = lambda argument: argument.replace("/var/lib", f"{self.folder}/var/lib").replace(
+            "/etc/signout", f"{self.folder}/etc/signout").replace(
+            "0.0.0.0:8090", f"{HOST}:{self.ports['service']}")
+        self.run("signout", [program, *map(here, arguments)],
+                 SIGNOUT_TOKEN=SECRETS["SIGNOUT_TOKEN"])
+        tls = "--tls-cert" in arguments
+        path = deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+        eventually("the service is ready", lambda: self.service(path, tls) == 200)
+
+    def service(self, path, tls):
+        if tls:
+            trust = ssl.create_default_context(cafile=ROOT / "tests/tls/ca.pem")
+            connection = http.client.HTTPSConnection("localhost", self.ports["service"], context=trust)
+        else:
+            connection = http.client.HTTPConnection(HOST, self.ports["service"])
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+    def start_envoy(self, configuration):
+        path = self.folder / "envoy.json"
+        path.write_text(json.dumps(configuration))
+        envoy = os.environ.get("ENVOY") or artifact(ROOT / "target/envoy")
+        self.run("envoy", [envoy, "--config-path", path, "--use-dynamic-base-id", "--concurrency", "2"],
+                 **SECRETS)
+        eventually("Envoy is ready",
+                   lambda: self.send("GET", "/.session-guard/ready")[0] == 200)
+
+    def send(self, method, path, token=None, **headers):
+        """Returns status and body as JSON, if it is JSON."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        with contextlib.closing(http.client.HTTPConnection(HOST, self.ports["edge"])) as connection:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            body = response.read()
+            return response.status, json.loads(body) if body.startswith(b"{") else body
+
+    def stop(self):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait()
+        for server in [self.application, self.modules]:
+            server.server.shutdown()
+        shutil.rmtree(self.folder)
+
+    def logs(self):
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}"
+                         for log in self.folder.glob("*.log"))
+
+
+def arguments_of(deployment):
+    """The container's arguments, or the image's own command."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    if "args" in container:
+        return container["args"]
+    stage = (ROOT / "Dockerfile").read_text().split("FROM base AS signout", 1)[1].split("FROM ", 1)[0]
+    return json.loads(stage.split("CMD ", 1)[1])
+
+
+def base_configuration(stage):
+    """envoy/envoy.yaml with the addresses of this test. Returns it, its connection manager and clusters."""
+    envoy = yaml.safe_load((ROOT / "envoy/envoy.yaml").read_text())
+    at = lambda port: {"socket_address": {"address": HOST, "port_value": port}}
+    envoy["admin"]["address"] = at(stage.ports["admin"])
+    resources = envoy["static_resources"]
+    for listener in resources["listeners"]:
+        listener["address"] = at(stage.ports[listener["name"]])
+    clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
+    for name, port in [("application", stage.application.port), ("signout", stage.ports["service"]),
+                       ("admin", stage.ports["admin"])]:
+        clusters[name]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = at(port)
+    manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return envoy, manager, clusters
+
+
+def istio(stage, resource):
+    """Envoy's configuration with a TrafficExtension or a WasmPlugin, as Istio delivers it."""
+    metadata, spec = resource["metadata"], resource["spec"]
+    wasm = spec["wasm"] if resource["kind"] == "TrafficExtension" else spec
+    envoy, manager, clusters = base_configuration(stage)
+    cluster = clusters["signout"]
+    cluster["name"] = wasm["pluginConfig"]["revocation"]["upstream"]["cluster"]
+    cluster["load_assignment"]["cluster_name"] = cluster["name"]
+    name = f"{metadata['namespace']}.{metadata['name']}"
+    assert all(one["valueFrom"] == "HOST" for one in wasm["vmConfig"]["env"])
+    discovered = {
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": name,
+        "typed_config": {"@type": WASM, "config": {
+            "name": name,
+            "configuration": string_value(wasm["pluginConfig"]),
+            "failure_policy": wasm["failStrategy"],
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": str(stage.module)}},
+                "environment_variables": {
+                    "host_env_keys": [one["name"] for one in wasm["vmConfig"]["env"]]},
+            },
+        }},
+    }
+    file = stage.folder / "ecds.json"
+    file.write_text(json.dumps({"resources": [discovered]}))
+    source = {"path_config_source": {"path": str(file)}, "resource_api_version": "V3",
+              "initial_fetch_timeout": "0s"}
+    manager["http_filters"][0] = {
+        "name": name, "config_discovery": {"config_source": source, "type_urls": [WASM]}}
+    return envoy
+
+
+def envoy_gateway(stage, extension, patches, listener):
+    """Envoy's configuration with an EnvoyExtensionPolicy and an EnvoyPatchPolicy, as Envoy Gateway makes it."""
+    metadata = extension["metadata"]
+    name = f"envoyextensionpolicy/{metadata['namespace']}/{metadata['name']}/wasm/0"
+    wasm = extension["spec"]["wasm"][0]
+    envoy, manager, clusters = base_configuration(stage)
+    digest = hashlib.sha256(stage.module.read_bytes()).hexdigest()
+    remote = {"http_uri": {"uri": f"http://{HOST}/{digest}.wasm", "cluster": "wasm_cluster",
+                           "timeout": "10s"}, "sha256": digest}
+    manager["http_filters"][0] = {
+        "name": f"envoy.filters.http.wasm/{name}",
+        "disabled": True,
+        "typed_config": {"@type": WASM, "config": {
+            "name": wasm["name"],
+            "configuration": string_value(wasm["config"]),
+            "vm_config": {
+                "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": {"remote": remote},
+                "environment_variables": {"host_env_keys": wasm["env"]["hostKeys"]}},
+        }},
+    }
+    assert wasm["failOpen"] is False
+    for host in manager["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            route["typed_per_filter_config"] = {f"envoy.filters.http.wasm/{name}": {
+                "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}}
+    envoy["static_resources"]["clusters"].remove(clusters["signout"])
+    envoy["static_resources"]["clusters"].append({
+        "name": "wasm_cluster", "connect_timeout": "5s", "load_assignment": {
+            "cluster_name": "wasm_cluster", "endpoints": [{"lb_endpoints": [{"endpoint": {
+                "address": {"socket_address": {
+                    "address": HOST, "port_value": stage.modules.port}}}}]}]}})
+    envoy["static_resources"]["listeners"][0]["name"] = listener
+    for patch in patches["spec"]["jsonPatches"]:
+        apply_patch(stage, envoy["static_resources"], patch)
+    return envoy
+
+
+def apply_patch(stage, resources, patch):
+    operation = json.loads(json.dumps(patch["operation"]))
+    if patch["type"].endswith(".Cluster"):
+        assert (operation["op"], operation["path"]) == ("add", ""), operation
+        cluster = operation["value"]
+        assert cluster["name"] == patch["name"]
+        address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+        assert address["socket_address"]["port_value"] == 8090
+        address["socket_address"] = {"address": HOST, "port_value": stage.ports["service"]}
+        resources["clusters"].append(cluster)
+        return
+    for listener in resources["listeners"]:
+        if listener["name"] == patch["name"]:
+            found = jsonpath_ng.ext.parse(f"$.{operation['jsonPath']}".replace("$...", "$..")).find(listener)
+            assert len(found) == 1, f"{operation['jsonPath']} finds {len(found)} places"
+            found[0].value[operation["path"].removeprefix("/")] = operation["value"]
+            return
+    raise AssertionError(f"no listener is called {patch['name']}")
+
+
+def string_value(configuration):
+    return {"@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": json.dumps(configuration)}
+
+
+def check_that_it_protects(stage):
+    token = token_of("ada")
+    status, body = stage.send("GET", "/page")
+    assert (status, body.get("code")) == (401, "missing_token"), (status, body)
+    status, body = stage.send("GET", "/page", token, x_user_id="root")
+    users = [value for name, value in body.get("headers", []) if name == "x-user-id"]
+    assert (status, users) == (200, ["ada"]), (status, body)
+    status, body = stage.send("GET", "/", x_user_id="root")
+    assert status == 200 and "x-user-id" not in [name for name, _ in body["headers"]], body
+    assert stage.send("POST", "/sign-out", token)[0] == 200
+    status, body = stage.send("GET", "/page", token)
+    assert (status, body.get("code")) == (401, "revoked"), (status, body)
+    assert stage.send("GET", "/page", token_of("ada"))[0] == 200
+
+
+def check_failure_policy(stage):
+    """Envoy itself says how the filter's VM fails."""
+    with contextlib.closing(http.client.HTTPConnection(HOST, stage.ports["admin"])) as connection:
+        connection.request("GET", "/config_dump?include_eds")
+        dump = connection.getresponse().read().decode()
+    assert '"failure_policy": "FAIL_RELOAD"' in dump, "failure policy"
+    for secret in SECRETS.values():
+        assert secret not in dump, "a secret in config_dump"
+
+
+def run(name, objects, make):
+    stage = Stage()
+    try:
+        stage.start_service(find(objects, "Deployment", "signout"))
+        stage.start_envoy(make(stage))
+        check_that_it_protects(stage)
+        check_failure_policy(stage)
+        print(f"{name}: protects")
+    except BaseException:
+        print(f"{name}: failed\n{stage.logs()}", file=sys.stderr)
+        raise
+    finally:
+        stage.stop()
+
+
+def of_istio(objects):
+    resource, = [one for one in objects if one["kind"] in chart.ISTIO]
+    return lambda stage: istio(stage, resource)
+
+
+def of_envoy_gateway(objects):
+    extension, = [one for one in objects if one["kind"] == "EnvoyExtensionPolicy"]
+    patches, = [one for one in objects if one["kind"] == "EnvoyPatchPolicy"]
+    listener = f"{extension['metadata']['namespace']}/edge/http"
+    return lambda stage: envoy_gateway(stage, extension, patches, listener)
+
+
+def rendered(**filter):
+    return chart.render({
+        "filter": {"config": chart.CONFIG_WITHOUT_UPSTREAM, **filter},
+        "service": {"clients": chart.CLIENTS},
+    })
+
+
+def main():
+    for kind in chart.ISTIO:
+        objects = rendered(kind=kind, selector={"app": "edge"})
+        run(f"chart, {kind}", objects, of_istio(objects))
+    gateway = {"kind": "EnvoyExtensionPolicy", "targetRefs": [chart.GATEWAY],
+               "envoyGateway": {"listeners": ["http"]}}
+    objects = rendered(**gateway)
+    run("chart, EnvoyExtensionPolicy", objects, of_envoy_gateway(objects))
+    objects = chart.render({
+        "filter": {"config": chart.CONFIG_WITHOUT_UPSTREAM, **gateway, "service": {"host": "localhost"}},
+        "service": {"clients": chart.CLIENTS, "capacity": 100000,
+                    "tls": {"secret": "signout-tls", "ca": (ROOT / "tests/tls/ca.pem").read_text()}},
+    })
+    run("chart, EnvoyExtensionPolicy with TLS", objects, of_envoy_gateway(objects))
+    objects = build(ROOT / "envoy/istio/gateway")
+    run("envoy/istio/gateway", objects, of_istio(objects))
+
+
+if __name__ == "__main__":
+    main()

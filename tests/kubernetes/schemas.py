@@ -1,0 +1,247 @@
+"""Which fields and values do Istio, Kubernetes, Envoy Gateway and Prometheus accept?
+
+The models of Istio, Kubernetes and the Prometheus operator come from PyPI, generated from the resource
+definitions of the version in their name. No package has those of Envoy Gateway: the models below follow
+its API reference for the fields that we use, so a field that we do not use is an error too.
+"""
+
+import ast
+import sys
+import sysconfig
+import threading
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+
+class Model(pydantic.BaseModel):
+    """As the resource definitions mean it: what they do not name is not there."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=False)
+
+
+class ObjectMeta(Model):
+    """Kubernetes' ObjectMeta, as far as a manifest says it."""
+
+    name: Annotated[
+        str | None, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
+    ] = None  # templates of pods have none
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class Requirement(Model):
+    """Of a label selector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] | None = None
+
+
+class LabelSelector(Model):
+    """Kubernetes' LabelSelector."""
+
+    match_labels: Annotated[dict[str, str] | None, pydantic.Field(alias="matchLabels")] = None
+    match_expressions: Annotated[
+        list[Requirement] | None, pydantic.Field(alias="matchExpressions")
+    ] = None
+
+
+# What the models take from Kubernetes' own machinery; what no manifest here uses may be anything.
+MACHINERY = {
+    "IntOrString": int | str,
+    "LabelSelector": LabelSelector,
+    "ObjectMeta": ObjectMeta,
+    "Quantity": Annotated[str, pydantic.Field(pattern=r"^[0-9.]+([numkKMGTPE]|[KMGTPE]i)?$")],
+}
+
+
+LOADING = threading.RLock()
+
+
+def load(name):
+    """A module of models, without their builders, which need the library that made them."""
+    with LOADING:
+        return sys.modules.get(name) or load_once(name)
+
+
+def load_once(name):
+    path = Path(sysconfig.get_path("purelib"), *name.split(".")).with_suffix(".py")
+    module = sys.modules[name] = types.ModuleType(name)
+    space = module.__dict__
+    space.update(BaseModel=Model, Resource=Model)
+    kept = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.level:  # from ..core import v1
+            package = ".".join(name.split(".")[: -node.level])
+            for one in node.names:
+                place = ".".join(filter(None, [package, node.module, one.name]))
+                space[one.asname or one.name] = load(place)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("cloudcoil."):
+            for one in node.names:
+                space.setdefault(one.name, MACHINERY.get(one.name, Any))
+        elif isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if is_field(part)] or [ast.Pass()]
+            kept.append(node)
+        elif not (isinstance(node, ast.Assign) and "ResourceList" in ast.unparse(node)):
+            kept.append(node)
+    lazy = __import__("__future__").annotations.compiler_flag
+    tree = ast.fix_missing_locations(ast.Module(kept, []))
+    exec(compile(tree, str(path), "exec", lazy, dont_inherit=True), space)
+    for model in list(space.values()):
+        if isinstance(model, type) and issubclass(model, pydantic.BaseModel):
+            model.model_rebuild(_types_namespace=space)
+    return module
+
+
+def is_field(part):
+    if not isinstance(part, ast.AnnAssign):
+        return False
+    return not ast.unparse(part.annotation).startswith("ClassVar")
+
+
+def model_of(document):
+    group, _, version = document["apiVersion"].rpartition("/")
+    if group == "gateway.envoyproxy.io":
+        return ENVOY_GATEWAY[document["kind"]]
+    if group.endswith(".istio.io"):
+        module = f"cloudcoil.models.istio.{group.split('.')[0]}.{version}"
+    elif group == "monitoring.coreos.com":
+        module = f"cloudcoil.models.prometheus_operator.{version}"
+    else:
+        module = f"cloudcoil.models.kubernetes.{(group or 'core').split('.')[0]}.{version}"
+    return getattr(load(module), document["kind"])
+
+
+def problems(document):
+    """What the schema has against it."""
+    try:
+        model_of(document).model_validate(document)
+    except pydantic.ValidationError as error:
+        name = f"{document['kind']}/{document['metadata']['name']}"
+        return [f"{name}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    return []
+
+
+class TargetRef(Model):
+    """Of a policy: an object of its own namespace."""
+
+    group: str
+    kind: Annotated[str, pydantic.Field(min_length=1)]
+    name: Annotated[str, pydantic.Field(min_length=1)]
+    section_name: Annotated[str | None, pydantic.Field(alias="sectionName")] = None
+
+
+class PullSecretRef(Model):
+    """A Secret of the policy's namespace."""
+
+    name: str
+
+
+class WasmImage(Model):
+    """An OCI image with a module; `repository@sha256:…` pins it."""
+
+    url: str
+    pull_secret_ref: Annotated[PullSecretRef | None, pydantic.Field(alias="pullSecretRef")] = None
+
+
+class WasmHttp(Model):
+    """A module from a web server."""
+
+    url: Annotated[str, pydantic.Field(pattern="^https?://")]
+
+
+class WasmCode(Model):
+    """Exactly the source that `type` names."""
+
+    type: Literal["HTTP", "Image"]
+    http: WasmHttp | None = None
+    image: WasmImage | None = None
+    sha256: Annotated[str | None, pydantic.Field(pattern="^[a-f0-9]{64}$")] = None
+    pull_policy: Annotated[
+        Literal["IfNotPresent", "Always"] | None, pydantic.Field(alias="pullPolicy")
+    ] = None
+
+    @pydantic.model_validator(mode="after")
+    def has_its_source(self):
+        assert (self.http is not None) == (self.type == "HTTP"), "http goes with type HTTP"
+        assert (self.image is not None) == (self.type == "Image"), "image goes with type Image"
+        return self
+
+
+class WasmEnvironment(Model):
+    """Variables of the proxy's container that the module may read."""
+
+    host_keys: Annotated[list[str] | None, pydantic.Field(alias="hostKeys")] = None
+
+
+class GatewayWasm(Model):
+    """One module of an EnvoyExtensionPolicy."""
+
+    name: str | None = None
+    root_id: Annotated[str | None, pydantic.Field(alias="rootID")] = None
+    code: WasmCode
+    config: Any = None
+    fail_open: Annotated[bool | None, pydantic.Field(alias="failOpen")] = None
+    env: WasmEnvironment | None = None
+
+
+class EnvoyExtensionPolicySpec(Model):
+    """Envoy Gateway's extensions of a Gateway or of a route."""
+
+    target_refs: Annotated[
+        list[TargetRef], pydantic.Field(alias="targetRefs", min_length=1, max_length=16)
+    ]
+    wasm: Annotated[list[GatewayWasm], pydantic.Field(max_length=16)]
+
+
+class JsonPatchOperation(Model):
+    """RFC 6902, at a path, at the places of a JSONPath, or relative to those."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: str | None = None
+    json_path: Annotated[str | None, pydantic.Field(alias="jsonPath")] = None
+    value: Any = None
+
+
+class JsonPatch(Model):
+    """A patch of one of the resources that Envoy Gateway sends to Envoy."""
+
+    type: Literal[
+        "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+    ]
+    name: str
+    operation: JsonPatchOperation
+
+
+class EnvoyPatchPolicySpec(Model):
+    """Patches of one Gateway."""
+
+    type: Literal["JSONPatch"]
+    target_ref: Annotated[TargetRef, pydantic.Field(alias="targetRef")]
+    json_patches: Annotated[list[JsonPatch], pydantic.Field(alias="jsonPatches", min_length=1)]
+    priority: int | None = None
+
+
+def envoy_gateway_resource(kind, spec):
+    return pydantic.create_model(
+        kind,
+        __base__=Model,
+        apiVersion=(Literal["gateway.envoyproxy.io/v1alpha1"], ...),
+        kind=(Literal[kind], ...),
+        metadata=(ObjectMeta, ...),
+        spec=(spec, ...),
+    )
+
+
+ENVOY_GATEWAY = {
+    "EnvoyExtensionPolicy": envoy_gateway_resource("EnvoyExtensionPolicy", EnvoyExtensionPolicySpec),
+    "EnvoyPatchPolicy": envoy_gateway_resource("EnvoyPatchPolicy", EnvoyPatchPolicySpec),
+}
