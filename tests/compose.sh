@@ -46,7 +46,7 @@ END
 }
 
 with_packages() { # image, packages: that and Debian's
-    made=$1 # not `image`: the loop below has that
+    made=$1 # not `image`, which is the variable of the loop below
     shift
     docker build --quiet --tag "$made" - >/dev/null <<END
 FROM $(stand_in_for "$debian")
@@ -79,7 +79,7 @@ images=$(sed -n 's/^FROM \([^ ]*:[^ ]*\).*/\1/p' Dockerfile; sed -n 's/^ *image:
 debian=$(echo "$images" | grep '^debian:')
 work=$(mktemp -d)
 for image in $debian $images; do
-    # No `||` here: what fails on its left or right would not end the script.
+    # No `||` here: with it, a failure of a command in the function would not end the script.
     if is_here "$image"; then continue; fi
     stand_in=$(stand_in_for "$image")
     if ! is_here "$stand_in"; then make_stand_in "$image" "$stand_in"; fi

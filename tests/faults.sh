@@ -1,7 +1,6 @@
 #!/bin/sh
-# Which faults does everything survive? Runs the scenarios of tests/faults.list, each with the tests
-# that prove it, against real Envoys, services and Redis, and writes one table, scenario by scenario:
-# target/faults/table.md. With names (F02 F14) it runs those alone. Exits 0 only if all passed.
+# Runs the fault scenarios of tests/faults.list against real Envoys, services and Redis, and writes one
+# table, target/faults/table.md. With names (F02 F14) it runs only those. Exits 0 only if all have passed.
 #
 # A test prints a measurement as a line that begins with "figure: ".
 set -u

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Is there a test that sees each small mistake? tests/mutants.sh [FILE...]; by default the verifier, the
-# parsers of headers and paths, and the set.
+# Mutation testing of the core: tests/mutants.sh [FILE...]. By default it covers the verifier, the parsers of
+# headers and paths, and the revocation set.
 #
-# cargo-mutants changes one thing at a time and runs the tests of the library. What no test sees must
-# stand in tests/mutants.list with its reason; after a run over all files, nothing else may stand there.
-# An hour: each mistake is a build and a run of the tests, some three seconds on a quiet machine. What
-# was interrupted goes on with MUTANTS_ARGS=--iterate, which leaves out what was seen before.
+# cargo-mutants changes one thing at a time and runs the library's tests. tests/mutants.list must contain
+# each change that no test detects, with its reason, and after a run over all files nothing else. A run
+# takes an hour: each change is a build and a run of the tests, about three seconds on a quiet machine.
+# MUTANTS_ARGS=--iterate continues an interrupted run, without the changes that were detected before.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,8 +32,8 @@ for file in "$@"; do
     set -- "$@" --file "$file"
 done
 
-# What the filter is built on is built once, by the same profile, and not in each copy. Mistakes that no
-# test sees (2), and those by which the tests never end (3), are no failure of the tool.
+# Dependencies are built once, with the same profile, not in each copy. Exit code 2 (undetected changes) and
+# 3 (changes with which the tests do not end) are not failures of the tool.
 code=0
 CARGO_TARGET_DIR=$PWD/target "$tool" mutants --output target --package session-guard-core \
     --profile mutants --cargo-arg=--lib --timeout 30 --build-timeout 600 ${MUTANTS_ARGS:-} "$@" || code=$?

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Does the same source give the same module, wherever it is built? Builds it here, and again from a copy
-# in another folder, with another home of Cargo; compares.
+# Checks that the same source gives the same module in every directory: builds it here, and again from a
+# copy in another directory with another CARGO_HOME, and compares the bytes.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
-/* Which time does a program see? The real one, plus the seconds in the file that CLOCK_SHIM names:
- * an 8-byte integer, mapped, so that a test may change it while the program runs. The monotonic
- * clock stays as it is. For LD_PRELOAD; libfaketime hangs Envoy at its start. */
+/* Shifts the wall clock of a program, as a library for LD_PRELOAD. It adds the seconds in the file that
+ * CLOCK_SHIM names: an 8-byte integer, which is mapped, so that a test can change it while the program
+ * runs. The monotonic clock is unchanged. libfaketime is no alternative: Envoy hangs with it at start. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

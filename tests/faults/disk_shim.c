@@ -1,8 +1,8 @@
-/* What is on the disk? Whatever was there at the last successful sync, for all that anybody may rely
- * on. This keeps a copy of each file as it was then, `<file>.synced`; who loses power finds that. And
- * it fails on demand: the first byte of the file that DISK_SHIM names is `w` (nothing can be written),
- * `s` (nothing can be synced) or anything else, and a test may change it while the program runs.
- * Files whose names contain DISK_SHIM_FILE alone are meant. For LD_PRELOAD. */
+/* Simulates power loss and disk errors, as a library for LD_PRELOAD. After a power loss, a program can
+ * only rely on the data of its last successful sync. At each sync this library therefore copies the file
+ * to `<file>.synced`, and a test restores that copy. The first byte of the file that DISK_SHIM names
+ * injects errors: `w` makes every write fail, `s` every sync, any other byte nothing. A test can change
+ * it while the program runs. Only files whose names contain DISK_SHIM_FILE are affected. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ __attribute__((constructor)) static void map(void) {
     close(file);
 }
 
-/* The path of a file that is meant, or nothing. */
+/* Finds the path of a file descriptor. Fails if the file is not affected. */
 static int path_of(int fd, char path[PATH_MAX]) {
     char link[64];
     const char *part = getenv("DISK_SHIM_FILE");
@@ -43,8 +43,8 @@ static int fails(int fd, char how) {
     return fault && *fault == how && path_of(fd, path);
 }
 
-/* A copy beside the last one, then put in its place. Nothing of what is written meanwhile by others is
- * promised, and none of it does harm. */
+/* Copies a file, and replaces the previous copy by renaming. If others write to the file meanwhile, the
+ * copy may or may not contain that, which is allowed: it was not synced. */
 static void keep(int fd) {
     char path[PATH_MAX], next[PATH_MAX + 16], kept[PATH_MAX + 16];
     if (!path_of(fd, path)) return;

@@ -1,5 +1,5 @@
-//! Whoever sends what nobody should, much of it or very slowly, costs less than a user does, and users
-//! do not notice.
+//! An invalid token costs less than a valid one, and users do not notice a flood of invalid tokens
+//! or slow clients.
 
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -19,7 +19,8 @@ fn an_invalid_token_costs_less_than_a_valid_one() {
     let bed = Testbed::with(|configuration| configuration.filter["keys"] = keys());
     let (count, rounds) = (rounds(300, 2_000), 5);
     let mut connection = bed.envoy.connect();
-    // Interleaved, and the least of each: what else the machine does only adds.
+    // Interleaved measurements, and the minimum of each kind: other load of the machine only adds
+    // time.
     let mut least = vec![u64::MAX; KINDS.len()];
     for _ in 0..rounds {
         for (kind, least) in KINDS.iter().zip(&mut least) {
@@ -38,7 +39,8 @@ fn an_invalid_token_costs_less_than_a_valid_one() {
     for (kind, cost) in KINDS.iter().zip(&least).skip(1).filter(|(kind, _)| !kind.is_large) {
         assert!(cost < valid, "{} costs {cost} ns, a valid one {valid} ns", kind.name);
     }
-    // Of 59 KB the proxy itself has to read most; per byte it is nothing beside a valid token.
+    // Envoy itself spends most of this time reading 59 KB. Per byte it is much less than a valid
+    // token.
     assert!(large / 100 < *valid, "{large} ns for 59 KB");
 }
 
@@ -97,12 +99,12 @@ fn slow_clients_are_disconnected_and_harm_nobody() {
     let idle: Vec<_> = (0..100).map(|_| bed.envoy.connect()).collect();
     let began = Instant::now();
     eventually(SOON, || {
-        thread::sleep(Duration::from_millis(200)); // their pace
+        thread::sleep(Duration::from_millis(200)); // the slow clients send one byte per 200 ms
         for client in clients.iter_mut().chain(&mut others) {
-            let _ = client.try_send_bytes(b"a"); // it may be closed
+            let _ = client.try_send_bytes(b"a"); // the connection may be closed
         }
         assert!(load.is_well());
-        // Answered 408 and closed.
+        // Each slow head gets 408, and its connection is closed.
         clients.iter_mut().all(|client| client.arrived() > 0 || client.is_closed())
     });
     let seconds = began.elapsed().as_secs_f32();
@@ -116,7 +118,7 @@ fn slow_clients_are_disconnected_and_harm_nobody() {
     );
 }
 
-/// A kind of token, and what a request with it is answered.
+/// A kind of token, and the status of a request with it.
 struct FloodToken {
     name: &'static str,
     status: u16,
@@ -124,7 +126,7 @@ struct FloodToken {
     is_large: bool,
 }
 
-/// The valid one first, the large one last.
+/// All kinds: the valid one first, the large one last.
 const KINDS: &[FloodToken] = &[
     FloodToken { name: "valid", status: 200, make: || Token::of("ada"), is_large: false },
     FloodToken {
@@ -155,7 +157,7 @@ fn fresh() -> Token {
     Token::of(CANARY)
 }
 
-/// A token that somebody else's key has signed: random bytes in the signature's place.
+/// Returns a token with arbitrary bytes as its signature.
 fn unsigned(algorithm: &str, bytes: usize) -> Token {
     let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
     let token = Token::signed(&header, &Token::claims_of(CANARY).to_string(), SESSION_SECRET);
@@ -169,7 +171,7 @@ fn deep() -> Token {
     Token::signed(r#"{"alg":"HS256","typ":"JWT"}"#, &payload, SESSION_SECRET)
 }
 
-/// The usual key and two public ones.
+/// Returns the shipped configuration's key and two public keys.
 fn keys() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/public_keys.json");
     let known: Vec<Value> =
@@ -186,7 +188,7 @@ fn told(kind: &FloodToken, nanoseconds: u64) -> String {
     format!("{} {:.1} µs", kind.name, nanoseconds as f64 / 1_000.0)
 }
 
-/// What all threads of that process have used of processors so far.
+/// Returns the CPU time that all threads of that process have used.
 fn processor_nanoseconds(envoy: &Envoy) -> u64 {
     let tasks = format!("/proc/{}/task", envoy.process_id());
     let used = |task: fs::DirEntry| {
@@ -206,6 +208,6 @@ fn page(token: &Token) -> Request {
     Request::get("/page").bearer(token)
 }
 
-/// What is never to be read in a log.
+/// A text that no log may contain.
 const CANARY: &str = "canary-in-a-claim";
 const SOON: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! A store whose file is torn, whose disk is full, or whose primary is lost takes nothing that it
-//! cannot keep, works again when it is well, and gets back what it has lost.
+//! A store whose file is truncated, whose disk is full, or whose primary is lost acknowledges
+//! nothing that it cannot keep, works again after the fault, and gets lost revocations back.
 
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn failover_to_a_lagging_replica_loses_nothing_seen() {
     envoys.iter().for_each(Envoy::await_guarding);
     let mut tokens = revoked(&services[0], 5);
     eventually(SOON, || sentinel.knows_a_replica());
-    // From here on the replica hears nothing more.
+    // From here on the replica receives nothing.
     replica.command(&["REPLICAOF", "127.0.0.1", "1"]);
     tokens.extend(revoked(&services[1], 5));
     for envoy in &envoys {
@@ -122,7 +122,7 @@ fn disk_full_below_redis_is_answered_503_until_there_is_room() {
     let redis = redis.set("auto-aof-rewrite-percentage", "0").start();
     let service = SignoutService::setup().store(&redis.url()).start();
     let mut stored = 0;
-    // With `always` Redis ends itself when it cannot sync; nothing was acknowledged of that.
+    // With `always` Redis exits when it cannot sync. It has acknowledged nothing of that batch.
     let refused = loop {
         let batch: Vec<_> = (0..2_000).map(|_| json!({"jti": Token::of("eve").jti()})).collect();
         let status = service.post(&json!(batch)).status;
@@ -142,7 +142,7 @@ fn disk_full_below_redis_is_answered_503_until_there_is_room() {
     println!("figure: {stored} revocations fitted, then 503");
 }
 
-/// That many tokens, revoked one by one and acknowledged.
+/// Revokes that many tokens one by one, each acknowledged.
 fn revoked(service: &SignoutService, count: usize) -> Vec<Token> {
     let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
     for token in &tokens {
@@ -155,7 +155,7 @@ fn takes_revocations(service: &SignoutService) -> bool {
     service.post(&json!({"jti": Token::of("ada").jti()})).status == 201
 }
 
-/// Cuts so many bytes off the newest part of an append-only file.
+/// Truncates the newest part of an append-only file by that many bytes.
 fn tear(files: &Path, bytes: u64) {
     let newest = fs::read_dir(files)
         .expect("the files of Redis")
@@ -187,7 +187,7 @@ impl Sentinel {
     }
 }
 
-/// A small disk of its own.
+/// A small disk (tmpfs) that belongs to one test.
 struct SmallDisk {
     folder: TempDir,
 }

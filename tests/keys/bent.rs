@@ -1,7 +1,8 @@
-//! How can a genuine token be bent, so that nobody may take it any more?
+//! Modified tokens that no verifier may accept.
 //!
-//! After the cases of Project Wycheproof, made anew for the keys here: every bit, every length, numbers
-//! out of range, every other spelling. What needs the private key stands in `fixtures.py`.
+//! The cases follow those of Project Wycheproof, with the keys of these tests: every flipped bit,
+//! every length, numbers out of range, every other spelling. `fixtures.py` makes those that need
+//! the private key.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -10,7 +11,7 @@ use session_guard_core::refusal::Refusal::{self, *};
 use crate::KeyCase;
 use crate::table::{ALGORITHMS, SECRET_ALGORITHMS, flipped, token, with_signature};
 
-/// A few of each kind, for every algorithm.
+/// Returns a sample of the modifications for every algorithm.
 pub(crate) fn some() -> Vec<KeyCase> {
     let mut cases = vec![];
     for algorithm in algorithms() {
@@ -30,7 +31,8 @@ pub(crate) fn some() -> Vec<KeyCase> {
     cases
 }
 
-/// Every bit and every length of one algorithm of each kind, and every other spelling of all.
+/// Returns every flipped bit and every length for one algorithm of each kind, and every other
+/// spelling for all algorithms.
 pub(crate) fn every() -> Vec<KeyCase> {
     let mut cases = vec![];
     for algorithm in ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"] {
@@ -86,13 +88,14 @@ fn of_other_lengths(token: &str) -> Vec<(String, String)> {
     changes.map(changed).to_vec()
 }
 
-/// r = s = 0 (CVE-2022-21449), and numbers above every modulus and order.
+/// Returns signatures of equal bytes: r = s = 0 (CVE-2022-21449), and numbers above every modulus
+/// and order.
 fn constant(token: &str) -> Vec<(String, String)> {
     let filled = |byte| with_signature(token, |signature| signature.fill(byte));
     [0, 1, 0xff].map(|byte| (format!("all bytes {byte}"), filled(byte))).to_vec()
 }
 
-/// Signatures of ECDSA whose numbers are special, or not in range.
+/// Returns ECDSA signatures whose numbers are special or out of range.
 fn numbers(token: &str, order: &[u8]) -> Vec<(String, String)> {
     let small = |n: u8| [&vec![0; order.len() - 1][..], &[n]].concat();
     let changed = |by: i8| {
@@ -132,7 +135,7 @@ fn numbers(token: &str, order: &[u8]) -> Vec<(String, String)> {
     cases
 }
 
-/// Signatures of Ed25519 that lenient verifiers take (RFC 8032 §5.1.7, §8.4).
+/// Returns Ed25519 signatures that lenient verifiers accept (RFC 8032 §5.1.7, §8.4).
 fn points(token: &str) -> Vec<(String, String)> {
     let halves = |r: Option<&[u8]>, s: Option<&[u8]>| {
         with_signature(token, |signature| {
@@ -163,7 +166,7 @@ fn points(token: &str) -> Vec<(String, String)> {
     cases
 }
 
-/// Every other spelling of each part that decoders have taken for the same bytes.
+/// Returns other spellings of each part that some decoders read as the same bytes.
 fn spellings(token: &str) -> Vec<(String, String)> {
     let parts: Vec<_> = token.split('.').collect();
     let mut cases = vec![];
@@ -187,7 +190,7 @@ fn spellings(token: &str) -> Vec<(String, String)> {
             let mut parts = parts.clone();
             parts[index] = &other;
             let whole = parts.join(".");
-            // Space at the end of a header's value is none of the value.
+            // White space around a header's value is not part of the value.
             if whole.trim() == whole {
                 cases.push((format!("part {index}, {name}"), whole));
             }
@@ -196,7 +199,7 @@ fn spellings(token: &str) -> Vec<(String, String)> {
     cases
 }
 
-/// The bits of the last character that no byte uses, set in every way.
+/// Returns the part with every combination of the unused bits of its last character.
 fn with_stray_bits(part: &str, bytes: usize) -> Vec<(&'static str, String)> {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let unused = [0, 4, 2][bytes % 3];

@@ -2,7 +2,7 @@
 
 Run: python3 tests/keys/fixtures.py > tests/keys/fixtures.json   (needs the openssl command, 3.0 or later)
 
-The private keys are made anew and not kept. The tokens name `ada` and have no `exp`.
+Each run makes new private keys and does not keep them. The tokens name `ada` and have no `exp`.
 """
 
 import base64, hashlib, json, subprocess, tempfile

@@ -1,8 +1,8 @@
-//! Where do this filter and Envoy's own jwt_authn disagree about signatures, and why?
-//!
-//! Promise: the second table in `docs/jwt-authn.md` names every kind of token on which they do.
-//! Method: both judge each token of the table; the keys stand here in PEM, there in a JWK Set, which is
-//! all that it takes. `UPDATE_DOCUMENTS=1 cargo test --workspace --test keys` writes the table anew.
+//! Promise: the second table in `docs/jwt-authn.md` lists every kind of signature on which this
+//! filter and Envoy's own jwt_authn disagree, with the reason.
+//! Method: both check each token of the table. This filter has the keys in PEM, jwt_authn in a JWK
+//! Set, the only form that it accepts. `UPDATE_DOCUMENTS=1 cargo test --workspace --test keys`
+//! regenerates the table.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use testbed::{Configuration, Request, Testbed, Token, repository};
 
 use crate::table::{self, SECRET, SECRET_ALGORITHMS};
 
-/// Every disagreement holds one of these words.
+/// Words in the names of tokens on which the filters disagree, each with the reason.
 const REASONS: &[(&str, &str)] = &[
     ("stray bits", "A token has one spelling (RFC 7515 §2): bits that no byte uses are zero."),
     ("padding", "A token has one spelling (RFC 7515 §2): without padding."),

@@ -1,8 +1,9 @@
-//! What becomes of the examples of RFC 7515, 7520 and 8037?
+//! The examples of RFC 7515, 7520 and 8037, and their verdicts.
 //!
-//! `rfc.json` has each with its key. Most are no session tokens: their payload is a sentence. That
-//! the keys verify them all the same is tested where the keys are (`src/keys/jwk/tests.rs`); here
-//! they are judged as a whole, each beside one that differs in its signature or its payload alone.
+//! `rfc.json` contains each example with its key. The payload of most is a sentence, so the filter
+//! refuses them as malformed. `core/src/keys/jwk/tests.rs` tests that their signatures verify. Here
+//! each whole token is checked, together with variants that differ only in the signature or the
+//! payload.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +15,8 @@ use session_guard_core::token::Verifier;
 use crate::table::{flipped, with_signature};
 use crate::{KeyCase, KeyVerdict, NOW};
 
-/// The public keys of all examples, as far as there are algorithms for them.
+/// Returns a configuration with the public keys of all examples whose algorithm the filter
+/// supports.
 pub(crate) fn filter() -> Value {
     let keys: Vec<_> = examples().into_iter().map(|example| example["key"].clone()).collect();
     let ours = keys.into_iter().filter(|key| key["kty"] != "oct" && key["crv"] != "P-521");
@@ -34,7 +36,7 @@ pub(crate) fn cases() -> Vec<KeyCase> {
         let (as_it_is, bent) = match name {
             "RFC 7515 A.2" | "RFC 7515 A.3" => (Expired, BadSignature), // it expired in 2011
             "RFC 7515 A.1" => (UnsupportedAlgorithm, UnsupportedAlgorithm), // no secret is configured
-            _ => (MalformedToken, MalformedToken),                          // a sentence
+            _ => (MalformedToken, MalformedToken), // the payload is a sentence
         };
         let with_claims = match &example["key"] {
             key if key["kty"] == "oct" || key["crv"] == "P-521" => UnsupportedAlgorithm,
@@ -53,7 +55,8 @@ pub(crate) fn cases() -> Vec<KeyCase> {
     cases
 }
 
-/// RFC 7515 A.5, E and F, RFC 7519 6.1, and an encrypted token (RFC 7516 §3.1).
+/// Returns tokens without a usable signature: RFC 7515 A.5 (the same token as in RFC 7519 §6.1), E
+/// and F, and an encrypted token (RFC 7516 §3.1).
 fn unsigned() -> [KeyCase; 4] {
     let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let critical = URL_SAFE_NO_PAD.encode(
@@ -114,6 +117,6 @@ fn examples() -> Vec<Value> {
     serde_json::from_str(include_str!("rfc.json")).expect("a list")
 }
 
-/// Of RFC 7515 A.1 to A.3.
+/// `exp` of the examples RFC 7515 A.1 to A.3.
 const EXP: u64 = 1_300_819_380;
 const SKEW_SECONDS: u64 = 60;

@@ -1,6 +1,5 @@
-//! Which tokens are there, and what is the verdict on each?
-//!
-//! One table for our own verifier, for the module in Envoy, and for Envoy's own filter.
+//! The table of signed tokens and their verdicts: for our own verifier, for the module in Envoy,
+//! and for Envoy's own filter.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -23,10 +22,10 @@ pub(crate) const ALGORITHMS: [(&str, &str); 9] = [
     ("EdDSA", "Ed25519"),
 ];
 
-/// What is signed with a secret.
+/// The algorithms that sign with a secret.
 pub(crate) const SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
 
-/// The keys in each form, with the filter's configuration and the tokens that are judged by it.
+/// Returns the keys in each form: its name, the filter's configuration, and the tokens for it.
 pub(crate) fn sets() -> Vec<(&'static str, Value, Vec<KeyCase>)> {
     let cases = || [as_openssl_made_them(), confused(), bent::some()].concat();
     vec![
@@ -97,11 +96,11 @@ fn as_openssl_made_them() -> Vec<KeyCase> {
     cases
 }
 
-/// Tokens that want a key to be taken for something else.
+/// Returns tokens that try to use a key with another algorithm than its own.
 fn confused() -> Vec<KeyCase> {
     let mut cases = vec![];
     for (algorithm, key) in ALGORITHMS {
-        // CVE-2015-9235 and those after it.
+        // CVE-2015-9235 and similar ones: the public key is used as an HMAC secret.
         for (form, secret) in forms_of(key) {
             for name in SECRET_ALGORITHMS {
                 for header in [json!({"alg": name}), json!({"alg": name, "kid": algorithm})] {
@@ -135,7 +134,7 @@ fn confused() -> Vec<KeyCase> {
     cases
 }
 
-/// Every text of a public key that somebody may have taken for the secret of an HMAC.
+/// Returns every form of a public key that an attacker may use as an HMAC secret.
 fn forms_of(key: &str) -> Vec<(&'static str, Vec<u8>)> {
     let fixtures = fixtures();
     let (pem, jwk) = (fixtures["pem"][key].as_str().expect("text"), &fixtures["jwk"][key]);
@@ -172,14 +171,14 @@ fn by_secret(header: &Value, algorithm: &str, secret: &[u8]) -> String {
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// The same payload and signature under another `alg`.
+/// Returns a token with the same payload and signature, and another `alg`.
 fn renamed(token: &str, algorithm: &str) -> String {
     let (_, rest) = token.split_once('.').expect("three parts");
     let header = URL_SAFE_NO_PAD.encode(json!({"alg": algorithm}).to_string());
     format!("{header}.{rest}")
 }
 
-/// The token with one bit of its signature changed, at so many places.
+/// Returns the token with one flipped bit in its signature, at that many places.
 pub(crate) fn flipped(token: &str, places: usize) -> Vec<String> {
     let flip = |place: usize| {
         with_signature(token, |signature| {
@@ -197,7 +196,7 @@ pub(crate) fn with_signature(token: &str, change: impl FnOnce(&mut Vec<u8>)) -> 
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The genuine token of an algorithm, or one that has a name of its own.
+/// Returns the genuine token of an algorithm, or the fixture with that name.
 pub(crate) fn token(name: &str) -> String {
     if SECRET_ALGORITHMS.contains(&name) {
         return by_secret(&json!({"alg": name}), name, SECRET.as_bytes());

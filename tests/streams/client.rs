@@ -1,4 +1,4 @@
-//! How does a client see its open request: does it go on, has it ended, and how?
+//! Clients with an open request, which check whether it continues and how it ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use testbed::{
     Request, Testbed, Token, eventually,
 };
 
-/// What the promise allows from the answer to a sign-out until a stream has ended.
+/// The longest time, by the README's promise, from the response to a sign-out to the end of a
+/// stream.
 pub(crate) const PROMISED: Duration = Duration::from_secs(1);
 
 /// The kinds of requests that stay open.
@@ -18,14 +19,14 @@ pub(crate) enum StreamKind {
     IdleSocket,
     BusySocket,
     Events,
-    /// One event, and then nothing.
+    /// One event, and then no data.
     QuietEvents,
     LongPoll,
     /// Neither the request nor the response is complete.
     Upload,
-    /// A response in chunks that names no type of stream, as from a language model.
+    /// A chunked response of type `text/plain`, as language models send it.
     TextStream,
-    /// A file whose length is known.
+    /// A file with a content length.
     Download,
     Http2Socket,
     Http2Events,
@@ -76,7 +77,7 @@ impl StreamKind {
         .bearer(token)
     }
 
-    /// Whether it has no answer yet.
+    /// Returns whether a request of this kind has no response yet.
     pub(crate) fn is_pending(self) -> bool {
         matches!(self, Self::LongPoll | Self::Http2LongPoll | Self::Upload | Self::Http2Upload)
     }
@@ -103,7 +104,7 @@ enum OpenTransport {
 }
 
 impl OpenClient {
-    /// Opens a request on a connection of its own and waits until the application has it.
+    /// Opens a request on a new connection and waits until it is on its way to the application.
     pub(crate) fn open(envoy: &Envoy, kind: StreamKind, token: &Token) -> Self {
         if !kind.is_http2() {
             return Self::open_on(envoy.connect(), envoy, kind, token);
@@ -113,7 +114,7 @@ impl OpenClient {
         admitted(envoy, open).begun()
     }
 
-    /// The same on this connection.
+    /// Like [`OpenClient::open`], on the given HTTP/1.1 connection.
     pub(crate) fn open_on(
         mut connection: Connection,
         envoy: &Envoy,
@@ -127,26 +128,26 @@ impl OpenClient {
         .begun()
     }
 
-    /// The same on a new connection; waits for nothing.
+    /// Like [`OpenClient::open`], on a new HTTP/1.1 connection, but does not wait.
     pub(crate) fn open_soon(envoy: &Envoy, kind: StreamKind, token: &Token) -> Self {
         let mut connection = envoy.connect();
         connection.send_bytes(&kind.request(token).to_bytes());
         Self { kind, open: OpenTransport::Http1(connection), _connection: None }
     }
 
-    /// The same as one of many streams of a connection; waits for nothing.
+    /// Like [`OpenClient::open`], as one of many streams of a connection, but does not wait.
     pub(crate) fn open_among(connection: &Http2, kind: StreamKind, token: &Token) -> Self {
         let stream = connection.open(&kind.request(token));
         Self { kind, open: OpenTransport::Http2(stream), _connection: None }
     }
 
-    /// The same, and the connection stays open as long as one of its streams is held.
+    /// Keeps the connection open until this stream is dropped.
     pub(crate) fn keeping(mut self, connection: &Arc<Http2>) -> Self {
         self._connection = Some(Arc::clone(connection));
         self
     }
 
-    /// Once the headers of its answer have come, if it is to have some.
+    /// Waits for the response headers, unless this kind has no response yet.
     pub(crate) fn begun(mut self) -> Self {
         if self.kind.is_pending() {
             return self;
@@ -162,7 +163,7 @@ impl OpenClient {
         self
     }
 
-    /// Says that nothing more will come from this side.
+    /// Closes the sending direction.
     pub(crate) fn finish(&self) {
         match &self.open {
             OpenTransport::Http1(connection) => connection.finish(),
@@ -170,26 +171,27 @@ impl OpenClient {
         }
     }
 
-    /// Whether it is over: closed, reset, or answered where it was pending.
+    /// Returns whether the request has ended: closed, reset, or (if it was pending) with a
+    /// response.
     pub(crate) fn has_ended(&mut self) -> bool {
         if self.kind == StreamKind::BusySocket {
             self.send_word();
         }
         match &mut self.open {
             OpenTransport::Http1(connection) => {
-                let arrived = connection.arrived(); // what is unread would hide the end
+                let arrived = connection.arrived(); // unread bytes would hide the end
                 self.kind.is_pending() && arrived > 0 || connection.is_closed()
             }
             OpenTransport::Http2(stream) => stream.has_ended(),
         }
     }
 
-    /// Fails unless it ended as promised: pending ones are answered, started ones cut.
+    /// Checks that it ended as a revoked request: a pending one with 401, any other one cut.
     pub(crate) fn assert_revoked(&mut self) {
         self.assert_refused("revoked");
     }
 
-    /// The same with another reason.
+    /// Like [`OpenClient::assert_revoked`], with another code of refusal.
     pub(crate) fn assert_refused(&mut self, code: &str) {
         assert!(self.has_ended(), "{self:?} goes on");
         if self.kind.is_pending() {
@@ -202,7 +204,7 @@ impl OpenClient {
         }
     }
 
-    /// The answer as far as it has come.
+    /// Returns the response received so far.
     pub(crate) fn answer(&mut self) -> HttpResponse {
         match &mut self.open {
             OpenTransport::Http1(connection) => connection.read_answer(),
@@ -210,7 +212,7 @@ impl OpenClient {
         }
     }
 
-    /// Sends something to a socket, which the application sends back.
+    /// Sends a word on a socket, which the application echoes. Does nothing for other kinds.
     pub(crate) fn send_word(&mut self) {
         match &mut self.open {
             _ if !self.kind.is_socket() => {}
@@ -219,7 +221,8 @@ impl OpenClient {
         }
     }
 
-    /// How many bytes have come that are still to be read.
+    /// Returns the number of received bytes that are not read yet (HTTP/1.1), or of all body bytes
+    /// (HTTP/2).
     pub(crate) fn arrived(&mut self) -> usize {
         match &mut self.open {
             OpenTransport::Http1(connection) => connection.arrived(),
@@ -237,7 +240,7 @@ impl fmt::Debug for OpenClient {
     }
 }
 
-/// Waits until what it opens is on its way to the application.
+/// Opens a request and waits until Envoy sends it to the application.
 fn admitted(envoy: &Envoy, open: impl FnOnce() -> OpenClient) -> OpenClient {
     let sent = || envoy.stat("cluster.application.upstream_rq_total");
     let before = sent();
@@ -246,7 +249,7 @@ fn admitted(envoy: &Envoy, open: impl FnOnce() -> OpenClient) -> OpenClient {
     client
 }
 
-/// One of each kind, those of HTTP/1.1 on each worker.
+/// Opens one request of each kind, those over HTTP/1.1 on each worker.
 pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<OpenClient> {
     let mut clients = Vec::new();
     for kind in StreamKind::ALL {
@@ -262,7 +265,7 @@ pub(crate) fn open_all(envoy: &Envoy, token: &Token) -> Vec<OpenClient> {
     clients
 }
 
-/// Fails unless data still comes on each, or it is still waiting.
+/// Checks that every request is still open, and that data still arrives on those with a response.
 #[track_caller]
 pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut OpenClient>) {
     let mut still = Vec::new();
@@ -284,8 +287,8 @@ pub(crate) fn assert_all_go_on<'a>(clients: impl IntoIterator<Item = &'a mut Ope
     });
 }
 
-/// Waits until all have ended and says how long that took; fails after that time, and as much more as
-/// this thread itself was kept waiting for by a busy machine.
+/// Waits until all have ended, and returns how long that took. Fails if it takes longer than
+/// `within`, plus an allowance for the time in which the busy machine did not run this thread.
 #[track_caller]
 pub(crate) fn await_ended<'a>(
     clients: impl IntoIterator<Item = &'a mut OpenClient>,
@@ -294,7 +297,7 @@ pub(crate) fn await_ended<'a>(
     times_of_ends(clients, within).into_iter().max().unwrap_or_default()
 }
 
-/// The same, and how long each of them took.
+/// Like [`await_ended`], but returns the time of each.
 #[track_caller]
 pub(crate) fn times_of_ends<'a>(
     clients: impl IntoIterator<Item = &'a mut OpenClient>,
@@ -320,12 +323,12 @@ pub(crate) fn times_of_ends<'a>(
     }
 }
 
-/// How many streams this Envoy has ended for that reason, as of its workers' last ticks.
+/// Returns how many streams this Envoy has ended for that reason, as of its workers' last ticks.
 pub(crate) fn ended(envoy: &Envoy, code: &str) -> u64 {
     envoy.metric(&format!("streams_ended.{code}"))
 }
 
-/// Fails where a VM had to be replaced: it would have lost sight of all open requests.
+/// Checks that no VM was replaced: a new VM would not know the open requests.
 #[track_caller]
 pub(crate) fn assert_no_vm_died(envoy: &Envoy) {
     assert_eq!(envoy.send(&Request::get("/").header("x-still", "there")).status, 200);
@@ -333,19 +336,19 @@ pub(crate) fn assert_no_vm_died(envoy: &Envoy) {
     assert!(reloads.iter().all(|(_, count)| *count == 0), "{reloads:?}");
 }
 
-/// The user signs out and gets the application's answer.
+/// Sends a sign-out, and checks that the application responds.
 #[track_caller]
 pub(crate) fn sign_out(envoy: &Envoy, token: &Token) {
     assert_eq!(envoy.send(&Request::post("/sign-out").bearer(token)).status, 200);
 }
 
-/// These tests measure time and count connections: one at a time.
+/// Locks out all other tests of this file, because these tests measure time and count connections.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An Envoy with room for many streams, before an application that keeps requests open.
+/// Starts an Envoy that allows many streams, and an application that keeps requests open.
 pub(crate) fn bed(edit: impl FnOnce(&mut Configuration)) -> Testbed {
     let bed = Testbed::with(|configuration| {
         make_room(configuration);
@@ -355,18 +358,18 @@ pub(crate) fn bed(edit: impl FnOnce(&mut Configuration)) -> Testbed {
     bed
 }
 
-/// More streams than the shipped limits let through.
+/// Raises the limits of the shipped configuration, for more streams.
 pub(crate) fn make_room(configuration: &mut Configuration) {
     let streams = &mut configuration.connection_manager()["http2_protocol_options"];
     streams["max_concurrent_streams"] = 2_000.into();
-    streams["allow_connect"] = true.into(); // for sockets
+    streams["allow_connect"] = true.into(); // for WebSocket over HTTP/2
     let most = 20_000;
     configuration.cluster("application")["circuit_breakers"]["thresholds"] = serde_json::json!([
         {"max_connections": most, "max_pending_requests": most, "max_requests": most}
     ]);
 }
 
-/// What the application answers to each [`StreamKind`].
+/// Sets the application's reply for each [`StreamKind`].
 pub(crate) fn keep_open(application: &Application) {
     let every = Duration::from_millis(500);
     application.on("/events", Reply::events(every));
@@ -378,6 +381,6 @@ pub(crate) fn keep_open(application: &Application) {
     application.on("/poll", Reply::status(200).after(Duration::from_secs(60)));
 }
 
-/// However busy the machine is.
+/// The longest time to wait for an end, however busy the machine is.
 const AT_MOST: Duration = Duration::from_secs(60);
 const WORD: &[u8] = b"word";

@@ -1,7 +1,7 @@
-//! Does Envoy survive the end of many streams at once?
+//! Promise: Envoy survives the end of many streams at once.
 //!
-//! Each test is a way in which ending streams has crashed Envoy, or its VM, when it was done
-//! without care; `core/src/open_requests` tells how it is avoided.
+//! Each test is a case in which a naive implementation has crashed Envoy or its VM;
+//! `core/src/open_requests` explains how the filter avoids it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,8 +18,8 @@ use crate::client::{
 
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 
-/// Envoy closes a young connection at once when hundreds of its streams end without an answer, the
-/// streams that are still to be ended with it.
+/// Envoy closes a young connection when hundreds of its streams end without a response. That would
+/// also end the streams that have not had their 401 yet.
 #[test]
 fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
     let (bed, _alone) = (BED.get(), alone());
@@ -37,8 +37,9 @@ fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
     }
 }
 
-/// Closes within one call into the VM nest on its stack, which has room for some 300. What others
-/// notice is measured by `make streams-report`; here the machine may be busy with other tests.
+/// If one call into the VM closes several streams, the calls nest on the VM's stack, which has room
+/// for some 300. `make streams-report` measures the effect on other users; here the machine may be
+/// busy.
 #[test]
 fn a_thousand_streams_end_at_once_while_others_are_served() {
     let (bed, _alone) = (BED.get(), alone());
@@ -50,7 +51,7 @@ fn a_thousand_streams_end_at_once_while_others_are_served() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// p99 of another user's requests before and during the end of a crowd.
+/// Returns the p99 of another user's requests before and while 1,500 streams end.
 pub(crate) fn others_while_a_crowd_ends(bed: &Testbed, path: &str, other: &Token) -> [Duration; 2] {
     const CROWD: usize = 1_500;
     let ada = Token::of("ada");
@@ -70,7 +71,7 @@ pub(crate) fn others_while_a_crowd_ends(bed: &Testbed, path: &str, other: &Token
     let over = AtomicBool::new(false);
     let during = thread::scope(|scope| {
         let during = scope.spawn(|| {
-            come_first(None); // as one who is not of this crowd, on a machine of his own
+            come_first(None); // as if this client had its own machine
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 times.push(time_of_answer(&mut connection, &request));
@@ -101,7 +102,7 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Ten thousand are asked again in slices, and only those of one user end.
+/// The filter checks ten thousand streams in several steps, and ends only those of one user.
 #[test]
 fn of_ten_thousand_open_streams_those_of_one_user_end() {
     let bed = client::bed(|configuration| configuration.speak_http2("application"));
@@ -124,8 +125,8 @@ fn of_ten_thousand_open_streams_those_of_one_user_end() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// A context that is gone makes no other one effective: without care the close would hit the stream
-/// before it a second time, which ends Envoy.
+/// If the host no longer has a stream's context, the previously selected context stays effective. A
+/// naive close would then close the previous stream a second time, which crashes Envoy.
 #[test]
 fn a_stream_that_is_known_and_gone_takes_nobody_with_it() {
     let bed = Testbed::from(|setup| setup.drill().workers(1).edit(client::make_room), Fault::None);
@@ -151,10 +152,10 @@ fn a_stream_that_is_known_and_gone_takes_nobody_with_it() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// A stream that is over but for bytes that its client does not read may stay known to the VM.
+/// The VM may still know a stream that has ended except for bytes that its client does not read.
 #[test]
 fn a_stream_whose_client_does_not_read_is_closed_once() {
-    let (bed, _alone) = (client::bed(|_| {}), alone()); // whose counters nobody else moves
+    let (bed, _alone) = (client::bed(|_| {}), alone()); // not shared, because it reads counters
     let token = Token::of("ada");
     let stuck = [8_000, 30_000, 300_000].map(|pieces| {
         let path = format!("/stuck/{pieces}");
@@ -166,13 +167,14 @@ fn a_stream_whose_client_does_not_read_is_closed_once() {
     eventually(LONG, || stuck.iter().all(|(stream, _)| stream.answer().is_some()));
     sign_out(&bed.envoy, &token);
     eventually(LONG, || ended(&bed.envoy, "revoked") == stuck.len() as u64);
-    thread::sleep(Duration::from_millis(2_500)); // all open requests are asked again every second
+    thread::sleep(Duration::from_millis(2_500)); // the filter checks all open requests every second
     assert_eq!(ended(&bed.envoy, "revoked"), stuck.len() as u64);
     drop(stuck);
     assert_no_vm_died(&bed.envoy);
 }
 
-/// Contexts may be gone when their turn comes: nothing else may be hit in their place.
+/// The contexts of these clients may be gone when the filter ends their streams. No other stream
+/// may be closed instead.
 #[test]
 fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
     let (bed, _alone) = (BED.get(), alone());
@@ -187,7 +189,7 @@ fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
         let sockets = (0..50).map(|_| OpenClient::open(&bed.envoy, StreamKind::IdleSocket, &ada));
         let sockets: Vec<_> = sockets.collect();
         sign_out(&bed.envoy, &ada);
-        thread::sleep(Duration::from_millis(200)); // about when the first of them end
+        thread::sleep(Duration::from_millis(200)); // about when the first streams end
         drop((leaving, sockets, revoked.split_off(100)));
         await_ended(&mut revoked, LONG);
         assert_all_go_on(&mut going_on);
@@ -199,7 +201,7 @@ fn crowd(connection: &Http2, kind: StreamKind, token: &Token, count: usize) -> V
     (0..count).map(|_| OpenClient::open_among(connection, kind, token)).collect()
 }
 
-/// How many long polls the application has seen.
+/// Returns how many long polls the application has received.
 fn waiting(bed: &Testbed) -> usize {
     bed.application.seen_at("/poll").len()
 }

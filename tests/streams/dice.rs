@@ -1,4 +1,4 @@
-//! What happens next, in a run that is random and can be repeated?
+//! A random number generator whose seed repeats a run.
 
 use std::env;
 
@@ -6,12 +6,12 @@ use std::env;
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The seed is `STREAMS_SEED`, or always the same one.
+    /// Returns a generator with the seed in `STREAMS_SEED` (default: 1).
     pub(crate) fn new() -> Self {
         Self(number("STREAMS_SEED", 1))
     }
 
-    /// Any number below that one.
+    /// Returns a random number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,13 +20,13 @@ impl Dice {
         usize::try_from((z ^ (z >> 31)) % limit as u64).expect("a number below a usize")
     }
 
-    /// One of these.
+    /// Returns a random element.
     pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 }
 
-/// A number from the environment.
+/// Returns the number in that environment variable, or the default.
 pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
     let number = env::var(name).map(|text| text.parse().expect("a number"));
     number.unwrap_or(otherwise)

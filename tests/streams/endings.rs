@@ -1,4 +1,5 @@
-//! Which open requests end, how, and which go on?
+//! Promise: exactly the open requests of a revoked token end, in the documented way. All others
+//! continue.
 
 use std::process::Command;
 use std::thread;
@@ -62,7 +63,7 @@ fn an_end_that_comes_late_is_counted() {
         let token = Token::of("ada");
         let mut clients = [OpenClient::open(&bed.envoy, StreamKind::QuietEvents, &token)];
         sign_out(&bed.envoy, &token);
-        signal("STOP"); // as where a worker hangs; seldom it has looked already
+        signal("STOP"); // as if the worker hung; sometimes it has already ended the stream
         thread::sleep(Duration::from_millis(1_500));
         signal("CONT");
         await_ended(&mut clients, SOON);
@@ -84,7 +85,7 @@ fn how_many_are_open_is_shown_over_all_workers() {
     eventually(SOON, || open() == 0);
 }
 
-/// Most streams here are half-closed from the beginning: a `GET` has nothing more to send.
+/// Most streams of these tests are half-closed from the beginning, because a `GET` has no body.
 #[test]
 fn a_stream_ends_with_one_half_closed_and_with_both_open() {
     let (bed, _alone) = (BED.get(), alone());
@@ -133,7 +134,7 @@ fn a_cutoff_ends_the_streams_of_older_tokens() {
     old.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(new.iter_mut().chain(&mut others));
 
-    bed.service.revoke(&json!({"issued_before": now - 50})); // of everybody
+    bed.service.revoke(&json!({"issued_before": now - 50})); // all users
     await_ended(&mut others, PROMISED);
     others.iter_mut().for_each(OpenClient::assert_revoked);
     assert_all_go_on(&mut new);
@@ -153,7 +154,7 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
     for path in ["/sign-out", "/password"] {
         let token = Token::of("ada");
         let mut clients = [OpenClient::open(&bed.envoy, StreamKind::Events, &token)];
-        bed.service.pause(); // the answer waits for the service, and its token is revoked meanwhile
+        bed.service.pause(); // the request waits for the service; its token is already revoked
         let mut connection = bed.envoy.connect();
         connection.send_bytes(&Request::post(path).bearer(&token).to_bytes());
         await_ended(&mut clients, PROMISED);
@@ -163,7 +164,7 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
     }
 }
 
-/// Some of the requests have a response when their token is revoked, others wait for one.
+/// When the token is revoked, some requests already have a response, and others still wait for one.
 #[test]
 fn a_page_with_twenty_requests_under_way_signs_out() {
     let bed = client::bed(|configuration| {
@@ -207,7 +208,7 @@ fn a_page_with_twenty_requests_under_way_signs_out() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// Twenty requests whose responses begin and end within half a second.
+/// Returns twenty requests whose responses begin and end within half a second.
 fn page(bed: &Testbed) -> Vec<impl Fn(&Token) -> Request> {
     let reply = |part: u64| match part % 3 {
         0 => Reply::status(200).after(Duration::from_millis(part * 25)),

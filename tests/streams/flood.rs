@@ -1,8 +1,8 @@
-//! Does a client that floods Envoy crash it while its streams end?
+//! Promise: a client that floods a connection while its streams end crashes nothing.
 //!
-//! Envoy closes a connection on which too many of its own frames wait to be read (1,000 that carry no
-//! data): answers to pings, and ends of streams. A client that reads nothing can bring that about in
-//! the middle of those that end at once.
+//! Envoy closes a connection on which more than 1,000 control frames wait to be read by the client,
+//! such as responses to pings and ends of streams. A client that reads nothing can reach this limit
+//! while the filter is ending its streams.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -41,7 +41,7 @@ fn a_connection_that_is_flooded_while_its_streams_end_takes_nobody_with_it() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// An HTTP/2 connection of which nothing is ever read, with windows that are never full.
+/// An HTTP/2 connection that the client never reads, with flow-control windows that are never full.
 struct Unread {
     stream: TcpStream,
     next_stream: u32,
@@ -59,7 +59,7 @@ impl Unread {
         unread
     }
 
-    /// `GET` of that path.
+    /// Sends a `GET` for that path.
     fn open(&mut self, path: &str, token: &Token) {
         let headers = fields(&[
             (b":method", b"GET"),

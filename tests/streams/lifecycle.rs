@@ -1,4 +1,5 @@
-//! What becomes of open requests when the configuration changes, or the VM that knows them dies?
+//! Promise: after a change of the configuration the filter still ends open requests, and after a
+//! crash of their VM Envoy forwards nothing more of them.
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
     await_ended(std::slice::from_mut(&mut idle), LONG);
     assert_eq!(idle.arrived(), 0, "the byte that ended it was not forwarded");
 
-    // The VM that comes after it looks after its own.
+    // The new VM ends the requests that it has admitted.
     eventually(LONG, || bed.envoy.get("/page", &token).status == 200);
     let mut clients = StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, &token));
     sign_out(&bed.envoy, &token);

@@ -1,6 +1,6 @@
-//! Promise: an open request ends within a second of the answer to its token's sign-out, and no other
-//! does. Whatever ends, however many at once, Envoy and its VMs live on.
-//! Method: a real Envoy with two workers, clients that hold requests of every kind open.
+//! Promise: an open request ends within a second of the response to its token's sign-out, and no
+//! other request ends. Envoy and its VMs survive the end of any number of requests.
+//! Method: a real Envoy with two workers, and clients that keep requests of every kind open.
 
 mod client;
 mod crowd;

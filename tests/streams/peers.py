@@ -1,5 +1,5 @@
-"""What do clients that others wrote see? `serve` is the application, `call EDGE GRPC_EDGE TOKEN` opens
-one request of each kind and says what becomes of it, one line an event."""
+"""Third-party clients and servers for tests/streams/peers.rs. `serve` runs the application.
+`call EDGE GRPC_EDGE TOKEN` opens one request of each kind and prints one line per event."""
 
 import asyncio
 import sys
@@ -130,8 +130,8 @@ async def polls(http):
 
 async def uses_socket_io(edge, token, transport):
     name, refused = f"socket.io {transport}", asyncio.Event()
-    # By cookie, as a page does: headers of its own it sends only with the first request of many.
-    jar = aiohttp.CookieJar(unsafe=True)  # also for addresses
+    # The token is a cookie, as in a browser: Socket.IO sends extra headers only with its first request.
+    jar = aiohttp.CookieJar(unsafe=True)  # accepts cookies for IP addresses
     jar.update_cookies({"token": token}, URL(f"http://{edge}"))
     session = aiohttp.ClientSession(cookie_jar=jar)
     client = socketio.AsyncClient(

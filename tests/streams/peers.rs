@@ -1,7 +1,5 @@
-//! What do clients that others wrote see when the token of their streams is revoked?
-//!
-//! aiohttp, python-socketio and grpcio, as client and as server; what they say is what
-//! `docs/streams.md` tells an application's author.
+//! Promise: third-party clients see the end of their streams as `docs/streams.md` describes it.
+//! Method: aiohttp, python-socketio and grpcio as clients and as servers, in `peers.py`.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -34,7 +32,7 @@ fn clients_of_all_kinds_are_cut_and_told_why_when_they_come_again() {
     assert!(!goes_on.has_ended());
 }
 
-/// What each says once it is open.
+/// Lines that the script prints when each stream is open.
 const OPEN: &[&str] = &[
     "websocket: word",
     "events: data: tick",
@@ -46,7 +44,7 @@ const OPEN: &[&str] = &[
     "grpc wait: sent",
 ];
 
-/// What each says when it ends.
+/// Lines that the script prints when each stream ends.
 const CUT: &[&str] = &[
     "websocket: closed 1006",
     "events: cut",
@@ -58,7 +56,7 @@ const CUT: &[&str] = &[
     "grpc wait: UNAUTHENTICATED",
 ];
 
-/// What those say that come again.
+/// Lines that the script prints when clients reconnect.
 const AGAIN: &[&str] = &[
     "websocket again: 401",
     "socket.io websocket: refused",
@@ -66,7 +64,7 @@ const AGAIN: &[&str] = &[
     "grpc again: UNAUTHENTICATED",
 ];
 
-/// An Envoy for HTTP/1.1 and one for gRPC, before one application.
+/// An Envoy for HTTP/1.1 and one for gRPC, in front of one application.
 struct PeersBed {
     http: Envoy,
     grpc: Envoy,

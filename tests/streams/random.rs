@@ -1,8 +1,9 @@
-//! What else may happen while streams end, in any order?
+//! Promise: no random event during the end of streams crashes Envoy or a VM.
 //!
-//! Rounds of a random run, which its seed repeats: a crowd of streams of all kinds, a sign-out, and in
-//! the same moment clients that leave, an application that goes, another revocation, or another
-//! configuration. `STREAMS_ENDINGS` says how many streams are to end, `STREAMS_SEED` which.
+//! Each round opens many streams of all kinds and sends a sign-out. At the same time clients
+//! disconnect, the application closes its connections, another token is revoked, or the
+//! configuration changes. `STREAMS_ENDINGS` is the number of streams that end, `STREAMS_SEED` the
+//! seed that repeats a run.
 
 use std::sync::Arc;
 use std::thread;
@@ -32,15 +33,15 @@ fn random_endings_of_random_streams_crash_nothing() {
     println!("{endings} endings in {rounds} rounds, {:?}", start.elapsed());
 }
 
-/// What happens in the moment of a sign-out.
+/// What happens at the same time as a sign-out.
 #[derive(Clone, Copy, Debug)]
 enum SignOutEvent {
     Nothing,
     ClientsLeave,
-    /// Says that it will send nothing more.
+    /// Clients close their sending direction.
     ClientsFinish,
     ApplicationGoes,
-    /// Another token.
+    /// The service revokes another token.
     ServiceRevokes,
     UserIsCutOff,
     ConfigurationChanges,
@@ -48,7 +49,8 @@ enum SignOutEvent {
 
 struct RandomBed {
     bed: Testbed,
-    /// The one under test, whose way to the application can be cut.
+    /// The Envoy under test. `way` is its network to the application, in which a test can inject
+    /// faults.
     envoy: Envoy,
     way: FaultProxy,
     going_on: Vec<(Token, OpenClient)>,
@@ -67,8 +69,8 @@ impl RandomBed {
         Self { bed, envoy, way, going_on: Vec::new(), changes: 0 }
     }
 
-    /// A crowd comes, a user signs out while something else happens, and all end that must. Says how
-    /// many that were.
+    /// Opens streams, signs a user out during a random event, and waits until the streams that must
+    /// end have ended. Returns how many streams have ended.
     fn round(&mut self, dice: &mut Dice) -> usize {
         let users = (0..4).map(|_| format!("user-{}", dice.below(usize::MAX)));
         let tokens: Vec<_> = users.map(|user| Token::of(&user)).collect();
@@ -82,7 +84,7 @@ impl RandomBed {
         thread::sleep(pause);
         self.happen(event, dice, &tokens, &mut revoked);
         let status = answer.join().expect("an answer");
-        let is_cut_too = matches!(event, SignOutEvent::ApplicationGoes) && status == 503; // revoked all the same
+        let is_cut_too = matches!(event, SignOutEvent::ApplicationGoes) && status == 503; // still revoked
         assert!(status == 200 || is_cut_too, "{event:?}: {status}");
 
         let must_end = |token: &Token| event.ends_all() || revoked.contains(token);
@@ -119,9 +121,9 @@ impl RandomBed {
                     let list = if dice.below(3) > 0 { &mut self.going_on } else { &mut finished };
                     list.push(entry);
                 }
-                finished.iter().for_each(|(_, client)| client.finish()); // some end by that
+                finished.iter().for_each(|(_, client)| client.finish()); // this ends some of them
             }
-            SignOutEvent::ApplicationGoes => self.way.set(Fault::None), // and comes again at once
+            SignOutEvent::ApplicationGoes => self.way.set(Fault::None), // closes all connections
             SignOutEvent::ServiceRevokes => {
                 let token = dice.one_of(tokens).clone();
                 self.bed.service.revoke(&json!({"jti": token.jti()}));
@@ -145,13 +147,13 @@ impl RandomBed {
 }
 
 impl SignOutEvent {
-    /// Whether nothing that was open before goes on after it.
+    /// Returns whether this event ends all open requests.
     fn ends_all(self) -> bool {
         matches!(self, Self::ApplicationGoes | Self::ConfigurationChanges)
     }
 }
 
-/// Some 300 streams of these tokens on four connections, and some on connections of their own.
+/// Opens some 300 streams with these tokens on four connections, and some on one connection each.
 fn crowd(envoy: &Envoy, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, OpenClient)> {
     let (http2, http1): (Vec<_>, Vec<_>) =
         StreamKind::ALL.into_iter().partition(|kind| kind.is_http2());
@@ -171,7 +173,8 @@ fn crowd(envoy: &Envoy, dice: &mut Dice, tokens: &[Token]) -> Vec<(Token, OpenCl
     clients.into_iter().map(|(token, client)| (token, client.begun())).collect()
 }
 
-/// A change of configuration takes the time of draining, so it comes less often.
+/// The events, with their frequencies. A change of the configuration is rare, because it takes as
+/// long as the draining of connections.
 const EVENTS: [SignOutEvent; 19] = {
     let mut events = [SignOutEvent::Nothing; 19];
     let often = [

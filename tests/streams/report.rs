@@ -1,8 +1,9 @@
-//! How long does it take from a sign-out until its streams have ended?
+//! Measures the time from a sign-out to the end of its streams.
 //!
-//! `make streams-report` prints the tables of `docs/streams.md`. The clock starts when the answer to the
-//! sign-out has come, and stops for each stream when its client has seen the end. Crowd and application share
-//! this machine with Envoy and would be elsewhere in life: as root, Envoy comes before them.
+//! `make streams-report` prints the tables of `docs/streams.md`. The time starts when the response
+//! to the sign-out has arrived, and ends for each stream when its client sees the end. In
+//! production, clients and application run on other machines. Here they share this one, so Envoy
+//! runs at a higher priority if the test runs as root.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn report_of_the_time_until_streams_have_ended() {
     ] {
         let bed = Testbed::from(|setup| setup.memory_mib(1_024).edit(make_room), Fault::None);
         keep_open(&bed.application);
-        // 16,000 messages a second would measure the clients.
+        // Without this, 16,000 messages a second would measure the clients.
         bed.application
             .on("/grpc", Reply::pieces("application/grpc", usize::MAX, LONG * 5).early());
         bed.envoy.await_guarding();
@@ -70,7 +71,7 @@ fn report_of_what_others_notice() {
     assert_no_vm_died(&bed.envoy);
 }
 
-/// How long each of that many streams of one token goes on after its sign-out.
+/// Returns how long each of that many streams of one token stays open after the sign-out.
 fn times(bed: &Testbed, kind: StreamKind, count: usize) -> Vec<Duration> {
     let token = Token::of("ada");
     let mut clients = Vec::new();
@@ -94,7 +95,7 @@ fn times(bed: &Testbed, kind: StreamKind, count: usize) -> Vec<Duration> {
     times
 }
 
-/// p50, p99 and max.
+/// Returns p50, p99 and maximum as text.
 fn told(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |percent: usize| milliseconds(times[(times.len() - 1) * percent / 100]);
@@ -105,7 +106,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.0} ms", time.as_secs_f64() * 1_000.0)
 }
 
-/// A page that Envoy answers itself: the application is busy with the crowd, too.
+/// A page to which Envoy itself responds, because the application is busy with the streams.
 const ANSWERED: &str = "/answered";
 const ONES: usize = 20;
 const LONG: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! What do `revocation.streams` and the end of a token change?
+//! Promise: the settings `revocation.streams` have the documented effect.
 
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +29,7 @@ fn a_stream_ends_with_its_token_where_that_is_asked_for() {
     assert_eq!(ended(&bed.envoy, "revoked"), 0);
 }
 
-/// What a client says of the time that its request may take does not count.
+/// The filter ignores a client's own `x-envoy-upstream-stream-duration-ms`.
 #[test]
 fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
     let bed = Testbed::from(
@@ -108,7 +108,7 @@ fn no_stream_ends_where_that_is_switched_off() {
     assert_eq!(ended(&bed.envoy, "revoked"), 0);
 }
 
-/// With a short tolerance, so that tokens end soon.
+/// Starts a testbed with a short clock skew, so that tokens expire soon.
 fn expiring(edit: impl FnOnce(&mut Configuration)) -> Testbed {
     client::bed(|configuration| {
         configuration.filter["claims"]["clock_skew_seconds"] = json!(SKEW_SECONDS);
@@ -120,7 +120,7 @@ fn short_lived() -> (Token, Duration) {
     lives_for(3)
 }
 
-/// A token and the moment from which it is refused.
+/// Returns a token and the time from which it is refused.
 fn lives_for(seconds: u64) -> (Token, Duration) {
     let mut claims = Token::claims_of("ada");
     let exp = now().as_secs() + seconds;
@@ -133,6 +133,6 @@ fn now() -> Duration {
 }
 
 const SKEW_SECONDS: u64 = 1;
-/// Longer than from one look at all open requests to the next, and the longest way of a close.
+/// Longer than the interval between two checks of all open requests plus the time to close one.
 const ONE_SWEEP: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
-//! Promise: a protected route opens to a genuine token alone, and every other one is refused with
-//! the code of its first fault.
-//! Method: one table of tokens, each with its verdict, judged natively and by the module in Envoy.
+//! Promise: a protected route admits only genuine tokens. Every other token is refused with the
+//! code of its first defect.
+//! Method: one table of tokens with their verdicts, checked natively and by the module in Envoy.
 
 mod peer;
 mod seeds;
@@ -63,7 +63,7 @@ fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
         let mut ask = |token| connection.send(&Request::get("/page").bearer(&token));
         assert_eq!(shown(&ask(Token::text(token))), answer(ADA), "{algorithm}");
         assert_eq!(shown(&ask(forged(token))), answer(Err(BadSignature)), "{algorithm}");
-        // The text of the public key as the secret of an HMAC, by its own name and by the key's.
+        // The text of the public key as an HMAC secret, with the HMAC's `alg` and with the key's.
         for (name, why) in [("HS256", UnsupportedAlgorithm), (algorithm.as_str(), BadSignature)] {
             let header = json!({"alg": name}).to_string();
             let confused = Token::signed(&header, r#"{"sub":"eve"}"#, pem);
@@ -134,8 +134,8 @@ struct PublicKeyCase {
     token: String,
 }
 
-/// Made once with OpenSSL, an implementation that is not the one under test; the private keys were
-/// not kept.
+/// Reads keys and tokens that were made once with OpenSSL, which is not the code under test. The
+/// private keys were not kept.
 fn public_keys() -> Vec<PublicKeyCase> {
     let keys: serde_json::Value =
         serde_json::from_str(include_str!("../public_keys.json")).expect("JSON");
@@ -147,19 +147,19 @@ fn public_keys() -> Vec<PublicKeyCase> {
     keys.as_array().expect("a list").iter().map(key).collect()
 }
 
-/// The same signature under another user's claims.
+/// Returns a token with the same signature and another user's claims.
 fn forged(token: &str) -> Token {
     let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a JWS") };
     let claims = r#"{"sub":"eve","jti":"1","exp":1099511627775}"#;
     Token::text(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims)))
 }
 
-/// What of an answer is part of the contract.
+/// The parts of a response that are part of the contract.
 #[derive(Debug, PartialEq)]
 enum Shown {
-    /// The application's own, with the user that it saw.
+    /// A response of the application, with the user ids that it received.
     Admitted(Vec<String>),
-    /// Status, body and the headers that matter.
+    /// A refusal: status, body and the documented headers.
     Refused(u16, serde_json::Value, [Option<String>; 4]),
 }
 
@@ -175,10 +175,10 @@ fn shown(answer: &HttpResponse) -> Shown {
     Shown::Refused(answer.status, answer.json(), headers)
 }
 
-/// The contract of answers, written out.
+/// Returns the documented response for a verdict.
 fn answer(verdict: TokenVerdict) -> Shown {
     match verdict {
-        // The application shows bytes as Latin-1.
+        // The application returns bytes as Latin-1.
         Ok(user) => Shown::Admitted(vec![user.bytes().map(char::from).collect()]),
         Err(refusal) => {
             let table = refusal.answer();
@@ -220,7 +220,7 @@ fn counters(bed: &Testbed) -> Vec<(String, u64)> {
     counters
 }
 
-/// Method, path, status and details of every request for a case.
+/// Returns method, path, status and details of every request for a case, from the access log.
 fn logged(bed: &Testbed) -> String {
     let log = bed.envoy.access_log();
     let lines = log.lines().filter(|line| line.contains(" /case-"));
@@ -228,7 +228,7 @@ fn logged(bed: &Testbed) -> String {
     lines.map(fields).collect()
 }
 
-/// Asks until question and answer fall into one second.
+/// Repeats `ask` until it begins and ends within the same second.
 fn in_one_second<T>(ask: &mut impl FnMut(u64) -> T) -> T {
     loop {
         let now = unix_seconds();

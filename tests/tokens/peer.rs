@@ -1,8 +1,7 @@
-//! Where do this filter and Envoy's own jwt_authn disagree, and why?
-//!
-//! Promise: the table in `docs/jwt-authn.md` names every token of the table on which they do.
-//! Method: both judge each one, with settings that say the same as far as jwt_authn has them.
-//! `UPDATE_DOCUMENTS=1 cargo test --workspace --test tokens` writes the table anew.
+//! Promise: the table in `docs/jwt-authn.md` lists every token on which this filter and Envoy's own
+//! jwt_authn disagree, with the reason.
+//! Method: both check each token of the table, with equivalent settings as far as jwt_authn has
+//! them. `UPDATE_DOCUMENTS=1 cargo test --workspace --test tokens` regenerates the table.
 
 use std::fmt::Write as _;
 
@@ -14,7 +13,7 @@ use testbed::{Configuration, Request, Testbed, Token, repository};
 use crate::table::{A, B, C, TokenCase, cases, filter, times};
 use crate::{in_one_second, unix_seconds};
 
-/// Every disagreement begins like one of these.
+/// Prefixes of the names of tokens on which the filters disagree, each with the reason.
 const REASONS: &[(&str, &str)] = &[
     ("header typ", "A token of another kind is no session token (RFC 8725 §3.11)."),
     ("header crit", "What the issuer calls critical must be understood (RFC 7515 §4.1.11)."),

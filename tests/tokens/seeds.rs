@@ -1,7 +1,8 @@
-//! What does the fuzzer of tokens begin with?
+//! Promise: the seeds of the token fuzzer are the tokens of the table.
 //!
-//! With this table: header and payload where a token has both, as `fuzz/src/token.rs` reads them, else
-//! the text as it is. `UPDATE_DOCUMENTS=1 cargo test --workspace --test tokens` writes them anew.
+//! A seed is the header and payload of a token, in the form that `fuzz/src/token.rs` reads, or the
+//! text itself if the token does not have both. `UPDATE_DOCUMENTS=1 cargo test --workspace --test
+//! tokens` regenerates the seeds.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,5 @@
-//! Which tokens are there, and what is the verdict on each?
-//!
-//! One table for our own verifier, for the module in Envoy, and for Envoy's own filter.
+//! The table of tokens and their verdicts: for our own verifier, for the module in Envoy, and for
+//! Envoy's own filter.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -8,7 +7,7 @@ use jwt_simple::algorithms::{HS256Key, HS384Key, HS512Key, MACLike};
 use serde_json::json;
 use session_guard_core::refusal::Refusal::{self, *};
 
-/// The user as the application gets to see them, or why not.
+/// The user id that the application receives, or the refusal.
 pub(crate) type TokenVerdict = Result<&'static str, Refusal>;
 
 pub(crate) const ADA: TokenVerdict = Ok("ada");
@@ -32,10 +31,10 @@ pub(crate) fn filter() -> serde_json::Value {
     })
 }
 
-/// Name, token, verdict.
+/// A name, a token and its verdict.
 pub(crate) type TokenCase = (String, String, TokenVerdict);
 
-/// Whatever does not depend on the second in which it is judged.
+/// Returns all tokens whose verdict does not depend on the exact second.
 pub(crate) fn cases(now: u64) -> Vec<TokenCase> {
     let mut cases = headers(now);
     cases.extend(keys(now));
@@ -64,13 +63,13 @@ fn headers(now: u64) -> Vec<TokenCase> {
         ("alg", "\"HS999\"", Err(UnsupportedAlgorithm)),
         ("alg", "null", Err(MalformedToken)),
         ("alg", "[\"HS256\"]", Err(MalformedToken)),
-        ("\\u0061lg", "\"none\"", Err(MalformedToken)), // the name a second time
+        ("\\u0061lg", "\"none\"", Err(MalformedToken)), // a duplicate name
         ("crit", "[\"exp\"]", Err(MalformedToken)),
         ("crit", "[]", Err(MalformedToken)),
         ("b64", "true", Err(MalformedToken)),
         ("zip", "\"DEF\"", Err(MalformedToken)),
         ("cty", "\"JWT\"", ADA),
-        ("jku", "\"https://evil.example/keys\"", ADA), // not read
+        ("jku", "\"https://evil.example/keys\"", ADA), // ignored
         ("x", "{\"a\":1,\"b\":1}", ADA),
         ("x", "{\"a\":1,\"a\":1}", Err(MalformedToken)),
     ];
@@ -141,7 +140,7 @@ fn claims(now: u64) -> Vec<TokenCase> {
         ("nbf", "0", ADA),
         ("nbf", "1099511627775", Err(NotYetValid)),
         ("nbf", "\"0\"", Err(BadClaims)),
-        ("iat", "", Err(BadClaims)), // the longest lifetime cannot be told
+        ("iat", "", Err(BadClaims)), // needed for `max_lifetime_seconds`
         ("iat", "1", Err(BadClaims)),
         ("iat", "1099511627775", Err(NotYetValid)),
         ("jti", &long(256), ADA),
@@ -159,11 +158,11 @@ fn claims(now: u64) -> Vec<TokenCase> {
         ("sub", "\" ada\"", Err(BadClaims)),
         ("sub", "\"a\\r\\nx-admin: 1\"", Err(BadClaims)),
         ("sub", "\"a\\u0000\"", Err(BadClaims)),
-        ("sub", "\"\\ud800\"", Err(MalformedToken)), // half a character
+        ("sub", "\"\\ud800\"", Err(MalformedToken)), // half a surrogate pair
         ("sub", &long(257), Err(BadClaims)),
         ("sub", "\"\"", Err(BadClaims)),
         ("sub", "", Err(BadClaims)),
-        ("\\u0073ub", "\"eve\"", Err(MalformedToken)), // the name a second time
+        ("\\u0073ub", "\"eve\"", Err(MalformedToken)), // a duplicate name
         ("role", "\"admin\"", ADA),
         ("role", "{}", ADA),
         ("role", "\"a\\nb\"", ADA),
@@ -177,7 +176,7 @@ fn claims(now: u64) -> Vec<TokenCase> {
     cases.iter().map(draft).collect()
 }
 
-/// Texts that are no token, or another spelling of one.
+/// Returns texts that are not tokens, or other spellings of one.
 fn texts(now: u64) -> Vec<TokenCase> {
     let sound = Draft::new(now).sign();
     let (input, signature) = sound.rsplit_once('.').expect("a signature");
@@ -203,7 +202,7 @@ fn texts(now: u64) -> Vec<TokenCase> {
     cases.map(|(name, token)| (name.to_owned(), token, Err(MalformedToken))).collect()
 }
 
-/// Other spellings of one token, which lenient decoders take for the same.
+/// Returns other spellings of a token, which lenient decoders read as the same token.
 pub(crate) fn spellings(token: &str) -> Vec<(&'static str, String)> {
     let (input, signature) = token.rsplit_once('.').expect("a signature");
     let bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
@@ -226,7 +225,7 @@ pub(crate) fn spellings(token: &str) -> Vec<(&'static str, String)> {
     spellings
 }
 
-/// A token of `max_token_bytes` is read, a longer one is not.
+/// Returns a token of `max_token_bytes`, which is accepted, and longer ones, which are refused.
 fn lengths(now: u64) -> Vec<TokenCase> {
     let of_length = |length: usize| {
         let token = |n: usize| Draft::new(now).claim("x", &format!("{:?}", "x".repeat(n))).sign();
@@ -246,7 +245,7 @@ fn lengths(now: u64) -> Vec<TokenCase> {
     ]
 }
 
-/// The seconds at which verdicts change, with a clock skew of 60.
+/// Returns tokens at the seconds at which verdicts change, with a clock skew of 60.
 pub(crate) fn times(now: u64) -> Vec<TokenCase> {
     let cases = [
         ("exp", now - 59, ADA),
@@ -265,7 +264,7 @@ pub(crate) fn times(now: u64) -> Vec<TokenCase> {
     cases.map(draft).to_vec()
 }
 
-/// A sound token, to be bent one member at a time.
+/// A valid token, of which a case changes one member.
 pub(crate) struct Draft {
     header: Vec<(String, String)>,
     claims: Vec<(String, String)>,
@@ -290,7 +289,7 @@ impl Draft {
         self
     }
 
-    /// No JSON, no claim.
+    /// Sets a claim; an empty text removes it.
     fn claim(mut self, name: &str, json: &str) -> Self {
         set(&mut self.claims, name, json);
         self
