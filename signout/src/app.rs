@@ -1,10 +1,8 @@
 //! The routes of the HTTP interface.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -14,17 +12,20 @@ use serde_json::json;
 use session_guard_core::revocation::record::Kind;
 
 use crate::access::{Right, bearer};
-use crate::clock::unix_seconds;
+use crate::clock::{unix_seconds, wait_until};
 use crate::cursor::ProxyPosition;
 use crate::error::Error;
+use crate::http::body;
 use crate::http::connections::ServiceConnection;
 use crate::metrics;
 use crate::poll::poll;
+use crate::receivers::{Receivers, routes};
 use crate::request::{BODY_BYTES, Batch};
 use crate::service::Service;
 
-/// Returns the HTTP interface without a listener, so that tests can call it in-process.
-pub fn app(service: Service) -> Router {
+/// Returns the HTTP interface without a listener, so that tests can call it in-process. Without
+/// `receivers`, nobody can send messages of identity providers.
+pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
         .route("/v1/status", get(status))
@@ -32,6 +33,7 @@ pub fn app(service: Service) -> Router {
         .layer(from_fn_with_state(service.clone(), authorize));
     Router::new()
         .merge(v1)
+        .merge(receivers.map(routes::routes).unwrap_or_default())
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/metrics", get(render_metrics))
@@ -71,7 +73,7 @@ async fn revoke(
     Extension(right): Extension<Right>,
     request: Request,
 ) -> Result<Response, Error> {
-    let body = read(request).await?;
+    let body = body::read(request, BODY_BYTES).await?;
     let mut batch = Batch::read(&body, unix_seconds())?;
     if batch.has_all && right != Right::All {
         return Err(Error::NeedsAdmin);
@@ -97,7 +99,7 @@ async fn revoke(
     }
     tracing::debug!(revocations = size, stored, past = batch.past, result, "revocations received");
     let written = written?;
-    until(batch.answer_at).await;
+    wait_until(batch.answer_at).await;
     if stored < size {
         metrics.without_room.inc_by(u64::try_from(size - stored).unwrap_or(u64::MAX));
         tracing::warn!(
@@ -109,27 +111,6 @@ async fn revoke(
     let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let cursor = ProxyPosition::After(written.position).cursor();
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
-}
-
-/// Reads the body, unless it is too long or takes too long.
-async fn read(request: Request) -> Result<Bytes, Error> {
-    let connection = request.extensions().get::<Arc<ServiceConnection>>();
-    let timeout = connection.map_or(BODY_TIMEOUT, |connection| connection.body_timeout());
-    let read = tokio::time::timeout(timeout, Bytes::from_request(request, &()));
-    read.await.map_err(|_| Error::SlowBody)?.map_err(|refused| match refused.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Error::TooLarge(format!("A body may have {BODY_BYTES} bytes, not more."))
-        }
-        _ => Error::NotJson("The body breaks off.".to_owned()),
-    })
-}
-
-/// Waits until that second has begun, but at most [`CUTOFF_TIMEOUT`], in case the clock is set back.
-async fn until(second: u64) {
-    let began = Instant::now();
-    while unix_seconds() < second && began.elapsed() < CUTOFF_TIMEOUT {
-        tokio::time::sleep(CLOCK_INTERVAL).await;
-    }
 }
 
 /// `GET /v1/status`: the data of `signout status`.
@@ -189,13 +170,3 @@ async fn render_metrics(State(service): State<Service>) -> Result<Response, Erro
     })?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
-
-/// How long a body may take to arrive if a test calls without a connection.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longest delay of the response to a cutoff whose time the service chose: less than a second is
-/// needed until the next second begins.
-const CUTOFF_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often the clock is read while a response waits for the next second.
-const CLOCK_INTERVAL: Duration = Duration::from_millis(5);

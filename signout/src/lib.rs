@@ -17,6 +17,9 @@
 //!    can contradict it.
 //! 5. [`poll`] waits for changes and responds with the [`page`] that follows a proxy's [`cursor`].
 //!
+//! Identity providers report sign-outs to the [`receivers`], which turn them into records for the
+//! writer. The [`issuers`] are those whose messages count.
+//!
 //! Several services may share one store. Then a [`follower`] appends what the others have stored,
 //! [`freshness`] tells whether this service knows all of it, and [`recovery`] restores a store that
 //! has lost records.
@@ -27,31 +30,35 @@
 //!
 //! 1. [`http::server`][]: accepts connections and serves them
 //! 2. [`app`](mod@app): the routes of the HTTP interface
-//! 3. [`http::tls`][]: the listener's certificate
-//! 4. [`http::connections`][]: limits on connections
-//! 5. [`poll`][]: the response to a poll of the feed
-//! 6. [`service`][]: the running service
-//! 7. [`follower`][]: the entries that other services append
-//! 8. [`writer`][]: the thread that makes batches durable
-//! 9. [`copy`][]: from one store to another
-//! 10. [`recovery`][]: reads a store, and restores it after a loss
-//! 11. [`page`][]: the pages of the feed
-//! 12. [`request`][]: the bodies of calls
-//! 13. [`plan`][]: what a commit adds
-//! 14. [`accounts`][]: accounts that make most of the records
-//! 15. [`access`][]: API tokens and their rights
-//! 16. [`metrics`][]: counters and gauges for Prometheus
-//! 17. [`capacity`][]: the largest numbers of live records
-//! 18. [`error`][]: rejections of calls
-//! 19. [`log`][]: the live set and its newest changes
-//! 20. [`store`][]: redb and Redis
-//! 21. [`freshness`][]: whether everything in a shared store is known
-//! 22. [`cursor`][]: the position of a proxy in the feed
-//! 23. [`entry`][]: an entry of the log
-//! 24. [`check`][]: what a configuration of the filter means
-//! 25. [`secret`][]: generated secrets
-//! 26. [`random`][]: random numbers
-//! 27. [`clock`][]: the wall clock
+//! 3. [`receivers`][]: messages of identity providers
+//! 4. [`http::tls`][]: the listener's certificate
+//! 5. [`http::body`][]: the body of a request
+//! 6. [`http::connections`][]: limits on connections
+//! 7. [`poll`][]: the response to a poll of the feed
+//! 8. [`service`][]: the running service
+//! 9. [`follower`][]: the entries that other services append
+//! 10. [`writer`][]: the thread that makes batches durable
+//! 11. [`copy`][]: from one store to another
+//! 12. [`recovery`][]: reads a store, and restores it after a loss
+//! 13. [`page`][]: the pages of the feed
+//! 14. [`request`][]: the bodies of calls
+//! 15. [`plan`][]: what a commit adds
+//! 16. [`accounts`][]: accounts that make most of the records
+//! 17. [`access`][]: API tokens and their rights
+//! 18. [`issuers`][]: identity providers and their keys
+//! 19. [`metrics`][]: counters and gauges for Prometheus
+//! 20. [`capacity`][]: the largest numbers of live records
+//! 21. [`error`][]: rejections of calls
+//! 22. [`log`][]: the live set and its newest changes
+//! 23. [`store`][]: redb and Redis
+//! 24. [`freshness`][]: whether everything in a shared store is known
+//! 25. [`cursor`][]: the position of a proxy in the feed
+//! 26. [`entry`][]: an entry of the log
+//! 27. [`check`][]: what a configuration of the filter means
+//! 28. [`http::client`][]: calls of identity providers
+//! 29. [`secret`][]: generated secrets
+//! 30. [`random`][]: random numbers
+//! 31. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -75,6 +82,8 @@ pub mod clock;
 pub mod copy;
 pub mod error;
 pub mod http;
+pub mod issuers;
+pub mod receivers;
 pub mod secret;
 pub mod service;
 pub mod store;

@@ -31,6 +31,10 @@ pub(crate) struct ServiceMetrics {
     pub(crate) received: IntCounterVec,
     /// Responses of `/v1`, by status.
     pub(crate) answers: IntCounterVec,
+    /// Messages of identity providers, by protocol and result.
+    pub(crate) receiver_messages: IntCounterVec,
+    /// Attempts to fetch the keys of an issuer, by issuer and result.
+    pub(crate) key_fetches: IntCounterVec,
     /// Pages of resets that were sent.
     pub(crate) reset_pages: IntCounter,
     /// Open connections by caller.
@@ -85,6 +89,9 @@ impl ServiceMetrics {
         let counters = |name, what, label| {
             registered(&registry, IntCounterVec::new(Opts::new(name, what), &[label])?)
         };
+        let pairs = |name, what, labels: &[&str; 2]| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, what), labels)?)
+        };
         let version = Opts::new("signout_build_info", "Always 1; the version is its label")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         registered(&registry, IntGauge::with_opts(version)?)?.set(1);
@@ -136,6 +143,16 @@ impl ServiceMetrics {
                 "result",
             )?,
             answers,
+            receiver_messages: pairs(
+                "signout_receiver_messages_total",
+                "Messages of identity providers: accepted, ignored, or the reason of the rejection",
+                &["protocol", "result"],
+            )?,
+            key_fetches: pairs(
+                "signout_issuer_keys_fetched_total",
+                "Responses to requests for an issuer's keys: fetched, or why rejected",
+                &["issuer", "result"],
+            )?,
             reset_pages: registered(&registry, reset_pages)?,
             waiting_polls: gauge("signout_waiting_polls", "Polls that are waiting for a change")?,
             commit_seconds: registered(&registry, Histogram::with_opts(commit_seconds)?)?,

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use signout::http::client::certificates;
 use signout::secret;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::{CommandError, Target};
 
@@ -47,7 +48,8 @@ impl Client {
         let mut config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         if let Some(file) = &target.ca {
-            let roots = RootCerts::new_with_certs(&certificates(file)?);
+            let wrong = |why| CommandError::Usage(format!("--ca {}: {why}", file.display()));
+            let roots = RootCerts::new_with_certs(&certificates(file).map_err(wrong)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         let url = target.url.trim_end_matches('/').to_owned();
@@ -106,27 +108,6 @@ impl ApiResponse {
             CommandError::Refused(format!("the response is not from a signout service: {error}"))
         })
     }
-}
-
-/// Reads the certificates in a PEM file.
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, CommandError> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        CommandError::Usage(format!("--ca {}: {why}", file.display()))
-    };
-    let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
-    let certificates: Vec<_> = items
-        .map_err(|error| wrong(&error))?
-        .into_iter()
-        .filter_map(|item| match item {
-            PemItem::Certificate(certificate) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(wrong(&"no certificate in PEM"));
-    }
-    Ok(certificates)
 }
 
 /// Returns the message for a rejection. If the response is from a signout service, it contains the

@@ -9,8 +9,8 @@ use thiserror::Error;
 mod check;
 mod client;
 mod copy;
+mod issuers;
 mod list;
-
 mod revoke;
 mod serve;
 mod status;

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
+use super::issuers::IssuerOptions;
 use super::store_address::{RedisOptions, StoreAddress};
 
 /// Run the service.
@@ -49,6 +50,8 @@ pub(super) struct Serve {
     tls: TlsOptions,
     #[command(flatten)]
     connections: ConnectionOptions,
+    #[command(flatten)]
+    issuers: IssuerOptions,
 }
 
 /// HTTPS instead of HTTP.
@@ -139,6 +142,7 @@ impl Serve {
         let place = StoreAddress::of(&self.store)?;
         let (access, installation) = access(&place, self.redis_adopt)?;
         let tls = self.tls.read()?;
+        let issuers = self.issuers.read()?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
@@ -150,13 +154,14 @@ impl Serve {
             Service::start(settings).map_err(|error| CommandError::Refused(error.to_string()))
         });
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
+        let receivers = issuers.map(|issuers| issuers.start(service.clone())).transpose()?;
         // Signals are handled only from here on: before, they end the process at once, which is
         // harmless while the store is read.
         let stop = stop_signal()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         println!("listening on {scheme}://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
-        server::serve(listener, tls, service.clone(), limits, stop).await;
+        server::serve(listener, tls, service.clone(), receivers, limits, stop).await;
         let stopped = tokio::task::spawn_blocking(move || service.stop()).await;
         tracing::info!("stopped");
         stopped.map_err(|error| failed("cannot stop", &error))
@@ -230,4 +235,5 @@ Redis, start fails.
 Examples:
   signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb
   signout serve --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --store redb:/data/redb
-  signout serve --listen 127.0.0.1:8090 --store redis://redis.internal:6379";
+  signout serve --listen 127.0.0.1:8090 --store redis://redis.internal:6379
+  signout serve --store redb:/var/lib/signout/revocations.redb --issuers issuers.json";

@@ -1,5 +1,7 @@
-//! The service's connections: accepting, limits, TLS.
+//! HTTP: accepting, limits and TLS of connections, bodies of requests, and the client.
 
+pub(crate) mod body;
+pub mod client;
 pub mod connections;
 pub mod server;
 pub mod tls;

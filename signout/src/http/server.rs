@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::connections::{Connections, Limits, ServiceConnection};
 use super::tls::{Acceptor, Tls};
 use crate::app::app;
+use crate::receivers::Receivers;
 use crate::service::Service;
 
 /// Serves plain HTTP, or HTTPS with `tls`, until `stop` completes. Then it closes the service, so
@@ -24,13 +25,14 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     service: Service,
+    receivers: Option<Receivers>,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
     let acceptor = tls.as_ref().map(Tls::acceptor);
     let following = tls.map(|tls| tokio::spawn(tls.follow_files()));
     let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
-    let app = app(service.clone());
+    let app = app(service.clone(), receivers);
     let shutdown = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {

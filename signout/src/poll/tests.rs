@@ -14,7 +14,7 @@ async fn status(service: &Service, query: &str) -> (StatusCode, bool) {
         .header("authorization", "Bearer t")
         .body(Body::empty())
         .unwrap();
-    let answer = crate::app(service.clone()).oneshot(request).await.unwrap();
+    let answer = crate::app(service.clone(), None).oneshot(request).await.unwrap();
     (answer.status(), answer.headers().contains_key("retry-after"))
 }
 

@@ -7,5 +7,7 @@ mod copies;
 mod crash;
 mod feed;
 mod installations;
+mod provider;
+mod receivers;
 mod support;
 mod tls;

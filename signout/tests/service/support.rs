@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey};
 use signout::access::ApiTokens;
+use signout::receivers::Receivers;
 use signout::store::{Embedded, Store};
 use signout::{Service, ServiceSettings, app};
 use tempfile::TempDir;
@@ -54,7 +55,14 @@ impl InProcess {
         folder: TempDir,
     ) -> Self {
         let service = Service::start(ServiceSettings { store, access, capacity }).unwrap();
-        Self { app: app(service.clone()), service, _folder: folder }
+        Self { app: app(service.clone(), None), service, _folder: folder }
+    }
+
+    /// A service that receives messages of identity providers.
+    pub(crate) fn receiving(start: impl FnOnce(Service) -> Receivers) -> Self {
+        let inside = Self::new();
+        let receivers = start(inside.service.clone());
+        Self { app: app(inside.service.clone(), Some(receivers)), ..inside }
     }
 
     pub(crate) async fn call(&self, request: Request<Body>) -> ServiceResponse {

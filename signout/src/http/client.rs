@@ -1,0 +1,119 @@
+//! HTTP client: fetches what identity providers publish, and calls their endpoints.
+//!
+//! It blocks, so it belongs on threads of its own. It follows no redirect: a redirect could lead to
+//! another host than the operator has configured. Every response has a limit of time and of size.
+
+use std::path::Path;
+use std::time::Duration;
+
+use session_guard_core::call::Response;
+use session_guard_core::headers::Headers;
+use ureq::http::{Method, Request};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// A client with its roots of trust.
+#[derive(Clone)]
+pub struct HttpClient {
+    agent: ureq::Agent,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: Method,
+    /// An `http` or `https` address.
+    pub url: String,
+    /// Name and value of each header.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; may be empty.
+    pub body: Vec<u8>,
+    /// How long to wait for the whole response.
+    pub timeout: Duration,
+    /// Longest body of the response, in bytes.
+    pub longest_body: u64,
+}
+
+impl HttpClient {
+    /// A client that verifies `https` servers with the certificates of a PEM file, else with the
+    /// system's.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be used.
+    pub fn new(ca: Option<&Path>) -> Result<Self, String> {
+        let roots = match ca {
+            Some(file) => certificates(file)?,
+            None => system_roots(),
+        };
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("session-guard-signout/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build());
+        Ok(Self { agent: config.build().into() })
+    }
+
+    /// Sends a request and returns the whole response.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none: unreachable, too slow, too long, or no trusted certificate.
+    pub fn send(&self, request: HttpRequest) -> Result<Response, String> {
+        let HttpRequest { method, url, headers, body, timeout, longest_body } = request;
+        let mut builder = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        let request = builder.body(body).map_err(|error| error.to_string())?;
+        let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let mut response = self.agent.run(request).map_err(|error| error.to_string())?;
+        let status = response.status().as_str().to_owned();
+        let body = response.body_mut().with_config().limit(longest_body).read_to_vec();
+        let body = body.map_err(|error| error.to_string())?;
+        let status = (b":status".as_slice(), status.as_bytes());
+        let lines = response.headers().iter();
+        let lines = lines.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let lines: Vec<_> = std::iter::once(status).chain(lines).collect();
+        Ok(Response { headers: Headers::from_pairs(&lines), body })
+    }
+}
+
+/// Reads the certificates in a PEM file.
+///
+/// # Errors
+///
+/// It cannot be read, or holds none.
+pub fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let pem = std::fs::read(file).map_err(|error| error.to_string())?;
+    let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
+    let certificates: Vec<_> = items
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err("no certificate in PEM".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// Returns the certificates that this machine trusts (`SSL_CERT_FILE`, or where the system keeps
+/// them). Without any, every `https` request fails, and the log says why.
+fn system_roots() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    let roots: Vec<_> =
+        found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    if roots.is_empty() {
+        tracing::warn!(
+            errors = ?found.errors,
+            "this machine trusts no certificate authority, so no https issuer can be reached; \
+             install the system's certificates (Debian: ca-certificates), or name a file with --ca"
+        );
+    }
+    roots
+}

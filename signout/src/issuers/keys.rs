@@ -1,0 +1,194 @@
+//! The keys of an issuer: fetched, kept up to date, and read by requests.
+//!
+//! The state machine is the filter's ([`KeySets`]): it decides when to fetch, keeps the present keys
+//! while the issuer fails, and limits early fetches to one between two refreshes. Here it has a thread
+//! of its own, which makes the calls, and shared data that nobody else uses.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use session_guard_core::call::{Call, Response};
+use session_guard_core::clock::Now;
+use session_guard_core::key_sets::document::SET_BYTES_LIMIT;
+use session_guard_core::key_sets::{KeySetCount, KeySetEffects, KeySets};
+use session_guard_core::keys::KeyRing;
+use session_guard_core::severity::Severity;
+use session_guard_core::shared::store::SharedStore;
+use tokio::sync::{oneshot, watch};
+use ureq::http::Method;
+
+use super::settings::KeySource;
+use crate::clock::unix_seconds;
+use crate::http::client::{HttpClient, HttpRequest};
+use crate::metrics::ServiceMetrics;
+use crate::random::random_number;
+
+/// The keys of an issuer, as requests see them.
+pub(crate) struct IssuerKeys {
+    current: watch::Receiver<KeyRing>,
+    /// The thread that fetches them; it ends when this is dropped.
+    fetcher: Option<SyncSender<oneshot::Sender<()>>>,
+}
+
+impl IssuerKeys {
+    /// Takes the keys out of `source`, or starts the thread that fetches them.
+    pub(crate) fn start(
+        issuer: &str,
+        source: &mut KeySource,
+        client: &HttpClient,
+        metrics: &Arc<ServiceMetrics>,
+    ) -> std::io::Result<Self> {
+        let (origin, set) = match source {
+            KeySource::Inline(keys) => {
+                let ring = KeyRing::new(std::mem::take(keys));
+                return Ok(Self { current: watch::channel(ring).1, fetcher: None });
+            }
+            KeySource::Fetched { origin, set } => (origin.clone(), set.clone()),
+        };
+        let mut owner = [0; 16];
+        getrandom::fill(&mut owner).map_err(std::io::Error::other)?;
+        let (fetcher, requests) = sync_channel(WAITING_REQUESTS);
+        let client = client.clone();
+        let (issuer, metrics) = (issuer.to_owned(), Arc::clone(metrics));
+        let mut sets = KeySets::new(vec![set], KeyRing::default(), owner);
+        let (shared, began) = (SharedStore::new(), Instant::now());
+        let now = Now { unix_seconds: unix_seconds(), monotonic_milliseconds: 0 };
+        let (keys, current) = watch::channel(sets.load(&shared, now, 0));
+        let thread = KeyFetcher { issuer, sets, shared, client, origin, keys, metrics, began };
+        let name = "issuer-keys".to_owned();
+        std::thread::Builder::new().name(name).spawn(move || thread.run(&requests))?;
+        Ok(Self { current, fetcher: Some(fetcher) })
+    }
+
+    /// Returns the keys that are known now.
+    pub(crate) fn current(&self) -> KeyRing {
+        self.current.borrow().clone()
+    }
+
+    /// Has the keys fetched, if that is allowed now, and waits for the end of that. Called when no key
+    /// is known that a message was signed with: the issuer may just have replaced its keys.
+    pub(crate) async fn refresh(&self) {
+        let Some(fetcher) = &self.fetcher else { return };
+        let (done, is_done) = oneshot::channel();
+        match fetcher.try_send(done) {
+            Ok(()) => {
+                let _ = tokio::time::timeout(REFRESH_TIMEOUT, is_done).await;
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+}
+
+/// The thread that fetches the keys of one issuer.
+struct KeyFetcher {
+    issuer: String,
+    sets: KeySets,
+    shared: SharedStore,
+    client: HttpClient,
+    origin: String,
+    keys: watch::Sender<KeyRing>,
+    metrics: Arc<ServiceMetrics>,
+    began: Instant,
+}
+
+impl KeyFetcher {
+    fn run(mut self, requests: &Receiver<oneshot::Sender<()>>) {
+        let mut wait = Duration::ZERO;
+        loop {
+            let mut waiting = vec![];
+            match requests.recv_timeout(wait) {
+                Ok(request) => {
+                    waiting.push(request);
+                    self.sets.note_missed_key(&self.shared, self.now());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            wait = self.tick();
+            waiting.extend(requests.try_iter());
+            for request in waiting {
+                let _ = request.send(()); // a failed send means that the caller has given up
+            }
+        }
+    }
+
+    /// Fetches the keys if they are due; returns the time until the next tick.
+    fn tick(&mut self) -> Duration {
+        let mut effects = self.sets.tick(&self.shared, self.now(), random());
+        let mut wait = TICK;
+        loop {
+            self.apply(&mut effects);
+            wait = effects
+                .tick_within_milliseconds
+                .map_or(wait, |milliseconds| wait.min(Duration::from_millis(milliseconds)));
+            let Some((index, call)) = effects.fetch.pop() else { return wait };
+            let response = self.fetch(call);
+            effects = self.sets.fetch_finished(
+                index,
+                &self.shared,
+                self.now(),
+                random(),
+                response.as_ref(),
+            );
+        }
+    }
+
+    fn fetch(&self, call: Call) -> Option<Response> {
+        let headers = call.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let request = HttpRequest {
+            method: Method::GET,
+            url: format!("{}{}", self.origin, call.path),
+            headers: headers.collect(),
+            body: call.body,
+            timeout: Duration::from_millis(call.timeout_milliseconds),
+            longest_body: u64::try_from(SET_BYTES_LIMIT).unwrap_or(u64::MAX).saturating_add(1),
+        };
+        let response = self.client.send(request);
+        response
+            .inspect_err(|error| {
+                tracing::debug!(issuer = self.issuer, %error, "keys not fetched");
+            })
+            .ok()
+    }
+
+    fn apply(&mut self, effects: &mut KeySetEffects) {
+        if let Some(ring) = effects.keys.take() {
+            self.keys.send_replace(ring);
+        }
+        for count in effects.counts.drain(..) {
+            let result = match count {
+                KeySetCount::Fetched => "fetched",
+                KeySetCount::Rejected(reason) => reason.name(),
+            };
+            self.metrics.key_fetches.with_label_values(&[&*self.issuer, result]).inc();
+        }
+        for notice in effects.notices.drain(..) {
+            let issuer = &self.issuer;
+            match notice.severity() {
+                Severity::Info => tracing::info!(issuer, "{notice}"),
+                Severity::Warning => tracing::warn!(issuer, "{notice}"),
+                Severity::Error => tracing::error!(issuer, "{notice}"),
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { unix_seconds: unix_seconds(), monotonic_milliseconds: milliseconds }
+    }
+}
+
+/// Jitter needs no secret: without random numbers, all services fetch at the same time.
+fn random() -> u32 {
+    random_number().map_or(0, |number| number as u32)
+}
+
+/// How often the state machine runs at least: it holds a lease that has to be renewed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Most requests that wait for one fetch. Others are judged with the present keys.
+const WAITING_REQUESTS: usize = 64;
+
+/// How long a request waits for a fetch; the fetch itself may take five seconds.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);

@@ -1,0 +1,40 @@
+//! Identity providers whose messages end sessions: who they are, and with which keys they sign.
+//!
+//! An operator lists them in a file (`signout serve --issuers FILE`). Nobody else may end a session
+//! through the [receivers](crate::receivers).
+
+pub mod keys;
+mod raw;
+pub mod settings;
+
+use std::sync::Arc;
+
+use crate::http::client::HttpClient;
+use crate::metrics::ServiceMetrics;
+use keys::IssuerKeys;
+use settings::IssuerSettings;
+
+/// An issuer with its keys.
+pub(crate) struct TrustedIssuer {
+    pub(crate) settings: IssuerSettings,
+    pub(crate) keys: IssuerKeys,
+}
+
+impl TrustedIssuer {
+    /// Starts fetching the keys, unless the file holds them.
+    ///
+    /// # Errors
+    ///
+    /// The operating system provides no thread or no random numbers.
+    pub(crate) fn start(
+        mut settings: IssuerSettings,
+        client: &HttpClient,
+        metrics: &Arc<ServiceMetrics>,
+    ) -> std::io::Result<Self> {
+        for warning in settings.warnings.drain(..) {
+            tracing::warn!(issuer = settings.issuer, "{warning}");
+        }
+        let keys = IssuerKeys::start(&settings.issuer, &mut settings.keys, client, metrics)?;
+        Ok(Self { settings, keys })
+    }
+}

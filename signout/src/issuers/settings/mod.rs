@@ -1,0 +1,289 @@
+//! Checks the issuers file.
+//!
+//! There are two layers, as for the filter's configuration: the file as [written](super::raw), and
+//! [`IssuerSettings`], where keys are ready and every value is within its limit. The error names the
+//! field and the remedy, never a value that may be secret.
+
+use std::fmt;
+
+use session_guard_core::config::limits::{self, Whole};
+use session_guard_core::config::{At, ConfigError, settings, text};
+use session_guard_core::key_sets::KeySetSettings;
+use session_guard_core::key_sets::document::{self, KeySetRules};
+use session_guard_core::keys::{Key, PublicAlgorithm};
+
+use super::raw;
+pub use super::raw::{EventType, UserIdClaim};
+
+/// What one issuer may do in one realm.
+#[derive(Debug)]
+pub struct IssuerSettings {
+    /// `iss` of its messages.
+    pub issuer: String,
+    /// The realm whose sessions it ends; may be empty.
+    pub realm: String,
+    /// `iss` of the access tokens that it ends. Usually the issuer itself.
+    pub token_issuers: Vec<String>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// The algorithms of its signatures.
+    pub algorithms: Vec<PublicAlgorithm>,
+    /// The claim of its access tokens that is the user id.
+    pub user_id: UserIdClaim,
+    /// Longest lifetime of its access tokens: a cutoff is kept for so long.
+    pub max_lifetime_seconds: u64,
+    /// The audiences of logout tokens, if it may send them.
+    pub backchannel_logout: Option<Vec<String>>,
+    /// The Security Event Tokens that it may send.
+    pub events: Option<EventSettings>,
+    /// The audiences of its credentials for Global Token Revocation, if it may call that.
+    pub global_token_revocation: Option<Vec<String>>,
+    /// Whether the holder of one of its access tokens may revoke it (RFC 7009).
+    pub token_revocation: bool,
+    /// What is odd without being wrong, for the operator's log.
+    pub warnings: Vec<String>,
+}
+
+/// The Security Event Tokens of an issuer.
+#[derive(Debug)]
+pub struct EventSettings {
+    /// The audiences of which a token must name one.
+    pub audiences: Vec<String>,
+    /// The events that end sessions. Others are acknowledged and change nothing.
+    pub types: Vec<EventType>,
+}
+
+/// Where the keys of an issuer come from.
+pub enum KeySource {
+    /// The file itself.
+    Inline(Vec<Key>),
+    /// An address.
+    Fetched {
+        /// `https://` and the authority, or `http://` and a loopback address.
+        origin: String,
+        /// What is fetched there, and how its keys are read.
+        set: KeySetSettings,
+    },
+}
+
+impl fmt::Debug for KeySource {
+    /// Shows addresses, and the number of keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(keys) => write!(f, "{} keys", keys.len()),
+            Self::Fetched { origin, set } => write!(f, "{origin}{}", set.path),
+        }
+    }
+}
+
+/// Reads an issuers file.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it.
+pub fn read(file: &[u8]) -> Result<Vec<IssuerSettings>, ConfigError> {
+    let raw::IssuersFile { issuers } = text::read_object(file, &OBJECTS)?;
+    let at = At::root().field("issuers");
+    limits::some(&at, issuers.len(), ISSUERS, "name the identity providers that end sessions")?;
+    let mut checked: Vec<IssuerSettings> = Vec::with_capacity(issuers.len());
+    for (index, written) in issuers.into_iter().enumerate() {
+        let at = at.item(index);
+        let issuer = check(&at, written)?;
+        let is_twin = |other: &IssuerSettings| {
+            (&other.issuer, &other.realm) == (&issuer.issuer, &issuer.realm)
+        };
+        if checked.iter().any(is_twin) {
+            let remedy = "an issuer has one entry for each realm";
+            return Err(at.field("issuer").error("comes twice in this realm", remedy));
+        }
+        checked.push(issuer);
+    }
+    Ok(checked)
+}
+
+fn check(at: &At, written: raw::WrittenIssuer) -> Result<IssuerSettings, ConfigError> {
+    let long = settings::TEXT_BYTES;
+    let issuer = limits::text(&at.field("issuer"), &written.issuer, long)?;
+    if !written.realm.is_empty() {
+        limits::text(&at.field("realm"), &written.realm, settings::NAME_BYTES)?;
+    }
+    let token_issuers = match &written.token_issuers {
+        None => vec![issuer.clone()],
+        Some(list) => {
+            let at = at.field("token_issuers");
+            limits::some(&at, list.len(), TOKEN_ISSUERS, "leave it out for the issuer itself")?;
+            limits::texts(&at, list, TOKEN_ISSUERS, long)?
+        }
+    };
+    let algorithms = algorithms(&at.field("algorithms"), written.algorithms.as_deref())?;
+    let mut warnings = vec![];
+    let keys = keys(&at.field("jwks"), &written.jwks, &issuer, &algorithms, &mut warnings)?;
+    let at_lifetime = at.field("max_lifetime_seconds");
+    let lifetime =
+        limits::number(&at_lifetime, written.max_lifetime_seconds, MAX_LIFETIME_SECONDS)?;
+    let receiver = |name: &str, receiver: Option<raw::WrittenReceiver>| {
+        let at = at.field(name).field("audiences");
+        receiver.map(|receiver| audiences(&at, &receiver.audiences)).transpose()
+    };
+    let checked = IssuerSettings {
+        realm: written.realm,
+        token_issuers,
+        keys,
+        algorithms,
+        user_id: written.user_id,
+        max_lifetime_seconds: lifetime.unwrap_or_default(),
+        backchannel_logout: receiver("backchannel_logout", written.backchannel_logout)?,
+        events: written
+            .events
+            .map(|events| check_events(&at.field("events"), events))
+            .transpose()?,
+        global_token_revocation: receiver(
+            "global_token_revocation",
+            written.global_token_revocation,
+        )?,
+        token_revocation: written.token_revocation,
+        issuer,
+        warnings,
+    };
+    let receives = checked.backchannel_logout.is_some()
+        || checked.events.is_some()
+        || checked.global_token_revocation.is_some()
+        || checked.token_revocation;
+    if !receives {
+        let remedy = "add `backchannel_logout`, `events`, `global_token_revocation` or \
+                      `token_revocation`";
+        return Err(at.error("this issuer may send nothing", remedy));
+    }
+    Ok(checked)
+}
+
+fn check_events(at: &At, written: raw::WrittenEvents) -> Result<EventSettings, ConfigError> {
+    let audiences = audiences(&at.field("audiences"), &written.audiences)?;
+    let types = match written.types {
+        None => vec![EventType::SessionRevoked, EventType::CredentialChange],
+        Some(types) => {
+            let remedy = "leave it out for session-revoked and credential-change";
+            limits::some(&at.field("types"), types.len(), 2, remedy)?;
+            types
+        }
+    };
+    Ok(EventSettings { audiences, types })
+}
+
+fn audiences(at: &At, list: &[String]) -> Result<Vec<String>, ConfigError> {
+    let remedy = "name the `aud` of messages for this service: a message for somebody else must \
+                  not sign out anybody here";
+    limits::some(at, list.len(), settings::LIST_ITEMS, remedy)?;
+    limits::texts(at, list, settings::LIST_ITEMS, settings::TEXT_BYTES)
+}
+
+fn algorithms(at: &At, names: Option<&[String]>) -> Result<Vec<PublicAlgorithm>, ConfigError> {
+    let Some(names) = names else { return Ok(vec![PublicAlgorithm::Rs256]) };
+    let known = PublicAlgorithm::ALL.map(PublicAlgorithm::name).join(", ");
+    limits::some(at, names.len(), PublicAlgorithm::ALL.len(), "leave it out for RS256")?;
+    let algorithm = |(index, name): (usize, &String)| {
+        let at = at.item(index);
+        PublicAlgorithm::from_name(name)
+            .ok_or_else(|| at.error("is not supported", format!("one of {known}")))
+    };
+    names.iter().enumerate().map(algorithm).collect()
+}
+
+fn keys(
+    at: &At,
+    jwks: &raw::WrittenJwks,
+    issuer: &str,
+    algorithms: &[PublicAlgorithm],
+    warnings: &mut Vec<String>,
+) -> Result<KeySource, ConfigError> {
+    // Keys without `alg` are for the one RSA algorithm, if there is only one.
+    let mut rsa = algorithms.iter().copied().filter(|algorithm| algorithm.is_rsa());
+    let rsa = rsa.next().filter(|_| rsa.next().is_none());
+    let rules = KeySetRules { rsa, issuer: Some(issuer.to_owned()), audiences: vec![] };
+    match (&jwks.url, &jwks.inline) {
+        (Some(url), None) => fetched(at, url, jwks.refresh_seconds, rules),
+        (None, Some(set)) => {
+            if jwks.refresh_seconds.is_some() {
+                let remedy = "a set that stands here is not fetched";
+                return Err(at.field("refresh_seconds").error("does not belong here", remedy));
+            }
+            let at = at.field("inline");
+            let document = document::read(set.get().as_bytes(), &rules)
+                .map_err(|reason| at.error(format!("cannot be used ({reason})"), JWK_SET))?;
+            warnings.extend(document.left_out.iter().map(|key| format!("{at}: left out: {key}")));
+            if document.keys.is_empty() {
+                let first = document.left_out.first().map(ToString::to_string);
+                return Err(at.error("holds no key that can be used", first.unwrap_or_default()));
+            }
+            Ok(KeySource::Inline(document.keys))
+        }
+        (None, None) => Err(at.error("names no keys", "give `url` or `inline`")),
+        (Some(_), Some(_)) => Err(at.error("names keys twice", "give `url` or `inline`, not both")),
+    }
+}
+
+fn fetched(
+    at: &At,
+    url: &str,
+    refresh_seconds: Option<u64>,
+    rules: KeySetRules,
+) -> Result<KeySource, ConfigError> {
+    let refresh_at = at.field("refresh_seconds");
+    let refresh = limits::number(&refresh_at, refresh_seconds, settings::REFRESH_SECONDS)?;
+    let (name, at) = (at.to_string(), at.field("url"));
+    let url = limits::text(&at, url, settings::TEXT_BYTES)?;
+    let (origin, authority, path) = split(&url).ok_or_else(|| {
+        let remedy = "like https://id.example.com/.well-known/jwks.json; http is only for loopback \
+                      addresses, because anybody on the way could replace the keys";
+        at.error("is no https address", remedy)
+    })?;
+    let set = KeySetSettings {
+        name,
+        cluster: String::new(),
+        authority,
+        path,
+        refresh_seconds: refresh.unwrap_or_default(),
+        rules,
+    };
+    Ok(KeySource::Fetched { origin, set })
+}
+
+/// Splits an address into origin, authority and path. `None` if it is not `https`, or `http` to a
+/// loopback address.
+pub(super) fn split(url: &str) -> Option<(String, String, String)> {
+    let parsed: ureq::http::Uri = url.parse().ok()?;
+    let (scheme, authority) = (parsed.scheme_str()?, parsed.authority()?);
+    let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
+    let is_trusted = scheme == "https" || (scheme == "http" && is_loopback);
+    if !is_trusted || authority.as_str().contains('@') || url.contains('#') {
+        return None;
+    }
+    let path = parsed.path_and_query().map_or("/", |path| path.as_str());
+    Some((format!("{scheme}://{authority}"), authority.to_string(), path.to_owned()))
+}
+
+/// Where an object belongs in the file.
+const OBJECTS: [&str; 6] = [
+    "issuers[]",
+    "issuers[].jwks",
+    "issuers[].jwks.inline",
+    "issuers[].backchannel_logout",
+    "issuers[].events",
+    "issuers[].global_token_revocation",
+];
+
+/// Most entries: each has a thread if its keys are fetched.
+const ISSUERS: usize = 64;
+
+/// Most values of `iss` for one issuer: each sign-out stores a record for each of them.
+const TOKEN_ISSUERS: usize = 8;
+
+/// `max_lifetime_seconds`: by default 30 days, the longest lifetime that the consoles of the usual
+/// providers offer; up to ten years.
+pub const MAX_LIFETIME_SECONDS: Whole =
+    Whole { default: Some(2_592_000), least: 60, most: 315_360_000 };
+
+const JWK_SET: &str = "a JWK Set is an object with a list `keys` (RFC 7517 §5)";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Receivers: identity providers report here that sessions have ended.
+//!
+//! | call | protocol |
+//! | --- | --- |
+//! | `POST /v1/realms/{realm}/backchannel-logout` | OpenID Connect Back-Channel Logout 1.0 |
+//! | `POST /v1/realms/{realm}/events` | Security Event Tokens by push (RFC 8935) |
+//! | `POST /v1/realms/{realm}/global-token-revocation` | Global Token Revocation (Okta) |
+//!
+//! Without `realms/{realm}` they are for the empty realm, which is the default of the filter.
+//!
+//! # Path of a message
+//!
+//! 1. [`routes`] reads the request and makes the response that the protocol requires.
+//! 2. [`Receivers::genuine`] finds the issuer and checks the signature. No API token is needed.
+//! 3. The module of the protocol checks the claims and returns the records to store, as a pure
+//!    function of message, settings and time.
+//! 4. [`Receivers::store`] makes them durable, and waits until every token that was issued before the
+//!    response is refused.
+//!
+//! # Why a replay is harmless
+//!
+//! The cutoff follows from the message's own time. A message that arrives again finds its cutoff in
+//! force and changes nothing, so no list of used ids is needed.
+
+mod global_revocation;
+mod logout_token;
+mod message;
+mod rejection;
+mod report;
+pub(crate) mod routes;
+mod security_event;
+mod subject;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use session_guard_core::keys::KeyRing;
+use session_guard_core::token::JwtType;
+use session_guard_core::token::statement::{
+    NotGenuine, Statement, StatementVerifier, VerifiedStatement,
+};
+use tokio::sync::Semaphore;
+
+use crate::clock::wait_until;
+use crate::error::Error;
+use crate::http::client::HttpClient;
+use crate::issuers::TrustedIssuer;
+use crate::issuers::settings::IssuerSettings;
+use crate::service::Service;
+use message::MessageEffect;
+use rejection::{Rejection, RejectionReason};
+use report::Reports;
+
+/// The receivers of one service. All clones are the same.
+#[derive(Clone)]
+pub struct Receivers {
+    shared: Arc<ReceiverState>,
+}
+
+struct ReceiverState {
+    service: Service,
+    issuers: Vec<TrustedIssuer>,
+    verifier: Mutex<StatementVerifier>,
+    requests: Semaphore,
+    reports: Reports,
+}
+
+impl Receivers {
+    /// Starts fetching the issuers' keys.
+    ///
+    /// # Errors
+    ///
+    /// The operating system provides no thread or no random numbers.
+    pub fn start(
+        service: Service,
+        issuers: Vec<IssuerSettings>,
+        client: &HttpClient,
+    ) -> std::io::Result<Self> {
+        let metrics = &service.parts.metrics;
+        let start = |settings| TrustedIssuer::start(settings, client, metrics);
+        let issuers = issuers.into_iter().map(start).collect::<Result<_, _>>()?;
+        let reports = Reports::new(Arc::clone(metrics));
+        let shared = ReceiverState {
+            issuers,
+            verifier: Mutex::new(StatementVerifier::new(FAILED_MILLISECONDS_PER_SECOND)),
+            requests: Semaphore::new(REQUESTS_AT_A_TIME),
+            reports,
+            service,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether an issuer may send such messages to this realm.
+    fn serves(&self, realm: &str, may_send: impl Fn(&IssuerSettings) -> bool) -> bool {
+        let mut issuers = self.shared.issuers.iter().map(|issuer| &issuer.settings);
+        issuers.any(|settings| settings.realm == realm && may_send(settings))
+    }
+
+    /// Checks the signature of a JWT. Returns its issuer, if that may send such messages.
+    async fn genuine(
+        &self,
+        realm: &str,
+        jwt: &[u8],
+        purpose: JwtType,
+        may_send: impl Fn(&IssuerSettings) -> bool,
+    ) -> Result<(&TrustedIssuer, VerifiedStatement), Rejection> {
+        let statement = Statement::parse(jwt, purpose).ok_or_else(|| {
+            let detail = "It is no JWT in compact form, or its `typ` is for another purpose.";
+            Rejection::new(RejectionReason::Malformed, detail)
+        })?;
+        let named = statement.named_issuer();
+        let is_named = |settings: &IssuerSettings| {
+            settings.realm == realm && named == Some(&*settings.issuer) && may_send(settings)
+        };
+        let issuer = self.shared.issuers.iter().find(|issuer| is_named(&issuer.settings));
+        let issuer = issuer.ok_or_else(|| {
+            let detail = "`iss` is no issuer that may send this to this realm; see `issuer`, `realm` \
+                          and the receivers in the issuers file.";
+            Rejection::new(RejectionReason::UnknownIssuer, detail)
+        })?;
+        let algorithms = &issuer.settings.algorithms;
+        if !algorithms.iter().any(|algorithm| algorithm.name() == statement.algorithm()) {
+            let detail = "The issuer does not sign with this algorithm; see `algorithms` in the \
+                          issuers file.";
+            return Err(Rejection::new(RejectionReason::Algorithm, detail));
+        }
+        let keys = issuer.keys.current();
+        let verified = match self.verify(&statement, &keys) {
+            Err(no) if no.misses_key || keys.lacks_some() => {
+                issuer.keys.refresh().await;
+                self.verify(&statement, &issuer.keys.current())
+            }
+            verified => verified,
+        };
+        let verified = verified.map_err(|NotGenuine { refusal, .. }| Rejection::from(refusal))?;
+        Ok((issuer, verified))
+    }
+
+    fn verify(
+        &self,
+        statement: &Statement<'_>,
+        keys: &KeyRing,
+    ) -> Result<VerifiedStatement, NotGenuine> {
+        let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        let verifier = self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        verifier.verify(statement, keys, milliseconds)
+    }
+
+    /// Makes what a message changes durable, and waits until its cutoff has begun.
+    async fn store(&self, accepted: MessageEffect) -> Result<(), Rejection> {
+        let MessageEffect { records, respond_at, .. } = accepted;
+        let size = records.len();
+        let records = records.into_iter().map(Into::into).collect();
+        let written = self.shared.service.write(records).await;
+        let not_stored = |error: &Error| {
+            let (_, code, detail) = error.answer();
+            Rejection::new(RejectionReason::NotStored, format!("{detail} ({code})"))
+        };
+        let written = written.map_err(|error| not_stored(&error))?;
+        if written.stored < size {
+            return Err(not_stored(&Error::Full { accepted: written.stored }));
+        }
+        wait_until(respond_at).await;
+        Ok(())
+    }
+}
+
+/// The part of each second that may be spent on failed signature checks, by the expected times of
+/// WebAssembly, which are several times those of this program.
+const FAILED_MILLISECONDS_PER_SECOND: u64 = 250;
+
+/// Most requests at a time. Each holds a body of at most [`routes::BODY_BYTES`] and may wait two
+/// seconds for its cutoff to begin.
+const REQUESTS_AT_A_TIME: usize = 1_024;

@@ -1,0 +1,117 @@
+//! Counts the messages of issuers, and tells the operator about those that are rejected.
+//!
+//! Anybody can send a message, so the log has at most one line a minute for each receiver and reason.
+//! It names reason and remedy, never a token, a user or a session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::rejection::{Rejection, RejectionReason};
+use crate::metrics::ServiceMetrics;
+
+/// The protocol by which a message arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ReceiverProtocol {
+    /// OpenID Connect Back-Channel Logout.
+    BackchannelLogout,
+    /// Security Event Tokens by push.
+    EventsPush,
+    /// Global Token Revocation.
+    GlobalTokenRevocation,
+}
+
+impl ReceiverProtocol {
+    /// Every protocol.
+    pub(crate) const ALL: [Self; 3] =
+        [Self::BackchannelLogout, Self::EventsPush, Self::GlobalTokenRevocation];
+
+    /// The label in `signout_receiver_messages_total`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BackchannelLogout => "backchannel_logout",
+            Self::EventsPush => "events_push",
+            Self::GlobalTokenRevocation => "global_token_revocation",
+        }
+    }
+}
+
+/// Counts and reports messages.
+pub(super) struct Reports {
+    metrics: Arc<ServiceMetrics>,
+    logged_at: Mutex<HashMap<(ReceiverProtocol, &'static str), Instant>>,
+}
+
+impl Reports {
+    /// Nothing was reported yet. All counters exist from the start: a rate needs a zero before the
+    /// first event.
+    pub(super) fn new(metrics: Arc<ServiceMetrics>) -> Self {
+        for protocol in ReceiverProtocol::ALL {
+            let reasons = RejectionReason::ALL.into_iter().map(RejectionReason::name);
+            for result in reasons.chain([ACCEPTED, IGNORED]) {
+                metrics.receiver_messages.with_label_values(&[protocol.name(), result]);
+            }
+        }
+        Self { metrics, logged_at: Mutex::default() }
+    }
+
+    /// A message has ended sessions, as far as they had not ended before.
+    pub(super) fn accepted(
+        &self,
+        protocol: ReceiverProtocol,
+        issuer: &str,
+        notes: &[&'static str],
+    ) {
+        self.count(protocol, ACCEPTED);
+        tracing::info!(receiver = protocol.name(), issuer, "message accepted");
+        for note in notes {
+            if self.may_log(protocol, note) {
+                tracing::warn!(receiver = protocol.name(), issuer, "accepted, although {note}");
+            }
+        }
+    }
+
+    /// A message was acknowledged and has changed nothing.
+    pub(super) fn ignored(&self, protocol: ReceiverProtocol, issuer: &str, what: &'static str) {
+        self.count(protocol, IGNORED);
+        if self.may_log(protocol, what) {
+            tracing::info!(receiver = protocol.name(), issuer, "message without effect: {what}");
+        }
+    }
+
+    /// A message was rejected.
+    pub(super) fn rejected(&self, protocol: ReceiverProtocol, realm: &str, rejection: &Rejection) {
+        let Rejection { reason, detail } = rejection;
+        self.count(protocol, reason.name());
+        if self.may_log(protocol, reason.name()) {
+            let (receiver, reason) = (protocol.name(), reason.name());
+            tracing::warn!(
+                receiver,
+                realm,
+                reason,
+                "message rejected, nobody is signed out: {detail}"
+            );
+        }
+    }
+
+    fn count(&self, protocol: ReceiverProtocol, result: &str) {
+        self.metrics.receiver_messages.with_label_values(&[protocol.name(), result]).inc();
+    }
+
+    fn may_log(&self, protocol: ReceiverProtocol, what: &'static str) -> bool {
+        let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = logged_at.get(&(protocol, what));
+        let may = last.is_none_or(|last| now.duration_since(*last) >= LOG_INTERVAL);
+        if may {
+            logged_at.insert((protocol, what), now);
+        }
+        may
+    }
+}
+
+const ACCEPTED: &str = "accepted";
+const IGNORED: &str = "ignored";
+
+/// Time between two log lines with the same cause.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,0 +1,289 @@
+//! The routes of the receivers: reads requests, and responds as each protocol requires.
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::json;
+use session_guard_core::token::JwtType;
+use tokio::sync::SemaphorePermit;
+
+use super::rejection::{Rejection, RejectionReason};
+use super::report::ReceiverProtocol;
+use super::security_event::EventMeaning;
+use super::{Receivers, global_revocation, logout_token, security_event};
+use crate::access::bearer;
+use crate::clock::unix_seconds;
+use crate::error::Error;
+use crate::http::body;
+use crate::issuers::settings::IssuerSettings;
+use crate::service::Service;
+
+/// Returns the routes. They need no API token of ours: a message is signed by its issuer.
+pub(crate) fn routes(receivers: Receivers) -> Router<Service> {
+    Router::new()
+        .route("/v1/backchannel-logout", post(backchannel_logout))
+        .route("/v1/realms/{realm}/backchannel-logout", post(backchannel_logout))
+        .route("/v1/events", post(events))
+        .route("/v1/realms/{realm}/events", post(events))
+        .route("/v1/global-token-revocation", post(global_token_revocation))
+        .route("/v1/realms/{realm}/global-token-revocation", post(global_token_revocation))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(receivers)
+}
+
+/// The realm in the path; none is the empty realm.
+type Realm = Option<Path<String>>;
+
+/// `POST …/backchannel-logout`: 200, or 400 with a JSON `error` (§2.8).
+async fn backchannel_logout(
+    State(receivers): State<Receivers>,
+    realm: Realm,
+    request: Request,
+) -> Response {
+    let realm = realm.map(|Path(realm)| realm).unwrap_or_default();
+    if !receivers.serves(&realm, |settings| settings.backchannel_logout.is_some()) {
+        return Error::NotFound.into_response();
+    }
+    let mut response = match receivers.log_out(&realm, request).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(rejection) => {
+            receivers.shared.reports.rejected(
+                ReceiverProtocol::BackchannelLogout,
+                &realm,
+                &rejection,
+            );
+            let error = match rejection.reason {
+                RejectionReason::Unavailable => "temporarily_unavailable",
+                RejectionReason::NotStored => "server_error",
+                _ => "invalid_request",
+            };
+            let body = json!({"error": error, "error_description": rejection.detail});
+            (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        }
+    };
+    no_store(&mut response);
+    response
+}
+
+/// `POST …/events`: 202, or 400 with `err` and `description` (RFC 8935 §2.3). 503 asks the
+/// transmitter to send the token again.
+async fn events(State(receivers): State<Receivers>, realm: Realm, request: Request) -> Response {
+    let realm = realm.map(|Path(realm)| realm).unwrap_or_default();
+    if !receivers.serves(&realm, |settings| settings.events.is_some()) {
+        return Error::NotFound.into_response();
+    }
+    let mut response = match receivers.take_event(&realm, request).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(rejection) => {
+            receivers.shared.reports.rejected(ReceiverProtocol::EventsPush, &realm, &rejection);
+            if rejection.reason.is_temporary() {
+                return unavailable(&rejection);
+            }
+            let body =
+                json!({"err": event_error(rejection.reason), "description": rejection.detail});
+            let language = [(header::CONTENT_LANGUAGE, HeaderValue::from_static("en"))];
+            (StatusCode::BAD_REQUEST, language, Json(body)).into_response()
+        }
+    };
+    no_store(&mut response);
+    response
+}
+
+/// `POST …/global-token-revocation`: 204, or what the draft's section on errors says.
+async fn global_token_revocation(
+    State(receivers): State<Receivers>,
+    realm: Realm,
+    request: Request,
+) -> Response {
+    let realm = realm.map(|Path(realm)| realm).unwrap_or_default();
+    if !receivers.serves(&realm, |settings| settings.global_token_revocation.is_some()) {
+        return Error::NotFound.into_response();
+    }
+    let mut response = match receivers.revoke_globally(&realm, request).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(rejection) => {
+            receivers.shared.reports.rejected(
+                ReceiverProtocol::GlobalTokenRevocation,
+                &realm,
+                &rejection,
+            );
+            if rejection.reason.is_temporary() {
+                return unavailable(&rejection);
+            }
+            let (status, error) = global_error(rejection.reason);
+            let body = json!({"error": error, "error_description": rejection.detail});
+            let mut response = (status, Json(body)).into_response();
+            if status == StatusCode::UNAUTHORIZED {
+                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    };
+    no_store(&mut response);
+    response
+}
+
+impl Receivers {
+    async fn log_out(&self, realm: &str, request: Request) -> Result<(), Rejection> {
+        let _place = self.enter()?;
+        let body = self.read(request, "application/x-www-form-urlencoded").await?;
+        let token = one_parameter(&body, "logout_token").ok_or_else(|| {
+            Rejection::bad_request("The form does not hold exactly one `logout_token` (§2.5).")
+        })?;
+        let may_send = |settings: &IssuerSettings| settings.backchannel_logout.is_some();
+        let genuine = self.genuine(realm, token.as_bytes(), JwtType::Logout, may_send).await;
+        let (issuer, statement) = genuine?;
+        let settings = &issuer.settings;
+        let audiences = settings.backchannel_logout.as_deref().unwrap_or_default();
+        let claims = statement.claims()?;
+        let accepted = logout_token::read(&claims, settings, audiences, unix_seconds())?;
+        let notes = accepted.notes.clone();
+        self.store(accepted).await?;
+        self.shared.reports.accepted(ReceiverProtocol::BackchannelLogout, &settings.issuer, &notes);
+        Ok(())
+    }
+
+    async fn take_event(&self, realm: &str, request: Request) -> Result<(), Rejection> {
+        let _place = self.enter()?;
+        let body = self.read(request, "application/secevent+jwt").await?;
+        let may_send = |settings: &IssuerSettings| settings.events.is_some();
+        let genuine = self.genuine(realm, &body, JwtType::SecurityEvent, may_send).await;
+        let (issuer, statement) = genuine?;
+        let settings = &issuer.settings;
+        let Some(events) = &settings.events else { return Ok(()) };
+        let claims = statement.claims()?;
+        let (protocol, name) = (ReceiverProtocol::EventsPush, &settings.issuer);
+        match security_event::read(&claims, settings, events, unix_seconds())? {
+            EventMeaning::Cutoff(accepted) => {
+                self.store(accepted).await?;
+                self.shared.reports.accepted(protocol, name, &[]);
+            }
+            EventMeaning::Verification { .. } => {
+                tracing::info!(issuer = name, "the transmitter has verified the stream");
+                self.shared.reports.ignored(protocol, name, "stream verification");
+            }
+            EventMeaning::StreamUpdated { status } => {
+                let status = status.chars().filter(char::is_ascii_alphabetic).take(16);
+                let status: String = status.collect();
+                tracing::warn!(
+                    issuer = name,
+                    status,
+                    "the transmitter has changed the stream's status"
+                );
+                self.shared.reports.ignored(protocol, name, "stream update");
+            }
+            EventMeaning::Ignored => {
+                self.shared.reports.ignored(protocol, name, "an event that ends no session here");
+            }
+        }
+        Ok(())
+    }
+
+    async fn revoke_globally(&self, realm: &str, request: Request) -> Result<(), Rejection> {
+        let _place = self.enter()?;
+        let credential = bearer(request.headers()).map(<[u8]>::to_vec).ok_or_else(|| {
+            let detail = "The call has no `Authorization: Bearer` with a JWT.";
+            Rejection::new(RejectionReason::Malformed, detail)
+        })?;
+        let body = self.read(request, "application/json").await?;
+        let may_send = |settings: &IssuerSettings| settings.global_token_revocation.is_some();
+        let purpose = JwtType::GlobalTokenRevocation;
+        let (issuer, statement) = self.genuine(realm, &credential, purpose, may_send).await?;
+        let settings = &issuer.settings;
+        let audiences = settings.global_token_revocation.as_deref().unwrap_or_default();
+        let now = unix_seconds();
+        let iat = global_revocation::check_caller(&statement.claims()?, audiences, now)?;
+        let accepted = global_revocation::read(&body, settings, iat, now)?;
+        self.store(accepted).await?;
+        self.shared.reports.accepted(
+            ReceiverProtocol::GlobalTokenRevocation,
+            &settings.issuer,
+            &[],
+        );
+        Ok(())
+    }
+
+    /// Returns a place among the requests that are served at a time.
+    fn enter(&self) -> Result<SemaphorePermit<'_>, Rejection> {
+        let full = "Too many requests at a time; send it again.";
+        self.shared
+            .requests
+            .try_acquire()
+            .map_err(|_| Rejection::new(RejectionReason::Unavailable, full))
+    }
+
+    /// Reads a body of this media type.
+    async fn read(&self, request: Request, media_type: &'static str) -> Result<Bytes, Rejection> {
+        if !is_of_type(request.headers(), media_type) {
+            let detail = format!("The content type is not {media_type}.");
+            return Err(Rejection::new(RejectionReason::BadRequest, detail));
+        }
+        body::read(request, BODY_BYTES).await.map_err(|error| {
+            let (_, _, detail) = error.answer();
+            Rejection::new(RejectionReason::BadRequest, detail.to_owned())
+        })
+    }
+}
+
+/// Whether there is one content type, and it is this one. Parameters are ignored.
+fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(one), None) = (types.next(), types.next()) else { return false };
+    let named = one.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    named.trim().eq_ignore_ascii_case(media_type)
+}
+
+/// The value of a parameter of a form, if it is there exactly once.
+fn one_parameter(form: &[u8], name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(form).filter(|(known, _)| known == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Some(value.into_owned()),
+        _ => None,
+    }
+}
+
+/// The error code of RFC 8935 §2.4.
+fn event_error(reason: RejectionReason) -> &'static str {
+    match reason {
+        RejectionReason::UnknownIssuer => "invalid_issuer",
+        RejectionReason::WrongAudience => "invalid_audience",
+        RejectionReason::Algorithm | RejectionReason::UnknownKey => "invalid_key",
+        RejectionReason::BadSignature => "authentication_failed",
+        _ => "invalid_request",
+    }
+}
+
+/// Status and error code: 401 for the caller's credential, 403 for a user of somebody else, 422 for a
+/// user that cannot be found out, 400 for the rest.
+fn global_error(reason: RejectionReason) -> (StatusCode, &'static str) {
+    match reason {
+        RejectionReason::BadRequest | RejectionReason::BadSubject | RejectionReason::WrongEvent => {
+            (StatusCode::BAD_REQUEST, "invalid_request")
+        }
+        RejectionReason::ForeignSubject => (StatusCode::FORBIDDEN, "access_denied"),
+        RejectionReason::UnsupportedSubject => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "unsupported_subject")
+        }
+        _ => (StatusCode::UNAUTHORIZED, "invalid_token"),
+    }
+}
+
+fn unavailable(rejection: &Rejection) -> Response {
+    let body = json!({"code": rejection.reason.name(), "detail": rejection.detail});
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    no_store(&mut response);
+    response
+}
+
+fn no_store(response: &mut Response) {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// Longest body: a token of [`STATEMENT_BYTES_LIMIT`](session_guard_core::token::statement) and what
+/// a form adds to it.
+pub(super) const BODY_BYTES: usize = 32 << 10;

@@ -1,0 +1,155 @@
+//! Security Event Tokens of Shared Signals (SSF 1.0, CAEP 1.0, RFC 8417).
+
+use session_guard_core::token::statement::StatementClaims;
+
+use super::message::{self, MessageEffect};
+use super::rejection::{Rejection, RejectionReason};
+use super::subject::{self, Subject, member};
+use crate::issuers::settings::{EventSettings, EventType, IssuerSettings};
+
+/// What a Security Event Token means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum EventMeaning {
+    /// Sessions end.
+    Cutoff(MessageEffect),
+    /// The transmitter verifies the stream (SSF 1.0 §8.1.4), with the state that the receiver has
+    /// chosen, if any.
+    Verification { state: Option<String> },
+    /// The transmitter has changed the status of the stream (SSF 1.0 §8.1.5).
+    StreamUpdated { status: String },
+    /// An event that changes nothing here.
+    Ignored,
+}
+
+/// Reads a genuine Security Event Token.
+///
+/// # Errors
+///
+/// Why it is rejected.
+pub(super) fn read(
+    claims: &StatementClaims<'_>,
+    settings: &IssuerSettings,
+    events: &EventSettings,
+    now: u64,
+) -> Result<EventMeaning, Rejection> {
+    let iat = message::check(claims, &events.audiences, now)?;
+    if claims.text("jti")?.is_none_or(|jti| jti.is_empty()) {
+        return Err(Rejection::new(
+            RejectionReason::BadClaims,
+            "`jti` is missing (RFC 8417 §2.2).",
+        ));
+    }
+    let list = claims.object("events")?;
+    let list = list.ok_or_else(|| Rejection::new(RejectionReason::WrongEvent, ONE_EVENT))?;
+    let mut names = list.names();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(Rejection::new(RejectionReason::WrongEvent, ONE_EVENT));
+    };
+    let Some(known) = KNOWN.into_iter().find(|known| *known == name) else {
+        return Ok(EventMeaning::Ignored);
+    };
+    let event = list
+        .object(known)?
+        .ok_or_else(|| Rejection::new(RejectionReason::WrongEvent, ONE_EVENT))?;
+    let event_type = match known {
+        VERIFICATION => {
+            let state = event.text("state")?.map(|state| state.into_owned());
+            return Ok(EventMeaning::Verification { state });
+        }
+        STREAM_UPDATED => {
+            let status = event.text("status")?;
+            let status = status.ok_or_else(|| bad_event("`status` is missing."))?.into_owned();
+            return Ok(EventMeaning::StreamUpdated { status });
+        }
+        CREDENTIAL_CHANGE => {
+            if event.text("credential_type")?.is_none() || event.text("change_type")?.is_none() {
+                return Err(bad_event("`credential_type` or `change_type` is missing."));
+            }
+            EventType::CredentialChange
+        }
+        _ => EventType::SessionRevoked,
+    };
+    if !events.types.contains(&event_type) {
+        return Ok(EventMeaning::Ignored);
+    }
+    let at = event.time("event_timestamp")?.unwrap_or(iat);
+    message::not_from_the_future(at, now)?;
+    let identifier = claims.object("sub_id")?;
+    let identifier = identifier
+        .ok_or_else(|| Rejection::new(RejectionReason::BadSubject, "`sub_id` is missing."))?;
+    let subject = of_event(&identifier, settings, event_type)?;
+    Ok(EventMeaning::Cutoff(MessageEffect::cutoff(&subject, settings, at, now)))
+}
+
+/// The session or user that an event is about.
+fn of_event(
+    identifier: &StatementClaims<'_>,
+    settings: &IssuerSettings,
+    event_type: EventType,
+) -> Result<Subject, Rejection> {
+    match (&*member(identifier, "format")?, event_type) {
+        ("opaque", EventType::SessionRevoked) => Subject::session(&member(identifier, "id")?),
+        ("complex", _) => of_complex(identifier, settings, event_type),
+        _ => Subject::of_user_identifier(identifier, settings),
+    }
+}
+
+/// The session or user that a complex subject (SSF 1.0 §3.2) is about. A member that narrows it to
+/// something that is not a session here (a device, a group) is refused, because the event must not
+/// sign out more than it says.
+fn of_complex(
+    identifier: &StatementClaims<'_>,
+    settings: &IssuerSettings,
+    event_type: EventType,
+) -> Result<Subject, Rejection> {
+    let is_known = |name| ["format", "user", "session", "tenant"].contains(&name);
+    if !identifier.names().all(is_known) {
+        return Err(subject::unsupported());
+    }
+    let part = |name| match identifier.object(name) {
+        Ok(part) => Ok(part),
+        Err(_) => {
+            Err(Rejection::new(RejectionReason::BadSubject, "A part of the subject is no object."))
+        }
+    };
+    let (user, session) = (part("user")?, part("session")?);
+    let user = user.map(|user| Subject::of_user_identifier(&user, settings));
+    match (session, user, event_type) {
+        (Some(session), user, EventType::SessionRevoked) => {
+            // The session alone is revoked, but a user of another issuer shows a wrong message.
+            if let Some(Err(error)) = user
+                && error.reason != RejectionReason::UnsupportedSubject
+            {
+                return Err(error);
+            }
+            match &*member(&session, "format")? {
+                "opaque" => Subject::session(&member(&session, "id")?),
+                "iss_sub" => Subject::session(&subject::iss_sub(&session, settings)?),
+                _ => Err(subject::unsupported()),
+            }
+        }
+        (_, Some(user), _) => user,
+        (_, None, _) => Err(subject::unsupported()),
+    }
+}
+
+fn bad_event(detail: &'static str) -> Rejection {
+    Rejection::new(RejectionReason::BadClaims, detail)
+}
+
+const ONE_EVENT: &str = "`events` is no object with exactly one event (SSF 1.0 §4.1.3).";
+
+/// The address of `session-revoked` (CAEP 1.0 §3.1).
+pub(super) const SESSION_REVOKED: &str =
+    "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+/// The address of `credential-change` (CAEP 1.0 §3.3).
+pub(super) const CREDENTIAL_CHANGE: &str =
+    "https://schemas.openid.net/secevent/caep/event-type/credential-change";
+
+const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
+const KNOWN: [&str; 4] = [SESSION_REVOKED, CREDENTIAL_CHANGE, VERIFICATION, STREAM_UPDATED];
+
+#[cfg(test)]
+mod tests;

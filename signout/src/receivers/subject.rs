@@ -1,0 +1,146 @@
+//! Whose tokens does a message revoke?
+//!
+//! A message names a session or a user. The cutoff follows from the time at which the issuer made the
+//! message, never from the time at which it arrives: a captured message can be sent again and again,
+//! and finds its cutoff already in force.
+
+use session_guard_core::revocation::horizon::is_past_for_service;
+use session_guard_core::revocation::name::RecordId;
+use session_guard_core::revocation::record::Record;
+use session_guard_core::token::is_user_id;
+use session_guard_core::token::statement::StatementClaims;
+
+use super::rejection::{Rejection, RejectionReason};
+use crate::issuers::settings::{IssuerSettings, UserIdClaim};
+
+/// A session or a user of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// `sid`.
+    Session(String),
+    /// The user id.
+    User(String),
+}
+
+impl Subject {
+    /// A session.
+    ///
+    /// # Errors
+    ///
+    /// The text cannot be a session id. It never becomes a logout of the whole user, even if the
+    /// message names the user too.
+    pub(super) fn session(sid: &str) -> Result<Self, Rejection> {
+        if sid.is_empty() || sid.len() > SESSION_ID_BYTES {
+            let detail = format!("A session id has 1 to {SESSION_ID_BYTES} bytes.");
+            return Err(Rejection::new(RejectionReason::BadSubject, detail));
+        }
+        Ok(Self::Session(sid.to_owned()))
+    }
+
+    /// The user with this `sub`.
+    ///
+    /// # Errors
+    ///
+    /// The text cannot be a user id, or user ids are e-mail addresses here.
+    pub(super) fn user(sub: &str, settings: &IssuerSettings) -> Result<Self, Rejection> {
+        if settings.user_id != UserIdClaim::Sub {
+            let detail = "User ids are e-mail addresses here (`user_id` in the issuers file), so a \
+                          `sub` names nobody; have the issuer send `sid` or an `email` subject.";
+            return Err(Rejection::new(RejectionReason::UnsupportedSubject, detail));
+        }
+        Self::user_id(sub)
+    }
+
+    /// The user with this e-mail address.
+    ///
+    /// # Errors
+    ///
+    /// The text cannot be a user id, or user ids are not e-mail addresses here.
+    fn email(address: &str, settings: &IssuerSettings) -> Result<Self, Rejection> {
+        if settings.user_id != UserIdClaim::Email {
+            let detail = "User ids are no e-mail addresses here, so an `email` subject names nobody; \
+                          have the issuer send `iss_sub`, or see `user_id` in the issuers file.";
+            return Err(Rejection::new(RejectionReason::UnsupportedSubject, detail));
+        }
+        Self::user_id(address)
+    }
+
+    fn user_id(text: &str) -> Result<Self, Rejection> {
+        let detail = "A user id has 1 to 256 bytes, without control characters.";
+        let user = is_user_id(text).then(|| Self::User(text.to_owned()));
+        user.ok_or_else(|| Rejection::new(RejectionReason::BadSubject, detail))
+    }
+
+    /// The user that a subject identifier names (RFC 9493 §3.2).
+    ///
+    /// # Errors
+    ///
+    /// It is malformed, belongs to another issuer, or has a format that names no user here.
+    pub(super) fn of_user_identifier(
+        identifier: &StatementClaims<'_>,
+        settings: &IssuerSettings,
+    ) -> Result<Self, Rejection> {
+        match &*member(identifier, "format")? {
+            "iss_sub" => Self::user(&iss_sub(identifier, settings)?, settings),
+            "email" => Self::email(&member(identifier, "email")?, settings),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// The records that revoke the subject's tokens that were issued up to this second, with the
+    /// issuer's clock. Records whose tokens have all expired are left out.
+    pub(super) fn cutoffs(
+        &self,
+        settings: &IssuerSettings,
+        issued_at: u64,
+        now: u64,
+    ) -> Vec<Record> {
+        let issued_before = issued_at.saturating_add(1);
+        let exp = issued_before.saturating_add(settings.max_lifetime_seconds);
+        let realm = &settings.realm;
+        let id = |issuer: &String| match self {
+            Self::Session(sid) => RecordId::of_session(realm, Some(issuer), sid),
+            Self::User(user) => RecordId::of_user(realm, Some(issuer), user),
+        };
+        // The cutoff of a session is of the same kind as that of a user, with another name.
+        let record = |issuer| Record::user(id(issuer), issued_before, exp);
+        let records = settings.token_issuers.iter().map(record);
+        records.filter(|record| !is_past_for_service(record, now)).collect()
+    }
+}
+
+/// `sub` of an `iss_sub` identifier (RFC 9493 §3.2.3) of this issuer.
+pub(super) fn iss_sub(
+    identifier: &StatementClaims<'_>,
+    settings: &IssuerSettings,
+) -> Result<String, Rejection> {
+    if member(identifier, "iss")? != settings.issuer {
+        let detail = "The subject belongs to another issuer than the message.";
+        return Err(Rejection::new(RejectionReason::ForeignSubject, detail));
+    }
+    member(identifier, "sub")
+}
+
+/// A member of a subject identifier, which must be a string.
+pub(super) fn member(
+    identifier: &StatementClaims<'_>,
+    name: &'static str,
+) -> Result<String, Rejection> {
+    match identifier.text(name) {
+        Ok(Some(text)) => Ok(text.into_owned()),
+        _ => Err(Rejection::new(
+            RejectionReason::BadSubject,
+            format!("`{name}` of the subject is missing or not a string (RFC 9493)."),
+        )),
+    }
+}
+
+/// The rejection of a subject of another format.
+pub(super) fn unsupported() -> Rejection {
+    let detail = "A subject of this format names no session and no user here; have the issuer send \
+                  `iss_sub`, or `complex` with `user` and `session`.";
+    Rejection::new(RejectionReason::UnsupportedSubject, detail)
+}
+
+/// Longest session id: one of idpyoidc has 304 bytes.
+pub(super) const SESSION_ID_BYTES: usize = 512;
