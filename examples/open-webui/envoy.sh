@@ -1,6 +1,6 @@
 #!/bin/sh
-# Which configuration does Envoy need in front of Open WebUI? Prints envoy/envoy.yaml with the three
-# things that differ: the preset, the variables that it reads, and where the others listen.
+# Prints an Envoy configuration for Open WebUI: envoy/envoy.yaml with three changes, which are the preset, the
+# names of the variables that it reads, and the addresses of Open WebUI and the service.
 #
 #   examples/open-webui/envoy.sh OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT > open-webui.yaml
 set -eu

@@ -1,7 +1,7 @@
-"""What does the model say? One word each fifth of a second, so that an answer can be watched.
+"""A stand-in for a language model that sends one word each fifth of a second.
 
-Speaks as much of OpenAI's interface as Open WebUI asks for. No language model is needed to see
-whether an answer goes on reaching a tab.
+It implements the part of OpenAI's interface that Open WebUI uses. The tests check whether an answer keeps
+arriving at a tab, for which they need no real model.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Does the preset know every route of the installed application?
+"""Compares the preset with the routes of the installed application.
 
-`routes.py` alone prints the application's routes as JSON; it imports the application, so it needs its
-environment. `compare` asks `signout check` which rule of the preset each route meets.
+As a program, `routes.py` prints the application's routes as JSON. It imports the application, so it needs its
+environment. `compare` uses `signout check` to find the preset's rule for each route.
 """
 
 import json
@@ -9,13 +9,13 @@ import re
 import subprocess
 from typing import Callable, Iterable
 
-# Dependencies of FastAPI by which Open WebUI requires a user.
+# FastAPI dependencies with which Open WebUI requires a user.
 REQUIRE_A_USER = {"get_current_user", "get_verified_user", "get_admin_user"}
 OPEN = {"public", "optional", "signout"}
 
 
 def routes_of(routes: Iterable, prefix: str = "") -> list[dict]:
-    """Every route below these, as the method, an example of the path, and whether it needs a user."""
+    """Returns every route below these: its method, an example path, and whether it needs a user."""
     found = []
     for route in routes:
         path = prefix + getattr(route, "path", "")
@@ -28,7 +28,7 @@ def routes_of(routes: Iterable, prefix: str = "") -> list[dict]:
                       for method in sorted(methods) if method not in ("HEAD", "OPTIONS")]
         elif getattr(route, "routes", None):
             found += routes_of(route.routes, path)
-        else:  # a mounted application that says nothing of its routes: Socket.IO, static files
+        else:  # a mounted application that does not list its routes: Socket.IO, static files
             is_socket = "socket" in type(getattr(route, "app", None)).__module__
             method = "WEBSOCKET" if is_socket else "GET"
             found.append({"method": method, "path": example(path + "/x"), "needs_user": is_socket})
@@ -36,7 +36,7 @@ def routes_of(routes: Iterable, prefix: str = "") -> list[dict]:
 
 
 def example(path: str) -> str:
-    """A path that the route matches: `/users/{id}` becomes `/users/x`."""
+    """Returns a path that the route matches: `/users/{id}` becomes `/users/x`."""
     return re.sub(r"\{[^}]*\}", "x", path) or "/"
 
 
@@ -50,7 +50,7 @@ def needs_user(dependant) -> bool:
 
 def compare(routes: list[dict], access_of: Callable[[list[str]], list[str]],
             rules: list[dict]) -> list[str]:
-    """The routes on which the preset and the application differ, as sentences."""
+    """Returns the differences between the preset and the application's routes, as sentences."""
     differences = []
     if any(route["method"] == "WEBSOCKET" for route in routes) and not upgrades_are_protected(rules):
         differences.append("the application has WebSockets, and no rule protects every upgrade")
@@ -65,7 +65,7 @@ def compare(routes: list[dict], access_of: Callable[[list[str]], list[str]],
 
 
 def upgrades_are_protected(rules: list[dict]) -> bool:
-    """Whether a rule for every upgrade comes before all rules that open something."""
+    """Returns whether a rule that protects every upgrade precedes all rules that open a route."""
     for rule in rules:
         if rule.get("preflight") or rule["access"] == "ready":
             continue

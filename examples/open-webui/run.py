@@ -1,7 +1,7 @@
-"""Does session-guard protect the real Open WebUI? `make open-webui` installs what this needs.
+"""Tests session-guard with the real Open WebUI. `make open-webui` installs what this needs.
 
-Starts everything, goes through the story by its interface and in a browser, and writes the record
-of the day. The exit code is 0 only if every step came as expected.
+Starts everything, runs the scenario through Open WebUI's interface and in a browser, and writes a dated
+record. The exit code is 0 only if every step had the expected result.
 """
 
 import json
@@ -74,7 +74,7 @@ def versions():
     envoy = said(ROOT / "target/envoy", "--version").split("version: ")[-1].split("/")
     yield "Open WebUI", version("open-webui")
     yield "Envoy", envoy[1] if len(envoy) > 1 else "?"
-    last = ["git", "-C", ROOT, "log", "-1", "--format=%h", "--"]  # of what the filter is made of
+    last = ["git", "-C", ROOT, "log", "-1", "--format=%h", "--"]  # the last commit of the sources
     yield "session-guard", said(*last, "src", "signout", "Cargo.lock", "envoy")
     yield "Chromium", said(CHROMIUM, "--version").removeprefix("Chromium ").split(" built")[0]
     yield "Python", sys.version.split()[0]

@@ -1,6 +1,6 @@
-"""What runs? The signout service, Open WebUI and Envoy, on free ports, with logs below target/.
+"""Starts the signout service, Open WebUI and Envoy on free ports, with logs below target/.
 
-Envoy gets what `envoy.sh` prints: what is tried here is what the README tells everybody to run.
+Envoy gets the configuration that `envoy.sh` prints, as the README describes.
 """
 
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 HOME = ROOT / "target/open-webui-run"
 
-# Nothing is fetched from the network, and the one model speaks slowly (model.py).
+# Open WebUI fetches nothing from the network, and its only model is model.py.
 OPEN_WEBUI = {
     "OFFLINE_MODE": "true",
     "HF_HUB_OFFLINE": "1",
@@ -37,7 +37,7 @@ OPEN_WEBUI = {
 
 
 class Stack:
-    """Everything that runs. Stops with its `with` block."""
+    """The running processes. They stop at the end of the `with` block."""
 
     def __init__(self):
         self._stack = ExitStack()
@@ -114,7 +114,7 @@ def stop(process: subprocess.Popen):
 
 
 def wait_for(url: str, process, seconds: int):
-    """Until it answers 200, as long as the process lives."""
+    """Waits until the address responds 200. Fails if the process ends."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:

@@ -1,4 +1,4 @@
-"""Did each step come as expected? Prints them as they come and keeps them for the record."""
+"""Checks and prints the result of each step, and keeps all of them for the record."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from typing import Callable
 
 
 class Steps:
-    """What was done, what was expected, what came."""
+    """The steps so far, each with the expected and the actual result."""
 
     def __init__(self):
         self.parts: list[tuple[str, list]] = []
@@ -18,7 +18,7 @@ class Steps:
         print(f"\n{title}\n")
 
     def check(self, step: str, expected: str, came: str):
-        """Expected and come, as a reader is to see them."""
+        """Compares the expected with the actual result, prints and records them."""
         good = expected == came
         self.parts[-1][1].append((good, step, expected, came))
         print(f"{'✓' if good else '✗'} {step:<62} {expected:<24} {came}", flush=True)
@@ -29,7 +29,7 @@ class Steps:
 
 
 def told(answer) -> str:
-    """Status and what the filter, or else the application, calls it."""
+    """Returns the status and the code of the filter, or the detail of the application."""
     try:
         body = answer.json()
     except ValueError:
@@ -44,7 +44,7 @@ def claims(token: str) -> dict:
 
 
 def seconds_until(condition: Callable[[], bool], at_most: float) -> float | None:
-    """How long it takes until that holds; `None`: longer."""
+    """Returns how long it takes until the condition holds; `None` if it takes too long."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > at_most:

@@ -1,4 +1,4 @@
-"""What does the interface do? Requests as Open WebUI's page makes them, and as a thief would."""
+"""The scenario through Open WebUI's interface: requests of its page, and requests of a thief."""
 
 import time
 
@@ -12,7 +12,7 @@ PASSWORD, NEXT_PASSWORD = "correct horse battery", "staple battery horse"
 
 
 class Device:
-    """One signed-in browser: sends the token and the cookie, as the page does."""
+    """A signed-in browser, which sends the token as a bearer token and as a cookie, as the page does."""
 
     def __init__(self, edge: str, email: str, password: str, path="signin", **more):
         self.http = httpx.Client(base_url=f"http://{edge}", timeout=30)
@@ -26,7 +26,7 @@ class Device:
         return told(self.http.get("/api/v1/chats/"))
 
     def signs_out(self):
-        """As `userSignOut` of the page: the cookie, no Authorization."""
+        """Signs out like `userSignOut` of the page: with the cookie, without Authorization."""
         request = self.http.build_request(
             "POST", "/api/v1/auths/signout", headers={"sec-fetch-site": "same-origin"}
         )
@@ -54,7 +54,7 @@ class Story:
         self.api_key()
 
     def replays(self, token: str) -> dict[str, httpx.Response]:
-        """A token alone, in every place where the back end would take it."""
+        """Sends only the token, in each place where the back end accepts tokens."""
         url, cookies = f"http://{self.edge}/api/v1/chats/", {"token": token}
         headers = [
             ("Authorization: Bearer", {"authorization": f"Bearer {token}"}),

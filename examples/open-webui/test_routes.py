@@ -1,6 +1,6 @@
-"""Does the comparison of routes find what differs? Run by `python3 -m unittest` in this directory.
+"""Tests of routes.py. Run `python3 -m unittest` in this directory.
 
-The routes have the attributes of Starlette's and FastAPI's; no package is needed.
+The test routes have the attributes of Starlette's and FastAPI's routes, so no package is needed.
 """
 
 import unittest

@@ -1,6 +1,6 @@
-//! What the shipped manifests promise: proxies reach the service under IPv4 and IPv6, and each role
-//! has an API token of its own.
-//! Method: every YAML file below `envoy/` and `examples/` is read.
+//! Promise: with the shipped manifests, proxies reach the service over IPv4 and IPv6, and each role
+//! has its own API token.
+//! Method: the tests read every YAML file below `envoy/` and `examples/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
 }
 
-/// Name and documents of every shipped YAML file.
+/// Returns the name and the documents of every shipped YAML file.
 fn manifests() -> Vec<(String, Vec<Value>)> {
     let mut folders = vec![root().join("envoy"), root().join("examples")];
     let mut files = Vec::new();
@@ -33,7 +33,7 @@ fn manifests() -> Vec<(String, Vec<Value>)> {
     files.into_iter().map(read).collect()
 }
 
-/// Every object in the value, itself included.
+/// Returns every object in the value, including the value itself.
 fn objects(value: &Value) -> Vec<&Value> {
     let mut found = vec![value];
     let mut next = 0;
@@ -49,7 +49,7 @@ fn objects(value: &Value) -> Vec<&Value> {
     found
 }
 
-/// What is wrong with the clusters of an Envoy configuration.
+/// Returns the number of clusters with DNS names, and the names of those without `V4_PREFERRED`.
 fn clusters_without_family(documents: &[Value]) -> (usize, Vec<String>) {
     let all = documents.iter().flat_map(objects);
     let named: Vec<_> = all

@@ -1,8 +1,9 @@
-//! Promise: the JSON Schema of the configuration says what the filter's code says. It never refuses
-//! what loads; and where a name is unknown or a type is wrong, it refuses as the filter does.
-//! Method: a real validator, on everything that ships and on all of it changed in one place.
+//! Promise: the JSON Schema of the configuration agrees with the filter's code. It accepts every
+//! configuration that loads, and rejects unknown names and wrong types as the filter does.
+//! Method: a real validator checks all shipped configurations, and variants of them with one
+//! change.
 //!
-//! `UPDATE_DOCUMENTS=1 cargo test -p signout --test schema` writes the committed schema anew.
+//! `UPDATE_DOCUMENTS=1 cargo test -p signout --test schema` regenerates the committed schema.
 
 use std::process::Command;
 use std::{env, fs};
@@ -130,12 +131,12 @@ fn parse(config: &Value) -> Result<Config, ConfigError> {
     Config::parse(config.to_string().as_bytes(), &environment)
 }
 
-/// Whether a schema can know of it: a name that is unknown, a value of the wrong type.
+/// Returns whether a schema can express the error: an unknown name, or a value of the wrong type.
 fn is_of_form(error: &ConfigError) -> bool {
     error.problem.starts_with("unknown field") || error.problem.starts_with("must be ")
 }
 
-/// Everything that ships, and every setting at its default.
+/// Returns all shipped configurations, and one with every setting at its default.
 fn goods() -> Vec<Value> {
     let shipped = repository::configurations();
     let shipped = shipped.iter().map(|(_, text)| serde_json::from_str(text).expect("JSON"));
@@ -146,7 +147,7 @@ fn goods() -> Vec<Value> {
     shipped.chain([effective.expect("readable")]).collect()
 }
 
-/// The configuration with one place changed, in every way, for every place.
+/// Returns variants of the configuration: for every place in it, one variant per change.
 fn changes(good: &Value) -> Vec<Value> {
     let mut pointers = vec![];
     collect(good, String::new(), &mut pointers);
@@ -172,7 +173,7 @@ fn changes(good: &Value) -> Vec<Value> {
             let mut copy = good.clone();
             let place = copy.pointer_mut(&pointer).expect("it is there");
             if place.is_object() && value.is_array() {
-                continue; // serde reads a list as an object's values in order; an editor need not
+                continue; // core/src/config/tests.rs tests lists in place of objects
             }
             *place = value;
             changed.push(copy);
@@ -198,7 +199,7 @@ fn collect(value: &Value, pointer: String, found: &mut Vec<String>) {
             fields.iter().for_each(|(name, it)| collect(it, format!("{pointer}/{name}"), found));
         }
         Value::Array(items) => {
-            let items = items.iter().take(12).enumerate(); // of many alike, the first ones
+            let items = items.iter().take(12).enumerate(); // the first of many similar ones
             items.for_each(|(at, it)| collect(it, format!("{pointer}/{at}"), found));
         }
         _ => {}
@@ -206,7 +207,7 @@ fn collect(value: &Value, pointer: String, found: &mut Vec<String>) {
     found.push(pointer);
 }
 
-/// The schema itself, or the first of several.
+/// Returns the schema itself, or the first alternative of an `anyOf`.
 fn inner(schema: &Value) -> &Value {
     schema
         .get("anyOf")

@@ -1,4 +1,4 @@
-//! Promise: on Valkey, nothing that was acknowledged is lost: not with a replica's disk behind, not
+//! Promise: on Valkey, no acknowledged revocation is lost: not if a replica's disk lags, and not
 //! when a Cluster or Sentinel fails over.
 //! Method: real Valkey servers, which `make valkey` installs, and the real service.
 
@@ -22,7 +22,7 @@ fn acknowledgements_wait_for_the_disk_of_a_replica() {
     eventually(SOON, || post() == 503);
     replica.restart();
     eventually(SOON, || post() == 201);
-    // What the replica has written to its disk is there although the primary is gone.
+    // The replica has written the revocations to its disk, so they survive the loss of the primary.
     drop(primary);
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     replica.kill();
@@ -81,7 +81,7 @@ fn a_failover_to_a_server_without_append_only_file_stops_acknowledgements() {
     eventually(SOON, || takes_revocations(&service.0));
 }
 
-/// A service that asks a Sentinel, which knows the primary and its replica; and the Sentinel.
+/// Starts a Sentinel that knows the primary and its replica, and a service that uses the Sentinel.
 fn service_with_sentinel(primary: &Redis, replica: &Redis) -> (SignoutService, Redis) {
     eventually(SOON, || {
         replica.command(&["INFO", "replication"]).contains("master_link_status:up")
@@ -92,7 +92,8 @@ fn service_with_sentinel(primary: &Redis, replica: &Redis) -> (SignoutService, R
     (SignoutService::setup().store(&store).start(), sentinel)
 }
 
-/// Three primaries with a third of the slots each, then a replica of each.
+/// Forms a Cluster of six nodes: three primaries with a third of the slots each, then their
+/// replicas.
 fn cluster_of(nodes: Vec<Redis>) -> Vec<Redis> {
     let (primaries, replicas) = nodes.split_at(3);
     for (index, primary) in primaries.iter().enumerate() {
@@ -121,7 +122,7 @@ fn cluster_of(nodes: Vec<Redis>) -> Vec<Redis> {
     nodes
 }
 
-/// That many tokens, revoked one by one and acknowledged.
+/// Revokes that many tokens one by one, each acknowledged.
 fn revoked(service: &SignoutService, count: usize) -> Vec<Token> {
     let tokens: Vec<_> = (0..count).map(|_| Token::of("ada")).collect();
     tokens.iter().for_each(|token| service.revoke(&revocation(token)));

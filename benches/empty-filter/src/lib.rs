@@ -1,17 +1,18 @@
-//! What does a filter cost that does nothing?
+//! An empty proxy-wasm filter, which measures the minimum cost of every such filter.
 //!
-//! The floor of every proxy-wasm filter: Envoy makes a context, calls it with the headers of the
-//! request and of the answer, and deletes it. Built as the filter is, with the same exports.
+//! Envoy creates a context, calls it with the headers of the request and of the response, and
+//! deletes it. The module is built like the filter, with the same exports.
 //!
-//! Configured with a word it does one thing more:
+//! A word as its configuration adds work:
 //!
-//! - `crossings`: whatever crosses between Envoy and the VM while ours judges a token that was seen
-//!   before, and nothing with it. What ours costs beyond that is its own code; what this costs no code
-//!   of ours can save.
-//! - `crossings of a first sight`: also what cannot be saved when a token comes for the first time:
-//!   three look-ups more, of which one brings a shard of 30 revocations, the HMAC of a token, and the
-//!   hashes that its own id and its user's are.
-//! - `ten` and what: ten times the same call, so that a tenth of what it adds is what one costs.
+//! - `crossings`: makes every call between Envoy and the VM that the filter makes for a token seen
+//!   before, and ignores the results. No code of the filter can be faster; the filter's additional
+//!   cost is its own code.
+//! - `crossings of a first sight`: also does what a new token requires: three more look-ups, one of
+//!   which returns a shard of 30 revocations, the HMAC of a token, and the hashes for the ids of
+//!   token and user.
+//! - `ten …`: makes the same call ten times, so that a tenth of the added cost is the cost of one
+//!   call.
 
 mod raw;
 
@@ -32,7 +33,7 @@ enum Filter {
     Ten(HostCall),
 }
 
-/// What ours calls while a request passes.
+/// A call that the filter makes during a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HostCall {
     Headers,
@@ -136,21 +137,21 @@ const SHARD: &str = "session-guard/2/0000000000000000/t0000";
 const NO_USER: &str = "session-guard/2/0000000000000000/u000";
 const NO_ALL: &str = "session-guard/2/0000000000000000/all";
 
-/// What a shard takes at a million revocations: 9 bytes, and 24 for each of 30.
+/// Size of a shard at a million revocations: 9 bytes, and 24 for each of 30 records.
 const SHARD_BYTES: usize = 729;
 
-/// As long as header and payload of the tokens that the others get.
+/// Length of header and payload of the tokens that the other peers get.
 const TOKEN_BYTES: usize = 240;
 
-/// What is hashed for the id of a token or a user whose name is a UUID.
+/// Length of the input that is hashed for the id of a token or user whose name is a UUID.
 const ID_BYTES: usize = 60;
 
 thread_local! {
-    /// Of a secret of 44 characters.
+    /// The key of an HMAC with a secret of 44 characters.
     static KEY: Hmac<Sha256> = Hmac::new_from_slice(&[b's'; 44]).expect("of any length");
 }
 
-/// Tells the SDK which context answers for a configuration.
+/// Registers the root context with the SDK.
 pub fn start() {
     proxy_wasm::set_root_context(|_| Box::new(Filter::Nothing));
 }

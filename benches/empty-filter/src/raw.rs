@@ -1,12 +1,12 @@
-//! How does the filter get all headers of a request?
+//! Fetches all headers of a request with one host call, as the filter does.
 //!
-//! As one buffer, which the SDK would take apart and copy line by line: the call that the filter makes
-//! itself, so that what is measured here is what it pays.
+//! The SDK's function would also copy the headers line by line. The filter calls the host itself to
+//! avoid that, so the benchmark measures the same call.
 #![allow(unsafe_code)]
 
 use proxy_wasm::types::MapType;
 
-/// All header lines of the request; empty where there are none.
+/// Returns all header lines of the request; empty if there are none.
 pub(crate) fn all_headers() -> Vec<u8> {
     let (mut data, mut size): (*mut u8, usize) = (std::ptr::null_mut(), 0);
     let map = MapType::HttpRequestHeaders as u32;

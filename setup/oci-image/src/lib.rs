@@ -1,9 +1,10 @@
-//! How does the filter travel as an OCI image, and what does Istio read from it?
+//! Packs the filter as an OCI image, and reads it back as Istio does.
 //!
-//! An image layout (OCI image specification, image-layout.md) of one manifest with one layer, an
-//! archive that holds `plugin.wasm`: the "compat" variant of the Wasm image specification, which
-//! every registry stores and which Istio, containerd and `docker load` take. No time and no name of
-//! this machine goes into it, so the same module gives the same digests.
+//! The image is an image layout (OCI image specification, image-layout.md) of one manifest with one
+//! layer, an archive that contains `plugin.wasm`. This is the "compat" variant of the Wasm image
+//! specification, which every registry stores and which Istio, containerd and `docker load` accept.
+//! The image contains no time and no name of this machine, so the same module gives the same
+//! digests.
 
 use std::fs;
 use std::io::{self, Error, Read, Write};
@@ -15,8 +16,8 @@ use flate2::write::GzEncoder;
 use hmac_sha256::Hash;
 use serde_json::{Value, json};
 
-/// Writes the module as an image layout into a new directory and returns the manifest's digest,
-/// `sha256:…`: what a registry and `sha256` of a WasmPlugin call the image.
+/// Writes the module as an image layout into a new directory. Returns the manifest's digest,
+/// `sha256:…`, which identifies the image in a registry and in `sha256` of a WasmPlugin.
 ///
 /// # Errors
 /// A file or directory cannot be written.
@@ -53,12 +54,11 @@ pub fn write(module: &[u8], version: &str, directory: &Path) -> io::Result<Strin
     Ok(name)
 }
 
-/// The module of an image layout, found as Istio finds it: the last layer must be a compressed
-/// archive, and `plugin.wasm` in it, in whatever folder, is the module. Every digest and size on the
-/// way is checked.
+/// Returns the module of an image layout, found as Istio finds it: the last layer must be a
+/// compressed archive that contains `plugin.wasm` in any folder. Checks every digest and size.
 ///
 /// # Errors
-/// Something is missing, is not what its name says, or is of another kind.
+/// A part is missing, does not match its digest or size, or has another media type.
 pub fn read(directory: &Path) -> io::Result<Vec<u8>> {
     let index: Value = serde_json::from_slice(&fs::read(directory.join("index.json"))?)?;
     let manifest = resolve(directory, &index["manifests"][0], MANIFEST)?;
@@ -85,7 +85,7 @@ pub fn read(directory: &Path) -> io::Result<Vec<u8>> {
     Err(wrong("no plugin.wasm in the last layer"))
 }
 
-/// `sha256:` and 64 hex digits.
+/// Returns the digest in the form `sha256:` and 64 hex digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     let hex = Hash::hash(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -102,7 +102,7 @@ fn archive(module: &[u8]) -> io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// Stores it under its digest and describes it.
+/// Stores the bytes under their digest. Returns their OCI descriptor.
 fn blob(directory: &Path, kind: &str, bytes: &[u8]) -> io::Result<Value> {
     let digest = digest(bytes);
     let (_, hex) = digest.split_once(':').unwrap_or_default();
@@ -110,7 +110,7 @@ fn blob(directory: &Path, kind: &str, bytes: &[u8]) -> io::Result<Value> {
     Ok(json!({"mediaType": kind, "digest": digest, "size": bytes.len()}))
 }
 
-/// What a description describes, if it is that.
+/// Returns the bytes that a descriptor refers to, after checking media type, digest and size.
 fn resolve(directory: &Path, description: &Value, kind: &str) -> io::Result<Vec<u8>> {
     if description["mediaType"] != kind {
         return Err(wrong(&format!("{} where {kind} belongs", description["mediaType"])));

@@ -1,4 +1,4 @@
-//! `oci-image MODULE DIRECTORY`: packs the module, reads it back, and says what to call it.
+//! `oci-image MODULE DIRECTORY`: packs the module, reads it back, and prints the digests.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
-//! Which exports of the filter's module does Envoy need to see?
+//! Removes the exports of the filter's module that the filter does not need.
 //!
-//! Envoy calls every callback that a module exports, whether or not the filter does anything there,
-//! and the SDK exports all of them. A call into the VM costs 100 to 200 ns, so this last step of the
-//! build removes the ones that the filter does not use: about 1.2 µs a request. The module works
-//! without this step as well, only slower. Code and everything else stay byte for byte.
+//! Envoy calls every callback that a module exports, and the SDK exports all of them, including
+//! those in which the filter does nothing. A call into the VM costs 100 to 200 ns, so this last
+//! step of the build saves about 1.2 µs per request. The module also works without this step. Code
+//! and everything else stay unchanged, byte for byte.
 //!
 //! `trim-exports INPUT OUTPUT`
 
@@ -39,8 +39,8 @@ fn rewrite(input: &str, output: &str) -> Result<String, String> {
     Ok(format!("{} bytes, {removed} exports removed ({} bytes before)", after.len(), before.len()))
 }
 
-/// The module without the exports that neither [`REQUIRED`] nor [`OPTIONAL`] names, and how many
-/// those were.
+/// Returns the module with only the exports in [`REQUIRED`] and [`OPTIONAL`], and the number of
+/// removed exports.
 fn trim(module: &[u8]) -> Result<(Vec<u8>, usize), String> {
     let mut trimmed = Module::new();
     let mut removed = 0;
@@ -90,7 +90,7 @@ fn usize_of(position: u64) -> Result<usize, String> {
     usize::try_from(position).map_err(|error| error.to_string())
 }
 
-/// `proxy_abi_version_*` stands for every version.
+/// Returns whether the name matches. `proxy_abi_version_*` matches every version.
 fn is(known: &str, name: &str) -> bool {
     match known.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
@@ -98,7 +98,7 @@ fn is(known: &str, name: &str) -> bool {
     }
 }
 
-/// What the host needs to run the module, and the callbacks that the filter lives by.
+/// The exports that the host needs to run the module, and the callbacks that the filter uses.
 const REQUIRED: [&str; 13] = [
     "memory",
     "_initialize",
@@ -115,7 +115,7 @@ const REQUIRED: [&str; 13] = [
     "proxy_on_http_call_response",
 ];
 
-/// Another name for `proxy_on_memory_allocate`, of which the host takes the one that is there.
+/// Another name of `proxy_on_memory_allocate`: the host accepts either.
 const OPTIONAL: [&str; 1] = ["malloc"];
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A module with one function under each of these names.
+    /// Returns a module with one function under each of these names.
     fn module(names: &[&str]) -> Vec<u8> {
         let mut types = TypeSection::new();
         types.ty().function([], []);

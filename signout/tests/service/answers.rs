@@ -1,4 +1,5 @@
-//! Every call is answered as the contract says: the real app over a real store, in-process.
+//! Promise: every call gets the documented response.
+//! Method: the real app over a real store, in-process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,7 +169,7 @@ async fn a_store_in_trouble_is_503_with_retry_after_and_the_feed_goes_on() {
     assert_eq!(service.get("/readyz").await.status, 200, "proxies still get the feed");
 }
 
-/// A store that can be read and not written.
+/// A store that can be read but not written.
 struct Broken;
 
 impl Store for Broken {
@@ -216,7 +217,7 @@ async fn a_store_that_is_not_durable_is_503_and_readiness_says_why() {
     is_durable.store(true, Ordering::Relaxed);
     assert_eq!(service.post(r#"{"jti": "b"}"#).await.status, 201);
     assert_eq!(service.get("/readyz").await.json()["status"], "ok");
-    // Without any write, the check notices it too.
+    // The periodic check notices it, too, without any write.
     is_durable.store(false, Ordering::Relaxed);
     while service.get("/readyz").await.json()["writes"] != "refused" {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,5 @@
-//! An operator can do everything from the command line: the real binary, run as one would.
+//! Promise: operators can do everything from the command line, with the documented exit codes.
+//! Method: the real binary.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +11,7 @@ use session_guard_core::revocation::record::RecordId;
 
 use crate::support::{ADMIN, ServiceProcess, TOKEN, signout};
 
-/// Exit code, standard output, standard error.
+/// Runs a command. Returns its exit code, standard output and standard error.
 fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -88,7 +89,8 @@ fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
     assert_eq!(ids, expected);
     assert_eq!(run(&mut at(&process, &["revoke", "--token", "no.token"])).0, 2);
 
-    // {"alg":"HS256"} . {"jti":"k","exp":4000000000.9}: a fraction does not make it live for ever.
+    // {"alg":"HS256"} . {"jti":"k","exp":4000000000.9}: the record of a fractional `exp` expires,
+    // too.
     let with_fraction = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJrIiwiZXhwIjo0MDAwMDAwMDAwLjl9.c2ln";
     let mut command = at(&process, &["revoke", "--json", "--token"]);
     let mut piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -1,4 +1,5 @@
-//! Slow and idle clients cannot keep others out: the real binary, over real connections.
+//! Promise: slow and idle clients cannot keep others out.
+//! Method: the real binary, over real connections.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{ServiceProcess, TOKEN};
 
-/// What the promise gives a request while somebody attacks the service.
+/// The longest time that a request may take while somebody attacks the service.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
@@ -18,7 +19,7 @@ fn slow_strangers_keep_nobody_out_and_are_closed() {
     assert!(metric(&process, r#"signout_connections{caller="unauthenticated"}"#) >= 1_200);
     let deadline = Instant::now() + Duration::from_secs(20);
     for mut stream in slow {
-        let _ = stream.write_all(b"y"); // it goes on as slowly
+        let _ = stream.write_all(b"y"); // the attacker continues slowly
         assert!(is_closed(&mut stream, deadline));
     }
     assert!(metric(&process, r#"signout_connections_closed_total{reason="slow"}"#) >= 1_200);
@@ -94,7 +95,7 @@ fn a_head_beyond_its_limit_is_refused() {
     assert_eq!(read_status(&mut stream), 431);
 }
 
-/// `/healthz`, a poll and a revocation, each on a new connection.
+/// Checks that `/healthz`, a poll and a revocation get a response soon, each on a new connection.
 fn answers_at_once(process: &ServiceProcess) {
     let calls: [(&str, &dyn Fn() -> u16); 3] = [
         ("/healthz", &|| process.get("/healthz").unwrap().0),
@@ -115,7 +116,7 @@ fn open(process: &ServiceProcess, bytes: &str) -> TcpStream {
     stream
 }
 
-/// The status of a GET with the API token for `/v1`, without one for other paths.
+/// Sends a GET, with the API token if the path begins with `/v1`. Returns the status.
 fn status(stream: &mut TcpStream, path: &str) -> u16 {
     let authorization = if path.starts_with("/v1") {
         format!("authorization: Bearer {TOKEN}\r\n")
@@ -127,7 +128,7 @@ fn status(stream: &mut TcpStream, path: &str) -> u16 {
     read_status(stream)
 }
 
-/// Reads one response whole; its status.
+/// Reads one whole response. Returns its status.
 fn read_status(stream: &mut TcpStream) -> u16 {
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut head = Vec::new();

@@ -1,5 +1,5 @@
-//! `signout copy` moves everything, in both directions, and says when it did not: the real binary
-//! between real files and a real Redis.
+//! Promise: `signout copy` copies everything in both directions, and fails if it did not.
+//! Method: the real binary, with real files and a real Redis.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use testbed::Redis;
 
 use crate::support::{ServiceProcess, TOKEN, signout};
 
-/// Exit code, standard output, standard error.
+/// Runs `signout copy`. Returns its exit code, standard output and standard error.
 fn copy(from: &str, to: &str) -> (i32, String, String) {
     let output = signout().args(["copy", "--from", from, "--to", to]).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -20,7 +20,8 @@ fn redb(folder: &Path) -> String {
     format!("redb:{}", folder.join("db").display())
 }
 
-/// Tokens, cutoffs that never end, and a cutoff for all, stored by a service on that file.
+/// Starts a service on a file in that folder, and stores tokens, cutoffs without `exp` and a cutoff
+/// for all users.
 fn fill(folder: &Path, count: usize) -> BTreeSet<String> {
     let process = ServiceProcess::serve(folder);
     let tokens = (0..count).map(|n| format!(r#"{{"jti": "{n}", "exp": {}}}"#, 4_000_000_000 + n));
@@ -33,7 +34,7 @@ fn fill(folder: &Path, count: usize) -> BTreeSet<String> {
     records(&process)
 }
 
-/// The whole of each record.
+/// Returns all records of the service, each as text.
 fn records(process: &ServiceProcess) -> BTreeSet<String> {
     let (mut records, mut path) = (BTreeSet::new(), "/v1/revocations".to_owned());
     loop {

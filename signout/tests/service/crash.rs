@@ -1,5 +1,5 @@
-//! What was acknowledged survives `kill -9`, and SIGTERM loses nothing either: the real binary over
-//! a real file.
+//! Promise: acknowledged revocations survive `kill -9` and SIGTERM.
+//! Method: the real binary over a real file.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use session_guard_core::revocation::record::RecordId;
 
 use crate::support::{ServiceProcess, TOKEN, signout};
 
-/// Revokes from four threads until the process is gone; the ids that were acknowledged.
+/// Revokes tokens from four threads until the process has ended. Returns the acknowledged ids.
 fn revoke_until_it_dies(
     process: &ServiceProcess,
     acknowledged: &AtomicU32,
@@ -62,7 +62,7 @@ fn what_was_acknowledged_is_there_after_kill_9() {
     let live: BTreeSet<_> = ServiceProcess::serve(folder.path()).live_ids().into_iter().collect();
     assert!(expected.len() >= 3 * (20 + 40 + 60 + 80 + 100));
     assert!(expected.is_subset(&live), "{} lost", expected.difference(&live).count());
-    // A batch is there whole or not at all.
+    // A batch is stored completely or not at all.
     assert_eq!(live.len() % 3, 0);
 }
 
@@ -98,7 +98,7 @@ fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what
     std::fs::rename(&backup, &db).unwrap();
 
     let process = ServiceProcess::serve(folder.path());
-    // Another entry has the sequence number that the proxy knows, and not its tag.
+    // Another entry now has the sequence number that the proxy knows, with another tag.
     process.post(r#"{"jti": "other"}"#).unwrap();
     let cursor = answer["cursor"].as_str().unwrap();
     let (_, page) = process.get(&format!("/v1/revocations?after={cursor}")).unwrap();

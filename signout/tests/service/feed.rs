@@ -1,4 +1,5 @@
-//! A proxy that polls learns of every revocation, at once where it waits: the real app in-process.
+//! Promise: a proxy that polls receives every revocation, immediately if its poll is waiting.
+//! Method: the real app, in-process.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey, WireError};
 use session_guard_core::revocation::record::{Record, RecordId};
 use signout::access::ApiTokens;
 
-/// Follows the feed from nothing; the records and the last page.
+/// Loads the feed from the beginning. Returns its records and the last page.
 async fn load(service: &InProcess) -> (Vec<Record>, Page) {
     let mut records = Vec::new();
     let mut page = service.poll("").await;
@@ -65,7 +66,7 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
         ],
     });
     assert_eq!(page, expected);
-    // What the feed gives, another service takes.
+    // Another service accepts the records of the feed.
     let other = InProcess::new();
     other.revoke(&page["revocations"].to_string()).await;
     assert_eq!(load(&other).await.0, load(&service).await.0);
@@ -145,7 +146,7 @@ async fn a_burst_of_writes_reaches_a_waiting_proxy_in_few_answers() {
             page = service.poll(&format!("after={}&wait=30", page.cursor)).await;
             records += page.records.len();
             answers += 1;
-            // A proxy leaves at least 20 ms between two answered polls.
+            // A proxy waits at least 20 ms between two polls with changes.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

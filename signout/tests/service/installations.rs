@@ -1,4 +1,6 @@
-//! Two installations on one Redis, and a damaged store, are detected at the start: the real binary.
+//! Promise: the service does not start with a Redis of another installation, or with a damaged
+//! store.
+//! Method: the real binary.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,14 +9,14 @@ use testbed::Redis;
 
 use crate::support::{ServiceProcess, signout};
 
-/// Starts `signout serve` with these arguments; the message if it ends, or nothing if it serves.
+/// Starts `signout serve` with these arguments. Returns its error message, or `None` if it serves.
 fn serve(token: &str, arguments: &[&str]) -> Option<String> {
     let mut command: Command = signout();
     command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     command.env("SIGNOUT_TOKEN", token).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut said = [0; 64];
-    // The first output is the address. The output ends if the process does.
+    // The first line of the output is the address. The output ends if the process ends.
     let read = std::io::Read::read(child.stdout.as_mut().unwrap(), &mut said).unwrap();
     if read > 0 {
         child.kill().unwrap();

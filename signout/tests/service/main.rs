@@ -1,4 +1,4 @@
-//! The service as its callers see it.
+//! Tests of the service through its HTTP interface and its command line.
 
 mod answers;
 mod command_line;

@@ -1,4 +1,4 @@
-//! The service in-process or as the real binary, and calls of either.
+//! Starts the service in-process or as the real binary, and calls it.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,19 +17,19 @@ use signout::{Service, ServiceSettings, app};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-/// The API token of every service here.
+/// The API token of every service in these tests.
 pub(crate) const TOKEN: &str = "a-token-that-no-log-may-hold";
-/// The admin token, where there is one.
+/// The admin token of a service that has one.
 pub(crate) const ADMIN: &str = "an-admin-token-that-no-log-may-hold";
 
-/// A service without a process.
+/// A service inside the test process.
 pub(crate) struct InProcess {
     pub(crate) service: Service,
     pub(crate) app: Router,
     _folder: TempDir,
 }
 
-/// What came back.
+/// A response of the service.
 #[derive(Debug)]
 pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
@@ -80,7 +80,7 @@ impl InProcess {
         self.call(request("GET", path, TOKEN).body(Body::empty()).unwrap()).await
     }
 
-    /// A poll as a proxy makes it.
+    /// Polls in the binary form, as a proxy does.
     pub(crate) async fn poll(&self, query: &str) -> Page {
         let request = request("GET", &format!("/v1/revocations?{query}"), TOKEN);
         let answer =
@@ -90,7 +90,7 @@ impl InProcess {
         Page::decode(&answer.body, &PageKey::new(TOKEN.as_bytes())).unwrap()
     }
 
-    /// Stores that and answers the cursor.
+    /// Stores a new revocation, and returns the cursor.
     pub(crate) async fn revoke(&self, body: &str) -> String {
         let answer = self.post(body.to_owned()).await;
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -112,7 +112,7 @@ pub(crate) fn request(method: &str, path: &str, token: &str) -> axum::http::requ
     Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"))
 }
 
-/// The real binary, serving.
+/// A running service, as the real binary.
 pub(crate) struct ServiceProcess {
     pub(crate) child: Child,
     pub(crate) url: String,
@@ -130,7 +130,8 @@ impl ServiceProcess {
         Self::spawn(folder, environment, &[], "trace")
     }
 
-    /// With these arguments, and a log of a size that fits many connections.
+    /// Starts a service with these arguments, at log level info, because many connections would
+    /// make a long log.
     pub(crate) fn serve_with_options(folder: &Path, options: &[&str]) -> Self {
         Self::spawn(folder, &[("SIGNOUT_TOKEN", TOKEN)], options, "info")
     }
@@ -163,7 +164,7 @@ impl ServiceProcess {
         Self { child, url, said, log }
     }
 
-    /// Status and body of a POST; `None` where no answer came.
+    /// Sends a POST with the API token. Returns status and body, or `None` without a response.
     pub(crate) fn post(&self, body: &str) -> Option<(u16, Value)> {
         let request = agent().post(format!("{}/v1/revocations", self.url));
         read(request.header("authorization", format!("Bearer {TOKEN}")).send(body))
@@ -174,13 +175,13 @@ impl ServiceProcess {
         read(request.header("authorization", format!("Bearer {TOKEN}")).call())
     }
 
-    /// The body of a GET without a token.
+    /// Sends a GET without a token. Returns the body.
     pub(crate) fn text(&self, path: &str) -> String {
         let mut came = agent().get(format!("{}{path}", self.url)).call().unwrap();
         came.body_mut().read_to_string().unwrap()
     }
 
-    /// The ids of the live set.
+    /// Returns the ids of all live revocations.
     pub(crate) fn live_ids(&self) -> Vec<String> {
         let (mut ids, mut path) = (Vec::new(), "/v1/revocations".to_owned());
         loop {
@@ -213,7 +214,7 @@ impl Drop for ServiceProcess {
     }
 }
 
-/// The command line without anything that this environment says.
+/// Returns a command for `signout` without the variables of this environment.
 pub(crate) fn signout() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signout"));
     for name in ["TOKEN", "TOKEN_FILE", "ADMIN_TOKEN", "URL"] {

@@ -1,4 +1,5 @@
-//! The service speaks HTTPS, and the command line verifies its certificate: the real binary.
+//! Promise: the service speaks HTTPS, and the command line verifies its certificate.
+//! Method: the real binary.
 
 use std::fs;
 use std::net::TcpStream;
@@ -22,7 +23,7 @@ fn serve(folder: &Path) -> ServiceProcess {
     ServiceProcess::serve_with_options(folder, &[&options[..], &["--head-timeout", "1"]].concat())
 }
 
-/// Exit code and standard error of a command that trusts this certificate.
+/// Runs a command that trusts this certificate. Returns its exit code and standard error.
 fn run(process: &ServiceProcess, ca: Option<&Path>, arguments: &[&str]) -> (i32, String) {
     let mut command = signout();
     command.args(arguments).args(["--url", &process.url]).env("SIGNOUT_TOKEN", TOKEN);
@@ -63,7 +64,7 @@ fn a_renewed_certificate_is_served_without_a_restart() {
     let [first, broken, renewed] = ["first", "broken", "renewed"].map(|it| folder.path().join(it));
     fs::copy(folder.path().join("tls.crt"), &first).unwrap();
     assert_eq!(run(&process, Some(&first), &["status"]).0, 0);
-    // Only the certificate is replaced: it does not belong to the key.
+    // At first only the certificate is replaced, so it does not belong to the key.
     renew(folder.path(), "broken", "broken.key");
     fs::copy(&broken, folder.path().join("tls.crt")).unwrap();
     eventually(|| process.log().contains("the previous one stays in use"));
