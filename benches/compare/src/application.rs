@@ -1,8 +1,8 @@
-//! What does the same check cost in an application, as applications do it today?
+//! Measures the cost of the same check inside an application.
 //!
-//! Two processes of `application.py`, one that checks nothing and one that verifies the token with
-//! PyJWT and looks its `jti` up in a set of a million in its own memory. By turns, as in the contest;
-//! what counts is the processor time of the process.
+//! Two processes run `application.py`. One checks nothing. The other verifies the token with PyJWT
+//! and looks up its `jti` in a set of a million in its own memory. They are measured in turn, as in
+//! the contest, by the CPU time of their processes.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use crate::load::ListenerLoad;
 use crate::machine::{self, Processors, cpu_nanoseconds};
 use crate::peers::PeerTokens;
 
-/// Microseconds of a request without the check, and those that the check adds, round by round.
+/// Returns, for each round, the microseconds of a request without the check, and those that the
+/// check adds.
 ///
 /// # Errors
-/// A request was not answered with 200.
+/// A response is not 200.
 pub(crate) fn measure(
     revoked: usize,
     circles: &Circles,
@@ -52,5 +53,5 @@ pub(crate) fn measure(
 
 const SCRIPT: &str = "benches/compare/application.py";
 const CONNECTIONS: usize = 16;
-/// Hundreds of requests, not dozens.
+/// Length of a slice: hundreds of requests.
 const LEAST: Duration = Duration::from_millis(200);

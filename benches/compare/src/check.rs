@@ -1,4 +1,4 @@
-//! Does every peer do what it is compared for?
+//! Checks before the measurement that every peer verifies tokens and knows revocations as claimed.
 
 use testbed::{Connection, Envoy, Request, Token};
 
@@ -6,11 +6,11 @@ use crate::peers::PEERS;
 use crate::selection::Selection;
 use crate::tokens::{self, REVOKED_JTI};
 
-/// Makes sure that every peer does what it is compared for: a genuine token passes, a forged one and
-/// a revoked one do not.
+/// Checks that every peer admits a genuine token, and refuses a forged one and, if it knows
+/// revocations, a revoked one.
 ///
 /// # Errors
-/// Which of them does not.
+/// Names the peer that does not.
 pub(crate) fn check(envoy: &Envoy, selection: &Selection) -> Result<(), String> {
     let genuine = Token::text(&tokens::hs256());
     let revoked = Token::text(&tokens::hs256_with(&format!("{REVOKED_JTI}-0")));

@@ -1,10 +1,10 @@
-//! How long does a cold Envoy take to load the set, what does that cost in memory, and do requests
-//! feel it?
+//! Measures how long a starting Envoy takes to load the set, how much memory the set needs, and how
+//! much requests are delayed meanwhile.
 //!
-//! Two Envoys of one configuration, one after the other: the first one's service knows of no
-//! revocation, the second one's of a million. Both serve the same requests on a public route, through
-//! the filter; each request is due at its time, whether or not the one before was answered. The
-//! second Envoy has more memory in use at the end: that is the set.
+//! Two Envoys with the same configuration run one after the other. The service of the first has no
+//! revocations, that of the second a million. Both serve the same requests on a public route
+//! through the filter. Each request has a fixed send time, whether or not the previous response has
+//! arrived. The memory of the set is the difference between the two Envoys at the end.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,25 +18,25 @@ use crate::load::{ListenerLoad, Requests};
 use crate::machine::resident_bytes;
 use crate::statistics::quantile;
 
-/// What was seen of one start.
+/// Measurements of one start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
-    /// From the start of the process until it was ready to judge tokens.
+    /// Time from the start of the process until the filter was ready.
     pub(crate) load_seconds: f64,
-    /// How long 99 of 100 requests took at most, while it was loading.
+    /// p99 of the requests during the load.
     pub(crate) loading_p99_milliseconds: f64,
-    /// The longest of them.
+    /// Longest request during the load.
     pub(crate) loading_longest_milliseconds: f64,
-    /// The same afterwards.
+    /// p99 of the requests after the load.
     pub(crate) quiet_p99_milliseconds: f64,
-    /// The longest time that one page of the feed held its worker.
+    /// Longest time for which one page of the feed occupied its worker.
     pub(crate) longest_page_milliseconds: f64,
-    /// Memory in use at the end.
+    /// Memory in use at the end, in bytes.
     pub(crate) resident_bytes: u64,
 }
 
 impl Start {
-    /// For the terminal.
+    /// Returns a line for the terminal.
     pub(crate) fn report(&self) -> String {
         format!(
             "ready after {:.2} s; p99 of requests {:.2} ms meanwhile (longest {:.2}), {:.2} ms after; \
@@ -50,10 +50,10 @@ impl Start {
     }
 }
 
-/// Starts an Envoy before that service, and stops it.
+/// Starts an Envoy with that service, measures it, and stops it.
 ///
 /// # Errors
-/// A request was not answered.
+/// A request got no response.
 pub(crate) fn start(service: SocketAddr) -> Result<Start, String> {
     let began = Instant::now();
     let envoy = setup(service).workers(1).memory_mib(MEMORY_MIB).start();
@@ -84,23 +84,23 @@ pub(crate) fn start(service: SocketAddr) -> Result<Start, String> {
     })
 }
 
-/// An Envoy that answers itself, with the shipped filter before that service.
+/// Starts an Envoy that responds by itself, with the shipped filter and that service.
 pub(crate) fn setup(service: SocketAddr) -> EnvoySetup {
     let setup = Envoy::setup().service(service).log_levels("main:warning,wasm:warning");
     setup.edit(listeners::configure_alone)
 }
 
-/// Waits until it can judge tokens there.
+/// Waits until the filter on this listener is ready.
 pub(crate) fn await_ready(listener: SocketAddr) {
     let mut connection = Connection::to(listener);
     testbed::eventually(READY_WITHIN, || connection.send(&Request::get(READY)).status == 200);
 }
 
 const CONNECTIONS: usize = 32;
-/// A worker's tenth: what is measured is the delay, not the capacity.
+/// Interval of the requests: a tenth of a worker's capacity, because the delay is measured.
 const PACE: Duration = Duration::from_micros(500);
 const QUIET: Duration = Duration::from_secs(3);
-/// Ten million revocations take more than any other Envoy of a test.
+/// Memory limit: ten million revocations need more than any other Envoy of a test.
 pub(crate) const MEMORY_MIB: u64 = 8_192;
 const READY: &str = "/.session-guard/ready";
 const READY_WITHIN: Duration = Duration::from_secs(180);

@@ -1,4 +1,4 @@
-//! How do a million revocations get into a service, and how fast does it take them?
+//! Fills a service with revocations, and measures how fast it accepts them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +10,11 @@ use testbed::{Connection, unix_seconds};
 use crate::tokens::{LIFETIME_SECONDS, REVOKED_JTI};
 use crate::writer::revocation;
 
-/// Revokes `revoked-0` up to that count, in batches from several connections; says how many were
-/// acknowledged as durable in a second.
+/// Revokes the tokens `revoked-0` up to that count, in batches over several connections. Returns
+/// how many were acknowledged as durable per second.
 ///
 /// # Errors
-/// A batch was not taken.
+/// The service rejected a batch.
 pub(crate) fn fill(service: SocketAddr, count: usize) -> Result<f64, String> {
     let (next, exp) = (AtomicUsize::new(0), unix_seconds() + LIFETIME_SECONDS);
     let start = Instant::now();
@@ -41,6 +41,6 @@ pub(crate) fn fill(service: SocketAddr, count: usize) -> Result<f64, String> {
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-/// As an operator's import would send them.
+/// Number of revocations in a batch, as in an operator's import.
 const BATCH: usize = 1_000;
 const CONNECTIONS: usize = 4;

@@ -1,11 +1,11 @@
-//! What has a process used, and on which processors does it run?
+//! CPU time and memory of a process, and the processors on which it runs.
 
 use std::fs;
 use std::thread::available_parallelism;
 
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
-/// Which processor does what: the proxy has one to itself, everything else shares the other.
+/// The assignment of processors: Envoy has one to itself, and everything else shares the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Processors {
     /// Load generator and services.
@@ -15,7 +15,7 @@ pub(crate) struct Processors {
 }
 
 impl Processors {
-    /// The first and the last one that this process may use.
+    /// Returns the first and the last processor that this process may use.
     ///
     /// # Errors
     /// There is only one.
@@ -29,23 +29,23 @@ impl Processors {
     }
 }
 
-/// Keeps every thread of a process, and those that they will start, on one processor.
+/// Pins all present threads of a process, and the threads that these start later, to one processor.
 pub(crate) fn pin(process: u32, processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor);
     for thread in threads(process) {
-        let _ = sched_setaffinity(Pid::from_raw(thread), &set); // may have ended meanwhile
+        let _ = sched_setaffinity(Pid::from_raw(thread), &set); // the thread may have ended
     }
 }
 
-/// The same for the calling thread.
+/// Pins the calling thread to one processor.
 pub(crate) fn pin_this_thread(processor: usize) {
     let mut set = CpuSet::new();
     set.set(processor);
     sched_setaffinity(None, &set).expect("a processor that this process may use");
 }
 
-/// Nanoseconds that the threads of a process have spent on processors.
+/// Returns the CPU time of all threads of a process in nanoseconds.
 pub(crate) fn cpu_nanoseconds(process: u32) -> u64 {
     let of = |thread| {
         let path = format!("/proc/{process}/task/{thread}/schedstat");
@@ -55,7 +55,7 @@ pub(crate) fn cpu_nanoseconds(process: u32) -> u64 {
     threads(process).into_iter().map(of).sum()
 }
 
-/// Bytes of memory that a process has in use, as the kernel counts them.
+/// Returns the resident memory of a process in bytes.
 pub(crate) fn resident_bytes(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
@@ -63,7 +63,7 @@ pub(crate) fn resident_bytes(process: u32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// What the figures were measured on.
+/// Describes the machine.
 pub(crate) fn description() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));

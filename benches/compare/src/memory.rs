@@ -1,7 +1,7 @@
-//! What does the filter take before it has seen a token: memory, by worker, and time to start?
+//! Measures the memory and the start-up time that the filter adds before it sees a token.
 //!
-//! Envoys with one worker and with five, with the filter and with another in its place that does
-//! nothing, one after the other. Every worker has a VM of its own, and the main thread another.
+//! Envoys with one worker and with five run one after the other, with the filter and with an empty
+//! filter in its place. Every worker has its own VM, and the main thread has one, too.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,17 +14,17 @@ use crate::machine::resident_bytes;
 /// What the filter adds to an Envoy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Added {
-    /// Bytes with one worker.
+    /// Bytes in an Envoy with one worker.
     pub(crate) bytes: f64,
-    /// Bytes with each further one.
+    /// Bytes for each further worker.
     pub(crate) bytes_per_worker: f64,
-    /// From the start of the process until it listens, with one worker.
+    /// Milliseconds from the start of the process until it listens, with one worker.
     pub(crate) start_milliseconds: f64,
-    /// The same with each further one.
+    /// Milliseconds for each further worker.
     pub(crate) start_milliseconds_per_worker: f64,
 }
 
-/// Starts the four, and stops them.
+/// Starts, measures and stops the four Envoys.
 pub(crate) fn measure(service: SocketAddr) -> Added {
     let [(bytes, milliseconds), (many_bytes, many_milliseconds)] =
         [1, 1 + FURTHER].map(|workers| {
@@ -40,7 +40,7 @@ pub(crate) fn measure(service: SocketAddr) -> Added {
     }
 }
 
-/// Bytes in use, and milliseconds until it listened.
+/// Returns the bytes in use, and the milliseconds until Envoy listened.
 fn start(service: SocketAddr, workers: usize, guarded: bool) -> (f64, f64) {
     let began = Instant::now();
     let envoy = setup(service).workers(workers).edit(|configuration| {

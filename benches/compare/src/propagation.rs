@@ -1,7 +1,7 @@
-//! How long after a sign-out on one Envoy does another one refuse the token?
+//! Measures the time from a sign-out at one Envoy to the refusal by another.
 //!
-//! From the moment the request to sign out is sent, so the round trip to the service and the disk
-//! are in it, until the other Envoy's first 401, asked again and again.
+//! The time begins when the sign-out is sent, so it includes the round trip to the service and its
+//! disk. It ends with the first 401 of the other Envoy, which receives requests all the time.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use testbed::{Connection, Request, SignoutService, Token};
 use crate::cold_start::{await_ready, setup};
 use crate::tokens;
 
-/// Milliseconds of so many sign-outs.
+/// Returns the milliseconds of that many sign-outs.
 ///
 /// # Errors
-/// An answer that should not come.
+/// A response has an unexpected status.
 pub(crate) fn measure(count: usize) -> Result<Vec<f64>, String> {
     let service = SignoutService::start();
     let [one, other] = [(), ()].map(|()| setup(service.address()).workers(1).start());
@@ -34,7 +34,7 @@ fn one_sign_out(
     for connection in [&mut *here, &mut *there] {
         expect(200, connection.try_send(&page)?.status)?;
     }
-    // At any moment of the feed's round.
+    // A varying pause, so that sign-outs are spread over the feed's polling interval.
     thread::sleep(Duration::from_millis(5 + number as u64 * 7 % 40));
     let start = Instant::now();
     expect(200, here.try_send(&Request::post("/sign-out").bearer(&token))?.status)?;

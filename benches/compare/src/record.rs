@@ -1,16 +1,16 @@
-//! Where is one run kept, so that everybody reads the same figures?
+//! Records a run in the repository.
 //!
-//! In the repository: the summary and every sample below `benches/results/`, the picture beside the
-//! documents, and the tables in `docs/performance.md`, between two comments.
+//! The summary and all samples go to `benches/results/`, the picture to `docs/`, and the tables
+//! into `docs/performance.md`, between two comments.
 
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Copies what a run has written to `out`, and puts its report into the document.
+/// Copies the results of a run from `out`, and inserts its report into the document.
 ///
 /// # Errors
-/// A file is not where it belongs.
+/// A file is missing or cannot be written.
 pub(crate) fn keep(out: &Path, report: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("the record: {error}");
     fs::create_dir_all(RESULTS).map_err(failed)?;

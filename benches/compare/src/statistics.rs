@@ -1,9 +1,9 @@
-//! What do many noisy samples say?
+//! Statistics of noisy samples.
 //!
-//! Medians, because a busy machine makes some slices dear and none cheap; an interval by drawing the
-//! samples again (bootstrap), because nothing is known of how they are distributed.
+//! The median is used, because a busy machine makes some slices slower but none faster. The
+//! interval comes from bootstrap resampling, because the distribution of the samples is unknown.
 
-/// The value below which that part of the samples lies; 0 where there are none.
+/// Returns the quantile of the samples for that fraction; 0 if there are no samples.
 pub(crate) fn quantile(samples: &[f64], part: f64) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -13,16 +13,16 @@ pub(crate) fn quantile(samples: &[f64], part: f64) -> f64 {
     below + (above - below) * at.fract()
 }
 
-/// The middle of the samples.
+/// Returns the median of the samples.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     quantile(samples, 0.5)
 }
 
-/// Where the median of such samples lies in 95 of 100 cases; the same samples give the same answer.
+/// Returns the 95 % confidence interval of the median. The same samples give the same interval.
 pub(crate) fn interval(count: usize, statistic: impl Fn(&[usize]) -> f64) -> (f64, f64) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut draw = || {
-        // xorshift64: no more chance is needed than that
+        // xorshift64: a simple generator is random enough here
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

@@ -1,6 +1,7 @@
-//! Which tokens do the requests carry?
+//! The tokens of the requests.
 //!
-//! The claims of an ordinary session: some 330 characters under HS256, some 630 under RS256.
+//! They have the claims of a typical session: about 330 characters with HS256, about 630 with
+//! RS256.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,25 +13,25 @@ use jwt_simple::claims::{Claims, NoCustomClaims};
 use jwt_simple::prelude::Duration;
 use testbed::{SESSION_SECRET, unix_seconds};
 
-/// Who issues them.
+/// The issuer of the tokens.
 pub(crate) const ISSUER: &str = "https://id.example.com/";
 
-/// Whom they are for.
+/// The audience of the tokens.
 pub(crate) const AUDIENCE: &str = "https://app.example.com";
 
-/// A `jti` of which so many are revoked: `revoked-0` up to the number of live revocations.
+/// Prefix of the revoked `jti`s: `revoked-0` up to the number of live revocations.
 pub(crate) const REVOKED_JTI: &str = "revoked";
 
-/// How long all of them, and all revocations, live: longer than any run.
+/// Lifetime of all tokens and revocations: longer than any run.
 pub(crate) const LIFETIME_SECONDS: u64 = 7 * 24 * 60 * 60;
 
-/// A new HS256 token with a `jti` that no other has.
+/// Returns a new HS256 token with a unique `jti`.
 pub(crate) fn hs256() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     hs256_with(&format!("{:032x}", NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// An HS256 token of that `jti`.
+/// Returns an HS256 token with that `jti`.
 pub(crate) fn hs256_with(jti: &str) -> String {
     let now = unix_seconds();
     let exp = now + LIFETIME_SECONDS;
@@ -49,17 +50,17 @@ pub(crate) fn hs256_with(jti: &str) -> String {
 pub(crate) struct Rsa(RS256KeyPair);
 
 impl Rsa {
-    /// A new one.
+    /// Generates a new key.
     pub(crate) fn generate() -> Self {
         Self(RS256KeyPair::generate(2048).expect("an RSA key"))
     }
 
-    /// Its public half.
+    /// Returns its public key.
     pub(crate) fn public_key_pem(&self) -> String {
         self.0.public_key().to_pem().expect("a public key as PEM")
     }
 
-    /// The same as a JWK Set.
+    /// Returns its public key as a JWK Set.
     pub(crate) fn jwks(&self) -> String {
         let components = self.0.public_key().to_components();
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -67,7 +68,7 @@ impl Rsa {
         format!(r#"{{"keys":[{{"kty":"RSA","alg":"RS256","n":"{n}","e":"{e}"}}]}}"#)
     }
 
-    /// New tokens, signed on every processor.
+    /// Returns new tokens, signed on all processors in parallel.
     pub(crate) fn tokens(&self, count: usize) -> Vec<String> {
         let numbers: Vec<_> = (0..count).collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);

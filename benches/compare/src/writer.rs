@@ -1,6 +1,7 @@
-//! How do revocations come in while requests are served?
+//! Sends revocations to the service during a measurement.
 //!
-//! One by one, as users sign out: each a POST of its own that is answered when it is durable.
+//! They are sent one by one, as when users sign out: each is a separate POST, which gets its
+//! response when the revocation is durable.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use testbed::{Connection, Request, SIGNOUT_TOKEN, unix_seconds};
 
 use crate::tokens::LIFETIME_SECONDS;
 
-/// Revocations that come in at an even pace until they are stopped.
+/// Sends revocations at a constant rate until it is stopped.
 pub(crate) struct RevocationLoad {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<u64, String>>>,
@@ -22,7 +23,7 @@ pub(crate) struct RevocationLoad {
 }
 
 impl RevocationLoad {
-    /// Starts.
+    /// Starts sending.
     pub(crate) fn start(service: SocketAddr, per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let interval = Duration::from_secs(1) * CONNECTIONS / per_second;
@@ -35,10 +36,10 @@ impl RevocationLoad {
         Self { stop, threads, start: Instant::now(), per_second }
     }
 
-    /// Stops, and says whether the pace was kept.
+    /// Stops. Returns whether the rate was reached.
     ///
     /// # Errors
-    /// A revocation was not taken.
+    /// The service rejected a revocation.
     pub(crate) fn stop(self) -> Result<bool, String> {
         self.stop.store(true, Ordering::Relaxed);
         let seconds = self.start.elapsed().as_secs_f64();
@@ -74,14 +75,14 @@ fn write(
     Ok(written)
 }
 
-/// `POST /v1/revocations` with that body.
+/// Returns the bytes of a `POST /v1/revocations` with that body.
 pub(crate) fn revocation(body: &str) -> Request {
     let request = Request::post("/v1/revocations").header("content-type", "application/json");
     request.header("authorization", format!("Bearer {SIGNOUT_TOKEN}")).body(body)
 }
 
-/// As many as never wait for a slow disk.
+/// Number of connections: so many that a slow disk does not limit the rate.
 const CONNECTIONS: u32 = 8;
 
-/// The part of the intended pace that must be reached; below it a slice does not count.
+/// The fraction of the intended rate that must be reached. A slice with less is discarded.
 const KEPT_PACE: f64 = 0.8;
