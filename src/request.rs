@@ -129,6 +129,9 @@ impl Drop for RequestContext {
 /// Applies the changes to a request and returns whether all of them succeeded.
 fn change(forward: &Forward) -> bool {
     let user = forward.published_user.as_deref();
+    if let Some(objection) = &forward.would_refuse {
+        let _ = raw::publish(WOULD_REFUSE_PROPERTY, objection.name().as_bytes()); // for access logs
+    }
     edit(MapType::HttpRequestHeaders, &forward.edits)
         && user.is_none_or(|user| raw::publish(USER_ID_PROPERTY, user.as_bytes()))
 }
@@ -144,3 +147,6 @@ fn edit(map: MapType, edits: &[Edit]) -> bool {
 /// Other filters find the user id in the filter state as `wasm.` followed by this name. The dot is
 /// part of one name, because an access log cannot read a name with several elements.
 const USER_ID_PROPERTY: &str = "session_guard.user_id";
+
+/// Access logs find the refusal of a dry run under this name.
+const WOULD_REFUSE_PROPERTY: &str = "session_guard.would_refuse";

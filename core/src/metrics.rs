@@ -22,6 +22,8 @@ pub enum Counter {
     ClaimsLeftOut,
     /// Requests that were refused, by code.
     Refused(Refusal),
+    /// Requests that continued in a dry run and would be refused without it, by code.
+    WouldRefuse(Refusal),
     /// Tokens that sign-outs on this proxy have revoked.
     SignedOut,
     /// Sign-outs that revoked nothing, by reason.
@@ -58,6 +60,7 @@ impl Counter {
         [Self::Allowed, Self::ClaimsLeftOut]
             .into_iter()
             .chain(Refusal::ALL.map(Self::Refused))
+            .chain(Refusal::ALL.map(Self::WouldRefuse))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
             .chain([Self::StreamsLate, Self::SignedOut, Self::SignOutRejected])
             .chain(WithoutEffect::ALL.map(Self::SignOutWithoutEffect))
@@ -96,6 +99,7 @@ impl Counter {
             Self::Allowed => named("allowed"),
             Self::ClaimsLeftOut => named("claims_left_out"),
             Self::Refused(refusal) => named("refused.") + refusal.answer().code,
+            Self::WouldRefuse(refusal) => named("would_refuse.") + refusal.answer().code,
             Self::SignedOut => named("signed_out"),
             Self::SignOutWithoutEffect(reason) => {
                 named("sign_outs_without_effect.") + reason.name()

@@ -272,6 +272,11 @@ fn apply(request: RequestHandle<'_>, forward: &Forward) -> bool {
         request.set_metadata(METADATA_NAMESPACE, "user_id", user);
         request.set_filter_state(USER_ID_STATE, user.as_bytes())
     };
+    if let Some(objection) = &forward.would_refuse {
+        let name = objection.name(); // for access logs
+        request.set_metadata(METADATA_NAMESPACE, "would_refuse", &name);
+        let _ = request.set_filter_state(WOULD_REFUSE_STATE, name.as_bytes());
+    }
     edit(request, Map::RequestHeaders, &forward.edits)
         && forward.published_user.as_deref().is_none_or(publish)
 }
@@ -292,7 +297,10 @@ fn edit(request: RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
 /// format or rule works with both filters.
 const USER_ID_STATE: &str = "wasm.session_guard.user_id";
 
-/// The namespace of the dynamic metadata that contains the user id as `user_id`.
+/// Access logs find the refusal of a dry run under this name.
+const WOULD_REFUSE_STATE: &str = "wasm.session_guard.would_refuse";
+
+/// The namespace of the dynamic metadata: the user id as `user_id`, and `would_refuse`.
 const METADATA_NAMESPACE: &str = "session_guard";
 
 /// Events for [`NativeExchange::woken`], besides [`CHECK`]. `HELD`: time to check a held response.

@@ -25,6 +25,12 @@
 //! never clears the cookie of a token that was not checked. A cookie that a good cookie of the same
 //! name may still replace does not end the checks.
 //!
+//! # Dry run
+//!
+//! With `enforce: false` every request is judged as usual and continues. Only two things take effect:
+//! the headers that a client could forge are removed, and sign-outs revoke tokens. The application
+//! gets no user id, its tokens and cookies stay, and open requests do not end early.
+//!
 //! # Sign-outs
 //!
 //! A sign-out revokes every genuine token that it carries, whatever its times and claims. Expired
@@ -44,7 +50,7 @@ use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
-use crate::refusal::{Objection, Refusal, Rule};
+use crate::refusal::{Enforcement, Objection, Refusal, Rule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
@@ -63,6 +69,7 @@ pub struct Admission {
     upstream: Upstream,
     verifier: Verifier,
     realm: String,
+    enforcement: Enforcement,
     revocation: Option<RevocationCheck>,
     /// Whether `ready` was answered with 200 before.
     was_ready: Cell<bool>,
@@ -114,6 +121,8 @@ pub struct Forward {
     pub cutoff: Option<Cutoff>,
     /// The reason why a sign-out revokes nothing, if it revokes nothing.
     pub without_effect: Option<WithoutEffect>,
+    /// In a dry run, the reason why the request would be refused. Access logs receive its name.
+    pub would_refuse: Option<Objection>,
 }
 
 /// The user whose tokens a 2xx response revokes.
@@ -163,6 +172,7 @@ impl Admission {
             sources: config.sources,
             upstream: config.upstream,
             realm: config.policy.realm.clone(),
+            enforcement: config.enforcement,
             verifier: Verifier::new(config.keys, config.policy)
                 .with_host(host, config.forged_token_milliseconds_per_second),
             revocation,
@@ -173,6 +183,27 @@ impl Admission {
     /// Decides about a request with these headers.
     #[must_use]
     pub fn decide(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
+        let decision = self.decide_enforced(headers, moment);
+        match self.enforcement {
+            Enforcement::On => decision,
+            Enforcement::DryRun => self.decide_in_dry_run(headers, decision),
+        }
+    }
+
+    /// Reduces a decision to the effects of a dry run.
+    fn decide_in_dry_run(&self, headers: &Headers, decision: Decision) -> Decision {
+        let (forward, would_refuse) = match decision {
+            Decision::Ready(_) => return decision,
+            Decision::Forward(forward) => (forward, None),
+            Decision::Refuse { objection, sign_out, .. } => {
+                (Forward { sign_out, ..Forward::default() }, Some(objection))
+            }
+        };
+        let edits = self.upstream.edits(headers, None);
+        Decision::Forward(Forward { edits, published_user: None, would_refuse, ..forward })
+    }
+
+    fn decide_enforced(&self, headers: &Headers, moment: Moment<'_>) -> Decision {
         let route = self.routes.find(headers);
         match route.access {
             Access::Ready => {
@@ -477,6 +508,7 @@ impl Admission {
             expired: Vec::new(),
             cutoff: user.map(|user| Cutoff { user, iat }),
             without_effect: None,
+            would_refuse: None,
         }
     }
 

@@ -35,7 +35,7 @@ pub use crate::sign_out::WhenUnreachable;
 use crate::headers::passes_for;
 use crate::key_sets;
 use crate::keys::KeyRing;
-use crate::refusal::Sentences;
+use crate::refusal::{Enforcement, Sentences};
 use crate::request::routes::Routes;
 use crate::request::sources::{Source, Sources, TokenLocation};
 use crate::request::upstream::Upstream;
@@ -61,6 +61,8 @@ pub struct Config {
     pub sentences: Sentences,
     /// The routes.
     pub routes: Routes,
+    /// Whether refusals take effect.
+    pub enforcement: Enforcement,
     /// The settings of revocation; `None` if tokens are only verified.
     pub revocation: Option<RevocationSettings>,
     /// Messages about settings that are unusual but valid, for the operator's log. They contain no
@@ -137,6 +139,10 @@ impl Config {
             routes::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
         let routes = routes::check(&written.routes, written.default_access, given)?;
         let sources = Sources::new(sources);
+        let enforcement = if written.enforce { Enforcement::On } else { Enforcement::DryRun };
+        if enforcement == Enforcement::DryRun {
+            warnings.push(DRY_RUN.to_owned());
+        }
         Ok(Self {
             keys,
             key_sets,
@@ -146,6 +152,7 @@ impl Config {
             upstream,
             sentences,
             routes,
+            enforcement,
             revocation,
             warnings,
         })
@@ -280,6 +287,9 @@ fn check_revocation(
         },
     })
 }
+
+const DRY_RUN: &str = "enforce: false, a dry run: no request is refused; would_refuse counts the \
+    requests that would be";
 
 #[cfg(test)]
 mod tests;

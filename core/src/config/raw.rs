@@ -40,9 +40,15 @@ pub(super) struct RawConfig {
     pub(super) routes: Vec<RawRoute>,
     #[serde(default)]
     pub(super) default_access: DefaultAccess,
+    #[serde(default = "yes")]
+    pub(super) enforce: bool,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "RawRevocation"))]
     pub(super) revocation: Option<RawRevocation>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Copy, Deserialize)]

@@ -383,6 +383,12 @@ pub const SETTINGS: &[Setting] = &[
         "What the filter requires if no rule matches.",
     ),
     setting(
+        "enforce",
+        Form::Flag,
+        Some("true"),
+        "Whether requests are refused. `false` is a dry run: `would_refuse` counts the refusals.",
+    ),
+    setting(
         "revocation.upstream.cluster",
         Form::Text(NAME_BYTES),
         Some(r#""signout""#),

@@ -25,7 +25,7 @@ use crate::feed::delivery::Verdict;
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
-use crate::refusal::{LocalResponse, Rule};
+use crate::refusal::{Enforcement, LocalResponse, Rule};
 use crate::revocation::record::Record;
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
@@ -42,6 +42,8 @@ pub struct Exchange {
     cutoff: Option<Cutoff>,
     /// Whether a token of the request has no `iat`.
     has_undated_token: bool,
+    /// Whether the request continues only because this is a dry run.
+    is_objectionable: bool,
     delivery: Option<PendingDelivery>,
     /// The entry among the open requests, if the request may have to end early.
     registration: Option<Registration>,
@@ -86,7 +88,14 @@ impl Exchange {
     /// Creates the exchange of a new request. `context` is the host's number for it.
     #[must_use]
     pub fn new(context: u32) -> Self {
-        Self { context, cutoff: None, has_undated_token: false, delivery: None, registration: None }
+        Self {
+            context,
+            cutoff: None,
+            has_undated_token: false,
+            is_objectionable: false,
+            delivery: None,
+            registration: None,
+        }
     }
 
     /// Decides about a request by its headers. `None` means that the host cannot read them.
@@ -98,7 +107,7 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         let Some(headers) = headers else {
-            return refuse(root, Rule::Headers, host);
+            return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
         };
         let moment = root.moment(host);
         match root.admission.decide(headers, moment) {
@@ -126,7 +135,11 @@ impl Exchange {
     ) -> Next {
         if !applied {
             // The application would get a header of the client's, or a rule would not see the user.
-            return refuse(root, Rule::Headers, host);
+            return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
+        }
+        if let Some(objection) = &forward.would_refuse {
+            self.is_objectionable = true;
+            root.note_would_refuse(objection, host);
         }
         if forward.claims_left_out > 0 {
             root.count_many(Counter::ClaimsLeftOut, forward.claims_left_out as u64);
@@ -138,7 +151,7 @@ impl Exchange {
         }
         self.register(root, forward.tokens, host);
         if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
-            return allow(root);
+            return self.allow(root);
         }
         let records = records_of(root, &forward.sign_out, host);
         let revoked: Vec<_> =
@@ -223,7 +236,8 @@ impl Exchange {
 
     /// Enters the request among the open ones.
     fn register(&mut self, root: &mut Root, tokens: Vec<Rc<VerifiedToken>>, host: Host<'_>) {
-        let ends_early = root.revocation.as_ref().is_some_and(|it| it.ends_requests);
+        let ends_early = root.enforcement == Enforcement::On
+            && root.revocation.as_ref().is_some_and(|it| it.ends_requests);
         if !ends_early || tokens.is_empty() {
             return;
         }
@@ -240,6 +254,13 @@ impl Exchange {
         }
     }
 
+    fn allow(&self, root: &mut Root) -> Next {
+        if !self.is_objectionable {
+            root.count(Counter::Allowed);
+        }
+        Next::Continue(Half::Request)
+    }
+
     fn follow(
         &mut self,
         root: &mut Root,
@@ -247,15 +268,16 @@ impl Exchange {
         cutoff: Option<Record>,
         host: Host<'_>,
     ) -> Next {
+        let half = if cutoff.is_some() { Half::Response } else { Half::Request };
         match (step, cutoff) {
-            (Step::Continue, None) => allow(root),
+            (Step::Continue, None) => self.allow(root),
             (Step::Continue, Some(cutoff)) => self.hold(root, &cutoff, host),
-            (Step::NotStored, _) => refuse(root, Rule::Outbox, host),
-            (Step::Unreachable, _) => refuse(root, Rule::Unreachable, host),
+            (Step::NotStored, _) => refuse(root, Rule::Outbox, half, host),
+            (Step::Unreachable, _) => refuse(root, Rule::Unreachable, half, host),
             (Step::Rejected(verdict), _) => {
                 root.count(Counter::SignOutRejected);
                 root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
-                refuse(root, Rule::Rejected, host)
+                refuse(root, Rule::Rejected, half, host)
             }
             (Step::Deliver(call, sign_out), cutoff) => {
                 self.delivery = Some(PendingDelivery { sign_out, cutoff });
@@ -278,13 +300,15 @@ impl Exchange {
     }
 }
 
-fn refuse(root: &mut Root, rule: Rule, host: Host<'_>) -> Next {
-    Next::Respond(root.refuse(&rule.into(), &[], host))
-}
-
-fn allow(root: &mut Root) -> Next {
-    root.count(Counter::Allowed);
-    Next::Continue(Half::Request)
+/// Refuses a sign-out whose revocation is not in force everywhere. In a dry run it continues.
+fn refuse(root: &mut Root, rule: Rule, half: Half, host: Host<'_>) -> Next {
+    match root.enforcement {
+        Enforcement::On => Next::Respond(root.refuse(&rule.into(), &[], host)),
+        Enforcement::DryRun => {
+            root.note_would_refuse(&rule.into(), host);
+            Next::Continue(half)
+        }
+    }
 }
 
 /// Returns the records that revoke these tokens, and counts them.

@@ -7,6 +7,7 @@ use crate::admission::Moment;
 use crate::clock::Now;
 use crate::feed::staleness::Knowledge;
 use crate::keys::host::NoHost;
+use crate::refusal::Refusal;
 use crate::shared::InMemory;
 use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
@@ -218,6 +219,111 @@ fn daily_refusals_leave_no_log_line() {
     assert_eq!(bench.page(&token), REVOKED);
     let log = bench.root.take_log();
     assert!(!log.iter().any(|(_, line)| line.contains("a request got")), "{log:?}");
+}
+
+/// The same configuration with `enforce: false`, and with headers and options that change requests.
+fn dry_run(when_unreachable: &str) -> ExchangeBench {
+    let text = CONFIGURATION.replace("WHEN", when_unreachable);
+    let settings = r#"{"enforce": false, "forward": {"token": "strip", "filter_state": true},"#;
+    ExchangeBench::of(&text.replacen('{', settings, 1))
+}
+
+/// What a dry run does with a request: the code that it would refuse with, and the edits.
+fn judged(bench: &mut ExchangeBench, path: &str, lines: &[(&str, &str)]) -> (String, Vec<Edit>) {
+    let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
+    all.extend(lines);
+    let headers = Headers::from_pairs(&all);
+    bench.with_root(|root, host| {
+        let moment = root.moment(host);
+        match root.admission.decide(&headers, moment) {
+            Decision::Forward(forward) => {
+                assert_eq!(forward.published_user, None, "{path}");
+                (forward.would_refuse.map_or("none".into(), |it| it.name()), forward.edits)
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    })
+}
+
+#[test]
+fn a_dry_run_refuses_nothing_and_names_each_refusal() {
+    let good = format!("Bearer {}", token("ada", "1"));
+    let expired = TokenBuilder::new().claim("exp", NOW - 3_600).sign();
+    let expired = format!("Bearer {expired}");
+    for (path, lines, expected) in [
+        ("/page", &[][..], "missing_token"),
+        ("/page", &[("authorization", "Bearer x")], "malformed_token:parts"),
+        ("/page", &[("authorization", &*expired)], "expired"),
+        ("/page", &[("authorization", "Bearer a"), ("x-user-id", "eve")], "malformed_token:parts"),
+        ("/page", &[("authorization", &*good), ("x-user-id", "eve")], "none"),
+        ("/public", &[("x-user-id", "eve")], "none"),
+        ("/sign-out", &[("authorization", &*good), ("x-user-id", "eve")], "none"),
+    ] {
+        let mut bench = dry_run("forward");
+        let forged = lines.iter().filter(|(name, _)| *name == "x-user-id");
+        let removed: Vec<_> =
+            forged.map(|(name, _)| Edit::Remove(name.as_bytes().into())).collect();
+        assert_eq!(judged(&mut bench, path, lines), (expected.to_owned(), removed), "{path}");
+        let (_, next) = bench.request(path, lines);
+        assert!([CONTINUES, CALLS].contains(&&*outcome(&next)), "{path}: {next:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_counts_each_request_once() {
+    let mut bench = dry_run("forward");
+    for lines in [&[][..], &[("authorization", "Bearer x")], &[("authorization", "Bearer y")]] {
+        let _ = bench.request("/page", lines);
+    }
+    let _ = bench.with_token("/page", &token("ada", "1"));
+    let counts: Vec<_> = bench.root.take_counts().filter(|(_, sum)| *sum > 0).collect();
+    let expected = [
+        (Counter::Allowed, 1),
+        (Counter::WouldRefuse(Refusal::MissingToken), 1),
+        (Counter::WouldRefuse(Refusal::MalformedToken), 2),
+    ];
+    assert_eq!(counts, expected);
+    let log = bench.root.take_log();
+    let line = "a request would get, but for `enforce: false`, 401 (malformed_token:parts)";
+    assert_eq!(log.iter().filter(|(_, it)| it.starts_with(line)).count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_dry_run_revokes_and_ends_no_request() {
+    let mut bench = dry_run("forward");
+    let token = token("ada", "1");
+    let (_open, _) = bench.with_token("/page", &token);
+    let (mut sign_out, next) = bench.with_token("/sign-out", &token);
+    assert_eq!(outcome(&next), CALLS);
+    assert_eq!(outcome(&bench.call_response(&mut sign_out, Some(&accepted()))), CONTINUES);
+    let bearer = format!("Bearer {token}");
+    let (code, _) = judged(&mut bench, "/page", &[("authorization", &bearer)]);
+    assert_eq!(code, "revoked");
+    bench.wait(3_000);
+    assert_eq!(bench.with_root(Root::tick).end, []);
+}
+
+#[test]
+fn a_dry_run_forwards_a_sign_out_that_is_not_recorded() {
+    for response in [None, Some(answer("507", r#"{"code": "full", "detail": "", "accepted": 0}"#))]
+    {
+        let mut bench = dry_run("refuse");
+        let (mut exchange, _) = bench.with_token("/sign-out", &token("ada", "1"));
+        assert_eq!(outcome(&bench.call_response(&mut exchange, response.as_ref())), CONTINUES);
+        assert_eq!(bench.count(Counter::WouldRefuse(Refusal::Unavailable)), 1);
+    }
+}
+
+#[test]
+fn a_dry_run_sets_the_cutoff_of_an_accepted_request_only() {
+    let mut bench = dry_run("forward");
+    let (mut refused, _) = bench.request("/password", &[]);
+    assert_eq!(outcome(&bench.response(&mut refused, &[(":status", "200")])), "continue Response");
+    let undated = TokenBuilder::new().without("iat").sign();
+    let (mut exchange, _) = bench.with_token("/password", &undated);
+    assert_eq!(outcome(&bench.response(&mut exchange, &[(":status", "200")])), "continue Response");
+    let (mut exchange, _) = bench.with_token("/password", &token("ada", "1"));
+    assert_eq!(outcome(&bench.response(&mut exchange, &[(":status", "200")])), CALLS);
 }
 
 #[test]

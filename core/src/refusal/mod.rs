@@ -43,6 +43,16 @@ pub enum Refusal {
     Unavailable,
 }
 
+/// Whether refusals take effect: the setting `enforce`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// A refused request gets the filter's response.
+    #[default]
+    On,
+    /// A dry run: a refused request continues, and the refusal is counted and logged.
+    DryRun,
+}
+
 /// The response to a refused request, before it is serialised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalReply<'a> {

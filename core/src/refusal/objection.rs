@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Enforcement, Refusal};
 use crate::severity::Severity;
 
 /// The reason for a refusal.
@@ -200,9 +200,13 @@ impl Objection {
 
     /// Returns the line for the log.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub fn line(&self, enforcement: Enforcement) -> String {
         let (status, name) = (self.refusal().answer().status, self.name());
-        format!("a request got {status} ({name}): {}", self.explanation())
+        let got = match enforcement {
+            Enforcement::On => "got",
+            Enforcement::DryRun => "would get, but for `enforce: false`,",
+        };
+        format!("a request {got} {status} ({name}): {}", self.explanation())
     }
 }
 
@@ -582,7 +586,7 @@ mod tests {
         for objection in refusals.chain(Rule::ALL.map(Objection::from)).chain(claims) {
             let Explanation { problem, remedy } = objection.explanation();
             assert!(problem.len() > 20 && remedy.len() > 10, "{objection:?}");
-            let line = objection.line();
+            let line = objection.line(Enforcement::On);
             assert!(line.contains(&*problem) && line.ends_with(remedy), "{line}");
             assert!(!line.contains("  ") && !line.contains('\n'), "{line}");
         }

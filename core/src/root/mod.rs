@@ -26,7 +26,7 @@ use crate::keys::host::SignatureHost;
 use crate::metrics::{Counter, Counters, Gauge, VERSION};
 use crate::open_requests::gauge::OpenRequestsGauge;
 use crate::open_requests::{Ending, OpenRequests};
-use crate::refusal::{LocalResponse, Objection, Refusal, Sentences};
+use crate::refusal::{Enforcement, LocalResponse, Objection, Refusal, Sentences};
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
 use crate::shared::Version;
@@ -39,6 +39,7 @@ use tick_period::TickPeriod;
 /// The state of one configuration in one VM.
 pub struct Root {
     pub(crate) admission: Admission,
+    pub(crate) enforcement: Enforcement,
     sentences: Sentences,
     counters: Counters,
     log: Vec<(Severity, String)>,
@@ -90,6 +91,7 @@ impl Root {
         config.keys = key_sets.load(host.shared, host.clock.now(), (host.random)());
         let set = revocation.as_ref().map(|revocation| *revocation.feed.set());
         Ok(Self {
+            enforcement: config.enforcement,
             admission: Admission::new(config, set, signatures),
             sentences,
             counters: Counters::default(),
@@ -318,10 +320,20 @@ impl Root {
         host: Host<'_>,
     ) -> LocalResponse {
         self.count(Counter::Refused(objection.refusal()));
-        if let Some(severity) = objection.severity() {
-            self.log_at_intervals(severity, objection.line(), host);
-        }
+        self.log_objection(objection, host);
         self.sentences.response(objection, clear_cookies)
+    }
+
+    /// Counts and logs a refusal that has no effect, because this is a dry run.
+    pub(crate) fn note_would_refuse(&mut self, objection: &Objection, host: Host<'_>) {
+        self.count(Counter::WouldRefuse(objection.refusal()));
+        self.log_objection(objection, host);
+    }
+
+    fn log_objection(&mut self, objection: &Objection, host: Host<'_>) {
+        if let Some(severity) = objection.severity() {
+            self.log_at_intervals(severity, objection.line(self.enforcement), host);
+        }
     }
 
     /// Returns the state of this proxy that decisions about a new request depend on.

@@ -174,6 +174,9 @@ fn application(config: &Value) -> Vec<String> {
 
 fn routes(config: &Value) -> Vec<String> {
     let mut lines: Vec<_> = items(&config["routes"]).map(rule).collect();
+    if config["enforce"] == false {
+        lines.insert(0, "DRY RUN: no request is refused, would_refuse counts the refusals".into());
+    }
     let default = shown(&config["default_access"]);
     lines.push(format!("{default:<9} everything else: {}", asks(&default)));
     if default != "protected" {
