@@ -24,7 +24,7 @@ use crate::request::{BODY_BYTES, Batch};
 use crate::service::Service;
 
 /// Returns the HTTP interface without a listener, so that tests can call it in-process. Without
-/// `receivers`, nobody can send messages of identity providers.
+/// `receivers`, the routes for messages of identity providers do not exist.
 pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
@@ -138,13 +138,14 @@ async fn status(State(service): State<Service>) -> Response {
     .into_response()
 }
 
-/// `GET /healthz`: fails if restarting the process would help.
+/// `GET /healthz`: responds 503 if the writer thread has ended, so that only a restart helps.
 async fn health(State(service): State<Service>) -> Response {
     verdict(service.is_alive())
 }
 
-/// `GET /readyz`: whether calls should come here. A store that takes no writes does not make the
-/// service unready, because the feed works without it. The body says so.
+/// `GET /readyz`: responds 503 if the service is stopping, its writer thread has ended, or a shared
+/// store has been unreadable for too long. If the store rejects writes, it responds 200, because
+/// the feed still works, and the body names the problem.
 async fn ready(State(service): State<Service>) -> Response {
     match service.durability().refusal() {
         Some(problem) if service.is_ready() => {

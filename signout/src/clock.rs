@@ -8,8 +8,8 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
-/// Waits until that second has begun, but at most [`WAIT_TIMEOUT`]: a clock may be set back, and that
-/// of an identity provider may be ahead.
+/// Waits until `second` has begun, but at most [`WAIT_TIMEOUT`]: our clock may be set back, and the
+/// clock of an identity provider may be ahead of it.
 pub(crate) async fn wait_until(second: u64) {
     let began = Instant::now();
     while unix_seconds() < second && began.elapsed() < WAIT_TIMEOUT {
@@ -17,8 +17,8 @@ pub(crate) async fn wait_until(second: u64) {
     }
 }
 
-/// Longest delay of a response until its cutoff has begun: less than a second is needed if the clocks
-/// agree.
+/// Longest delay of a response until its cutoff has begun. If the clocks agree, it needs less than
+/// a second.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the clock is read while a response waits for the next second.

@@ -11,14 +11,14 @@
 //!
 //! 1. [`access`] checks the API token before anything else of a call is read.
 //! 2. [`request`] parses the body into records: strictly, with checked times.
-//! 3. [`writer`] is the one thread that owns the store. Everything that waits becomes one commit: the
-//!    thread appends it to the store, then to the [`log`], and then responds to the callers.
-//! 4. [`store`] keeps entries and records. The set is the join of all of them, so nothing in a store
-//!    can contradict it.
+//! 3. [`writer`] is the one thread that owns the store. Everything that waits becomes one commit:
+//!    the thread appends it to the store, then to the [`log`], and then responds to the callers.
+//! 4. [`store`] keeps entries and records. The set is the join of all of them, so nothing in a
+//!    store can contradict it.
 //! 5. [`poll`] waits for changes and responds with the [`page`] that follows a proxy's [`cursor`].
 //!
 //! Identity providers report sign-outs to the [`receivers`], which turn them into records for the
-//! writer. The [`issuers`] are those whose messages count.
+//! writer. The [`issuers`] are the identity providers from which they accept messages.
 //!
 //! Several services may share one store. Then a [`follower`] appends what the others have stored,
 //! [`freshness`] tells whether this service knows all of it, and [`recovery`] restores a store that
@@ -63,10 +63,10 @@
 //! # Promises
 //!
 //! A revocation that was acknowledged with 200 or 201 survives a crash of the process. With the
-//! embedded store, or a Redis that is configured for it, it also survives a crash of the machine. No
-//! live revocation is ever dropped to make room: a full service responds 507, keeps serving what it
-//! has, and still accepts cutoffs. A proxy that names an entry that this store does not hold receives the whole
-//! set, and sends back what the store has lost.
+//! embedded store, or a Redis that is configured for it, it also survives a crash of the machine.
+//! No live revocation is ever dropped to make room: a full service responds 507, keeps serving what
+//! it has, and still accepts cutoffs. A proxy that names an entry that this store does not hold
+//! receives the whole set, and sends back what the store has lost.
 #![deny(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,6 +1,6 @@
-//! Promise: `signout check` says of a configuration what the filter will do with it, wherever it
-//! stands, and never a secret.
-//! Method: the real binary, run as an operator would.
+//! Promise: `signout check` finds configurations in all kinds of files, reports what the filter
+//! does with them, and never prints a secret.
+//! Method: the real binary.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -8,14 +8,14 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use testbed::repository;
 
-/// What came of one run.
+/// Result of a run.
 struct Came {
     code: i32,
     out: String,
     err: String,
 }
 
-/// Checks that text, with these variables set and no others of ours.
+/// Runs `signout check` on a text, with only these of our environment variables set.
 fn check(text: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Came {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signout"));
     command.args(["check", "-"]).args(arguments);
@@ -36,7 +36,7 @@ fn reports(text: &str, variables: &[(&str, &str)]) -> (i32, Value) {
     (came.code, json["configurations"].clone())
 }
 
-/// A configuration of the filter; `routes` are all that differs.
+/// Returns a configuration of the filter whose first route has that access.
 fn filter(access: &str) -> Value {
     json!({
         "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
@@ -45,7 +45,7 @@ fn filter(access: &str) -> Value {
     })
 }
 
-/// Envoy's form of a Wasm filter.
+/// Returns a Wasm filter in Envoy's form.
 fn wasm(name: &str, configuration: Value) -> Value {
     json!({
         "name": "wasm",

@@ -1,9 +1,9 @@
-//! Where in a text do configurations of the filter stand?
+//! Finds the configurations of the filter in a text.
 //!
-//! The text may be the JSON of a configuration itself, or anything in YAML or JSON that holds some:
+//! The text is the JSON of a configuration itself, or YAML or JSON that contains configurations:
 //! Envoy's bootstrap, listeners or extension configurations, a `WasmPlugin`, an `EnvoyFilter`, a
-//! `ConfigMap` with such files, several documents of any kind (`kustomize build`). Whatever a
-//! document is, each Wasm plugin in it is found by its form.
+//! `ConfigMap` with such files, or several documents of any kind (`kustomize build`). A Wasm plugin
+//! is recognised by its form, whatever the document is.
 
 use std::collections::BTreeSet;
 
@@ -15,31 +15,32 @@ use crate::check::plugin::{Passed, Plugin, field};
 /// One configuration, as the filter would get it.
 #[derive(Debug)]
 pub struct FoundConfiguration {
-    /// Where it stands: names from the outermost to its own. Empty: it is the whole text.
+    /// Its place in the document: names from the outermost to its own. Empty if it is the whole
+    /// text.
     pub place: String,
-    /// Its JSON text; or why the proxy cannot hand it over.
+    /// Its JSON text, or the reason why the proxy cannot pass it to the filter.
     pub text: Result<Vec<u8>, ConfigError>,
-    /// What is odd around it.
+    /// Probable mistakes in the configuration around it.
     pub warnings: Vec<String>,
     pub(super) passed: Passed,
-    /// The clusters of its Envoy, where all are known.
+    /// The clusters of its Envoy, if all are known.
     clusters: Option<BTreeSet<String>>,
 }
 
-/// All that a text holds.
+/// All Wasm plugins in a text.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Configurations of this filter.
     pub ours: Vec<FoundConfiguration>,
-    /// Wasm plugins of others, by their places.
+    /// Places of Wasm plugins that are not this filter.
     pub others: Vec<String>,
 }
 
-/// Finds them.
+/// Finds all configurations in a text.
 ///
 /// # Errors
 ///
-/// The text cannot be read; in words, without anything that stands in it.
+/// The text cannot be parsed. The message quotes nothing of the text.
 pub fn find(text: &[u8]) -> Result<Findings, String> {
     if text.trim_ascii_start().first().is_none_or(|first| *first == b'{') {
         return Ok(find_in_json(text));
@@ -52,11 +53,12 @@ pub fn find(text: &[u8]) -> Result<Findings, String> {
     Ok(findings)
 }
 
-/// The filter reads its own JSON more strictly than anybody else, so it gets the text itself.
+/// Finds configurations in a text that begins like JSON. The filter's parser is stricter than
+/// others, so a configuration that is the whole text is passed on unchanged.
 fn find_in_json(text: &[u8]) -> Findings {
     let mut findings = Findings::default();
     let document: Value = serde_json::from_slice(text).unwrap_or_default();
-    // Several documents in YAML may begin like JSON.
+    // A YAML text with several documents may begin like JSON.
     let several = || str::from_utf8(text).ok().and_then(|text| documents(text).ok());
     let several = document.is_null().then(several).flatten().unwrap_or_default();
     for document in several.iter().chain([&document]) {
@@ -77,7 +79,7 @@ fn find_in_json(text: &[u8]) -> Findings {
 
 fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple(text).map_err(|error| {
-        // The message itself may quote the line, and a secret in it.
+        // The parser's message may quote the line, and with it a secret.
         let place =
             error.location().map(|at| format!(", line {}, column {}", at.line(), at.column()));
         format!("it cannot be read as YAML{}", place.unwrap_or_default())
@@ -85,7 +87,7 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
 }
 
 impl FoundConfiguration {
-    /// A warning where its Envoy has no cluster of that name.
+    /// Returns a warning if its Envoy has no cluster of that name.
     pub(super) fn lacks(&self, cluster: &str) -> Option<String> {
         let known = self.clusters.as_ref()?;
         (!known.contains(cluster)).then(|| {
@@ -120,7 +122,7 @@ impl Findings {
         names.truncate(names.len() - usize::from(name.is_some()));
     }
 
-    /// A `ConfigMap` holds whole files.
+    /// Searches the files in a `ConfigMap`.
     fn look_into_files(&mut self, value: &Value, names: &mut Vec<String>) {
         if value["kind"] != "ConfigMap" {
             return;
@@ -148,14 +150,14 @@ impl Findings {
     }
 }
 
-/// What a reader finds it by.
+/// Returns the name of an object for the report.
 fn name_of(value: &Value) -> Option<String> {
     let kind = value["kind"].as_str().map(|kind| format!("{kind} "));
     let name = value["metadata"]["name"].as_str().or_else(|| value["name"].as_str());
     name.map(|name| format!("{}{name}", kind.unwrap_or_default()))
 }
 
-/// The clusters of a bootstrap that gets no others.
+/// Returns the clusters of a bootstrap, or `None` if it discovers further ones.
 fn clusters(document: &Value) -> Option<BTreeSet<String>> {
     let fixed = field(document, "static_resources")?;
     let discovers = field(document, "dynamic_resources")
@@ -165,7 +167,7 @@ fn clusters(document: &Value) -> Option<BTreeSet<String>> {
     (!discovers).then(|| names.collect())
 }
 
-/// What stands at the top of documents that are no configuration of the filter.
+/// Top-level members of documents that are not configurations of the filter.
 const PROXYS_OWN: &[&str] = &[
     "@type",
     "admin",

@@ -1,16 +1,17 @@
-//! Does a configuration of the filter load, and what does it mean?
+//! Checks whether a configuration of the filter loads, and explains what it means.
 //!
-//! The filter's own code answers: what loads here loads there. [`mod@find`] brings the configuration as
-//! the filter would get it, out of whatever it stands in; [`words`] says what it means.
+//! It uses the filter's own code, so a configuration that passes loads in the filter. [`mod@find`]
+//! extracts the configuration from files of Envoy, Istio or Kubernetes, as the filter would get it.
+//! [`words`] explains its meaning.
 //!
 //! # Variables that are not set here
 //!
-//! Secrets are where the proxy runs, and a configuration is checked where it is written. So a
-//! variable that is not set here, and that the proxy passes on, gets a stand-in that every key
-//! takes, and the report names it: everything is checked but that secret. On the proxy's own machine
-//! ask for all to be set ([`Secrets::Required`]). A variable that the proxy does not pass on is an
-//! error in any case: the filter could never see it.
-#![allow(clippy::indexing_slicing)] // of JSON alone, which answers null for what is not there
+//! Secrets are set where the proxy runs, but a configuration is checked where it is written. If a
+//! variable is not set here, and the proxy passes it to the filter, a placeholder replaces it that
+//! every key accepts, and the report names the variable. Everything except that secret is then
+//! checked. On the proxy's own machine, [`Secrets::Required`] demands all variables. A variable
+//! that the proxy does not pass on is always an error, because the filter can never see it.
+#![allow(clippy::indexing_slicing)] // only JSON is indexed, which returns null for a missing member
 
 pub mod find;
 pub mod words;
@@ -29,19 +30,19 @@ use session_guard_core::request::routes::{Access, RevokeUser};
 
 pub use crate::check::find::{FoundConfiguration, find};
 
-/// Answers for the environment variables of this process.
+/// Returns the value of an environment variable of this process.
 pub type ProcessEnvironment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What to do where a secret is not at hand.
+/// What to do if the variable of a secret is not set here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// A stand-in takes its place, and the report says so.
+    /// Check with a placeholder, and name the variable in the report.
     StoodInFor,
-    /// The configuration does not load.
+    /// Report that the configuration does not load.
     Required,
 }
 
-/// A request whose route somebody wants to know.
+/// A request whose route is to be reported (`--request`).
 #[derive(Clone, Debug)]
 pub struct Asked {
     method: String,
@@ -49,75 +50,76 @@ pub struct Asked {
     path: String,
 }
 
-/// What is to be said of one configuration.
+/// The report about one configuration.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Where it stands; empty: it is the whole text.
+    /// Its place in the file; empty if it is the whole text.
     pub place: String,
     /// Whether it loads.
     pub good: bool,
-    /// Why it does not.
+    /// Why it does not load.
     pub error: Option<Wrong>,
-    /// What is odd without being wrong.
+    /// Probable mistakes that do not keep it from loading.
     pub warnings: Vec<String>,
     /// The environment variables that it names.
     pub variables: Vec<Variable>,
-    /// What tokens may be signed with, as far as the configuration says it.
+    /// The accepted algorithms, except those of keys that are fetched.
     pub algorithms: Vec<&'static str>,
-    /// The configuration with all that it leaves unsaid; null where it cannot be read.
+    /// The configuration with all defaults filled in; null if it cannot be read.
     pub configuration: Value,
-    /// What becomes of the requests that were asked about.
+    /// The routes of the requests in question.
     pub requests: Vec<Answered>,
 }
 
-/// What is wrong, as the filter's log says it.
+/// The error that the filter's log would contain.
 #[derive(Debug, Serialize)]
 pub struct Wrong {
     /// The field.
     pub path: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// A secret that comes from the environment: of these the first one that is set.
+/// A secret from the environment: the first of these variables that is set.
 #[derive(Debug, Serialize)]
 pub struct Variable {
-    /// Their names; what may be a secret by mistake is not shown.
+    /// Names of the variables. A name that may be a secret, written there by mistake, is replaced
+    /// by `…`.
     pub names: Vec<String>,
-    /// What is known of it here.
+    /// Whether the secret could be checked here.
     pub state: SecretState,
 }
 
-/// What is known of a secret here.
+/// Whether a secret could be checked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretState {
     /// It is set and was checked.
     Set,
-    /// It is not set here. All else was checked.
+    /// It is not set here. Everything else was checked.
     NotSetHere,
     /// The proxy does not pass it on to the filter.
     NotPassedOn,
 }
 
-/// What becomes of one request.
+/// The route of one request.
 #[derive(Debug, Serialize)]
 pub struct Answered {
-    /// As asked.
+    /// Method, host and path of the request.
     pub request: String,
-    /// What its route asks of it.
+    /// The access of its route.
     pub access: &'static str,
     /// Whether it revokes its own tokens.
     pub revokes: bool,
-    /// Whose tokens a 2xx answer revokes.
+    /// The user whose tokens a 2xx response revokes.
     pub revokes_user: Option<String>,
-    /// Whether its path is spelt so that no rule applies.
+    /// Whether its path is canonical. If not, no rule applies to it.
     pub is_canonical: bool,
 }
 
-/// Checks what was found.
+/// Checks a configuration that was found in a file.
 #[must_use]
 pub fn check(
     found: &FoundConfiguration,
@@ -194,7 +196,8 @@ impl Report {
 }
 
 impl Asked {
-    /// Reads `METHOD TARGET`: a path, or an address with its host; the method may be left out.
+    /// Parses `METHOD TARGET`. The target is a path, or an address with a host. The default method
+    /// is GET.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let (method, target) = text.trim().split_once(' ').unwrap_or(("GET", text.trim()));
@@ -242,7 +245,8 @@ impl From<ConfigError> for Wrong {
     }
 }
 
-/// Long enough for every algorithm, and good in every encoding: hex digits are base64 as well.
+/// Returns a placeholder for a secret: long enough for every algorithm and valid in every encoding,
+/// because hex digits are valid base64, too.
 fn stand_in(name: &str) -> String {
     hex(&sha256::<SHA256_BYTES>([name.as_bytes()])).repeat(2)
 }

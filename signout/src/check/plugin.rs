@@ -1,4 +1,4 @@
-//! What does a Wasm plugin of Envoy's or Istio's give to the filter, and what is odd around it?
+//! Reads a Wasm plugin of Envoy or Istio: what it passes to the filter, and probable mistakes.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use session_guard_core::config::ConfigError;
 
 use crate::check::ProcessEnvironment;
 
-/// Which environment variables the filter gets to see.
+/// The environment variables that the proxy passes to the filter.
 #[derive(Debug)]
 pub(super) enum Passed {
-    /// The configuration came alone: nothing is known of it.
+    /// Unknown, because there is only the filter's configuration.
     Unknown,
-    /// These.
+    /// Known.
     These {
-        /// From the proxy's own environment.
+        /// Names of variables from the proxy's own environment.
         host: Vec<String>,
-        /// Written beside the configuration.
+        /// Variables whose values are written next to the configuration.
         written: BTreeMap<String, String>,
     },
 }
 
 /// One Wasm plugin.
 pub(super) struct Plugin {
-    /// What may name the filter: of the plugin, its VM, its module.
+    /// Names of the plugin, its VM and its module, by which the filter is recognised.
     pub(super) names: Vec<String>,
-    /// What the filter gets.
+    /// The configuration that the filter receives.
     pub(super) text: Result<Vec<u8>, ConfigError>,
     pub(super) passed: Passed,
     pub(super) warnings: Vec<String>,
 }
 
 impl Passed {
-    /// What the filter sees of that variable.
+    /// Returns the value of the variable that the filter sees.
     pub(super) fn value(&self, name: &str, environment: ProcessEnvironment<'_>) -> Option<String> {
         match self {
             Self::Unknown => environment(name),
@@ -45,7 +45,7 @@ impl Passed {
         }
     }
 
-    /// Whether the filter can see that variable at all.
+    /// Returns whether the proxy passes that variable to the filter.
     pub(super) fn holds(&self, name: &str) -> bool {
         match self {
             Self::Unknown => true,
@@ -57,7 +57,7 @@ impl Passed {
 }
 
 impl Plugin {
-    /// An object that may be Envoy's `PluginConfig`.
+    /// Reads an object that may be Envoy's `PluginConfig`. Returns `None` if it is not.
     pub(super) fn of_envoy(plugin: &Value) -> Option<Self> {
         let vm = field(plugin, "vm_config")?;
         let local = vm.pointer("/code/local/filename");
@@ -90,7 +90,7 @@ impl Plugin {
         })
     }
 
-    /// A `WasmPlugin` of Istio's.
+    /// Reads a `WasmPlugin` of Istio.
     pub(super) fn of_istio(resource: &Value) -> Self {
         let spec = &resource["spec"];
         let names = [&resource["metadata"]["name"], &spec["pluginName"], &spec["url"]];
@@ -123,7 +123,7 @@ impl Plugin {
         Self { names: names.collect(), text: Ok(text), passed, warnings }
     }
 
-    /// Whether it is this filter: by a name, or else by what it is given.
+    /// Returns whether the plugin is this filter, by its names or by the form of its configuration.
     pub(super) fn is_ours(&self) -> bool {
         let names = self.names.iter().map(|name| name.to_ascii_lowercase().replace('_', "-"));
         if names.into_iter().any(|name| name.contains("session-guard")) {
@@ -139,8 +139,8 @@ impl Plugin {
     }
 }
 
-/// What the filter gets: Envoy hands over the text of a `StringValue`, the bytes of a `BytesValue`,
-/// and of all else the message as it goes over the wire.
+/// Returns the bytes that the filter receives. Envoy passes the text of a `StringValue`, the bytes
+/// of a `BytesValue`, and every other message in its binary protobuf form.
 fn text(configuration: Option<&Value>) -> Result<Vec<u8>, ConfigError> {
     let Some(configuration) = configuration else { return Ok(vec![]) };
     let kind = configuration["@type"].as_str().and_then(|kind| kind.rsplit('/').next());
@@ -172,7 +172,7 @@ fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Option<String> {
     }
 }
 
-/// A field of a protobuf message in JSON, under either of its two names.
+/// Returns a field of a protobuf message in JSON, under its `snake_case` or its `camelCase` name.
 pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     let mut camel = String::new();
     for (index, word) in name.split('_').enumerate() {
@@ -188,5 +188,6 @@ fn texts(list: Option<&Value>) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// How a `Struct` begins: the filter tells it by this, and names the form that loads.
+/// Bytes that begin like a `Struct` in binary form. The filter recognises them, and its error
+/// message names the form that loads.
 const ON_THE_WIRE: &[u8] = b"\n\0";

@@ -1,7 +1,7 @@
-//! What does a configuration mean, in words?
+//! Explains a configuration in sentences.
 //!
-//! Said of the [effective](session_guard_core::config::effective) configuration, so that what is left
-//! unsaid is said here. In the order in which a request meets it.
+//! It describes the [effective](session_guard_core::config::effective) configuration, which
+//! includes all defaults, in the order in which a request is processed.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::check::{Answered, Report, SecretState, Variable};
 
-/// The whole report, several lines.
+/// Returns the whole report as several lines.
 #[must_use]
 pub fn words(report: &Report) -> String {
     let mut out = Lines::default();
@@ -31,7 +31,7 @@ pub fn words(report: &Report) -> String {
     out.text
 }
 
-/// Sections of lines, each with its title at the left.
+/// Sections of lines, each with its title on the left.
 #[derive(Default)]
 struct Lines {
     text: String,
@@ -93,7 +93,7 @@ fn key(key: &Value) -> String {
     line
 }
 
-/// Where a secret comes from; never what it is.
+/// Describes where a secret comes from, never its value.
 fn secret(secret: &Value) -> String {
     let encoding = match secret["encoding"].as_str() {
         None | Some("utf8") => String::new(),

@@ -1,4 +1,4 @@
-//! `signout revoke`.
+//! `signout revoke`: revokes a token, all tokens of a user, or all tokens.
 
 use std::io::{IsTerminal, Read};
 
@@ -18,17 +18,17 @@ use super::{CommandError, Target};
 pub(super) struct Revoke {
     #[command(flatten)]
     what: What,
-    /// A cutoff revokes tokens issued before this time (seconds since 1970 UTC); default: now.
+    /// Revoke only tokens issued before this time (seconds since 1970 UTC; default: now).
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["token", "jti"])]
     issued_before: Option<u64>,
-    /// When the last token concerned expires (seconds since 1970 UTC); default: never, or the
-    /// token's own.
+    /// When the last revoked token expires (seconds since 1970 UTC). The revocation is deleted some
+    /// time after it. Default: the token's own `exp`, or never.
     #[arg(long, value_name = "SECONDS")]
     exp: Option<u64>,
     /// The realm of the application (`revocation.realm` of the filter).
     #[arg(long)]
     realm: Option<String>,
-    /// One JSON object in place of a sentence: {"revoked": true, "new": …, "cursor": …}.
+    /// Print a JSON object instead of a sentence: {"revoked": true, "new": …, "cursor": …}.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -38,8 +38,8 @@ pub(super) struct Revoke {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct What {
-    /// The token itself. Without a value, or with `-`, it is read from standard input, so that no
-    /// process list and no shell history shows it.
+    /// The token itself. Without a value, or with `-`, the token is read from standard input, so
+    /// that it appears in no process list and no shell history.
     #[arg(long, num_args = 0..=1, default_missing_value = "-")]
     token: Option<String>,
     /// The id of one token (its `jti` claim).
@@ -142,7 +142,7 @@ fn from_standard_input() -> Result<String, CommandError> {
     Ok(token)
 }
 
-/// Longer than any token that a proxy accepts.
+/// Longest input; longer than any token that a proxy accepts.
 const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\

@@ -10,8 +10,12 @@ use axum::http::StatusCode;
 use crate::error::Error;
 use crate::http::connections::ServiceConnection;
 
-/// Reads the body, unless it is too long or takes too long. `most_bytes` is the limit that the route
-/// has set.
+/// Reads the body.
+///
+/// # Errors
+///
+/// It is longer than `most_bytes` (the limit that the route has set), takes too long, or is
+/// incomplete.
 pub(crate) async fn read(request: Request, most_bytes: usize) -> Result<Bytes, Error> {
     let connection = request.extensions().get::<Arc<ServiceConnection>>();
     let timeout = connection.map_or(BODY_TIMEOUT, |connection| connection.body_timeout());

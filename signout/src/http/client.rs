@@ -1,7 +1,8 @@
-//! HTTP client: fetches what identity providers publish, and calls their endpoints.
+//! HTTP client: fetches the keys of identity providers, and calls their endpoints.
 //!
-//! It blocks, so it belongs on threads of its own. It follows no redirect: a redirect could lead to
-//! another host than the operator has configured. Every response has a limit of time and of size.
+//! Its calls block, so they must run on their own threads. It follows no redirect, because a
+//! redirect could lead to another host than the operator has configured. Time and size of every
+//! response are limited.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,12 +36,12 @@ pub struct HttpRequest {
 }
 
 impl HttpClient {
-    /// A client that verifies `https` servers with the certificates of a PEM file, else with the
-    /// system's.
+    /// Returns a client that verifies `https` servers with the certificates in the PEM file `ca`,
+    /// or with the system's.
     ///
     /// # Errors
     ///
-    /// The file cannot be used.
+    /// The file cannot be read or contains no certificate.
     pub fn new(ca: Option<&Path>) -> Result<Self, String> {
         let roots = match ca {
             Some(file) => certificates(file)?,
@@ -59,7 +60,8 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// Why there is none: unreachable, too slow, too long, or no trusted certificate.
+    /// The server is unreachable or too slow, the response is too long, or the certificate is not
+    /// trusted.
     pub fn send(&self, request: HttpRequest) -> Result<Response, String> {
         let HttpRequest { method, url, headers, body, timeout, longest_body } = request;
         let mut builder = Request::builder().method(method).uri(url);
@@ -102,8 +104,8 @@ pub fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
     Ok(certificates)
 }
 
-/// Returns the certificates that this machine trusts (`SSL_CERT_FILE`, or where the system keeps
-/// them). Without any, every `https` request fails, and the log says why.
+/// Returns the certificates that this machine trusts (`SSL_CERT_FILE`, or the system's). Logs a
+/// warning if there are none, because then every `https` request fails.
 fn system_roots() -> Vec<Certificate<'static>> {
     let found = rustls_native_certs::load_native_certs();
     let roots: Vec<_> =

@@ -1,8 +1,8 @@
 //! The keys of an issuer: fetched, kept up to date, and read by requests.
 //!
-//! The state machine is the filter's ([`KeySets`]): it decides when to fetch, keeps the present keys
-//! while the issuer fails, and limits early fetches to one between two refreshes. Here it has a thread
-//! of its own, which makes the calls, and shared data that nobody else uses.
+//! The state machine is the filter's ([`KeySets`]): it decides when to fetch, keeps the present
+//! keys while the issuer fails, and limits early fetches to one between two refreshes. In the
+//! service, each issuer has its own thread, which makes the calls, and its own shared data.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -32,7 +32,8 @@ pub(crate) struct IssuerKeys {
 }
 
 impl IssuerKeys {
-    /// Takes the keys out of `source`, or starts the thread that fetches them.
+    /// Moves the inline keys out of `source`, or starts the thread that fetches keys from its
+    /// address.
     pub(crate) fn start(
         issuer: &str,
         source: &mut KeySource,
@@ -61,13 +62,13 @@ impl IssuerKeys {
         Ok(Self { current, fetcher: Some(fetcher) })
     }
 
-    /// Returns the keys that are known now.
+    /// Returns the present keys.
     pub(crate) fn current(&self) -> KeyRing {
         self.current.borrow().clone()
     }
 
-    /// Has the keys fetched, if that is allowed now, and waits for the end of that. Called when no key
-    /// is known that a message was signed with: the issuer may just have replaced its keys.
+    /// Fetches the keys if an early fetch is allowed now, and waits for its end. Called if the key
+    /// of a message is unknown, because the issuer may have just replaced its keys.
     pub(crate) async fn refresh(&self) {
         let Some(fetcher) = &self.fetcher else { return };
         let (done, is_done) = oneshot::channel();
@@ -113,7 +114,7 @@ impl KeyFetcher {
         }
     }
 
-    /// Fetches the keys if they are due; returns the time until the next tick.
+    /// Fetches the keys if they are due. Returns the time until the next tick.
     fn tick(&mut self) -> Duration {
         let mut effects = self.sets.tick(&self.shared, self.now(), random());
         let mut wait = TICK;
@@ -179,16 +180,17 @@ impl KeyFetcher {
     }
 }
 
-/// Jitter needs no secret: without random numbers, all services fetch at the same time.
+/// Returns a random number for the jitter of fetches. If the system provides none, all services
+/// fetch at the same time, which is harmless.
 fn random() -> u32 {
     random_number().map_or(0, |number| number as u32)
 }
 
-/// How often the state machine runs at least: it holds a lease that has to be renewed.
+/// Longest time between two ticks of the state machine, which holds a lease that it must renew.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Most requests that wait for one fetch. Others are judged with the present keys.
+/// Most requests that wait for one fetch. Further ones are verified with the present keys.
 const WAITING_REQUESTS: usize = 64;
 
-/// How long a request waits for a fetch; the fetch itself may take five seconds.
+/// How long a request waits for a fetch. The fetch itself takes at most five seconds.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);

@@ -1,6 +1,6 @@
-//! Identity providers whose messages end sessions: who they are, and with which keys they sign.
+//! Identity providers whose messages end sessions: their settings and their keys.
 //!
-//! An operator lists them in a file (`signout serve --issuers FILE`). Nobody else may end a session
+//! An operator lists them in a file (`signout serve --issuers FILE`). Only they can end a session
 //! through the [receivers](crate::receivers).
 
 pub mod keys;
@@ -21,7 +21,7 @@ pub(crate) struct TrustedIssuer {
 }
 
 impl TrustedIssuer {
-    /// Starts fetching the keys, unless the file holds them.
+    /// Starts fetching the keys, unless the file contains them.
     ///
     /// # Errors
     ///

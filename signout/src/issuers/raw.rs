@@ -80,7 +80,8 @@ pub enum EventType {
     CredentialChange,
 }
 
-/// For what may be absent but not null: a template that left a value out must not switch off a check.
+/// Parses a member that may be absent but not `null`: a template without a value for it must not
+/// disable a check.
 fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

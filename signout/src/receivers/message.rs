@@ -1,6 +1,6 @@
-//! What do all messages of issuers have in common?
+//! The common part of all messages of issuers: the checks of audience and times, and the effect.
 //!
-//! Audience and times are checked the same way in each protocol, after the signature.
+//! Each protocol makes these checks in the same way, after the signature was verified.
 
 use session_guard_core::revocation::record::Record;
 use session_guard_core::token::statement::StatementClaims;
@@ -10,20 +10,21 @@ use super::subject::Subject;
 use crate::issuers::settings::IssuerSettings;
 use crate::request::CUTOFF_AHEAD_SECONDS;
 
-/// What an accepted message changes.
+/// The effect of an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MessageEffect {
     /// The records to store.
     pub(super) records: Vec<Record>,
-    /// The response may leave when this second has begun: every token that was issued before the
+    /// The response is sent when this second has begun. Every token that was issued before the
     /// response is then refused, and a sign-in after it works.
     pub(super) respond_at: u64,
-    /// What the issuer should do better, for the operator's log.
+    /// Deviations from the specification, for the operator's log.
     pub(super) notes: Vec<&'static str>,
 }
 
 impl MessageEffect {
-    /// The cutoff of a subject at this second of the issuer's clock.
+    /// Returns the effect of revoking all tokens of a subject that were issued up to the second
+    /// `issued_at` of the issuer's clock.
     pub(super) fn cutoff(
         subject: &Subject,
         settings: &IssuerSettings,
@@ -38,11 +39,11 @@ impl MessageEffect {
     }
 }
 
-/// Checks `aud`, `exp`, `nbf` and `iat` of a genuine message; returns `iat`.
+/// Checks `aud`, `exp`, `nbf` and `iat` of a verified message. Returns its `iat`.
 ///
 /// # Errors
 ///
-/// The message is for somebody else, or not valid at this time.
+/// The message is for another receiver, or not valid at this time.
 pub(super) fn check(
     claims: &StatementClaims<'_>,
     audiences: &[String],
@@ -63,11 +64,11 @@ pub(super) fn check(
     Ok(iat)
 }
 
-/// Checks that a time is not later than the clocks may differ.
+/// Checks that a time is at most [`SKEW_SECONDS`] in the future.
 ///
 /// # Errors
 ///
-/// It is.
+/// It is later than that.
 pub(super) fn not_from_the_future(time: u64, now: u64) -> Result<(), Rejection> {
     if time <= now.saturating_add(SKEW_SECONDS) {
         return Ok(());
@@ -77,5 +78,5 @@ pub(super) fn not_from_the_future(time: u64, now: u64) -> Result<(), Rejection> 
     Err(Rejection::new(RejectionReason::NotYetValid, detail))
 }
 
-/// By how much the clocks of issuer and service may differ: a cutoff may be as far ahead.
+/// By how much the clocks of issuer and service may differ. A cutoff may be as far in the future.
 const SKEW_SECONDS: u64 = CUTOFF_AHEAD_SECONDS;

@@ -1,4 +1,4 @@
-//! Receivers: identity providers report here that sessions have ended.
+//! Receivers: the routes by which identity providers report that sessions have ended.
 //!
 //! | call | protocol |
 //! | --- | --- |
@@ -6,21 +6,21 @@
 //! | `POST /v1/realms/{realm}/events` | Security Event Tokens by push (RFC 8935) |
 //! | `POST /v1/realms/{realm}/global-token-revocation` | Global Token Revocation (Okta) |
 //!
-//! Without `realms/{realm}` they are for the empty realm, which is the default of the filter.
+//! The same routes without `realms/{realm}` are for the empty realm, which is the filter's default.
 //!
 //! # Path of a message
 //!
-//! 1. [`routes`] reads the request and makes the response that the protocol requires.
+//! 1. [`routes`] reads the request, and sends the response that the protocol requires.
 //! 2. [`Receivers::genuine`] finds the issuer and checks the signature. No API token is needed.
 //! 3. The module of the protocol checks the claims and returns the records to store, as a pure
 //!    function of message, settings and time.
-//! 4. [`Receivers::store`] makes them durable, and waits until every token that was issued before the
-//!    response is refused.
+//! 4. [`Receivers::store`] stores them durably. It also waits for the next second, so that every
+//!    token issued before the response is refused.
 //!
 //! # Why a replay is harmless
 //!
-//! The cutoff follows from the message's own time. A message that arrives again finds its cutoff in
-//! force and changes nothing, so no list of used ids is needed.
+//! The cutoff is computed from the time in the message. A message that arrives again finds its
+//! cutoff in force and changes nothing, so the service needs no list of used ids.
 
 mod global_revocation;
 mod logout_token;
@@ -51,7 +51,7 @@ use message::MessageEffect;
 use rejection::{Rejection, RejectionReason};
 use report::Reports;
 
-/// The receivers of one service. All clones are the same.
+/// The receivers of one service. All clones share one state.
 #[derive(Clone)]
 pub struct Receivers {
     shared: Arc<ReceiverState>,
@@ -90,13 +90,18 @@ impl Receivers {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether an issuer may send such messages to this realm.
+    /// Returns whether any issuer may send such messages to this realm.
     fn serves(&self, realm: &str, may_send: impl Fn(&IssuerSettings) -> bool) -> bool {
         let mut issuers = self.shared.issuers.iter().map(|issuer| &issuer.settings);
         issuers.any(|settings| settings.realm == realm && may_send(settings))
     }
 
-    /// Checks the signature of a JWT. Returns its issuer, if that may send such messages.
+    /// Verifies the signature of a JWT. Returns its issuer and its content.
+    ///
+    /// # Errors
+    ///
+    /// The JWT is malformed, its issuer may not send such messages, or the signature does not
+    /// verify.
     async fn genuine(
         &self,
         realm: &str,
@@ -147,7 +152,7 @@ impl Receivers {
         verifier.verify(statement, keys, milliseconds)
     }
 
-    /// Makes what a message changes durable, and waits until its cutoff has begun.
+    /// Stores the records of a message durably, and waits until its cutoff has begun.
     async fn store(&self, accepted: MessageEffect) -> Result<(), Rejection> {
         let MessageEffect { records, respond_at, .. } = accepted;
         let size = records.len();
@@ -166,10 +171,10 @@ impl Receivers {
     }
 }
 
-/// The part of each second that may be spent on failed signature checks, by the expected times of
-/// WebAssembly, which are several times those of this program.
+/// Milliseconds of each second that failed signature checks may use. They are estimated with the
+/// times of WebAssembly, which are several times those of this program.
 const FAILED_MILLISECONDS_PER_SECOND: u64 = 250;
 
-/// Most requests at a time. Each holds a body of at most [`routes::BODY_BYTES`] and may wait two
-/// seconds for its cutoff to begin.
+/// Most requests at a time. Each has a body of at most [`routes::BODY_BYTES`], and may wait two
+/// seconds until its cutoff has begun.
 const REQUESTS_AT_A_TIME: usize = 1_024;

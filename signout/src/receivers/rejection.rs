@@ -1,7 +1,7 @@
-//! Why a receiver rejects a message.
+//! Rejections of messages: a reason and a detail.
 //!
-//! The reason is a label of a metric and stable. The detail tells the sender and the operator what is
-//! wrong and what helps. Neither holds anything of a token, a user or a session.
+//! The reason is a stable label of a metric. The detail is for sender and operator, and names the
+//! problem and the remedy. Neither contains a part of a token, a user id or a session id.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,9 @@ use session_guard_core::token::statement::MalformedClaim;
 /// The kind of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RejectionReason {
-    /// The request is not one of this protocol: content type, parameters, body.
+    /// Content type, parameters or body are not those of this protocol.
     BadRequest,
-    /// The message is no well-formed JWT of the expected type.
+    /// The message is not a well-formed JWT of the expected type.
     Malformed,
     /// No issuer with this name may send such messages to this realm.
     UnknownIssuer,
@@ -23,11 +23,11 @@ pub(crate) enum RejectionReason {
     UnknownKey,
     /// The signature is wrong.
     BadSignature,
-    /// The message is for somebody else.
+    /// The message is for another receiver.
     WrongAudience,
     /// The message has expired.
     Expired,
-    /// The message is from the future.
+    /// The message was issued in the future.
     NotYetValid,
     /// A claim is missing or malformed.
     BadClaims,
@@ -37,9 +37,9 @@ pub(crate) enum RejectionReason {
     BadSubject,
     /// The subject belongs to another issuer.
     ForeignSubject,
-    /// The subject is well-formed, but tells nothing about sessions here.
+    /// The subject is well-formed, but identifies no session and no user here.
     UnsupportedSubject,
-    /// The message cannot be judged now.
+    /// The signature cannot be checked now.
     Unavailable,
     /// The revocation was not stored.
     NotStored,
@@ -66,7 +66,7 @@ impl RejectionReason {
         Self::NotStored,
     ];
 
-    /// The label in `signout_receiver_messages_total`.
+    /// Returns the label in `signout_receiver_messages_total`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
@@ -88,7 +88,7 @@ impl RejectionReason {
         }
     }
 
-    /// Whether the same message may be accepted later.
+    /// Returns whether the same message may be accepted later.
     pub(crate) fn is_temporary(self) -> bool {
         matches!(self, Self::Unavailable | Self::NotStored)
     }
@@ -121,7 +121,7 @@ impl From<MalformedClaim> for Rejection {
 }
 
 impl From<Refusal> for Rejection {
-    /// The outcome of a signature check.
+    /// Returns the rejection for a signature that could not be verified.
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnsupportedAlgorithm => Self::new(

@@ -1,7 +1,7 @@
-//! Counts the messages of issuers, and tells the operator about those that are rejected.
+//! Counts the messages of issuers, and logs those that are rejected.
 //!
-//! Anybody can send a message, so the log has at most one line a minute for each receiver and reason.
-//! It names reason and remedy, never a token, a user or a session.
+//! Anybody can send messages, so the log has at most one line a minute for each receiver and
+//! reason. A line names reason and remedy, never a token, a user or a session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ impl ReceiverProtocol {
     pub(crate) const ALL: [Self; 3] =
         [Self::BackchannelLogout, Self::EventsPush, Self::GlobalTokenRevocation];
 
-    /// The label in `signout_receiver_messages_total`.
+    /// Returns the label in `signout_receiver_messages_total`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BackchannelLogout => "backchannel_logout",
@@ -43,8 +43,8 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Nothing was reported yet. All counters exist from the start: a rate needs a zero before the
-    /// first event.
+    /// Creates all counters at zero: Prometheus needs a zero before the first event to compute a
+    /// rate.
     pub(super) fn new(metrics: Arc<ServiceMetrics>) -> Self {
         for protocol in ReceiverProtocol::ALL {
             let reasons = RejectionReason::ALL.into_iter().map(RejectionReason::name);
@@ -55,7 +55,7 @@ impl Reports {
         Self { metrics, logged_at: Mutex::default() }
     }
 
-    /// A message has ended sessions, as far as they had not ended before.
+    /// Reports a message that was accepted: its sessions have ended now, or had ended before.
     pub(super) fn accepted(
         &self,
         protocol: ReceiverProtocol,
@@ -71,7 +71,7 @@ impl Reports {
         }
     }
 
-    /// A message was acknowledged and has changed nothing.
+    /// Reports a message that was acknowledged and has changed nothing.
     pub(super) fn ignored(&self, protocol: ReceiverProtocol, issuer: &str, what: &'static str) {
         self.count(protocol, IGNORED);
         if self.may_log(protocol, what) {
@@ -79,7 +79,7 @@ impl Reports {
         }
     }
 
-    /// A message was rejected.
+    /// Reports a message that was rejected.
     pub(super) fn rejected(&self, protocol: ReceiverProtocol, realm: &str, rejection: &Rejection) {
         let Rejection { reason, detail } = rejection;
         self.count(protocol, reason.name());

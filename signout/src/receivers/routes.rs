@@ -21,7 +21,7 @@ use crate::http::body;
 use crate::issuers::settings::IssuerSettings;
 use crate::service::Service;
 
-/// Returns the routes. They need no API token of ours: a message is signed by its issuer.
+/// Returns the routes. They need no API token, because a message is signed by its issuer.
 pub(crate) fn routes(receivers: Receivers) -> Router<Service> {
     Router::new()
         .route("/v1/backchannel-logout", post(backchannel_logout))
@@ -34,7 +34,7 @@ pub(crate) fn routes(receivers: Receivers) -> Router<Service> {
         .with_state(receivers)
 }
 
-/// The realm in the path; none is the empty realm.
+/// The realm in the path; `None` for the empty realm.
 type Realm = Option<Path<String>>;
 
 /// `POST …/backchannel-logout`: 200, or 400 with a JSON `error` (§2.8).
@@ -92,7 +92,7 @@ async fn events(State(receivers): State<Receivers>, realm: Realm, request: Reque
     response
 }
 
-/// `POST …/global-token-revocation`: 204, or what the draft's section on errors says.
+/// `POST …/global-token-revocation`: 204, or an error as the draft requires it.
 async fn global_token_revocation(
     State(receivers): State<Receivers>,
     realm: Realm,
@@ -207,7 +207,11 @@ impl Receivers {
         Ok(())
     }
 
-    /// Returns a place among the requests that are served at a time.
+    /// Returns a permit to process a request.
+    ///
+    /// # Errors
+    ///
+    /// Too many requests are being processed.
     fn enter(&self) -> Result<SemaphorePermit<'_>, Rejection> {
         let full = "Too many requests at a time; send it again.";
         self.shared
@@ -229,7 +233,7 @@ impl Receivers {
     }
 }
 
-/// Whether there is one content type, and it is this one. Parameters are ignored.
+/// Returns whether there is exactly one content type and it is this one. Ignores parameters.
 fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(one), None) = (types.next(), types.next()) else { return false };
@@ -237,7 +241,7 @@ fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
     named.trim().eq_ignore_ascii_case(media_type)
 }
 
-/// The value of a parameter of a form, if it is there exactly once.
+/// Returns the value of a form's parameter, if the parameter occurs exactly once.
 fn one_parameter(form: &[u8], name: &str) -> Option<String> {
     let mut values = form_urlencoded::parse(form).filter(|(known, _)| known == name);
     match (values.next(), values.next()) {
@@ -246,7 +250,7 @@ fn one_parameter(form: &[u8], name: &str) -> Option<String> {
     }
 }
 
-/// The error code of RFC 8935 §2.4.
+/// Returns the error code of RFC 8935 §2.4.
 fn event_error(reason: RejectionReason) -> &'static str {
     match reason {
         RejectionReason::UnknownIssuer => "invalid_issuer",
@@ -257,8 +261,9 @@ fn event_error(reason: RejectionReason) -> &'static str {
     }
 }
 
-/// Status and error code: 401 for the caller's credential, 403 for a user of somebody else, 422 for a
-/// user that cannot be found out, 400 for the rest.
+/// Returns status and error code: 400 for an invalid request, 403 for a user of another issuer, 422
+/// for a user that cannot be identified here, and 401 for every problem with the caller's
+/// credential.
 fn global_error(reason: RejectionReason) -> (StatusCode, &'static str) {
     match reason {
         RejectionReason::BadRequest | RejectionReason::BadSubject | RejectionReason::WrongEvent => {
@@ -284,6 +289,6 @@ fn no_store(response: &mut Response) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Longest body: a token of [`STATEMENT_BYTES_LIMIT`](session_guard_core::token::statement) and what
-/// a form adds to it.
+/// Longest body: a token of [`STATEMENT_BYTES_LIMIT`](session_guard_core::token::statement), and
+/// the encoding of a form.
 pub(super) const BODY_BYTES: usize = 32 << 10;

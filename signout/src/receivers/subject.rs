@@ -1,8 +1,8 @@
-//! Whose tokens does a message revoke?
+//! The session or user whose tokens a message revokes.
 //!
-//! A message names a session or a user. The cutoff follows from the time at which the issuer made the
-//! message, never from the time at which it arrives: a captured message can be sent again and again,
-//! and finds its cutoff already in force.
+//! The cutoff is computed from the time at which the issuer made the message, never from the time
+//! at which it arrives. A captured message that is sent again therefore finds its cutoff already in
+//! force.
 
 use session_guard_core::revocation::horizon::is_past_for_service;
 use session_guard_core::revocation::name::RecordId;
@@ -16,19 +16,19 @@ use crate::issuers::settings::{IssuerSettings, UserIdClaim};
 /// A session or a user of an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// `sid`.
+    /// A session, by its `sid`.
     Session(String),
-    /// The user id.
+    /// A user, by the user id.
     User(String),
 }
 
 impl Subject {
-    /// A session.
+    /// Returns the session with this `sid`.
     ///
     /// # Errors
     ///
-    /// The text cannot be a session id. It never becomes a logout of the whole user, even if the
-    /// message names the user too.
+    /// The text cannot be a session id. Then the user's other sessions are not revoked instead,
+    /// even if the message names the user, too.
     pub(super) fn session(sid: &str) -> Result<Self, Rejection> {
         if sid.is_empty() || sid.len() > SESSION_ID_BYTES {
             let detail = format!("A session id has 1 to {SESSION_ID_BYTES} bytes.");
@@ -37,7 +37,7 @@ impl Subject {
         Ok(Self::Session(sid.to_owned()))
     }
 
-    /// The user with this `sub`.
+    /// Returns the user with this `sub`.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Subject {
         Self::user_id(sub)
     }
 
-    /// The user with this e-mail address.
+    /// Returns the user with this e-mail address.
     ///
     /// # Errors
     ///
@@ -71,11 +71,12 @@ impl Subject {
         user.ok_or_else(|| Rejection::new(RejectionReason::BadSubject, detail))
     }
 
-    /// The user that a subject identifier names (RFC 9493 §3.2).
+    /// Returns the user that a subject identifier names (RFC 9493 §3.2).
     ///
     /// # Errors
     ///
-    /// It is malformed, belongs to another issuer, or has a format that names no user here.
+    /// The identifier is malformed, belongs to another issuer, or has a format that names no user
+    /// here.
     pub(super) fn of_user_identifier(
         identifier: &StatementClaims<'_>,
         settings: &IssuerSettings,
@@ -87,8 +88,8 @@ impl Subject {
         }
     }
 
-    /// The records that revoke the subject's tokens that were issued up to this second, with the
-    /// issuer's clock. Records whose tokens have all expired are left out.
+    /// Returns the records that revoke all tokens of the subject that were issued up to the second
+    /// `issued_at` of the issuer's clock. Leaves out records whose tokens have all expired.
     pub(super) fn cutoffs(
         &self,
         settings: &IssuerSettings,
@@ -102,14 +103,18 @@ impl Subject {
             Self::Session(sid) => RecordId::of_session(realm, Some(issuer), sid),
             Self::User(user) => RecordId::of_user(realm, Some(issuer), user),
         };
-        // The cutoff of a session is of the same kind as that of a user, with another name.
+        // A session's cutoff has the same kind of record as a user's, with another id.
         let record = |issuer| Record::user(id(issuer), issued_before, exp);
         let records = settings.token_issuers.iter().map(record);
         records.filter(|record| !is_past_for_service(record, now)).collect()
     }
 }
 
-/// `sub` of an `iss_sub` identifier (RFC 9493 §3.2.3) of this issuer.
+/// Returns `sub` of an `iss_sub` identifier (RFC 9493 §3.2.3) of this issuer.
+///
+/// # Errors
+///
+/// The identifier is malformed or belongs to another issuer.
 pub(super) fn iss_sub(
     identifier: &StatementClaims<'_>,
     settings: &IssuerSettings,
@@ -121,7 +126,7 @@ pub(super) fn iss_sub(
     member(identifier, "sub")
 }
 
-/// A member of a subject identifier, which must be a string.
+/// Returns a member of a subject identifier, which must be a string.
 pub(super) fn member(
     identifier: &StatementClaims<'_>,
     name: &'static str,
@@ -135,12 +140,12 @@ pub(super) fn member(
     }
 }
 
-/// The rejection of a subject of another format.
+/// Returns the rejection of a subject with an unsupported format.
 pub(super) fn unsupported() -> Rejection {
     let detail = "A subject of this format names no session and no user here; have the issuer send \
                   `iss_sub`, or `complex` with `user` and `session`.";
     Rejection::new(RejectionReason::UnsupportedSubject, detail)
 }
 
-/// Longest session id: one of idpyoidc has 304 bytes.
+/// Longest session id. Those of idpyoidc have 304 bytes.
 pub(super) const SESSION_ID_BYTES: usize = 512;

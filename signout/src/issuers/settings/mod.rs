@@ -1,8 +1,8 @@
 //! Checks the issuers file.
 //!
 //! There are two layers, as for the filter's configuration: the file as [written](super::raw), and
-//! [`IssuerSettings`], where keys are ready and every value is within its limit. The error names the
-//! field and the remedy, never a value that may be secret.
+//! [`IssuerSettings`], where keys are ready and every value is within its limit. The error names
+//! the field and the remedy, never a value that may be secret.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use session_guard_core::keys::{Key, PublicAlgorithm};
 use super::raw;
 pub use super::raw::{EventType, UserIdClaim};
 
-/// What one issuer may do in one realm.
+/// The settings of one issuer in one realm: its keys, and the messages that it may send.
 #[derive(Debug)]
 pub struct IssuerSettings {
     /// `iss` of its messages.
@@ -30,7 +30,7 @@ pub struct IssuerSettings {
     pub algorithms: Vec<PublicAlgorithm>,
     /// The claim of its access tokens that is the user id.
     pub user_id: UserIdClaim,
-    /// Longest lifetime of its access tokens: a cutoff is kept for so long.
+    /// Longest lifetime of its access tokens, for which a cutoff is kept.
     pub max_lifetime_seconds: u64,
     /// The audiences of logout tokens, if it may send them.
     pub backchannel_logout: Option<Vec<String>>,
@@ -40,34 +40,34 @@ pub struct IssuerSettings {
     pub global_token_revocation: Option<Vec<String>>,
     /// Whether the holder of one of its access tokens may revoke it (RFC 7009).
     pub token_revocation: bool,
-    /// What is odd without being wrong, for the operator's log.
+    /// Warnings for the operator's log.
     pub warnings: Vec<String>,
 }
 
 /// The Security Event Tokens of an issuer.
 #[derive(Debug)]
 pub struct EventSettings {
-    /// The audiences of which a token must name one.
+    /// The audiences: a token must name one of them.
     pub audiences: Vec<String>,
-    /// The events that end sessions. Others are acknowledged and change nothing.
+    /// The events that end sessions. Other events are acknowledged and change nothing.
     pub types: Vec<EventType>,
 }
 
 /// Where the keys of an issuer come from.
 pub enum KeySource {
-    /// The file itself.
+    /// From the issuers file itself.
     Inline(Vec<Key>),
-    /// An address.
+    /// From an address of the issuer.
     Fetched {
         /// `https://` and the authority, or `http://` and a loopback address.
         origin: String,
-        /// What is fetched there, and how its keys are read.
+        /// The path of the JWK Set there, and the rules for its keys.
         set: KeySetSettings,
     },
 }
 
 impl fmt::Debug for KeySource {
-    /// Shows addresses, and the number of keys.
+    /// Formats the address, or the number of keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inline(keys) => write!(f, "{} keys", keys.len()),
@@ -80,7 +80,7 @@ impl fmt::Debug for KeySource {
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it.
+/// Describes the first mistake in the file.
 pub fn read(file: &[u8]) -> Result<Vec<IssuerSettings>, ConfigError> {
     let raw::IssuersFile { issuers } = text::read_object(file, &OBJECTS)?;
     let at = At::root().field("issuers");
@@ -196,7 +196,7 @@ fn keys(
     algorithms: &[PublicAlgorithm],
     warnings: &mut Vec<String>,
 ) -> Result<KeySource, ConfigError> {
-    // Keys without `alg` are for the one RSA algorithm, if there is only one.
+    // If exactly one RSA algorithm is allowed, RSA keys without `alg` are for that algorithm.
     let mut rsa = algorithms.iter().copied().filter(|algorithm| algorithm.is_rsa());
     let rsa = rsa.next().filter(|_| rsa.next().is_none());
     let rules = KeySetRules { rsa, issuer: Some(issuer.to_owned()), audiences: vec![] };
@@ -262,7 +262,7 @@ pub(super) fn split(url: &str) -> Option<(String, String, String)> {
     Some((format!("{scheme}://{authority}"), authority.to_string(), path.to_owned()))
 }
 
-/// Where an object belongs in the file.
+/// The places in the file that must hold objects.
 const OBJECTS: [&str; 6] = [
     "issuers[]",
     "issuers[].jwks",
@@ -272,10 +272,10 @@ const OBJECTS: [&str; 6] = [
     "issuers[].global_token_revocation",
 ];
 
-/// Most entries: each has a thread if its keys are fetched.
+/// Most entries. Each needs a thread if its keys are fetched.
 const ISSUERS: usize = 64;
 
-/// Most values of `iss` for one issuer: each sign-out stores a record for each of them.
+/// Most values of `iss` for one issuer. Each sign-out stores one record per value.
 const TOKEN_ISSUERS: usize = 8;
 
 /// `max_lifetime_seconds`: by default 30 days, the longest lifetime that the consoles of the usual

@@ -1,4 +1,4 @@
-//! Each setting has its default, and each mistake is named with its path.
+//! Promise: each setting has its default, and an error names the path of each mistake.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn key() -> Value {
     json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"})
 }
 
-/// A file with one issuer, changed at these places; `"absent"` removes a member.
+/// Returns a file with one issuer, with these members changed. `"absent"` removes a member.
 fn file(changes: &[(&str, Value)]) -> String {
     let mut issuer = json!({
         "issuer": "https://id.example.com",

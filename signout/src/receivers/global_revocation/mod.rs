@@ -1,8 +1,8 @@
-//! Global Token Revocation (draft-parecki-oauth-global-token-revocation), as Okta's Universal Logout
-//! calls it.
+//! Global Token Revocation (draft-parecki-oauth-global-token-revocation), as Okta's Universal
+//! Logout calls it.
 //!
 //! The caller presents a JWT that its organisation has signed. The body names the user. The cutoff
-//! follows from the JWT's `iat`, so a captured call changes nothing when it is sent again.
+//! is the JWT's `iat`, so a captured call changes nothing when it is sent again.
 
 use session_guard_core::token::statement::StatementClaims;
 
@@ -11,11 +11,11 @@ use super::rejection::{Rejection, RejectionReason};
 use super::subject::Subject;
 use crate::issuers::settings::IssuerSettings;
 
-/// Checks the claims of the caller's genuine credential; returns its `iat`.
+/// Checks the claims of the caller's verified credential. Returns its `iat`.
 ///
 /// # Errors
 ///
-/// Why it is rejected.
+/// The credential is rejected.
 pub(super) fn check_caller(
     claims: &StatementClaims<'_>,
     audiences: &[String],
@@ -31,11 +31,11 @@ pub(super) fn check_caller(
     Ok(iat)
 }
 
-/// Reads the body of a call whose credential was made at `iat`.
+/// Reads the body of a call whose credential was issued at `iat`.
 ///
 /// # Errors
 ///
-/// Why it is rejected.
+/// The call is rejected.
 pub(super) fn read(
     body: &[u8],
     settings: &IssuerSettings,
@@ -44,7 +44,7 @@ pub(super) fn read(
 ) -> Result<MessageEffect, Rejection> {
     let not_a_call = || Rejection::bad_request("The body is no JSON object with `sub_id`.");
     let body = StatementClaims::parse(body).ok_or_else(not_a_call)?;
-    // Drafts before 03 call it `subject`.
+    // Drafts before 03 call this member `subject`.
     let name = if body.has("sub_id") { "sub_id" } else { "subject" };
     let identifier = body.object(name).ok().flatten().ok_or_else(not_a_call)?;
     let subject = Subject::of_user_identifier(&identifier, settings)?;

@@ -1,4 +1,4 @@
-//! Which callers may revoke, and which bodies name a user.
+//! Promise: only a caller with the right audience and times can revoke, and only a user of its own.
 
 use serde_json::{Value, json};
 use session_guard_core::revocation::name::RecordId;

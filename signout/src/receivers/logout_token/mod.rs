@@ -7,11 +7,11 @@ use super::rejection::{Rejection, RejectionReason};
 use super::subject::Subject;
 use crate::issuers::settings::IssuerSettings;
 
-/// Reads a genuine logout token (§2.6) and returns what it changes (§2.7).
+/// Checks the claims of a verified logout token (§2.6). Returns its effect (§2.7).
 ///
 /// # Errors
 ///
-/// Why it is rejected.
+/// The logout token is rejected.
 pub(super) fn read(
     claims: &StatementClaims<'_>,
     settings: &IssuerSettings,

@@ -1,4 +1,5 @@
-//! The example of the specification, and every mutation of it that must be refused.
+//! Promise: the example of the specification ends its session, and every invalid variant is
+//! refused.
 
 use serde_json::{Value, json};
 use session_guard_core::revocation::name::RecordId;
@@ -10,7 +11,7 @@ use crate::issuers::settings::{self, UserIdClaim};
 const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://id.example.com";
 
-/// An issuer of realm `shop` whose access tokens live for an hour.
+/// Returns an issuer of realm `shop` whose access tokens are valid for an hour.
 fn issuer() -> IssuerSettings {
     let key =
         json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
@@ -25,7 +26,7 @@ fn issuer() -> IssuerSettings {
     settings::read(file.to_string().as_bytes()).unwrap().remove(0)
 }
 
-/// The example of §2.4, issued now.
+/// Returns the example of §2.4, issued now.
 fn example() -> Value {
     json!({
         "iss": ISSUER,
@@ -39,7 +40,7 @@ fn example() -> Value {
     })
 }
 
-/// The example with these members set, or removed if the value is `"absent"`.
+/// Returns the example with these members set, or removed if the value is `"absent"`.
 fn changed(members: &Value) -> Value {
     let mut token = example();
     for (name, value) in members.as_object().unwrap() {
@@ -143,7 +144,7 @@ fn a_logout_token_ends_its_session_or_all_of_its_user() {
 
 #[test]
 fn missing_jti_and_exp_are_noted() {
-    // As idpyoidc sends it: only `sid`, no `sub`; others omit more.
+    // idpyoidc sends only `sid`, without `sub`. Other providers leave out more.
     let accepted = read_as(&changed(&json!({"jti": "absent", "exp": "absent"})), &issuer());
     assert_eq!(accepted.unwrap().notes.len(), 2);
 }

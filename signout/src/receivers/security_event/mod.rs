@@ -7,13 +7,13 @@ use super::rejection::{Rejection, RejectionReason};
 use super::subject::{self, Subject, member};
 use crate::issuers::settings::{EventSettings, EventType, IssuerSettings};
 
-/// What a Security Event Token means.
+/// The meaning of a Security Event Token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EventMeaning {
-    /// Sessions end.
+    /// It ends sessions.
     Cutoff(MessageEffect),
-    /// The transmitter verifies the stream (SSF 1.0 §8.1.4), with the state that the receiver has
-    /// chosen, if any.
+    /// The transmitter verifies the stream (SSF 1.0 §8.1.4), possibly with a state that the
+    /// receiver has chosen.
     Verification { state: Option<String> },
     /// The transmitter has changed the status of the stream (SSF 1.0 §8.1.5).
     StreamUpdated { status: String },
@@ -21,11 +21,11 @@ pub(super) enum EventMeaning {
     Ignored,
 }
 
-/// Reads a genuine Security Event Token.
+/// Checks the claims of a verified Security Event Token. Returns its meaning.
 ///
 /// # Errors
 ///
-/// Why it is rejected.
+/// The token is rejected.
 pub(super) fn read(
     claims: &StatementClaims<'_>,
     settings: &IssuerSettings,
@@ -81,7 +81,7 @@ pub(super) fn read(
     Ok(EventMeaning::Cutoff(MessageEffect::cutoff(&subject, settings, at, now)))
 }
 
-/// The session or user that an event is about.
+/// Returns the session or user that an event concerns.
 fn of_event(
     identifier: &StatementClaims<'_>,
     settings: &IssuerSettings,
@@ -94,9 +94,9 @@ fn of_event(
     }
 }
 
-/// The session or user that a complex subject (SSF 1.0 §3.2) is about. A member that narrows it to
-/// something that is not a session here (a device, a group) is refused, because the event must not
-/// sign out more than it says.
+/// Returns the session or user that a complex subject (SSF 1.0 §3.2) names. A subject that is
+/// narrowed to something unknown here (a device, a group) is refused, because the event must not
+/// end more sessions than it names.
 fn of_complex(
     identifier: &StatementClaims<'_>,
     settings: &IssuerSettings,
@@ -116,7 +116,8 @@ fn of_complex(
     let user = user.map(|user| Subject::of_user_identifier(&user, settings));
     match (session, user, event_type) {
         (Some(session), user, EventType::SessionRevoked) => {
-            // The session alone is revoked, but a user of another issuer shows a wrong message.
+            // Only the session is revoked. But if the user belongs to another issuer, the message
+            // is wrong.
             if let Some(Err(error)) = user
                 && error.reason != RejectionReason::UnsupportedSubject
             {
@@ -139,11 +140,11 @@ fn bad_event(detail: &'static str) -> Rejection {
 
 const ONE_EVENT: &str = "`events` is no object with exactly one event (SSF 1.0 §4.1.3).";
 
-/// The address of `session-revoked` (CAEP 1.0 §3.1).
+/// The URI of the event `session-revoked` (CAEP 1.0 §3.1).
 pub(super) const SESSION_REVOKED: &str =
     "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-/// The address of `credential-change` (CAEP 1.0 §3.3).
+/// The URI of the event `credential-change` (CAEP 1.0 §3.3).
 pub(super) const CREDENTIAL_CHANGE: &str =
     "https://schemas.openid.net/secevent/caep/event-type/credential-change";
 

@@ -1,5 +1,6 @@
-//! The examples of the specifications, with issuer, audience and time of the test, and their
-//! mutations.
+//! Promise: the examples of the specifications end their sessions, and invalid variants are
+//! refused.
+//! Method: tables of the examples, with issuer, audience and time of the test, and of variants.
 
 use serde_json::{Value, json};
 use session_guard_core::revocation::name::RecordId;
@@ -44,7 +45,7 @@ fn user() -> Value {
     json!({"format": "iss_sub", "iss": ISSUER, "sub": "dMTlD|1600802906337.16|16008.16"})
 }
 
-/// `session-revoked` for a user and a session (CAEP 1.0 §3.1).
+/// Returns the event `session-revoked` for a subject (CAEP 1.0 §3.1).
 fn session_revoked(subject: Value) -> Value {
     let event = json!({
         "initiating_entity": "policy",
@@ -55,7 +56,7 @@ fn session_revoked(subject: Value) -> Value {
     token(SESSION_REVOKED, subject, event)
 }
 
-/// `credential-change` (CAEP 1.0 §3.3).
+/// Returns the event `credential-change` (CAEP 1.0 §3.3).
 fn credential_change() -> Value {
     let event = json!({
         "credential_type": "fido2-roaming",
@@ -80,7 +81,7 @@ fn read_usual(token: &Value) -> Result<EventMeaning, RejectionReason> {
     read_as(token, &issuer(&json!({})))
 }
 
-/// The records of a cutoff.
+/// Returns the records of a token that ends sessions.
 fn records(meaning: Result<EventMeaning, RejectionReason>) -> Vec<Record> {
     match meaning {
         Ok(EventMeaning::Cutoff(accepted)) => accepted.records,
