@@ -21,7 +21,7 @@ test: wasm wasm-drill native native-drill envoy redis valkey stream-peers progra
 	cargo test --workspace
 	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
 
-test-native: native native-drill envoy redis stream-peers programs ## the Envoy tests with the dynamic module
+test-native: native native-drill envoy redis stream-peers programs ## runs the Envoy tests with the dynamic module
 	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
 
 fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
@@ -83,16 +83,16 @@ image: wasm ## builds the filter's OCI image for Istio: target/image; prints bot
 reproducible: ## builds the filter twice, in different directories, and compares the bytes
 	@tests/reproducible.sh
 
-native: ## the filter as a dynamic module of Envoy: target/libsession_guard_native.so
+native: ## builds the filter as a dynamic module of Envoy: target/libsession_guard_native.so
 	@setup/native.sh target/libsession_guard_native.so
 
-native-drill: # the same with a header that makes it panic: for tests, never shipped
+native-drill: # builds the dynamic module with a request header that makes it panic: for tests, never shipped
 	@setup/native.sh target/libsession_guard_native_drill.so panic-drill
 
-native-configuration: ## envoy/native/envoy.yaml, made from envoy/envoy.yaml
+native-configuration: ## generates envoy/native/envoy.yaml from envoy/envoy.yaml
 	@UPDATE=1 cargo test --quiet --test native generated
 
-wasm-drill: # the filter with a request header that makes it panic: for tests, never shipped
+wasm-drill: # builds the filter with a request header that makes it panic: for tests, never shipped
 	@setup/wasm.sh target/session_guard_drill.wasm panic-drill
 
 envoy: ## installs the pinned Envoy: target/envoy

@@ -1,7 +1,8 @@
-//! Promise: no spelling of a path reaches a protected page without a token, however Envoy is set and
-//! however leniently the application reads.
-//! Method: some two thousand targets as raw bytes, behind the shipped and the bare Envoy, with rules
-//! that open and rules that close; the judge reads what reached the application in every lenient way.
+//! Promise: no spelling of a path reaches a protected page without a token, whatever Envoy's
+//! settings are and however leniently the application reads paths.
+//! Method: the tests send some two thousand targets as raw bytes, with the shipped settings of
+//! Envoy and with its defaults, with rules that open and rules that close. They then read every
+//! target that reached the application in all lenient ways.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +114,7 @@ const CLOSED_HOSTS: &[&str] = &[
     "a.b.shut.example.com",
 ];
 
-/// Routes and default.
+/// Routes and default access.
 type Rules = (Value, &'static str);
 
 fn open_rules() -> Rules {
@@ -140,7 +141,8 @@ fn no_normalising(configuration: &mut Configuration) {
     }
 }
 
-/// Sends every target without a token, then with one, and judges what reached the application.
+/// Sends every target without a token and then with one. Checks the targets that reached the
+/// application.
 fn confuse(
     (routes, default_access): &Rules,
     edit: impl FnOnce(&mut Configuration),
@@ -166,14 +168,14 @@ fn confuse(
         lines.map(|line| line.escape_ascii().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(leaks(&without), [""; 0]);
-    // The judge can tell: with a token the same targets do reach the protected pages.
+    // The check itself works: with a token, the same targets reach the protected pages.
     let reached = leaks(&with);
     assert!(reached.iter().any(|line| line == "GET /private HTTP/1.1"), "{reached:?}");
     assert!(reached.len() > 50 && !without.is_empty(), "{} {}", reached.len(), without.len());
     assert_eq!(bed.envoy.stats("vm_reload").iter().map(|(_, count)| count).sum::<u64>(), 0);
 }
 
-/// Whatever comes back. An Envoy that refuses a request itself closes.
+/// Sends a request and reads the response, whatever it is.
 fn send(mut connection: Connection, target: &[u8], token: &str) {
     let method = if target.contains(&b':') && !target.contains(&b'/') { "CONNECT" } else { "GET" };
     let rest = format!("HTTP/1.1\r\nhost: app.example.com\r\n{token}\r\n");
@@ -208,7 +210,7 @@ fn targets() -> Vec<Vec<u8>> {
     targets
 }
 
-/// What some reader takes for a slash, or for nothing beside one.
+/// Texts that some server reads as a slash, or ignores next to a slash.
 const SLASHES: &[&[u8]] = &[
     b"/",
     b"//",
@@ -257,7 +259,7 @@ const SLASHES: &[&[u8]] = &[
     b"%zz/",
 ];
 
-/// What some reader takes for two dots.
+/// Texts that some server reads as two dots.
 const DOTS: &[&[u8]] = &[
     b"..",
     b"%2e%2e",
@@ -336,16 +338,16 @@ const WHOLE: &[&[u8]] = &[
     b"/private/public/..",
 ];
 
-/// Every path that some application might take the target for.
+/// Returns every path as which some application may read the target.
 fn readings(target: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut readings = BTreeSet::new();
-    let mut unread = vec![cut_at(target, b"?")]; // here all agree (RFC 9112 §3.2)
+    let mut unread = vec![cut_at(target, b"?")]; // all servers agree on this (RFC 9112 §3.2)
     while let Some(reading) = unread.pop() {
         if readings.insert(reading.clone()) {
             unread.extend(LENIENCIES.iter().map(|lenient| lenient(&reading)));
         }
     }
-    // A path is looked up as one of these once nothing is left to normalise in it.
+    // An application looks up a path only after it has resolved all dot segments.
     readings.retain(|reading| !has_dots(reading));
     readings
 }
@@ -374,7 +376,7 @@ fn segments(path: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     path.split(|byte| *byte == b'/').map(change).collect::<Vec<_>>().join(&b'/')
 }
 
-/// As Windows reads names. What is nothing but space stays.
+/// Removes trailing white space, as Windows does in names. Keeps a segment of only white space.
 fn without_space_at_the_end(segment: &[u8]) -> Vec<u8> {
     let trimmed = segment.trim_ascii_end();
     if trimmed.is_empty() { segment.to_vec() } else { trimmed.to_vec() }

@@ -1,14 +1,15 @@
-//! Promise: every token of a request counts, wherever the application may look for it, and none
-//! slips past beside another one.
-//! Method: one table of requests over all places, then what each kind of route makes of a bad token.
+//! Promise: the filter checks every token of a request, in every place where the application may
+//! look, even if there is another token.
+//! Method: a table of requests with tokens in all places, and the effect of a bad token on each
+//! kind of route.
 
 use serde_json::json;
 use testbed::{Configuration, Request, Shared, Testbed, Token};
 
 static BED: Shared<Testbed> = Shared::new(|| Testbed::with(places));
 
-/// Envoy's own default for names with an underscore, trailers wherever they may be, and no token for
-/// the application.
+/// A configuration in which Envoy passes header names with an underscore, trailers reach the
+/// application, and the filter strips tokens.
 static LENIENT: Shared<Testbed> = Shared::new(|| {
     Testbed::with(|configuration| {
         places(configuration);
@@ -422,7 +423,7 @@ const NO_PLACES: &[RequestLines] = &[
     ("/page/TOKEN", &[]),
 ];
 
-/// Header lines of one field that hold a credential and anything else.
+/// Header lines of one field that contain a credential and something else.
 const MALFORMED: &[&[(&str, &str)]] = &[
     &[("authorization", "Bearer FIRST, SECOND")],
     &[("authorization", "Bearer FIRST, Bearer SECOND")],
@@ -437,7 +438,7 @@ const MALFORMED: &[&[(&str, &str)]] = &[
     &[("authorization", "Bearer token=\"FIRST\"")],
 ];
 
-/// The same with `FIRST` and `SECOND`.
+/// Requests with two tokens, `FIRST` and `SECOND`.
 const PAIRS: &[RequestLines] = &[
     ("/page", &[("authorization", "Bearer FIRST"), ("cookie", "token=SECOND")]),
     ("/page", &[("authorization", "Bearer FIRST"), ("x-token", "SECOND")]),

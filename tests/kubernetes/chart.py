@@ -1,5 +1,5 @@
-"""Promise: every setting of charts/session-guard renders objects that the cluster accepts, equal to those of
-the kustomizations where both describe the same thing.
+"""Promise: every combination of settings of charts/session-guard renders objects that the cluster accepts. An
+object that a kustomization also describes is equal in both.
 
 Method: helm lints the chart and renders every combination of the settings below. Each object is compared
 with the schema of its kind, and the filter's configuration with docs/configuration.schema.json.
@@ -26,7 +26,7 @@ CONFIG = yaml.safe_load((ROOT / "envoy/istio/base/plugin.yaml").read_text())["sp
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}
 ISTIO = ["TrafficExtension", "WasmPlugin"]
 
-# Everything that may be set independently of each other: name of the dimension → name → values.
+# The settings that are independent of each other: name of the dimension → name → values.
 DIMENSIONS = {
     "filter": {
         "none": {"kind": "none"},
@@ -67,7 +67,7 @@ def helm(*arguments, values=None):
 
 
 def render(values):
-    """The objects of a release `guard` in the namespace session-guard."""
+    """Renders a release `guard` in the namespace session-guard. Returns its objects."""
     done = helm("template", "guard", CHART, "--namespace", "session-guard", "--values", "-",
                 values=values)
     assert done.returncode == 0, f"{values}\n{done.stderr}"
@@ -98,7 +98,7 @@ def combinations():
 
 
 def check_combination(names, values):
-    """Returns the number of objects and what is wrong with them."""
+    """Returns the number of objects and their problems."""
     objects = render(values)
     found = [problem for one in objects for problem in problems(one)]
     keys = [(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]) for one in objects]
@@ -114,7 +114,7 @@ def check_combination(names, values):
 
 
 def volume_problems(pod):
-    """Every mount has a volume, and every file that an argument names lies in a mount."""
+    """Checks that every mount has a volume, and every file that an argument names is in a mount."""
     volumes = {volume["name"] for volume in pod.get("volumes", [])}
     container = pod["containers"][0]
     mounts = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", [])}
@@ -127,7 +127,7 @@ def volume_problems(pod):
 
 
 def plugins(objects):
-    """The filter's configuration and variables in each of our kinds."""
+    """Returns the filter's configuration and its variables from any of the kinds that contain them."""
     for one in objects:
         spec = one["spec"] if "spec" in one else {}
         if one["kind"] == "TrafficExtension":
@@ -141,7 +141,7 @@ def plugins(objects):
 
 
 def without_helm(one):
-    """The object without what only helm adds, and without empty parts."""
+    """Returns the object without the parts that only helm adds, and without empty parts."""
     one = json.loads(json.dumps(one))
     metadata = one["metadata"]
     for part in ["labels", "annotations"]:
@@ -151,7 +151,7 @@ def without_helm(one):
 
 
 def check_equal(chart, kustomization, kinds):
-    """Both have the same objects of these kinds and names."""
+    """Checks that both have equal objects of these kinds and names."""
     for kind, name in kinds:
         left, right = (without_helm(find(some, kind, name)) for some in [chart, kustomization])
         right["metadata"]["namespace"] = left["metadata"]["namespace"]
@@ -212,7 +212,7 @@ def check_refusals():
 
 
 def check_package():
-    """The packaged chart contains the alerts and the dashboard of monitoring/, byte for byte."""
+    """Checks that the packaged chart contains the files of monitoring/, byte for byte."""
     with tempfile.TemporaryDirectory() as folder:
         done = helm("package", CHART, "--destination", folder)
         assert done.returncode == 0, done.stderr
@@ -226,7 +226,7 @@ def check_package():
 
 
 def check_monitoring():
-    """The PrometheusRule has every alert of monitoring/rules.yaml, and the ConfigMap the dashboard."""
+    """Checks that the PrometheusRule has every alert of monitoring/rules.yaml, and the ConfigMap the dashboard."""
     values = values_of(**{name: list(values.values())[-1] for name, values in DIMENSIONS.items()})
     objects = render(values)
     rules = yaml.safe_load((ROOT / "monitoring/rules.yaml").read_text())
@@ -236,7 +236,7 @@ def check_monitoring():
 
 
 def check_versions():
-    """The chart, the crates and the kustomizations name the same version."""
+    """Checks that the chart, the crates and the kustomizations name the same version."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     cargo = (ROOT / "Cargo.toml").read_text()
     version = cargo.split('\nversion = "', 1)[1].split('"', 1)[0]
@@ -250,7 +250,7 @@ def check_lint():
 
 
 def check(with_component):
-    """Checks the chart. Returns what is wrong, how many renderings and how many objects there were."""
+    """Checks the chart. Returns the problems, the number of renderings and the number of objects."""
     check_lint()
     check_versions()
     check_refusals()

@@ -1,9 +1,9 @@
 """Promise: the filter protects in the form in which Istio and Envoy Gateway deliver it from our manifests and
 from the Helm chart.
 
-Method: each resource is turned into Envoy's configuration as its control plane does it, and a real Envoy
-runs it with the real signout service. `make kubernetes-envoy` runs this. What no test here can show is a
-live control plane: that Istio and Envoy Gateway still translate in this way.
+Method: the test translates each resource into Envoy's configuration as its control plane does, and a real
+Envoy runs it with the real signout service. `make kubernetes-envoy` runs this. It uses no live control plane,
+so it cannot show whether Istio and Envoy Gateway still translate in this way.
 
 - Istio (pilot/pkg/model/extensions.go): extension discovery (ECDS), no vm_id, the configuration as a
   string. Envoy gets the resource from a file.
@@ -44,7 +44,7 @@ DEADLINE_SECONDS = 120
 
 
 def artifact(path, newer_than=()):
-    """A file that `make` built, newer than its sources."""
+    """Returns a file that `make` has built. Fails if it is older than its sources."""
     hint = "run `make kubernetes-envoy`"
     assert path.exists(), f"{path} is missing: {hint}"
     sources = [file for folder in newer_than for file in (ROOT / folder).rglob("*.rs")]
@@ -54,7 +54,7 @@ def artifact(path, newer_than=()):
 
 
 def eventually(what, condition):
-    """Waits until the condition holds, and says what did not come true."""
+    """Waits until the condition holds. Fails with the name of the condition."""
     end = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -71,7 +71,7 @@ def free_port():
 
 
 def token_of(user):
-    """A new HS256 token of that user."""
+    """Returns a new HS256 token of that user."""
     encode = lambda part: base64.urlsafe_b64encode(part).rstrip(b"=")
     claims = {"id": user, "jti": uuid.uuid4().hex, "iat": int(time.time()),
               "exp": int(time.time()) + 3600}
@@ -327,7 +327,7 @@ def check_that_it_protects(stage):
 
 
 def check_failure_policy(stage):
-    """Envoy itself says how the filter's VM fails."""
+    """Checks, in Envoy's own configuration dump, the failure policy of the filter's VM."""
     with contextlib.closing(http.client.HTTPConnection(HOST, stage.ports["admin"])) as connection:
         connection.request("GET", "/config_dump?include_eds")
         dump = connection.getresponse().read().decode()

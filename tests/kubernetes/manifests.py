@@ -1,5 +1,5 @@
-"""Promise: what envoy/kubernetes, envoy/istio and envoy/gateway contain is what Kubernetes, Istio and Envoy
-Gateway accept.
+"""Promise: Kubernetes, Istio and Envoy Gateway accept the manifests in envoy/kubernetes, envoy/istio and
+envoy/gateway.
 
 Method: kubectl builds each variant, and each object is compared with the schema of its kind: unknown
 fields, wrong types, wrong words and wrong patterns fail. Then come the rules that a schema cannot express.
@@ -31,7 +31,7 @@ def find(documents, kind, name):
 
 
 def check_sentences(variant, documents):
-    """What no schema says."""
+    """Checks rules that a schema cannot express."""
     if variant_has_service := any(one["kind"] == "PersistentVolumeClaim" for one in documents):
         deployment = find(documents, "Deployment", "signout")["spec"]
         assert deployment["replicas"] == 1, "the embedded store belongs to one process"
@@ -89,7 +89,7 @@ def check_disruption(documents):
 
 
 def check_that_mistakes_are_seen(documents):
-    """The check itself: each of these must be found."""
+    """Tests the check itself: it must find each of these mistakes."""
     plugin = find(documents, "WasmPlugin", "session-guard")
     deployment = find(documents, "Deployment", "signout")
     for document, path, value in [
@@ -133,7 +133,7 @@ def check():
 
 
 def with_component(variant, component):
-    """A folder that builds the variant with the component in it, as an overlay of somebody's own."""
+    """Creates a directory with an overlay that adds the component to the variant."""
     folder = ROOT / "target/kubernetes-component"
     folder.mkdir(exist_ok=True)
     (folder / "kustomization.yaml").write_text(yaml.safe_dump({

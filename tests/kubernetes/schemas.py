@@ -1,8 +1,8 @@
-"""Which fields and values do Istio, Kubernetes, Envoy Gateway and Prometheus accept?
+"""The fields and values that Istio, Kubernetes, Envoy Gateway and Prometheus accept.
 
-The models of Istio, Kubernetes and the Prometheus operator come from PyPI, generated from the resource
-definitions of the version in their name. No package has those of Envoy Gateway: the models below follow
-its API reference for the fields that we use, so a field that we do not use is an error too.
+The models of Istio, Kubernetes and the Prometheus operator come from PyPI packages, which are generated from
+the resource definitions of one version. There is no such package for Envoy Gateway. The models below follow
+its API reference for the fields that we use; any other field is an error.
 """
 
 import ast
@@ -17,24 +17,24 @@ import pydantic
 
 
 class Model(pydantic.BaseModel):
-    """As the resource definitions mean it: what they do not name is not there."""
+    """A model that rejects unknown fields, as the resource definitions do."""
 
     model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=False)
 
 
 class ObjectMeta(Model):
-    """Kubernetes' ObjectMeta, as far as a manifest says it."""
+    """The fields of Kubernetes' ObjectMeta that a manifest may set."""
 
     name: Annotated[
         str | None, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
-    ] = None  # templates of pods have none
+    ] = None  # pod templates have no name
     namespace: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 
 
 class Requirement(Model):
-    """Of a label selector."""
+    """A requirement of a label selector."""
 
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
@@ -50,7 +50,8 @@ class LabelSelector(Model):
     ] = None
 
 
-# What the models take from Kubernetes' own machinery; what no manifest here uses may be anything.
+# Types that the models import from Kubernetes' machinery. Other imported types accept any value, because no
+# manifest uses them.
 MACHINERY = {
     "IntOrString": int | str,
     "LabelSelector": LabelSelector,
@@ -63,7 +64,7 @@ LOADING = threading.RLock()
 
 
 def load(name):
-    """A module of models, without their builders, which need the library that made them."""
+    """Loads a module of models without its builders, which need the library that generated them."""
     with LOADING:
         return sys.modules.get(name) or load_once(name)
 
@@ -117,7 +118,7 @@ def model_of(document):
 
 
 def problems(document):
-    """What the schema has against it."""
+    """Returns the schema's errors for a document."""
     try:
         model_of(document).model_validate(document)
     except pydantic.ValidationError as error:
@@ -127,7 +128,7 @@ def problems(document):
 
 
 class TargetRef(Model):
-    """Of a policy: an object of its own namespace."""
+    """The target of a policy: an object in the policy's namespace."""
 
     group: str
     kind: Annotated[str, pydantic.Field(min_length=1)]
@@ -136,7 +137,7 @@ class TargetRef(Model):
 
 
 class PullSecretRef(Model):
-    """A Secret of the policy's namespace."""
+    """A Secret in the policy's namespace."""
 
     name: str
 
@@ -155,7 +156,7 @@ class WasmHttp(Model):
 
 
 class WasmCode(Model):
-    """Exactly the source that `type` names."""
+    """The source of a module: exactly the one that `type` names."""
 
     type: Literal["HTTP", "Image"]
     http: WasmHttp | None = None
@@ -199,7 +200,7 @@ class EnvoyExtensionPolicySpec(Model):
 
 
 class JsonPatchOperation(Model):
-    """RFC 6902, at a path, at the places of a JSONPath, or relative to those."""
+    """A JSON patch (RFC 6902), at a path, at the places that a JSONPath selects, or relative to them."""
 
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
     path: str | None = None

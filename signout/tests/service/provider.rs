@@ -1,5 +1,5 @@
-//! An identity provider: signs with a key of its own, by another implementation than the one under
-//! test, and publishes its keys over HTTP or HTTPS.
+//! An identity provider for tests. It signs with another implementation than the one under test,
+//! and publishes its keys over HTTP or HTTPS.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -28,19 +28,19 @@ impl SigningKey {
         Self { kid: kid.to_owned(), pair }
     }
 
-    /// The public key as a JWK.
+    /// Returns the public key as a JWK.
     pub(crate) fn jwk(&self) -> Value {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         let [x, y] = [x, y].map(|number| URL_SAFE_NO_PAD.encode(number));
         json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid, "x": x, "y": y})
     }
 
-    /// The public key as bytes that everybody knows.
+    /// Returns the bytes of the public key.
     pub(crate) fn public_bytes(&self) -> Vec<u8> {
         self.pair.public_key().as_ref().to_vec()
     }
 
-    /// A JWT of this type.
+    /// Returns a JWT of this type.
     pub(crate) fn sign(&self, typ: Option<&str>, claims: &Value) -> String {
         let mut header = json!({"alg": "ES256", "kid": self.kid});
         if let Some(typ) = typ {
@@ -49,7 +49,7 @@ impl SigningKey {
         self.sign_with(&header, claims)
     }
 
-    /// A JWT with this header.
+    /// Returns a JWT with this header.
     pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let input = signing_input(header, claims);
         let signature = self.pair.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
@@ -57,13 +57,13 @@ impl SigningKey {
     }
 }
 
-/// Header and payload of a JWT.
+/// Returns the encoded header and payload of a JWT.
 pub(crate) fn signing_input(header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}", part(header), part(claims))
 }
 
-/// Seconds since 1970 UTC.
+/// Returns the present time in seconds since 1970 UTC.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -133,7 +133,7 @@ impl KeyServer {
         *self.shared.body.lock().unwrap() = None;
     }
 
-    /// How often the set was asked for.
+    /// Returns how often the set was fetched.
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
     }

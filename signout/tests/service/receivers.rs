@@ -1,5 +1,6 @@
-//! Messages of identity providers end sessions, and no other message changes anything: the real app
-//! over a real store, with keys that a real server publishes.
+//! Promise: valid messages of identity providers end sessions, and no other message changes
+//! anything.
+//! Method: the real app over a real store, with keys that a real server publishes.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const ISSUER: &str = "https://id.example.com";
 const ENDPOINT: &str = "https://signout.example.com/v1/realms/shop/global-token-revocation";
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-/// A service with the receivers of one issuer.
+/// Starts a service with the receivers of one issuer.
 fn service(jwks: &Value) -> InProcess {
     let file = file(jwks).to_string();
     InProcess::receiving(|service| {
@@ -86,14 +87,14 @@ async fn log_out(service: &InProcess, token: &str) -> ServiceResponse {
     send(service, "/v1/realms/shop/backchannel-logout", FORM, body).await
 }
 
-/// The number of cutoffs in the store.
+/// Returns the number of cutoffs in the store.
 async fn cutoffs(service: &InProcess) -> u64 {
     let status = service.get("/v1/status").await.json();
     let counts = status["revocations"].as_object().unwrap();
     counts.values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// The value of a counter.
+/// Returns the value of a counter.
 async fn count(service: &InProcess, protocol: &str, result: &str) -> String {
     let metrics = String::from_utf8(service.get("/metrics").await.body).unwrap();
     let name =
@@ -382,7 +383,7 @@ fn keys_are_fetched_over_https_and_the_log_names_no_token() {
     let payload = token.split('.').nth(1).unwrap();
     assert!(!log.contains(payload), "{log}");
     drop(process);
-    // Without the authority, no key is loaded, and the log says so.
+    // Without the authority's certificate, no key is loaded, and the log reports it.
     let process = ServiceProcess::serve_with_options(folder.path(), &["--issuers", &issuers]);
     while !process.log().contains("there are no keys") {
         assert_eq!(log_out_at(&process, &token), 400);

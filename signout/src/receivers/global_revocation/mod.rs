@@ -2,7 +2,7 @@
 //! Logout calls it.
 //!
 //! The caller presents a JWT that its organisation has signed. The body names the user. The cutoff
-//! is the JWT's `iat`, so a captured call changes nothing when it is sent again.
+//! is computed from the JWT's `iat`, so a captured call changes nothing when it is sent again.
 
 use session_guard_core::token::statement::StatementClaims;
 
