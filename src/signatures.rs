@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_argument_is_a_message_of_four_fields() {
+    fn the_argument_is_a_protobuf_message_of_four_fields() {
         let text = [b't'; 300];
         let check = SignatureCheck {
             hash: "sha256",

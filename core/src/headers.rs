@@ -184,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_serialised_is_read_back(
+        fn serialised_headers_are_read_back(
             pairs in prop::collection::vec(any::<(Vec<u8>, Vec<u8>)>(), 0..20),
         ) {
             let headers = Headers::parse(serialised(&pairs)).expect("well-formed");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_passes_for_another_by_its_letters_and_digits() {
+    fn names_are_compared_by_letters_and_digits() {
         let names = [
             "x-token", "x_token", "X.Token", "x-tokem", "x0token", "x-tokens", "xtoken", "-x-token",
         ];
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_for_by_their_lengths() {
+    fn names_are_selected_by_their_lengths() {
         let long = "x".repeat(62);
         let longer = "x".repeat(70);
         let sent = ["host", "x-a", "cookie", &longer, "accept"].map(|name| (name, ""));

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn only_utf_8_that_begins_an_object_is_the_text_of_one() {
+    fn only_utf_8_that_begins_with_a_brace_is_accepted() {
         assert_eq!(object_text(b" \r\n{\"a\":1}"), Some(" \r\n{\"a\":1}"));
         for other in [&b"[]"[..], b"", b"\"{\"", b"{\"a\":\"\xba\"}", b"\xef\xbb\xbf{}"] {
             assert_eq!(object_text(other), None, "{other:?}");
@@ -343,7 +343,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_what_serde_json_reads(text in "[{}\\[\\]\",:a\\\\u0061d8e1. tnl-]{0,40}") {
+        fn the_reader_agrees_with_serde_json(text in "[{}\\[\\]\",:a\\\\u0061d8e1. tnl-]{0,40}") {
             if let Some(object) = Object::parse(text.as_bytes()) {
                 let known: Option<serde_json::Map<String, serde_json::Value>> =
                     serde_json::from_str(&text).ok();

@@ -53,7 +53,7 @@ fn a_reader_that_sees_the_generation_sees_the_revocation() {
 }
 
 #[test]
-fn a_verdict_that_was_stored_with_a_generation_is_not_stale() {
+fn a_stored_verdict_is_as_new_as_its_generation() {
     loom::model(|| {
         let set = Arc::new(StoreBench::default());
         let writer = thread::spawn({
@@ -68,7 +68,7 @@ fn a_verdict_that_was_stored_with_a_generation_is_not_stale() {
 }
 
 #[test]
-fn of_two_writers_with_one_expectation_one_succeeds() {
+fn one_of_two_conditional_writers_succeeds() {
     loom::model(|| {
         let slot = Arc::new(Slot::default());
         let write = |slot: &Slot| slot.write_if(b"", |found| found.is_none());
@@ -83,7 +83,7 @@ fn of_two_writers_with_one_expectation_one_succeeds() {
 }
 
 #[test]
-fn a_value_is_read_with_the_number_of_its_write() {
+fn a_value_is_read_with_its_version() {
     loom::model(|| {
         let slot = Arc::new(Slot::default());
         let writer = thread::spawn({

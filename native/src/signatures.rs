@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_is_not_of_that_form_is_left_to_the_core() {
+    fn a_key_of_another_form_is_left_to_the_core() {
         let check =
             |public_key, hash| SignatureCheck { hash, public_key, signature: b"", text: b"" };
         let rsa = [&b"\x30\x13\x30\x0d"[..], RSA, b"\x03\x02\x00\x01"].concat();

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn it_loads_again_and_means_the_same() {
+    fn the_effective_configuration_means_the_same() {
         for text in [
             r#"{"keys": [{"algorithm": "HS256", "secret": {"env": "A"}}]}"#,
             r#"{"keys": [{"algorithm": "HS256", "secret": {"env": "A"}}], "revocation": {}}"#,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_unsaid_stands_in_it() {
+    fn absent_settings_are_filled_in() {
         let config = filled(r#"{"keys": [], "routes": [{"access": "signout"}]}"#);
         assert_eq!(config["claims"]["required"], json!(["exp"]));
         assert_eq!(config["routes"][0]["cross_site"], "forward");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_stands_in_it() {
+    fn secrets_are_hidden() {
         let canary = "c0ffee15c0ffee15c0ffee15c0ffee15";
         let config = json!({
             "keys": [
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_is_named() {
+    fn every_environment_variable_is_returned() {
         let text = r#"{"preset": "open-webui", "keys": [
             {"algorithm": "HS256", "secret": {"env": "A"}},
             {"algorithm": "HS256", "secret": {"env": ["B", "C"]}}]}"#;

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_is_written_as_it_is_compared() {
+    fn every_entry_is_in_its_normal_form() {
         for known in KNOWN {
             assert_eq!(solid(known), *known, "{}", known.escape_ascii());
         }

@@ -122,7 +122,7 @@ fn the_example_of_the_documentation_loads() {
 }
 
 #[test]
-fn what_is_not_written_is_as_in_the_table_of_settings() {
+fn absent_settings_have_the_defaults_of_the_table() {
     let mut written = least();
     for Setting { path, default, .. } in SETTINGS {
         let Some(default) = default.filter(|_| !path.contains("[]")) else { continue };
@@ -137,7 +137,7 @@ fn what_is_not_written_is_as_in_the_table_of_settings() {
 }
 
 #[test]
-fn jti_is_required_where_revocations_are_looked_up() {
+fn jti_is_required_by_default_with_revocation() {
     let mut config = least();
     let required = |config: &Value| parse(&config.to_string()).expect("loads").policy.required;
     assert_eq!(required(&config), ["exp", "jti"]);
@@ -168,7 +168,7 @@ fn every_number_loads_up_to_its_limits() {
 }
 
 #[test]
-fn every_choice_is_one_of_those_in_the_table() {
+fn the_parser_accepts_only_the_choices_of_the_table() {
     for Setting { path, form, .. } in SETTINGS {
         let Form::Choice(choices) = form else { continue };
         let whole_path = path.replace("[]", "[0]");
@@ -221,7 +221,7 @@ fn the_table_names_every_setting_that_the_parser_knows() {
 }
 
 #[test]
-fn what_is_no_configuration_is_refused() {
+fn a_text_that_is_no_configuration_is_refused() {
     let struct_bytes = b"\n\x14\n\x04keys\x12\x0c2\n\n\x08*\x06\n\x04\n\x02id";
     for text in [&b""[..], b" \n", b"[]", b"null", b"{", b"{}x", b"\xff", b"keys: []", struct_bytes]
     {
@@ -236,7 +236,7 @@ fn what_is_no_configuration_is_refused() {
 }
 
 #[test]
-fn a_name_that_comes_twice_is_refused_at_every_level() {
+fn a_duplicate_name_is_refused_at_every_level() {
     for (text, at) in [
         (r#"{"keys": [], "keys": []}"#, "keys"),
         (r#"{"claims": {"user_id": "a", "user_id": "b"}}"#, "claims.user_id"),
@@ -357,7 +357,7 @@ fn the_keys_of_a_jwk_set_are_checked_one_by_one() {
 }
 
 #[test]
-fn a_jwk_set_stands_in_the_configuration_or_is_fetched() {
+fn a_jwk_set_is_inline_or_fetched() {
     let at = "keys[0].jwks";
     let remote = |name: &str, value: Value| {
         let mut set = json!({"cluster": "idp", "authority": "a", "path": "/jwks.json?tenant=1"});
@@ -441,7 +441,7 @@ fn secrets_are_checked() {
 }
 
 #[test]
-fn a_short_secret_loads_only_where_that_is_accepted_and_a_known_one_never() {
+fn weak_secret_accepts_short_but_never_known_secrets() {
     let known = "A-String-Secret-At-Least-256-Bits-Long";
     let hex: String = known.bytes().map(|byte| format!("{byte:02x}")).collect();
     for (secret, accepted) in [
@@ -457,7 +457,7 @@ fn a_short_secret_loads_only_where_that_is_accepted_and_a_known_one_never() {
 }
 
 #[test]
-fn the_text_of_a_key_is_no_secret() {
+fn the_text_of_a_key_is_refused_as_a_secret() {
     let der = RSA_2048.lines().filter(|line| !line.starts_with("---")).collect::<String>();
     let jwk = r#"{"kty": "EC", "crv": "P-256", "x": "0000000000000000000000", "y": "0000000000"}"#;
     let inline = |text: &str| json!({"secret": {"inline": text}, "weak_secret": "accept"});
@@ -583,7 +583,7 @@ fn token_sources_are_checked() {
 }
 
 #[test]
-fn no_token_can_begin_like_an_api_key() {
+fn a_prefix_that_a_token_may_begin_with_is_refused() {
     let prefix = |text: &str| json!([{"header": "x-token", "pass_prefix": text}]);
     for text in ["sk-", "sk", "0x", "Bx", "glpat-", &"s".repeat(32)] {
         assert_eq!(wrong(&with("token_sources", prefix(text))), "", "{text}");
@@ -731,7 +731,7 @@ fn rules_are_checked() {
 }
 
 #[test]
-fn what_revokes_needs_a_service_and_a_user() {
+fn rules_that_revoke_need_a_service_and_a_user() {
     let mut config = least();
     config.as_object_mut().unwrap().remove("revocation");
     config["routes"] = json!([{"path": "/a", "access": "signout"}]);
@@ -784,7 +784,7 @@ proptest! {
 }
 
 #[test]
-fn a_list_is_no_object() {
+fn a_list_in_place_of_an_object_is_refused() {
     let jwk = r#"{"jwks": {"inline": [[]]}}"#;
     for (text, path) in [
         (r#"[null, [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}]]"#, ""),
@@ -812,7 +812,7 @@ fn a_list_is_no_object() {
 }
 
 #[test]
-fn null_widens_nothing() {
+fn null_is_refused_where_it_would_open_a_route() {
     let rule = |name: &str| json!({"path": "/a", "access": "public", name: null});
     check("revocation", &[(json!(null), "revocation")]);
     check("token_sources", &[(json!(null), "token_sources")]);

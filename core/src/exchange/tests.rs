@@ -362,7 +362,7 @@ fn a_sign_out_continues_when_the_service_has_responded() {
 }
 
 #[test]
-fn a_sign_out_without_a_response_does_as_configured() {
+fn a_sign_out_without_a_response_follows_the_configuration() {
     for (when_unreachable, expected) in [("forward", CONTINUES), ("refuse", UNREACHABLE)] {
         let mut bench = ExchangeBench::with(when_unreachable);
         let token = token("ada", "1");
@@ -466,7 +466,7 @@ fn the_tick_is_frequent_while_a_request_is_open_or_held() {
 }
 
 #[test]
-fn a_rejected_sign_out_gets_503_and_the_next_click_tries_again() {
+fn a_rejected_sign_out_gets_503_and_can_be_repeated() {
     let mut bench = ExchangeBench::new();
     let token = token("ada", "1");
     for round in 0..3 {

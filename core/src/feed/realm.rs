@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_feed_adopts_what_was_not_delivered() {
+    fn a_renamed_feed_adopts_undelivered_revocations() {
         let shared = InMemory::default();
         let old = RealmBench::new(&shared, "", "signout");
         old.sign_out(&shared, token(1));

@@ -288,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn one_changed_bit_makes_a_page_worthless(page in page(), at: prop::sample::Index, bit in 0..8) {
+        fn a_page_with_a_changed_bit_is_rejected(page in page(), at: prop::sample::Index, bit in 0..8) {
             let mut bytes = page.encode(&key());
             let at = at.index(bytes.len());
             bytes[at] ^= 1u8 << bit;
@@ -296,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn a_page_cut_anywhere_is_worthless(page in page(), at: prop::sample::Index) {
+        fn a_truncated_page_is_rejected(page in page(), at: prop::sample::Index) {
             let bytes = page.encode(&key());
             prop_assert!(Page::decode(&bytes[..at.index(bytes.len())], &key()).is_err());
         }

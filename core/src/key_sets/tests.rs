@@ -220,7 +220,7 @@ fn a_rejected_response_leaves_the_keys_as_they_are() {
 }
 
 #[test]
-fn without_keys_the_issuer_is_asked_every_few_seconds() {
+fn without_keys_the_set_is_fetched_every_few_seconds() {
     let mut process = IssuerBench::new(2, "");
     *process.response.borrow_mut() = None;
     process.run(600);
@@ -334,7 +334,7 @@ fn a_late_response_does_not_replace_a_newer_set() {
 }
 
 #[test]
-fn a_set_fetched_just_now_is_used() {
+fn a_set_stored_after_the_clock_was_read_is_used() {
     let mut process = IssuerBench::new(1, &set_of(&[key("a")]));
     process.run(1);
     process.now = START - 5;
@@ -370,7 +370,7 @@ fn damaged_shared_data_removes_no_key() {
 }
 
 #[test]
-fn two_ways_to_read_a_set_are_independent() {
+fn differently_configured_key_sets_are_independent() {
     // An RSA key without `alg` is used only if the configuration assigns it an algorithm.
     let (pem, _) = (crate::keys::fixtures::RSA_2048, TOKENS);
     let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -408,7 +408,7 @@ fn a_set_removes_no_key_of_the_configuration() {
 }
 
 #[test]
-fn a_bad_key_does_not_take_the_set_with_it() {
+fn a_bad_key_does_not_invalidate_the_set() {
     let short = json!({"kid": "short", "kty": "EC", "crv": "P-256", "x": "A".repeat(42), "y": "A".repeat(43)});
     let padded = json!({"kid": "padded", "kty": "RSA", "alg": "RS256", "n": "AAAA==", "e": "AQAB"});
     let mut process = IssuerBench::new(1, &set_of(&[short.clone(), padded.clone(), key("a")]));

@@ -271,7 +271,7 @@ fn an_ecdsa_signature_has_numbers_from_one_to_below_the_order() {
 }
 
 #[test]
-fn der_has_the_shortest_form() {
+fn an_integer_in_der_has_the_shortest_form() {
     let key = public("ES256", P_256).expect("a key");
     let number = |last: u8| [&[0; 31][..], &[last]].concat();
     let der = |r, s| der_for_host(&key, &[number(r), number(s)].concat()).expect("valid");
@@ -293,7 +293,7 @@ const ORDER_OF_P384: [u8; 48] = [
 ];
 
 #[test]
-fn two_keys_have_two_fingerprints() {
+fn different_keys_have_different_fingerprints() {
     let other = jwt_simple::algorithms::Ed25519KeyPair::generate().public_key().to_pem();
     let fingerprint = |pem: &str| public("EdDSA", pem).expect("a key").fingerprint();
     assert_eq!(fingerprint(ED25519), fingerprint(ED25519));

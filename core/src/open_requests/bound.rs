@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_there_does_not_count() {
+    fn the_clients_own_header_is_ignored() {
         let own = ("x-envoy-upstream-stream-duration-ms", "5");
         assert_eq!(bound(&[("upgrade", "x"), own], Some(1_010)).as_deref(), Some("11000"));
         assert_eq!(bound(&[("upgrade", "x"), own], None).as_deref(), Some("removed"));

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_checked_in_slices_once_for_each_change() {
+    fn many_requests_are_checked_in_slices_once_per_change() {
         let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..2_500 {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_due_at_a_time() {
+    fn a_bounded_number_is_due_at_a_time() {
         let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..150 {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_sweep_dates_its_finds_by_the_first() {
+    fn lateness_is_measured_from_the_previous_sweep() {
         let mut requests = OpenRequests::default();
         let token = tokens(1);
         for id in 0..1_500 {

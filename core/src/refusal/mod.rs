@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_applications_own_words_change_the_sentence_alone() {
+    fn configured_sentences_change_only_the_detail() {
         let own = |text: &str| Some(text.to_owned());
         let sentences = Sentences {
             missing_token: own("who?"),

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn milliseconds_are_no_time_of_a_record() {
+    fn a_time_in_milliseconds_is_not_sound() {
         let id = RecordId::FIRST;
         for (exp, is_sound) in [
             (1_795_332_120, true),

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_of_another_order_place_or_kind_is_damaged() {
+    fn a_shard_of_another_order_slot_or_kind_is_damaged() {
         let id = |last| RecordId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
         let [one, two] = [1, 2].map(|last| Record::token(id(last), 5));
         let slot = ShardSlot::of(one.key());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_has_its_own_short_name() {
+    fn every_slot_has_its_own_short_name() {
         let space = KeySpace::of_feed("", "signout", "signout");
         let names: std::collections::HashSet<_> =
             ShardSlot::all().map(|slot| slot.name(&space).to_string()).collect();

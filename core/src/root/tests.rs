@@ -32,7 +32,7 @@ fn a_new_configuration_says_so_and_ticks_soon() {
 }
 
 #[test]
-fn without_revocation_the_tick_calls_nobody() {
+fn without_revocation_the_tick_makes_no_call() {
     let mut bench = ExchangeBench::of(&format!("{{{KEY}}}"));
     let effects = bench.with_root(Root::tick);
     assert!(effects.calls.is_empty() && effects.gauges.is_empty());
@@ -56,7 +56,7 @@ fn a_poll_goes_to_the_service_and_a_failed_one_waits() {
 }
 
 #[test]
-fn a_key_set_is_asked_of_its_issuer_without_the_api_token() {
+fn a_key_set_is_fetched_without_the_api_token() {
     let jwks = r#"{"cluster": "idp", "authority": "id.example", "path": "/jwks.json"}"#;
     let keys = format!(r#""keys": [{{"jwks": {jwks}}}], "claims": {{"audiences": ["a"]}}"#);
     let mut bench = ExchangeBench::of(&format!("{{{keys}}}"));

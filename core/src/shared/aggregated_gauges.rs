@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_data_does_not_last() {
+    fn foreign_data_is_replaced() {
         let shared = InMemory::default();
         assert!(shared.set_if(GAUGES.key, &[7; 2 * 40 + 1], Expect::Anything));
         assert_eq!(update(&shared, 1, Some([2, 20]), 10_000), [[2, 20]]);

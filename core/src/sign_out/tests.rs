@@ -38,7 +38,7 @@ fn signed_out(shared: &dyn SharedData, when_unreachable: WhenUnreachable) -> (Ca
 }
 
 #[test]
-fn a_sign_out_holds_here_before_the_service_is_told() {
+fn a_sign_out_is_enforced_before_the_service_is_called() {
     let shared = InMemory::default();
     let (set, outbox) = rooms();
     let (call, _) = signed_out(&shared, WhenUnreachable::Forward);
@@ -52,7 +52,7 @@ fn a_sign_out_holds_here_before_the_service_is_told() {
 }
 
 #[test]
-fn only_the_services_own_yes_is_taken_for_its_word() {
+fn only_an_exact_acknowledgement_is_accepted() {
     let json = "application/json";
     let cursor = r#"{"cursor":"5.a"}"#;
     let cases = [
@@ -127,7 +127,7 @@ fn a_full_service_that_has_the_record_continues_the_sign_out() {
 }
 
 #[test]
-fn a_sign_out_that_could_be_lost_is_not_confirmed() {
+fn a_sign_out_that_cannot_be_stored_gets_503() {
     struct ReadOnly;
     impl SharedData for ReadOnly {
         fn get(&self, _: &str) -> Option<Stored> {
@@ -155,7 +155,7 @@ fn a_sign_out_that_could_be_lost_is_not_confirmed() {
 }
 
 #[test]
-fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
+fn a_second_sign_out_is_delivered_until_acknowledged() {
     let shared = InMemory::default();
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
@@ -173,7 +173,7 @@ fn a_second_click_tells_the_service_again_until_it_has_acknowledged() {
 }
 
 #[test]
-fn only_success_cuts_a_user_off() {
+fn only_a_successful_response_sets_a_cutoff() {
     let cases: [(&[(&str, &str)], bool); 8] = [
         (&[(":status", "200")], true),
         (&[(":status", "204")], true),
@@ -190,7 +190,7 @@ fn only_success_cuts_a_user_off() {
 }
 
 #[test]
-fn a_request_without_a_valid_token_goes_on() {
+fn a_sign_out_without_records_continues() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
     let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), &[], settings, NOW);
@@ -198,7 +198,7 @@ fn a_request_without_a_valid_token_goes_on() {
 }
 
 #[test]
-fn a_token_whose_end_no_record_may_have_is_revoked_for_ever() {
+fn an_out_of_range_exp_is_revoked_for_ever() {
     let exp = |exp| of_token(RecordId::FIRST, exp, 2_000, None).exp;
     assert_eq!(exp(Some(1_800_000_000)), 1_800_000_000);
     assert_eq!(exp(None), NEVER);
@@ -206,7 +206,7 @@ fn a_token_whose_end_no_record_may_have_is_revoked_for_ever() {
 }
 
 #[test]
-fn a_cutoff_covers_the_answer_and_the_token_it_came_with() {
+fn a_cutoff_covers_the_response_and_the_requests_token() {
     let t = NOW.unix_seconds;
     let cases = [
         (Some(DATE), None, t + 2),

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_type_is_read() {
+    fn only_statements_of_the_requested_type_are_parsed() {
         let types = [None, Some("JWT"), Some("at+jwt"), Some("logout+jwt"), Some("secevent+jwt")];
         let revocation = Some("global-token-revocation+jwt");
         for (purpose, admitted) in [
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_is_no_secret_of_an_hmac() {
+    fn a_public_key_is_not_an_hmac_secret() {
         let jwt = TokenBuilder::new().sign_with(ED25519.as_bytes());
         let keys = KeyRing::new(vec![public_key("EdDSA", None)]);
         let refused = NotGenuine { refusal: Refusal::UnsupportedAlgorithm, misses_key: false };

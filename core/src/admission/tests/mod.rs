@@ -114,7 +114,7 @@ fn verdict(decision: &Decision) -> String {
 }
 
 #[test]
-fn each_route_asks_its_own_of_a_token() {
+fn each_access_requires_the_expected_tokens() {
     let bench = AdmissionBench::new("refuse");
     let [good, forged] = [bearer(&token("ada", "1")), bearer(&(token("ada", "1") + "A"))];
     let cases = [
@@ -134,7 +134,7 @@ fn each_route_asks_its_own_of_a_token() {
 }
 
 #[test]
-fn what_is_known_of_revocations_decides_whether_a_good_token_passes() {
+fn a_good_token_passes_only_with_a_usable_set() {
     let good = bearer(&token("ada", "1"));
     let lines = [("authorization", good.as_str())];
     let cases = [
@@ -173,7 +173,7 @@ fn a_proxy_that_was_ready_stays_ready() {
 }
 
 #[test]
-fn damage_in_the_set_is_unavailable_and_restarts_the_load() {
+fn a_damaged_shard_gets_503_and_restarts_the_load() {
     let bench = AdmissionBench::new("refuse");
     let space = bench.set.space();
     let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
@@ -198,7 +198,7 @@ fn a_revocation_is_seen_on_the_next_request_of_a_token_seen_before() {
 }
 
 #[test]
-fn every_token_must_hold_and_all_must_agree() {
+fn all_tokens_must_be_valid_and_name_one_user() {
     let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let cases = [
@@ -260,7 +260,7 @@ fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
 }
 
 #[test]
-fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
+fn the_admitted_user_is_published_to_other_filters() {
     let published = |filter_state: &str, path: &str, lines: &[(&str, &str)]| {
         let forward = format!("keep\", \"filter_state\": {filter_state}, \"user_id\": \"x-user-id");
         match AdmissionBench::with("refuse", &forward).decide(path, lines) {
@@ -286,7 +286,7 @@ fn other_filters_get_the_user_for_whom_a_request_was_admitted() {
 }
 
 #[test]
-fn a_sign_out_takes_every_genuine_token_and_tells_those_revoked_apart() {
+fn a_sign_out_separates_live_and_revoked_tokens() {
     let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let cookies = format!("token={}; token=junk; token={}", token("ada", "1"), token("bob", "2"));
@@ -319,7 +319,7 @@ fn another_sites_sign_out_revokes_no_cookie() {
 }
 
 #[test]
-fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
+fn many_other_tokens_do_not_prevent_a_sign_out() {
     let own = token("ada", "1");
     let junk: Vec<_> =
         (0..100).map(|n| format!("token={}", token("ada", "x") + &n.to_string())).collect();
@@ -348,7 +348,7 @@ fn a_sign_out_is_not_crowded_out_and_keeps_its_token_for_the_application() {
 }
 
 #[test]
-fn a_cutoff_is_of_the_user_whom_the_route_names() {
+fn a_cutoff_is_for_the_user_of_the_route() {
     let bench = AdmissionBench::new("refuse");
     let good = bearer(&token("ada", "1"));
     let too_long = format!("/users/{}", "x".repeat(257));
@@ -455,7 +455,7 @@ fn a_good_cookie_replaces_a_bad_one_of_its_name() {
 }
 
 #[test]
-fn another_spelling_refuses_and_never_admits() {
+fn a_token_under_another_spelling_never_admits() {
     let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
     let (ada, gone) = (token("ada", "1"), token("ada", "gone"));

@@ -40,7 +40,7 @@ fn facts_with(pointer: &[&str], value: Value) -> Value {
 }
 
 #[test]
-fn what_is_written_wins_and_what_is_absent_is_filled() {
+fn written_settings_take_precedence_over_the_preset() {
     let other_key = json!([{"algorithm": "HS512", "secret": {"inline": "x".repeat(64)}}]);
     let source = json!([{"cookie": "other"}]);
     for (written, expected) in [
@@ -105,7 +105,7 @@ fn written_rules_come_before_the_presets_and_replace_none() {
 }
 
 #[test]
-fn what_is_wrong_is_told_as_without_a_preset() {
+fn errors_are_the_same_with_and_without_a_preset() {
     for (written, at) in [
         (json!({"preset": "open-webui", "claim": {}}), "claim"),
         (json!({"preset": "open-webui", "keys": []}), "keys"),
@@ -134,7 +134,7 @@ fn what_is_wrong_is_told_as_without_a_preset() {
 /// A written value is checked as the text that was written, not as another parser has interpreted
 /// it.
 #[test]
-fn a_key_with_a_name_twice_is_left_out_under_a_preset_too() {
+fn a_preset_also_leaves_out_a_key_with_duplicate_names() {
     let jwk = r#"{"kty": "oct", "alg": "HS256", "k": "AA", "k": "AA"}"#;
     let text =
         |preset| format!(r#"{{{preset} "keys": [{{"jwks": {{"inline": {{"keys": [{jwk}]}}}}}}]}}"#);
@@ -159,7 +159,7 @@ fn the_secret_is_the_first_variable_that_is_set() {
 }
 
 #[test]
-fn the_front_end_reads_sentences_that_it_knows() {
+fn refusals_use_sentences_that_the_front_end_knows() {
     let config = parse(&json!({"preset": "open-webui"})).expect("loads");
     let detail = |refusal| config.sentences.answer(refusal).detail.to_owned();
     for refusal in Refusal::ALL {
@@ -175,7 +175,7 @@ fn the_front_end_reads_sentences_that_it_knows() {
 }
 
 #[test]
-fn every_kind_of_route_asks_what_it_should() {
+fn each_request_has_the_expected_route() {
     let config = parse(&json!({"preset": "open-webui"})).expect("loads");
     for (access, requests) in ROUTES_OF_OPEN_WEBUI {
         for request in *requests {
@@ -186,7 +186,7 @@ fn every_kind_of_route_asks_what_it_should() {
 }
 
 #[test]
-fn what_ends_all_sessions_of_a_user_names_that_user() {
+fn routes_that_end_all_sessions_name_their_user() {
     let config = parse(&json!({"preset": "open-webui"})).expect("loads");
     let named = |id: &'static str| Some(RevokeUser::Named(id.into()));
     for (request, user) in [

@@ -53,7 +53,7 @@ fn token(last: u8) -> Record {
 }
 
 #[test]
-fn only_the_services_own_word_ends_a_delivery() {
+fn only_an_exact_response_of_the_service_ends_a_delivery() {
     let record = token(1);
     let delivered = (Some(DeliveryOutcome::Delivered(1)), 0);
     let dropped = (Some(DeliveryOutcome::Dropped(record)), 0);
@@ -90,7 +90,7 @@ fn only_the_services_own_word_ends_a_delivery() {
 }
 
 #[test]
-fn a_refused_batch_goes_record_by_record() {
+fn a_rejected_batch_is_sent_record_by_record() {
     let records = [token(1), token(2), token(3)];
     let mut delivery = DeliveryBench::of(&records);
     delivery.start().expect("a batch");
@@ -106,7 +106,7 @@ fn a_refused_batch_goes_record_by_record() {
 }
 
 #[test]
-fn a_failed_delivery_is_made_again_after_a_wait() {
+fn a_failed_delivery_is_repeated_after_a_wait() {
     let mut delivery = DeliveryBench::of(&[token(1)]);
     delivery.start().unwrap();
     delivery.finished(None);
@@ -118,7 +118,7 @@ fn a_failed_delivery_is_made_again_after_a_wait() {
 }
 
 #[test]
-fn what_changed_under_way_stays_for_the_next_delivery() {
+fn a_record_changed_during_a_delivery_is_sent_again() {
     let user = |issued_before| Record::user(RecordId::FIRST, issued_before, NEVER);
     let mut delivery = DeliveryBench::of(&[user(5)]);
     delivery.start().unwrap();
@@ -128,7 +128,7 @@ fn what_changed_under_way_stays_for_the_next_delivery() {
 }
 
 #[test]
-fn the_owner_dies_with_a_delivery_under_way_and_another_makes_it_again() {
+fn a_new_leader_repeats_the_delivery_of_a_dead_one() {
     let mut delivery = DeliveryBench::of(&[token(1)]);
     let first = delivery.start();
     delivery.delivery = Delivery::new(2_000);
@@ -136,7 +136,7 @@ fn the_owner_dies_with_a_delivery_under_way_and_another_makes_it_again() {
 }
 
 #[test]
-fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
+fn a_batch_is_bounded_and_has_the_feeds_form() {
     let ids = (0..BATCH_RECORDS as u128 + 1).map(|number| RecordId(number.to_be_bytes()));
     let mut delivery =
         DeliveryBench::of(&ids.map(|id| Record::token(id, NEVER)).collect::<Vec<_>>());
@@ -156,7 +156,7 @@ fn a_batch_is_bounded_and_spelled_as_the_feed_spells_it() {
 }
 
 #[test]
-fn a_full_service_gets_the_records_it_had_no_room_for_again() {
+fn records_without_room_are_sent_again() {
     let cutoff = Record::user(RecordId([9; 16]), 1_000, NEVER);
     let mut delivery = DeliveryBench::of(&[token(1), token(2), token(3), cutoff]);
     assert!(delivery.start().is_some());

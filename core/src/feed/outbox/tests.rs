@@ -25,7 +25,7 @@ fn of_one_key(count: usize) -> Vec<Record> {
 
 proptest! {
     #[test]
-    fn an_entry_leaves_only_as_what_it_is_now(
+    fn an_entry_is_removed_only_if_it_is_unchanged(
         puts in prop::collection::vec(record(), 0..20),
         acknowledged in prop::collection::vec(record(), 0..20),
     ) {
@@ -46,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn the_feed_takes_out_what_it_covers_and_nothing_else(
+    fn the_feed_removes_only_entries_that_it_covers(
         puts in prop::collection::vec(record(), 0..20),
         others in prop::collection::vec(record(), 0..20),
     ) {
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn one_put_of_many_is_many_puts_of_one(records in prop::collection::vec(record(), 0..30)) {
+    fn adding_many_records_equals_adding_each(records in prop::collection::vec(record(), 0..30)) {
         let (at_once, one_by_one) = (InMemory::default(), InMemory::default());
         outbox().put(&at_once, &records, DueTime::AtOnce).unwrap();
         for &record in &records {
@@ -71,7 +71,7 @@ proptest! {
 }
 
 #[test]
-fn who_made_an_entry_has_two_seconds_and_a_gift_is_due_at_once() {
+fn an_entry_is_due_at_once_or_after_two_seconds() {
     let since = |ago| DueTime::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
     let ahead = DueTime::AfterGraceFrom(NOW.monotonic_milliseconds + 1);
     let cases =
@@ -84,7 +84,7 @@ fn who_made_an_entry_has_two_seconds_and_a_gift_is_due_at_once() {
 }
 
 #[test]
-fn an_entry_that_is_put_again_does_not_wait_longer() {
+fn adding_an_entry_again_does_not_delay_it() {
     let shared = InMemory::default();
     for ago in [2_500, 100] {
         let due = DueTime::AfterGraceFrom(NOW.monotonic_milliseconds - ago);
@@ -104,7 +104,7 @@ fn a_cutoff_that_the_service_would_refuse_waits_for_its_clock() {
 }
 
 #[test]
-fn a_full_key_takes_no_more_and_loses_nothing() {
+fn a_full_value_rejects_new_records_and_loses_none() {
     let shared = InMemory::default();
     let mut records = of_one_key(ENTRIES_A_KEY + 1);
     let last = records.pop().unwrap();
@@ -119,7 +119,7 @@ fn a_full_key_takes_no_more_and_loses_nothing() {
 }
 
 #[test]
-fn what_was_acknowledged_is_not_sent_again_and_waits_to_be_shown() {
+fn an_acknowledged_record_remains_until_shown() {
     let shared = InMemory::default();
     let records = of_one_key(2);
     outbox().put(&shared, &records, DueTime::AtOnce).unwrap();
@@ -136,7 +136,7 @@ fn what_was_acknowledged_is_not_sent_again_and_waits_to_be_shown() {
 }
 
 #[test]
-fn what_the_service_has_lost_is_sent_again_though_it_was_acknowledged() {
+fn an_acknowledged_record_can_be_added_again() {
     let shared = InMemory::default();
     let records = of_one_key(1);
     for due in [DueTime::AfterGraceFrom(NOW.monotonic_milliseconds), DueTime::AtOnce] {
@@ -149,7 +149,7 @@ fn what_the_service_has_lost_is_sent_again_though_it_was_acknowledged() {
 }
 
 #[test]
-fn what_is_past_for_the_service_is_not_waited_for() {
+fn expired_records_are_not_expected_from_the_feed() {
     let shared = InMemory::default();
     let [past, not_yet] = [1_000, 1_001].map(|exp| Record::token(RecordId::FIRST, exp));
     for (record, left) in [(past, 0), (not_yet, 1)] {
@@ -169,7 +169,7 @@ fn an_empty_outbox_costs_no_copy() {
 }
 
 #[test]
-fn a_damaged_value_is_mended_and_the_feed_read_again() {
+fn a_damaged_value_is_replaced_and_the_feed_reloaded() {
     let space = KeySpace::of_feed("", "signout", "signout");
     let shared = InMemory::default();
     outbox().put(&shared, &of_one_key(2), DueTime::AtOnce).unwrap();

@@ -37,7 +37,7 @@ fn settled(records: &[Record]) -> (ModelProcess, ModelService) {
 }
 
 #[test]
-fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
+fn an_empty_service_gets_everything_back_despite_a_small_outbox() {
     let count = 2 * RESENT_RECORDS as u64 + 100;
     let (mut process, _) = settled(&(0..count).map(token).collect::<Vec<_>>());
     let mut restored = ModelService::new(7, 1_000, usize::MAX);
@@ -51,7 +51,7 @@ fn a_service_that_lost_everything_gets_it_back_though_the_outbox_is_small() {
 }
 
 #[test]
-fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
+fn a_service_restored_to_our_cursor_gets_acknowledged_records_back() {
     let (mut process, service) = settled(&[token(1)]);
     let mut at_work = service.clone();
     process.sign_out(token(2));
@@ -70,7 +70,7 @@ fn a_service_that_fell_back_to_our_cursor_gets_back_what_it_had_acknowledged() {
 }
 
 #[test]
-fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
+fn a_response_of_another_server_changes_nothing() {
     let whole = {
         let (mut process, mut service) =
             (ModelProcess::new(1), ModelService::new(1, 10, usize::MAX));
@@ -110,7 +110,7 @@ fn an_answer_that_is_not_the_feeds_own_changes_nothing() {
 }
 
 #[test]
-fn an_answer_cut_or_changed_anywhere_changes_nothing() {
+fn a_truncated_or_changed_response_changes_nothing() {
     let (mut process, mut service) = settled(&[token(1)]);
     service.revoke(token(2));
     process.advance(100);
@@ -177,7 +177,7 @@ impl ModelProcess {
 }
 
 #[test]
-fn an_older_cursor_or_an_empty_reset_takes_nothing_away() {
+fn an_older_cursor_or_an_empty_reset_removes_nothing() {
     let all = [token(1), token(2)];
     let strange = [
         page(false, false, "1.1", "3.1", &[token(1)]),
@@ -223,7 +223,7 @@ fn pages_of_a_reset_out_of_order_leave_no_gap() {
 }
 
 #[test]
-fn only_a_complete_answer_or_a_passed_head_proves_anything() {
+fn only_a_complete_response_or_passed_head_updates_freshness() {
     let mut process = ModelProcess::new(1);
     let proof = |process: &mut ModelProcess, page: Page| {
         process.send_poll();
@@ -300,7 +300,7 @@ fn a_head_is_dated_by_when_its_poll_was_sent() {
 }
 
 #[test]
-fn a_late_response_to_an_older_poll_takes_no_freshness_away() {
+fn a_late_response_does_not_reduce_freshness() {
     let (mut process, _) = settled(&[token(1)]);
     process.send_poll();
     process.advance(5_000);
@@ -313,7 +313,7 @@ fn a_late_response_to_an_older_poll_takes_no_freshness_away() {
 }
 
 #[test]
-fn responses_delayed_and_then_cut_off_keep_nothing_current_for_longer() {
+fn delayed_responses_do_not_extend_freshness() {
     let (mut process, _) = settled(&[token(1)]);
     let mut last_sent_at = 0;
     for _ in 0..5 {
@@ -330,7 +330,7 @@ fn responses_delayed_and_then_cut_off_keep_nothing_current_for_longer() {
 }
 
 #[test]
-fn knowledge_ages_and_is_judged_as_configured() {
+fn a_set_becomes_stale_as_configured() {
     let (mut process, _) = settled(&[token(1)]);
     let at = process.state().current_at.unwrap();
     let cases = [
@@ -351,7 +351,7 @@ fn knowledge_ages_and_is_judged_as_configured() {
 }
 
 #[test]
-fn a_damaged_state_is_as_good_as_none() {
+fn a_damaged_state_is_treated_as_absent() {
     let (mut process, mut service) = settled(&[token(1)]);
     let key = process.vms[0].feed.space.name("feed", None);
     let value = process.shared.get(&key).unwrap().value;
@@ -394,7 +394,7 @@ fn a_state_is_read_back() {
 }
 
 #[test]
-fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
+fn reloading_a_damaged_shard_keeps_undelivered_revocations() {
     let (mut process, mut service) = settled(&[token(1)]);
     let own = token(2);
     process.sign_out(own);
@@ -412,7 +412,7 @@ fn a_damaged_shard_is_loaded_again_with_what_only_this_process_knows() {
 }
 
 #[test]
-fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
+fn a_cutoff_too_far_ahead_is_clamped_until_plausible() {
     let (mut process, mut service) = settled(&[]);
     let user = |issued_before| Record::user(RecordId::FIRST, issued_before, NEVER);
     let far = process.now.unix_seconds + 1_000;
@@ -429,7 +429,7 @@ fn a_cutoff_too_far_ahead_is_kept_nearer_until_our_clock_explains_it() {
 }
 
 #[test]
-fn a_poll_asks_for_what_comes_after_the_cursor() {
+fn a_poll_requests_everything_after_the_cursor() {
     let mut poll = Poll::new(300);
     let first = poll.ask(None, true, 0);
     assert_eq!((first.method, first.path.as_str()), ("GET", "/v1/revocations?wait=30"));
@@ -441,14 +441,14 @@ fn a_poll_asks_for_what_comes_after_the_cursor() {
 }
 
 #[test]
-fn a_set_that_is_not_current_is_asked_for_without_waiting() {
+fn a_poll_for_a_stale_set_does_not_wait() {
     let call = Poll::new(300).ask(Cursor::new("5.a"), false, 0);
     assert_eq!(call.path, "/v1/revocations?wait=0&after=5.a");
     assert_eq!(call.timeout_milliseconds, 35_000, "a slow service must not be cut off");
 }
 
 #[test]
-fn a_stale_set_is_asked_for_every_few_seconds() {
+fn a_stale_set_is_polled_every_few_seconds() {
     let (mut process, mut service) = settled(&[token(1)]);
     let mut sent = Vec::new();
     // The service is down for much longer than the set may be old.
@@ -470,7 +470,7 @@ fn a_stale_set_is_asked_for_every_few_seconds() {
 }
 
 #[test]
-fn a_renamed_feed_has_the_revocations_that_were_not_delivered() {
+fn a_renamed_feed_enforces_undelivered_revocations() {
     let (mut process, mut service) = settled(&[token(1)]);
     process.sign_out(token(2));
     process.cluster = "renamed".to_owned();
@@ -484,7 +484,7 @@ fn a_renamed_feed_has_the_revocations_that_were_not_delivered() {
 }
 
 #[test]
-fn more_is_asked_for_at_once_and_the_next_change_after_a_pause() {
+fn further_pages_are_requested_at_once() {
     let mut process = ModelProcess::new(1);
     let mut pages = pieces(&page(true, false, "5.a", "5.a", &[]));
     let last = pages.pop().unwrap();
@@ -528,7 +528,7 @@ fn failures_and_resets_at_short_intervals_make_the_feed_wait() {
 }
 
 #[test]
-fn a_current_feed_waits_as_long_as_the_service_asks() {
+fn a_current_feed_follows_retry_after() {
     let (mut process, _) = settled(&[token(1)]);
     let busy = Headers::from_pairs(&[(":status", "503"), ("retry-after", "7")]);
     while process.vms[0].poll.is_none() {
@@ -567,7 +567,7 @@ fn a_vm_with_a_wrong_api_token_leaves_the_lease_to_another() {
 }
 
 #[test]
-fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
+fn a_serving_leader_transfers_the_lease_after_its_poll() {
     let mut process = ModelProcess::new(2);
     let mut service = ModelService::new(1, 10, usize::MAX);
     process.tick(0);
@@ -592,7 +592,7 @@ fn who_begins_to_serve_hands_over_when_its_poll_is_answered() {
 }
 
 #[test]
-fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
+fn a_yielding_leader_delivers_due_records_during_its_poll() {
     let mut process = ModelProcess::new(2);
     process.tick(0);
     process.vms[0].feed.note_request();
@@ -613,7 +613,7 @@ fn who_hands_over_delivers_what_is_due_while_its_poll_is_under_way() {
 }
 
 #[test]
-fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
+fn the_leader_runs_maintenance_once_a_second() {
     let (mut process, _) = settled(&[token(1)]);
     let generation =
         |process: &ModelProcess| process.vms[0].feed.set().generations().current(&process.shared);
@@ -630,7 +630,7 @@ fn the_owner_renews_the_generation_and_shows_its_gauges_once_a_second() {
 }
 
 #[test]
-fn the_sweep_counts_the_living_by_kind() {
+fn the_sweep_counts_live_records_by_kind() {
     let all =
         [token(1), token(2), Record::user(RecordId::FIRST, 5, NEVER), Record::all("", 5, NEVER)];
     let (process, _) = settled(&all);
@@ -643,7 +643,7 @@ fn the_sweep_counts_the_living_by_kind() {
 }
 
 #[test]
-fn an_operator_is_told_once_when_something_changes() {
+fn each_change_is_logged_once() {
     let mut process = ModelProcess::new(1);
     let mut service = ModelService::new(1, 10, usize::MAX);
     process.tick(0);

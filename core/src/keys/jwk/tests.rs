@@ -83,7 +83,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_algorithm_that_we_do_not_have_makes_no_key() {
+fn an_unsupported_algorithm_is_refused() {
     let es512 = json!({"kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "AQ"});
     for jwk in [
         es512.clone(),
@@ -100,7 +100,7 @@ fn an_algorithm_that_we_do_not_have_makes_no_key() {
 }
 
 #[test]
-fn each_member_is_what_the_rfc_says_or_the_key_is_refused() {
+fn a_key_with_an_invalid_member_is_refused() {
     use JwkError::*;
     let not_minimal = format!("AAAA{RFC_7515_N}"); // leading zeros: the same number
     let small = &RFC_7515_N[..172]; // 1,032 bits
@@ -166,7 +166,7 @@ fn each_member_is_what_the_rfc_says_or_the_key_is_refused() {
 }
 
 #[test]
-fn what_helps_is_told() {
+fn errors_name_a_remedy() {
     for (error, remedy) in [
         (JwkError::Private, "give the public members alone"),
         (JwkError::NoAlgorithm, "add `alg` to it"),
@@ -178,7 +178,7 @@ fn what_helps_is_told() {
 }
 
 #[test]
-fn a_key_for_something_else_is_no_key_and_no_mistake() {
+fn a_key_for_another_purpose_is_skipped() {
     for (name, value) in [
         ("use", json!("enc")),
         ("use", json!("SIG")),
@@ -194,7 +194,7 @@ fn a_key_for_something_else_is_no_key_and_no_mistake() {
 }
 
 #[test]
-fn rsa_keys_without_alg_and_no_others_take_the_algorithm_beside_the_set() {
+fn only_rsa_keys_without_alg_use_the_configured_algorithm() {
     for (jwk, expected) in [
         (with(rsa(), "alg", Value::Null), Ok("PS256")),
         (rsa(), Ok("RS256")),

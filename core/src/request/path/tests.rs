@@ -82,7 +82,7 @@ const CONFUSING: &[&str] = &[
 ];
 
 #[test]
-fn canonical_paths_are_told_from_confusing_ones() {
+fn canonical_paths_are_recognised() {
     for path in CANONICAL {
         assert_eq!(canonical(path.as_bytes()), Some(path.as_bytes()), "{path}");
     }
@@ -92,7 +92,7 @@ fn canonical_paths_are_told_from_confusing_ones() {
 }
 
 #[test]
-fn the_query_is_no_part_of_the_path() {
+fn the_query_is_not_part_of_the_path() {
     assert_eq!(canonical(b"/a?x=/../b;c"), Some(&b"/a"[..]));
     assert_eq!(canonical(b"/a/..?x"), None);
     assert_eq!(canonical(b"?x"), None);
@@ -160,7 +160,7 @@ pub(crate) fn confusing_path() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_canonical_path_has_nothing_left_to_normalise(tail in confusing_path()) {
+    fn a_normaliser_does_not_change_a_canonical_path(tail in confusing_path()) {
         let path = [b"/", &tail[..]].concat();
         if let Some(path) = canonical(&path) {
             prop_assert_eq!(normalised(path), path);
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_has_something_to_normalise_is_not_canonical(tail in confusing_path()) {
+    fn a_path_that_no_normaliser_changes_is_canonical(tail in confusing_path()) {
         let path = [b"/", &tail[..]].concat();
         if canonical(&path).is_none() {
             let odd = path.iter().any(|byte| !byte.is_ascii() || b"#;%".contains(byte));
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged(target: Vec<u8>) {
+    fn any_bytes_get_a_verdict(target: Vec<u8>) {
         let _ = canonical(&target);
         let _ = decoded(&target);
     }

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_spelling_may_be_meant_but_is_not_exact() {
+    fn an_odd_host_spelling_matches_widely_but_not_exactly() {
         for (pattern, authority, exactly, may_be) in [
             ("app.example.com", "app.example.com:80", true, true),
             ("app.example.com", "APP.example.com", true, true),

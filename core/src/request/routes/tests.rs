@@ -86,7 +86,7 @@ const CONFUSION: &[&str] = &[
 ];
 
 #[test]
-fn a_path_that_is_not_canonical_is_protected_whatever_the_configuration_says() {
+fn a_path_that_is_not_canonical_is_always_protected() {
     let opened = routes("protected", json!([{"prefix": "/direct/", "access": "public"}]));
     let closed = routes("public", json!([{"prefix": "/admin", "access": "protected"}]));
     let all = routes("public", json!([{"prefix": "/", "access": "public"}]));
@@ -108,7 +108,7 @@ fn a_request_without_path_is_protected() {
 }
 
 #[test]
-fn protected_rules_are_read_widely_and_all_others_exactly() {
+fn protected_rules_match_widely_and_all_others_exactly() {
     let rules = |access: &str| {
         json!([
             {"path": "/one", "access": access},
@@ -182,7 +182,7 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn an_api_key_does_on_an_odd_path_only_if_it_does_everywhere() {
+fn an_odd_path_takes_api_keys_if_all_rules_do() {
     for (written, taken) in [("pass", [true; 3]), ("refuse", [false, true, false])] {
         let rule = json!({"prefix": "/ws/", "access": "protected", "api_keys": written});
         let routes = routes("protected", json!([rule]));
@@ -262,7 +262,7 @@ fn signout(more: Value, method: &str, site: Option<&str>) -> (Access, bool) {
 }
 
 #[test]
-fn a_sign_out_is_a_post_from_the_own_site() {
+fn a_sign_out_is_a_post_from_the_same_site() {
     let none = || json!({});
     let all = || json!({"methods": ["GET", "HEAD", "OPTIONS", "POST"]});
     let open = || json!({"cross_site": "revoke", "methods": ["HEAD", "POST"]});
@@ -388,7 +388,7 @@ fn every_way_to_upgrade_is_an_upgrade() {
 }
 
 #[test]
-fn a_doubtful_spelling_signs_its_user_out_too() {
+fn a_doubtful_spelling_still_revokes_its_user() {
     for access in ["public", "optional", "protected"] {
         let routes = routes(
             "public",
@@ -458,7 +458,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_open_is_below_the_prefix_for_every_reader(tail in confusing_path()) {
+    fn an_open_path_is_below_its_prefix_for_every_server(tail in confusing_path()) {
         let path = [b"/a/", &tail[..]].concat();
         let routes = routes("protected", json!([{"prefix": "/a/", "access": "public"}]));
         if access(&routes, &path) == Access::Public {

@@ -161,7 +161,7 @@ fn found_beside_keys(lines: &[(&str, &str)]) -> (String, bool) {
 }
 
 #[test]
-fn an_api_key_is_no_token_and_hides_none() {
+fn an_api_key_is_not_a_token_and_hides_none() {
     let long = |length: usize| format!("Bearer sk-{}", "k".repeat(length - 3));
     let (longest, too_long) = (long(512), long(513));
     for (name, value, tokens, has_key) in [
@@ -234,7 +234,7 @@ fn a_header_without_scheme_is_a_token_as_a_whole() {
 
 /// A back end that splits `Authorization` at its first space, and ignores the first word.
 #[test]
-fn behind_any_scheme_a_token_is_found_and_oddities_with_it() {
+fn a_token_is_found_after_any_scheme() {
     let sources = Sources::new(vec![header("authorization", Some(ANY_SCHEME))]);
     for (value, token) in [
         (&b"Bearer a.b.c"[..], &b"a.b.c"[..]),
@@ -390,7 +390,7 @@ fn a_cookie_name_is_found_as_php_folds_it() {
 }
 
 #[test]
-fn a_sign_out_looks_behind_more_junk_than_a_browser_can_carry() {
+fn a_sign_out_finds_its_token_among_many() {
     let cookies = |junk: usize| {
         let lines: Vec<_> = (0..junk).map(|n| format!("token=a.{n}.c; token=a.{n}.c")).collect();
         let headers =
@@ -420,7 +420,7 @@ fn trailers_carry_no_tokens() {
 }
 
 #[test]
-fn eight_tokens_are_looked_at_and_nine_are_refused() {
+fn eight_tokens_are_judged_and_nine_are_refused() {
     let cookies = |count: usize| {
         (0..count).map(|n| format!("token=t{n}; token=t{n}")).collect::<Vec<_>>().join(";")
     };
@@ -429,7 +429,7 @@ fn eight_tokens_are_looked_at_and_nine_are_refused() {
 }
 
 #[test]
-fn only_configured_places_count() {
+fn tokens_in_other_places_are_not_found() {
     let sources = Sources::new(vec![at(TokenLocation::Cookie("token".to_owned()))]);
     let headers = Headers::from_pairs(&[
         (":path", "/?access_token=a"),
@@ -460,7 +460,7 @@ fn removal_leaves_everything_else() {
 }
 
 #[test]
-fn removal_takes_names_as_sent_and_cookies_as_a_whole() {
+fn removal_uses_names_as_sent_and_removes_whole_cookies() {
     let headers = Headers::from_pairs(&[
         (":path", "/a?access.token=t&b"),
         ("x_token", "t"),
@@ -480,7 +480,7 @@ fn removal_takes_names_as_sent_and_cookies_as_a_whole() {
 }
 
 #[test]
-fn removal_of_all_there_is_leaves_no_empty_cookie_or_query() {
+fn removing_everything_leaves_no_empty_cookie_or_query() {
     let headers = Headers::from_pairs(&[(":path", "/a?access_token=t"), ("cookie", "token=t")]);
     let path = Edit::Set(b":path".to_vec(), b"/a".to_vec());
     assert_eq!(everywhere().removal(&headers), [Edit::Remove(b"cookie".to_vec()), path]);
@@ -510,7 +510,7 @@ fn clearing_names_the_cookies_of_the_refused_sources() {
 }
 
 #[test]
-fn a_candidate_knows_all_sources_that_hold_it() {
+fn a_candidate_names_all_its_sources() {
     let lines = [("authorization", "Bearer a"), ("x_token", "a"), ("cookie", "token=a; Token=b")];
     let headers = Headers::from_pairs(&lines);
     let candidates = everywhere().find(&headers).expect("few");

@@ -42,7 +42,7 @@ fn the_application_gets_user_and_claims() {
 }
 
 #[test]
-fn what_the_client_claims_to_be_is_removed() {
+fn forged_identity_headers_are_removed() {
     let forged = [
         ("x-user-id", "root"),
         ("x-user-id", "root"),
@@ -72,7 +72,7 @@ fn what_the_client_claims_to_be_is_removed() {
 }
 
 #[test]
-fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
+fn the_dashed_twin_of_an_underscore_name_is_removed() {
     let upstream = Upstream::new(Some("x_user_id".to_owned()), vec![], TokenForwarding::Keep);
     let headers = Headers::from_pairs(&[("x-user-id", "root"), ("x_user_id", "root")]);
     let token = token(TokenBuilder::new());
@@ -83,7 +83,7 @@ fn a_name_with_underscores_is_protected_from_its_twin_with_dashes() {
 }
 
 #[test]
-fn a_pseudo_header_passes_for_none_of_ours() {
+fn a_pseudo_header_equals_no_identity_header() {
     let upstream = Upstream::new(Some("-path".to_owned()), vec![], TokenForwarding::Keep);
     let headers = Headers::from_pairs(&[(":path", "/"), ("_path", "root")]);
     assert_eq!(upstream.edits(&headers, None), [remove("_path")]);
@@ -101,7 +101,7 @@ fn names_of_any_length_are_removed() {
 }
 
 #[test]
-fn trailers_name_nobody() {
+fn identity_headers_are_removed_from_trailers() {
     let trailers = Headers::from_pairs(&[("x-user-id", "root"), ("grpc-status", "0")]);
     assert_eq!(upstream().trailers(&trailers), [remove("x-user-id")]);
 }

@@ -35,7 +35,7 @@ fn event() -> impl Strategy<Value = (usize, u64, LeaseEvent)> {
 
 proptest! {
     #[test]
-    fn at_most_one_holds_the_lease(events in prop::collection::vec(event(), 0..100)) {
+    fn at_most_one_vm_holds_the_lease(events in prop::collection::vec(event(), 0..100)) {
         let shared = InMemory::default();
         let (mut leases, mut now) = (leases(3), 10_000);
         for (index, (vm, time, event)) in events.into_iter().enumerate() {
@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn the_dead_are_replaced_within_two_terms(serving: [bool; 2], time in 0..10_000u64) {
+    fn a_dead_leader_is_replaced_within_two_terms(serving: [bool; 2], time in 0..10_000u64) {
         let shared = InMemory::default();
         let mut leases = leases(3);
         leases[0].tick(&shared, 10_000);
@@ -77,7 +77,7 @@ proptest! {
 }
 
 #[test]
-fn who_serves_stands_back_for_who_does_not() {
+fn a_serving_vm_yields_to_an_idle_vm() {
     let shared = InMemory::default();
     let mut leases = leases(2);
     leases[0].note_request();
@@ -88,7 +88,7 @@ fn who_serves_stands_back_for_who_does_not() {
 }
 
 #[test]
-fn a_lease_is_handed_over_and_held_by_one_all_the_while() {
+fn a_transfer_leaves_no_time_without_a_leader() {
     let shared = InMemory::default();
     let mut leases = leases(2);
     leases.iter_mut().for_each(|lease| lease.tick(&shared, 10_000));
@@ -151,7 +151,7 @@ fn a_successor_that_ends_or_dies_is_replaced() {
 }
 
 #[test]
-fn a_lease_that_is_not_of_our_making_is_none() {
+fn a_foreign_lease_value_is_ignored() {
     let end = 10_000 + TERM_MILLISECONDS + 1;
     let far = LeaseValue { owner: [9; 16], end, next: NextLeader::Settled }.to_bytes();
     for value in [b"".as_slice(), b"SGL1", b"SGL1 and something else", &far] {

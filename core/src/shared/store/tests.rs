@@ -107,7 +107,7 @@ fn threads_that_add_keys_of_one_list_find_all_of_them() {
 }
 
 #[test]
-fn a_key_that_nothing_was_written_to_is_absent() {
+fn a_key_without_a_write_is_absent() {
     let store = SharedStore::new();
     assert!(!store.set_if("key", b"value", Expect::At(Version(1))));
     assert_eq!((store.get("key"), store.version("key")), (None, None));

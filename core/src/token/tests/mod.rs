@@ -69,7 +69,7 @@ fn the_example_of_rfc_7515_is_verified() {
 }
 
 #[test]
-fn a_verified_token_says_whose_it_is() {
+fn a_verified_token_names_its_user() {
     let policy = Policy { realm: "shop".into(), forwarded: vec!["role".into()], ..policy() };
     let verifier = Verifier::new(ring(), policy);
     let token = token().claim("role", "\"admin\"").claim("iat", "1795332119.9").sign();
@@ -284,7 +284,7 @@ fn times_are_exact_to_the_second() {
 }
 
 #[test]
-fn a_time_of_another_kind_is_never_absent() {
+fn a_malformed_time_is_never_treated_as_absent() {
     let soon = NOW + 10;
     let kinds = [
         format!("\"{soon}\""),
@@ -338,7 +338,7 @@ fn a_lifetime_needs_both_ends_and_has_a_limit() {
 }
 
 #[test]
-fn issuer_and_audience_are_whole_names() {
+fn issuer_and_audience_are_compared_as_whole_strings() {
     let policy = Policy {
         issuer: Some("https://id.example".into()),
         audiences: vec!["api".into(), "web".into()],
@@ -425,7 +425,7 @@ fn a_kid_chooses_among_the_keys() {
 }
 
 #[test]
-fn jti_and_user_id_have_a_kind_and_a_length() {
+fn jti_and_user_id_have_a_type_and_a_length() {
     let long = |length| format!("{:?}", "a".repeat(length));
     let cases: &[(&str, &str, Option<Refusal>)] = &[
         ("jti", "\"x\"", None),
@@ -486,7 +486,7 @@ fn required_claims_are_there_and_not_null() {
 }
 
 #[test]
-fn a_forwarded_claim_becomes_one_unmistakable_line() {
+fn a_forwarded_claim_becomes_one_unambiguous_line() {
     let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
     let long = format!("{:?}", "r".repeat(8_193));
     let groups = format!("[{}]", vec!["\"00000000-0000-0000-0000-000000000000\""; 28].join(","));
@@ -547,7 +547,7 @@ fn a_token_longer_than_the_limit_is_malformed() {
 }
 
 #[test]
-fn the_first_fault_is_named() {
+fn the_first_failure_is_reported() {
     let policy = Policy {
         issuer: Some("a".into()),
         audiences: vec!["a".into()],
@@ -594,7 +594,7 @@ fn the_first_fault_is_named() {
 }
 
 #[test]
-fn a_malformed_payload_is_named_before_its_signature() {
+fn a_malformed_payload_is_reported_before_a_bad_signature() {
     let forged = signed(&token().payload("nonsense").signing_input(), |_| vec![0; 32]);
     assert_eq!(refusal(forged), Some(MalformedToken));
     assert_eq!(refusal(signed(&token().signing_input(), |_| vec![0; 32])), Some(BadSignature));
@@ -647,7 +647,7 @@ fn a_token_remembers_when_it_was_live() {
 }
 
 #[test]
-fn other_keys_leave_alone_the_tokens_of_those_that_stay() {
+fn tokens_of_kept_keys_stay_cached() {
     let key = |byte: u8, id: &str, issuer: Option<&str>| {
         let issuer = issuer.map(str::to_owned);
         Key::hmac(Algorithm::Hs256, &[byte; 32], Some(id.to_owned()), issuer, vec![])
@@ -674,7 +674,7 @@ fn other_keys_leave_alone_the_tokens_of_those_that_stay() {
 }
 
 #[test]
-fn what_no_key_takes_may_be_genuine_while_keys_are_to_come() {
+fn an_unknown_token_gets_503_while_keys_are_missing() {
     let key = |id: &str| Key::hmac(Algorithm::Hs256, SECRET, Some(id.to_owned()), None, vec![]);
     let named = |id: &str| token().header("kid", format!("\"{id}\""));
     let asymmetric = || token().header("alg", "\"RS256\"").sign();
@@ -780,7 +780,7 @@ fn a_flood_of_fast_algorithms_refuses_no_genuine_token() {
 }
 
 #[test]
-fn a_flood_of_slow_algorithms_gets_its_share_and_no_more() {
+fn a_flood_of_slow_algorithms_stays_within_its_budget() {
     // Ten seconds of forged ES384 at 355 µs, 8 a millisecond: 2.8 times a whole worker.
     let host = CountingHost::leaked();
     let verifier = Verifier::new(public_ring("ES384", 1), policy()).with_host(host, 250);
@@ -811,7 +811,7 @@ fn a_flood_of_slow_algorithms_gets_its_share_and_no_more() {
 }
 
 #[test]
-fn a_token_that_was_cut_off_is_continued_by_a_retry() {
+fn a_retry_continues_interrupted_checks() {
     // Eight keys at 1.55 ms each, as without a host: one check per request.
     let mut keys: Vec<_> = (0..3).map(|_| other_p384()).collect();
     keys.push(public_key("ES384", None));
@@ -894,7 +894,7 @@ fn a_sign_out_revokes_every_genuine_token_whatever_its_claims() {
 }
 
 #[test]
-fn a_token_ends_when_its_exp_and_the_skew_are_over() {
+fn a_token_ends_after_exp_plus_skew() {
     let verifier = Verifier::new(ring(), policy());
     let end = |token: TokenBuilder| {
         verifier.end_of(&verifier.verify(token.sign().as_bytes(), NOW).expect("genuine"))
@@ -904,7 +904,7 @@ fn a_token_ends_when_its_exp_and_the_skew_are_over() {
 }
 
 #[test]
-fn the_text_of_a_token_is_counted() {
+fn the_texts_of_a_token_are_counted_in_bytes() {
     let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
     let token = token().claim("sub", "\"ada\"").claim("role", "\"admin\"").sign();
     let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
@@ -912,7 +912,7 @@ fn the_text_of_a_token_is_counted() {
 }
 
 #[test]
-fn a_kid_that_no_key_has_misses_a_key_though_keys_without_id_were_tried() {
+fn an_unknown_kid_is_reported_as_a_missing_key() {
     let key = |id: Option<&str>| {
         let id = id.map(str::to_owned);
         Key::public(PublicAlgorithm::Rs256, RSA_2048, id, None, vec![]).expect("a key")
@@ -943,7 +943,7 @@ fn issuers_may_share_a_key() {
 }
 
 #[test]
-fn no_debug_text_holds_a_claim() {
+fn debug_output_contains_no_claim() {
     let verifier = Verifier::new(ring(), Policy { forwarded: vec!["x".into()], ..policy() });
     let token = token().claim("sub", "\"canary\"").claim("x", "\"canary\"").sign();
     let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");

@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_is_what_a_strict_judge_accepts(
+    fn a_strict_reference_accepts_every_accepted_token(
         claims in prop::collection::vec(claim(), 0..3),
         seconds in prop_oneof![Just(NOW), any::<u64>()],
     ) {
@@ -211,7 +211,7 @@ proptest! {
 }
 
 #[test]
-fn the_judge_knows_good_from_bad() {
+fn the_reference_distinguishes_good_from_bad_tokens() {
     let cases = [
         (sound(), true),
         (format!("{}=", sound()), false),
