@@ -34,7 +34,7 @@ impl Loaded {
         let ticker = if abi::is_validating() {
             None
         } else {
-            Some(Ticker::start(envoy.scheduler()).ok_or("the system has no thread for it")?)
+            Some(Ticker::start(envoy.scheduler()).ok_or("the system cannot start another thread")?)
         };
         Ok(Arc::new(Self {
             text: text.to_vec(),

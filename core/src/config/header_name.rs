@@ -9,10 +9,12 @@ use crate::config::settings::NAME_BYTES;
 pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigError> {
     let name = well_formed(at, written)?;
     if matches!(&*name, "cookie" | "set-cookie") {
-        return Err(at.error("is made of cookies", "name the cookie: {\"cookie\": \"…\"}"));
+        return Err(
+            at.error("contains cookies, not a token", "name the cookie: {\"cookie\": \"…\"}")
+        );
     }
     if name != "authorization" && is_taken(&name) {
-        return Err(at.error("has a meaning of its own in HTTP", "name another header"));
+        return Err(at.error("has another meaning in HTTP", "name another header"));
     }
     Ok(name)
 }
@@ -26,7 +28,7 @@ pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigE
 pub(super) fn to_be_set(at: &At, written: &str) -> Result<String, ConfigError> {
     let name = well_formed(at, written)?;
     if is_taken(&name) {
-        return Err(at.error("has a meaning of its own in HTTP", "name another header"));
+        return Err(at.error("has another meaning in HTTP", "name another header"));
     }
     Ok(name)
 }

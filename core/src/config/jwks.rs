@@ -21,7 +21,7 @@ pub(super) fn check(
     found: &mut FoundKeys,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
-    let remedy = "each key of a JWK Set says it itself";
+    let remedy = "the keys of a JWK Set contain it themselves";
     refuse(at, "id", written.id.is_some(), remedy)?;
     refuse(at, "secret", written.secret.is_some(), remedy)?;
     refuse(at, "weak_secret", written.weak_secret.is_some(), remedy)?;
@@ -92,7 +92,7 @@ fn inline(
     found: &mut Vec<Key>,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
-    let remedy = "a set that stands here is not fetched";
+    let remedy = "an inline set is not fetched";
     refuse(at, "cluster", jwks.cluster.is_some(), remedy)?;
     refuse(at, "authority", jwks.authority.is_some(), remedy)?;
     refuse(at, "path", jwks.path.is_some(), remedy)?;
@@ -139,7 +139,7 @@ fn read(
     if let Some((algorithm, bytes)) = jwk.as_ref().and_then(Jwk::secret) {
         let at = at.field("k");
         secret::strength(bytes, algorithm).map_err(|weak| at.error(weak.problem, weak.remedy))?;
-        warnings.push(format!("{at}: shows in Envoy's config_dump; use `secret` with `env`"));
+        warnings.push(format!("{at}: is visible in Envoy's config_dump; use `secret` with `env`"));
     }
     Ok(jwk)
 }

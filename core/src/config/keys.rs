@@ -25,7 +25,7 @@ pub(super) fn check(
             None => {
                 let key = one(&at, key, environment, warnings)?;
                 if found.keys.iter().any(|other| other.is_namesake_of(&key)) {
-                    let remedy = "give each key an id of its own";
+                    let remedy = "give each key a different id";
                     return Err(at.field("id").error("comes twice", remedy));
                 }
                 found.keys.push(key);
@@ -49,7 +49,7 @@ fn one(
     let known = || format!("one of {}", settings::ALGORITHMS.join(", "));
     let name = key.algorithm.as_deref().ok_or_else(|| name_at.error("missing", known()))?;
     if let Some(algorithm) = Algorithm::from_name(name) {
-        let remedy = format!("{name} needs a `secret` alone");
+        let remedy = format!("{name} needs only a `secret`");
         refuse(at, "public_key_pem", key.public_key_pem.is_some(), &remedy)?;
         let at = at.field("secret");
         let secret = key.secret.as_ref().ok_or_else(|| at.error("missing", "give one"))?;
@@ -59,7 +59,7 @@ fn one(
     }
     let algorithm = PublicAlgorithm::from_name(name)
         .ok_or_else(|| name_at.error("not supported by this version", known()))?;
-    let remedy = format!("{name} needs a `public_key_pem` alone");
+    let remedy = format!("{name} needs only a `public_key_pem`");
     refuse(at, "secret", key.secret.is_some(), &remedy)?;
     refuse(at, "weak_secret", key.weak_secret.is_some(), &remedy)?;
     let at = at.field("public_key_pem");
@@ -74,7 +74,7 @@ fn one(
 /// Checks the number of keys: the total, and the keys without id of each algorithm, because all of
 /// those are tried on one token.
 fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    let remedy = "remove those that sign no more";
+    let remedy = "remove keys that no longer sign";
     if keys.len() > settings::KEYS {
         return Err(at.error(format!("more than {} keys in all", settings::KEYS), remedy));
     }
@@ -87,7 +87,7 @@ fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(),
         if of_name().count() > most {
             let warning = format!(
                 "keys: more than {most} of {name}; a token without `kid` is tried with the first \
-                 {most} alone"
+                 {most} only"
             );
             if !warnings.contains(&warning) {
                 warnings.push(warning);

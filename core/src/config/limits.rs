@@ -44,7 +44,7 @@ pub fn text(at: &At, text: &str, most_bytes: usize) -> Result<String, ConfigErro
         return Err(at.error(format!("longer than {most_bytes} bytes"), ""));
     }
     if text.chars().any(char::is_control) {
-        return Err(at.error("holds a control character", ""));
+        return Err(at.error("contains a control character", ""));
     }
     Ok(text.to_owned())
 }

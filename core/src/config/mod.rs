@@ -223,7 +223,7 @@ fn upstream(forward: &raw::RawForward, sources: &[Source]) -> Result<Upstream, C
         let name = header_name::to_be_set(at, written)?;
         let is_it = |other: &str| passes_for(name.as_bytes(), other.as_bytes());
         if taken.iter().any(|other| is_it(other)) {
-            return Err(at.error("two values would share this header", "name another header"));
+            return Err(at.error("another value already uses this header", "name another header"));
         }
         let carries = |source: &Source| matches!(&source.location, TokenLocation::Header { name, .. } if is_it(name));
         if sources.iter().any(carries) {

@@ -146,7 +146,7 @@ fn for_preflight(at: &At, rule: &raw::RawRoute, access: Access) -> Result<(), Co
         return Err(at.field("methods").error("a preflight is always OPTIONS", "remove it"));
     }
     if matches!(access, Access::Signout | Access::Ready) {
-        return Err(at.field("access").error("means nothing for a preflight", "use public"));
+        return Err(at.field("access").error("has no meaning for a preflight", "use public"));
     }
     Ok(())
 }
@@ -168,10 +168,10 @@ fn revokes(
     }
     match (user, access) {
         (_, Access::Signout | Access::Ready) => {
-            Err(at.error("is not for routes of this access", "use protected"))
+            Err(at.error("does not apply to routes with this access", "use protected"))
         }
         (raw::RawRevokeUser::Token, Access::Public) => {
-            Err(at.error("no token is looked at on a public route", "use protected"))
+            Err(at.error("a public route does not read tokens", "use protected"))
         }
         (raw::RawRevokeUser::Token, _) => Ok(Some(Revokes::UserOfToken)),
         (raw::RawRevokeUser::Segment(name), _) => {

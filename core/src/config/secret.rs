@@ -58,7 +58,7 @@ pub(super) fn of_key(
         Ok(()) => {}
     }
     if written.inline.is_some() {
-        warnings.push(format!("{at}: `inline` shows in Envoy's config_dump; use `env`"));
+        warnings.push(format!("{at}: `inline` is visible in Envoy's config_dump; use `env`"));
     }
     if bytes.last().is_some_and(u8::is_ascii_whitespace) {
         warnings.push(format!(
@@ -140,8 +140,8 @@ pub(super) fn of_service(
     let token = first.strip_prefix(b" ").unwrap_or(first);
     if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
         return Err(at.error(
-            "no API token: space, newline, control or non-ASCII characters, or nothing at all",
-            "give it as the service has it in SIGNOUT_TOKEN",
+            "not an API token: empty, or with a space, a control or a non-ASCII character",
+            "use the value of the service's SIGNOUT_TOKEN",
         ));
     }
     Ok(Secret(token.to_vec()))

@@ -62,7 +62,9 @@ fn prefix_of_keys(at: &At, written: &str) -> Result<String, ConfigError> {
     let prefix = limits::text(at, written, settings::PREFIX_BYTES)?;
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if prefix.len() < 2 || !prefix.bytes().all(is_sign) {
-        return Err(at.error("is no prefix of keys", "two or more letters, digits, `-`, `_`: sk-"));
+        return Err(
+            at.error("is not a prefix of API keys", "two or more letters, digits, `-`, `_`: sk-")
+        );
     }
     let first = prefix.bytes().next().unwrap_or_default();
     if !first.is_ascii_alphanumeric() || BEGINS_TOKENS.contains(&first) {

@@ -100,7 +100,7 @@ fn of_another_kind(path: &str) -> String {
     let setting = settings::SETTINGS.iter().find(|setting| setting.path == general);
     match setting.map(|setting| setting.form) {
         Some(settings::Form::Choice(words)) => format!("must be one of {}", words.join(", ")),
-        _ => "is of another kind than this setting".to_owned(),
+        _ => "has the wrong type".to_owned(),
     }
 }
 

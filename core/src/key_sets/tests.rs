@@ -260,7 +260,7 @@ fn a_bad_key_is_left_out_and_reported() {
     let begins = |at: usize, text: &str| assert!(told[at].starts_with(text), "{told:?}");
     begins(0, "left out: keys[1]: ");
     begins(1, "left out: keys[2] (kid \"secret\"): a secret must not be in a published set; ");
-    begins(2, "left out: keys[3] (kid \"private\"): holds a private key");
+    begins(2, "left out: keys[3] (kid \"private\"): contains a private key");
     begins(3, &format!("left out: keys[4] (kid \"\\n{}\"): ", "x".repeat(63)));
     begins(4, "left out: keys[5] (kid \"a\"): its `kid` comes twice");
     begins(5, "2 keys are in use");

@@ -128,7 +128,7 @@ impl fmt::Display for KeyError {
                 _ => (algorithm, "an RSA key of 2,048 to 4,096 bits with exponent 65,537"),
             },
         };
-        write!(f, "{} needs {needed}, written whole and with its line breaks", algorithm.name())
+        write!(f, "{} needs {needed}, complete and with its line breaks", algorithm.name())
     }
 }
 

@@ -46,17 +46,19 @@ impl JwkError {
     /// Returns the problem and the remedy, for the operator. They contain nothing of the key.
     pub(crate) fn told(self) -> (String, &'static str) {
         let problem = match self {
-            Self::NotAnObject => "no JSON object with each name once, or too long".to_owned(),
+            Self::NotAnObject => "not a JSON object with distinct names, or too long".to_owned(),
             Self::Member(name) => {
-                format!("`{name}` is missing or not as RFC 7517 and 7518 want it")
+                format!("`{name}` is missing or violates RFC 7517 or RFC 7518")
             }
-            Self::Private => "holds a private key".to_owned(),
+            Self::Private => "contains a private key".to_owned(),
             Self::Algorithm => "`alg` or `crv` is not supported, or not for this `kty`".to_owned(),
             Self::NoAlgorithm => "names no `alg`".to_owned(),
             Self::Key(error) => error.to_string(),
         };
         let remedy = match self {
-            Self::Private => "give the public members alone, and replace a key that was shown",
+            Self::Private => {
+                "use only the public members, and replace the key, because it was exposed"
+            }
             Self::NoAlgorithm => {
                 "add `alg` to it; for RSA keys `\"algorithm\": \"RS256\"` beside `jwks` also does"
             }
