@@ -8,6 +8,7 @@ pub fn is_shown(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// Real names of variables are shorter. The secret of a key has at least 32 bytes, which are 64 hex
+/// The longest name that is shown. Real names of variables are shorter, and the secret of a key is
+/// longer: it has at least 32 bytes, which are 64 hex digits.
 /// digits.
 const VARIABLE_BYTES: usize = 63;

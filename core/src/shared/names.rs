@@ -43,7 +43,8 @@ impl KeySpace {
         Self::of(&["key set", cluster, authority, path, rsa])
     }
 
-    /// Returns the key space with these digits, which [`KeySpace::digits`] has returned.
+    /// Returns the key space with these digits, which [`KeySpace::digits`] has returned. Returns
+    /// `None` if they are not lower-case hex digits.
     #[must_use]
     pub fn from_digits(digits: &[u8; 16]) -> Option<Self> {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
