@@ -30,7 +30,8 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
-/// Follows the path and checks every value on it, including each item of a list.
+/// Returns an error if the value at this path is a list in place of an object. A path may lead into
+/// every item of a list.
 fn look(at: &At, value: &Value, path: &str) -> Result<(), ConfigError> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));

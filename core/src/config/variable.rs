@@ -10,5 +10,4 @@ pub fn is_shown(name: &str) -> bool {
 
 /// The longest name that is shown. Real names of variables are shorter, and the secret of a key is
 /// longer: it has at least 32 bytes, which are 64 hex digits.
-/// digits.
 const VARIABLE_BYTES: usize = 63;
