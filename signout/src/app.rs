@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,8 @@ pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
         .route("/v1/status", get(status))
+        .route("/v1/stream-verifications/{state}", get(verification))
+        .layer(Extension(receivers.clone()))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(service.clone(), authorize));
     Router::new()
@@ -136,6 +138,15 @@ async fn status(State(service): State<Service>) -> Response {
         "head": ProxyPosition::After(log.head()).cursor().as_str(),
     }))
     .into_response()
+}
+
+/// `GET /v1/stream-verifications/{state}`: whether a verification event with this state has arrived.
+async fn verification(
+    Extension(receivers): Extension<Option<Receivers>>,
+    Path(state): Path<String>,
+) -> Result<Response, Error> {
+    let has_arrived = receivers.is_some_and(|receivers| receivers.has_verified(&state));
+    has_arrived.then(|| Json(json!({"verified": true})).into_response()).ok_or(Error::NotFound)
 }
 
 /// `GET /healthz`: responds 503 if the writer thread has ended, so that only a restart helps.

@@ -33,6 +33,10 @@ pub(crate) struct ServiceMetrics {
     pub(crate) answers: IntCounterVec,
     /// Messages of identity providers, by protocol and result.
     pub(crate) receiver_messages: IntCounterVec,
+    /// When the events of an issuer were last polled, in seconds since 1970 UTC.
+    pub(crate) events_polled_at: IntGaugeVec,
+    /// Failed polls for events, by issuer.
+    pub(crate) event_polls_failed: IntCounterVec,
     /// Attempts to fetch the keys of an issuer, by issuer and result.
     pub(crate) key_fetches: IntCounterVec,
     /// Pages of resets that were sent.
@@ -147,6 +151,16 @@ impl ServiceMetrics {
                 "signout_receiver_messages_total",
                 "Messages of identity providers: accepted, ignored, or the reason of the rejection",
                 &["protocol", "result"],
+            )?,
+            events_polled_at: gauges(
+                "signout_events_polled_timestamp_seconds",
+                "When an issuer's events were last polled with success",
+                "issuer",
+            )?,
+            event_polls_failed: counters(
+                "signout_event_polls_failed_total",
+                "Failed polls for an issuer's events",
+                "issuer",
             )?,
             key_fetches: pairs(
                 "signout_issuer_keys_fetched_total",

@@ -162,6 +162,17 @@ impl Service {
         self.parts.writer.sync().await
     }
 
+    /// Takes or renews a lease that at most one of the services on this store has, and returns whether
+    /// the owner has it now.
+    pub(crate) async fn lease(
+        &self,
+        name: String,
+        owner: u64,
+        duration: Duration,
+    ) -> Result<bool, Error> {
+        self.parts.writer.lease(name, owner, duration).await
+    }
+
     /// Returns whether this service knew everything that the store held a few seconds ago.
     pub(crate) fn is_current(&self) -> bool {
         self.parts.freshness.is_current(Instant::now())

@@ -35,7 +35,9 @@ impl IssuerOptions {
         let wrong =
             |why: String| CommandError::Usage(format!("--issuers {}: {why}", file.display()));
         let text = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-        let issuers = settings::read(&text).map_err(|error| wrong(error.to_string()))?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let issuers =
+            settings::read(&text, &environment).map_err(|error| wrong(error.to_string()))?;
         let client = HttpClient::new(self.ca.as_deref())
             .map_err(|why| CommandError::Usage(format!("--ca: {why}")))?;
         Ok(Some(ReadIssuers { issuers, client }))

@@ -15,6 +15,7 @@ mod revoke;
 mod serve;
 mod status;
 mod store_address;
+mod stream;
 
 /// Runs the command on the command line and returns its exit code.
 pub(crate) fn run() -> ExitCode {
@@ -27,6 +28,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
         Command::Status(status) => status.run(),
+        Command::Stream(stream) => stream.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +66,8 @@ enum Command {
     List(list::ListCommand),
     /// Show the state of the service.
     Status(status::StatusCommand),
+    /// Manage the stream of events of an identity provider.
+    Stream(stream::Stream),
     /// Check a configuration of the filter, and explain what it means.
     Check(check::CheckCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.

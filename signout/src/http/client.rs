@@ -4,6 +4,7 @@
 //! redirect could lead to another host than the operator has configured. Time and size of every
 //! response are limited.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,23 +63,49 @@ impl HttpClient {
     ///
     /// The server is unreachable or too slow, the response is too long, or the certificate is not
     /// trusted.
-    pub fn send(&self, request: HttpRequest) -> Result<Response, String> {
+    pub fn send(&self, request: HttpRequest) -> Result<Response, NoResponse> {
         let HttpRequest { method, url, headers, body, timeout, longest_body } = request;
         let mut builder = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             builder = builder.header(name, value);
         }
-        let request = builder.body(body).map_err(|error| error.to_string())?;
+        let request = builder.body(body).map_err(|error| NoResponse::Failed(error.to_string()))?;
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
-        let mut response = self.agent.run(request).map_err(|error| error.to_string())?;
+        let mut response = self.agent.run(request)?;
         let status = response.status().as_str().to_owned();
-        let body = response.body_mut().with_config().limit(longest_body).read_to_vec();
-        let body = body.map_err(|error| error.to_string())?;
+        let body = response.body_mut().with_config().limit(longest_body).read_to_vec()?;
         let status = (b":status".as_slice(), status.as_bytes());
         let lines = response.headers().iter();
         let lines = lines.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let lines: Vec<_> = std::iter::once(status).chain(lines).collect();
         Ok(Response { headers: Headers::from_pairs(&lines), body })
+    }
+}
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoResponse {
+    /// It took longer than the request allows.
+    TimedOut,
+    /// Unreachable, no trusted certificate, too long, or incomplete.
+    Failed(String),
+}
+
+impl From<ureq::Error> for NoResponse {
+    fn from(error: ureq::Error) -> Self {
+        match error {
+            ureq::Error::Timeout(_) => Self::TimedOut,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for NoResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("no response in time"),
+            Self::Failed(why) => f.write_str(why),
+        }
     }
 }
 

@@ -68,6 +68,26 @@ pub(super) struct WrittenEvents {
     pub(super) audiences: Vec<String>,
     #[serde(default, deserialize_with = "not_null")]
     pub(super) types: Option<Vec<EventType>>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) transmitter: Option<WrittenTransmitter>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenTransmitter {
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) metadata: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) token: Option<WrittenVariable>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) poll: Option<String>,
+}
+
+/// The name of an environment variable that holds a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenVariable {
+    pub(super) env: String,
 }
 
 /// An event that ends sessions (CAEP 1.0 §3).
@@ -78,6 +98,21 @@ pub enum EventType {
     SessionRevoked,
     /// A credential of a user was created, changed, revoked or deleted.
     CredentialChange,
+}
+
+impl EventType {
+    /// The address that names the event in a token (CAEP 1.0 §3.1, §3.3).
+    #[must_use]
+    pub fn address(self) -> &'static str {
+        match self {
+            Self::SessionRevoked => {
+                "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
+            }
+            Self::CredentialChange => {
+                "https://schemas.openid.net/secevent/caep/event-type/credential-change"
+            }
+        }
+    }
 }
 
 /// Parses a member that may be absent but not `null`: a template without a value for it must not

@@ -14,14 +14,18 @@
 //! 2. [`Receivers::genuine`] finds the issuer and checks the signature. No API token is needed.
 //! 3. The module of the protocol checks the claims and returns the records to store, as a pure
 //!    function of message, settings and time.
-//! 4. [`Receivers::store`] stores them durably. It also waits for the next second, so that every
-//!    token issued before the response is refused.
+//! 4. [`Receivers::store`] stores them durably. The response waits until every token that was issued
+//!    before it is refused.
+//!
+//! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936). They take
+//! the same path from step 2.
 //!
 //! # Why a replay is harmless
 //!
 //! The cutoff is computed from the time in the message. A message that arrives again finds its
 //! cutoff in force and changes nothing, so the service needs no list of used ids.
 
+mod event_poll;
 mod global_revocation;
 mod logout_token;
 mod message;
@@ -31,6 +35,7 @@ pub(crate) mod routes;
 mod security_event;
 mod subject;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,7 +46,7 @@ use session_guard_core::token::statement::{
 };
 use tokio::sync::Semaphore;
 
-use crate::clock::wait_until;
+use crate::clock::unix_seconds;
 use crate::error::Error;
 use crate::http::client::HttpClient;
 use crate::issuers::TrustedIssuer;
@@ -49,12 +54,13 @@ use crate::issuers::settings::IssuerSettings;
 use crate::service::Service;
 use message::MessageEffect;
 use rejection::{Rejection, RejectionReason};
-use report::Reports;
+use report::{ReceiverProtocol, Reports};
+use security_event::EventMeaning;
 
 /// The receivers of one service. All clones share one state.
 #[derive(Clone)]
 pub struct Receivers {
-    shared: Arc<ReceiverState>,
+    state: Arc<ReceiverState>,
 }
 
 struct ReceiverState {
@@ -63,10 +69,11 @@ struct ReceiverState {
     verifier: Mutex<StatementVerifier>,
     requests: Semaphore,
     reports: Reports,
+    verifications: Verifications,
 }
 
 impl Receivers {
-    /// Starts fetching the issuers' keys.
+    /// Starts fetching the issuers' keys and polling for their events. Needs a tokio runtime.
     ///
     /// # Errors
     ///
@@ -80,19 +87,24 @@ impl Receivers {
         let start = |settings| TrustedIssuer::start(settings, client, metrics);
         let issuers = issuers.into_iter().map(start).collect::<Result<_, _>>()?;
         let reports = Reports::new(Arc::clone(metrics));
-        let shared = ReceiverState {
+        let state = ReceiverState {
             issuers,
             verifier: Mutex::new(StatementVerifier::new(FAILED_MILLISECONDS_PER_SECOND)),
             requests: Semaphore::new(REQUESTS_AT_A_TIME),
             reports,
+            verifications: Verifications::default(),
             service,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let receivers = Self { state: Arc::new(state) };
+        for index in 0..receivers.state.issuers.len() {
+            event_poll::start(&receivers, index, client)?;
+        }
+        Ok(receivers)
     }
 
     /// Returns whether any issuer may send such messages to this realm.
     fn serves(&self, realm: &str, may_send: impl Fn(&IssuerSettings) -> bool) -> bool {
-        let mut issuers = self.shared.issuers.iter().map(|issuer| &issuer.settings);
+        let mut issuers = self.state.issuers.iter().map(|issuer| &issuer.settings);
         issuers.any(|settings| settings.realm == realm && may_send(settings))
     }
 
@@ -117,7 +129,7 @@ impl Receivers {
         let is_named = |settings: &IssuerSettings| {
             settings.realm == realm && named == Some(&*settings.issuer) && may_send(settings)
         };
-        let issuer = self.shared.issuers.iter().find(|issuer| is_named(&issuer.settings));
+        let issuer = self.state.issuers.iter().find(|issuer| is_named(&issuer.settings));
         let issuer = issuer.ok_or_else(|| {
             let detail = "`iss` is no issuer that may send this to this realm; see `issuer`, `realm` \
                           and the receivers in the issuers file.";
@@ -148,16 +160,64 @@ impl Receivers {
     ) -> Result<VerifiedStatement, NotGenuine> {
         let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let milliseconds = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        let verifier = self.shared.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        let verifier = self.state.verifier.lock().unwrap_or_else(PoisonError::into_inner);
         verifier.verify(statement, keys, milliseconds)
     }
 
-    /// Stores the records of a message durably, and waits until its cutoff has begun.
-    async fn store(&self, accepted: MessageEffect) -> Result<(), Rejection> {
-        let MessageEffect { records, respond_at, .. } = accepted;
+    /// Takes a Security Event Token, however it was delivered. When this returns, what it changes is
+    /// durable. Returns the second from which on a response by push may leave.
+    async fn take_event(
+        &self,
+        realm: &str,
+        token: &[u8],
+        protocol: ReceiverProtocol,
+    ) -> Result<u64, Rejection> {
+        let may_send = |settings: &IssuerSettings| settings.events.is_some();
+        let genuine = self.genuine(realm, token, JwtType::SecurityEvent, may_send).await;
+        let (issuer, statement) = genuine?;
+        let settings = &issuer.settings;
+        let Some(events) = &settings.events else { return Ok(0) };
+        let claims = statement.claims()?;
+        let (reports, name) = (&self.state.reports, &settings.issuer);
+        match security_event::read(&claims, settings, events, unix_seconds())? {
+            EventMeaning::Cutoff(effect) => {
+                let respond_at = self.store(effect).await?;
+                reports.accepted(protocol, name, &[]);
+                return Ok(respond_at);
+            }
+            EventMeaning::Verification { state } => {
+                self.state.verifications.note(state);
+                tracing::info!(issuer = name, "the transmitter has verified the stream");
+                reports.ignored(protocol, name, "stream verification");
+            }
+            EventMeaning::StreamUpdated { status } => {
+                let status = status.chars().filter(char::is_ascii_alphabetic).take(16);
+                let status: String = status.collect();
+                tracing::warn!(
+                    issuer = name,
+                    status,
+                    "the transmitter has changed the status of the stream; see `signout stream status`"
+                );
+                reports.ignored(protocol, name, "stream update");
+            }
+            EventMeaning::Ignored => {
+                reports.ignored(protocol, name, "an event that ends no session here");
+            }
+        }
+        Ok(0)
+    }
+
+    /// Whether a verification event with this state has arrived (SSF 1.0 §8.1.4).
+    pub(crate) fn has_verified(&self, state: &str) -> bool {
+        self.state.verifications.hold(state)
+    }
+
+    /// Makes what a message changes durable. Returns the second from which on the response may leave.
+    async fn store(&self, effect: MessageEffect) -> Result<u64, Rejection> {
+        let MessageEffect { records, respond_at, .. } = effect;
         let size = records.len();
         let records = records.into_iter().map(Into::into).collect();
-        let written = self.shared.service.write(records).await;
+        let written = self.state.service.write(records).await;
         let not_stored = |error: &Error| {
             let (_, code, detail) = error.answer();
             Rejection::new(RejectionReason::NotStored, format!("{detail} ({code})"))
@@ -166,8 +226,29 @@ impl Receivers {
         if written.stored < size {
             return Err(not_stored(&Error::Full { accepted: written.stored }));
         }
-        wait_until(respond_at).await;
-        Ok(())
+        Ok(respond_at)
+    }
+}
+
+/// The states of the verification events that have arrived, newest last.
+#[derive(Default)]
+struct Verifications(Mutex<VecDeque<String>>);
+
+impl Verifications {
+    fn note(&self, state: Option<String>) {
+        let Some(state) = state.filter(|state| state.len() <= VERIFICATION_STATE_BYTES) else {
+            return;
+        };
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.push_back(state);
+        if states.len() > VERIFICATIONS {
+            states.pop_front();
+        }
+    }
+
+    fn hold(&self, state: &str) -> bool {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.iter().any(|known| known == state)
     }
 }
 
@@ -178,3 +259,9 @@ const FAILED_MILLISECONDS_PER_SECOND: u64 = 250;
 /// Most requests at a time. Each has a body of at most [`routes::BODY_BYTES`], and may wait two
 /// seconds until its cutoff has begun.
 const REQUESTS_AT_A_TIME: usize = 1_024;
+
+/// Verification events that are remembered: `signout stream verify` asks for one that it has caused.
+const VERIFICATIONS: usize = 64;
+
+/// Longest state of a verification event that is remembered: ours have 32 bytes.
+const VERIFICATION_STATE_BYTES: usize = 128;

@@ -17,20 +17,23 @@ pub(crate) enum ReceiverProtocol {
     BackchannelLogout,
     /// Security Event Tokens by push.
     EventsPush,
+    /// Security Event Tokens by poll.
+    EventsPoll,
     /// Global Token Revocation.
     GlobalTokenRevocation,
 }
 
 impl ReceiverProtocol {
     /// Every protocol.
-    pub(crate) const ALL: [Self; 3] =
-        [Self::BackchannelLogout, Self::EventsPush, Self::GlobalTokenRevocation];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::BackchannelLogout, Self::EventsPush, Self::EventsPoll, Self::GlobalTokenRevocation];
 
     /// Returns the label in `signout_receiver_messages_total`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BackchannelLogout => "backchannel_logout",
             Self::EventsPush => "events_push",
+            Self::EventsPoll => "events_poll",
             Self::GlobalTokenRevocation => "global_token_revocation",
         }
     }

@@ -12,10 +12,9 @@ use tokio::sync::SemaphorePermit;
 
 use super::rejection::{Rejection, RejectionReason};
 use super::report::ReceiverProtocol;
-use super::security_event::EventMeaning;
-use super::{Receivers, global_revocation, logout_token, security_event};
+use super::{Receivers, global_revocation, logout_token};
 use crate::access::bearer;
-use crate::clock::unix_seconds;
+use crate::clock::{unix_seconds, wait_until};
 use crate::error::Error;
 use crate::http::body;
 use crate::issuers::settings::IssuerSettings;
@@ -50,7 +49,7 @@ async fn backchannel_logout(
     let mut response = match receivers.log_out(&realm, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(rejection) => {
-            receivers.shared.reports.rejected(
+            receivers.state.reports.rejected(
                 ReceiverProtocol::BackchannelLogout,
                 &realm,
                 &rejection,
@@ -75,10 +74,10 @@ async fn events(State(receivers): State<Receivers>, realm: Realm, request: Reque
     if !receivers.serves(&realm, |settings| settings.events.is_some()) {
         return Error::NotFound.into_response();
     }
-    let mut response = match receivers.take_event(&realm, request).await {
+    let mut response = match receivers.push(&realm, request).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(rejection) => {
-            receivers.shared.reports.rejected(ReceiverProtocol::EventsPush, &realm, &rejection);
+            receivers.state.reports.rejected(ReceiverProtocol::EventsPush, &realm, &rejection);
             if rejection.reason.is_temporary() {
                 return unavailable(&rejection);
             }
@@ -105,7 +104,7 @@ async fn global_token_revocation(
     let mut response = match receivers.revoke_globally(&realm, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(rejection) => {
-            receivers.shared.reports.rejected(
+            receivers.state.reports.rejected(
                 ReceiverProtocol::GlobalTokenRevocation,
                 &realm,
                 &rejection,
@@ -142,44 +141,17 @@ impl Receivers {
         let claims = statement.claims()?;
         let accepted = logout_token::read(&claims, settings, audiences, unix_seconds())?;
         let notes = accepted.notes.clone();
-        self.store(accepted).await?;
-        self.shared.reports.accepted(ReceiverProtocol::BackchannelLogout, &settings.issuer, &notes);
+        let respond_at = self.store(accepted).await?;
+        wait_until(respond_at).await;
+        self.state.reports.accepted(ReceiverProtocol::BackchannelLogout, &settings.issuer, &notes);
         Ok(())
     }
 
-    async fn take_event(&self, realm: &str, request: Request) -> Result<(), Rejection> {
+    async fn push(&self, realm: &str, request: Request) -> Result<(), Rejection> {
         let _place = self.enter()?;
-        let body = self.read(request, "application/secevent+jwt").await?;
-        let may_send = |settings: &IssuerSettings| settings.events.is_some();
-        let genuine = self.genuine(realm, &body, JwtType::SecurityEvent, may_send).await;
-        let (issuer, statement) = genuine?;
-        let settings = &issuer.settings;
-        let Some(events) = &settings.events else { return Ok(()) };
-        let claims = statement.claims()?;
-        let (protocol, name) = (ReceiverProtocol::EventsPush, &settings.issuer);
-        match security_event::read(&claims, settings, events, unix_seconds())? {
-            EventMeaning::Cutoff(accepted) => {
-                self.store(accepted).await?;
-                self.shared.reports.accepted(protocol, name, &[]);
-            }
-            EventMeaning::Verification { .. } => {
-                tracing::info!(issuer = name, "the transmitter has verified the stream");
-                self.shared.reports.ignored(protocol, name, "stream verification");
-            }
-            EventMeaning::StreamUpdated { status } => {
-                let status = status.chars().filter(char::is_ascii_alphabetic).take(16);
-                let status: String = status.collect();
-                tracing::warn!(
-                    issuer = name,
-                    status,
-                    "the transmitter has changed the stream's status"
-                );
-                self.shared.reports.ignored(protocol, name, "stream update");
-            }
-            EventMeaning::Ignored => {
-                self.shared.reports.ignored(protocol, name, "an event that ends no session here");
-            }
-        }
+        let token = self.read(request, "application/secevent+jwt").await?;
+        let respond_at = self.take_event(realm, &token, ReceiverProtocol::EventsPush).await?;
+        wait_until(respond_at).await;
         Ok(())
     }
 
@@ -198,12 +170,9 @@ impl Receivers {
         let now = unix_seconds();
         let iat = global_revocation::check_caller(&statement.claims()?, audiences, now)?;
         let accepted = global_revocation::read(&body, settings, iat, now)?;
-        self.store(accepted).await?;
-        self.shared.reports.accepted(
-            ReceiverProtocol::GlobalTokenRevocation,
-            &settings.issuer,
-            &[],
-        );
+        let respond_at = self.store(accepted).await?;
+        wait_until(respond_at).await;
+        self.state.reports.accepted(ReceiverProtocol::GlobalTokenRevocation, &settings.issuer, &[]);
         Ok(())
     }
 
@@ -214,7 +183,7 @@ impl Receivers {
     /// Too many requests are being processed.
     fn enter(&self) -> Result<SemaphorePermit<'_>, Rejection> {
         let full = "Too many requests at a time; send it again.";
-        self.shared
+        self.state
             .requests
             .try_acquire()
             .map_err(|_| Rejection::new(RejectionReason::Unavailable, full))
@@ -251,7 +220,7 @@ fn one_parameter(form: &[u8], name: &str) -> Option<String> {
 }
 
 /// Returns the error code of RFC 8935 §2.4.
-fn event_error(reason: RejectionReason) -> &'static str {
+pub(super) fn event_error(reason: RejectionReason) -> &'static str {
     match reason {
         RejectionReason::UnknownIssuer => "invalid_issuer",
         RejectionReason::WrongAudience => "invalid_audience",

@@ -6,6 +6,8 @@
 //! Everything else is the same for every store: the live set, the pages of the feed, and the
 //! decision which rows may be deleted.
 
+use std::time::Duration;
+
 use session_guard_core::revocation::record::Record;
 
 mod embedded;
@@ -58,6 +60,17 @@ pub trait Store: Send {
     /// Checks whether the store keeps what it acknowledges. If the store cannot be reached, the
     /// previous result stays.
     fn check(&mut self) {}
+
+    /// Takes or renews a lease of that name for an owner, and returns whether the owner has it now. A
+    /// store that belongs to one process always grants it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    fn lease(&mut self, name: &str, owner: u64, duration: Duration) -> Result<bool, StoreError> {
+        let _ = (name, owner, duration);
+        Ok(true)
+    }
 
     /// Returns a subscription to the entries that other services append; `None` if the store
     /// belongs to this process.

@@ -89,6 +89,19 @@ impl Writer {
         responded.await.unwrap_or(Err(Error::StoreUnavailable))
     }
 
+    /// Takes or renews a lease in the store, and returns whether the owner has it now.
+    pub(crate) async fn lease(
+        &self,
+        name: String,
+        owner: u64,
+        duration: Duration,
+    ) -> Result<bool, Error> {
+        let (response, responded) = oneshot::channel();
+        let lease = Message::Lease { name, owner, duration, response };
+        self.queue.send(lease).map_err(|_| Error::StoreUnavailable)?;
+        responded.await.unwrap_or(Err(Error::StoreUnavailable))
+    }
+
     /// Returns a sender of messages to the thread.
     pub(crate) fn queue(&self) -> Sender<Message> {
         self.queue.clone()
@@ -117,6 +130,13 @@ pub(crate) enum Message {
     /// Check that the store holds the newest entry of the log, and read the entries of other
     /// services.
     Sync(oneshot::Sender<Result<(), Error>>),
+    /// Take or renew a lease.
+    Lease {
+        name: String,
+        owner: u64,
+        duration: Duration,
+        response: oneshot::Sender<Result<bool, Error>>,
+    },
     /// Process the queue up to here, and end.
     Stop,
 }
@@ -149,6 +169,11 @@ impl WriterThread {
                         jobs.push(job);
                     }
                     Ok(Message::Sync(response)) => syncs.push(response),
+                    Ok(Message::Lease { name, owner, duration, response }) => {
+                        let lease = self.work.store.lease(&name, owner, duration);
+                        // A failed send means that the caller has disconnected.
+                        let _ = response.send(lease.map_err(|_| Error::StoreUnavailable));
+                    }
                     Ok(Message::Stop) | Err(_) => break,
                 }
                 if waiting >= COMMIT_RECORDS {

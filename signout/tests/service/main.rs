@@ -9,5 +9,7 @@ mod feed;
 mod installations;
 mod provider;
 mod receivers;
+mod streams_of_events;
 mod support;
 mod tls;
+mod transmitter;

@@ -24,7 +24,7 @@ const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-ty
 fn service(jwks: &Value) -> InProcess {
     let file = file(jwks).to_string();
     InProcess::receiving(|service| {
-        let issuers = settings::read(file.as_bytes()).unwrap();
+        let issuers = settings::read(file.as_bytes(), &|_| None).unwrap();
         Receivers::start(service, issuers, &HttpClient::new(None).unwrap()).unwrap()
     })
 }

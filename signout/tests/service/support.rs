@@ -136,7 +136,33 @@ impl ServiceProcess {
         Self::spawn(folder, &[("SIGNOUT_TOKEN", TOKEN)], options, "info")
     }
 
+    /// With these variables and arguments.
+    pub(crate) fn receiving(folder: &Path, environment: &[(&str, &str)], options: &[&str]) -> Self {
+        Self::spawn(folder, environment, options, "info")
+    }
+
     fn spawn(
+        folder: &Path,
+        environment: &[(&str, &str)],
+        options: &[&str],
+        log_level: &str,
+    ) -> Self {
+        let store = format!("redb:{}", folder.join("db").display());
+        Self::spawn_over(&store, folder, environment, options, log_level)
+    }
+
+    /// Over a shared store.
+    pub(crate) fn over(
+        store: &str,
+        folder: &Path,
+        environment: &[(&str, &str)],
+        options: &[&str],
+    ) -> Self {
+        Self::spawn_over(store, folder, environment, options, "info")
+    }
+
+    fn spawn_over(
+        store: &str,
         folder: &Path,
         environment: &[(&str, &str)],
         options: &[&str],
@@ -146,7 +172,7 @@ impl ServiceProcess {
         let errors = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut child = signout()
             .args(["serve", "--listen", "127.0.0.1:0", "--store"])
-            .arg(format!("redb:{}", folder.join("db").display()))
+            .arg(store)
             .args(options)
             .envs(environment.iter().copied())
             .env("RUST_LOG", log_level)

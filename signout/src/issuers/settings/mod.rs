@@ -51,7 +51,41 @@ pub struct EventSettings {
     pub audiences: Vec<String>,
     /// The events that end sessions. Other events are acknowledged and change nothing.
     pub types: Vec<EventType>,
+    /// Where the stream is managed and polled, if it is.
+    pub transmitter: Option<TransmitterSettings>,
 }
+
+/// The transmitter of a stream of events (SSF 1.0 §2).
+#[derive(Clone, Debug)]
+pub struct TransmitterSettings {
+    /// The address of its metadata (§7.2).
+    pub metadata: String,
+    /// What authorises the receiver, if the transmitter wants that.
+    pub token: Option<TransmitterToken>,
+    /// The address to poll (RFC 8936). Without it the transmitter pushes.
+    pub poll: Option<String>,
+}
+
+/// A bearer token of the receiver.
+#[derive(Clone)]
+pub struct TransmitterToken(String);
+
+impl TransmitterToken {
+    /// The text, for the header that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TransmitterToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransmitterToken(…)")
+    }
+}
+
+/// Returns the value of an environment variable.
+pub type VariableLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Where the keys of an issuer come from.
 pub enum KeySource {
@@ -76,19 +110,22 @@ impl fmt::Debug for KeySource {
     }
 }
 
-/// Reads an issuers file.
+/// Reads an issuers file; secrets come from the environment.
 ///
 /// # Errors
 ///
 /// Describes the first mistake in the file.
-pub fn read(file: &[u8]) -> Result<Vec<IssuerSettings>, ConfigError> {
+pub fn read(
+    file: &[u8],
+    environment: VariableLookup<'_>,
+) -> Result<Vec<IssuerSettings>, ConfigError> {
     let raw::IssuersFile { issuers } = text::read_object(file, &OBJECTS)?;
     let at = At::root().field("issuers");
     limits::some(&at, issuers.len(), ISSUERS, "name the identity providers that end sessions")?;
     let mut checked: Vec<IssuerSettings> = Vec::with_capacity(issuers.len());
     for (index, written) in issuers.into_iter().enumerate() {
         let at = at.item(index);
-        let issuer = check(&at, written)?;
+        let issuer = check(&at, written, environment)?;
         let is_twin = |other: &IssuerSettings| {
             (&other.issuer, &other.realm) == (&issuer.issuer, &issuer.realm)
         };
@@ -101,7 +138,11 @@ pub fn read(file: &[u8]) -> Result<Vec<IssuerSettings>, ConfigError> {
     Ok(checked)
 }
 
-fn check(at: &At, written: raw::WrittenIssuer) -> Result<IssuerSettings, ConfigError> {
+fn check(
+    at: &At,
+    written: raw::WrittenIssuer,
+    environment: VariableLookup<'_>,
+) -> Result<IssuerSettings, ConfigError> {
     let long = settings::TEXT_BYTES;
     let issuer = limits::text(&at.field("issuer"), &written.issuer, long)?;
     if !written.realm.is_empty() {
@@ -125,6 +166,9 @@ fn check(at: &At, written: raw::WrittenIssuer) -> Result<IssuerSettings, ConfigE
         let at = at.field(name).field("audiences");
         receiver.map(|receiver| audiences(&at, &receiver.audiences)).transpose()
     };
+    let events = written
+        .events
+        .map(|events| check_events(&at.field("events"), events, &issuer, environment));
     let checked = IssuerSettings {
         realm: written.realm,
         token_issuers,
@@ -133,10 +177,7 @@ fn check(at: &At, written: raw::WrittenIssuer) -> Result<IssuerSettings, ConfigE
         user_id: written.user_id,
         max_lifetime_seconds: lifetime.unwrap_or_default(),
         backchannel_logout: receiver("backchannel_logout", written.backchannel_logout)?,
-        events: written
-            .events
-            .map(|events| check_events(&at.field("events"), events))
-            .transpose()?,
+        events: events.transpose()?,
         global_token_revocation: receiver(
             "global_token_revocation",
             written.global_token_revocation,
@@ -157,7 +198,12 @@ fn check(at: &At, written: raw::WrittenIssuer) -> Result<IssuerSettings, ConfigE
     Ok(checked)
 }
 
-fn check_events(at: &At, written: raw::WrittenEvents) -> Result<EventSettings, ConfigError> {
+fn check_events(
+    at: &At,
+    written: raw::WrittenEvents,
+    issuer: &str,
+    environment: VariableLookup<'_>,
+) -> Result<EventSettings, ConfigError> {
     let audiences = audiences(&at.field("audiences"), &written.audiences)?;
     let types = match written.types {
         None => vec![EventType::SessionRevoked, EventType::CredentialChange],
@@ -167,7 +213,52 @@ fn check_events(at: &At, written: raw::WrittenEvents) -> Result<EventSettings, C
             types
         }
     };
-    Ok(EventSettings { audiences, types })
+    let at = at.field("transmitter");
+    let transmitter =
+        written.transmitter.map(|written| check_transmitter(&at, written, issuer, environment));
+    Ok(EventSettings { audiences, types, transmitter: transmitter.transpose()? })
+}
+
+fn check_transmitter(
+    at: &At,
+    written: raw::WrittenTransmitter,
+    issuer: &str,
+    environment: VariableLookup<'_>,
+) -> Result<TransmitterSettings, ConfigError> {
+    let trusted = |name: &str, url: String| {
+        let at = at.field(name);
+        let url = limits::text(&at, &url, settings::TEXT_BYTES)?;
+        if is_trusted_url(&url) { Ok(url) } else { Err(at.error("is no https address", HTTPS)) }
+    };
+    // Between host and path of the issuer (SSF 1.0 §7.2.1).
+    let metadata = written.metadata.or_else(|| {
+        let (origin, _, path) = split(issuer)?;
+        Some(format!("{origin}/.well-known/ssf-configuration{}", path.trim_end_matches('/')))
+    });
+    let metadata = metadata.ok_or_else(|| {
+        at.field("metadata").error("missing", "the address of the transmitter's metadata")
+    })?;
+    let token = written.token.map(|variable| {
+        let at = at.field("token").field("env");
+        let name = limits::text(&at, &variable.env, settings::NAME_BYTES)?;
+        let value = environment(&name)
+            .filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()));
+        let remedy = "set it to the token that the identity provider has issued";
+        value.map(TransmitterToken).ok_or_else(|| {
+            at.error(format!("the variable {name} is not set, or holds no token"), remedy)
+        })
+    });
+    Ok(TransmitterSettings {
+        metadata: trusted("metadata", metadata)?,
+        token: token.transpose()?,
+        poll: written.poll.map(|url| trusted("poll", url)).transpose()?,
+    })
+}
+
+/// Whether a secret may be sent to this address: `https`, or `http` to a loopback address.
+#[must_use]
+pub fn is_trusted_url(url: &str) -> bool {
+    split(url).is_some()
 }
 
 fn audiences(at: &At, list: &[String]) -> Result<Vec<String>, ConfigError> {
@@ -232,11 +323,8 @@ fn fetched(
     let refresh = limits::number(&refresh_at, refresh_seconds, settings::REFRESH_SECONDS)?;
     let (name, at) = (at.to_string(), at.field("url"));
     let url = limits::text(&at, url, settings::TEXT_BYTES)?;
-    let (origin, authority, path) = split(&url).ok_or_else(|| {
-        let remedy = "like https://id.example.com/.well-known/jwks.json; http is only for loopback \
-                      addresses, because anybody on the way could replace the keys";
-        at.error("is no https address", remedy)
-    })?;
+    let (origin, authority, path) =
+        split(&url).ok_or_else(|| at.error("is no https address", HTTPS))?;
     let set = KeySetSettings {
         name,
         cluster: String::new(),
@@ -250,7 +338,7 @@ fn fetched(
 
 /// Splits an address into origin, authority and path. `None` if it is not `https`, or `http` to a
 /// loopback address.
-pub(super) fn split(url: &str) -> Option<(String, String, String)> {
+fn split(url: &str) -> Option<(String, String, String)> {
     let parsed: ureq::http::Uri = url.parse().ok()?;
     let (scheme, authority) = (parsed.scheme_str()?, parsed.authority()?);
     let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
@@ -263,12 +351,14 @@ pub(super) fn split(url: &str) -> Option<(String, String, String)> {
 }
 
 /// The places in the file that must hold objects.
-const OBJECTS: [&str; 6] = [
+const OBJECTS: [&str; 8] = [
     "issuers[]",
     "issuers[].jwks",
     "issuers[].jwks.inline",
     "issuers[].backchannel_logout",
     "issuers[].events",
+    "issuers[].events.transmitter",
+    "issuers[].events.transmitter.token",
     "issuers[].global_token_revocation",
 ];
 
@@ -282,6 +372,9 @@ const TOKEN_ISSUERS: usize = 8;
 /// providers offer; up to ten years.
 pub const MAX_LIFETIME_SECONDS: Whole =
     Whole { default: Some(2_592_000), least: 60, most: 315_360_000 };
+
+const HTTPS: &str = "like https://id.example.com/path; http is only for loopback addresses, because \
+                     anybody on the way could change what is sent";
 
 const JWK_SET: &str = "a JWK Set is an object with a list `keys` (RFC 7517 §5)";
 

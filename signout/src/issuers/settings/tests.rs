@@ -4,6 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn read(file: &[u8]) -> Result<Vec<IssuerSettings>, ConfigError> {
+    let environment = |name: &str| (name == "SSF_TOKEN").then(|| "secret".to_owned());
+    super::read(file, &environment)
+}
+
 fn key() -> Value {
     json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"})
 }
@@ -86,6 +91,14 @@ fn every_mistake_is_named_with_its_path() {
             one("events", json!({"audiences": ["a"], "types": ["token-claims-change"]})),
             "issuers[0].events.types[0]: ",
         ),
+        (
+            one("events", json!({"audiences": ["a"], "transmitter": {"token": {"env": "UNSET"}}})),
+            "issuers[0].events.transmitter.token.env: the variable UNSET is not set",
+        ),
+        (
+            one("events", json!({"audiences": ["a"], "transmitter": {"poll": "http://a.example"}})),
+            "issuers[0].events.transmitter.poll: is no https address",
+        ),
         (one("jwks", json!({})), "issuers[0].jwks: names no keys"),
         (
             one("jwks", json!({"url": "https://a.example/", "inline": {"keys": [key()]}})),
@@ -107,6 +120,23 @@ fn every_mistake_is_named_with_its_path() {
     ] {
         let error = error(&file);
         assert!(error.starts_with(start), "{file}: {error}");
+    }
+}
+
+#[test]
+fn the_metadata_of_a_transmitter_has_a_known_address() {
+    let events = json!({"audiences": ["a"], "transmitter": {"token": {"env": "SSF_TOKEN"}}});
+    for (issuer, metadata) in [
+        ("https://id.example.com", "https://id.example.com/.well-known/ssf-configuration"),
+        ("https://id.example.com/", "https://id.example.com/.well-known/ssf-configuration"),
+        ("https://id.example.com/a/b", "https://id.example.com/.well-known/ssf-configuration/a/b"),
+    ] {
+        let file = file(&[("issuer", json!(issuer)), ("events", events.clone())]);
+        let events = read(file.as_bytes()).unwrap().remove(0).events.unwrap();
+        let transmitter = events.transmitter.unwrap();
+        assert_eq!(transmitter.metadata, metadata);
+        assert_eq!(transmitter.token.as_ref().map(TransmitterToken::expose), Some("secret"));
+        assert!(!format!("{transmitter:?}").contains("secret"));
     }
 }
 

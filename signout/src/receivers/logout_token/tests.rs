@@ -23,7 +23,7 @@ fn issuer() -> IssuerSettings {
         "max_lifetime_seconds": 3_600,
         "backchannel_logout": {"audiences": ["app"]},
     }]});
-    settings::read(file.to_string().as_bytes()).unwrap().remove(0)
+    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
 }
 
 /// Returns the example of §2.4, issued now.

@@ -45,7 +45,10 @@ pub(super) fn read(
     let (Some(name), None) = (names.next(), names.next()) else {
         return Err(Rejection::new(RejectionReason::WrongEvent, ONE_EVENT));
     };
-    let Some(known) = KNOWN.into_iter().find(|known| *known == name) else {
+    let [session_revoked, credential_change] =
+        [EventType::SessionRevoked, EventType::CredentialChange].map(EventType::address);
+    let known = [session_revoked, credential_change, VERIFICATION, STREAM_UPDATED];
+    let Some(known) = known.into_iter().find(|known| *known == name) else {
         return Ok(EventMeaning::Ignored);
     };
     let event = list
@@ -61,7 +64,7 @@ pub(super) fn read(
             let status = status.ok_or_else(|| bad_event("`status` is missing."))?.into_owned();
             return Ok(EventMeaning::StreamUpdated { status });
         }
-        CREDENTIAL_CHANGE => {
+        known if known == credential_change => {
             if event.text("credential_type")?.is_none() || event.text("change_type")?.is_none() {
                 return Err(bad_event("`credential_type` or `change_type` is missing."));
             }
@@ -140,17 +143,8 @@ fn bad_event(detail: &'static str) -> Rejection {
 
 const ONE_EVENT: &str = "`events` is no object with exactly one event (SSF 1.0 §4.1.3).";
 
-/// The URI of the event `session-revoked` (CAEP 1.0 §3.1).
-pub(super) const SESSION_REVOKED: &str =
-    "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-
-/// The URI of the event `credential-change` (CAEP 1.0 §3.3).
-pub(super) const CREDENTIAL_CHANGE: &str =
-    "https://schemas.openid.net/secevent/caep/event-type/credential-change";
-
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
-const KNOWN: [&str; 4] = [SESSION_REVOKED, CREDENTIAL_CHANGE, VERIFICATION, STREAM_UPDATED];
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,9 @@ use session_guard_core::revocation::record::Record;
 use super::*;
 use crate::issuers::settings;
 
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const CREDENTIAL_CHANGE: &str =
+    "https://schemas.openid.net/secevent/caep/event-type/credential-change";
 const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://idp.example.com/123456789/";
 
@@ -26,7 +29,7 @@ fn issuer(more: &Value) -> IssuerSettings {
         issuer[name] = value.clone();
     }
     let file = json!({"issuers": [issuer]});
-    settings::read(file.to_string().as_bytes()).unwrap().remove(0)
+    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
 }
 
 fn token(event_type: &str, subject: Value, event: Value) -> Value {

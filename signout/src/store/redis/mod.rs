@@ -320,6 +320,13 @@ impl Store for RedisStore {
         Ok(Appended::Instead(entries))
     }
 
+    fn lease(&mut self, name: &str, owner: u64, duration: Duration) -> Result<bool, StoreError> {
+        let mut script = cmd("EVAL");
+        script.arg(LEASE).arg(1).arg(self.keys.lease(name)).arg(owner);
+        script.arg(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        Ok(self.run::<u64>(&script)? == 1)
+    }
+
     fn subscribe(&self) -> Option<Box<dyn Subscription>> {
         Some(Box::new(StreamReader {
             link: Arc::clone(&self.link),
@@ -368,6 +375,7 @@ const FORMAT: u64 = 1;
 const NOT_DURABLE: &str = "its settings have just changed";
 const APPEND: &str = include_str!("append.lua");
 const CLAIM: &str = include_str!("claim.lua");
+const LEASE: &str = include_str!("lease.lua");
 
 /// Number of entries or records in one response: a few hundred kilobytes.
 const PAGE: usize = 5_000;

@@ -1,5 +1,7 @@
 //! Options of a Redis store, and the names of its keys.
 
+use session_guard_core::hash::{hex, sha256};
+
 use super::installation::Installation;
 
 /// Options of a Redis store.
@@ -48,15 +50,21 @@ impl Default for Options {
     }
 }
 
-/// Names of the two keys. The braces make the prefix a hash tag, so both are on one node of a
+/// Names of the keys. The braces make the prefix a hash tag, so all are on one node of a
 /// Cluster.
 #[derive(Debug)]
 pub(super) struct Keys {
     pub(super) records: String,
     pub(super) log: String,
+    lease_prefix: String,
 }
 
 impl Keys {
+    /// Returns the name of a lease. It holds a hash, because the lease's own name may hold anything.
+    pub(super) fn lease(&self, name: &str) -> String {
+        format!("{}{}", self.lease_prefix, hex(&sha256::<16>([name.as_bytes()])))
+    }
+
     /// Returns the names with that prefix, or `None` if the prefix is not allowed.
     pub(super) fn new(prefix: &str) -> Option<Self> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
@@ -64,6 +72,7 @@ impl Keys {
         is_valid.then(|| Self {
             records: format!("{{{prefix}}}:records"),
             log: format!("{{{prefix}}}:log"),
+            lease_prefix: format!("{{{prefix}}}:lease:"),
         })
     }
 }

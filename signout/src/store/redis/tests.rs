@@ -465,3 +465,19 @@ fn an_installation_keeps_its_keys_while_its_tokens_are_rotated() {
     redis.command(&["FLUSHALL"]);
     assert!(start(&["c"], false).is_ok());
 }
+
+#[test]
+fn a_lease_has_one_owner_until_it_ends() {
+    let redis = testbed::Redis::start();
+    let (mut one, mut other) = (open(&redis), open(&redis));
+    let minute = Duration::from_secs(60);
+    assert!(one.lease("poll https://id.example.com", 1, minute).unwrap());
+    assert!(!other.lease("poll https://id.example.com", 2, minute).unwrap());
+    assert!(one.lease("poll https://id.example.com", 1, minute).unwrap(), "renewed");
+    assert!(other.lease("poll https://other.example.com", 2, minute).unwrap());
+    assert!(one.lease("short", 1, Duration::from_millis(1)).unwrap());
+    let deadline = std::time::Instant::now() + minute;
+    while !other.lease("short", 2, minute).unwrap() {
+        assert!(std::time::Instant::now() < deadline);
+    }
+}
