@@ -71,7 +71,7 @@ pub struct Admission {
     realm: String,
     enforcement: Enforcement,
     revocation: Option<RevocationCheck>,
-    /// Whether `ready` was answered with 200 before.
+    /// Whether this proxy has been ready before.
     was_ready: Cell<bool>,
 }
 
@@ -609,7 +609,8 @@ fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
     sets.fold(SourceSet::default(), SourceSet::union)
 }
 
-/// The outcome for a request that an API key authorises: no user. Its tokens have no objection.
+/// Returns the outcome for a request that an API key authorises: no user. There is no objection to
+/// its tokens.
 fn by_api_key(
     tokens: &Result<Vec<Judged<'_>>, Objection>,
     route: &Route,
@@ -655,7 +656,7 @@ impl<'a> Judged<'a> {
         matches!(self.refusal(), None | Some(Refusal::Unavailable))
     }
 
-    /// Whether the token may be genuine, but that cannot be told now.
+    /// Returns whether it cannot be decided now if the token is genuine.
     fn is_unknown(&self) -> bool {
         self.genuine.is_none() && self.refusal() == Some(Refusal::Unavailable)
     }

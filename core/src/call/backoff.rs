@@ -1,4 +1,4 @@
-//! How long does a caller wait after a failure?
+//! The wait of a caller after a failure.
 //!
 //! Exponential backoff with full jitter: the wait is random, between one second and a ceiling that
 //! doubles with each failure in a row, up to a minute. The jitter keeps proxies that failed at the

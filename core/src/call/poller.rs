@@ -1,4 +1,4 @@
-//! When may the next call of one kind be sent?
+//! The pacing of calls of one kind.
 //!
 //! The polls of the feed, the deliveries of the outbox and the fetches of a key set all follow the
 //! same rules: one call at a time, [exponential backoff](super::backoff) after failures, and an

@@ -8,9 +8,9 @@ use std::fmt;
 pub struct ConfigError {
     /// The path of the field, like `keys[0].secret`. Empty for the whole text.
     pub path: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do about it; may be empty.
+    /// The remedy; may be empty.
     pub remedy: String,
 }
 

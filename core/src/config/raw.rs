@@ -1,8 +1,8 @@
-//! What did the operator write?
+//! The configuration as written in the JSON text.
 //!
-//! The configuration as it stands in the JSON text: names, nesting and types, nothing else. What it
-//! means, and whether it is sound, is for the rest of [`config`](crate::config) to say. An unknown
-//! name is an error at every level, so that a misspelt setting cannot be silently ignored.
+//! These types contain names, nesting and types, nothing else. The rest of
+//! [`config`](crate::config) interprets and checks the values. An unknown name is an error at every
+//! level, so that a misspelt setting is not silently ignored.
 //!
 //! The JSON Schema for editors is derived from these types ([`schema`](crate::config)).
 
@@ -326,7 +326,8 @@ impl Default for RawStreams {
     }
 }
 
-/// For what may be absent but not null: a template that left a value out must not widen anything.
+/// Parses a field that may be absent but not null. A template that left a value out must not open
+/// more than intended.
 fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -134,7 +134,8 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         if !applied {
-            // The application would get a header of the client's, or a rule would not see the user.
+            // Otherwise the application could receive a client's header, or a rule would not see
+            // the user.
             return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
         }
         if let Some(objection) = &forward.would_refuse {
@@ -234,7 +235,7 @@ impl Exchange {
         }
     }
 
-    /// Enters the request among the open ones.
+    /// Registers the request as open, so that it can be ended early.
     fn register(&mut self, root: &mut Root, tokens: Vec<Rc<VerifiedToken>>, host: Host<'_>) {
         let ends_early = root.enforcement == Enforcement::On
             && root.revocation.as_ref().is_some_and(|it| it.ends_requests);

@@ -228,7 +228,7 @@ fn dry_run(when_unreachable: &str) -> ExchangeBench {
     ExchangeBench::of(&text.replacen('{', settings, 1))
 }
 
-/// What a dry run does with a request: the code that it would refuse with, and the edits.
+/// Returns the code with which a dry run would refuse a request, and the edits that it makes.
 fn judged(bench: &mut ExchangeBench, path: &str, lines: &[(&str, &str)]) -> (String, Vec<Edit>) {
     let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
     all.extend(lines);

@@ -14,11 +14,11 @@ use crate::severity::Severity;
 pub struct KeySetNotice {
     /// The set's path in the configuration: `keys[1].jwks`.
     pub set: String,
-    /// What happened.
+    /// The event.
     pub event: KeySetEvent,
 }
 
-/// What happened to a key set.
+/// An event of a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetEvent {
     /// The keys have changed. Contains the number of keys.

@@ -47,7 +47,7 @@ pub struct OpenRequests {
     due: VecDeque<DueEntry>,
     /// The basis of the last sweep.
     basis: Option<Basis>,
-    /// Where the sweep continues; `None` if it has checked all entries.
+    /// The index at which the sweep continues; `None` if it has checked all entries.
     next: Option<usize>,
     /// When the last sweep began: every revocation known at this time has been checked against the
     /// open requests, or is being checked by that sweep.

@@ -1,4 +1,4 @@
-//! What exactly is wrong with a request? For the operator, never for the client.
+//! The exact reason why a request is refused, for the operator and never for the client.
 //!
 //! A [`Refusal`] is what the client learns. An [`Objection`] also names the claim or the rule: in the
 //! response code details (`session_guard_bad_claims:jti`), in the log and in `signout explain`. It
@@ -16,7 +16,7 @@ use crate::severity::Severity;
 /// The reason for a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Objection {
-    /// The refusal says everything that is known.
+    /// No more is known than the refusal.
     Plain(Refusal),
     /// A rule of the filter.
     Rule(Rule),
@@ -24,7 +24,7 @@ pub enum Objection {
     Claim(Rc<str>, ClaimFault),
 }
 
-/// What is wrong with a claim.
+/// The problem with a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClaimFault {
     /// The token does not have it, or it is `null`.
@@ -107,9 +107,9 @@ pub enum Rule {
 /// Sentences for the operator. They contain no value of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What is wrong.
+    /// The problem.
     pub problem: Cow<'static, str>,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
@@ -126,13 +126,13 @@ impl From<Rule> for Objection {
 }
 
 impl Objection {
-    /// The token does not have the claim.
+    /// Creates the objection that the token does not have this claim.
     #[must_use]
     pub fn absent(claim: &str) -> Self {
         Self::Claim(claim.into(), ClaimFault::Absent)
     }
 
-    /// The claim has a wrong type, form or length.
+    /// Creates the objection that this claim has a wrong type, form or length.
     #[must_use]
     pub fn malformed(claim: &str) -> Self {
         Self::Claim(claim.into(), ClaimFault::Malformed)
@@ -165,7 +165,7 @@ impl Objection {
         }
     }
 
-    /// Returns what is wrong and what to do about it.
+    /// Returns the problem and the remedy.
     #[must_use]
     pub fn explanation(&self) -> Explanation {
         match self {
@@ -186,8 +186,9 @@ impl Objection {
         }
     }
 
-    /// Returns how serious the objection is for the operator; `None` for the refusals of daily life,
-    /// which are counted but not logged: no token, an expired token, a token that was signed out.
+    /// Returns the severity of the log line about the objection. Returns `None` for everyday
+    /// refusals, which are counted but not logged: no token, an expired token, a token that was
+    /// signed out.
     #[must_use]
     pub fn severity(&self) -> Option<Severity> {
         match (self, self.refusal()) {
@@ -392,7 +393,7 @@ impl Rule {
         }
     }
 
-    /// What is wrong, and what to do about it.
+    /// Returns the problem and the remedy.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Spelling => (
@@ -544,7 +545,7 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-._~:/@".contains(character)
 }
 
-/// Names of claims in use have at most some forty characters (`https://…/roles`).
+/// Names of claims in use have at most about forty characters (`https://…/roles`).
 const NAME_CHARACTERS_LIMIT: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a request asks for, what it carries, and what the application receives.
+//! The route of a request, its tokens, and the headers that the application receives.
 
 pub mod path;
 pub mod routes;

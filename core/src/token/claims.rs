@@ -45,7 +45,8 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Whether a token with these times is valid now, if clocks may differ by `skew_seconds`.
+    /// Checks whether a token with these times is valid now, if clocks may differ by
+    /// `skew_seconds`.
     pub(super) fn check(&self, unix_seconds: u64, skew_seconds: u64) -> Result<(), Objection> {
         if self.exp.is_some_and(|exp| unix_seconds >= exp.saturating_add(skew_seconds)) {
             return Err(Refusal::Expired.into());
@@ -132,8 +133,9 @@ fn check_audiences(named: &[Cow<'_, str>], key: &Key, policy: &Policy) -> Result
     }
 }
 
-/// A NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The parser has
-/// checked that the text is a JSON number. A 64-bit float holds every integer below the limit exactly.
+/// Returns a NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The
+/// parser has checked that the text is a JSON number. A 64-bit float holds every integer below the
+/// limit exactly.
 pub(super) fn time(
     claims: &Object<'_>,
     name: &str,
@@ -171,7 +173,7 @@ pub(super) fn text<'a>(
     }
 }
 
-/// `aud`: one string or a list of strings (RFC 7519 §4.1.3).
+/// Returns `aud`, which is one string or a list of strings (RFC 7519 §4.1.3).
 pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Objection> {
     let malformed = || Objection::malformed("aud");
     match claims.find("aud") {

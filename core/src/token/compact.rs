@@ -74,7 +74,7 @@ fn decoded(part: &[u8]) -> Result<Vec<u8>, Rule> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Rule::Base64)
 }
 
-/// The member with this name, if there is one; `rule` if it is not a string.
+/// Returns the member with this name if there is one, or the error `rule` if it is not a string.
 fn text<'a>(object: &Object<'a>, name: &str, rule: Rule) -> Result<Option<Cow<'a, str>>, Rule> {
     match object.find(name) {
         None => Ok(None),

@@ -169,13 +169,14 @@ impl Verifier {
         self.unchecked.take()
     }
 
-    /// Whether the token is genuine and acceptable at this time (seconds since 1970 UTC). For a
-    /// request with one token that is to be admitted.
+    /// Verifies a token at this time (seconds since 1970 UTC): it must be genuine and acceptable.
+    /// Use this for a request with one token that is to be admitted.
     pub fn verify(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Refusal> {
         self.examine(token, unix_seconds).map_err(|objection| objection.refusal())
     }
 
-    /// The same as [`Verifier::verify`], with the claim or the rule that causes a refusal.
+    /// Verifies a token like [`Verifier::verify`]. The error contains the claim or the rule that
+    /// causes the refusal.
     ///
     /// # Errors
     ///
@@ -199,8 +200,8 @@ impl Verifier {
         self.verified.borrow().has(token)
     }
 
-    /// The objection that can be told without a signature check: malformed, unsupported algorithm,
-    /// unknown key, or a bad signature that is remembered.
+    /// Returns the objection that is known without a signature check: malformed, unsupported
+    /// algorithm, unknown key, or a bad signature that is remembered.
     pub(crate) fn objection_without_check(&self, token: &[u8]) -> Option<Objection> {
         if self.is_known(token) {
             return None;
@@ -315,7 +316,7 @@ impl Verifier {
         Compact::parse(token, JwtType::Access)
     }
 
-    /// The keys that may have signed a token, with the objection if there are none.
+    /// Returns the keys that may have signed a token, or the objection if there are none.
     fn candidates<'a>(
         &self,
         keys: &'a KeyRing,

@@ -26,7 +26,7 @@ pub enum TokenLocation {
     Query(String),
 }
 
-/// A function that gets each value and its spelling, and may end the search.
+/// A function that receives each value and its spelling, and may end the search with an error.
 pub(super) type Each<'e, 'a> = &'e mut dyn FnMut(Cow<'a, [u8]>, Spelling) -> Result<(), Rule>;
 
 impl TokenLocation {

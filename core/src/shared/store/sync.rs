@@ -1,4 +1,4 @@
-//! Which primitives does a slot use? The test with loom replaces them by loom's.
+//! The synchronisation primitives of a slot. The test with loom replaces them by those of loom.
 
 pub(super) use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) use std::sync::{PoisonError, RwLock};
