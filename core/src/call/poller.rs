@@ -72,12 +72,12 @@ impl<P> Poller<P> {
         self.failures == 1
     }
 
-    /// Sends the next call no earlier than so many milliseconds from now.
+    /// Delays the next call until at least this many milliseconds from now.
     pub fn pause(&mut self, now: u64, milliseconds: u64) {
         self.not_before = now.saturating_add(milliseconds);
     }
 
-    /// Shortens the wait for the next call to at most so many milliseconds from now.
+    /// Shortens the wait for the next call to at most this many milliseconds from now.
     pub fn call_within(&mut self, now: u64, milliseconds: u64) {
         self.not_before = self.not_before.min(now.saturating_add(milliseconds));
     }

@@ -9,7 +9,7 @@
 //! | 8 | the service's `now`, seconds since 1970 UTC |
 //! | 4 | `held_milliseconds`: the time from when the service received the poll until it made the page |
 //! | 1 + n | cursor: length, then that many printable ASCII bytes |
-//! | 1 + n | head, likewise |
+//! | 1 + n | head: length, then that many printable ASCII bytes |
 //! | 16 + 16 | lowest and highest record id that the page covers |
 //! | 4 | number of records |
 //! | 33 each | the records |

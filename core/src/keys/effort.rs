@@ -29,8 +29,8 @@ use crate::keys::host::SignatureHost;
 
 /// The time that failed checks may take: a token bucket.
 ///
-/// It reads the wall clock, which each request has at hand. If the clock is set back, the bucket
-/// does not refill until the next millisecond passes.
+/// It uses the wall clock, which each request has read already. If the clock is set back, the
+/// bucket does not refill until the next millisecond passes.
 pub(crate) struct FailureBudget {
     milliseconds_per_second: u64,
     left_nanoseconds: Cell<i64>,

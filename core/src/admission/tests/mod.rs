@@ -31,7 +31,7 @@ const CONFIGURATION: &str = r#"{
     "revocation": {"upstream": {"token": {"inline": "api-token"}}, "when_unknown": "WHEN"}
 }"#;
 
-/// The filter's judgement with a set of its own.
+/// An admission with its own revocation set.
 struct AdmissionBench {
     admission: Admission,
     set: RevocationSet,
@@ -87,7 +87,7 @@ fn token(user: &str, jti: &str) -> String {
     TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti)).sign()
 }
 
-/// The same from this issuer.
+/// Returns a token of this user from this issuer.
 fn token_of(issuer: &str, user: &str, jti: &str) -> String {
     let quoted = |text: &str| format!("\"{text}\"");
     let builder = TokenBuilder::new().claim("sub", quoted(user)).claim("jti", quoted(jti));
@@ -98,7 +98,7 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// What became of a request: the user that the application is told, or the refusal's code.
+/// Returns the outcome of a request: the user that the application receives, or the refusal's code.
 fn verdict(decision: &Decision) -> String {
     match decision {
         Decision::Refuse { objection, .. } => objection.refusal().answer().code.to_owned(),
@@ -379,7 +379,7 @@ fn a_refusal_clears_the_cookies_whose_tokens_were_refused() {
         (Current, &none, format!("token={junk}"), "malformed_token", true),
         (Current, &none, format!("token={junk}; token={expired}"), "malformed_token", true),
         (Current, &none, format!("token={gone}; token={junk}"), "malformed_token", true),
-        // The cookie is not the reason, or only its user is.
+        // Not the cookie is the reason, or only its user is.
         (Current, &junk, format!("token={ada}"), "malformed_token", false),
         (Current, &ada, format!("token={bob}"), "conflicting_tokens", false),
         (Current, &ada, format!("token={bob}; token={junk}"), "conflicting_tokens", false),

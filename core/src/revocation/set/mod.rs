@@ -74,7 +74,7 @@ impl RevocationSet {
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the set cannot tell. The feed must be read again from its beginning.
+    /// [`Damaged`]: a shard cannot be read. The feed must be reloaded.
     pub fn is_revoked(
         &self,
         shared: &dyn SharedData,
@@ -219,8 +219,8 @@ impl RevocationSet {
         records
     }
 
-    /// Replaces a shard by its union with `new`, which belong there. If `covered` says which ids `new`
-    /// covers, returns the records of the shard in that range that `new` lacks.
+    /// Replaces a shard by its union with `new`, whose records belong there. If `covered` is the
+    /// range of ids that `new` covers, returns the shard's records in that range that `new` lacks.
     fn merge(
         &self,
         shared: &dyn SharedData,

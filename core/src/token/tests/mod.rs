@@ -1,7 +1,7 @@
-//! Promise: only a token that one of our keys signed, in its one spelling, with claims that hold, is
-//! verified; everything else is refused with the code of its first fault.
-//! Method: tables that set each refusal beside its accepted neighbour, and properties over mutated
-//! and arbitrary bytes.
+//! Promise: only a token that was signed by one of the configured keys, in its only spelling and
+//! with acceptable claims, is verified. Everything else is refused with the code of its first
+//! failure. Method: tables in which each refusal is next to a similar token that is accepted, and
+//! properties over mutated and arbitrary bytes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -374,7 +374,7 @@ fn issuer_and_audience_are_compared_as_whole_strings() {
     }
     assert_eq!(refusal_by(policy.clone(), sound.clone().without("iss").sign()), Some(WrongIssuer));
     assert_eq!(refusal_by(policy, sound.without("aud").sign()), Some(WrongAudience));
-    // Where nobody asks for them they still have to be what RFC 7519 says.
+    // Even if the policy does not check them, they must have the form of RFC 7519.
     assert_eq!(refusal(token().claim("iss", "\"x\"").claim("aud", "[\"x\"]").sign()), None);
     assert_eq!(refusal(token().claim("aud", "7").sign()), Some(BadClaims));
 }
@@ -504,7 +504,7 @@ fn a_forwarded_claim_becomes_one_unambiguous_line() {
         ("[]", Some(""), 0),
         ("[\"a\", 1,false]", Some("a,1,false"), 0),
         (&groups, Some(&joined_groups), 0),
-        // A text that could not be divided again is JSON.
+        // A list that could not be split again is sent as JSON.
         ("[\"a,b\"]", Some("[\"a,b\"]"), 0),
         ("[\"CN=a,OU=b\", 1, true]", Some("[\"CN=a,OU=b\",1,true]"), 0),
         ("[\"a\",\"\"]", Some("[\"a\",\"\"]"), 0),
@@ -556,7 +556,7 @@ fn the_first_failure_is_reported() {
     };
     let key = Key::hmac(Algorithm::Hs256, SECRET, Some("k".into()), None, vec![]);
     let verifier = Verifier::new(KeyRing::new(vec![key]), policy);
-    // Every fault at once, then mended one by one in the order of judgement.
+    // All faults at once. They are fixed one by one, in the order of the checks.
     let mut secret: &[u8] = b"another secret of thirty-two bytes";
     let mut token = token()
         .header("typ", "7")
@@ -723,7 +723,7 @@ fn forged_tokens_never_make_a_genuine_one_look_forged() {
     let host = CountingHost::leaked();
     let verifier = Verifier::new(public_ring("ES256", 1), policy()).with_host(host, 250);
     let genuine = genuine_es256(1);
-    // The same end, and the same start: what a client can choose without the key.
+    // Tokens with the same end or the same start, which a client can choose without the key.
     let (input, signature) = genuine.rsplit_once('.').expect("three parts");
     let other_start =
         format!("{}.{signature}", with_signature("ES256", 2, &[1; 64]).rsplit_once('.').unwrap().0);
@@ -796,7 +796,7 @@ fn a_flood_of_slow_algorithms_stays_within_its_budget() {
             }
             spent += effort.spent_nanoseconds();
         }
-        // Sign-outs do not notice.
+        // Sign-outs are not affected.
         if millisecond % 100 == 0 {
             let effort = verifier.effort(Purpose::SignOut, NOW * 1_000 + millisecond);
             let result = checked(&verifier, &forged("ES384", 1_000_000 + n), &effort);
@@ -822,7 +822,7 @@ fn a_retry_continues_interrupted_checks() {
     assert_eq!(verdicts, [Some(Unavailable), Some(Unavailable), Some(Unavailable), None, None]);
 }
 
-/// A key that signed none of the fixtures.
+/// Returns a key that signed none of the fixtures.
 fn other_p384() -> Key {
     let pem = jwt_simple::algorithms::ES384KeyPair::generate().public_key().to_pem().expect("PEM");
     Key::public(PublicAlgorithm::Es384, &pem, None, None, vec![]).expect("a key")
