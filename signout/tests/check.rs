@@ -73,7 +73,9 @@ fn everything_that_ships_loads_and_is_explained() {
     for name in repository::files("yaml") {
         let text = repository::read(&name);
         let came = check(&text, &[], &[]);
-        let holds_one = text.contains("pluginConfig:") || text.contains("StringValue");
+        let holds_one = ["pluginConfig:\n", "StringValue", "kind: EnvoyExtensionPolicy"]
+            .iter()
+            .any(|word| text.contains(word));
         assert_eq!(came.code, if holds_one { 0 } else { 2 }, "{name}: {}{}", came.out, came.err);
         checked += usize::from(holds_one);
     }
@@ -141,6 +143,45 @@ fn istio_and_config_maps_are_read() {
     assert_eq!((code, of_map.as_array().unwrap().len()), (1, 2), "{of_map:#}");
     assert_eq!(of_map[0]["place"], "ConfigMap edge > envoy.yaml > wasm > session-guard");
     assert!(of_map[0]["warnings"].to_string().contains("cluster signout: not among"), "{of_map:#}");
+}
+
+#[test]
+fn traffic_extensions_and_extension_policies_are_read() {
+    let extension = json!({
+        "apiVersion": "extensions.istio.io/v1alpha1", "kind": "TrafficExtension",
+        "metadata": {"name": "guard"},
+        "spec": {"phase": "AUTHN", "selector": {"matchLabels": {"app": "edge"}}, "wasm": {
+            "url": "oci://example.com/filter:1", "failStrategy": "FAIL_RELOAD",
+            "vmConfig": {"env": [{"name": "SESSION_SECRET", "valueFrom": "HOST"},
+                {"name": "SIGNOUT_TOKEN", "valueFrom": "HOST"}]},
+            "pluginConfig": filter("public"),
+        }},
+    });
+    let policy = |kind: &str, open: bool, keys: &[&str]| {
+        json!({
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "EnvoyExtensionPolicy",
+            "metadata": {"name": "guard"},
+            "spec": {"targetRefs": [{"kind": kind, "name": "edge"}], "wasm": [
+                {"config": filter("public"), "failOpen": open, "env": {"hostKeys": keys}},
+            ]},
+        })
+    };
+    let both = ["SESSION_SECRET", "SIGNOUT_TOKEN"];
+    for good in [&extension, &policy("Gateway", false, &both)] {
+        let (code, reports) = reports(&good.to_string(), &[]);
+        assert_eq!((code, &reports[0]["warnings"]), (0, &json!([])), "{reports:#}");
+    }
+    let (code, reports) = reports(&policy("HTTPRoute", true, &both[..1]).to_string(), &[]);
+    assert_eq!((code, &reports[0]["variables"][1]["state"]), (1, &json!("not_passed_on")));
+    let warnings = reports[0]["warnings"].to_string();
+    assert!(warnings.contains("not a Gateway") && warnings.contains("failOpen"), "{warnings}");
+}
+
+#[test]
+fn a_lua_script_of_istio_is_no_filter() {
+    let script = json!({"kind": "TrafficExtension", "metadata": {"name": "session-guard"},
+        "spec": {"lua": {"inlineCode": "-"}}});
+    assert_eq!(check(&script.to_string(), &[], &[]).code, 2);
 }
 
 #[test]

@@ -174,10 +174,30 @@ def check_against_kustomizations(with_component):
                "service": {"clients": CLIENTS}}
     mesh = build(ROOT / "envoy/istio/gateway")
     check_equal(render(gateway), mesh, SERVICE + STORE + MESH + [("WasmPlugin", "session-guard")])
+    extension = {"filter": {"kind": "TrafficExtension", "selector": {"app": "edge"}, "config": CONFIG},
+                 "service": {"clients": CLIENTS}}
+    check_equal(render(extension), build(with_component("istio/gateway", "istio/traffic-extension")),
+                [("TrafficExtension", "session-guard")])
+    envoy_gateway = {
+        "filter": {"kind": "EnvoyExtensionPolicy", "targetRefs": [GATEWAY],
+                   "config": CONFIG_WITHOUT_UPSTREAM, "envoyGateway": {"listeners": ["http"]}},
+        "service": {"clients": {"peers": [{
+            "namespaceSelector": {"matchLabels": {
+                "kubernetes.io/metadata.name": "envoy-gateway-system"}},
+            "podSelector": {"matchLabels": {
+                "gateway.envoyproxy.io/owning-gateway-name": "edge"}}}]}},
+    }
+    check_equal(render(envoy_gateway), build(ROOT / "envoy/envoy-gateway"), SERVICE + STORE + [
+        ("NetworkPolicy", "signout"),
+        ("EnvoyExtensionPolicy", "session-guard"), ("EnvoyPatchPolicy", "session-guard")])
     outside = {"externalHosts": [{"name": "signout", "host": "signout.example.com"}],
                "service": {"enabled": False}}
     check_equal(render(outside), build(with_component("istio/gateway", "istio/external-service")),
                 [("ServiceEntry", "signout"), ("DestinationRule", "signout")])
+    issuer = {"externalHosts": [{"name": "issuer", "host": "id.example.com"}],
+              "service": {"enabled": False}}
+    check_equal(render(issuer), build(with_component("istio/gateway", "istio/issuer")),
+                [("ServiceEntry", "issuer"), ("DestinationRule", "issuer")])
 
 
 # Values that the chart refuses, and a word of the message.

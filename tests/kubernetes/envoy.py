@@ -35,6 +35,7 @@ import jsonpath_ng.ext
 import yaml
 
 import chart
+import manifests
 from manifests import ROOT, build, find
 
 WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
@@ -70,21 +71,57 @@ def free_port():
         return one.getsockname()[1]
 
 
-def token_of(user):
-    """Returns a new HS256 token of that user."""
-    encode = lambda part: base64.urlsafe_b64encode(part).rstrip(b"=")
-    claims = {"id": user, "jti": uuid.uuid4().hex, "iat": int(time.time()),
-              "exp": int(time.time()) + 3600}
-    parts = [encode(json.dumps(part).encode()) for part in [{"alg": "HS256"}, claims]]
-    signed = b".".join(parts)
-    signature = hmac.digest(SECRETS["SESSION_SECRET"].encode(), signed, hashlib.sha256)
-    return (signed + b"." + encode(signature)).decode()
+def encode(part):
+    return base64.urlsafe_b64encode(part).rstrip(b"=")
+
+
+class Application:
+    """Signs tokens with the session secret that it shares with the filter."""
+
+    header = {"alg": "HS256"}
+
+    def token_of(self, user):
+        """Returns a new token of that user."""
+        now = int(time.time())
+        claims = {"jti": uuid.uuid4().hex, "iat": now, "exp": now + 3600, **self.claims(user)}
+        parts = [encode(json.dumps(part).encode()) for part in [self.header, claims]]
+        signed = b".".join(parts)
+        return (signed + b"." + encode(self.signature(signed))).decode()
+
+    def claims(self, user):
+        return {"id": user}
+
+    def signature(self, signed):
+        return hmac.digest(SECRETS["SESSION_SECRET"].encode(), signed, hashlib.sha256)
+
+
+class Issuer(Application):
+    """An identity provider with an RSA key and a JWK Set. It signs with the program openssl."""
+
+    header = {"alg": "RS256", "kid": "1"}
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.key = f"{self.folder.name}/key.pem"
+        openssl = lambda *arguments: subprocess.run(
+            ["openssl", *arguments], check=True, capture_output=True).stdout
+        openssl("genrsa", "-out", self.key, "2048")
+        modulus = bytes.fromhex(openssl("rsa", "-in", self.key, "-modulus", "-noout").decode()[8:].strip())
+        key = {"kty": "RSA", "kid": "1", "alg": "RS256", "n": encode(modulus).decode(), "e": "AQAB"}
+        self.server = WebServer(lambda *_: json.dumps({"keys": [key]}).encode())
+
+    def claims(self, user):
+        return {"iss": "https://id.example.com", "aud": "application", "sub": user}
+
+    def signature(self, signed):
+        return subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key],
+                              input=signed, check=True, capture_output=True).stdout
 
 
 class WebServer:
     """Serves responses from a function (method, path, headers) → bytes."""
 
-    def __init__(self, respond):
+    def __init__(self, respond, content_type="application/json"):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -92,6 +129,7 @@ class WebServer:
                 body = respond(self.command, self.path, self.headers)
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
+                self.send_header("content-type", content_type)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -118,7 +156,7 @@ class Stage:
         self.module = self.folder / "module.wasm"
         shutil.copy(artifact(ROOT / "target/session_guard.wasm", ["src", "core/src"]), self.module)
         self.application = WebServer(application)
-        self.modules = WebServer(lambda *_: self.module.read_bytes())
+        self.modules = WebServer(lambda *_: self.module.read_bytes(), "application/wasm")
         self.processes = []
         self.ports = {name: free_port() for name in ["edge", "metrics", "admin", "service"]}
 
@@ -156,12 +194,13 @@ class Stage:
             connection.request("GET", path)
             return connection.getresponse().status
 
-    def start_envoy(self, configuration):
+    def start_envoy(self, configuration, variables):
+        """Starts Envoy with these environment variables only, as its container has them."""
         path = self.folder / "envoy.json"
         path.write_text(json.dumps(configuration))
         envoy = os.environ.get("ENVOY") or artifact(ROOT / "target/envoy")
         self.run("envoy", [envoy, "--config-path", path, "--use-dynamic-base-id", "--concurrency", "2"],
-                 **SECRETS)
+                 **{name: SECRETS[name] for name in variables})
         eventually("Envoy is ready",
                    lambda: self.send("GET", "/.session-guard/ready")[0] == 200)
 
@@ -311,8 +350,8 @@ def string_value(configuration):
             "value": json.dumps(configuration)}
 
 
-def check_that_it_protects(stage):
-    token = token_of("ada")
+def check_that_it_protects(stage, issuer):
+    token = issuer.token_of("ada")
     status, body = stage.send("GET", "/page")
     assert (status, body.get("code")) == (401, "missing_token"), (status, body)
     status, body = stage.send("GET", "/page", token, x_user_id="root")
@@ -323,7 +362,7 @@ def check_that_it_protects(stage):
     assert stage.send("POST", "/sign-out", token)[0] == 200
     status, body = stage.send("GET", "/page", token)
     assert (status, body.get("code")) == (401, "revoked"), (status, body)
-    assert stage.send("GET", "/page", token_of("ada"))[0] == 200
+    assert stage.send("GET", "/page", issuer.token_of("ada"))[0] == 200
 
 
 def check_failure_policy(stage):
@@ -336,14 +375,27 @@ def check_failure_policy(stage):
         assert secret not in dump, "a secret in config_dump"
 
 
-def run(name, objects, make):
+def run(name, objects, issuer=None):
+    """Runs the filter that these objects contain."""
+    plugin, = [one for one in objects if one["kind"] in manifests.PLUGINS]
+    issuer = issuer or Application()
     stage = Stage()
     try:
         stage.start_service(find(objects, "Deployment", "signout"))
-        stage.start_envoy(make(stage))
-        check_that_it_protects(stage)
+        if plugin["kind"] == "EnvoyExtensionPolicy":
+            patches = find(objects, "EnvoyPatchPolicy", plugin["metadata"]["name"])
+            listener = f"{plugin['metadata']['namespace']}/edge/http"
+            configuration = envoy_gateway(stage, plugin, patches, listener)
+            variables = plugin["spec"]["wasm"][0]["env"]["hostKeys"]
+        else:
+            configuration = istio(stage, plugin)
+            variables = [one["name"] for one in manifests.wasm_of(plugin)["vmConfig"]["env"]]
+        if isinstance(issuer, Issuer):
+            add_issuer(configuration, issuer, find(objects, "ServiceEntry", "issuer"))
+        stage.start_envoy(configuration, variables)
+        check_that_it_protects(stage, issuer)
         check_failure_policy(stage)
-        print(f"{name}: protects")
+        print(f"{name}: protects", flush=True)
     except BaseException:
         print(f"{name}: failed\n{stage.logs()}", file=sys.stderr)
         raise
@@ -351,16 +403,14 @@ def run(name, objects, make):
         stage.stop()
 
 
-def of_istio(objects):
-    resource, = [one for one in objects if one["kind"] in chart.ISTIO]
-    return lambda stage: istio(stage, resource)
-
-
-def of_envoy_gateway(objects):
-    extension, = [one for one in objects if one["kind"] == "EnvoyExtensionPolicy"]
-    patches, = [one for one in objects if one["kind"] == "EnvoyPatchPolicy"]
-    listener = f"{extension['metadata']['namespace']}/edge/http"
-    return lambda stage: envoy_gateway(stage, extension, patches, listener)
+def add_issuer(envoy, issuer, entry):
+    """Adds the cluster that Istio makes of a ServiceEntry. Only TLS is left out."""
+    name = f"outbound|{entry['spec']['ports'][0]['number']}||{entry['spec']['hosts'][0]}"
+    address = {"socket_address": {"address": HOST, "port_value": issuer.server.port}}
+    envoy["static_resources"]["clusters"].append({
+        "name": name, "connect_timeout": "5s", "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}})
 
 
 def rendered(**filter):
@@ -372,20 +422,21 @@ def rendered(**filter):
 
 def main():
     for kind in chart.ISTIO:
-        objects = rendered(kind=kind, selector={"app": "edge"})
-        run(f"chart, {kind}", objects, of_istio(objects))
+        run(f"chart, {kind}", rendered(kind=kind, selector={"app": "edge"}))
     gateway = {"kind": "EnvoyExtensionPolicy", "targetRefs": [chart.GATEWAY],
                "envoyGateway": {"listeners": ["http"]}}
-    objects = rendered(**gateway)
-    run("chart, EnvoyExtensionPolicy", objects, of_envoy_gateway(objects))
-    objects = chart.render({
+    run("chart, EnvoyExtensionPolicy", rendered(**gateway))
+    run("chart, EnvoyExtensionPolicy, service with TLS", chart.render({
         "filter": {"config": chart.CONFIG_WITHOUT_UPSTREAM, **gateway, "service": {"host": "localhost"}},
         "service": {"clients": chart.CLIENTS, "capacity": 100000,
                     "tls": {"secret": "signout-tls", "ca": (ROOT / "tests/tls/ca.pem").read_text()}},
-    })
-    run("chart, EnvoyExtensionPolicy with TLS", objects, of_envoy_gateway(objects))
-    objects = build(ROOT / "envoy/istio/gateway")
-    run("envoy/istio/gateway", objects, of_istio(objects))
+    }))
+    for variant in ["istio/gateway", "istio/sidecar", "istio/waypoint", "envoy-gateway"]:
+        run(f"envoy/{variant}", build(ROOT / "envoy" / variant))
+    run("envoy/istio/gateway with traffic-extension",
+        build(manifests.with_component("istio/gateway", "istio/traffic-extension")))
+    run("envoy/istio/gateway with issuer",
+        build(manifests.with_component("istio/gateway", "istio/issuer")), Issuer())
 
 
 if __name__ == "__main__":

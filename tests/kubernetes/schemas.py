@@ -1,8 +1,8 @@
 """The fields and values that Istio, Kubernetes, Envoy Gateway and Prometheus accept.
 
 The models of Istio, Kubernetes and the Prometheus operator come from PyPI packages, which are generated from
-the resource definitions of one version. There is no such package for Envoy Gateway. The models below follow
-its API reference for the fields that we use; any other field is an error.
+the resource definitions of one version. There is no such package for Envoy Gateway and the Gateway API. The
+models below follow their API references for the fields that we use; any other field is an error.
 """
 
 import ast
@@ -106,8 +106,8 @@ def is_field(part):
 
 def model_of(document):
     group, _, version = document["apiVersion"].rpartition("/")
-    if group == "gateway.envoyproxy.io":
-        return ENVOY_GATEWAY[document["kind"]]
+    if group in ["gateway.envoyproxy.io", "gateway.networking.k8s.io"]:
+        return OURS[document["kind"]]
     if group.endswith(".istio.io"):
         module = f"cloudcoil.models.istio.{group.split('.')[0]}.{version}"
     elif group == "monitoring.coreos.com":
@@ -231,18 +231,188 @@ class EnvoyPatchPolicySpec(Model):
     priority: int | None = None
 
 
-def envoy_gateway_resource(kind, spec):
+class FilterOrder(Model):
+    """Moves one kind of filter before or after another."""
+
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
+class EnvoyProxyContainer(Model):
+    """The proxy's container: parts of Kubernetes' own types."""
+
+    env: list[dict[str, Any]] | None = None
+    resources: dict[str, Any] | None = None
+    image: str | None = None
+
+
+class EnvoyProxyPod(Model):
+    """The proxies' pods."""
+
+    topology_spread_constraints: Annotated[
+        list[dict[str, Any]] | None, pydantic.Field(alias="topologySpreadConstraints")
+    ] = None
+
+
+class EnvoyProxyDeployment(Model):
+    """The proxies' Deployment."""
+
+    replicas: Annotated[int | None, pydantic.Field(ge=0)] = None
+    container: EnvoyProxyContainer | None = None
+    pod: EnvoyProxyPod | None = None
+
+
+class EnvoyProxyDisruption(Model):
+    """The proxies' PodDisruptionBudget."""
+
+    min_available: Annotated[int | str | None, pydantic.Field(alias="minAvailable")] = None
+
+
+class EnvoyProxyKubernetes(Model):
+    """What Envoy Gateway creates."""
+
+    deployment: Annotated[EnvoyProxyDeployment | None, pydantic.Field(alias="envoyDeployment")] = None
+    disruption: Annotated[EnvoyProxyDisruption | None, pydantic.Field(alias="envoyPDB")] = None
+
+
+class EnvoyProxyProvider(Model):
+    """Where the proxies run."""
+
+    type: Literal["Kubernetes"]
+    kubernetes: EnvoyProxyKubernetes
+
+
+class EnvoyProxySpec(Model):
+    """Settings of the proxies of one Gateway."""
+
+    filter_order: Annotated[list[FilterOrder] | None, pydantic.Field(alias="filterOrder")] = None
+    provider: EnvoyProxyProvider
+
+
+class ParametersRef(Model):
+    """An object with settings of the implementation."""
+
+    group: str
+    kind: str
+    name: str
+
+
+class GatewayInfrastructure(Model):
+    """What the implementation creates for a Gateway."""
+
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    parameters_ref: Annotated[ParametersRef | None, pydantic.Field(alias="parametersRef")] = None
+
+
+class RouteNamespaces(Model):
+    """Namespaces whose routes may use the listener."""
+
+    origin: Annotated[Literal["All", "Same", "Selector"], pydantic.Field(alias="from")]
+
+
+class AllowedRoutes(Model):
+    """Routes that may use the listener."""
+
+    namespaces: RouteNamespaces
+
+
+class GatewayListener(Model):
+    """A port of a Gateway. HBONE is Istio's."""
+
+    name: str
+    port: Annotated[int, pydantic.Field(ge=1, le=65535)]
+    protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP", "HBONE"]
+    hostname: str | None = None
+    allowed_routes: Annotated[AllowedRoutes | None, pydantic.Field(alias="allowedRoutes")] = None
+
+
+class GatewaySpec(Model):
+    """Gateway API: a proxy."""
+
+    class_name: Annotated[str, pydantic.Field(alias="gatewayClassName", min_length=1)]
+    infrastructure: GatewayInfrastructure | None = None
+    listeners: Annotated[list[GatewayListener], pydantic.Field(min_length=1, max_length=64)]
+
+
+class GatewayClassSpec(Model):
+    """Gateway API: an implementation."""
+
+    controller: Annotated[
+        str, pydantic.Field(alias="controllerName", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9/._~%-]+$")
+    ]
+
+
+class ParentRef(Model):
+    """The Gateway of a route."""
+
+    name: str
+
+
+class BackendRef(Model):
+    """A Service."""
+
+    name: str
+    port: int
+
+
+class RouteTimeouts(Model):
+    """0s: no limit."""
+
+    request: Annotated[str, pydantic.Field(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")]
+
+
+class HeaderModifier(Model):
+    """Changes of a request's headers."""
+
+    remove: Annotated[list[str], pydantic.Field(max_length=16)]
+
+
+class RouteFilter(Model):
+    """One step of a route."""
+
+    type: Literal["RequestHeaderModifier"]
+    modifier: Annotated[HeaderModifier, pydantic.Field(alias="requestHeaderModifier")]
+
+
+class RouteRule(Model):
+    """Where matching requests go."""
+
+    backends: Annotated[list[BackendRef], pydantic.Field(alias="backendRefs", max_length=16)]
+    timeouts: RouteTimeouts | None = None
+    filters: Annotated[list[RouteFilter] | None, pydantic.Field(max_length=16)] = None
+
+
+class HttpRouteSpec(Model):
+    """Gateway API: routes of a Gateway."""
+
+    parents: Annotated[list[ParentRef], pydantic.Field(alias="parentRefs", max_length=32)]
+    rules: Annotated[list[RouteRule], pydantic.Field(max_length=16)]
+
+
+def resource(kind, version, spec):
     return pydantic.create_model(
         kind,
         __base__=Model,
-        apiVersion=(Literal["gateway.envoyproxy.io/v1alpha1"], ...),
+        apiVersion=(Literal[version], ...),
         kind=(Literal[kind], ...),
         metadata=(ObjectMeta, ...),
         spec=(spec, ...),
     )
 
 
-ENVOY_GATEWAY = {
-    "EnvoyExtensionPolicy": envoy_gateway_resource("EnvoyExtensionPolicy", EnvoyExtensionPolicySpec),
-    "EnvoyPatchPolicy": envoy_gateway_resource("EnvoyPatchPolicy", EnvoyPatchPolicySpec),
+EXTENSIONS = "gateway.envoyproxy.io/v1alpha1"
+GATEWAY_API = "gateway.networking.k8s.io/v1"
+# The kinds without a package: those of Envoy Gateway and of the Gateway API.
+OURS = {
+    kind: resource(kind, version, spec)
+    for kind, version, spec in [
+        ("EnvoyExtensionPolicy", EXTENSIONS, EnvoyExtensionPolicySpec),
+        ("EnvoyPatchPolicy", EXTENSIONS, EnvoyPatchPolicySpec),
+        ("EnvoyProxy", EXTENSIONS, EnvoyProxySpec),
+        ("Gateway", GATEWAY_API, GatewaySpec),
+        ("GatewayClass", GATEWAY_API, GatewayClassSpec),
+        ("HTTPRoute", GATEWAY_API, HttpRouteSpec),
+    ]
 }

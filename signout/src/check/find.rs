@@ -1,9 +1,9 @@
 //! Finds the configurations of the filter in a text.
 //!
 //! The text is the JSON of a configuration itself, or YAML or JSON that contains configurations:
-//! Envoy's bootstrap, listeners or extension configurations, a `WasmPlugin`, an `EnvoyFilter`, a
-//! `ConfigMap` with such files, or several documents of any kind (`kustomize build`). A Wasm plugin
-//! is recognised by its form, whatever the document is.
+//! Envoy's bootstrap, listeners or extension configurations, Kubernetes objects with Wasm plugins, an
+//! `EnvoyFilter`, a `ConfigMap` with such files, or several documents of any kind (`kustomize
+//! build`). A Wasm plugin is recognised by its form, whatever the document is.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use session_guard_core::config::ConfigError;
 
 use crate::check::plugin::{Passed, Plugin, field};
+use crate::check::resource::plugins_of;
 
 /// One configuration, as the filter would get it.
 #[derive(Debug)]
@@ -106,16 +107,16 @@ impl Findings {
         let name = name_of(value);
         names.extend(name.clone());
         match value {
-            Value::Object(_) if value["kind"] == "WasmPlugin" && value["spec"].is_object() => {
-                self.add(Plugin::of_istio(value), names, clusters);
-            }
-            Value::Object(fields) => match Plugin::of_envoy(value) {
-                Some(plugin) => self.add(plugin, names, clusters),
-                None => {
+            Value::Object(fields) => {
+                if let Some(plugins) = plugins_of(value) {
+                    plugins.into_iter().for_each(|plugin| self.add(plugin, names, clusters));
+                } else if let Some(plugin) = Plugin::of_envoy(value) {
+                    self.add(plugin, names, clusters);
+                } else {
                     fields.values().for_each(|value| self.look(value, names, clusters));
                     self.look_into_files(value, names);
                 }
-            },
+            }
             Value::Array(items) => items.iter().for_each(|item| self.look(item, names, clusters)),
             _ => {}
         }

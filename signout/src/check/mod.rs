@@ -17,6 +17,7 @@ pub mod find;
 pub mod words;
 
 mod plugin;
+mod resource;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Reads a Wasm plugin of Envoy or Istio: what it passes to the filter, and probable mistakes.
+//! Reads a Wasm plugin of Envoy: what it passes to the filter, and probable mistakes.
 
 use std::collections::BTreeMap;
 
@@ -90,39 +90,6 @@ impl Plugin {
         })
     }
 
-    /// Reads a `WasmPlugin` of Istio.
-    pub(super) fn of_istio(resource: &Value) -> Self {
-        let spec = &resource["spec"];
-        let names = [&resource["metadata"]["name"], &spec["pluginName"], &spec["url"]];
-        let names = names.into_iter().filter_map(Value::as_str).map(str::to_owned);
-        let (mut host, mut written) = (vec![], BTreeMap::new());
-        for variable in spec["vmConfig"]["env"].as_array().into_iter().flatten() {
-            let name = variable["name"].as_str().unwrap_or_default().to_owned();
-            match variable["value"].as_str() {
-                Some(value) if variable["valueFrom"] != "HOST" => {
-                    written.insert(name, value.to_owned());
-                }
-                _ if variable["valueFrom"] == "HOST" => host.push(name),
-                _ => {}
-            }
-        }
-        let mut warnings = vec![];
-        if !written.is_empty() {
-            let warning = "vmConfig.env: values written here can be read by whoever may read the \
-                resource; use valueFrom: HOST";
-            warnings.push(warning.to_owned());
-        }
-        warnings.extend(on_failure("failStrategy", spec["failStrategy"].as_str(), false));
-        if spec["phase"] != "AUTHN" {
-            let warning = "phase: not AUTHN, so AuthorizationPolicies run before the filter";
-            warnings.push(warning.to_owned());
-        }
-        let config = &spec["pluginConfig"];
-        let text = if config.is_null() { vec![] } else { config.to_string().into_bytes() };
-        let passed = Passed::These { host, written };
-        Self { names: names.collect(), text: Ok(text), passed, warnings }
-    }
-
     /// Returns whether the plugin is this filter, by its names or by the form of its configuration.
     pub(super) fn is_ours(&self) -> bool {
         let names = self.names.iter().map(|name| name.to_ascii_lowercase().replace('_', "-"));
@@ -163,7 +130,7 @@ fn text(configuration: Option<&Value>) -> Result<Vec<u8>, ConfigError> {
     }
 }
 
-fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Option<String> {
+pub(super) fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Option<String> {
     match policy {
         Some("FAIL_RELOAD") => None,
         Some("FAIL_OPEN") => Some(format!("{name}: FAIL_OPEN lets everybody in when the VM dies")),
@@ -183,7 +150,7 @@ pub(super) fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     message.get(name).or_else(|| message.get(&camel)).filter(|value| !value.is_null())
 }
 
-fn texts(list: Option<&Value>) -> Vec<String> {
+pub(super) fn texts(list: Option<&Value>) -> Vec<String> {
     let items = list.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }

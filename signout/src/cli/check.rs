@@ -110,11 +110,12 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const EXAMPLES: &str = "\
 The filter's own code decides. In YAML every Wasm filter of Envoy (its StringValue) and every
-WasmPlugin of Istio that is this filter is checked, ConfigMaps included; other Wasm plugins are not.
+TrafficExtension and WasmPlugin of Istio and EnvoyExtensionPolicy of Envoy Gateway that is this filter
+is checked, ConfigMaps included; other Wasm plugins are not.
 
 Secrets: a variable that the configuration names and that is set here is checked as well. One that is
 not set here is reported, and all else is checked; with --require-env it is an error. One that the
-proxy does not pass on to the filter (host_env_keys, vmConfig.env) is an error always.
+proxy does not pass on to the filter (host_env_keys, vmConfig.env, env.hostKeys) is an error always.
 
 Exit codes: 0 all load; 1 one does not; 2 wrong use, unreadable, or no configuration in it.
 
