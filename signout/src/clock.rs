@@ -17,9 +17,47 @@ pub(crate) async fn wait_until(second: u64) {
     }
 }
 
+/// Returns this time (seconds since 1970 UTC) as RFC 3339 in UTC: `2026-11-29T12:00:00Z`.
+#[must_use]
+pub fn rfc_3339(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    // Days since 1 March of the year 0, so that a leap day is the last day of its year.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Longest delay of a response until its cutoff has begun. If the clocks agree, it needs less than
 /// a second.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the clock is read while a response waits for the next second.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (time, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_795_332_120, "2026-11-22T07:22:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (1 << 40, "36812-02-20T00:36:16Z"),
+        ] {
+            assert_eq!(rfc_3339(time), expected);
+        }
+    }
+}

@@ -40,25 +40,26 @@
 //! 10. [`writer`][]: the thread that makes batches durable
 //! 11. [`copy`][]: from one store to another
 //! 12. [`recovery`][]: reads a store, and restores it after a loss
-//! 13. [`page`][]: the pages of the feed
-//! 14. [`request`][]: the bodies of calls
-//! 15. [`plan`][]: what a commit adds
-//! 16. [`accounts`][]: accounts that make most of the records
-//! 17. [`access`][]: API tokens and their rights
-//! 18. [`issuers`][]: identity providers and their keys
-//! 19. [`metrics`][]: counters and gauges for Prometheus
-//! 20. [`capacity`][]: the largest numbers of live records
-//! 21. [`error`][]: rejections of calls
-//! 22. [`log`][]: the live set and its newest changes
-//! 23. [`store`][]: redb and Redis
-//! 24. [`freshness`][]: whether everything in a shared store is known
-//! 25. [`cursor`][]: the position of a proxy in the feed
-//! 26. [`entry`][]: an entry of the log
-//! 27. [`check`][]: what a configuration of the filter means
-//! 28. [`http::client`][]: calls of identity providers
-//! 29. [`secret`][]: generated secrets
-//! 30. [`random`][]: random numbers
-//! 31. [`clock`][]: the wall clock
+//! 13. [`explain`][]: why the filter accepts or refuses a request
+//! 14. [`page`][]: the pages of the feed
+//! 15. [`request`][]: the bodies of calls
+//! 16. [`plan`][]: what a commit adds
+//! 17. [`accounts`][]: accounts that make most of the records
+//! 18. [`access`][]: API tokens and their rights
+//! 19. [`issuers`][]: identity providers and their keys
+//! 20. [`metrics`][]: counters and gauges for Prometheus
+//! 21. [`capacity`][]: the largest numbers of live records
+//! 22. [`error`][]: rejections of calls
+//! 23. [`log`][]: the live set and its newest changes
+//! 24. [`store`][]: redb and Redis
+//! 25. [`freshness`][]: whether everything in a shared store is known
+//! 26. [`cursor`][]: the position of a proxy in the feed
+//! 27. [`entry`][]: an entry of the log
+//! 28. [`check`][]: what a configuration of the filter means
+//! 29. [`http::client`][]: calls of identity providers
+//! 30. [`secret`][]: generated secrets
+//! 31. [`random`][]: random numbers
+//! 32. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -81,6 +82,7 @@ pub mod check;
 pub mod clock;
 pub mod copy;
 pub mod error;
+pub mod explain;
 pub mod http;
 pub mod issuers;
 pub mod receivers;

@@ -190,6 +190,16 @@ impl Admission {
         }
     }
 
+    /// Returns the objection to a single token of a request that needs one.
+    #[must_use]
+    pub fn examine(&self, token: &[u8], moment: Moment<'_>) -> Option<Objection> {
+        let candidate = Candidate { bytes: token.into(), ..Candidate::default() };
+        let mut judged = Judged::unchecked(candidate);
+        let effort = self.verifier.effort(Purpose::Admission, moment.unix_milliseconds);
+        self.judge_one(&mut judged, &effort, moment);
+        judged.objection.or_else(|| self.check_knowledge(moment).err().map(Into::into))
+    }
+
     /// Reduces a decision to the effects of a dry run.
     fn decide_in_dry_run(&self, headers: &Headers, decision: Decision) -> Decision {
         let (forward, would_refuse) = match decision {

@@ -109,8 +109,7 @@ impl Exchange {
         let Some(headers) = headers else {
             return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
         };
-        let moment = root.moment(host);
-        match root.admission.decide(headers, moment) {
+        match root.decide(headers, host) {
             Decision::Forward(forward) => Next::Change(forward),
             Decision::Refuse { objection, clear_cookies, sign_out } => {
                 if !sign_out.is_empty() {

@@ -15,12 +15,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem;
 
-use crate::admission::{Admission, Moment};
+use crate::admission::{Admission, Decision, Moment};
 use crate::call::Response;
 use crate::config::{Config, ConfigError};
 use crate::feed::FeedEffects;
 use crate::feed::gauges::Gauges;
 use crate::feed::staleness::Knowledge;
+use crate::headers::Headers;
 use crate::key_sets::{KeySetEffects, KeySets};
 use crate::keys::host::SignatureHost;
 use crate::metrics::{Counter, Counters, Gauge, VERSION};
@@ -107,6 +108,33 @@ impl Root {
             has_other_keys: false,
             has_served: false,
         })
+    }
+
+    /// Decides about a request with these headers.
+    #[must_use]
+    pub fn decide(&mut self, headers: &Headers, host: Host<'_>) -> Decision {
+        let moment = self.moment(host);
+        self.admission.decide(headers, moment)
+    }
+
+    /// Returns the objection to a single token of a request that needs one.
+    #[must_use]
+    pub fn examine(&mut self, token: &[u8], host: Host<'_>) -> Option<Objection> {
+        let moment = self.moment(host);
+        self.admission.examine(token, moment)
+    }
+
+    /// Returns whether the revocation set is loaded and recent, or not needed.
+    #[must_use]
+    pub fn knows_revocations(&self) -> bool {
+        let knows = |it: &RevocationState| it.knowledge == Knowledge::Current;
+        self.revocation.as_ref().is_none_or(knows)
+    }
+
+    /// Returns whether the keys of a key set are missing.
+    #[must_use]
+    pub fn lacks_keys(&self) -> bool {
+        self.admission.lacks_keys()
     }
 
     /// Does the periodic work of this VM: key sets, open requests and the feed.

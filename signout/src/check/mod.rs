@@ -216,20 +216,19 @@ impl Asked {
         })
     }
 
+    /// Returns `:method`, `:authority` and `:path`.
+    #[must_use]
+    pub fn pseudo_headers(&self) -> [(&'static str, &str); 3] {
+        [(":method", &self.method), (":authority", &self.authority), (":path", &self.path)]
+    }
+
     fn answered(&self, config: &Config) -> Answered {
-        let pseudo =
-            [(":method", &*self.method), (":authority", &*self.authority), (":path", &*self.path)];
+        let pseudo = self.pseudo_headers();
         let headers = Headers::from_pairs(&pseudo);
         let route = config.routes.find(&headers);
         Answered {
             request: format!("{} {}{}", self.method, self.authority, self.path),
-            access: match route.access {
-                Access::Public => "public",
-                Access::Optional => "optional",
-                Access::Protected => "protected",
-                Access::Signout => "signout",
-                Access::Ready => "ready",
-            },
+            access: access_name(route.access),
             revokes: route.revokes(),
             revokes_user: route.revoke_user.map(|user| match user {
                 RevokeUser::OfToken => "the user of its own token".to_owned(),
@@ -237,6 +236,17 @@ impl Asked {
             }),
             is_canonical: path::canonical(self.path.as_bytes()).is_some(),
         }
+    }
+}
+
+/// Returns the name of an access, as in the configuration.
+pub(crate) fn access_name(access: Access) -> &'static str {
+    match access {
+        Access::Public => "public",
+        Access::Optional => "optional",
+        Access::Protected => "protected",
+        Access::Signout => "signout",
+        Access::Ready => "ready",
     }
 }
 
@@ -248,6 +258,7 @@ impl From<ConfigError> for Wrong {
 
 /// Returns a placeholder for a secret: long enough for every algorithm and valid in every encoding,
 /// because hex digits are valid base64, too.
-fn stand_in(name: &str) -> String {
+#[must_use]
+pub fn stand_in(name: &str) -> String {
     hex(&sha256::<SHA256_BYTES>([name.as_bytes()])).repeat(2)
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use session_guard_core::call::{Call, Response};
+use session_guard_core::headers::Headers;
 use signout::http::client::certificates;
 use signout::secret;
 use ureq::tls::{RootCerts, TlsConfig};
@@ -44,7 +46,8 @@ impl Client {
         }
     }
 
-    fn with_token(target: &Target, token: String) -> Result<Self, CommandError> {
+    /// Returns a client with this API token.
+    pub(super) fn with_token(target: &Target, token: String) -> Result<Self, CommandError> {
         let mut config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         if let Some(file) = &target.ca {
@@ -60,6 +63,30 @@ impl Client {
     pub(super) fn get(&self, path: &str) -> Result<ApiResponse, CommandError> {
         let request = self.agent.get(format!("{}{path}", self.url));
         self.answer(request.header("authorization", self.bearer()).call())
+    }
+
+    /// Sends a call of the filter.
+    pub(super) fn send(&self, call: &Call) -> Result<Response, CommandError> {
+        let mut request = self.agent.get(format!("{}{}", self.url, call.path));
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        let sent = request.header("authorization", self.bearer()).call();
+        let mut response = sent.map_err(|error| {
+            CommandError::Unreachable(format!("cannot reach the service at {}: {error}", self.url))
+        })?;
+        let (status, kind) = (response.status().as_u16(), response.headers().get("content-type"));
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
+        let body = body.map_err(|error| {
+            let problem = format!("the response of {} is incomplete: {error}", self.url);
+            CommandError::Unreachable(problem)
+        })?;
+        if status != 200 {
+            return Err(CommandError::Refused(refusal(status, &String::from_utf8_lossy(&body))));
+        }
+        let headers = Headers::from_pairs(&[(":status", "200"), ("content-type", &kind)]);
+        Ok(Response { headers, body })
     }
 
     /// Sends a POST request with JSON.

@@ -9,6 +9,7 @@ use thiserror::Error;
 mod check;
 mod client;
 mod copy;
+mod explain;
 mod issuers;
 mod list;
 mod revoke;
@@ -24,6 +25,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Copy(copy) => copy.run(),
         Command::Keygen { file } => keygen(&file),
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Schema => schema(),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
@@ -70,6 +72,8 @@ enum Command {
     Stream(stream::Stream),
     /// Check a configuration of the filter, and explain what it means.
     Check(check::CheckCommand),
+    /// Explain why the filter accepts or refuses a token or a request.
+    Explain(explain::ExplainCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.
     #[command(after_help = "Example:\n  signout schema > configuration.schema.json")]
     Schema,

@@ -63,6 +63,20 @@ impl Sources {
         self.cookies
     }
 
+    /// Returns all sources.
+    #[must_use]
+    pub fn all(&self) -> SourceSet {
+        let all = (0..self.sources.len()).map(SourceSet::of);
+        all.fold(SourceSet::default(), SourceSet::union)
+    }
+
+    /// Returns the locations of some of the sources, in the order of the configuration.
+    pub fn locations(&self, of: SourceSet) -> impl Iterator<Item = &TokenLocation> {
+        let sources = self.sources.iter().enumerate();
+        let of = sources.filter(move |(index, _)| SourceSet::of(*index).is_within(of));
+        of.map(|(_, source)| &source.location)
+    }
+
     /// Returns whether the request contains an API key in a place that may contain one.
     #[must_use]
     pub fn hold_api_key(&self, headers: &Headers) -> bool {

@@ -1,0 +1,113 @@
+//! What a token says about itself, for explanations.
+//!
+//! Nothing here decides, and nothing is verified. Only the algorithm, the key id, times and the names
+//! of claims are shown: other values may be personal.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use session_guard_core::token::statement::StatementClaims;
+
+use crate::clock::rfc_3339;
+use crate::explain::Stage;
+
+/// The facts of one token; empty where it cannot be read.
+#[derive(Debug, Default)]
+pub struct TokenFacts {
+    algorithm: Option<String>,
+    kid: Option<String>,
+    times: Vec<(&'static str, u64)>,
+    names: Vec<String>,
+}
+
+impl TokenFacts {
+    /// Reads a token.
+    #[must_use]
+    pub fn read(token: &[u8]) -> Self {
+        let mut parts = token.split(|byte| *byte == b'.');
+        let mut part = || URL_SAFE_NO_PAD.decode(parts.next().unwrap_or_default()).ok();
+        let (header, payload) = (part(), part());
+        let header = header.as_deref().and_then(StatementClaims::parse);
+        let payload = payload.as_deref().and_then(StatementClaims::parse);
+        let member = |name| {
+            let text = header.as_ref()?.text(name).ok()??;
+            Some(shortened(&text))
+        };
+        let time = |name| Some((name, payload.as_ref()?.time(name).ok()??));
+        Self {
+            algorithm: member("alg"),
+            kid: member("kid"),
+            times: ["iat", "nbf", "exp"].into_iter().filter_map(time).collect(),
+            names: payload.iter().flat_map(StatementClaims::names).map(shortened).collect(),
+        }
+    }
+
+    /// Returns what belongs to this stage.
+    pub(super) fn of(&self, stage: Stage, now: u64) -> String {
+        match stage {
+            Stage::Key => {
+                let kid = self.kid.as_ref().map_or("no kid".to_owned(), |kid| format!("kid {kid}"));
+                self.algorithm.as_ref().map_or(String::new(), |alg| format!("alg {alg}, {kid}"))
+            }
+            Stage::Times => {
+                let time = |(name, at): &(&str, u64)| {
+                    format!("{name} {} ({})", rfc_3339(*at), distance(*at, now))
+                };
+                self.times.iter().map(time).collect::<Vec<_>>().join(", ")
+            }
+            Stage::Claims if !self.names.is_empty() => {
+                let shown = self.names.iter().take(NAMES_LIMIT);
+                format!("it has {}", shown.cloned().collect::<Vec<_>>().join(", "))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Returns the distance in the largest unit that fits.
+fn distance(at: u64, now: u64) -> String {
+    let seconds = at.abs_diff(now);
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
+        _ => (seconds / 86_400, "days"),
+    };
+    if at > now { format!("in {count} {unit}") } else { format!("{count} {unit} ago") }
+}
+
+fn shortened(text: &str) -> String {
+    text.escape_debug().take(CHARACTERS_LIMIT).collect()
+}
+
+/// Most names of claims that are shown.
+const NAMES_LIMIT: usize = 32;
+
+/// Most characters of one name.
+const CHARACTERS_LIMIT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_have_a_fitting_unit() {
+        for (at, expected) in [
+            (1_000_000, "0 s ago"),
+            (1_000_119, "in 119 s"),
+            (1_000_120, "in 2 min"),
+            (992_800, "2 h ago"),
+            (827_200, "2 days ago"),
+        ] {
+            assert_eq!(distance(at, 1_000_000), expected);
+        }
+    }
+
+    #[test]
+    fn unreadable_tokens_have_no_facts() {
+        for token in [&b""[..], b"a", b"a.b", b"\xff.\xff", b"bnVsbA.bnVsbA."] {
+            let facts = TokenFacts::read(token);
+            let shown: String = Stage::ALL.map(|stage| facts.of(stage, 0)).concat();
+            assert_eq!(shown, "", "{token:?}");
+        }
+    }
+}

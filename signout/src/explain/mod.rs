@@ -1,0 +1,379 @@
+//! Explains why the filter accepts or refuses a token or a request.
+//!
+//! The filter's own code decides. A [`Root`] in this process gets the configuration, the keys and the
+//! revocations as in a proxy, and then the request. This module only prepares the input and puts the
+//! result into the order in which a token is checked. A report contains neither a token nor a secret.
+//!
+//! # Offline
+//!
+//! Without a service the revocation set is empty, and the report says that revocations were not
+//! checked. Published key sets can be given as files. The clock of the state machine is a value, so
+//! nothing waits.
+
+pub mod facts;
+pub mod words;
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use session_guard_core::admission::{Decision, Forward};
+use session_guard_core::call::{Call, Response};
+use session_guard_core::clock::Now;
+use session_guard_core::config::{Config, ConfigError};
+use session_guard_core::feed::wire::{CONTENT_TYPE, PageKey};
+use session_guard_core::headers::Headers;
+use session_guard_core::keys::host::NoHost;
+use session_guard_core::refusal::{Explanation, Objection, Refusal, Rule};
+use session_guard_core::request::sources::{SourceSet, Sources, TokenLocation};
+use session_guard_core::root::{Destination, Host, Question, Root};
+use session_guard_core::severity::Severity;
+use session_guard_core::shared::InMemory;
+
+use crate::check::{ProcessEnvironment, access_name};
+use crate::cursor::ProxyPosition;
+use crate::entry::{Entry, Position};
+use crate::explain::facts::TokenFacts;
+use crate::log::Log;
+use crate::page;
+
+/// Sends a call of the filter, and returns the response; `None` if there is none.
+pub type Send<'a> = &'a mut dyn FnMut(Question, &Destination, &Call) -> Option<Response>;
+
+/// The request to explain.
+pub struct ExplainInput<'a> {
+    /// The JSON text of the filter's configuration.
+    pub config: &'a [u8],
+    /// The environment of the filter.
+    pub environment: ProcessEnvironment<'a>,
+    /// The request's headers with `:method`, `:authority` and `:path`.
+    pub headers: &'a Headers,
+    /// The time, in seconds since 1970 UTC.
+    pub unix_seconds: u64,
+    /// Sends the calls for keys and revocations.
+    pub send: Send<'a>,
+}
+
+/// Why a request is accepted or refused.
+#[derive(Debug, Serialize)]
+pub struct ExplainReport {
+    /// Method, host and path, without the query.
+    pub request: String,
+    /// The access of its route.
+    pub access: &'static str,
+    /// Its tokens.
+    pub tokens: Vec<TokenReport>,
+    /// Whether it reaches the application as if nothing was wrong.
+    pub is_accepted: bool,
+    /// What happens to it.
+    pub outcome: String,
+    /// The status and the response code details, if it is refused.
+    pub refusal: Option<RefusalReport>,
+    /// Warnings and errors that the filter would log, for example keys that are left out.
+    pub log: Vec<String>,
+}
+
+/// The refusal of a request.
+#[derive(Debug, Serialize)]
+pub struct RefusalReport {
+    /// HTTP status.
+    pub status: u16,
+    /// What the access log shows after `session_guard_`.
+    pub name: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// The checks of one token, in order.
+#[derive(Debug, Serialize)]
+pub struct TokenReport {
+    /// Where it was found.
+    pub place: String,
+    /// The checks.
+    pub steps: Vec<CheckStep>,
+}
+
+/// One check of a token.
+#[derive(Debug, Serialize)]
+pub struct CheckStep {
+    /// Its name.
+    pub stage: Stage,
+    /// Its result.
+    pub result: StepResult,
+    /// What was found; the problem and its remedy if it failed.
+    pub text: String,
+}
+
+/// The result of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepResult {
+    /// The token passes.
+    Passed,
+    /// The token fails, or the filter cannot decide.
+    Failed,
+    /// An earlier check failed.
+    NotReached,
+}
+
+/// The checks of a token, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Form and header.
+    Structure,
+    /// A key of its algorithm and `kid`.
+    Key,
+    /// The signature.
+    Signature,
+    /// `exp`, `nbf`, `iat`.
+    Times,
+    /// `iss`.
+    Issuer,
+    /// `aud`.
+    Audience,
+    /// The other claims.
+    Claims,
+    /// The revocation set.
+    Revocation,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Structure,
+        Self::Key,
+        Self::Signature,
+        Self::Times,
+        Self::Issuer,
+        Self::Audience,
+        Self::Claims,
+        Self::Revocation,
+    ];
+
+    /// Returns the stage that makes this objection to a single token.
+    fn of(objection: &Objection) -> Self {
+        match (objection, objection.refusal()) {
+            (Objection::Rule(Rule::Keys), _) => Self::Key,
+            (Objection::Rule(Rule::SignatureChecks), _) => Self::Signature,
+            (_, Refusal::MissingToken | Refusal::MalformedToken) => Self::Structure,
+            (_, Refusal::UnsupportedAlgorithm | Refusal::UnknownKey) => Self::Key,
+            (_, Refusal::BadSignature) => Self::Signature,
+            (_, Refusal::Expired | Refusal::NotYetValid) => Self::Times,
+            (_, Refusal::WrongIssuer) => Self::Issuer,
+            (_, Refusal::WrongAudience) => Self::Audience,
+            (_, Refusal::BadClaims | Refusal::ConflictingTokens) => Self::Claims,
+            (_, Refusal::Revoked | Refusal::Unavailable) => Self::Revocation,
+        }
+    }
+}
+
+/// Explains one request.
+///
+/// # Errors
+///
+/// The configuration does not load.
+pub fn explain(input: ExplainInput<'_>) -> Result<ExplainReport, ConfigError> {
+    let ExplainInput { config: text, environment, headers, unix_seconds, send } = input;
+    let config = Config::parse(text, environment)?;
+    let (shared, mut now) =
+        (InMemory::default(), Now { unix_seconds, monotonic_milliseconds: STARTED_AT });
+    let mut root = Root::configure(text, environment, &NoHost, &|| [0; 16], host(&shared, &now))?;
+    load(&mut root, &shared, &mut now, send);
+    let host = host(&shared, &now);
+    let found = config.sources.find(headers);
+    let candidates = found.as_deref().unwrap_or_default();
+    let tokens = candidates.iter().map(|candidate| {
+        let objection = root.examine(&candidate.bytes, host);
+        let facts = TokenFacts::read(&candidate.bytes);
+        TokenReport {
+            place: place(&config.sources, candidate.exact, candidate.other),
+            steps: steps(objection.as_ref(), &facts, unix_seconds),
+        }
+    });
+    let tokens = tokens.collect();
+    let log = root.take_log().into_iter();
+    let log = log.filter(|(severity, _)| *severity > Severity::Info).map(|(_, line)| line);
+    let mut report = ExplainReport {
+        request: shown_request(headers),
+        access: access_name(config.routes.find(headers).access),
+        tokens,
+        is_accepted: true,
+        outcome: String::new(),
+        refusal: None,
+        log: log.collect(),
+    };
+    match root.decide(headers, host) {
+        Decision::Ready(_) => "the filter responds itself".clone_into(&mut report.outcome),
+        Decision::Refuse { objection, .. } => report.refuse(&objection),
+        Decision::Forward(forward) => match &forward.would_refuse {
+            Some(objection) => {
+                report.refuse(objection);
+                let outcome = format!("dry run: it continues; with enforcement {}", report.outcome);
+                report.outcome = outcome;
+            }
+            None => report.outcome = outcome(&forward),
+        },
+    }
+    Ok(report)
+}
+
+impl ExplainReport {
+    fn refuse(&mut self, objection: &Objection) {
+        let Explanation { problem, remedy } = objection.explanation();
+        let (status, name) = (objection.refusal().answer().status, objection.name());
+        self.is_accepted = false;
+        self.outcome = format!("refused: {status} session_guard_{name}");
+        let problem = problem.into_owned();
+        self.refusal = Some(RefusalReport { status, name, problem, remedy });
+    }
+}
+
+fn host<'a>(shared: &'a InMemory, now: &'a Now) -> Host<'a> {
+    Host { shared, clock: now, random: || 0 }
+}
+
+/// Runs the ticks of the filter until keys and revocations are loaded, or the calls for them have
+/// failed: the filter would wait and try again.
+fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
+    let (mut feed_failed, mut keys_failed) = (false, false);
+    let mut calls = VecDeque::new();
+    while now.monotonic_milliseconds < STARTED_AT + LOADING_MILLISECONDS {
+        let needs_feed = !feed_failed && !root.knows_revocations();
+        let needs_keys = !keys_failed && root.lacks_keys();
+        if !needs_feed && !needs_keys {
+            return;
+        }
+        now.monotonic_milliseconds += TICK_MILLISECONDS;
+        let Some((question, call)) = calls.pop_front() else {
+            calls.extend(root.tick(host(shared, now)).calls);
+            continue;
+        };
+        let Some(destination) = root.destination(question).cloned() else { continue };
+        if question == Question::Poll && !needs_feed {
+            continue; // the service would hold this poll until something is revoked
+        }
+        let response = send(question, &destination, &call);
+        match question {
+            Question::Keys(_) => keys_failed |= response.is_none(),
+            Question::Poll | Question::Delivery => feed_failed |= response.is_none(),
+        }
+        let effects = root.call_response(question, response.as_ref(), host(shared, now));
+        calls.extend(effects.calls);
+    }
+}
+
+/// Returns the response of a service without revocations to this poll.
+#[must_use]
+pub fn empty_page(destination: &Destination, call: &Call, unix_seconds: u64) -> Response {
+    let log = Log::new(Entry { position: Position { sequence: 1, tag: 0 }, record: None });
+    let query = call.path.split_once('?').map_or("", |(_, query)| query);
+    let after = query.split('&').find_map(|parameter| parameter.strip_prefix("after="));
+    let position = after.map_or(ProxyPosition::Start, ProxyPosition::parse);
+    let page = page::page(&log, position, usize::MAX, unix_seconds);
+    let authorization = destination.authorization.as_deref().unwrap_or_default();
+    let api_token = authorization.strip_prefix("Bearer ").unwrap_or_default();
+    Response {
+        headers: Headers::from_pairs(&[(":status", "200"), ("content-type", CONTENT_TYPE)]),
+        body: page.encode(&PageKey::new(api_token.as_bytes())),
+    }
+}
+
+/// Returns the header lines that carry this text in the first place of the configuration. A text with
+/// line breaks or a colon is header lines itself, as a browser or a client shows them.
+#[must_use]
+pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
+    let text = text.trim();
+    let line = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_name = !name.is_empty() && name.bytes().all(is_name);
+        is_name.then(|| (name.to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    let lines: Option<Vec<_>> = text.lines().filter(|it| !it.trim().is_empty()).map(line).collect();
+    if let Some(lines) = lines.filter(|lines| !lines.is_empty()) {
+        return lines;
+    }
+    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+    match sources.locations(sources.all()).next() {
+        Some(TokenLocation::Header { name, scheme: Some(scheme) }) => {
+            let scheme = if scheme == "*" { "Bearer" } else { scheme };
+            vec![(name.clone(), format!("{scheme} {token}"))]
+        }
+        Some(TokenLocation::Header { name, scheme: None }) => vec![(name.clone(), token.into())],
+        Some(TokenLocation::Cookie(name)) => vec![("cookie".to_owned(), format!("{name}={token}"))],
+        Some(TokenLocation::Query(name)) => vec![(QUERY.to_owned(), format!("{name}={token}"))],
+        None => vec![],
+    }
+}
+
+/// The name of the line of [`lines_with`] that belongs into the query.
+pub const QUERY: &str = "?";
+
+fn place(sources: &Sources, exact: SourceSet, other: SourceSet) -> String {
+    let name = |location: &TokenLocation| match location {
+        TokenLocation::Header { name, .. } => format!("header {name}"),
+        TokenLocation::Cookie(name) => format!("cookie {name}"),
+        TokenLocation::Query(name) => format!("query parameter {name}"),
+    };
+    let exactly = sources.locations(exact).map(name);
+    let otherwise = sources.locations(other).map(|it| {
+        format!("{}, under another spelling or in a malformed field: it admits nobody", name(it))
+    });
+    exactly.chain(otherwise).collect::<Vec<_>>().join("; ")
+}
+
+fn steps(objection: Option<&Objection>, facts: &TokenFacts, now: u64) -> Vec<CheckStep> {
+    let failed = objection.map(Stage::of);
+    let step = |stage: Stage| {
+        let (result, text) = match failed {
+            Some(failed) if stage > failed => (StepResult::NotReached, String::new()),
+            Some(failed) if stage == failed => {
+                let explained = objection.map(|it| it.explanation().to_string());
+                (StepResult::Failed, explained.unwrap_or_default())
+            }
+            _ => (StepResult::Passed, String::new()),
+        };
+        let facts = match result {
+            StepResult::NotReached => String::new(),
+            _ => facts.of(stage, now),
+        };
+        let texts = [text, facts].into_iter().filter(|text| !text.is_empty());
+        CheckStep { stage, result, text: texts.collect::<Vec<_>>().join(" — ") }
+    };
+    Stage::ALL.map(step).into()
+}
+
+fn outcome(forward: &Forward) -> String {
+    if let Some(reason) = forward.without_effect {
+        return format!("continues, but {}", reason.line());
+    }
+    let revoked = forward.sign_out.len() + forward.signed_out.len();
+    match (revoked, forward.tokens.first()) {
+        (0, None) => "continues without a user".to_owned(),
+        (0, Some(_)) if forward.cutoff.is_some() => {
+            "continues; a 2xx response signs the user out everywhere".to_owned()
+        }
+        (0, Some(_)) => "continues with the token's user".to_owned(),
+        (1, _) => "continues, and revokes its token".to_owned(),
+        (count, _) => format!("continues, and revokes its {count} tokens"),
+    }
+}
+
+/// Method, host and path. The query may contain a token.
+fn shown_request(headers: &Headers) -> String {
+    let text = |name: &[u8]| String::from_utf8_lossy(headers.first(name).unwrap_or_default());
+    let target = text(b":path");
+    let path = target.split('?').next().unwrap_or_default();
+    format!("{} {}{}", text(b":method"), text(b":authority"), path.escape_debug())
+}
+
+/// The state machine's clock at the beginning. 0 would mean *never* to some of its parts.
+const STARTED_AT: u64 = 1_000_000;
+
+/// The period of the state machine's clock.
+const TICK_MILLISECONDS: u64 = 50;
+
+/// Loading ends after this time of the state machine's clock: 400 pages have a million revocations.
+const LOADING_MILLISECONDS: u64 = 200_000;
