@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use testbed::{BareApplication, Configuration, Connection, Testbed, Token};
+use testbed::{BareApplication, Configuration, Connection, Testbed, Token, repository};
 
 #[test]
 fn no_spelling_leaves_an_open_prefix_behind_the_shipped_envoy() {
@@ -52,7 +52,94 @@ fn no_header_that_overrides_path_or_method_is_forwarded() {
     }
 }
 
-/// Headers that some framework or server reads in place of the request line.
+#[test]
+fn every_shipped_proxy_removes_the_same_headers() {
+    let mut proxies = 0;
+    for name in repository::files("yaml") {
+        if !["envoy/", "examples/"].iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        for removed in removed_headers(&repository::documents(&name)) {
+            let removed: BTreeSet<_> = removed.into_iter().collect();
+            let expected = OVERRIDES.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(removed, expected, "{name}");
+            proxies += 1;
+        }
+    }
+    assert!(proxies >= 5, "{proxies}");
+}
+
+#[test]
+fn every_istio_variant_removes_them() {
+    for name in repository::files("yaml") {
+        let Some(folder) = name.strip_suffix("kustomization.yaml") else { continue };
+        let selects_filter = |it: &Value| it["target"]["kind"] == "WasmPlugin";
+        let is_variant =
+            |it: &Value| it["kind"] == "Kustomization" && list(&it["patches"]).any(selects_filter);
+        if !repository::documents(&name).iter().any(is_variant) {
+            continue;
+        }
+        let files = repository::files("yaml").into_iter().filter(|file| file.starts_with(folder));
+        let removing = files.flat_map(|file| removed_headers(&repository::documents(&file)));
+        assert_ne!(removing.count(), 0, "{folder} removes no header");
+    }
+}
+
+#[test]
+fn a_proxy_that_forgets_them_is_found() {
+    let route = json!({"routes": [{"match": {"prefix": "/"}}]});
+    for (document, found) in [
+        (json!({"route_config": {"virtual_hosts": [route]}}), 1),
+        (json!({"route_config": {"virtual_hosts": [{"routes": [{"match": {"path": "/a"}}]}]}}), 0),
+        (json!({"kind": "VirtualService", "spec": {"http": [{"route": []}, {"route": []}]}}), 2),
+        (
+            json!({"data": {"envoy.yaml": json!({"route_config": {"virtual_hosts": [route]}}).to_string()}}),
+            1,
+        ),
+    ] {
+        let removed = removed_headers(std::slice::from_ref(&document));
+        assert_eq!(removed, vec![Vec::<String>::new(); found], "{document}");
+    }
+}
+
+/// The headers that each place of a manifest removes from requests to any path: Envoy's route
+/// configurations, and the routes of Istio.
+fn removed_headers(documents: &[Value]) -> Vec<Vec<String>> {
+    let names = |value: &Value| list(value).filter_map(Value::as_str).map(str::to_owned).collect();
+    let mut found: Vec<Vec<String>> = Vec::new();
+    let mut rest: Vec<Value> = documents.to_vec();
+    while let Some(value) = rest.pop() {
+        let hosts = list(&value["route_config"]["virtual_hosts"]);
+        let matches_all = |route: &Value| route["match"]["prefix"] == "/";
+        if hosts.flat_map(|host| list(&host["routes"])).any(matches_all) {
+            found.push(names(&value["route_config"]["request_headers_to_remove"]));
+        }
+        if value["kind"] == "VirtualService" {
+            let routes = list(&value["spec"]["http"]);
+            found.extend(routes.map(|route| names(&route["headers"]["request"]["remove"])));
+        }
+        if value["applyTo"] == "ROUTE_CONFIGURATION" {
+            found.push(names(&value["patch"]["value"]["request_headers_to_remove"]));
+        }
+        match value {
+            Value::Object(members) => rest.extend(members.into_iter().map(|(_, value)| value)),
+            Value::Array(items) => rest.extend(items),
+            // A configuration inside another manifest.
+            Value::String(text) if text.contains("route_config") => {
+                rest.extend(repository::parse(&text));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Headers that some framework or server reads in place of the request line. Every shipped
+/// configuration removes exactly these.
 const OVERRIDES: &[&str] = &[
     "x-original-url",
     "x-original-uri",

@@ -60,6 +60,12 @@ pub fn documents(name: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// Parses the documents of a YAML text; none if it is no YAML.
+#[must_use]
+pub fn parse(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap_or_default()
+}
+
 /// Parses a YAML text from another document.
 #[must_use]
 #[track_caller]
