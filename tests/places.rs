@@ -28,6 +28,7 @@ fn places(configuration: &mut Configuration) {
         {"cookie": "token"},
         {"cookie": "__Host-session"},
         {"query": "access_token"},
+        {"query": "ticket", "routes": [{"path": "/socket", "methods": ["GET"]}]},
     ]);
     let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
     routes.push(json!({"path": "/optional", "access": "optional"}));
@@ -76,6 +77,33 @@ fn a_token_under_another_spelling_refuses_and_never_admits() {
         let seen = connection.send(&with_lines(Request::get(&optional), place.1, fill)).seen();
         assert_eq!(seen.headers("x-user-id"), [""; 0], "{place:?}");
     }
+}
+
+#[test]
+fn a_limited_source_admits_on_its_routes_and_refuses_everywhere() {
+    let bed = BED.get();
+    let mut connection = bed.envoy.connect();
+    let Tokens { ada, ada_again, bob, forged } = Tokens::new();
+    assert_eq!(connection.send(&Request::post("/sign-out").bearer(&ada_again)).status, 200);
+    let code = "code-of-another-feature";
+    for (path, ticket, alone, beside_own) in [
+        ("/socket", ada.as_str(), "", ""),
+        ("/socket", forged.as_str(), "bad_signature", "bad_signature"),
+        ("/socket", code, "malformed_token", "malformed_token"),
+        ("/page", ada.as_str(), "missing_token", ""),
+        ("/page", forged.as_str(), "bad_signature", "bad_signature"),
+        ("/page", ada_again.as_str(), "revoked", "revoked"),
+        ("/page", bob.as_str(), "missing_token", "conflicting_tokens"),
+        ("/page", code, "missing_token", ""),
+        ("/socket/", ada.as_str(), "missing_token", ""),
+    ] {
+        let request = Request::get(&format!("{path}?ticket={ticket}"));
+        assert_eq!(connection.send(&request).code(), alone, "{path} {ticket}");
+        assert_eq!(connection.send(&request.bearer(&ada)).code(), beside_own, "{path} {ticket}");
+    }
+    let sign_out = Request::post(&format!("/sign-out?ticket={bob}"));
+    assert_eq!(connection.send(&sign_out).seen().path, format!("/sign-out?ticket={bob}"));
+    assert_eq!(connection.send(&Request::get("/page").bearer(&bob)).code(), "revoked");
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl HeadersInput {
             (TokenLocation::Cookie("token".to_owned()), None),
             (TokenLocation::Query("access_token".to_owned()), None),
         ];
-        let sources = places.map(|(location, pass_prefix)| Source { location, pass_prefix });
+        let sources = places.map(|(location, pass_prefix)| Source { location, pass_prefix, routes: vec![] });
         Self {
             admission: Admission::new(config(), Some(set), &NoHost),
             shared,

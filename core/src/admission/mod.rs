@@ -35,7 +35,7 @@
 //!
 //! A sign-out revokes every genuine token that it carries, whatever its times and claims. Expired
 //! tokens need no record. Tokens that this VM has verified before come first, so they are revoked
-//! however many other tokens the request carries. If the limits do not suffice for all tokens, the
+//! however many other tokens the request carries; tokens under another spelling come last. If the limits do not suffice for all tokens, the
 //! response is 503 and the tokens that were checked are revoked. A retry continues with the others.
 
 use std::cell::Cell;
@@ -51,7 +51,7 @@ use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
 use crate::refusal::{Enforcement, Objection, Refusal, Rule};
-use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut};
+use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cross_site};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::generation::Standing;
@@ -229,7 +229,8 @@ impl Admission {
             (Err(_), _) | (_, Access::Signout) => SourceSet::default(),
             (Ok(tokens), _) => good_in(tokens),
         };
-        let outcome = match self.outcome(&tokens, good, moment) {
+        let admitting = self.sources.admitting(headers);
+        let outcome = match self.outcome(&tokens, good, admitting, moment) {
             Err(objection) if has_api_key && objection.refusal() == Refusal::MissingToken => {
                 by_api_key(&tokens, &route)
             }
@@ -237,7 +238,7 @@ impl Admission {
             outcome => outcome.map(Some),
         };
         if let (Access::Protected, Err(objection)) = (route.access, &outcome) {
-            return self.refuse(objection.clone(), &tokens);
+            return self.refuse(objection.clone(), headers, &tokens);
         }
         let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
             SignsOut::All => true,
@@ -252,7 +253,7 @@ impl Admission {
             // Forwarding would only look like a sign-out, so respond 503. Still revoke the tokens that
             // were checked; otherwise forged tokens could keep them alive.
             let objection = unknown.objection.clone().unwrap_or(Refusal::Unavailable.into());
-            let mut refused = self.refuse(objection, &tokens);
+            let mut refused = self.refuse(objection, headers, &tokens);
             if let Decision::Refuse { sign_out, .. } = &mut refused {
                 let is_live = |judged: &Judged<'_>| !judged.has_expired() && !judged.is_revoked();
                 let signed_out = tokens.into_iter().flatten().filter(is_signed_out);
@@ -365,10 +366,13 @@ impl Admission {
         tokens: Vec<Candidate<'a>>,
         moment: Moment<'_>,
     ) -> Vec<Judged<'a>> {
-        let (known, others): (Vec<_>, Vec<_>) =
+        let (known, unseen): (Vec<_>, Vec<_>) =
             tokens.into_iter().partition(|token| self.verifier.is_known(&token.bytes));
+        let (exact, other): (Vec<_>, Vec<_>) =
+            unseen.into_iter().partition(|token| !token.exact.is_empty());
         let effort = self.verifier.effort(Purpose::SignOut, moment.unix_milliseconds);
-        let mut judged: Vec<_> = known.into_iter().chain(others).map(Judged::unchecked).collect();
+        let mut judged: Vec<_> =
+            known.into_iter().chain(exact).chain(other).map(Judged::unchecked).collect();
         for one in &mut judged {
             self.judge_one(one, &effort, moment);
         }
@@ -413,15 +417,19 @@ impl Admission {
 
     /// Returns the token that admits the request. All tokens must be acceptable and agree on the
     /// user, except cookies that a good cookie of the same name [replaces](Self::replaced_cookies).
-    /// One of them must be in a configured place, spelt exactly. Of several objections the first in
-    /// the order of judgement is named.
+    /// One of them must be in a source that may admit the request, spelt exactly. Of several
+    /// objections the first in the order of judgement is named.
     fn outcome(
         &self,
         tokens: &Result<Vec<Judged<'_>>, Objection>,
         good: SourceSet,
+        admitting: SourceSet,
         moment: Moment<'_>,
     ) -> Result<Rc<VerifiedToken>, Objection> {
         let tokens = tokens.as_ref().map_err(Clone::clone)?;
+        // A cookie that was not checked may be good: the response is then 503, not 401.
+        let unknown = tokens.iter().filter(|judged| judged.is_unknown());
+        let good = good.union(union(unknown.map(|judged| judged.candidate.exact)));
         let judged = || tokens.iter().filter(|judged| !self.is_replaced(judged, good));
         let users = judged().filter_map(|judged| judged.token.as_ref()).map(|token| token.user());
         let conflict = !users.is_sorted_by(|a, b| a == b);
@@ -434,10 +442,16 @@ impl Admission {
         if judged().next().is_some() {
             self.check_knowledge(moment)?;
         }
-        let first = judged().find(|judged| !judged.candidate.exact.is_empty());
+        let exact = || judged().filter(|judged| !judged.candidate.exact.is_empty());
+        let first = exact().find(|judged| judged.candidate.exact.meets(admitting));
         first.and_then(|judged| judged.token.clone()).ok_or_else(|| {
-            let is_found = judged().next().is_some();
-            if is_found { Rule::Spelling.into() } else { Refusal::MissingToken.into() }
+            if exact().next().is_some() {
+                Rule::Route.into()
+            } else if judged().next().is_some() {
+                Rule::Spelling.into()
+            } else {
+                Refusal::MissingToken.into()
+            }
         })
     }
 
@@ -590,11 +604,17 @@ impl Admission {
         edits
     }
 
-    /// A refusal clears a cookie if its token was refused and no value of its name may be good. A
-    /// conflict clears none: a link with somebody else's token must not sign the user out.
+    /// A refusal clears a cookie if its token was refused and no value of its name may be good. Three
+    /// refusals clear none:
+    ///
+    /// - a conflict: a link with somebody else's token must not sign the user out;
+    /// - 503: what is refused now may be good on the next try, and a sign-out has not happened;
+    /// - on a request that another site caused: the browser has left out cookies with `SameSite`,
+    ///   and the good one may be among them.
     fn refuse(
         &self,
         objection: Objection,
+        headers: &Headers,
         tokens: &Result<Vec<Judged<'_>>, Objection>,
     ) -> Decision {
         let tokens = tokens.as_deref().unwrap_or_default();
@@ -602,8 +622,10 @@ impl Admission {
         let bad = union(bad.map(|judged| judged.candidate.exact));
         let kept = tokens.iter().filter(|judged| judged.may_be_good());
         let kept = union(kept.map(|judged| judged.candidate.sources()));
-        let is_conflict = objection.refusal() == Refusal::ConflictingTokens;
-        let refused = if is_conflict { SourceSet::default() } else { bad.without(kept) };
+        let clears_none =
+            matches!(objection.refusal(), Refusal::ConflictingTokens | Refusal::Unavailable)
+                || is_cross_site(headers);
+        let refused = if clears_none { SourceSet::default() } else { bad.without(kept) };
         let clear_cookies = self.sources.clearing(refused);
         Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
     }

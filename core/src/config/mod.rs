@@ -14,6 +14,7 @@ mod keys;
 mod known_secrets;
 pub mod limits;
 mod lists;
+mod patterns;
 pub mod preset;
 mod raw;
 mod routes;

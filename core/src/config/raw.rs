@@ -163,6 +163,26 @@ pub(super) struct RawTokenSource {
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) pass_prefix: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RawSourceRoute>"))]
+    pub(super) routes: Option<Vec<RawSourceRoute>>,
+}
+
+/// A pattern of requests that a token source may admit.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSourceRoute {
+    pub(super) path: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) template: Option<String>,
+    pub(super) upgrade: Option<bool>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    pub(super) methods: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    pub(super) hosts: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,9 @@
 //! Checks and compiles the rules for routes.
 
 use crate::config::error::{At, ConfigError};
+use crate::config::patterns::{self, WrittenPattern};
 use crate::config::{limits, raw, settings};
-use crate::request::path;
-use crate::request::routes::{Access, HostPattern, Matcher, Part, Revokes, Routes, Rule};
+use crate::request::routes::{Access, Revokes, Routes, Rule};
 
 /// Other settings on which rules depend.
 #[derive(Clone, Copy)]
@@ -38,21 +38,14 @@ fn one(at: &At, rule: &raw::RawRoute, given: Given) -> Result<Rule, ConfigError>
     if access == Access::Signout && !given.revocation {
         return Err(access_at.error("sign-out revokes, but `revocation` is missing", SERVICE));
     }
-    let (matcher, names) = matcher(at, rule)?;
-    if matcher == Matcher::Preflight {
+    let only_post = access == Access::Signout;
+    let methods_if_absent = if only_post { vec!["POST".to_owned()] } else { vec![] };
+    let (pattern, names) = patterns::check(at, &WrittenPattern::of_rule(rule), methods_if_absent)?;
+    if pattern.is_preflight() {
         for_preflight(at, rule, access)?;
     }
     let revokes = revokes(&at.field("revoke_user"), rule, access, &names, given)?;
-    let compiled = Rule::new(matcher, access)
-        .only(methods(at, rule, access)?, hosts(at, rule)?)
-        .with_revokes(revokes);
-    let compiled = match rule.upgrade {
-        None => compiled,
-        Some(true) => compiled.only_upgrades(),
-        Some(false) => {
-            return Err(at.field("upgrade").error("can only be true", "remove it, or the rule"));
-        }
-    };
+    let compiled = Rule::new(pattern, access).with_revokes(revokes);
     let compiled = match rule.api_keys {
         None | Some(raw::ApiKeys::Pass) => compiled,
         Some(raw::ApiKeys::Refuse) if access == Access::Protected => compiled.without_api_keys(),
@@ -68,77 +61,6 @@ fn one(at: &At, rule: &raw::RawRoute, given: Given) -> Result<Rule, ConfigError>
         Some(raw::CrossSite::Forward) => Ok(compiled),
         Some(raw::CrossSite::Revoke) => Ok(compiled.with_cross_site_revoking()),
     }
-}
-
-/// Returns the matcher. For a template, also returns the name of each segment, or `None` for a
-/// literal one.
-fn matcher(at: &At, rule: &raw::RawRoute) -> Result<(Matcher, Vec<Option<String>>), ConfigError> {
-    let literal = |name: &str, text: &String| {
-        let at = at.field(name);
-        if text.contains(['{', '}']) {
-            return Err(at.error("holds a brace", "use \"template\", or write %7B and %7D"));
-        }
-        canonical(&at, text).map(|()| text.clone().into_bytes())
-    };
-    match (&rule.path, &rule.prefix, &rule.template, rule.preflight) {
-        (Some(path), None, None, None) => Ok((Matcher::Path(literal("path", path)?), vec![])),
-        (None, Some(prefix), None, None) => {
-            Ok((Matcher::Prefix(literal("prefix", prefix)?), vec![]))
-        }
-        (None, None, Some(text), None) => template(&at.field("template"), text),
-        (None, None, None, Some(true)) => Ok((Matcher::Preflight, vec![])),
-        (None, None, None, Some(false)) => {
-            Err(at.field("preflight").error("can only be true", "remove it, or the rule"))
-        }
-        _ => Err(at.error("needs exactly one of path, prefix, template, preflight", "")),
-    }
-}
-
-fn template(at: &At, text: &str) -> Result<(Matcher, Vec<Option<String>>), ConfigError> {
-    let (mut parts, mut names, mut plain) = (vec![], vec![], String::new());
-    for segment in text.split('/').skip(1) {
-        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        if let Some(name) = name {
-            let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-            if name.is_empty() || !name.bytes().all(sound) {
-                return Err(at.error("a name in braces is letters, digits, `_`, `-`", ""));
-            }
-            if names.iter().flatten().any(|known| known == name) {
-                return Err(at.error("a name in braces comes twice", "name each segment"));
-            }
-        } else if segment.contains(['{', '}']) {
-            return Err(at.error("braces stand for a whole segment", "like /users/{id}/update"));
-        }
-        plain.push('/');
-        plain.push_str(if name.is_some() { "x" } else { segment });
-        parts.push(match name {
-            Some(_) => Part::Any,
-            None => Part::Literal(segment.as_bytes().to_vec()),
-        });
-        names.push(name.map(str::to_owned));
-    }
-    if !text.starts_with('/') {
-        return Err(at.error("does not start with `/`", ""));
-    }
-    canonical(at, &plain)?;
-    limits::count(at, parts.len(), settings::LIST_ITEMS)?;
-    Ok((Matcher::Template(parts), names))
-}
-
-/// Returns an error if the path is not canonical, because no request could match it.
-fn canonical(at: &At, text: &str) -> Result<(), ConfigError> {
-    limits::text(at, text, settings::TEXT_BYTES)?;
-    if text.contains('?') {
-        return Err(at.error("holds a query", "rules match the path alone"));
-    }
-    if path::canonical(text.as_bytes()).is_none() {
-        return Err(at.error(
-            "is not canonical: no request could match it",
-            "start with `/`; no `//`, `\\`, `;`, `#`, dot segment or non-ASCII character; `%XX` \
-             upper-case, and only where it is needed",
-        ));
-    }
-    Ok(())
 }
 
 fn for_preflight(at: &At, rule: &raw::RawRoute, access: Access) -> Result<(), ConfigError> {
@@ -183,33 +105,6 @@ fn revokes(
             Ok(Some(Revokes::UserInSegment(index)))
         }
     }
-}
-
-fn methods(at: &At, rule: &raw::RawRoute, access: Access) -> Result<Vec<String>, ConfigError> {
-    let at = at.field("methods");
-    let Some(written) = &rule.methods else {
-        let only_post = access == Access::Signout;
-        return Ok(if only_post { vec!["POST".to_owned()] } else { vec![] });
-    };
-    limits::some(&at, written.len(), settings::LIST_ITEMS, "leave it out for all methods")?;
-    for (index, method) in written.iter().enumerate() {
-        if !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-            return Err(at.item(index).error("is no method", "methods are upper case: GET"));
-        }
-    }
-    limits::texts(&at, written, settings::LIST_ITEMS, settings::NAME_BYTES)
-}
-
-fn hosts(at: &At, rule: &raw::RawRoute) -> Result<Vec<HostPattern>, ConfigError> {
-    let at = at.field("hosts");
-    let Some(written) = &rule.hosts else { return Ok(vec![]) };
-    limits::some(&at, written.len(), settings::LIST_ITEMS, "leave it out for all hosts")?;
-    limits::texts(&at, written, settings::LIST_ITEMS, settings::NAME_BYTES)?;
-    let remedy = "lower case, without port: app.example.com, *.example.com, [::1]";
-    let patterns = written.iter().enumerate().map(|(index, host)| {
-        HostPattern::new(host).ok_or_else(|| at.item(index).error("is no host", remedy))
-    });
-    patterns.collect()
 }
 
 const SERVICE: &str = "say where the signout service is: {\"upstream\": {\"cluster\": …}}";

@@ -278,6 +278,48 @@ pub const SETTINGS: &[Setting] = &[
         "Values with this prefix are API keys, which the application checks; they are not tokens.",
     ),
     setting(
+        "token_sources[].routes",
+        Form::Objects(LIST_ITEMS),
+        None,
+        "The source admits only these requests; each item has `path`, `prefix` or `template`. If absent: all.",
+    ),
+    setting(
+        "token_sources[].routes[].path",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Matches exactly this path.",
+    ),
+    setting(
+        "token_sources[].routes[].prefix",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Prefix match by segments: `/a` matches `/a` and `/a/…`, but not `/ab`.",
+    ),
+    setting(
+        "token_sources[].routes[].template",
+        Form::Text(TEXT_BYTES),
+        None,
+        "Matches paths with these segments; `{name}` matches any one segment.",
+    ),
+    setting(
+        "token_sources[].routes[].upgrade",
+        Form::Flag,
+        None,
+        "`true`: only upgrades (WebSocket), of HTTP/1 and HTTP/2.",
+    ),
+    setting(
+        "token_sources[].routes[].methods",
+        Form::Texts(LIST_ITEMS),
+        None,
+        "Matches only these methods. If absent: all methods.",
+    ),
+    setting(
+        "token_sources[].routes[].hosts",
+        Form::Texts(LIST_ITEMS),
+        None,
+        "Matches only these hosts, as in `routes[].hosts`.",
+    ),
+    setting(
         "forward.user_id",
         Form::Text(NAME_BYTES),
         Some(r#""x-user-id""#),

@@ -1,7 +1,9 @@
 //! Checks the configured places of tokens, and the prefixes of API keys.
 
 use crate::config::error::{At, ConfigError};
+use crate::config::patterns::{self, WrittenPattern};
 use crate::config::{header_name, limits, raw, settings};
+use crate::request::routes::RequestPattern;
 use crate::request::sources::{Source, TokenLocation};
 
 /// Returns the places. Duplicates are an error.
@@ -13,6 +15,7 @@ pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Sourc
             scheme: Some("Bearer".to_owned()),
         },
         pass_prefix: None,
+        routes: vec![],
     };
     let Some(written) = written else { return Ok(vec![bearer()]) };
     limits::some(&at, written.len(), settings::TOKEN_SOURCES, "leave it out for Bearer")?;
@@ -25,9 +28,25 @@ pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Sourc
         }
         let prefix = source.pass_prefix.as_deref();
         let pass_prefix = prefix.map(|text| prefix_of_keys(&at.field("pass_prefix"), text));
-        sources.push(Source { location, pass_prefix: pass_prefix.transpose()? });
+        let pass_prefix = pass_prefix.transpose()?;
+        let routes = routes(&at.field("routes"), source.routes.as_deref())?;
+        sources.push(Source { location, pass_prefix, routes });
     }
     Ok(sources)
+}
+
+/// Returns the requests that the source may admit; an empty list means all.
+fn routes(
+    at: &At,
+    written: Option<&[raw::RawSourceRoute]>,
+) -> Result<Vec<RequestPattern>, ConfigError> {
+    let Some(written) = written else { return Ok(vec![]) };
+    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out for all routes")?;
+    let routes = written.iter().enumerate().map(|(index, route)| {
+        let written = WrittenPattern::of_source(route);
+        patterns::check(&at.item(index), &written, vec![]).map(|(pattern, _)| pattern)
+    });
+    routes.collect()
 }
 
 fn location(at: &At, source: &raw::RawTokenSource) -> Result<TokenLocation, ConfigError> {

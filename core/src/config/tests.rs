@@ -198,6 +198,7 @@ fn the_table_names_every_setting_that_the_parser_knows() {
         "keys[].jwks",
         "claims",
         "token_sources[]",
+        "token_sources[].routes[]",
         "forward",
         "answers",
         "routes[]",
@@ -576,10 +577,38 @@ fn token_sources_are_checked() {
             (json!([{}]), at),
             (json!([{"cookie": "a"}, {"cookie": "a"}]), "token_sources[1]"),
             (json!([{"cookies": "a"}]), &field("cookies")),
+            (json!([{"query": "t", "pass_prefix": "sk-", "routes": [{"path": "/ws"}]}]), ""),
         ],
     );
     let sources: Vec<_> = (0..9).map(|n| json!({"cookie": format!("c{n}")})).collect();
     check("token_sources", &[(json!(sources[..8]), ""), (json!(sources), "token_sources")]);
+}
+
+#[test]
+fn routes_of_a_source_are_checked() {
+    let at = "token_sources[0].routes";
+    let field = |name: &str| format!("{at}[0].{name}");
+    for (routes, wrong_at) in [
+        (json!([{"path": "/ws"}, {"prefix": "/a/"}, {"template": "/b/{id}"}]), ""),
+        (json!([{"path": "/ws", "upgrade": true, "methods": ["GET"], "hosts": ["a.example"]}]), ""),
+        (json!([]), at),
+        (json!(null), at),
+        (json!([{}]), &format!("{at}[0]")),
+        (json!([{"path": "/a", "prefix": "/b"}]), &format!("{at}[0]")),
+        (json!([{"path": "/a//b"}]), &field("path")),
+        (json!([{"template": "/{a}x"}]), &field("template")),
+        (json!([{"path": "/a", "upgrade": false}]), &field("upgrade")),
+        (json!([{"path": "/a", "methods": ["get"]}]), &field("methods[0]")),
+        (json!([{"path": "/a", "hosts": []}]), &field("hosts")),
+        (json!([{"path": "/a", "access": "public"}]), &field("access")),
+        (json!([{"preflight": true}]), &field("preflight")),
+    ] {
+        let config = with("token_sources", json!([{"query": "t", "routes": routes}]));
+        assert_eq!(wrong(&config), wrong_at, "{config}");
+    }
+    let many = |count| json!(vec![json!({"path": "/a"}); count]);
+    let sources = |count| with("token_sources", json!([{"query": "t", "routes": many(count)}]));
+    assert_eq!([wrong(&sources(32)), wrong(&sources(33))], ["", at]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub enum ClaimFault {
 pub enum Rule {
     /// The only token is in a place whose name is spelt differently.
     Spelling,
+    /// The only token is in a place that the configuration limits to other routes.
+    Route,
     /// The token is longer than `max_token_bytes`.
     Size,
     /// The token does not have three parts.
@@ -282,8 +284,9 @@ fn of_refusal(refusal: Refusal) -> (&'static str, &'static str) {
 
 impl Rule {
     /// Every rule, in the order of the refusals.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Spelling,
+        Self::Route,
         Self::Size,
         Self::Parts,
         Self::Base64,
@@ -322,7 +325,7 @@ impl Rule {
     #[must_use]
     pub fn refusal(self) -> Refusal {
         match self {
-            Self::Spelling => Refusal::MissingToken,
+            Self::Spelling | Self::Route => Refusal::MissingToken,
             Self::Size
             | Self::Parts
             | Self::Base64
@@ -360,6 +363,7 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Self::Spelling => "spelling",
+            Self::Route => "route",
             Self::Size => "size",
             Self::Parts => "parts",
             Self::Base64 => "base64",
@@ -400,6 +404,11 @@ impl Rule {
                 "the only token is in a header, cookie or parameter whose name is spelt \
                  differently from token_sources",
                 "let the client spell the name exactly as the configuration does",
+            ),
+            Self::Route => (
+                "the only token is in a place that token_sources limits to other routes",
+                "add this route to the `routes` of that source, or let the client send the token \
+                 elsewhere",
             ),
             Self::Size => (
                 "the token is longer than max_token_bytes",

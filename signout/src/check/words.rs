@@ -145,6 +145,12 @@ fn source(source: &Value) -> String {
         let _ =
             write!(line, "; what begins with {prefix} is an API key, for the application to judge");
     }
+    if source["routes"].is_array() {
+        let routes = items(&source["routes"]).map(|route| pattern(route, "any method", false));
+        let routes: Vec<_> = routes.collect();
+        let _ =
+            write!(line, "; it admits only {}; elsewhere it can only refuse", routes.join("; "));
+    }
     line
 }
 
@@ -185,29 +191,35 @@ fn routes(config: &Value) -> Vec<String> {
     lines
 }
 
-fn rule(rule: &Value) -> String {
-    let access = shown(&rule["access"]);
-    let methods = match rule["methods"].is_array() {
-        true => list(&rule["methods"], "or"),
-        false if access == "signout" => "POST".to_owned(),
-        false => "any method".to_owned(),
+/// Which requests a rule or a token source means. A wide prefix also matches within a segment.
+fn pattern(pattern: &Value, all_methods: &str, is_wide: bool) -> String {
+    let methods = match pattern["methods"].is_array() {
+        true => list(&pattern["methods"], "or"),
+        false => all_methods.to_owned(),
     };
-    let place = match (&rule["path"], &rule["prefix"], &rule["template"]) {
+    let mut line = match (&pattern["path"], &pattern["prefix"], &pattern["template"]) {
         (Value::String(path), _, _) => format!("{methods} {path}"),
-        (_, Value::String(prefix), _) if access == "protected" || prefix.ends_with('/') => {
+        (_, Value::String(prefix), _) if is_wide || prefix.ends_with('/') => {
             format!("{methods} {prefix}…")
         }
         (_, Value::String(prefix), _) => format!("{methods} {prefix} and {prefix}/…"),
         (_, _, Value::String(template)) => format!("{methods} {template}"),
         _ => "CORS preflights".to_owned(),
     };
-    let mut line = format!("{access:<9} {place}");
-    if rule["upgrade"] == true {
+    if pattern["upgrade"] == true {
         line.push_str(", upgrades only");
     }
-    if rule["hosts"].is_array() {
-        let _ = write!(line, " of {}", list(&rule["hosts"], "or"));
+    if pattern["hosts"].is_array() {
+        let _ = write!(line, " of {}", list(&pattern["hosts"], "or"));
     }
+    line
+}
+
+fn rule(rule: &Value) -> String {
+    let access = shown(&rule["access"]);
+    let all_methods = if access == "signout" { "POST" } else { "any method" };
+    let place = pattern(rule, all_methods, access == "protected");
+    let mut line = format!("{access:<9} {place}");
     let _ = write!(line, ": {}", asks(&access));
     if rule["cross_site"] == "revoke" {
         line.push_str(", also when another site's page causes it");

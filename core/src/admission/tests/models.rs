@@ -106,19 +106,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn an_application_sees_no_bad_token(lines in request()) {
-        thread_local!(static BENCH: AdmissionBench = {
+    fn an_application_sees_no_bad_token(lines in request(), is_limited: bool) {
+        thread_local!(static BENCHES: [AdmissionBench; 2] = ["", ", \"routes\": [{\"prefix\": \"/users\"}]"].map(|routes| {
             let cookie = "{\"cookie\": \"token\"}";
-            let with_query = format!("{cookie}, {{\"query\": \"access_token\"}}");
+            let with_query = format!("{cookie}, {{\"query\": \"access_token\"{routes}}}");
             let text = CONFIGURATION.replace("WHEN", "refuse").replace("FORWARD", "keep");
             let bench = AdmissionBench::of(&text.replace(cookie, &with_query));
             bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));
             bench
-        });
-        let headers = Headers::from_pairs(&lines);
-        let decision = BENCH.with(|bench| bench.admission.decide(&headers, Moment {
-            unix_milliseconds: NOW * 1_000, knowledge: Knowledge::Current, keys_settled: true, shared: &bench.shared,
         }));
+        let headers = Headers::from_pairs(&lines);
+        let decision = BENCHES.with(|[everywhere, limited]| {
+            let bench = if is_limited { limited } else { everywhere };
+            let moment = Moment {
+                unix_milliseconds: NOW * 1_000, knowledge: Knowledge::Current, keys_settled: true, shared: &bench.shared,
+            };
+            bench.admission.decide(&headers, moment)
+        });
         let Decision::Forward(forward) = decision else { return Ok(()) };
         let seen = edited(&headers, &forward.edits);
         let tokens = tokens();

@@ -8,7 +8,7 @@
 use crate::headers::Headers;
 
 /// Returns whether a page of another site caused the request (Fetch Metadata §2.3).
-pub(super) fn is_cross_site(headers: &Headers) -> bool {
+pub(crate) fn is_cross_site(headers: &Headers) -> bool {
     headers.values(b"sec-fetch-site").any(|site| site.eq_ignore_ascii_case(b"cross-site"))
 }
 

@@ -20,18 +20,23 @@
 
 mod browser;
 mod host;
+mod pattern;
 mod rule;
 
 use std::borrow::Cow;
 
+pub(crate) use crate::request::routes::browser::is_cross_site;
 pub(crate) use crate::request::routes::host::HostPattern;
-pub(crate) use crate::request::routes::rule::{Matcher, Part, Revokes, Rule};
+pub use crate::request::routes::pattern::RequestPattern;
+pub(in crate::request) use crate::request::routes::pattern::RoutedRequest;
+pub(crate) use crate::request::routes::pattern::{Matcher, Part};
+pub(crate) use crate::request::routes::rule::{Revokes, Rule};
 
 use serde::Deserialize;
 
 use crate::headers::Headers;
 use crate::request::path;
-use crate::request::routes::rule::{RoutedRequest, may_be_upgrade};
+use crate::request::routes::pattern::may_be_upgrade;
 
 /// What a route requires of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

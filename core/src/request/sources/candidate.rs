@@ -1,10 +1,13 @@
 //! The values of a request that may be tokens, with the sources in which they were found.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 
 use crate::refusal::Rule;
-use crate::request::sources::MOST_TOKENS;
+use crate::request::sources::{MOST_TOKENS, MOST_TOKENS_TO_SIGN_OUT};
 
 /// How the location of a value is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +43,26 @@ pub struct Candidates<'a> {
     count: usize,
 }
 
+/// The distinct candidates of a sign-out in the order in which they were found.
+///
+/// There may be [`MOST_TOKENS_TO_SIGN_OUT`]. A keyed hash finds equal ones, so the work grows with
+/// the number of bytes, whatever a client sends.
+pub(super) struct SignOutCandidates<'a, S = RandomState> {
+    found: Vec<Candidate<'a>>,
+    index: HashMap<Cow<'a, [u8]>, usize, S>,
+}
+
 impl SourceSet {
     /// The set of the source with that index.
     #[must_use]
     pub(super) fn of(index: usize) -> Self {
         Self(u32::try_from(index).ok().and_then(|index| 1_u8.checked_shl(index)).unwrap_or(0))
+    }
+
+    /// The set of those sources of a list that fulfil a condition.
+    pub(super) fn of_all<S>(sources: &[S], is_in: impl Fn(&S) -> bool) -> Self {
+        let sources = sources.iter().enumerate().filter(|(_, source)| is_in(source));
+        sources.map(|(index, _)| Self::of(index)).fold(Self::default(), Self::union)
     }
 
     /// Returns the sources that are in either set.
@@ -63,6 +81,12 @@ impl SourceSet {
     #[must_use]
     pub fn is_within(self, other: Self) -> bool {
         self.without(other).is_empty()
+    }
+
+    /// Returns whether a source is in both sets.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Returns whether the set has no source.
@@ -87,26 +111,50 @@ impl<'a> Candidate<'a> {
         self.exact.union(self.other)
     }
 
-    /// Adds the sources of an equal candidate to one in the list. Returns the candidate if the list
-    /// has no equal one.
-    pub(super) fn merge_into(self, list: &mut [Self]) -> Option<Self> {
-        let Some(known) = list.iter_mut().find(|known| known.bytes == self.bytes) else {
-            return Some(self);
-        };
-        known.exact = known.exact.union(self.exact);
-        known.other = known.other.union(self.other);
-        None
+    /// Adds the sources of an equal candidate.
+    fn merge(&mut self, equal: &Self) {
+        self.exact = self.exact.union(equal.exact);
+        self.other = self.other.union(equal.other);
     }
 }
 
 impl<'a> Candidates<'a> {
     pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Rule> {
         let known = self.found.get_mut(..self.count).unwrap_or_default();
-        if let Some(candidate) = candidate.merge_into(known) {
-            *self.found.get_mut(self.count).ok_or(Rule::Count)? = candidate;
-            self.count += 1;
+        if let Some(known) = known.iter_mut().find(|known| known.bytes == candidate.bytes) {
+            known.merge(&candidate);
+            return Ok(());
+        }
+        *self.found.get_mut(self.count).ok_or(Rule::Count)? = candidate;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+impl<'a, S: BuildHasher + Default> SignOutCandidates<'a, S> {
+    pub(super) fn new() -> Self {
+        Self { found: vec![], index: HashMap::default() }
+    }
+
+    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Rule> {
+        match self.index.entry(candidate.bytes.clone()) {
+            Entry::Occupied(known) => {
+                let known = self.found.get_mut(*known.get());
+                known.into_iter().for_each(|known| known.merge(&candidate));
+            }
+            Entry::Vacant(_) if self.found.len() >= MOST_TOKENS_TO_SIGN_OUT => {
+                return Err(Rule::Count);
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.found.len());
+                self.found.push(candidate);
+            }
         }
         Ok(())
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Candidate<'a>> {
+        self.found
     }
 }
 
@@ -115,5 +163,70 @@ impl<'a> Deref for Candidates<'a> {
 
     fn deref(&self) -> &Self::Target {
         self.found.get(..self.count).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::hash::{DefaultHasher, Hasher};
+
+    use super::*;
+
+    thread_local!(static HASHED_BYTES: Cell<usize> = const { Cell::new(0) });
+
+    /// Counts the bytes that are hashed.
+    #[derive(Default)]
+    struct Counting(DefaultHasher);
+
+    impl Hasher for Counting {
+        fn write(&mut self, bytes: &[u8]) {
+            HASHED_BYTES.set(HASHED_BYTES.get() + bytes.len());
+            self.0.write(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            self.0.finish()
+        }
+    }
+
+    type State = std::hash::BuildHasherDefault<Counting>;
+
+    fn candidate<'a>(bytes: &'a [u8], index: usize) -> Candidate<'a> {
+        Candidate::new(Cow::Borrowed(bytes), Spelling::Exact, index)
+    }
+
+    #[test]
+    fn work_of_a_sign_out_grows_with_its_bytes() {
+        for count in [16, 64, MOST_TOKENS_TO_SIGN_OUT] {
+            let tokens: Vec<_> = (0..count).map(|n| format!("{:0199}{n:03}", 0)).collect();
+            HASHED_BYTES.set(0);
+            let mut found = SignOutCandidates::<State>::new();
+            for round in 0..2 {
+                for token in &tokens {
+                    found.add(candidate(token.as_bytes(), round)).expect("room");
+                }
+            }
+            let sent_bytes: usize = tokens.iter().map(|token| 2 * token.len()).sum();
+            // Each is hashed once, and again as the table grows.
+            assert!(HASHED_BYTES.get() < 3 * sent_bytes, "{} of {sent_bytes}", HASHED_BYTES.get());
+            let both = SourceSet::of(0).union(SourceSet::of(1));
+            let found = found.into_vec();
+            assert_eq!(found.len(), count);
+            assert!(found.iter().zip(&tokens).all(|(it, token)| *it.bytes == *token.as_bytes()));
+            assert!(found.iter().all(|it| it.exact == both));
+        }
+    }
+
+    #[test]
+    fn a_full_list_takes_only_known_candidates() {
+        let tokens: Vec<_> = (0..=MOST_TOKENS_TO_SIGN_OUT).map(|n| n.to_string()).collect();
+        let mut found = SignOutCandidates::<RandomState>::new();
+        let results: Vec<_> =
+            tokens.iter().map(|token| found.add(candidate(token.as_bytes(), 0)).is_ok()).collect();
+        assert_eq!(results.iter().filter(|is_ok| **is_ok).count(), MOST_TOKENS_TO_SIGN_OUT);
+        assert!(!results[MOST_TOKENS_TO_SIGN_OUT]);
+        assert_eq!(found.add(candidate(b"0", 1)), Ok(()));
+        assert_eq!(found.into_vec().len(), MOST_TOKENS_TO_SIGN_OUT);
     }
 }

@@ -12,6 +12,9 @@
 //! never admits a request: an attacker on a neighbouring host can set a cookie whose name only some
 //! servers read as the configured one. A client that sends odd spellings may be refused; a token
 //! that no spelling hides is never missed.
+//!
+//! A [source](Source) that is limited to some routes follows the same rule: elsewhere it admits
+//! nothing, and its tokens can only refuse.
 
 mod any_scheme;
 mod candidate;
@@ -23,6 +26,8 @@ mod query;
 mod source;
 
 pub use any_scheme::ANY_SCHEME;
+use std::hash::RandomState;
+
 pub use candidate::{Candidate, Candidates, SourceSet, Spelling};
 pub use location::TokenLocation;
 pub use source::Source;
@@ -30,6 +35,9 @@ pub use source::Source;
 use crate::headers::{Edit, Headers};
 use crate::refusal::Rule;
 use crate::request::path;
+use crate::request::routes::RoutedRequest;
+use crate::request::sources::candidate::SignOutCandidates;
+use crate::request::sources::source::Scope;
 
 /// The most distinct tokens of one request: each may cost a signature check.
 pub const MOST_TOKENS: usize = 8;
@@ -44,6 +52,8 @@ pub struct Sources {
     sources: Vec<Source>,
     /// Those of the sources that are cookies.
     cookies: SourceSet,
+    /// All of the sources, if none is limited to some routes.
+    admitting_everywhere: Option<SourceSet>,
 }
 
 impl Sources {
@@ -51,10 +61,31 @@ impl Sources {
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         let is_cookie = |source: &Source| matches!(source.location, TokenLocation::Cookie(_));
-        let cookies = sources.iter().enumerate().filter(|(_, source)| is_cookie(source));
-        let cookies = cookies.map(|(index, _)| SourceSet::of(index));
-        let cookies = cookies.fold(SourceSet::default(), SourceSet::union);
-        Self { sources, cookies }
+        let cookies = SourceSet::of_all(&sources, is_cookie);
+        let is_limited = sources.iter().any(|source| !source.routes.is_empty());
+        let admitting_everywhere = (!is_limited).then(|| SourceSet::of_all(&sources, |_| true));
+        Self { sources, cookies, admitting_everywhere }
+    }
+
+    /// Returns the sources that have this request among their routes. Only their tokens and API keys
+    /// may admit it.
+    #[must_use]
+    pub fn admitting(&self, headers: &Headers) -> SourceSet {
+        self.admitting_everywhere.unwrap_or_else(|| {
+            let target = headers.first(b":path").and_then(path::canonical);
+            let request = target.map(|path| RoutedRequest::new(path, headers));
+            let is_within = |source: &Source| source.scope(request.as_ref()) == Scope::Within;
+            SourceSet::of_all(&self.sources, is_within)
+        })
+    }
+
+    /// Returns each source with its index and the place of the request seen from it.
+    fn scoped(&self, headers: &Headers) -> impl Iterator<Item = (usize, &Source, Scope)> {
+        let admitting = self.admitting(headers);
+        self.sources.iter().enumerate().map(move |(index, source)| {
+            let is_within = SourceSet::of(index).is_within(admitting);
+            (index, source, if is_within { Scope::Within } else { Scope::Outside })
+        })
     }
 
     /// Returns the sources that are cookies, which browsers attach by themselves.
@@ -80,7 +111,8 @@ impl Sources {
     /// Returns whether the request contains an API key in a place that may contain one.
     #[must_use]
     pub fn hold_api_key(&self, headers: &Headers) -> bool {
-        self.sources.iter().any(|source| source.holds_api_key(headers))
+        let mut within = self.scoped(headers).filter(|(.., scope)| *scope == Scope::Within);
+        within.any(|(_, source, _)| source.holds_api_key(headers))
     }
 
     /// Returns every distinct value in every place that may be a token.
@@ -91,8 +123,8 @@ impl Sources {
     /// credential of its scheme and anything else. A request without a token is not an error.
     pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, Rule> {
         let mut found = Candidates::default();
-        for (index, source) in self.sources.iter().enumerate() {
-            source.each(headers, &mut |value, spelling| {
+        for (index, source, scope) in self.scoped(headers) {
+            source.each(headers, scope, &mut |value, spelling| {
                 found.add(Candidate::new(value, spelling, index))
             })?;
         }
@@ -106,22 +138,15 @@ impl Sources {
     /// that its user wants to end.
     #[must_use]
     pub fn find_to_sign_out<'a>(&self, headers: &'a Headers) -> Vec<Candidate<'a>> {
-        let mut found: Vec<Candidate<'a>> = vec![];
-        for (index, source) in self.sources.iter().enumerate() {
-            let mut add = |value, spelling| {
-                if found.len() == MOST_TOKENS_TO_SIGN_OUT {
-                    return Err(Rule::Count);
-                }
-                let new = Candidate::new(value, spelling, index).merge_into(&mut found);
-                found.extend(new);
-                Ok(())
-            };
-            if source.each(headers, &mut add).is_err() {
-                // The field is malformed, or the limit is reached and `add` ignores the rest.
+        let mut found = SignOutCandidates::<RandomState>::new();
+        for (index, source, scope) in self.scoped(headers) {
+            let mut add = |value, spelling| found.add(Candidate::new(value, spelling, index));
+            if source.each(headers, scope, &mut add).is_err() {
+                // The field is malformed, or the limit is reached and `add` refuses the rest.
                 let _ = source.each_in_malformed_field(headers, &mut add);
             }
         }
-        found
+        found.into_vec()
     }
 
     /// Returns the edits that remove every token from the request: headers are removed, cookies and
@@ -129,12 +154,19 @@ impl Sources {
     /// [`find`](Self::find) finds nothing.
     #[must_use]
     pub fn removal(&self, headers: &Headers) -> Vec<Edit> {
-        let filled = self.sources.iter().flat_map(|source| source.filled_headers(headers));
+        let sources: Vec<_> =
+            self.scoped(headers).map(|(_, source, scope)| (source, scope)).collect();
+        let filled =
+            sources.iter().flat_map(|(source, scope)| source.filled_headers(headers, *scope));
         let mut edits = Edit::removals(filled);
-        let is_token =
-            |cookie: &[u8]| self.sources.iter().any(|source| source.is_token_cookie(cookie));
+        let is_token = |cookie: &[u8]| {
+            sources.iter().any(|(source, scope)| source.is_token_cookie(cookie, *scope))
+        };
         edits.extend(without_cookies(headers, is_token));
-        edits.extend(self.without_parameters(headers));
+        let is_token = |part: &[u8]| {
+            sources.iter().any(|(source, scope)| source.is_token_parameter(part, *scope))
+        };
+        edits.extend(without_parameters(headers, is_token));
         edits
     }
 
@@ -177,32 +209,31 @@ impl Sources {
         };
         refused.map(line).collect()
     }
+}
 
-    fn without_parameters(&self, headers: &Headers) -> Option<Edit> {
-        let target = headers.first(b":path")?;
-        let (path, query) = path::split(target);
-        let query = query?;
-        let is_token =
-            |part: &[u8]| self.sources.iter().any(|source| source.is_token_parameter(part));
-        if !query::parameters(query).any(|(part, _)| is_token(part)) {
-            return None;
-        }
-        let mut target = path.to_vec();
-        // Each part is kept with the separator before it.
-        let mut separator = b'?';
-        for part in query.split_inclusive(query::is_separator) {
-            let (part, next) = match part.split_last() {
-                Some((last, part)) if query::is_separator(last) => (part, *last),
-                _ => (part, b'&'),
-            };
-            if !is_token(part) {
-                target.push(separator);
-                target.extend_from_slice(part);
-                separator = next;
-            }
-        }
-        Some(Edit::Set(b":path".to_vec(), target))
+/// Returns the edit that removes these query parameters, if there are any.
+fn without_parameters(headers: &Headers, is_removed: impl Fn(&[u8]) -> bool) -> Option<Edit> {
+    let target = headers.first(b":path")?;
+    let (path, query) = path::split(target);
+    let query = query?;
+    if !query::parameters(query).any(|(part, _)| is_removed(part)) {
+        return None;
     }
+    let mut target = path.to_vec();
+    // Each part is kept with the separator before it.
+    let mut separator = b'?';
+    for part in query.split_inclusive(query::is_separator) {
+        let (part, next) = match part.split_last() {
+            Some((last, part)) if query::is_separator(last) => (part, *last),
+            _ => (part, b'&'),
+        };
+        if !is_removed(part) {
+            target.push(separator);
+            target.extend_from_slice(part);
+            separator = next;
+        }
+    }
+    Some(Edit::Set(b":path".to_vec(), target))
 }
 
 /// Returns the edit that removes these cookies, if there are any.

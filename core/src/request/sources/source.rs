@@ -5,9 +5,19 @@
 //! of tokens, however lenient, may decode it as a token: the configuration checks the first
 //! character of the prefix, and a value with other characters than letters, digits and `-._~` is
 //! judged as a token and refused. An API key does not change how other values are judged.
+//!
+//! # Sources of some routes
+//!
+//! A source may belong to some routes only, for example a query parameter that only the WebSocket
+//! endpoint reads. Elsewhere it admits no request, and its API keys are not accepted. Elsewhere the
+//! name may also mean something else (`/reset?token=…`), so only values that look like a JWT are
+//! judged there. An application that reads one nevertheless must not see a revoked token.
+
+use std::borrow::Cow;
 
 use crate::headers::Headers;
 use crate::refusal::Rule;
+use crate::request::routes::{RequestPattern, RoutedRequest};
 use crate::request::sources::candidate::Spelling;
 use crate::request::sources::credentials::jwt_words;
 use crate::request::sources::location::{Each, TokenLocation, whole};
@@ -20,16 +30,63 @@ pub struct Source {
     pub location: TokenLocation,
     /// The first characters of API keys, which are not tokens.
     pub pass_prefix: Option<String>,
+    /// The requests that the source may admit; empty: all.
+    pub routes: Vec<RequestPattern>,
+}
+
+/// Where a request is, seen from one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// On one of the source's routes.
+    Within,
+    /// On another route.
+    Outside,
 }
 
 impl Source {
+    /// Returns whether the source has the request among its routes; `None` is a request whose path
+    /// is not canonical.
+    pub(super) fn scope(&self, request: Option<&RoutedRequest<'_>>) -> Scope {
+        let is_for = |request| self.routes.iter().any(|route| route.is_exactly(request));
+        if self.routes.is_empty() || request.is_some_and(is_for) {
+            Scope::Within
+        } else {
+            Scope::Outside
+        }
+    }
+
     /// Calls `each` for every value in this location that may be a token.
-    pub(super) fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Rule> {
+    pub(super) fn each<'a>(
+        &self,
+        headers: &'a Headers,
+        scope: Scope,
+        each: Each<'_, 'a>,
+    ) -> Result<(), Rule> {
+        if scope == Scope::Outside {
+            return self.each_jwt(headers, each);
+        }
         if self.pass_prefix.is_none() {
             return self.location.each(headers, each);
         }
         self.location.each(headers, &mut |value, spelling| {
             if self.is_api_key(&value) { Ok(()) } else { each(value, spelling) }
+        })
+    }
+
+    /// Calls `each` for every value in this location that looks like a JWT.
+    fn each_jwt<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Rule> {
+        if let TokenLocation::Header { .. } = self.location {
+            return self.each_in_malformed_field(headers, each);
+        }
+        self.location.each(headers, &mut |value, spelling| {
+            let of_word = |word: &[u8]| if *word == *value { spelling } else { Spelling::Other };
+            match &value {
+                Cow::Borrowed(value) => {
+                    jwt_words(value).try_for_each(|word| each(Cow::Borrowed(word), of_word(word)))
+                }
+                Cow::Owned(value) => jwt_words(value)
+                    .try_for_each(|word| each(Cow::Owned(word.to_vec()), of_word(word))),
+            }
         })
     }
 
@@ -69,32 +126,45 @@ impl Source {
 
     /// Returns the names, as sent, of the header lines to remove so that no token is left in this
     /// location. A field of one scheme is removed as a whole.
-    pub(super) fn filled_headers<'a>(&'a self, headers: &'a Headers) -> Vec<&'a [u8]> {
+    pub(super) fn filled_headers<'a>(
+        &'a self,
+        headers: &'a Headers,
+        scope: Scope,
+    ) -> Vec<&'a [u8]> {
         let TokenLocation::Header { name, scheme } = &self.location else { return vec![] };
         let lines = headers.alike(name.as_bytes());
         let named_scheme = scheme.as_deref().filter(|scheme| *scheme != ANY_SCHEME);
-        if named_scheme.is_none() {
-            let is_filled = |line| match whole(line, scheme.as_deref()) {
-                Some(value) => !self.is_api_key(value),
-                None => jwt_words(line).next().is_some(),
-            };
-            return lines.filter(|line| is_filled(line.1)).map(|line| line.0).collect();
+        if named_scheme.is_some() && scope == Scope::Within {
+            let mut any = |_: Cow<'_, [u8]>, _| Err(Rule::Count);
+            let is_filled = self.each(headers, scope, &mut any).is_err();
+            return lines.filter(|_| is_filled).map(|line| line.0).collect();
         }
-        let is_filled = self.each(headers, &mut |_, _| Err(Rule::Count)).is_err();
-        lines.filter(|_| is_filled).map(|line| line.0).collect()
+        let has_jwt = |line: &[u8]| jwt_words(line).next().is_some();
+        let is_filled = |line: &[u8]| match whole(line, scheme.as_deref()) {
+            Some(value) if scope == Scope::Within => !self.is_api_key(value),
+            _ => has_jwt(line),
+        };
+        lines.filter(|line| is_filled(line.1)).map(|line| line.0).collect()
     }
 
     /// Returns whether a cookie as sent holds a token.
-    pub(super) fn is_token_cookie(&self, cookie: &[u8]) -> bool {
+    pub(super) fn is_token_cookie(&self, cookie: &[u8], scope: Scope) -> bool {
         let TokenLocation::Cookie(name) = &self.location else { return false };
-        cookies::value_of(cookie, name).is_some_and(|(value, _)| !self.is_api_key(value))
+        cookies::value_of(cookie, name).is_some_and(|(value, _)| self.is_token(value, scope))
     }
 
     /// Returns whether a query parameter as sent holds a token.
-    pub(super) fn is_token_parameter(&self, parameter: &[u8]) -> bool {
+    pub(super) fn is_token_parameter(&self, parameter: &[u8], scope: Scope) -> bool {
         let TokenLocation::Query(name) = &self.location else { return false };
         query::spelling_of(parameter, name).is_some()
-            && !query::value(parameter).is_some_and(|value| self.is_api_key(&value))
+            && query::value(parameter).is_none_or(|value| self.is_token(&value, scope))
+    }
+
+    fn is_token(&self, value: &[u8], scope: Scope) -> bool {
+        match scope {
+            Scope::Within => !self.is_api_key(value),
+            Scope::Outside => jwt_words(value).next().is_some(),
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::request::routes::{Matcher, RequestPattern};
 
 fn header(name: &str, scheme: Option<&str>) -> Source {
     at(TokenLocation::Header { name: name.to_owned(), scheme: scheme.map(str::to_owned) })
 }
 
 fn at(location: TokenLocation) -> Source {
-    Source { location, pass_prefix: None }
+    Source { location, pass_prefix: None, routes: vec![] }
 }
 
 fn everywhere() -> Sources {
@@ -357,6 +358,71 @@ fn one_token_in_several_places_is_one_token() {
         ("cookie", b"token=a; token=b"),
     ];
     assert_eq!(found(&lines), b"a|b");
+}
+
+/// The sources of `everywhere`, limited to `/ws`, with API keys.
+fn limited() -> Sources {
+    let on_ws = || vec![RequestPattern::new(Matcher::Path(b"/ws".to_vec()))];
+    let limited =
+        |source| Source { routes: on_ws(), pass_prefix: Some("sk-".to_owned()), ..source };
+    let Sources { sources, .. } = everywhere();
+    Sources::new(sources.into_iter().map(limited).collect())
+}
+
+#[test]
+fn a_limited_source_admits_only_its_routes() {
+    let admits = |target: &str| {
+        let headers = Headers::from_pairs(&[(":method", "GET"), (":path", target)]);
+        limited().admitting(&headers) == everywhere().admitting(&headers)
+    };
+    for (target, expected) in [
+        ("/ws", true),
+        ("/ws?access_token=a", true),
+        ("/ws/", false),
+        ("/WS", false),
+        ("/wss", false),
+        ("/", false),
+        ("//ws", false),
+        ("/./ws", false),
+        ("/%77s", false),
+    ] {
+        assert_eq!(admits(target), expected, "{target}");
+    }
+    let no_path = limited().admitting(&Headers::from_pairs(&[(":method", "CONNECT")]));
+    assert!(no_path.is_empty());
+}
+
+#[test]
+fn elsewhere_a_limited_source_finds_only_jwts() {
+    let at = |target: &str, lines: &[(&str, &str)]| {
+        let lines = [&[(":path", target)], lines].concat();
+        let headers = Headers::from_pairs(&lines);
+        let found = limited().find(&headers).map(|found| joined(&found));
+        let found = found.map_or("!".to_owned(), |found| String::from_utf8(found).expect("text"));
+        let left = edited(&headers, &limited().removal(&headers));
+        assert!(limited().find(&left).expect("few").is_empty(), "{lines:?}");
+        (found, limited().hold_api_key(&headers), limited().removal(&headers).is_empty())
+    };
+    let is = |found: &str, has_key, is_kept| (found.to_owned(), has_key, is_kept);
+    assert_eq!(at("/ws?access_token=a", &[]), is("a", false, false));
+    assert_eq!(at("/x?access_token=a", &[]), is("", false, true));
+    assert_eq!(at("/x?access_token=e30.b.c", &[]), is("e30.b.c", false, false));
+    assert_eq!(at("/x?access_token=e30%2Eb%2Ec", &[]), is("e30.b.c", false, false));
+    assert_eq!(at("/x?access_token=%20e30.b.c,", &[]), is("~e30.b.c", false, false));
+    assert_eq!(at("/ws?access_token=sk-0", &[]), is("", true, true));
+    assert_eq!(at("/x?access_token=sk-0", &[]), is("", false, true));
+    for (name, value, found) in [
+        ("cookie", "token=reset-code", ""),
+        ("cookie", "token=e30.b.c", "e30.b.c"),
+        ("cookie", "Token=e30.b.c", "~e30.b.c"),
+        ("authorization", "Bearer code", ""),
+        ("authorization", "Bearer code, more", ""),
+        ("authorization", "Bearer e30.b.c, more", "~e30.b.c"),
+        ("x-token", "code", ""),
+        ("x-token", "code e30.b.c", "~e30.b.c"),
+    ] {
+        assert_eq!(at("/x", &[(name, value)]), is(found, false, found.is_empty()), "{value}");
+    }
 }
 
 #[test]

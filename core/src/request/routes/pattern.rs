@@ -1,0 +1,266 @@
+//! A pattern of requests: path, method, host and upgrade.
+//!
+//! Rules and token sources use the same patterns. [`Reading`] and [`Slash`] define how a pattern is
+//! read. The table in [`routes`](crate::request::routes) shows the readings of rules.
+
+use std::borrow::Cow;
+
+use crate::headers::Headers;
+use crate::request::path;
+use crate::request::routes::host::{HostPattern, RequestHost};
+
+/// A pattern of requests, compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPattern {
+    /// The path as written, for the exact reading.
+    matcher: Matcher,
+    /// The path percent-decoded, for the wide reading.
+    decoded: Matcher,
+    methods: Vec<String>,
+    hosts: Vec<HostPattern>,
+    upgrades_only: bool,
+}
+
+/// Which paths a pattern matches. Each text is a canonical path or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Matcher {
+    /// This path.
+    Path(Vec<u8>),
+    /// Paths with this prefix.
+    Prefix(Vec<u8>),
+    /// Paths with exactly these segments.
+    Template(Vec<Part>),
+    /// Any path of a CORS preflight (Fetch §3.2.2): `OPTIONS` with `Origin` and
+    /// `Access-Control-Request-Method`.
+    Preflight,
+}
+
+/// One segment of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// This segment.
+    Literal(Vec<u8>),
+    /// Any one segment that is not empty.
+    Any,
+}
+
+/// The parts of a request that patterns match.
+pub(in crate::request) struct RoutedRequest<'a> {
+    pub(super) path: &'a [u8],
+    decoded: Cow<'a, [u8]>,
+    pub(super) method: &'a [u8],
+    host: RequestHost<'a>,
+    pub(super) headers: &'a Headers,
+}
+
+impl<'a> RoutedRequest<'a> {
+    /// Creates the view of a request for a canonical path.
+    pub(in crate::request) fn new(path: &'a [u8], headers: &'a Headers) -> Self {
+        let header = |name| headers.first(name).unwrap_or_default();
+        let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
+        Self { path, decoded: path::decoded(path), method, host, headers }
+    }
+
+    /// Returns whether the request is a CORS preflight (Fetch §3.2.2). A browser never sends an
+    /// empty `Origin`.
+    fn is_preflight(&self) -> bool {
+        let has = |name| self.headers.first(name).is_some_and(|value| !value.is_empty());
+        self.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method")
+    }
+
+    /// Returns whether every server takes the request for an upgrade (RFC 9110 §7.8, RFC 8441).
+    fn is_upgrade(&self) -> bool {
+        let mut options = self
+            .headers
+            .values(b"connection")
+            .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+        let names_protocol = self.headers.first(b"upgrade").is_some_and(|name| !name.is_empty());
+        self.headers.first(b":protocol").is_some()
+            || names_protocol && options.any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+    }
+
+    /// Returns whether the method is `GET`, which is the method of pages that are embedded or
+    /// prefetched (RFC 9110 §9.2.1).
+    pub(super) fn is_get(&self) -> bool {
+        alike(self.method, b"GET")
+    }
+}
+
+/// Returns whether some server may take the request for an upgrade.
+pub(super) fn may_be_upgrade(headers: &Headers) -> bool {
+    let names_protocol = |name: &[u8]| headers.first(name).is_some();
+    headers.first(b":method").is_some_and(|method| alike(method, b"CONNECT"))
+        || names_protocol(b"upgrade")
+        || names_protocol(b":protocol")
+}
+
+impl RequestPattern {
+    /// Creates a pattern of these paths, all methods and all hosts.
+    pub(crate) fn new(matcher: Matcher) -> Self {
+        Self {
+            decoded: matcher.clone().decoded(),
+            matcher,
+            methods: vec![],
+            hosts: vec![],
+            upgrades_only: false,
+        }
+    }
+
+    /// Makes the pattern match only upgrades.
+    pub(crate) fn only_upgrades(self) -> Self {
+        Self { upgrades_only: true, ..self }
+    }
+
+    /// Makes the pattern match only these methods and hosts. An empty list matches all.
+    pub(crate) fn only(self, methods: Vec<String>, hosts: Vec<HostPattern>) -> Self {
+        Self { methods, hosts, ..self }
+    }
+
+    /// Returns whether it matches only CORS preflights.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.matcher == Matcher::Preflight
+    }
+
+    /// Returns whether every server takes the request for one of these.
+    pub(in crate::request) fn is_exactly(&self, request: &RoutedRequest<'_>) -> bool {
+        self.matches(request, Reading::Exact, Slash::AsWritten)
+    }
+
+    /// Returns whether the pattern matches the request, read in this way.
+    pub(super) fn matches(
+        &self,
+        request: &RoutedRequest<'_>,
+        reading: Reading,
+        slash: Slash,
+    ) -> bool {
+        let includes_head = slash == Slash::MayFollow;
+        let is_method = |method: &String| {
+            let is = |sent: &[u8]| match reading {
+                Reading::Exact => method.as_bytes() == sent,
+                Reading::Wide => alike(method.as_bytes(), sent),
+            };
+            is(request.method) || includes_head && method == "GET" && alike(request.method, b"HEAD")
+        };
+        let is_host = |host: &HostPattern| match reading {
+            Reading::Exact => host.is_exactly(request.host),
+            Reading::Wide => host.may_be(request.host),
+        };
+        let is_upgrade = || match reading {
+            Reading::Exact => request.is_upgrade(),
+            Reading::Wide => may_be_upgrade(request.headers),
+        };
+        (self.methods.is_empty() || self.methods.iter().any(is_method))
+            && (self.hosts.is_empty() || self.hosts.iter().any(is_host))
+            && (!self.upgrades_only || is_upgrade())
+            && match reading {
+                Reading::Exact => self.matcher.means(request, slash),
+                Reading::Wide => self.decoded.may_mean(request),
+            }
+    }
+}
+
+/// How a pattern is read. The table in [`routes`](crate::request::routes) shows the
+/// differences.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Matches only what every server reads in the same way.
+    Exact,
+    /// Matches everything that some server may read in this way.
+    Wide,
+}
+
+/// Whether a pattern ignores a slash at the end of the path, and `GET` includes `HEAD`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slash {
+    AsWritten,
+    MayFollow,
+}
+
+impl Matcher {
+    /// Returns whether the exact reading of the path matches.
+    fn means(&self, request: &RoutedRequest<'_>, slash: Slash) -> bool {
+        match self {
+            Self::Path(path) => match slash {
+                Slash::AsWritten => path == request.path,
+                Slash::MayFollow => without_last_slash(path) == without_last_slash(request.path),
+            },
+            Self::Prefix(prefix) => request.path.strip_prefix(&prefix[..]).is_some_and(|rest| {
+                prefix.ends_with(b"/") || matches!(rest.first(), None | Some(b'/'))
+            }),
+            Self::Template(parts) => {
+                let same = |part: &[u8], segment: &[u8]| part == segment;
+                match slash {
+                    Slash::AsWritten => fits(parts, request.path, same),
+                    Slash::MayFollow => fits_with_slash(parts, request.path, same),
+                }
+            }
+            Self::Preflight => request.is_preflight(),
+        }
+    }
+
+    /// Returns whether the wide reading of the path matches. `self` is [decoded](Self::decoded).
+    fn may_mean(&self, request: &RoutedRequest<'_>) -> bool {
+        let path = &*request.decoded;
+        let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
+        match self {
+            Self::Path(text) => is_path(text),
+            Self::Prefix(prefix) => {
+                let start = path.get(..prefix.len());
+                start.is_some_and(|start| alike(prefix, start)) || is_path(prefix)
+            }
+            Self::Template(parts) => fits_with_slash(parts, path, alike),
+            Self::Preflight => request.is_preflight(),
+        }
+    }
+
+    fn decoded(self) -> Self {
+        let decoded = |text: Vec<u8>| path::decoded(&text).into_owned();
+        match self {
+            Self::Path(path) => Self::Path(decoded(path)),
+            Self::Prefix(prefix) => Self::Prefix(decoded(prefix)),
+            Self::Template(parts) => Self::Template(
+                parts
+                    .into_iter()
+                    .map(|part| match part {
+                        Part::Literal(text) => Part::Literal(decoded(text)),
+                        Part::Any => Part::Any,
+                    })
+                    .collect(),
+            ),
+            Self::Preflight => Self::Preflight,
+        }
+    }
+}
+
+/// Like [`fits`], but ignores a slash at the end of the template or of the path.
+fn fits_with_slash(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let parts = match parts {
+        [parts @ .., Part::Literal(last)] if last.is_empty() => parts,
+        parts => parts,
+    };
+    fits(parts, without_last_slash(path), same)
+}
+
+/// Returns the path without one slash at its end.
+fn without_last_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+fn fits(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let mut segments = segments(path);
+    let fit = parts.iter().all(|part| match (part, segments.next()) {
+        (Part::Literal(text), Some(segment)) => same(text, segment),
+        (Part::Any, Some(segment)) => !segment.is_empty(),
+        (_, None) => false,
+    });
+    fit && segments.next().is_none()
+}
+
+/// Returns the segments of a path. A slash at the end is followed by an empty segment.
+pub(super) fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').skip(1)
+}
+
+fn alike(a: &[u8], b: &[u8]) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
