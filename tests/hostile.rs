@@ -186,8 +186,7 @@ fn a_thousand_requests_in_one_write_delay_nobody() {
         let shipped = stage(true);
         shipped.worker_time_of(&tokens, REQUESTS_IN_ONE_WRITE);
         shipped.serves();
-        let handled = || shipped.envoy.metric("refused.bad_signature");
-        let handled = until(WITHIN, || Some(handled()).filter(|handled| *handled > 0));
+        let handled = until(WITHIN, || Some(shipped.refused()).filter(|handled| *handled > 0));
         assert!(handled < u64::from(REQUESTS_IN_ONE_WRITE) / 4, "{name}: {handled} handled");
         shipped.is_unharmed();
 
@@ -202,7 +201,7 @@ fn a_thousand_requests_in_one_write_delay_nobody() {
         assert!(used < 4 * expected, "{name}: {used:?}, {expected:?} without tokens");
         unlimited.serves();
         let all = 3 * u64::from(REQUESTS_IN_ONE_WRITE);
-        eventually(WITHIN, || unlimited.envoy.metric("refused.bad_signature") > all);
+        eventually(WITHIN, || unlimited.refused() > all);
         unlimited.is_unharmed();
     }
 }
@@ -247,6 +246,50 @@ fn no_request_holds_a_worker_for_long() {
         // of tokens and for other load of the machine. Without a limit: 24 (RS256) and more.
         for used in [page, sign_out] {
             assert!(used < 15 * slow_check, "{algorithm}: {used:?}, one check {slow_check:?}");
+        }
+        stage.is_unharmed();
+    }
+}
+
+#[test]
+fn many_forged_tokens_cost_little_more_than_a_valid_one() {
+    // With eight keys, one token may need eight checks; more tokens must not add to them.
+    for (algorithm, keys, bound) in [("HS256", 7, 2.0), ("ES256", 1, 2.0), ("ES256", 8, 4.0)] {
+        let stage = HostileBed::with(|configuration| {
+            configuration.filter["keys"] = keys_of(algorithm, keys);
+            configuration.filter["forged_token_milliseconds_per_second"] = json!(400);
+        });
+        let mut connection = stage.envoy.connect();
+        let mut number = 0;
+        for (method, path, most_tokens) in
+            [("GET", "/page", 1), ("GET", "/page", 8), ("POST", "/sign-out", 256)]
+        {
+            let mut forged_cookies = || {
+                let tokens = iter::repeat_with(|| {
+                    number += 1;
+                    format!("token={}; ", forged(algorithm, "", number))
+                });
+                let tokens: Vec<_> = tokens.take(most_tokens).collect();
+                tokens[..(HEADER_BYTES / tokens[0].len()).min(most_tokens)].concat()
+            };
+            let bytes = forged_cookies().len();
+            let mut time_of = |cookies: String| {
+                let request = Request::new(method, path).header("cookie", cookies);
+                let before = stage.worker_time();
+                connection.send(&request);
+                stage.worker_time() - before
+            };
+            // The least CPU time of several requests, because a busy machine only adds to it.
+            let forged = (0..12).map(|_| time_of(forged_cookies())).min().expect("some");
+            let valid = (0..12).map(|_| {
+                let token = format!("token={}; x=", Token::of("ada"));
+                time_of(format!("{token}{}", "y".repeat(bytes.saturating_sub(token.len()))))
+            });
+            let valid = valid.min().expect("some");
+            let ratio = forged.as_secs_f64() / valid.as_secs_f64();
+            let name = format!("{algorithm}, {keys} keys, {path}, {most_tokens} tokens");
+            println!("{name}: {forged:?}, {valid:?} with one valid token, {ratio:.1}");
+            assert!(ratio < bound, "{name}: {ratio}");
         }
         stage.is_unharmed();
     }
@@ -378,6 +421,13 @@ impl HostileBed {
         assert_eq!(good.seen().headers("x-user-id"), ["ada"]);
         let forged = connection.send(&Request::get("/page").bearer(&token.forged()));
         assert_eq!(forged.code(), "bad_signature");
+    }
+
+    /// Returns the number of requests with forged tokens that were refused: with 401, or with 503 as long as not
+    /// all of their tokens were checked.
+    fn refused(&self) -> u64 {
+        let count = |code: &str| self.envoy.metric(&format!("refused.{code}"));
+        count("bad_signature") + count("unavailable")
     }
 
     /// Returns the CPU time that the worker has used.

@@ -1,30 +1,48 @@
 //! How much time may signature checks take?
 //!
-//! A client can send tokens with wrong signatures faster than a worker can check them. Three limits
+//! A client can send tokens with wrong signatures faster than a worker can check them. Four limits
 //! bound the time that they take. All count the expected time of a check (see `cost.rs`), so they
 //! hold for every algorithm, number of keys and number of tokens.
 //!
 //! 1. A request may use [`MOST_NANOSECONDS`] for all its checks, over all tokens and keys. A request
 //!    that needs more is refused with 503; checks that were made are remembered, so a retry
 //!    continues where this request stopped.
-//! 2. The first [`FREE_NANOSECONDS`] of a request are always allowed. They suffice for one check
+//! 2. Once the invalid tokens of a request have used [`FAILED_NANOSECONDS_TO_ADMIT`], or
+//!    [`FAILED_NANOSECONDS_TO_SIGN_OUT`], no further unseen token of it is read. The time for
+//!    reading them counts, too.
+//! 3. The first [`FREE_NANOSECONDS`] of a request are always allowed. They suffice for one check
 //!    by HMAC, or by the proxy with RSA or P-256, so a flood of forged tokens never keeps a worker
 //!    from checking such a token. A forged request then costs no more than a valid one.
-//! 3. Beyond that, failed checks use a [`FailureBudget`]: a token bucket that refills continuously.
+//! 4. Beyond that, failed checks use a [`FailureBudget`]: a token bucket that refills continuously.
 //!    While it is empty, a request that needs more than its free time is refused with 503.
 //!    Successful checks are never charged. Requests for pages and sign-outs have separate buckets.
+//!
+//! # Why many invalid tokens end a request early
+//!
+//! The first limit alone lets eight cookies of one name, each tried with eight keys, take the time
+//! of twenty valid requests. With the second, an invalid request takes the time of one unseen token,
+//! tried with every key that may have signed it, and that limit. A valid request may take the former,
+//! too: when the last key is the right one. Keys with ids make both cheap.
+//!
+//! The price: if a request carries several invalid tokens of ours in form (algorithm and `kid`), an
+//! unseen genuine one after them is not checked, and the response is 503. Checks are remembered, so
+//! each retry gets further, and from then on the request works. Tokens of other applications have
+//! another algorithm or `kid` as a rule; they need no check. A sign-out has a higher limit, because a
+//! valid one costs more, with two requests by the proxy, and because a retry is a click. It revokes
+//! every genuine token that was checked, also if the response is 503.
 //!
 //! # The bound
 //!
 //! With F forged requests per second and the default of 250 ms per second, a worker spends at most
 //! F × 60 µs + 2 × (250 ms + one request's 3 ms) of each second on wrong signatures, and at most
-//! 3 ms in one callback. The forged tokens that use up a bucket, per second and worker: 1,660 for
+//! 3 ms in one callback, for any tokens and keys. The forged tokens that use up a bucket, per second and worker: 1,660 for
 //! EdDSA, 380 for PS256 (2,048 bits), 700 for ES384. Each needs its own bytes, since repeated bytes
 //! are not checked again: 150 KB/s and more. At n times that rate, one in n unseen tokens is still
 //! checked, because the bucket refills all the time.
 
 use std::cell::Cell;
 
+use crate::keys::cost;
 use crate::keys::host::SignatureHost;
 
 /// The time that failed checks may take: a token bucket.
@@ -72,6 +90,8 @@ pub(crate) struct Effort<'a> {
     budget: &'a FailureBudget,
     unix_milliseconds: u64,
     spent_nanoseconds: Cell<u64>,
+    failed_nanoseconds: Cell<u64>,
+    most_failed_nanoseconds: u64,
 }
 
 impl<'a> Effort<'a> {
@@ -80,8 +100,29 @@ impl<'a> Effort<'a> {
         host: &'a dyn SignatureHost,
         budget: &'a FailureBudget,
         unix_milliseconds: u64,
+        most_failed_nanoseconds: u64,
     ) -> Self {
-        Self { host, budget, unix_milliseconds, spent_nanoseconds: Cell::new(0) }
+        Self {
+            host,
+            budget,
+            unix_milliseconds,
+            spent_nanoseconds: Cell::new(0),
+            failed_nanoseconds: Cell::new(0),
+            most_failed_nanoseconds,
+        }
+    }
+
+    /// Whether the request may have another unseen token read and checked.
+    pub(crate) fn is_left_for_a_token(&self) -> bool {
+        self.failed_nanoseconds.get() < self.most_failed_nanoseconds
+    }
+
+    /// Notes a token that is not genuine, or was not checked to the end: it was read, and its
+    /// checks began at `spent_before`.
+    pub(crate) fn note_failure(&self, token_bytes: usize, spent_before: u64) {
+        let checks = self.spent_nanoseconds.get().saturating_sub(spent_before);
+        let failed = checks.saturating_add(cost::of_reading_nanoseconds(token_bytes));
+        self.failed_nanoseconds.set(self.failed_nanoseconds.get().saturating_add(failed));
     }
 
     /// Returns the host that may check signatures faster.
@@ -126,6 +167,14 @@ pub(crate) const MOST_NANOSECONDS: u64 = 3_000_000;
 /// as much time for a request that it forwards.
 pub(crate) const FREE_NANOSECONDS: u64 = 60_000;
 
+/// The time for the invalid tokens of a request to be admitted: about what the proxy itself needs
+/// for a request. Two checks by the proxy with P-256 exceed it.
+pub(crate) const FAILED_NANOSECONDS_TO_ADMIT: u64 = FREE_NANOSECONDS;
+
+/// The time for the invalid tokens of a sign-out: about what the proxy needs to forward a sign-out
+/// and to call the service. It suffices for 90 tokens of usual length with HMAC, or 12 with P-256.
+pub(crate) const FAILED_NANOSECONDS_TO_SIGN_OUT: u64 = 500_000;
+
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 #[cfg(test)]
@@ -167,7 +216,7 @@ mod tests {
     #[test]
     fn a_request_has_free_time_and_a_limit() {
         let budget = FailureBudget::new(100);
-        let effort = || Effort::new(&NoHost, &budget, 1_000);
+        let effort = || Effort::new(&NoHost, &budget, 1_000, FAILED_NANOSECONDS_TO_ADMIT);
         let full = effort();
         assert!(full.spend(MOST_NANOSECONDS) && !full.spend(1));
         budget.charge(20 * MILLISECOND);
@@ -179,12 +228,33 @@ mod tests {
     }
 
     #[test]
+    fn failed_tokens_end_a_request() {
+        let budget = FailureBudget::new(100);
+        let limit = FAILED_NANOSECONDS_TO_SIGN_OUT;
+        let fails = |check_nanoseconds, token_bytes| {
+            let effort = Effort::new(&NoHost, &budget, 1_000, limit);
+            let mut count = 0;
+            while effort.is_left_for_a_token() {
+                let before = effort.spent_nanoseconds();
+                assert!(effort.spend(check_nanoseconds));
+                effort.note_failure(token_bytes, before);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!([fails(limit, 0), fails(limit - 1, 0), fails(limit / 10, 0)], [1, 1, 10]);
+        assert!(fails(0, 1_000) < fails(0, 100), "reading counts");
+        let effort = Effort::new(&NoHost, &budget, 1_000, limit);
+        assert!(effort.spend(2 * limit) && effort.is_left_for_a_token(), "of a genuine token");
+    }
+
+    #[test]
     fn only_time_beyond_the_free_time_is_charged() {
         let budget = FailureBudget::new(100);
         assert!(budget.is_left(1_000));
         let charged = |before: u64, after: u64| {
             let was = budget.left_nanoseconds.get();
-            let effort = Effort::new(&NoHost, &budget, 1_000);
+            let effort = Effort::new(&NoHost, &budget, 1_000, FAILED_NANOSECONDS_TO_ADMIT);
             assert!(effort.spend(after));
             effort.charge_since(before);
             was - budget.left_nanoseconds.get()
@@ -203,7 +273,8 @@ mod tests {
             let (mut made, mut longest_pause, mut last) = (0_u64, 0, 0);
             for at in 0..10_000_u64 {
                 for _ in 0..per_millisecond {
-                    let effort = Effort::new(&NoHost, &budget, 1_000 + at);
+                    let effort =
+                        Effort::new(&NoHost, &budget, 1_000 + at, FAILED_NANOSECONDS_TO_ADMIT);
                     if effort.spend(150_000) {
                         effort.charge_since(0);
                         made += 1;

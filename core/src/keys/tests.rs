@@ -153,7 +153,7 @@ fn checked(
     budget: &FailureBudget,
 ) -> (Result<bool, OutOfTime>, usize, u64) {
     let host = FixedHost { verdict, calls: Cell::new(0) };
-    let effort = Effort::new(&host, budget, 1_000);
+    let effort = Effort::new(&host, budget, 1_000, u64::MAX);
     let result = key.verify(input, signature, &effort);
     (result, host.calls.get(), effort.spent_nanoseconds())
 }
@@ -162,7 +162,7 @@ fn checked(
 fn empty_budget() -> FailureBudget {
     let budget = FailureBudget::new(1);
     for _ in 0..2 {
-        let effort = Effort::new(&NoHost, &budget, 1_000);
+        let effort = Effort::new(&NoHost, &budget, 1_000, u64::MAX);
         effort.spend(MOST_NANOSECONDS);
         effort.charge_since(0);
     }
@@ -218,7 +218,7 @@ impl SignatureHost for RecordingHost {
 /// before.
 fn der_for_host(key: &Key, signature: &[u8]) -> Option<Vec<u8>> {
     let (host, budget) = (RecordingHost::default(), FailureBudget::new(100));
-    let result = key.verify(b"text", signature, &Effort::new(&host, &budget, 1_000));
+    let result = key.verify(b"text", signature, &Effort::new(&host, &budget, 1_000, u64::MAX));
     (result == Ok(true)).then(|| host.signature.take())
 }
 
@@ -227,7 +227,7 @@ fn a_host_gets_the_key_of_the_pem() {
     for (algorithm, pem, token) in TOKENS {
         let (input, signature) = parts(token);
         let (host, budget) = (RecordingHost::default(), FailureBudget::new(100));
-        let effort = Effort::new(&host, &budget, 1_000);
+        let effort = Effort::new(&host, &budget, 1_000, u64::MAX);
         let key = public(algorithm, pem).expect("a key");
         assert_eq!(key.verify(input, &signature, &effort), Ok(true));
         let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -35,7 +35,9 @@ use std::mem::size_of;
 use std::rc::Rc;
 
 use crate::json::{Object, Value};
-use crate::keys::effort::{Effort, FailureBudget};
+use crate::keys::effort::{
+    Effort, FAILED_NANOSECONDS_TO_ADMIT, FAILED_NANOSECONDS_TO_SIGN_OUT, FailureBudget,
+};
 use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Fingerprint, Key, KeyRing};
 use crate::refusal::{Objection, Refusal, Rule};
@@ -188,11 +190,11 @@ impl Verifier {
 
     /// The limits for the signature checks of one request.
     pub(crate) fn effort(&self, purpose: Purpose, unix_milliseconds: u64) -> Effort<'_> {
-        let budget = match purpose {
-            Purpose::Admission => &self.admissions,
-            Purpose::SignOut => &self.sign_outs,
+        let (budget, most_failed_nanoseconds) = match purpose {
+            Purpose::Admission => (&self.admissions, FAILED_NANOSECONDS_TO_ADMIT),
+            Purpose::SignOut => (&self.sign_outs, FAILED_NANOSECONDS_TO_SIGN_OUT),
         };
-        Effort::new(self.host, budget, unix_milliseconds)
+        Effort::new(self.host, budget, unix_milliseconds, most_failed_nanoseconds)
     }
 
     /// Returns whether this token has been verified before.
@@ -242,7 +244,13 @@ impl Verifier {
             Some(Refused::Partly { keys_tried }) => *keys_tried,
             None => 0,
         };
+        if !effort.is_left_for_a_token() {
+            self.note_unchecked();
+            return Err(Rule::SignatureChecks.into());
+        }
+        let spent_before = effort.spent_nanoseconds();
         self.check_unseen(token, keys_tried, effort)
+            .inspect_err(|_| effort.note_failure(token.len(), spent_before))
     }
 
     /// Checks whether the times of a token that was verified before are still acceptable.
@@ -341,7 +349,7 @@ impl Verifier {
         match signer::find(untried, &keys, compact, effort) {
             Ok(key) => Ok(key),
             Err(NoSigner::OutOfTime { tried }) => {
-                self.unchecked.set(self.unchecked.get().saturating_add(1));
+                self.note_unchecked();
                 if tried > 0 {
                     let keys_tried = keys_tried.saturating_add(tried);
                     self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried });
@@ -357,6 +365,10 @@ impl Verifier {
 
     fn forged(&self, misses_key: bool) -> Objection {
         self.unless_keys_are_missing(Refusal::BadSignature, misses_key)
+    }
+
+    fn note_unchecked(&self) {
+        self.unchecked.set(self.unchecked.get().saturating_add(1));
     }
 
     /// Notes a missing key. While keys are expected, one of them may verify the token.
