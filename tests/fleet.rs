@@ -78,7 +78,7 @@ fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() 
     fleet.redis.restart();
     recovers(&fleet, &tokens);
     assert!(!fleet.services[0].holds(&lost));
-    assert!(fleet.services.iter().all(|service| !service.log().contains("it is read anew")));
+    assert!(fleet.services.iter().all(|service| !service.log().contains("has lost entries")));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::poll::poll;
 use crate::receivers::{Receivers, routes};
 use crate::request::{BODY_BYTES, Batch};
-use crate::service::Service;
+use crate::service::{Service, WRITER_ENDED};
 
 /// Returns the HTTP interface without a listener, so that tests can call it in-process. Without
 /// `receivers`, the routes for messages of identity providers do not exist.
@@ -106,7 +106,8 @@ async fn revoke(
         metrics.without_room.inc_by(u64::try_from(size - stored).unwrap_or(u64::MAX));
         tracing::warn!(
             refused = size - stored,
-            "no room for revocations: --capacity is used up; the sign-outs of these tokens are refused"
+            "--capacity is used up, so revocations were rejected with 507: their users get 503, and \
+             other proxies still accept the tokens; raise --capacity"
         );
         return Err(Error::Full { accepted: batch.accepted(stored) });
     }
@@ -151,26 +152,26 @@ async fn verification(
 
 /// `GET /healthz`: responds 503 if the writer thread has ended, so that only a restart helps.
 async fn health(State(service): State<Service>) -> Response {
-    verdict(service.is_alive())
+    verdict((!service.is_alive()).then_some(WRITER_ENDED))
 }
 
 /// `GET /readyz`: responds 503 if the service is stopping, its writer thread has ended, or a shared
 /// store has been unreadable for too long. If the store rejects writes, it responds 200, because
 /// the feed still works, and the body names the problem.
 async fn ready(State(service): State<Service>) -> Response {
-    match service.durability().refusal() {
-        Some(problem) if service.is_ready() => {
+    match (service.unready_reason(), service.durability().refusal()) {
+        (None, Some(problem)) => {
             Json(json!({"status": "ok", "writes": "refused", "detail": problem})).into_response()
         }
-        _ => verdict(service.is_ready()),
+        (reason, _) => verdict(reason),
     }
 }
 
-fn verdict(good: bool) -> Response {
-    if good {
-        return Json(json!({"status": "ok"})).into_response();
+fn verdict(problem: Option<&'static str>) -> Response {
+    match problem {
+        None => Json(json!({"status": "ok"})).into_response(),
+        Some(problem) => Error::Busy(problem).into_response(),
     }
-    Error::Busy("The service is starting or stopping.").into_response()
 }
 
 /// `GET /metrics`.

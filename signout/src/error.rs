@@ -86,7 +86,7 @@ impl Error {
             Self::TooManyConnections => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_connections",
-                "Too many connections are open (--max-connections); try again, or ask another \
+                "Too many connections are open (--max-connections); try again, or use another \
                  replica.",
             ),
             Self::StoreUnavailable => (
@@ -105,7 +105,7 @@ impl Error {
             Self::Full { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "full",
-                "The service holds as many revocations as --capacity admits. The first `accepted` \
+                "The service holds as many revocations as --capacity allows. The first `accepted` \
                  revocations of the request are stored, its cutoffs before the others.",
             ),
         }

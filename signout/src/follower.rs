@@ -41,12 +41,13 @@ impl Follower {
                 Ok(()) if !was_reached => {
                     was_reached = true;
                     tracing::info!(
-                        "the store is reachable again: sign-outs at other replicas arrive"
+                        "the store is reachable again: this service receives the revocations of the \
+                         others"
                     );
                 }
                 Ok(()) => {}
                 Err(error) if error.is_lost() => {
-                    tracing::error!(%error, "the store has lost entries; restoring them");
+                    tracing::error!(%error, "the store has lost entries; the writer restores them");
                     let (response, responded) = oneshot::channel();
                     if self.writer.send(Message::Sync(response)).is_err() {
                         return;
@@ -60,8 +61,9 @@ impl Follower {
                     if was_reached {
                         tracing::error!(
                             %error,
-                            "the store is unreachable: sign-outs are answered 503, and proxies turn \
-                             stale; check the store and the network to it"
+                            "the store is unreachable: sign-outs wait in the proxies, and after \
+                             max_staleness_seconds protected routes respond 503; check the store and \
+                             the network to it"
                         );
                     }
                     was_reached = false;

@@ -102,12 +102,12 @@ impl ServiceMetrics {
         let reset_pages =
             IntCounter::new("signout_reset_pages_total", "Pages of resets that were sent")?;
         let capacity_used = GaugeVec::new(
-            Opts::new("signout_capacity_used_ratio", "Used part of the capacity, from 0 to 1"),
+            Opts::new("signout_capacity_used_ratio", "Used share of the capacity, from 0 to 1"),
             &["records"],
         )?;
         let without_room = IntCounter::new(
             "signout_revocations_without_room_total",
-            "Revocations that were answered 507: the capacity is used up",
+            "Revocations that were rejected with 507: the capacity is used up",
         )?;
         let cut_off_accounts = IntCounter::new(
             "signout_accounts_cut_off_total",
@@ -115,7 +115,7 @@ impl ServiceMetrics {
         )?;
         let store_losses = IntCounter::new(
             "signout_store_losses_total",
-            "How often the store had lost entries and was restored",
+            "Number of times that the store had lost entries and was restored",
         )?;
         let commit_seconds = HistogramOpts::new("signout_commit_seconds", "Duration of a commit")
             .buckets(COMMIT_SECONDS.to_vec());

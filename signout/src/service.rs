@@ -196,9 +196,25 @@ impl Service {
 
     /// Returns whether this service should receive calls: it is not stopping, and is up to date.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_alive() && !*self.parts.closing.borrow() && self.is_current()
+        self.unready_reason().is_none()
+    }
+
+    /// Returns why this service should receive no calls; `None` if it should.
+    pub(crate) fn unready_reason(&self) -> Option<&'static str> {
+        if !self.is_alive() {
+            Some(WRITER_ENDED)
+        } else if *self.parts.closing.borrow() {
+            Some("The service is stopping.")
+        } else if !self.is_current() {
+            Some("The shared store cannot be read, so revocations may be unknown here.")
+        } else {
+            None
+        }
     }
 }
+
+/// Why a service is not alive.
+pub(crate) const WRITER_ENDED: &str = "The writer thread has ended; restart the service.";
 
 /// Notifies all waiting polls together when the head has changed, at most once in
 /// [`NOTIFY_INTERVAL`]. During a burst of writes, each proxy therefore receives few responses.

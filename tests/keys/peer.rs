@@ -15,11 +15,11 @@ use crate::table::{self, SECRET, SECRET_ALGORITHMS};
 
 /// Words in the names of tokens on which the filters disagree, each with the reason.
 const REASONS: &[(&str, &str)] = &[
-    ("stray bits", "A token has one spelling (RFC 7515 §2): bits that no byte uses are zero."),
+    ("stray bits", "A token has one spelling (RFC 7515 §2): unused bits are zero."),
     ("padding", "A token has one spelling (RFC 7515 §2): without padding."),
     ("a space", "A token has one spelling (RFC 7515 §2): without white space."),
     ("a tab", "A token has one spelling (RFC 7515 §2): without white space."),
-    ("a zero", "r and s of ECDSA have one length, that of the order (RFC 7518 §3.4)."),
+    ("a zero", "r and s of ECDSA have the length of the order (RFC 7518 §3.4)."),
 ];
 
 #[test]

@@ -15,28 +15,31 @@ use crate::{in_one_second, unix_seconds};
 
 /// Prefixes of the names of tokens on which the filters disagree, each with the reason.
 const REASONS: &[(&str, &str)] = &[
-    ("header typ", "A token of another kind is no session token (RFC 8725 §3.11)."),
-    ("header crit", "What the issuer calls critical must be understood (RFC 7515 §4.1.11)."),
-    ("header b64", "An extension that changes what is signed (RFC 7797)."),
-    ("header zip", "Compression has no place in a signed token (RFC 7516 §4.1.3)."),
-    ("the second key, an audience", "A key may have audiences of its own."),
+    ("header typ", "A `typ` of another kind of token is refused (RFC 8725 §3.11)."),
+    (
+        "header crit",
+        "The filter supports no critical extension, so it refuses `crit` (RFC 7515 §4.1.11).",
+    ),
+    ("header b64", "`b64` changes which bytes are signed (RFC 7797)."),
+    ("header zip", "Only encrypted tokens may be compressed (RFC 7516 §4.1.3)."),
+    ("the second key, an audience", "A key may have its own audiences."),
     (
         "claim aud",
-        "An audience is compared as it stands; jwt_authn leaves out scheme and last slash.",
+        "An audience is compared exactly; jwt_authn ignores the scheme and the last slash.",
     ),
-    ("claim tenant", "Claims can be required."),
-    ("claim jti", "What is to be revoked has a name: required, a text, not too long."),
-    ("claim iat: 1099511627775", "A token is not issued in the future."),
-    ("claim iat", "The longest lifetime counts from `iat`, which must then be there."),
-    ("claim sub", "The user id goes into a header: a text or whole number that one can carry."),
-    ("claim deep", "JSON is nested at most 16 deep."),
+    ("claim tenant", "The configuration requires the claim."),
+    ("claim jti", "Revocation needs the `jti`: a non-empty text of at most 256 bytes."),
+    ("claim iat: 1099511627775", "A token cannot be issued in the future."),
+    ("claim iat", "`max_lifetime_seconds` is counted from `iat`, which is then required."),
+    ("claim sub", "The user id must be a text or a whole number that a header can carry."),
+    ("claim deep", "JSON may be nested at most 16 levels deep."),
     ("a last dot", "A token has three parts (RFC 7515 §7.1), and nothing follows them."),
     ("a first dot", "A token has three parts (RFC 7515 §7.1), and nothing comes before them."),
     ("with ", "A token has one spelling (RFC 7515 §2)."),
     ("longer than that", "A token has at most `max_token_bytes`."),
-    ("exp: now -60", "`exp` itself is too late (RFC 7519 §4.1.4), also when the skew is added."),
-    ("exp: now +", "The longest lifetime counts from `iat`."),
-    ("iat: now", "A token is not issued in the future."),
+    ("exp: now -60", "At the second `exp` plus skew the token has expired (RFC 7519 §4.1.4)."),
+    ("exp: now +", "`max_lifetime_seconds` is counted from `iat`."),
+    ("iat: now", "A token cannot be issued in the future."),
 ];
 
 #[test]

@@ -32,7 +32,7 @@ impl Client {
         let token = api_tokens()?.and_then(|tokens| tokens.into_iter().next());
         let token = token.ok_or_else(|| {
             let remedy = "no API token: set SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE \
-                (a service that made its own keeps it in <store>.token)";
+                (a service that has generated its token stores it in <store>.token)";
             CommandError::Usage(remedy.to_owned())
         })?;
         Self::with_token(target, token)
@@ -143,7 +143,7 @@ fn refusal(status: u16, body: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     match (body["code"].as_str(), body["detail"].as_str()) {
         (Some(code), Some(detail)) => format!("refused ({status} {code}): {detail}"),
-        _ => format!("refused with status {status}, not by a signout service"),
+        _ => format!("refused with status {status}; the response is not from a signout service"),
     }
 }
 

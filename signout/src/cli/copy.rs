@@ -45,14 +45,14 @@ impl Copy {
         };
         let Copied { read, added } = copy(from.as_mut(), to.as_mut(), &mut progress)
             .map_err(|error| CommandError::Refused(format!("not everything is copied: {error}")))?;
-        println!("{read} revocations read, {added} added; the target holds them all");
+        println!("{read} revocations read, {added} added; the target holds all of them");
         Ok(())
     }
 }
 
 const EXAMPLES: &str = "\
-Stop the service of a redb store first: the file belongs to one process. A Redis may be in use, on
-either side. Copying again does no harm and adds what has come since.
+Stop the service of a redb store first: only one process can open the file. A Redis may be in use, as
+source or as target. Copying again is harmless, and adds the revocations made since.
 
 Exit code 0: the target holds everything that was read; 1: it does not.
 

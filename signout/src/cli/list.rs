@@ -11,7 +11,7 @@ use super::{CommandError, Target};
 /// List all revocations.
 #[derive(Args)]
 #[command(
-    after_help = "Tokens and users are listed by id, a hash: the service knows no names.\n\n\
+    after_help = "Tokens and users are listed by a hash, because the service stores no names.\n\n\
     Example:\n  signout list --json | jq -r 'select(.kind == \"user\") | .id'"
 )]
 pub(super) struct ListCommand {

@@ -95,7 +95,7 @@ fn url(text: &str) -> Result<String, String> {
     let url: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
-        _ => Err("it begins with http:// or https:// and a host".to_owned()),
+        _ => Err("it must begin with http:// or https:// and a host".to_owned()),
     }
 }
 
@@ -125,7 +125,7 @@ impl CommandError {
 
 fn keygen(file: &std::path::Path) -> Result<(), CommandError> {
     let made = signout::secret::make_once(file).map_err(|error| {
-        CommandError::Refused(format!("cannot make a secret in {}: {error}", file.display()))
+        CommandError::Refused(format!("cannot create a secret in {}: {error}", file.display()))
     })?;
     match made {
         signout::secret::Made::Now => println!("made {}", file.display()),
@@ -139,5 +139,5 @@ fn schema() -> Result<(), CommandError> {
     Ok(())
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, failed or not ready; 2 wrong use; \
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 refused, failed or not ready; 2 wrong usage; \
     3 the service cannot be reached.";

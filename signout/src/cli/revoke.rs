@@ -71,8 +71,8 @@ impl Revoke {
                 "{}",
                 match (answer.is_new, is_past) {
                     (true, _) => "revoked",
-                    (false, true) => "is past its exp: there is nothing to revoke",
-                    (false, false) => "was revoked before",
+                    (false, true) => "expired already: there is nothing to revoke",
+                    (false, false) => "was revoked already",
                 }
             );
         }
@@ -146,10 +146,11 @@ fn from_standard_input() -> Result<String, CommandError> {
 const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
-From a token the command reads `jti`, `iss` and `exp`; if it has no `jti`, the hash of its signing input. It
-does not check the signature.
+From a token the command reads `jti`, `iss` and `exp`. If the token has no `jti`, the hash of its signed
+text identifies it. The command does not check the signature.
 
-Exit code 0: revoked, durably; 1: the service refuses it; 2: wrong use, no token; 3: not reachable.
+Exit code 0: the revocation is durable; 1: the service rejected it; 2: wrong usage, or no token;
+3: the service cannot be reached.
 
 Examples:
   signout revoke --jti 4f1c --exp $(($(date +%s) + 3600))

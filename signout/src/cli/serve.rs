@@ -188,8 +188,8 @@ fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation
         (Some(tokens), _) => tokens,
         (None, StoreAddress::Redis(_)) => {
             let way_out = "no API token: with a store that several services share, set \
-                SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE, the same for each of them and for the proxies \
-                (`signout keygen FILE` makes one)";
+                SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE to the same value for each of them and for the \
+                proxies (`signout keygen FILE` generates one)";
             return Err(CommandError::Usage(way_out.to_owned()));
         }
         (None, StoreAddress::Redb(path)) => {
@@ -207,7 +207,8 @@ fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation
     let admin = super::client::admin_token();
     if tokens.iter().chain(&admin).any(|token| token.len() < SHORT_TOKEN_BYTES) {
         tracing::warn!(
-            "an API token is so short that it may be guessed; `signout keygen` makes one"
+            "an API token has fewer than 16 characters, so it may be guessed; `signout keygen FILE` \
+             generates a long one"
         );
     }
     let tokens = || tokens.iter().map(String::as_str);
@@ -223,14 +224,14 @@ const SHORT_TOKEN_BYTES: usize = 16;
 
 const EXAMPLES: &str = "\
 Environment:
-  SIGNOUT_TOKEN        API tokens, separated by commas: all are valid, the first is the command
-                       line's
-  SIGNOUT_TOKEN_FILE   a file that holds them
-  SIGNOUT_ADMIN_TOKEN  where set, the cutoff for all needs this token
-  RUST_LOG             what is logged on standard error (default: info)
-  SIGNOUT_STORE        the store, where its address holds a password
-With neither of the first two, the first start makes a token in <store>.token and says so; with
-Redis, start fails.
+  SIGNOUT_TOKEN        API tokens, separated by commas. All are valid; the command line uses the
+                       first
+  SIGNOUT_TOKEN_FILE   a file that contains them, if SIGNOUT_TOKEN is not set
+  SIGNOUT_ADMIN_TOKEN  if set, a cutoff for all users needs this token
+  RUST_LOG             log level on standard error (default: info)
+  SIGNOUT_STORE        the store, for an address that contains a password
+If neither of the first two is set, the first start with a redb store generates a token in
+<store>.token and prints the path. With Redis, the start fails.
 
 Examples:
   signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb

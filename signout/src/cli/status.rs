@@ -8,8 +8,11 @@ use super::{CommandError, Target};
 
 /// Show the state of the service.
 #[derive(Args)]
-#[command(after_help = "Exit code 0: ready, and its store takes revocations; 1: not so, or it \
-    refuses the token; 3: not reachable.\n\nExample:\n  signout status --json | jq .revocations")]
+#[command(
+    after_help = "Exit code 0: the service is ready and its store accepts revocations; 1: it is \
+    not, or it refuses the token; 3: it cannot be reached.\n\nExample:\n  \
+    signout status --json | jq .revocations"
+)]
 pub(super) struct StatusCommand {
     /// Print one JSON object.
     #[arg(long)]
@@ -32,7 +35,7 @@ impl StatusCommand {
             (Some(true), [true, true]) => Ok(()),
             (Some(true), _) => {
                 let problem = status["store_problem"].as_str().unwrap_or("see the service's log");
-                Err(CommandError::Refused(format!("the store takes no revocations: {problem}")))
+                Err(CommandError::Refused(format!("the store rejects revocations: {problem}")))
             }
             _ => Err(CommandError::Refused("the service is not ready".to_owned())),
         }
@@ -45,7 +48,7 @@ fn table(status: &Value) {
         ("version", &status["version"]),
         ("up (seconds)", &status["uptime_seconds"]),
         ("ready", &status["ready"]),
-        ("store takes writes", &status["store_up"]),
+        ("store accepts writes", &status["store_up"]),
         ("store is durable", &status["store_durable"]),
         ("tokens revoked", &revocations["token"]),
         ("users cut off", &revocations["user"]),

@@ -22,9 +22,9 @@ pub(crate) async fn read(request: Request, most_bytes: usize) -> Result<Bytes, E
     let read = tokio::time::timeout(timeout, Bytes::from_request(request, &()));
     read.await.map_err(|_| Error::SlowBody)?.map_err(|refused| match refused.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Error::TooLarge(format!("A body may have {most_bytes} bytes, not more."))
+            Error::TooLarge(format!("A body may have at most {most_bytes} bytes."))
         }
-        _ => Error::NotJson("The body breaks off.".to_owned()),
+        _ => Error::NotJson("The body is incomplete.".to_owned()),
     })
 }
 

@@ -49,8 +49,8 @@ pub async fn serve(
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept a connection; the oldest unauthenticated \
-                    one is closed to make room");
+                tracing::error!(%error, "cannot accept a connection, so the oldest unauthenticated \
+                    one is closed; raise the limit of open files (ulimit -n)");
                 connections.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -63,7 +63,7 @@ pub async fn serve(
     tracing::info!("stopping");
     service.close();
     if tokio::time::timeout(STOP_TIMEOUT, shutdown.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time");
+        tracing::warn!("stopping although some requests have not finished");
     }
 }
 

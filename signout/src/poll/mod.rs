@@ -71,7 +71,7 @@ pub(crate) async fn poll(
         current_page(&at_work, place, limit, received).map(|page| form.render(&page))
     });
     service.parts.metrics.reset_pages.inc();
-    response.await.map_err(|_| Error::Busy("The page could not be made."))?
+    response.await.map_err(|_| Error::Busy("The page could not be built; try again."))?
 }
 
 /// Returns the page for a proxy at that position. If this service may not know everything that the

@@ -51,7 +51,7 @@ pub(super) fn check(
 ) -> Result<u64, Rejection> {
     let (exp, nbf, iat) = (claims.time("exp")?, claims.time("nbf")?, claims.time("iat")?);
     if exp.is_some_and(|exp| now >= exp.saturating_add(SKEW_SECONDS)) {
-        let detail = "The message has expired; see the clocks of the issuer and of this machine.";
+        let detail = "The message has expired; compare the clocks of the issuer and this machine.";
         return Err(Rejection::new(RejectionReason::Expired, detail));
     }
     let iat = iat.ok_or_else(|| Rejection::new(RejectionReason::BadClaims, "`iat` is missing."))?;
@@ -74,7 +74,7 @@ pub(super) fn not_from_the_future(time: u64, now: u64) -> Result<(), Rejection> 
         return Ok(());
     }
     let detail =
-        "The message is from the future; see the clocks of the issuer and of this machine.";
+        "The message was issued in the future; compare the clocks of the issuer and this machine.";
     Err(Rejection::new(RejectionReason::NotYetValid, detail))
 }
 

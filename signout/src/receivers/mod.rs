@@ -122,7 +122,7 @@ impl Receivers {
         may_send: impl Fn(&IssuerSettings) -> bool,
     ) -> Result<(&TrustedIssuer, VerifiedStatement), Rejection> {
         let statement = Statement::parse(jwt, purpose).ok_or_else(|| {
-            let detail = "It is no JWT in compact form, or its `typ` is for another purpose.";
+            let detail = "It is not a JWT in compact form, or its `typ` is for another purpose.";
             Rejection::new(RejectionReason::Malformed, detail)
         })?;
         let named = statement.named_issuer();
@@ -131,8 +131,8 @@ impl Receivers {
         };
         let issuer = self.state.issuers.iter().find(|issuer| is_named(&issuer.settings));
         let issuer = issuer.ok_or_else(|| {
-            let detail = "`iss` is no issuer that may send this to this realm; see `issuer`, `realm` \
-                          and the receivers in the issuers file.";
+            let detail = "No issuer with this `iss` may send this to this realm; see `issuer`, \
+                          `realm` and the receivers in the issuers file.";
             Rejection::new(RejectionReason::UnknownIssuer, detail)
         })?;
         let algorithms = &issuer.settings.algorithms;

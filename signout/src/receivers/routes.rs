@@ -131,7 +131,7 @@ impl Receivers {
         let _place = self.enter()?;
         let body = self.read(request, "application/x-www-form-urlencoded").await?;
         let token = one_parameter(&body, "logout_token").ok_or_else(|| {
-            Rejection::bad_request("The form does not hold exactly one `logout_token` (§2.5).")
+            Rejection::bad_request("The form must contain exactly one `logout_token` (§2.5).")
         })?;
         let may_send = |settings: &IssuerSettings| settings.backchannel_logout.is_some();
         let genuine = self.genuine(realm, token.as_bytes(), JwtType::Logout, may_send).await;

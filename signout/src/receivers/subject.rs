@@ -45,7 +45,7 @@ impl Subject {
     pub(super) fn user(sub: &str, settings: &IssuerSettings) -> Result<Self, Rejection> {
         if settings.user_id != UserIdClaim::Sub {
             let detail = "User ids are e-mail addresses here (`user_id` in the issuers file), so a \
-                          `sub` names nobody; have the issuer send `sid` or an `email` subject.";
+                          `sub` identifies no user; let the issuer send `sid` or an `email` subject.";
             return Err(Rejection::new(RejectionReason::UnsupportedSubject, detail));
         }
         Self::user_id(sub)
@@ -58,8 +58,8 @@ impl Subject {
     /// The text cannot be a user id, or user ids are not e-mail addresses here.
     fn email(address: &str, settings: &IssuerSettings) -> Result<Self, Rejection> {
         if settings.user_id != UserIdClaim::Email {
-            let detail = "User ids are no e-mail addresses here, so an `email` subject names nobody; \
-                          have the issuer send `iss_sub`, or see `user_id` in the issuers file.";
+            let detail = "User ids are not e-mail addresses here, so an `email` subject identifies no \
+                          user; let the issuer send `iss_sub`, or change `user_id` in the issuers file.";
             return Err(Rejection::new(RejectionReason::UnsupportedSubject, detail));
         }
         Self::user_id(address)
@@ -142,8 +142,8 @@ pub(super) fn member(
 
 /// Returns the rejection of a subject with an unsupported format.
 pub(super) fn unsupported() -> Rejection {
-    let detail = "A subject of this format names no session and no user here; have the issuer send \
-                  `iss_sub`, or `complex` with `user` and `session`.";
+    let detail = "A subject of this format identifies no session and no user here; let the issuer \
+                  send `iss_sub`, or `complex` with `user` and `session`.";
     Rejection::new(RejectionReason::UnsupportedSubject, detail)
 }
 

@@ -56,7 +56,7 @@ impl Batch {
     pub(crate) fn read(body: &[u8], now: u64) -> Result<Self, Error> {
         let Body { written, form } = serde_json::from_slice(body).map_err(refusal)?;
         if form == RevocationForm::LongList {
-            let detail = format!("A list may hold {LIST_RECORDS} revocations, not more.");
+            let detail = format!("A list may contain at most {LIST_RECORDS} revocations.");
             return Err(Error::TooLarge(detail));
         }
         let mut batch = Self {
@@ -260,7 +260,7 @@ impl Written {
     fn subject(&self) -> Result<(Kind, RecordId), String> {
         let realm = self.realm.as_deref().unwrap_or_default();
         if realm.len() > ID_BYTES || realm.chars().any(char::is_control) {
-            return Err("`realm` is at most 256 bytes without control characters.".to_owned());
+            return Err("`realm` has at most 256 bytes and no control characters.".to_owned());
         }
         match (&self.jti, &self.user_id, self.kind, &self.id) {
             (Some(jti), None, None, None) => {
@@ -298,7 +298,7 @@ impl From<WrittenKind> for Kind {
 
 fn id_text<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
     let sound = (1..=ID_BYTES).contains(&text.len());
-    sound.then_some(text).ok_or_else(|| format!("`{name}` is 1 to {ID_BYTES} bytes."))
+    sound.then_some(text).ok_or_else(|| format!("`{name}` must have 1 to {ID_BYTES} bytes."))
 }
 
 fn seconds(name: &str, time: u64) -> Result<u64, String> {

@@ -213,8 +213,8 @@ impl WriterThread {
                 tracing::error!(
                     %error,
                     batches = jobs.len(),
-                    "append to the store failed: the revocations are answered 503, and proxies send \
-                     them again"
+                    "append to the store failed: the revocations got 503, and proxies send them \
+                     again; check the store"
                 );
                 let rejection = match error.refusal() {
                     Some(problem) => Error::StoreNotDurable(problem.to_owned()),
@@ -345,7 +345,10 @@ impl WriterThread {
         if !self.work.obsolete.is_empty() {
             let known = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
             if let Err(error) = self.append(known, &[], AppendReason::Maintain) {
-                tracing::error!(%error, "deleting expired rows failed; the store grows until it works");
+                tracing::error!(
+                    %error,
+                    "deleting expired rows failed: the store grows until it succeeds; check the store"
+                );
             }
         }
     }

@@ -39,10 +39,10 @@ fn what_is_revoked_is_listed_and_counted() {
     let process = ServiceProcess::serve(folder.path());
     for (arguments, said) in [
         (&["revoke", "--jti", "a", "--exp", "4000000000"][..], "revoked\n"),
-        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked before\n"),
+        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked already\n"),
         (
             &["revoke", "--jti", "b", "--exp", "1000000000"],
-            "is past its exp: there is nothing to revoke\n",
+            "expired already: there is nothing to revoke\n",
         ),
         (&["revoke", "--user", "u", "--issued-before", "5", "--realm", "x"], "revoked\n"),
         (&["revoke", "--user", "u"], "revoked\n"),

@@ -42,7 +42,7 @@ pub(super) fn read(
     iat: u64,
     now: u64,
 ) -> Result<MessageEffect, Rejection> {
-    let not_a_call = || Rejection::bad_request("The body is no JSON object with `sub_id`.");
+    let not_a_call = || Rejection::bad_request("The body is not a JSON object with `sub_id`.");
     let body = StatementClaims::parse(body).ok_or_else(not_a_call)?;
     // Drafts before 03 call this member `subject`.
     let name = if body.has("sub_id") { "sub_id" } else { "subject" };

@@ -22,7 +22,7 @@ pub(super) fn read(
     let events = claims.object("events");
     let event = events.as_ref().ok().and_then(Option::as_ref).map(|events| events.object(EVENT));
     if !matches!(event, Some(Ok(Some(_)))) {
-        let detail = "`events` is no object with the back-channel logout event, so this is no \
+        let detail = "`events` is not an object with the back-channel logout event, so this is not a \
                       logout token (§2.4).";
         return Err(Rejection::new(RejectionReason::WrongEvent, detail));
     }

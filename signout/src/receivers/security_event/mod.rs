@@ -112,7 +112,8 @@ fn of_complex(
     let part = |name| match identifier.object(name) {
         Ok(part) => Ok(part),
         Err(_) => {
-            Err(Rejection::new(RejectionReason::BadSubject, "A part of the subject is no object."))
+            let detail = "A part of the subject is not an object.";
+            Err(Rejection::new(RejectionReason::BadSubject, detail))
         }
     };
     let (user, session) = (part("user")?, part("session")?);
@@ -141,7 +142,7 @@ fn bad_event(detail: &'static str) -> Rejection {
     Rejection::new(RejectionReason::BadClaims, detail)
 }
 
-const ONE_EVENT: &str = "`events` is no object with exactly one event (SSF 1.0 §4.1.3).";
+const ONE_EVENT: &str = "`events` is not an object with exactly one event (SSF 1.0 §4.1.3).";
 
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";

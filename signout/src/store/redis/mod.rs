@@ -61,11 +61,11 @@ impl RedisStore {
     /// it acknowledges, and the option `check` is [`WhenNotDurable::Refuse`].
     pub fn open(link: Link, options: Options) -> Result<Self, StoreError> {
         let keys = Keys::new(&options.prefix).ok_or_else(|| {
-            let reason = "--redis-prefix is 1 to 64 letters, digits and -_.:";
+            let reason = "--redis-prefix must be 1 to 64 letters, digits and -_.:";
             StoreError::new(link.name(), reason)
         })?;
         if options.wait != Wait::default() && link.is_cluster() {
-            let reason = "in a Cluster WAIT does not say which node is meant; \
+            let reason = "--redis-wait does not work with a Cluster, where WAIT names no node; \
                 set min-replicas-to-write on its nodes instead";
             return Err(StoreError::new(link.name(), reason));
         }
@@ -205,7 +205,7 @@ impl RedisStore {
         let Some(last) = last else { return Ok(()) };
         tracing::error!(
             store = self.link.name(),
-            "the log is broken; starting a new one, proxies read the whole set again"
+            "the log in Redis is broken: starting a new one, and proxies load the whole set again"
         );
         let tag = random_number().map_err(|error| StoreError::new(self.link.name(), error))?;
         let broken = Some(last.entry.position.tag);

@@ -29,7 +29,8 @@ impl RedisStore {
                 Durability::Durable => tracing::info!(store, "revocations are durable again"),
                 Durability::AtRisk { problem, refuses: true } => tracing::error!(
                     store,
-                    "revocations are refused, because a crash of Redis would lose them: {problem}"
+                    "revocations are rejected with 503, because a crash of Redis would lose them: \
+                     {problem}"
                 ),
                 Durability::AtRisk { problem, refuses: false } => {
                     tracing::error!(store, "a crash of Redis may lose revocations: {problem}");
