@@ -28,7 +28,7 @@ fn bearer(credentials: &str) -> Request {
 }
 
 #[test]
-fn a_key_reaches_the_application_and_names_nobody() {
+fn an_api_key_reaches_the_application_without_a_user() {
     let bed = BED.get();
     for (name, value) in [("authorization", format!("Bearer {KEY}")), ("x-api-key", KEY.to_owned())]
     {
@@ -39,7 +39,7 @@ fn a_key_reaches_the_application_and_names_nobody() {
 }
 
 #[test]
-fn a_key_excuses_no_token_beside_it() {
+fn tokens_next_to_an_api_key_are_checked() {
     let bed = BED.get();
     let (ada, gone) = (Token::of("ada"), Token::of("ada"));
     bed.service.revoke(&json!({"jti": gone.jti(), "exp": testbed::unix_seconds() + 3600}));

@@ -15,7 +15,7 @@ use testbed::{Connection, Fault, Request, Testbed, Token, eventually, repository
 use wasmparser::{ExternalKind, Parser, Payload};
 
 #[test]
-fn a_request_crosses_between_envoy_and_the_vm_as_often_as_recorded() {
+fn a_request_makes_the_recorded_crossings() {
     let mut stage = BudgetBed::start();
     let token = Token::of("ada");
     let (bearer, cookie) =

@@ -35,7 +35,7 @@ fn a_short_secret_does_not_load_and_is_not_shown() {
 }
 
 #[test]
-fn a_wrong_update_names_its_field_and_keeps_the_old_one() {
+fn a_wrong_update_is_rejected_with_its_field() {
     let mut running = Running::start();
     for (place, name, wrong, field) in wrong() {
         let reason = running.refusal(|filter| filter.pointer_mut(place).unwrap()[name] = wrong);
@@ -45,7 +45,7 @@ fn a_wrong_update_names_its_field_and_keeps_the_old_one() {
 }
 
 #[test]
-fn a_configuration_that_is_no_object_is_refused_with_help() {
+fn a_configuration_that_is_not_an_object_is_refused() {
     let mut running = Running::start();
     for text in ["", "  ", "{\"keys\": [}", "[]", "null", "\u{feff}{}", "{} {}"] {
         assert_ne!(running.refusal(|filter| *filter = json!(text)), "", "{text:?}");

@@ -15,7 +15,7 @@ use testbed::{
 use testbed::{eventually, unix_seconds};
 
 #[test]
-fn a_changed_password_ends_all_of_the_users_sessions_on_every_worker_and_proxy() {
+fn a_password_change_ends_all_sessions_on_every_proxy() {
     let bed = Testbed::with(routes);
     let other = bed.another_envoy();
     let [this, that] = ["ada", "ada"].map(Token::of);
@@ -34,7 +34,7 @@ fn a_changed_password_ends_all_of_the_users_sessions_on_every_worker_and_proxy()
 }
 
 #[test]
-fn a_sign_in_right_after_the_answer_works_every_time() {
+fn a_sign_in_right_after_the_response_works() {
     let bed = Testbed::with(routes);
     let mut connection = bed.envoy.connect();
     let mut token = Token::of("ada");
@@ -48,7 +48,7 @@ fn a_sign_in_right_after_the_answer_works_every_time() {
 }
 
 #[test]
-fn a_deleted_user_is_the_one_that_the_path_names() {
+fn a_deletion_signs_out_the_user_in_the_path() {
     let bed = Testbed::with(routes);
     let [administrator, eve, eva] = ["ada", "eve@example.com", "eva"].map(Token::of);
     let request = Request::new("DELETE", "/users/eve%40example.com").bearer(&administrator);
@@ -60,7 +60,7 @@ fn a_deleted_user_is_the_one_that_the_path_names() {
 }
 
 #[test]
-fn an_answer_other_than_2xx_ends_nothing() {
+fn a_response_other_than_2xx_sets_no_cutoff() {
     let bed = Testbed::with(routes);
     let token = Token::of("ada");
     for status in [302, 400, 401, 403, 404, 409, 500, 503] {
@@ -75,7 +75,7 @@ fn an_answer_other_than_2xx_ends_nothing() {
 }
 
 #[test]
-fn a_server_that_makes_its_date_once_a_second_hides_no_token() {
+fn a_date_header_one_second_old_revokes_all_tokens() {
     let bed = Testbed::with(routes);
     let administrator = Token::of("administrator");
     for _ in 0..5 {
@@ -90,7 +90,7 @@ fn a_server_that_makes_its_date_once_a_second_hides_no_token() {
 }
 
 #[test]
-fn a_refused_request_ends_nothing() {
+fn a_refused_request_sets_no_cutoff() {
     let bed = Testbed::with(routes);
     let token = Token::of("ada");
     assert_eq!(bed.envoy.send(&change_password(&token.forged())).status, 401);
@@ -101,7 +101,7 @@ fn a_refused_request_ends_nothing() {
 }
 
 #[test]
-fn an_application_whose_clock_is_slow_or_fast_still_ends_the_token_that_asked() {
+fn an_application_with_a_wrong_clock_revokes_the_requests_token() {
     let bed = Testbed::with(routes);
     for seconds in [-3600, -30, -2, 2, 30] {
         let date = httpdate::fmt_http_date(shifted(seconds));
@@ -117,7 +117,7 @@ fn an_application_whose_clock_is_slow_or_fast_still_ends_the_token_that_asked() 
 }
 
 #[test]
-fn a_cutoff_of_a_service_that_is_down_is_delivered_afterwards() {
+fn a_cutoff_is_delivered_after_the_service_returns() {
     let mut bed = Testbed::with(routes);
     let other = bed.another_envoy();
     let token = Token::of("ada");
@@ -130,7 +130,7 @@ fn a_cutoff_of_a_service_that_is_down_is_delivered_afterwards() {
 }
 
 #[test]
-fn a_cutoff_through_the_service_refuses_what_was_issued_before_its_answer() {
+fn a_cutoff_at_the_service_revokes_all_earlier_tokens() {
     let bed = Testbed::start();
     let [ada, eve] = ["ada", "eve"].map(Token::of);
     let asked_at = unix_seconds();
@@ -145,7 +145,7 @@ fn a_cutoff_through_the_service_refuses_what_was_issued_before_its_answer() {
 }
 
 #[test]
-fn a_cutoff_with_a_time_of_its_own_is_exact_to_the_second() {
+fn a_cutoff_at_a_given_time_is_exact() {
     let bed = Testbed::start();
     let cutoff = unix_seconds() - 100;
     let issued_at = |iat: u64| {
@@ -162,7 +162,7 @@ fn a_cutoff_with_a_time_of_its_own_is_exact_to_the_second() {
 }
 
 #[test]
-fn a_token_without_iat_is_refused_under_a_cutoff_only() {
+fn a_token_without_iat_is_refused_only_after_a_cutoff() {
     let bed = Testbed::start();
     let undated = |user: &str| {
         let mut claims = Token::claims_of(user);
@@ -177,7 +177,7 @@ fn a_token_without_iat_is_refused_under_a_cutoff_only() {
 }
 
 #[test]
-fn the_command_line_ends_one_user_or_with_the_administrators_token_everybody() {
+fn the_command_line_signs_out_one_user_or_all() {
     let service = SignoutService::setup().env("SIGNOUT_ADMIN_TOKEN", ADMINISTRATOR).start();
     let bed = Testbed::of(service, |setup| setup, Fault::None);
     bed.envoy.await_guarding();
@@ -197,7 +197,7 @@ fn the_command_line_ends_one_user_or_with_the_administrators_token_everybody() {
 }
 
 #[test]
-fn a_feed_that_lies_about_the_time_cannot_lock_users_out_for_longer_than_clocks_may_differ() {
+fn a_cutoff_in_the_future_is_limited_by_clock_skew() {
     let lie = Fault::AnswerWith(a_cutoff_at(TIME_LIMIT_SECONDS - 1));
     let bed = Testbed::from(|setup| setup.edit(routes), lie);
     eventually(SOON, || bed.envoy.get("/page", &Token::of("ada")).code() == "revoked");
@@ -211,7 +211,7 @@ fn a_feed_that_lies_about_the_time_cannot_lock_users_out_for_longer_than_clocks_
 /// A token in the response to the password change may have the same `iat` as the last old token, so
 /// no cutoff can refuse one and accept the other.
 #[test]
-fn a_new_token_in_the_response_is_refused_and_the_next_sign_in_works() {
+fn a_token_in_the_response_is_refused_not_later_ones() {
     let bed = Testbed::with(routes);
     let old = Token::of("ada");
     let with_iat = |iat: u64| {
@@ -231,7 +231,7 @@ fn a_new_token_in_the_response_is_refused_and_the_next_sign_in_works() {
 }
 
 #[test]
-fn a_token_without_iat_locks_its_user_out_of_nothing() {
+fn a_request_token_without_iat_sets_no_cutoff() {
     let bed = Testbed::with(routes);
     let undated = || {
         let mut claims = Token::claims_of("ada");

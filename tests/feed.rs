@@ -17,7 +17,7 @@ use testbed::{
 use testbed::{eventually, unix_seconds, until};
 
 #[test]
-fn what_one_envoy_signs_out_another_refuses_within_a_second() {
+fn a_sign_out_reaches_another_envoy_within_a_second() {
     let bed = Testbed::start();
     let other = bed.another_envoy();
     let (mut here, mut there) = (bed.envoy.connect(), other.connect());
@@ -38,7 +38,7 @@ fn what_one_envoy_signs_out_another_refuses_within_a_second() {
 }
 
 #[test]
-fn what_the_service_revokes_is_refused_on_every_worker() {
+fn a_revocation_at_the_service_reaches_every_worker() {
     let bed = Testbed::start();
     let mut workers = bed.envoy.connection_per_worker();
     let (revoked, live) = (Token::of("ada"), Token::of("ada"));
@@ -50,7 +50,7 @@ fn what_the_service_revokes_is_refused_on_every_worker() {
 }
 
 #[test]
-fn before_the_first_load_only_what_needs_no_set_is_answered() {
+fn before_the_first_load_protected_routes_respond_503() {
     let bed = Testbed::cut_off(an_optional_page);
     let token = Token::of("ada");
     for worker in &mut bed.envoy.connection_per_worker() {
@@ -69,7 +69,7 @@ fn before_the_first_load_only_what_needs_no_set_is_answered() {
 }
 
 #[test]
-fn no_setting_lets_anybody_in_before_the_first_load() {
+fn no_setting_admits_tokens_before_the_first_load() {
     let unknown_host = json!({"address": "no-such-host.invalid", "port_value": 8090});
     let bed = Testbed::cut_off(|configuration| {
         configuration.filter["revocation"]["when_unknown"] = json!("use_last");
@@ -89,7 +89,7 @@ fn no_setting_lets_anybody_in_before_the_first_load() {
 }
 
 #[test]
-fn a_service_that_is_down_is_asked_by_one_call_at_a_time_and_ever_more_rarely() {
+fn a_service_that_is_down_gets_one_call_with_backoff() {
     let bed = Testbed::cut_off(|_| {});
     let refused = || bed.envoy.metric("refresh_rejected.unavailable");
     let start = Instant::now();
@@ -117,7 +117,7 @@ fn nothing_is_lost_when_the_service_is_killed_under_load() {
 }
 
 #[test]
-fn what_the_service_acknowledged_survives_its_kill() {
+fn what_the_service_acknowledged_survives_a_kill() {
     let mut bed = Testbed::start();
     let tokens: Vec<_> = (0..50).map(|_| Token::of("ada")).collect();
     for token in &tokens {
@@ -161,7 +161,7 @@ fn delayed_responses_do_not_make_the_set_look_newer() {
 }
 
 #[test]
-fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
+fn a_set_that_is_too_old_causes_503_until_updated() {
     let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
@@ -183,7 +183,7 @@ fn a_set_that_is_too_old_refuses_until_it_is_current_again() {
 }
 
 #[test]
-fn a_proxy_that_uses_its_last_set_goes_on() {
+fn a_proxy_that_uses_its_last_set_admits_tokens() {
     let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "use_last"));
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
@@ -200,7 +200,7 @@ fn a_proxy_that_uses_its_last_set_goes_on() {
 }
 
 #[test]
-fn a_live_feed_never_becomes_stale_although_nothing_happens() {
+fn a_feed_without_changes_does_not_become_stale() {
     let bed = Testbed::with(|configuration| stale_after_3_seconds(configuration, "refuse"));
     let proof = || bed.envoy.metric("feed_current_timestamp_seconds");
     let (token, first) = (Token::of("ada"), until(SOON, || Some(proof()).filter(|&at| at > 0)));
@@ -214,7 +214,7 @@ fn a_live_feed_never_becomes_stale_although_nothing_happens() {
 }
 
 #[test]
-fn a_store_restored_from_an_old_copy_gets_back_what_the_proxies_know() {
+fn a_store_restored_from_backup_recovers_from_the_proxies() {
     let mut bed = Testbed::start();
     let [old, new, last] = ["ada", "ada", "ada"].map(Token::of);
     bed.envoy.send(&sign_out(&old));
@@ -238,7 +238,7 @@ fn a_store_restored_from_an_old_copy_gets_back_what_the_proxies_know() {
 }
 
 #[test]
-fn an_empty_store_gets_back_what_the_proxies_know() {
+fn an_empty_store_recovers_from_the_proxies() {
     let mut bed = Testbed::start();
     let tokens: Vec<_> = (0..20).map(|_| Token::of("ada")).collect();
     for token in &tokens {
@@ -259,7 +259,7 @@ fn an_empty_store_gets_back_what_the_proxies_know() {
 }
 
 #[test]
-fn two_applications_behind_one_service_do_not_sign_each_others_users_out() {
+fn two_realms_do_not_sign_out_each_others_users() {
     let bed = Testbed::start();
     let shop = bed.another_envoy_with(|configuration| {
         configuration.filter["revocation"]["realm"] = json!("shop");
@@ -278,7 +278,7 @@ fn two_applications_behind_one_service_do_not_sign_each_others_users_out() {
 }
 
 #[test]
-fn what_one_realm_owes_shows_beside_another() {
+fn the_outbox_gauge_sums_over_realms() {
     let bed = Testbed::with(|configuration| {
         let mut other = configuration.filter.clone();
         other["revocation"]["realm"] = json!("other");
@@ -298,7 +298,7 @@ fn what_one_realm_owes_shows_beside_another() {
 }
 
 #[test]
-fn a_proxy_with_a_wrong_api_token_stays_closed_and_says_why() {
+fn a_wrong_api_token_keeps_a_proxy_closed() {
     let wrong = "somebody-else's-token-of-44-characters-length";
     let bed = Testbed::from(|setup| setup.env("SIGNOUT_TOKEN", wrong), Fault::None);
     eventually(SOON, || bed.envoy.metric("refresh_rejected.unauthorized") > 0);

@@ -53,7 +53,7 @@ fn the_access_log_names_the_user() {
 }
 
 #[test]
-fn rbac_judges_by_the_user() {
+fn rbac_decides_by_the_user() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
     for (path, user, status) in [

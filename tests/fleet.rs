@@ -16,7 +16,7 @@ use testbed::{Connection, Fault, Fleet, Redis, Request, SignoutService, Token, U
 use testbed::{command, eventually, unix_seconds, until};
 
 #[test]
-fn what_one_envoy_signs_out_the_other_refuses_although_it_asks_another_service() {
+fn a_sign_out_reaches_envoys_of_other_services() {
     let fleet = Fleet::start();
     let [mut here, mut there] = connections(&fleet);
     for _ in 0..20 {
@@ -29,7 +29,7 @@ fn what_one_envoy_signs_out_the_other_refuses_although_it_asks_another_service()
 }
 
 #[test]
-fn a_proxy_that_moves_to_the_other_service_goes_on_without_a_reset() {
+fn a_proxy_can_change_services_without_a_reset() {
     let fleet = Fleet::start();
     for number in 0..50 {
         let [from, to] = [number % 2, (number + 1) % 2].map(|at: usize| &fleet.services[at]);
@@ -42,7 +42,7 @@ fn a_proxy_that_moves_to_the_other_service_goes_on_without_a_reset() {
 }
 
 #[test]
-fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
+fn a_killed_service_loses_nothing_and_the_other_continues() {
     let mut fleet = Fleet::start();
     let _load = fleet.load(UnavailablePolicy::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
@@ -63,7 +63,7 @@ fn a_service_that_is_killed_loses_nothing_and_the_other_goes_on() {
 }
 
 #[test]
-fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() {
+fn a_redis_that_is_killed_acknowledges_and_loses_nothing() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
     let _load = fleet.load(UnavailablePolicy::Always, &tokens);
@@ -82,7 +82,7 @@ fn a_redis_that_is_killed_loses_nothing_and_meanwhile_nothing_is_acknowledged() 
 }
 
 #[test]
-fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
+fn a_redis_that_has_lost_everything_recovers_from_the_services() {
     let losses: [fn(&mut Redis); 2] = [
         |redis| drop(redis.command(&["FLUSHALL"])),
         |redis| {
@@ -103,7 +103,7 @@ fn a_redis_that_has_lost_everything_gets_it_back_from_the_services() {
 }
 
 #[test]
-fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies() {
+fn a_redis_and_services_that_have_lost_everything_recover() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
     let _load = fleet.load(UnavailablePolicy::Always, &tokens);
@@ -118,7 +118,7 @@ fn a_redis_and_services_that_have_lost_everything_get_it_back_from_the_proxies()
 }
 
 #[test]
-fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
+fn a_redis_that_is_restored_from_backup_recovers() {
     let mut fleet = Fleet::start();
     let old = acknowledged(&fleet, 10);
     let load = fleet.load(UnavailablePolicy::Always, &old);
@@ -137,7 +137,7 @@ fn a_redis_that_is_restored_from_an_old_copy_gets_back_what_came_later() {
 }
 
 #[test]
-fn a_redis_without_room_is_answered_5xx_and_the_feed_goes_on() {
+fn a_redis_without_room_gets_5xx_and_the_feed_continues() {
     let fleet = Fleet::of(2, Redis::setup().set("maxmemory", "4mb"), |_| {});
     let tokens = acknowledged(&fleet, 5);
     let _load = fleet.load(UnavailablePolicy::Always, &tokens);
@@ -159,7 +159,7 @@ fn a_redis_without_room_is_answered_5xx_and_the_feed_goes_on() {
 }
 
 #[test]
-fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
+fn a_service_cut_off_from_redis_is_not_current() {
     let fleet = Fleet::with(|configuration| {
         configuration.filter["revocation"]["max_staleness_seconds"] = json!(6);
     });
@@ -179,7 +179,7 @@ fn a_service_that_cannot_ask_redis_does_not_pass_for_current() {
 }
 
 #[test]
-fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_for_it() {
+fn a_redis_that_is_stopped_delays_no_request() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 5);
     let _load = fleet.load(UnavailablePolicy::Always, &tokens);
@@ -200,7 +200,7 @@ fn a_redis_that_is_stopped_for_a_while_loses_nothing_and_requests_do_not_wait_fo
 }
 
 #[test]
-fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
+fn a_slow_redis_delays_only_sign_outs() {
     let fleet = Fleet::start();
     let _load = fleet.load(UnavailablePolicy::Always, &[]);
     let [mut here, mut there] = connections(&fleet);
@@ -216,7 +216,7 @@ fn a_slow_redis_makes_sign_outs_slow_and_nothing_else() {
 }
 
 #[test]
-fn a_redis_behind_tls_is_used_if_its_certificate_is_good_and_never_otherwise() {
+fn a_redis_behind_tls_needs_a_trusted_certificate() {
     let tls = |name: &str| format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
     let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let port = port.expect("a free port").port();

@@ -28,7 +28,7 @@ fn claims(configuration: &mut Configuration) {
 }
 
 #[test]
-fn the_user_is_named_once_whatever_the_client_claims() {
+fn the_user_is_named_once_despite_forged_headers() {
     for bed in [SHIPPED.get(), LENIENT.get()] {
         for (name, value) in SPELLINGS {
             let request = Request::get("/page").bearer(&admin()).header(name, value);
@@ -39,7 +39,7 @@ fn the_user_is_named_once_whatever_the_client_claims() {
 }
 
 #[test]
-fn where_nobody_is_signed_in_nobody_is_named() {
+fn without_a_user_no_header_names_one() {
     for bed in [SHIPPED.get(), LENIENT.get()] {
         for (name, value) in SPELLINGS {
             for request in
@@ -63,7 +63,7 @@ fn a_name_with_an_underscore_does_not_pass_the_shipped_envoy() {
 }
 
 #[test]
-fn a_name_with_an_underscore_is_taken_out_where_envoy_lets_it_pass() {
+fn a_name_with_an_underscore_is_removed_if_passed() {
     let bed = LENIENT.get();
     for name in UNDERSCORES {
         let seen = bed.envoy.send(&Request::get("/").header(name, "eve")).seen();
@@ -77,14 +77,14 @@ fn a_name_with_an_underscore_is_taken_out_where_envoy_lets_it_pass() {
 }
 
 #[test]
-fn a_claim_that_the_token_lacks_is_not_the_clients_to_give() {
+fn a_client_cannot_supply_a_missing_claim() {
     let bed = SHIPPED.get();
     let request = Request::get("/page").bearer(&Token::of("ada")).header("x-user-role", "admin");
     assert_eq!(identity(&bed.envoy.send(&request).seen()), owned(&[("x-user-id", "ada")]));
 }
 
 #[test]
-fn the_connection_header_takes_nothing_away() {
+fn the_connection_header_cannot_remove_identity() {
     for bed in [SHIPPED.get(), LENIENT.get()] {
         for options in ["x-user-id", "close, X-User-Id", "keep-alive, x-user-id, x-user-role"] {
             let request = Request::get("/page").bearer(&admin()).header("x-user-id", "eve");
@@ -96,7 +96,7 @@ fn the_connection_header_takes_nothing_away() {
 }
 
 #[test]
-fn http_2_and_web_sockets_name_the_user_alike() {
+fn http_2_and_web_sockets_name_the_user() {
     let bed = LENIENT.get();
     let http2 = bed.envoy.connect_http2();
     for name in ["x-user-id", "x_user_id"] {
@@ -127,7 +127,7 @@ fn trailers_name_nobody() {
 }
 
 #[test]
-fn trailers_of_http_1_name_nobody_where_envoy_lets_them_pass() {
+fn trailers_of_http_1_name_nobody() {
     let bed = LENIENT.get();
     let mut connection = bed.envoy.connect();
     let seen = chunked(&mut connection, "X-User-Id: eve\r\nx_user-role: admin\r\nx-sum: 1\r\n");

@@ -93,7 +93,7 @@ fn a_plugin_that_does_not_load_changes_nothing() {
 }
 
 #[test]
-fn every_secret_that_the_plugin_reads_comes_from_the_proxys_environment() {
+fn every_secret_comes_from_the_proxys_environment() {
     let plugin = plugin();
     let names = host_variables(&plugin);
     let known = |name: &str| {

@@ -18,7 +18,7 @@ use testbed::{
 };
 
 #[test]
-fn keys_are_fetched_once_for_all_workers_with_and_without_a_signout_service() {
+fn keys_are_fetched_once_for_all_workers() {
     for with_service in [true, false] {
         let issuer = Issuer::of(&[&Signer::new("a")]);
         let bed = Testbed::with(|configuration| {
@@ -84,7 +84,7 @@ fn the_log_says_why_no_key_can_be_used() {
 }
 
 #[test]
-fn until_the_keys_are_there_nobody_guesses() {
+fn without_keys_a_token_gets_503() {
     let issuer = Issuer::of(&[&Signer::new("a")]);
     let network = FaultProxy::to(issuer.application.address());
     network.set(Fault::Refuse);
@@ -113,7 +113,7 @@ fn until_the_keys_are_there_nobody_guesses() {
 }
 
 #[test]
-fn whatever_an_issuer_answers_its_good_keys_stay() {
+fn good_keys_stay_whatever_the_issuer_responds() {
     let (cut, refused) = (Fault::CutAfter(200, ConnectionEnd::Reset), Fault::Refuse);
     let whole = |reply: Reply| move |_: &str| reply.clone();
     let json = |text: &str| Reply::status(200).header("content-type", JSON).text(text);
@@ -173,7 +173,7 @@ fn whatever_an_issuer_answers_its_good_keys_stay() {
 }
 
 #[test]
-fn a_new_key_is_fetched_early_once_and_a_flood_of_unknown_ones_changes_nothing() {
+fn an_unknown_kid_causes_one_early_fetch() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let issuer = Issuer::of(&[&a]);
     let bed = Testbed::with(|configuration| issuer.configure(configuration, 300));
@@ -198,7 +198,7 @@ fn a_new_key_is_fetched_early_once_and_a_flood_of_unknown_ones_changes_nothing()
 }
 
 #[test]
-fn a_key_that_is_gone_is_gone_for_tokens_seen_before_and_a_bad_one_is_named() {
+fn a_removed_key_is_refused_for_tokens_seen_before() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let issuer = Issuer::of(&[&a, &b]);
     let bed = Testbed::with(|configuration| issuer.configure(configuration, 5));
@@ -223,7 +223,7 @@ fn a_key_that_is_gone_is_gone_for_tokens_seen_before_and_a_bad_one_is_named() {
 
 /// The configurations combine secrets and public keys, with and without ids, inline and fetched.
 #[test]
-fn keys_come_and_go_by_reload_under_load_without_a_wrong_verdict() {
+fn reloads_under_load_change_keys_without_a_wrong_verdict() {
     let [first, second, fetched] = ["a", "b", "c"].map(Signer::new);
     let issuer = Issuer::of(&[&fetched]);
     let change = |configuration: &mut Configuration| issuer.configure(configuration, 300);

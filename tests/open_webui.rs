@@ -53,7 +53,7 @@ fn sign_in(user_id: &str) -> Token {
 }
 
 #[test]
-fn the_sign_out_of_the_page_ends_its_token_wherever_the_back_end_looks_for_one() {
+fn a_sign_out_revokes_the_token_in_every_place() {
     let bed = bed("WEBUI_SECRET_KEY"); // not shared, because it identifies workers by connections
     let (token, phone) = (sign_in("u-out"), sign_in("u-out"));
     for place in PLACES {
@@ -86,7 +86,7 @@ fn only_a_post_from_the_same_site_signs_out() {
 }
 
 #[test]
-fn the_page_and_its_settings_come_also_with_a_token_that_is_no_good() {
+fn the_page_loads_with_an_invalid_token() {
     let bed = BED.get();
     let (good, bad) = (sign_in("u-page"), sign_in("u-page"));
     bed.envoy.send(&Request::post(SIGN_OUT).cookie(&bad));
@@ -107,7 +107,7 @@ fn the_page_and_its_settings_come_also_with_a_token_that_is_no_good() {
 }
 
 #[test]
-fn the_answer_to_a_refused_token_is_one_that_the_page_understands() {
+fn the_page_understands_the_refusal_of_a_token() {
     let bed = BED.get();
     let token = sign_in("u-says");
     bed.envoy.send(&Request::post(SIGN_OUT).cookie(&token));
@@ -124,7 +124,7 @@ fn the_answer_to_a_refused_token_is_one_that_the_page_understands() {
 }
 
 #[test]
-fn what_ends_all_sessions_of_a_user_does_so_and_a_sign_in_right_after_it_works() {
+fn a_cutoff_ends_all_sessions_but_not_the_next() {
     let bed = BED.get();
     let administrator = sign_in("u-admin");
     for (index, method_and_path) in ENDS_SESSIONS_OF.iter().enumerate() {
@@ -149,7 +149,7 @@ fn what_ends_all_sessions_of_a_user_does_so_and_a_sign_in_right_after_it_works()
 }
 
 #[test]
-fn an_account_that_scim_deletes_is_signed_out_by_its_own_bearer() {
+fn an_account_that_scim_deletes_is_signed_out() {
     let bed = BED.get();
     let token = sign_in("u-scim");
     let delete = Request::new("DELETE", "/api/v1/scim/v2/Users/u-scim");
@@ -176,7 +176,7 @@ fn tokens_of_every_version_can_be_signed_out() {
 }
 
 #[test]
-fn an_api_key_passes_wherever_the_back_end_takes_one_and_excuses_no_token() {
+fn an_api_key_passes_but_tokens_are_still_checked() {
     let bed = BED.get();
     let key = Token::text("sk-0123456789abcdef0123456789abcdef");
     let (good, bad) = (sign_in("u-key"), sign_in("u-key"));
@@ -199,7 +199,7 @@ fn an_api_key_passes_wherever_the_back_end_takes_one_and_excuses_no_token() {
 }
 
 #[test]
-fn a_socket_opens_with_no_api_key() {
+fn a_socket_does_not_open_with_an_api_key() {
     let bed = BED.get();
     let key = Token::text("sk-0123456789abcdef0123456789abcdef");
     for path in [
@@ -221,7 +221,7 @@ fn a_socket_opens_with_no_api_key() {
 }
 
 #[test]
-fn a_socket_opens_with_the_cookie_alone_and_ends_at_the_sign_out() {
+fn a_socket_needs_the_cookie_and_ends_at_sign_out() {
     let bed = BED.get();
     let (token, phone) = (sign_in("u-socket"), sign_in("u-socket"));
     assert_eq!(open_socket(&mut bed.envoy.connect(), None).status, 401);
@@ -268,7 +268,7 @@ fn the_secret_may_have_its_old_name() {
 }
 
 #[test]
-fn while_nothing_is_known_the_page_comes_and_nobody_is_taken_for_signed_out() {
+fn without_a_feed_the_page_loads_and_requests_get_503() {
     let bed = Testbed::from(|setup| preset(setup, "WEBUI_SECRET_KEY"), Fault::Refuse);
     let token = sign_in("u");
     assert_eq!(bed.envoy.send(&Request::get("/auth").cookie(&token)).seen().header("cookie"), None);

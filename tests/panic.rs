@@ -11,7 +11,7 @@ use testbed::{
 };
 
 #[test]
-fn a_panic_in_a_request_lets_nobody_in_and_the_worker_goes_on_with_the_set_whole() {
+fn a_panic_in_a_request_admits_nobody_and_loses_nothing() {
     let bed = drill();
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
@@ -31,7 +31,7 @@ fn a_panic_in_a_request_lets_nobody_in_and_the_worker_goes_on_with_the_set_whole
 }
 
 #[test]
-fn a_panic_on_the_tick_lets_nobody_in_and_the_worker_goes_on() {
+fn a_panic_on_the_tick_admits_nobody() {
     let bed = drill();
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
@@ -49,7 +49,7 @@ fn a_panic_on_the_tick_lets_nobody_in_and_the_worker_goes_on() {
 
 /// A request that waits for a crashed VM ends only at Envoy's idle time-out.
 #[test]
-fn a_panic_in_a_sign_outs_callout_leaves_the_token_signed_out() {
+fn a_panic_in_a_sign_outs_callout_keeps_the_revocation() {
     let bed = drill_with(|configuration| {
         configuration.connection_manager()["stream_idle_timeout"] = json!("2s");
     });
@@ -69,7 +69,7 @@ fn a_panic_in_a_sign_outs_callout_leaves_the_token_signed_out() {
 }
 
 #[test]
-fn another_vm_reads_the_feed_when_the_one_that_did_has_died() {
+fn another_vm_polls_the_feed_after_a_crash() {
     let bed = drill();
     let mut workers = bed.envoy.connection_per_worker();
     let (live, [lost, next]) = (Token::of("ada"), ["ada", "ada"].map(Token::of));
@@ -88,7 +88,7 @@ fn another_vm_reads_the_feed_when_the_one_that_did_has_died() {
 }
 
 #[test]
-fn a_hundred_panics_let_nobody_in() {
+fn a_hundred_panics_admit_nobody() {
     let bed = drill();
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));

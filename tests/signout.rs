@@ -14,7 +14,7 @@ use testbed::{
 };
 
 #[test]
-fn a_sign_out_is_in_force_on_every_worker_when_its_answer_has_left() {
+fn a_sign_out_holds_on_every_worker_after_its_response() {
     let bed = Testbed::start();
     let mut workers = bed.envoy.connection_per_worker();
     for round in 0..ROUNDS {
@@ -32,7 +32,7 @@ fn a_sign_out_is_in_force_on_every_worker_when_its_answer_has_left() {
 }
 
 #[test]
-fn a_sign_out_ends_one_session_and_leaves_the_users_others() {
+fn a_sign_out_ends_only_one_session() {
     let bed = Testbed::start();
     let (laptop, phone) = (Token::of("ada"), Token::of("ada"));
     assert_eq!(bed.envoy.send(&sign_out(&laptop)).status, 200);
@@ -43,7 +43,7 @@ fn a_sign_out_ends_one_session_and_leaves_the_users_others() {
 }
 
 #[test]
-fn a_token_is_signed_out_wherever_the_configuration_looks_for_it() {
+fn a_token_is_revoked_in_every_configured_place() {
     let bed = Testbed::with(|configuration| {
         configuration.filter["token_sources"] = json!([
             {"header": "authorization", "scheme": "Bearer"},
@@ -61,7 +61,7 @@ fn a_token_is_signed_out_wherever_the_configuration_looks_for_it() {
 }
 
 #[test]
-fn every_token_of_one_request_is_signed_out_whoever_they_name() {
+fn every_token_of_a_sign_out_is_revoked() {
     let bed = Testbed::start();
     let [one, two, three] = ["ada", "ada", "eve"].map(Token::of);
     let request = sign_out(&one).cookie(&two).cookie(&three);
@@ -73,7 +73,7 @@ fn every_token_of_one_request_is_signed_out_whoever_they_name() {
 }
 
 #[test]
-fn what_is_no_valid_token_is_left_alone_beside_one_that_is() {
+fn invalid_tokens_next_to_a_valid_one_are_not_revoked() {
     let bed = Testbed::start();
     let valid = Token::of("ada");
     let mut claims = Token::claims_of("ada");
@@ -87,7 +87,7 @@ fn what_is_no_valid_token_is_left_alone_beside_one_that_is() {
 }
 
 #[test]
-fn a_sign_out_without_a_token_and_a_second_one_reach_the_application_and_revoke_nothing() {
+fn a_sign_out_without_a_valid_token_revokes_nothing() {
     let bed = Testbed::start();
     let token = Token::of("ada");
     assert_eq!(bed.envoy.send(&Request::post("/sign-out")).seen().path, "/sign-out");
@@ -137,7 +137,7 @@ fn another_site_cannot_sign_out_by_cookie_unless_configured() {
 }
 
 #[test]
-fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
+fn a_token_without_jti_is_revoked_in_all_spellings() {
     let bed = Testbed::with(|configuration| {
         configuration.filter["claims"]["required"] = json!(["exp"]);
     });
@@ -157,7 +157,7 @@ fn a_token_without_jti_is_signed_out_in_all_its_spellings() {
 
 /// For each ECDSA signature (r, s), the signature (r, n - s) verifies as well.
 #[test]
-fn a_token_without_jti_is_signed_out_under_both_its_signatures() {
+fn a_token_without_jti_is_revoked_under_both_signatures() {
     let key = ES256KeyPair::generate();
     let bed = Testbed::with(|configuration| {
         let pem = key.public_key().to_pem().expect("a public key");
@@ -176,7 +176,7 @@ fn a_token_without_jti_is_signed_out_under_both_its_signatures() {
 }
 
 #[test]
-fn a_client_that_leaves_while_the_service_is_told_is_signed_out_everywhere() {
+fn a_client_that_disconnects_is_signed_out_everywhere() {
     let bed = Testbed::start();
     let other = bed.another_envoy();
     bed.network.set(Fault::Delay(Duration::from_millis(300)));
@@ -191,7 +191,7 @@ fn a_client_that_leaves_while_the_service_is_told_is_signed_out_everywhere() {
 }
 
 #[test]
-fn while_the_service_is_down_a_sign_out_holds_here_and_is_delivered_afterwards() {
+fn a_sign_out_during_an_outage_is_delivered_later() {
     let mut bed = Testbed::start();
     let other = bed.another_envoy();
     let token = Token::of("ada");
@@ -207,7 +207,7 @@ fn while_the_service_is_down_a_sign_out_holds_here_and_is_delivered_afterwards()
 }
 
 #[test]
-fn where_the_application_must_not_go_ahead_of_the_service_it_is_not_asked() {
+fn with_refuse_an_outage_keeps_sign_outs_from_the_application() {
     let mut bed = Testbed::with(|configuration| {
         configuration.filter["revocation"]["signout"] = json!({"when_unreachable": "refuse"});
     });
@@ -222,7 +222,7 @@ fn where_the_application_must_not_go_ahead_of_the_service_it_is_not_asked() {
 }
 
 #[test]
-fn a_service_that_hangs_holds_a_sign_out_up_for_no_longer_than_its_time_out() {
+fn a_service_that_hangs_delays_sign_outs_by_the_timeout() {
     let mut bed = Testbed::with(|configuration| {
         configuration.filter["revocation"]["signout"] = json!({"timeout_seconds": 1});
     });
@@ -248,7 +248,7 @@ fn a_sign_out_needs_no_feed() {
 }
 
 #[test]
-fn a_sign_out_that_the_outbox_has_no_room_for_is_answered_503() {
+fn a_sign_out_with_a_full_outbox_gets_503() {
     let mut bed = Testbed::start();
     bed.service.kill();
     let claims: Vec<_> = claims_of_one_outbox_key(ENTRIES_A_KEY + 1);
@@ -283,7 +283,7 @@ fn a_sign_out_that_the_service_rejects_gets_503() {
 }
 
 #[test]
-fn a_sign_out_that_revokes_nothing_is_counted_and_logged_by_reason() {
+fn a_sign_out_without_effect_is_counted_and_logged() {
     let bed = Testbed::start();
     let token = Token::of("ada");
     for (request, reason) in [

@@ -5,7 +5,7 @@ use serde_json::json;
 use testbed::{Application, Configuration, Envoy, Request, Testbed};
 
 #[test]
-fn every_worker_becomes_ready_to_judge_tokens() {
+fn every_worker_becomes_ready() {
     let bed = Testbed::start();
     let ready = Request::get("/.session-guard/ready");
     for connection in &mut bed.envoy.connection_per_worker() {
@@ -59,7 +59,7 @@ fn no_json(configuration: &mut Configuration) {
 
 /// Validates the files unchanged. The other tests change addresses and settings.
 #[test]
-fn every_configuration_that_ships_is_one_that_envoy_takes() {
+fn envoy_accepts_every_shipped_configuration() {
     for file in ["envoy/envoy.yaml", "examples/compose/front.yaml"] {
         let arguments = ["--mode", "validate", "--config-path", file];
         let output = Envoy::tool(&arguments).output().expect("Envoy runs");

@@ -16,7 +16,7 @@ use session_guard_core::config::{Config, ConfigError};
 use testbed::repository;
 
 #[test]
-fn the_committed_schema_is_the_codes_own() {
+fn the_committed_schema_equals_the_code() {
     let made = format!("{:#}\n", schema());
     if env::var_os("UPDATE_DOCUMENTS").is_some() {
         let path = format!("{}/../{COMMITTED}", env!("CARGO_MANIFEST_DIR"));
@@ -59,7 +59,7 @@ fn every_setting_is_described_with_its_default_and_its_limit() {
 }
 
 #[test]
-fn a_changed_configuration_is_judged_as_the_filter_judges_it() {
+fn schema_and_filter_agree_on_changed_configurations() {
     let validator = validator();
     let (mut refused_by_both, mut loaded) = (0, 0);
     for good in goods() {
@@ -82,7 +82,7 @@ fn a_changed_configuration_is_judged_as_the_filter_judges_it() {
 }
 
 #[test]
-fn what_a_person_gets_wrong_is_refused() {
+fn typical_mistakes_are_rejected() {
     let validator = validator();
     let key = json!({"algorithm": "HS256", "secret": {"env": "A"}});
     for (name, value) in [

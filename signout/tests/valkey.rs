@@ -65,7 +65,7 @@ fn sentinel_fails_over_without_a_loss() {
 }
 
 #[test]
-fn a_failover_to_a_server_without_append_only_file_stops_acknowledgements() {
+fn a_failover_to_a_non_durable_server_stops_acknowledgements() {
     let mut primary = Redis::valkey().start();
     let replica = Redis::valkey().set("replicaof", &replica_of(&primary)).set("appendonly", "no");
     let replica = replica.start();

@@ -8,7 +8,7 @@ use testbed::{Fault, Load, Request, Testbed, Token, UnavailablePolicy, eventuall
 use crate::load::{are_refused, rounds, tokens};
 
 #[test]
-fn a_process_that_takes_over_refuses_what_the_old_one_refused() {
+fn a_process_that_takes_over_admits_no_revoked_token() {
     let mut bed = Testbed::from(testbed::EnvoySetup::hot_restartable, Fault::None);
     bed.envoy.await_guarding();
     let revoked = tokens(20);

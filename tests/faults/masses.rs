@@ -17,7 +17,7 @@ use crate::clocks::ClockShim;
 use crate::load::{Revoker, are_refused, is_acknowledged, rounds, tokens};
 
 #[test]
-fn a_cold_proxy_loads_a_large_set_without_holding_a_worker() {
+fn a_cold_proxy_loads_a_large_set_without_blocking_workers() {
     let (count, sample) = (rounds(50_000, 1_000_000), rounds(500, 10_000));
     let service = SignoutService::start();
     fill(&service, count, unix_seconds() + 7_200);

@@ -8,7 +8,7 @@ use testbed::{Load, Testbed, Token, UnavailablePolicy, unix_seconds};
 use crate::load::{are_refused, rounds};
 
 #[test]
-fn an_envoy_that_is_killed_again_and_again_never_admits_a_revoked_token() {
+fn a_repeatedly_killed_envoy_never_admits_a_revoked_token() {
     let mut bed = Testbed::start();
     let exp = unix_seconds() + 3_600;
     let fill = |count: usize| {

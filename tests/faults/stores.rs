@@ -83,7 +83,7 @@ fn failover_to_a_lagging_replica_loses_nothing_seen() {
 
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
-fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
+fn disk_full_below_the_embedded_store_gets_503_until_space() {
     let disk = SmallDisk::mount("6m");
     let store = format!("redb:{}/revocations", disk.path());
     let mut bed =
@@ -116,7 +116,7 @@ fn disk_full_below_the_embedded_store_is_answered_503_until_there_is_room() {
 
 #[test]
 #[ignore = "needs root: `make faults` runs it"]
-fn disk_full_below_redis_is_answered_503_until_there_is_room() {
+fn disk_full_below_redis_gets_503_until_there_is_space() {
     let disk = SmallDisk::mount("3m");
     let redis = Redis::setup().set("dir", &disk.path()).set("appendfsync", "always");
     let redis = redis.set("auto-aof-rewrite-percentage", "0").start();

@@ -58,7 +58,7 @@ fn each_token_gets_the_same_verdict_in_envoy() {
 }
 
 #[test]
-fn forged_tokens_of_slow_algorithms_get_a_bounded_share_of_a_worker() {
+fn forged_tokens_get_a_bounded_share_of_a_worker() {
     let mut filter = filter(keys_in_pem());
     filter["forged_token_milliseconds_per_second"] = json!(1);
     let bed = Testbed::with(|configuration| set(configuration, filter));

@@ -79,7 +79,7 @@ fn unsigned() -> [KeyCase; 4] {
 }
 
 #[test]
-fn the_examples_that_carry_claims_are_admitted_in_their_own_time() {
+fn examples_with_claims_are_admitted_before_their_exp() {
     let config = Config::parse(filter().to_string().as_bytes(), &|_| None).expect("loads");
     let verifier = Verifier::new(config.keys, config.policy);
     for example in &examples()[1..3] {
@@ -92,7 +92,7 @@ fn the_examples_that_carry_claims_are_admitted_in_their_own_time() {
 }
 
 #[test]
-fn the_secrets_of_the_examples_are_known_to_everybody_and_do_not_load() {
+fn the_secrets_of_the_examples_do_not_load() {
     for example in examples().iter().filter(|example| example["key"]["kty"] == "oct") {
         let jwk = &example["key"];
         let forms = [

@@ -21,7 +21,7 @@ static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 /// Envoy closes a young connection when hundreds of its streams end without a response. That would
 /// also end the streams that have not had their 401 yet.
 #[test]
-fn hundreds_of_waiting_requests_on_one_young_connection_are_answered() {
+fn hundreds_of_pending_requests_on_a_young_connection_get_401() {
     let (bed, _alone) = (BED.get(), alone());
     for count in [600, 1_000] {
         let token = Token::of("ada");
@@ -128,7 +128,7 @@ fn of_ten_thousand_open_streams_those_of_one_user_end() {
 /// If the host no longer has a stream's context, the previously selected context stays effective. A
 /// naive close would then close the previous stream a second time, which crashes Envoy.
 #[test]
-fn a_stream_that_is_known_and_gone_takes_nobody_with_it() {
+fn a_vanished_stream_does_not_end_another_one() {
     let bed = Testbed::from(|setup| setup.drill().workers(1).edit(client::make_room), Fault::None);
     client::keep_open(&bed.application);
     bed.envoy.await_guarding();
@@ -176,7 +176,7 @@ fn a_stream_whose_client_does_not_read_is_closed_once() {
 /// The contexts of these clients may be gone when the filter ends their streams. No other stream
 /// may be closed instead.
 #[test]
-fn clients_that_leave_in_the_same_moment_take_nobody_with_them() {
+fn clients_that_leave_during_a_sign_out_harm_nobody() {
     let (bed, _alone) = (BED.get(), alone());
     for _ in 0..3 {
         let (ada, bob) = (Token::of("ada"), Token::of("bob"));

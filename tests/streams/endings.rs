@@ -16,7 +16,7 @@ use crate::client::{
 static BED: Shared<Testbed> = Shared::new(|| client::bed(|_| {}));
 
 #[test]
-fn every_kind_ends_within_a_second_on_all_workers_and_no_other_users() {
+fn every_kind_of_stream_ends_within_a_second() {
     let (bed, _alone) = (BED.get(), alone());
     let (ada, ada_elsewhere, bob) = (Token::of("ada"), Token::of("ada"), Token::of("bob"));
     let mut revoked = open_all(&bed.envoy, &ada);
@@ -73,7 +73,7 @@ fn an_end_that_comes_late_is_counted() {
 }
 
 #[test]
-fn how_many_are_open_is_shown_over_all_workers() {
+fn the_gauge_counts_open_requests_of_all_workers() {
     let (bed, _alone) = (client::bed(|_| {}), alone());
     let open = || bed.envoy.metric("streams_open");
     let mut clients = open_all(&bed.envoy, &Token::of("ada"));
@@ -87,7 +87,7 @@ fn how_many_are_open_is_shown_over_all_workers() {
 
 /// Most streams of these tests are half-closed from the beginning, because a `GET` has no body.
 #[test]
-fn a_stream_ends_with_one_half_closed_and_with_both_open() {
+fn half_closed_and_open_streams_end() {
     let (bed, _alone) = (BED.get(), alone());
     let token = Token::of("ada");
     let mut clients = [(); 2].map(|()| OpenClient::open(&bed.envoy, StreamKind::Http2Grpc, &token));
@@ -99,7 +99,7 @@ fn a_stream_ends_with_one_half_closed_and_with_both_open() {
 }
 
 #[test]
-fn they_end_also_where_the_sign_out_was_on_another_envoy() {
+fn streams_end_after_a_sign_out_at_another_envoy() {
     let (bed, _alone) = (BED.get(), alone());
     let other = bed.another_envoy_with(client::make_room);
     let (ada, bob) = (Token::of("ada"), Token::of("bob"));
@@ -141,7 +141,7 @@ fn a_cutoff_ends_the_streams_of_older_tokens() {
 }
 
 #[test]
-fn a_sign_out_and_a_password_change_under_way_are_answered() {
+fn a_sign_out_in_progress_gets_its_response() {
     let mut bed = client::bed(|configuration| {
         let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
         let methods = ["POST"];
@@ -166,7 +166,7 @@ fn a_sign_out_and_a_password_change_under_way_are_answered() {
 
 /// When the token is revoked, some requests already have a response, and others still wait for one.
 #[test]
-fn a_page_with_twenty_requests_under_way_signs_out() {
+fn a_page_with_twenty_open_requests_signs_out() {
     let bed = client::bed(|configuration| {
         let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
         let methods = ["POST"];

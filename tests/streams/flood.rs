@@ -17,7 +17,7 @@ use crate::client::{
 };
 
 #[test]
-fn a_connection_that_is_flooded_while_its_streams_end_takes_nobody_with_it() {
+fn a_flooded_connection_with_ending_streams_harms_nobody() {
     const STREAMS: u64 = 90;
     let (bed, _alone) = (client::bed(|_| {}), alone());
     let endless = Reply::status(200).header("content-type", "text/event-stream");

@@ -12,7 +12,7 @@ use crate::client::{
 };
 
 #[test]
-fn the_old_configuration_still_ends_what_it_admitted() {
+fn the_old_configuration_still_ends_its_open_requests() {
     let _alone = alone();
     let mut bed = start(|setup| setup.reloadable().edit(make_room));
     let (ada, bob) = (Token::of("ada"), Token::of("bob"));
@@ -31,7 +31,7 @@ fn the_old_configuration_still_ends_what_it_admitted() {
 }
 
 #[test]
-fn what_a_dead_vm_admitted_ends_at_its_next_byte() {
+fn streams_of_a_crashed_vm_end_at_their_next_byte() {
     let _alone = alone();
     let bed = start(|setup| setup.drill().workers(1).edit(make_room));
     bed.application.on("/soon", Reply::status(200).after(Duration::from_secs(1)));

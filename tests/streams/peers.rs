@@ -9,7 +9,7 @@ use testbed::{Envoy, Script, SignoutService, Token, eventually, until};
 use crate::client::{alone, sign_out};
 
 #[test]
-fn clients_of_all_kinds_are_cut_and_told_why_when_they_come_again() {
+fn third_party_clients_are_cut_and_refused_when_they_reconnect() {
     let _alone = alone();
     let (stage, ada, bob) = (PeersBed::start(), Token::of("ada"), Token::of("bob"));
     let (mut revoked, mut goes_on) = (stage.call(&ada), stage.call(&bob));

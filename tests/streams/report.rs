@@ -53,7 +53,7 @@ fn report_of_the_time_until_streams_have_ended() {
 
 #[test]
 #[ignore = "measures: make streams-report"]
-fn report_of_what_others_notice() {
+fn report_of_the_effect_on_other_users() {
     let bed = client::bed(|configuration| {
         let answer = json!({"match": {"path": ANSWERED}, "direct_response": {"status": 200}});
         let manager = configuration.connection_manager();

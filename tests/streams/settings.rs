@@ -11,7 +11,7 @@ use crate::client::{
 };
 
 #[test]
-fn a_stream_ends_with_its_token_where_that_is_asked_for() {
+fn with_end_at_expiry_a_stream_ends_with_its_token() {
     let bed = expiring(|configuration| {
         configuration.filter["revocation"]["streams"] = json!({"end_at_expiry": true});
     });
@@ -31,7 +31,7 @@ fn a_stream_ends_with_its_token_where_that_is_asked_for() {
 
 /// The filter ignores a client's own `x-envoy-upstream-stream-duration-ms`.
 #[test]
-fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
+fn the_router_ends_expired_streams_of_a_crashed_vm() {
     let bed = Testbed::from(
         |setup| {
             setup.drill().workers(1).edit(|configuration| {
@@ -81,7 +81,7 @@ fn the_router_ends_it_where_the_vm_that_knows_it_has_died() {
 }
 
 #[test]
-fn a_stream_outlives_its_token_otherwise() {
+fn without_end_at_expiry_a_stream_outlives_its_token() {
     let bed = expiring(|_| {});
     let _alone = alone();
     let (token, end) = short_lived();
@@ -94,7 +94,7 @@ fn a_stream_outlives_its_token_otherwise() {
 }
 
 #[test]
-fn no_stream_ends_where_that_is_switched_off() {
+fn without_end_on_revocation_no_stream_ends() {
     let bed = client::bed(|configuration| {
         configuration.filter["revocation"]["streams"] = json!({"end_on_revocation": false});
     });

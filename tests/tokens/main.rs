@@ -50,7 +50,7 @@ fn each_token_gets_the_same_verdict_in_envoy() {
 }
 
 #[test]
-fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
+fn each_public_key_admits_only_its_own_tokens() {
     let keys = public_keys();
     let bed = Testbed::with(|configuration| {
         let key =
@@ -73,7 +73,7 @@ fn each_public_algorithm_opens_the_route_to_its_own_tokens() {
 }
 
 #[test]
-fn times_count_to_the_second_in_envoy() {
+fn times_are_exact_to_the_second_in_envoy() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
     let mut verdicts = |now| -> Vec<_> {
@@ -89,7 +89,7 @@ fn times_count_to_the_second_in_envoy() {
 }
 
 #[test]
-fn a_second_spelling_of_a_genuine_token_is_refused_after_the_first_was_taken() {
+fn another_spelling_of_an_admitted_token_is_refused() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();
     let token = Draft::new(unix_seconds()).sign();
@@ -103,7 +103,7 @@ fn a_second_spelling_of_a_genuine_token_is_refused_after_the_first_was_taken() {
 }
 
 #[test]
-fn every_verdict_is_counted_once_and_named_in_the_access_log() {
+fn every_verdict_is_counted_once_and_logged() {
     let bed = start();
     let (sources, verifier) = sources_and_verifier();
     let before = counters(&bed);

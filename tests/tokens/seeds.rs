@@ -15,7 +15,7 @@ use crate::NOW;
 use crate::table::{cases, times};
 
 #[test]
-fn the_fuzzer_begins_with_every_token_that_is_not_long() {
+fn every_short_token_is_a_seed_of_the_fuzzer() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/token");
     let tokens = cases(NOW).into_iter().chain(times(NOW)).map(|(_, token, _)| seed(&token));
     let known: BTreeMap<String, Vec<u8>> = tokens

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_lacks_a_required_export_is_no_filter() {
+    fn a_module_without_a_required_export_is_refused() {
         for missing in required() {
             let names: Vec<_> = required().into_iter().filter(|name| *name != missing).collect();
             assert!(trim(&module(&names)).is_err(), "{missing}");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_module_is_refused() {
+    fn a_file_that_is_not_a_module_is_refused() {
         assert!(trim(b"<html>").is_err());
     }
 }

@@ -76,7 +76,7 @@ fn live(log: &Log) -> BTreeSet<Record> {
 
 proptest! {
     #[test]
-    fn the_pages_of_a_reset_are_the_live_set_and_tile_the_space(
+    fn pages_of_a_reset_contain_the_live_set_without_gaps(
         records in records(200),
         limit in prop_oneof![1..8usize, Just(usize::MAX)],
     ) {
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn a_proxy_ends_with_the_live_set_whatever_comes_meanwhile(
+    fn a_proxy_has_the_live_set_after_concurrent_changes(
         before in records(100),
         meanwhile in records(60),
         limit in 1..40usize,
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn changes_come_in_order_and_each_once(records in records(100), limit in 1..40usize) {
+    fn each_change_arrives_once_and_in_order(records in records(100), limit in 1..40usize) {
         let log = log(&records);
         let (mut place, mut came) = (ProxyPosition::After(entry(1, None).position), Vec::new());
         loop {
@@ -123,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn a_place_that_the_log_does_not_hold_begins_a_reset() {
+fn an_unknown_position_begins_a_reset() {
     let log = log(&[Record::token(RecordId::FIRST, NEVER)]);
     let [held, foreign, future] = [(2, 2 ^ 0xabcd), (2, 3), (3, 3)]
         .map(|(sequence, tag)| ProxyPosition::After(Position { sequence, tag }));
@@ -135,7 +135,7 @@ fn a_place_that_the_log_does_not_hold_begins_a_reset() {
 }
 
 #[test]
-fn a_reset_whose_beginning_has_left_the_log_begins_again() {
+fn a_reset_older_than_the_log_begins_again() {
     let mut log = log(&[]);
     let first = page(&log, ProxyPosition::Start, 9, 5);
     let second = ProxyPosition::parse(first.cursor.as_str());
@@ -145,7 +145,7 @@ fn a_reset_whose_beginning_has_left_the_log_begins_again() {
 }
 
 #[test]
-fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
+fn a_loss_of_records_already_sent_restarts_the_reset() {
     let [low, high] = [RecordId::FIRST, RecordId::LAST].map(|id| Record::token(id, NEVER));
     let before = log(&[high]);
     let lasts = |place| matches!(place, ProxyPosition::InReset { next, .. } if next.0[0] == 0xf8);
@@ -170,7 +170,7 @@ fn a_service_that_lost_what_a_reset_has_shown_begins_it_again() {
 }
 
 #[test]
-fn a_page_is_small_whatever_was_asked_for() {
+fn a_large_limit_does_not_make_a_large_page() {
     let token = |number: usize| Record::token(RecordId((number as u128).to_be_bytes()), NEVER);
     let records: Vec<_> = (0..RESET_RECORDS + 1).map(token).collect();
     let log = log(&records);

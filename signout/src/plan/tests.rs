@@ -66,7 +66,7 @@ fn a_set_full_of_cutoffs_accepts_tokens() {
 }
 
 #[test]
-fn even_the_reserve_has_a_limit() {
+fn the_reserve_has_a_limit_too() {
     let log = empty_log();
     let capacity = Capacity { tokens: 2, cutoffs: 2 };
     let mut plan = Plan::new(&log, capacity);
@@ -91,7 +91,7 @@ fn one_account_cannot_fill_the_set() {
 }
 
 #[test]
-fn a_token_that_does_not_fit_becomes_a_cutoff_of_its_account() {
+fn a_token_without_room_becomes_a_cutoff_of_its_account() {
     let mut log = empty_log();
     let batches = [vec![token(1), token(2)], vec![of_account(3, 7)], vec![token(4)]];
     assert_eq!(store(&mut log, 2, &batches), [1 + 1, 1, 0]);

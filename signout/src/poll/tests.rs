@@ -19,7 +19,7 @@ async fn status(service: &Service, query: &str) -> (StatusCode, bool) {
 }
 
 #[tokio::test]
-async fn resets_and_waiting_polls_beyond_their_number_are_503_and_nothing_else_is() {
+async fn only_surplus_resets_and_waiting_polls_get_503() {
     let folder = tempfile::tempdir().unwrap();
     let store = Box::new(Embedded::open(&folder.path().join("db")).unwrap());
     let access = ApiTokens::new(["t"], None);

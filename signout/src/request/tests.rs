@@ -52,7 +52,7 @@ fn every_form_becomes_the_record_that_it_means() {
 }
 
 #[test]
-fn what_is_no_json_is_400_and_what_is_no_revocation_is_422() {
+fn invalid_json_gets_400_and_invalid_revocations_get_422() {
     for body in ["", " ", "{", "[", "jti=a", r#"{"jti": "a"} x"#, r#"{"jti": "a",}"#, "[{"] {
         assert_eq!(status(body.as_bytes()), 400, "{body}");
     }
@@ -98,7 +98,7 @@ fn what_is_no_json_is_400_and_what_is_no_revocation_is_422() {
 }
 
 #[test]
-fn milliseconds_are_refused_and_the_answer_says_why() {
+fn milliseconds_are_rejected_with_an_explanation() {
     for body in [
         r#"{"jti": "a", "exp": 1795332120000}"#,
         r#"{"user_id": "u", "issued_before": 1795332120000}"#,
@@ -110,14 +110,14 @@ fn milliseconds_are_refused_and_the_answer_says_why() {
 }
 
 #[test]
-fn a_cutoff_may_lie_a_minute_ahead_and_no_second_more() {
+fn a_cutoff_may_be_at_most_a_minute_ahead() {
     let body = |time| format!(r#"{{"user_id": "u", "issued_before": {time}}}"#);
     assert_eq!(one(&body(NOW + 60)).issued_before, NOW + 60);
     assert_eq!(status(body(NOW + 61).as_bytes()), 422);
 }
 
 #[test]
-fn a_proxys_cutoff_may_lie_as_far_ahead_as_a_tokens_iat_and_no_second_more() {
+fn a_proxys_cutoff_may_be_five_minutes_ahead() {
     for kind in ["user", "all"] {
         let body = |time| format!(r#"{{"kind": "{kind}", "id": "{ID}", "issued_before": {time}}}"#);
         assert_eq!(one(&body(NOW + 300)).issued_before, NOW + 300);
@@ -128,7 +128,7 @@ fn a_proxys_cutoff_may_lie_as_far_ahead_as_a_tokens_iat_and_no_second_more() {
 }
 
 #[test]
-fn only_a_cutoff_that_is_made_here_holds_the_answer() {
+fn only_a_cutoff_with_our_time_delays_the_response() {
     let answer_at = |body: &str| Batch::read(body.as_bytes(), NOW).unwrap().answer_at;
     assert_eq!(answer_at(r#"{"user_id": "u"}"#), NOW + 1);
     assert_eq!(answer_at(r#"[{"jti": "a"}, {"user_id": "u"}]"#), NOW + 1);
@@ -138,7 +138,7 @@ fn only_a_cutoff_that_is_made_here_holds_the_answer() {
 }
 
 #[test]
-fn a_token_is_past_when_no_proxy_can_accept_it_any_more() {
+fn a_token_that_no_proxy_accepts_is_not_stored() {
     let batch = |exp| {
         let body = format!(r#"[{{"jti": "a", "exp": {exp}}}]"#);
         let batch = Batch::read(body.as_bytes(), NOW).unwrap();
@@ -150,7 +150,7 @@ fn a_token_is_past_when_no_proxy_can_accept_it_any_more() {
 }
 
 #[test]
-fn ids_are_as_long_as_a_proxy_takes_them() {
+fn ids_have_the_same_limits_as_in_proxies() {
     for name in ["jti", "user_id", "realm"] {
         let body = |length| {
             let other = if name == "realm" { r#""jti": "a", "# } else { "" };
@@ -179,7 +179,7 @@ fn the_longest_list_of_a_proxy_fits_a_body() {
 
 proptest! {
     #[test]
-    fn any_body_becomes_sound_records_or_is_refused(
+    fn any_body_becomes_valid_records_or_is_rejected(
         members in prop::collection::vec(
             (
                 "jti|user_id|kind|id|issued_before|exp|realm",
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(body: Vec<u8>) {
+    fn any_bytes_are_parsed_or_rejected(body: Vec<u8>) {
         let _ = Batch::read(&body, NOW);
     }
 }

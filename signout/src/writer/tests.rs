@@ -110,7 +110,7 @@ async fn a_failed_append_is_not_acknowledged_and_later_writes_work() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_busy_and_writes_of_gone_callers_finish() {
+async fn a_full_queue_rejects_and_writes_of_disconnected_callers_finish() {
     let WriterBench { store, writer, log } = bench();
     store.waits.store(true, Ordering::Relaxed);
     let half = QUEUE_RECORDS as u64 / 2;

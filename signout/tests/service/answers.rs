@@ -18,7 +18,7 @@ fn now() -> u64 {
 }
 
 #[tokio::test]
-async fn a_new_revocation_is_201_and_a_known_one_200_with_the_same_cursor() {
+async fn a_new_revocation_gets_201_and_a_known_one_200() {
     let service = InProcess::new();
     let cursor = service.revoke(r#"{"jti": "a", "exp": 4000000000}"#).await;
     for body in [
@@ -37,7 +37,7 @@ async fn a_new_revocation_is_201_and_a_known_one_200_with_the_same_cursor() {
 }
 
 #[tokio::test]
-async fn bad_input_is_answered_with_its_status_and_code_and_stores_nothing() {
+async fn invalid_input_gets_its_code_and_stores_nothing() {
     let service = InProcess::new();
     let long_list = format!("[{}]", vec![r#"{"jti":"a"}"#; 10_001].join(","));
     let table = [
@@ -63,7 +63,7 @@ async fn bad_input_is_answered_with_its_status_and_code_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_query_that_is_not_understood_is_400() {
+async fn an_invalid_query_gets_400() {
     let service = InProcess::new();
     for query in ["wait=soon", "wait=-1", "limit=0", "limit=x", "since=1", "wait=1&wait=2"] {
         let answer = service.get(&format!("/v1/revocations?{query}")).await;
@@ -95,7 +95,7 @@ async fn without_a_valid_token_nothing_below_v1_is_answered() {
 }
 
 #[tokio::test]
-async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token() {
+async fn every_api_token_works_except_for_the_cutoff_for_all() {
     let service = InProcess::with(ApiTokens::new(["old", "new"], Some(ADMIN)), 10);
     let status = async |token, body: &'static str| {
         let request = request("POST", "/v1/revocations", token).body(Body::from(body)).unwrap();
@@ -115,7 +115,7 @@ async fn every_api_token_is_valid_and_the_cutoff_for_all_needs_the_admin_token()
 }
 
 #[tokio::test]
-async fn a_full_service_accepts_cutoffs_and_says_how_far_a_batch_fits() {
+async fn a_full_service_accepts_cutoffs_and_counts_stored_records() {
     let service = InProcess::with(ApiTokens::new([TOKEN], None), 3);
     service.revoke(r#"[{"jti": "a"}, {"jti": "b"}]"#).await;
     for (body, status, accepted) in [
@@ -158,7 +158,7 @@ async fn a_token_without_room_becomes_a_cutoff_of_its_account() {
 }
 
 #[tokio::test]
-async fn a_store_in_trouble_is_503_with_retry_after_and_the_feed_goes_on() {
+async fn a_failing_store_gets_503_and_the_feed_continues() {
     let folder = tempfile::tempdir().unwrap();
     let service = InProcess::over(Box::new(Broken), ApiTokens::new([TOKEN], None), 10, folder);
     let answer = service.post(r#"{"jti": "a"}"#).await;
@@ -194,7 +194,7 @@ impl Store for Broken {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_durable_is_503_and_readiness_says_why() {
+async fn a_non_durable_store_gets_503_and_readiness_explains() {
     let folder = tempfile::tempdir().unwrap();
     let is_durable = Arc::new(AtomicBool::new(true));
     let store = Box::new(Volatile(Arc::clone(&is_durable)));
@@ -262,7 +262,7 @@ impl Store for Volatile {
 }
 
 #[tokio::test]
-async fn a_cutoff_that_is_made_here_is_answered_when_its_second_has_begun() {
+async fn the_response_to_our_cutoff_waits_for_its_second() {
     let service = InProcess::new();
     let before = now();
     service.revoke(r#"{"user_id": "u"}"#).await;
@@ -280,7 +280,7 @@ async fn a_cutoff_that_is_made_here_is_answered_when_its_second_has_begun() {
 }
 
 #[tokio::test]
-async fn the_state_of_the_service_can_be_asked_without_a_token() {
+async fn health_and_metrics_need_no_token() {
     let service = InProcess::new();
     service.revoke(r#"[{"jti": "a"}, {"user_id": "u", "issued_before": 5}]"#).await;
     let open =

@@ -34,7 +34,7 @@ fn listed(process: &ServiceProcess) -> Vec<Value> {
 }
 
 #[test]
-fn what_is_revoked_is_listed_and_counted() {
+fn revocations_are_listed_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve(folder.path());
     for (arguments, said) in [
@@ -68,7 +68,7 @@ fn what_is_revoked_is_listed_and_counted() {
 }
 
 #[test]
-fn a_token_is_revoked_by_its_jti_or_its_signing_input() {
+fn a_token_is_revoked_by_jti_or_by_signed_text() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve(folder.path());
     // {"alg":"HS256"} . {"jti":"j","exp":4000000000} and {"alg":"HS256"} . {"sub":"u"}
@@ -141,7 +141,7 @@ fn the_cutoff_for_all_uses_the_admin_token() {
 }
 
 #[test]
-fn without_a_token_the_first_start_makes_one_and_says_where() {
+fn the_first_start_generates_a_token_and_prints_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("db.token");
     let mut tokens = Vec::new();
@@ -175,7 +175,7 @@ fn a_secret_is_made_once() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_named_with_those_that_are() {
+fn an_unknown_store_is_rejected_with_the_available_ones() {
     for store in ["http://127.0.0.1", "redb:", "db"] {
         let serve = run(signout().args(["serve", "--listen", "127.0.0.1:0", "--store", store]));
         assert!(serve.0 == 2 && serve.2.contains("available: redb:PATH"), "{serve:?}");
@@ -183,7 +183,7 @@ fn a_store_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[test]
-fn a_store_that_is_shared_needs_a_token_that_is_shared_and_no_message_holds_its_password() {
+fn a_shared_store_needs_a_token_and_hides_its_password() {
     let serve = |store: &str| {
         let mut command = signout();
         command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
@@ -199,7 +199,7 @@ fn a_store_that_is_shared_needs_a_token_that_is_shared_and_no_message_holds_its_
 }
 
 #[test]
-fn every_command_explains_itself_with_an_example() {
+fn every_help_text_has_an_example() {
     for command in ["serve", "copy", "keygen", "revoke", "list", "status", "check", "schema"] {
         let (code, help, _) = run(signout().args([command, "--help"]));
         assert!(code == 0 && help.contains(&format!("  signout {command}")), "{help}");

@@ -11,7 +11,7 @@ use crate::support::{ServiceProcess, TOKEN};
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn slow_strangers_keep_nobody_out_and_are_closed() {
+fn slow_unauthenticated_clients_are_closed_and_keep_nobody_out() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve_with_options(folder.path(), &["--head-timeout", "8"]);
     let slow: Vec<_> = (0..1_200).map(|_| open(&process, "GET /healthz HTTP/1.1\r\nx: ")).collect();
@@ -27,7 +27,7 @@ fn slow_strangers_keep_nobody_out_and_are_closed() {
 }
 
 #[test]
-fn at_the_limit_the_oldest_stranger_gives_way() {
+fn at_the_limit_the_oldest_unauthenticated_connection_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--max-connections", "40", "--head-timeout", "60"];
     let process = ServiceProcess::serve_with_options(folder.path(), &options);
@@ -42,7 +42,7 @@ fn at_the_limit_the_oldest_stranger_gives_way() {
 }
 
 #[test]
-fn beyond_the_limit_an_authenticated_caller_gets_503() {
+fn above_the_limit_an_authenticated_caller_gets_503() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve_with_options(folder.path(), &["--max-connections", "3"]);
     let mut known: Vec<_> = (0..3).map(|_| open(&process, "")).collect();
@@ -59,7 +59,7 @@ fn beyond_the_limit_an_authenticated_caller_gets_503() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_and_a_long_poll_is_not() {
+fn an_idle_connection_is_closed_but_not_a_long_poll() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--head-timeout", "1", "--idle-timeout", "90"];
     let process = ServiceProcess::serve_with_options(folder.path(), &options);

@@ -48,7 +48,7 @@ fn records(process: &ServiceProcess) -> BTreeSet<String> {
 }
 
 #[test]
-fn everything_arrives_in_redis_and_comes_back() {
+fn a_copy_to_redis_and_back_is_complete() {
     let [source, back] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let redis = Redis::start();
     let expected = fill(source.path(), 30_000);
@@ -63,7 +63,7 @@ fn everything_arrives_in_redis_and_comes_back() {
 }
 
 #[test]
-fn what_the_target_holds_stays_and_the_greater_time_wins() {
+fn the_target_keeps_its_records_and_later_times_win() {
     let [source, target] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     for (folder, body) in [
         (&source, r#"[{"jti": "a", "exp": 4000000009}, {"jti": "b", "exp": 4000000001}]"#),
@@ -80,7 +80,7 @@ fn what_the_target_holds_stays_and_the_greater_time_wins() {
 }
 
 #[test]
-fn a_copy_that_cannot_be_whole_says_so_by_its_exit_code() {
+fn an_incomplete_copy_fails_with_its_exit_code() {
     let source = tempfile::tempdir().unwrap();
     fill(source.path(), 30_000);
     let missing = copy("redb:/no/such/file", "redb:/no/such/folder/file");

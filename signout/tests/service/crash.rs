@@ -44,7 +44,7 @@ fn revoke_until_it_dies(
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_kill_9() {
+fn acknowledged_revocations_survive_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = BTreeSet::new();
     for round in 0..5 {
@@ -67,7 +67,7 @@ fn what_was_acknowledged_is_there_after_kill_9() {
 }
 
 #[test]
-fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
+fn a_cursor_stays_valid_across_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve(folder.path());
     let (_, answer) = process.post(r#"{"jti": "a"}"#).unwrap();
@@ -83,7 +83,7 @@ fn a_cursor_holds_across_a_restart_and_the_feed_goes_on_from_it() {
 }
 
 #[test]
-fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what_it_lost() {
+fn a_restored_backup_causes_resets_and_accepts_lost_records() {
     let folder = tempfile::tempdir().unwrap();
     let [db, backup] = ["db", "backup"].map(|name| folder.path().join(name));
     let process = ServiceProcess::serve(folder.path());
@@ -111,7 +111,7 @@ fn a_store_restored_from_a_backup_resets_those_who_know_more_and_takes_back_what
 }
 
 #[test]
-fn sigterm_answers_waiting_polls_at_once_and_exits_with_0() {
+fn sigterm_ends_waiting_polls_and_exits_with_0() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
         let mut process = ServiceProcess::serve(folder.path());
@@ -148,7 +148,7 @@ fn a_second_service_on_the_same_store_does_not_start() {
 }
 
 #[test]
-fn no_log_line_holds_a_token_a_jti_or_a_user_id() {
+fn no_log_line_contains_a_token_or_an_id() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve(folder.path());
     process.post(r#"[{"jti": "canary-jti"}, {"user_id": "canary-user"}]"#).unwrap();

@@ -22,7 +22,7 @@ async fn load(service: &InProcess) -> (Vec<Record>, Page) {
 }
 
 #[tokio::test]
-async fn a_cold_proxy_gets_the_whole_set_and_then_the_changes() {
+async fn a_new_proxy_gets_the_set_and_then_changes() {
     let service = InProcess::new();
     service.revoke(r#"[{"jti": "a", "exp": 4000000000}, {"jti": "b", "exp": 4000000000}]"#).await;
     let (mut records, last) = load(&service).await;
@@ -39,7 +39,7 @@ async fn a_cold_proxy_gets_the_whole_set_and_then_the_changes() {
 }
 
 #[tokio::test]
-async fn json_says_the_same_and_leaves_out_what_is_not_there() {
+async fn json_has_the_same_content_without_absent_members() {
     let service = InProcess::new();
     let (_, last) = load(&service).await;
     let cursor = service
@@ -73,7 +73,7 @@ async fn json_says_the_same_and_leaves_out_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn the_binary_form_is_for_those_who_accept_it() {
+async fn the_binary_form_needs_its_accept_header() {
     let service = InProcess::new();
     for (accept, binary) in [
         (CONTENT_TYPE, true),
@@ -89,7 +89,7 @@ async fn the_binary_form_is_for_those_who_accept_it() {
 }
 
 #[tokio::test]
-async fn a_waiting_poll_is_answered_when_something_is_revoked() {
+async fn a_revocation_ends_a_waiting_poll() {
     let service = InProcess::new();
     let after = load(&service).await.1.cursor;
     let (began, query) = (Instant::now(), format!("after={after}&wait=30"));
@@ -102,7 +102,7 @@ async fn a_waiting_poll_is_answered_when_something_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_poll_that_waited_in_vain_is_answered_with_its_own_cursor() {
+async fn a_poll_without_changes_returns_its_own_cursor() {
     let service = InProcess::new();
     let after = load(&service).await.1.cursor;
     let began = Instant::now();
@@ -115,7 +115,7 @@ async fn a_poll_that_waited_in_vain_is_answered_with_its_own_cursor() {
 }
 
 #[tokio::test]
-async fn closing_answers_all_waiting_polls_at_once() {
+async fn closing_ends_all_waiting_polls() {
     let service = InProcess::new();
     let after = load(&service).await.1.cursor;
     let query = format!("after={after}&wait=30");
@@ -131,7 +131,7 @@ async fn closing_answers_all_waiting_polls_at_once() {
 }
 
 #[tokio::test]
-async fn a_burst_of_writes_reaches_a_waiting_proxy_in_few_answers() {
+async fn a_burst_of_writes_reaches_proxies_in_few_responses() {
     let service = InProcess::new();
     let mut page = load(&service).await.1;
     let (mut answers, mut records) = (0, 0);
@@ -156,7 +156,7 @@ async fn a_burst_of_writes_reaches_a_waiting_proxy_in_few_answers() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_store_is_answered_with_the_whole_set() {
+async fn a_cursor_of_another_store_gets_the_whole_set() {
     let [one, other] = [InProcess::new(), InProcess::new()];
     for service in [&one, &other] {
         service.revoke(r#"{"jti": "a"}"#).await;

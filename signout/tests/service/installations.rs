@@ -45,7 +45,7 @@ fn a_second_installation_on_one_redis_does_not_start() {
 }
 
 #[test]
-fn a_damaged_file_does_not_start_and_the_message_has_a_remedy() {
+fn a_damaged_file_prevents_the_start_and_names_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let process = ServiceProcess::serve(folder.path());
     process.post(r#"[{"jti": "a"}, {"jti": "b"}]"#).unwrap();

@@ -333,7 +333,7 @@ mod tests {
     use crate::{Connection, Http2, Request};
 
     #[test]
-    fn it_answers_with_what_it_saw() {
+    fn it_responds_with_the_request() {
         let application = Application::start();
         let request = Request::get("/a?b").header("x-one", "1").header("x-one", "\u{e9}");
         let seen = Connection::to(application.address()).send(&request).seen();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_replaces_the_answer_of_its_path() {
+    fn a_reply_replaces_the_response_of_its_path() {
         let application = Application::start();
         application.on("/gone", Reply::status(410).header("date", "then").text("no more"));
         let mut connection = Connection::to(application.address());
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_without_end_and_upgraded_bytes_come_back() {
+    fn events_are_endless_and_upgraded_bytes_are_echoed() {
         let application = Application::start();
         application.on("/events", Reply::events(Duration::from_millis(1)));
         let mut connection = Connection::to(application.address());

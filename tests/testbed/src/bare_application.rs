@@ -80,7 +80,7 @@ mod tests {
     use crate::{Connection, Request};
 
     #[test]
-    fn it_takes_any_request_line() {
+    fn it_accepts_any_request_line() {
         let application = BareApplication::start();
         let mut connection = Connection::to(application.address());
         assert_eq!(connection.send(&Request::get("/a\\..;\u{e9}")).status, 200);

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn more_listeners_differ_in_name_and_filter_alone() {
+    fn more_listeners_differ_only_in_name_and_filter() {
         let mut configuration = Configuration::shipped();
         configuration.more_listeners.push(("second".to_owned(), json!({"keys": []})));
         let listeners = configuration.whole()["static_resources"]["listeners"].take();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_shows_in_what_envoy_reads() {
+    fn a_change_appears_in_envoys_configuration() {
         let mut configuration = Configuration::shipped();
         configuration.filter["default_access"] = json!("public");
         configuration.set_address("signout", SocketAddr::from(([127, 0, 0, 1], 1234)));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_handed_over_as_it_is() {
+    fn a_text_is_passed_unchanged() {
         let mut configuration = Configuration::shipped();
         configuration.filter = json!("{not json");
         let mut whole = read(&configuration);

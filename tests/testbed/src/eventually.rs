@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_asked_until_it_holds() {
+    fn a_condition_is_checked_until_it_holds() {
         let mut asked = 0;
         eventually(Duration::from_secs(5), || {
             asked += 1;

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_cut_at_the_byte() {
+    fn a_response_is_cut_at_the_byte() {
         for ending in [ConnectionEnd::Close, ConnectionEnd::Reset] {
             assert_eq!(answer_under(Fault::CutAfter(12, ending)), b"HTTP/1.1 200");
         }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_replaced_or_late() {
+    fn a_response_is_replaced_or_delayed() {
         assert_eq!(answer_under(Fault::AnswerWith(b"garbage".to_vec())), b"garbage");
         let (start, delay) = (Instant::now(), Duration::from_millis(100));
         answer_under(Fault::Delay(delay));

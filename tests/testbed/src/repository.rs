@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ships_is_found_and_what_is_built_is_not() {
+    fn source_files_are_found_but_no_build_output() {
         assert!(files("yaml").contains(&"envoy/envoy.yaml".to_owned()));
         assert!(files("wasm").iter().all(|name| !name.starts_with("target/")));
         assert!(documents("envoy/envoy.yaml")[0]["static_resources"].is_object());

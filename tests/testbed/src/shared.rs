@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_lives_as_long_as_somebody_holds_it() {
+    fn it_is_dropped_with_its_last_holder() {
         static TEXT: Shared<String> = Shared::new(|| "started".to_owned());
         let first = TEXT.get();
         assert!(Arc::ptr_eq(&first, &TEXT.get()));

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_signed_as_everybody_signs() {
+    fn a_token_has_a_standard_signature() {
         let payload = r#"{"sub":"1234567890","name":"John Doe","iat":1516239022}"#;
         let header = r#"{"alg":"HS256","typ":"JWT"}"#;
         let token = Token::signed(header, payload, "your-256-bit-secret");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_token_differs_in_its_signature_alone() {
+    fn a_forged_token_differs_only_in_its_signature() {
         let genuine = Token::of("ada");
         let forged = genuine.forged();
         let input = |token: &Token| token.as_str().rsplit_once('.').unwrap().0.to_owned();

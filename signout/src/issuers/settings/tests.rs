@@ -162,7 +162,7 @@ fn keys_are_fetched_from_trusted_addresses_only() {
 }
 
 #[test]
-fn keys_without_an_algorithm_need_a_single_one_in_the_file() {
+fn keys_without_an_algorithm_need_one_rsa_algorithm() {
     let rsa = |names: Value| {
         let issuer = read(file(&[("algorithms", names)]).as_bytes()).unwrap().remove(0);
         let KeySource::Fetched { set, .. } = issuer.keys else { panic!("fetched") };

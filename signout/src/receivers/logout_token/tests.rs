@@ -120,7 +120,7 @@ fn every_malformed_logout_token_is_refused() {
 }
 
 #[test]
-fn a_logout_token_ends_its_session_or_all_of_its_user() {
+fn a_logout_token_ends_one_session_or_all_sessions() {
     let sid = "08a5019c-17e1-4977-8f42-65a12843ea02";
     let longest = "s".repeat(512);
     for (members, record) in [
@@ -150,7 +150,7 @@ fn missing_jti_and_exp_are_noted() {
 }
 
 #[test]
-fn a_replay_means_the_same_cutoff() {
+fn a_replay_has_the_same_cutoff() {
     let first = read_as(&example(), &issuer()).unwrap();
     let text = example().to_string();
     let claims = StatementClaims::parse(text.as_bytes()).unwrap();
@@ -165,7 +165,7 @@ fn a_cutoff_whose_tokens_have_expired_is_not_stored() {
 }
 
 #[test]
-fn a_subject_names_nobody_if_user_ids_are_e_mail_addresses() {
+fn a_sub_is_refused_if_user_ids_are_addresses() {
     let issuer = IssuerSettings { user_id: UserIdClaim::Email, ..issuer() };
     assert!(read_as(&example(), &issuer).is_ok(), "the session is known");
     let read = read_as(&changed(&json!({"sid": "absent"})), &issuer);

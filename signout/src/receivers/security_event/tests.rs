@@ -141,7 +141,7 @@ fn without_a_timestamp_the_cutoff_is_at_iat() {
 }
 
 #[test]
-fn an_e_mail_address_works_only_if_it_is_the_user_id() {
+fn an_address_works_only_if_it_is_the_user_id() {
     let token = session_revoked(json!({"format": "email", "email": "jane@example.com"}));
     assert_eq!(read_usual(&token), Err(RejectionReason::UnsupportedSubject));
     let by_email = issuer(&json!({"user_id": "email"}));
@@ -154,7 +154,7 @@ fn an_e_mail_address_works_only_if_it_is_the_user_id() {
 }
 
 #[test]
-fn subjects_that_name_nobody_here_are_refused() {
+fn subjects_without_a_user_or_session_are_refused() {
     let foreign = json!({"format": "iss_sub", "iss": "https://other.example.com/", "sub": "x"});
     let session = json!({"format": "opaque", "id": "s"});
     for (subject, reason) in [

@@ -42,7 +42,7 @@ fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), S
 }
 
 #[test]
-fn appended_entries_are_there_after_opening_again() {
+fn appended_entries_survive_a_reopen() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let mut store = Embedded::open(&path).unwrap();
@@ -53,7 +53,7 @@ fn appended_entries_are_there_after_opening_again() {
 }
 
 #[test]
-fn a_second_process_is_told_that_the_store_is_in_use() {
+fn a_second_process_cannot_open_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let _first = Embedded::open(&path).unwrap();

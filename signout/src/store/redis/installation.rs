@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_is_four_digits_and_no_part_of_the_token() {
+    fn a_fingerprint_is_four_digits_that_hide_the_token() {
         let of = |tokens: &[&str]| {
             let installation = Installation::of_tokens(tokens.iter().copied(), false);
             installation.arguments().map(str::to_owned).collect::<Vec<_>>()

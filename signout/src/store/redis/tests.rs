@@ -81,7 +81,7 @@ fn append(
 }
 
 #[test]
-fn what_was_appended_is_read_by_everybody_and_merged_by_maximum() {
+fn all_services_read_appended_records_merged_by_maximum() {
     let redis = testbed::Redis::start();
     let (mut one, mut other) = (open(&redis), open(&redis));
     let (known, ..) = read(&mut one);
@@ -104,7 +104,7 @@ fn what_was_appended_is_read_by_everybody_and_merged_by_maximum() {
 }
 
 #[test]
-fn a_follower_gets_what_others_append_and_a_proof_when_there_is_no_more() {
+fn a_follower_receives_entries_and_learns_when_it_is_current() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (known, ..) = read(&mut store);
@@ -141,7 +141,7 @@ fn four_services_that_write_at_once_agree_on_one_log() {
 type Loss = fn(&mut testbed::Redis);
 
 #[test]
-fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
+fn writers_and_followers_detect_every_kind_of_loss() {
     let losses: [(&str, Loss); 5] = [
         ("emptied", |redis| drop(redis.command(&["FLUSHALL"]))),
         ("log gone", |redis| drop(redis.command(&["DEL", LOG]))),
@@ -188,7 +188,7 @@ fn whatever_a_redis_has_lost_is_noticed_at_the_next_write_and_by_who_follows() {
 }
 
 #[test]
-fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
+fn entries_with_matching_numbers_but_other_tags_are_another_log() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (first, ..) = read(&mut store);
@@ -205,7 +205,7 @@ fn entries_that_do_not_follow_ours_are_another_log_although_their_numbers_do() {
 }
 
 #[test]
-fn a_log_that_is_broken_within_is_begun_anew_and_loses_nothing() {
+fn a_broken_log_is_replaced_without_losing_records() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (known, ..) = read(&mut store);
@@ -221,7 +221,7 @@ fn a_log_that_is_broken_within_is_begun_anew_and_loses_nothing() {
 }
 
 #[test]
-fn the_log_keeps_its_last_entries_and_the_set_keeps_all() {
+fn the_log_is_trimmed_and_the_set_is_complete() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (mut known, ..) = read(&mut store);
@@ -236,7 +236,7 @@ fn the_log_keeps_its_last_entries_and_the_set_keeps_all() {
 }
 
 #[test]
-fn what_is_past_goes_unless_it_has_grown_since() {
+fn an_obsolete_record_is_deleted_unless_it_has_changed() {
     let redis = testbed::Redis::start();
     let mut store = open(&redis);
     let (known, ..) = read(&mut store);
@@ -250,7 +250,7 @@ fn what_is_past_goes_unless_it_has_grown_since() {
 }
 
 #[test]
-fn a_redis_that_loses_or_drops_what_it_is_given_is_refused_or_named() {
+fn a_redis_that_may_lose_data_is_refused_or_reported() {
     for (name, value, word) in
         [("appendonly", "no", "appendonly yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
     {
@@ -270,7 +270,7 @@ fn a_redis_that_loses_or_drops_what_it_is_given_is_refused_or_named() {
 }
 
 #[test]
-fn a_redis_without_room_takes_nothing_and_says_so() {
+fn a_full_redis_rejects_appends_with_an_error() {
     let redis = testbed::Redis::setup().set("maxmemory", "4mb").start();
     let mut store = open(&redis);
     let (mut known, ..) = read(&mut store);
@@ -312,7 +312,7 @@ fn an_acknowledgement_waits_for_the_replicas_that_it_needs() {
 }
 
 #[test]
-fn a_server_without_waitaof_is_refused_where_that_is_asked_for() {
+fn a_server_without_waitaof_is_refused_if_it_is_needed() {
     let redis = testbed::Redis::start();
     let has_it = redis.try_command(&["WAITAOF", "0", "0", "1"]).is_ok();
     let opened = try_open(&redis, WhenNotDurable::Refuse, Wait { replicas: 0, fsync: true });
@@ -326,7 +326,7 @@ fn a_server_without_waitaof_is_refused_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_another_program_or_version_keeps_there_is_not_touched() {
+fn keys_of_other_programs_or_versions_are_not_changed() {
     let redis = testbed::Redis::start();
     redis.command(&["HSET", RECORDS, "format", "2"]);
     let error = open(&redis).begin(1).unwrap_err();
@@ -339,7 +339,7 @@ fn what_another_program_or_version_keeps_there_is_not_touched() {
 }
 
 #[test]
-fn a_cluster_serves_as_one() {
+fn a_cluster_works_like_one_server() {
     let redis = testbed::Redis::setup().set("cluster-enabled", "yes").start();
     redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     testbed::eventually(Duration::from_secs(20), || {
