@@ -97,7 +97,7 @@ async fn revoke(
     received("refused", size - stored);
     received("past", batch.past);
     if batch.has_all {
-        tracing::info!(result, "cutoff for all received");
+        tracing::info!(result, "a call asked for a cutoff for all users");
     }
     tracing::debug!(revocations = size, stored, past = batch.past, result, "revocations received");
     let written = written?;
@@ -178,7 +178,7 @@ fn verdict(problem: Option<&'static str>) -> Response {
 async fn render_metrics(State(service): State<Service>) -> Result<Response, Error> {
     service.parts.metrics.observe(&service.log(), service.parts.capacity);
     let text = service.parts.metrics.render().map_err(|error| {
-        tracing::error!(%error, "metrics cannot be rendered");
+        tracing::error!(%error, "the metrics cannot be rendered, so /metrics responds 503");
         Error::Busy("The metrics cannot be rendered.")
     })?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

@@ -11,8 +11,8 @@
 //!
 //! 1. [`access`] checks the API token before anything else of a call is read.
 //! 2. [`request`] parses the body into records: strictly, with checked times.
-//! 3. [`writer`] is the one thread that owns the store. Everything that waits becomes one commit:
-//!    the thread appends it to the store, then to the [`log`], and then responds to the callers.
+//! 3. [`writer`] is the one thread that owns the store. It takes all waiting records as one commit,
+//!    appends them to the store, then to the [`log`], and then responds to the callers.
 //! 4. [`store`] keeps entries and records. The set is the join of all of them, so nothing in a
 //!    store can contradict it.
 //! 5. [`poll`] waits for changes and responds with the [`page`] that follows a proxy's [`cursor`].
@@ -20,9 +20,9 @@
 //! Identity providers report sign-outs to the [`receivers`], which turn them into records for the
 //! writer. The [`issuers`] are the identity providers from which they accept messages.
 //!
-//! Several services may share one store. Then a [`follower`] appends what the others have stored,
-//! [`freshness`] tells whether this service knows all of it, and [`recovery`] restores a store that
-//! has lost records.
+//! Several services may share one store. Then a [`follower`] appends the records of the other
+//! services to the log, [`freshness`] tells whether this service knows all of them, and
+//! [`recovery`] restores a store that has lost records.
 //!
 //! # Layers
 //!

@@ -160,7 +160,7 @@ impl Cables {
         [10, self.net, at, 2]
     }
 
-    /// Drops packets that come `in` to the service on a link, or go `out`.
+    /// Drops all packets on a link that arrive at the service (`in`) or leave it (`out`).
     fn cut(&self, at: usize, direction: &str) {
         let side = if direction == "in" { "iifname" } else { "oifname" };
         self.nft(&format!("add rule ip cables {direction} {side} {}n{at} drop", self.name));

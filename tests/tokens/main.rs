@@ -196,7 +196,7 @@ fn counter(verdict: TokenVerdict) -> String {
     format!("wasmcustom.session_guard.{name}")
 }
 
-/// The status and the response code details, as the core names them.
+/// Returns the status and the response code details that the core gives for a token.
 fn details(sources: &Sources, verifier: &Verifier, token: &str) -> String {
     let bearer = format!("Bearer {token}");
     let headers = Headers::from_pairs(&[("authorization", &*bearer)]);

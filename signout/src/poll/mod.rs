@@ -77,6 +77,10 @@ pub(crate) async fn poll(
 /// Returns the page for a proxy at that position. If this service may not know everything that the
 /// others have stored, the page says that more will follow, so that the proxy does not consider its
 /// set complete.
+///
+/// # Errors
+///
+/// There is nothing to send, and the shared store cannot be read.
 fn current_page(
     service: &Service,
     place: ProxyPosition,

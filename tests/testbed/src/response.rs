@@ -47,7 +47,11 @@ impl HttpResponse {
         self.json().get("code").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Returns the request that reached the application, if the application responded.
+    /// Returns the request that reached the application.
+    ///
+    /// # Panics
+    ///
+    /// The response is not the application's.
     #[must_use]
     #[track_caller]
     pub fn seen(&self) -> Seen {
