@@ -53,7 +53,7 @@ fn a_copy_to_redis_and_back_is_complete() {
     let redis = Redis::start();
     let expected = fill(source.path(), 30_000);
     let there = copy(&redb(source.path()), &redis.url());
-    assert_eq!(there.1, "30006 revocations read, 30006 added; the target holds them all\n");
+    assert_eq!(there.1, "30006 revocations read, 30006 added; the target holds all of them\n");
     assert!(there.0 == 0 && there.2.contains("30006 of 30006"), "{there:?}");
     let again = copy(&redb(source.path()), &redis.url());
     assert!(again.0 == 0 && again.1.contains(" 0 added"), "{again:?}");
@@ -72,7 +72,7 @@ fn the_target_keeps_its_records_and_later_times_win() {
         assert_eq!(ServiceProcess::serve(folder.path()).post(body).unwrap().0, 201);
     }
     let copied = copy(&redb(source.path()), &redb(target.path()));
-    assert_eq!(copied.1, "2 revocations read, 1 added; the target holds them all\n");
+    assert_eq!(copied.1, "2 revocations read, 1 added; the target holds all of them\n");
     let records = records(&ServiceProcess::serve(target.path()));
     for exp in ["4000000009", "4000000005", "4000000003"] {
         assert!(records.iter().any(|record| record.contains(exp)), "{exp} in {records:?}");
