@@ -114,8 +114,8 @@ impl ExplainCommand {
         CommandError::Usage(format!("{}: {error}", self.config.display()))
     }
 
-    /// Returns the response to a call of the filter: keys from files, revocations from the service or,
-    /// without one, none.
+    /// Returns the response to a call of the filter. Keys come from files, and revocations from the
+    /// service. Without a service the response contains no revocations.
     fn respond(
         &self,
         question: Question,
@@ -196,10 +196,10 @@ fn asked(text: &str) -> Result<Asked, String> {
 /// No rule matches this path, because it is not canonical. It is protected in every configuration.
 const PROTECTED_PATH: &str = "//";
 
-/// More than the largest headers that a proxy accepts.
+/// Longest input of a token or headers: more than the largest headers that a proxy accepts.
 const TOKEN_BYTES: u64 = 256 * 1024;
 
-/// As in `signout check`.
+/// Longest configuration or key set.
 const CONFIG_BYTES: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\

@@ -54,7 +54,7 @@ enum Action {
     },
 }
 
-/// The provider whose stream it is.
+/// The options that choose the provider and its stream.
 #[derive(Args)]
 struct Provider {
     /// The issuers file.
@@ -222,7 +222,8 @@ impl StreamClient {
         Ok(())
     }
 
-    /// The stream on the command line, else the only one that the transmitter has for us.
+    /// Returns the stream of the command line, or else the only one that the transmitter has for
+    /// this receiver.
     fn stream_id(&self) -> Result<String, CommandError> {
         if let Some(id) = &self.stream {
             return Ok(id.clone());
@@ -282,7 +283,7 @@ impl StreamClient {
     }
 }
 
-/// The body of a response with an expected status.
+/// Returns the body of a response that has an expected status.
 fn checked(url: &str, response: &Response, expected: &[u16]) -> Result<Value, CommandError> {
     let status = response.status().unwrap_or_default();
     if !expected.contains(&status) {
@@ -303,7 +304,7 @@ fn events(settings: &IssuerSettings) -> Result<&EventSettings, CommandError> {
     settings.events.as_ref().ok_or_else(missing)
 }
 
-/// Whether `aud`, a text or a list, names one of these.
+/// Returns whether `aud`, a string or a list of strings, contains one of these audiences.
 fn names_one(aud: &Value, audiences: &[String]) -> bool {
     let is_known = |value: &Value| audiences.iter().any(|audience| value == audience);
     match aud {
@@ -318,7 +319,7 @@ fn with_stream(url: &str, id: &str) -> String {
     format!("{url}{separator}stream_id={id}")
 }
 
-/// A value for the terminal: text without quotes and control characters.
+/// Returns a value as text for the terminal, without quotes and control characters.
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let text = if value.is_null() { String::new() } else { text };
@@ -334,10 +335,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest response of a transmitter: metadata and streams have a few kilobytes.
 const LONGEST_RESPONSE: u64 = 1 << 20;
 
-/// Longest part of a refusal that is shown.
+/// Longest part of a provider's error response that is shown.
 const SHOWN_CHARACTERS: usize = 200;
 
-/// How long a verification event may take.
+/// How long `verify` waits for the verification event.
 const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 const VERIFICATION_INTERVAL: Duration = Duration::from_millis(200);

@@ -1,7 +1,8 @@
-//! What a token says about itself, for explanations.
+//! Reads the facts of a token that an explanation shows: its algorithm, key id, times and the names
+//! of its claims.
 //!
-//! Nothing here decides, and nothing is verified. Only the algorithm, the key id, times and the names
-//! of claims are shown: other values may be personal.
+//! The token is not verified, and the facts have no effect on the decision. The values of other
+//! claims are not shown, because they may be personal data.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +11,7 @@ use session_guard_core::token::statement::StatementClaims;
 use crate::clock::rfc_3339;
 use crate::explain::Stage;
 
-/// The facts of one token; empty where it cannot be read.
+/// The facts of one token. Those that cannot be read are empty.
 #[derive(Debug, Default)]
 pub struct TokenFacts {
     algorithm: Option<String>,
@@ -41,7 +42,7 @@ impl TokenFacts {
         }
     }
 
-    /// Returns what belongs to this stage.
+    /// Returns the facts that this stage checks, as text.
     pub(super) fn of(&self, stage: Stage, now: u64) -> String {
         match stage {
             Stage::Key => {
@@ -63,7 +64,7 @@ impl TokenFacts {
     }
 }
 
-/// Returns the distance in the largest unit that fits.
+/// Returns the time from `now` to `at` in words, such as "in 2 min" or "2 h ago".
 fn distance(at: u64, now: u64) -> String {
     let seconds = at.abs_diff(now);
     let (count, unit) = match seconds {

@@ -1,14 +1,14 @@
 //! Explains why the filter accepts or refuses a token or a request.
 //!
-//! The filter's own code decides. A [`Root`] in this process gets the configuration, the keys and the
-//! revocations as in a proxy, and then the request. This module only prepares the input and puts the
-//! result into the order in which a token is checked. A report contains neither a token nor a secret.
+//! The filter's own code decides. A [`Root`] in this process gets the configuration, the keys, the
+//! revocations and then the request, as in a proxy. This module only prepares the input, and lists
+//! the checks of each token in their order. A report contains neither a token nor a secret.
 //!
 //! # Offline
 //!
 //! Without a service the revocation set is empty, and the report says that revocations were not
-//! checked. Published key sets can be given as files. The clock of the state machine is a value, so
-//! nothing waits.
+//! checked. Published key sets can be given as files. The state machine gets the time as a value,
+//! so no test or command waits for its timers.
 
 pub mod facts;
 pub mod words;
@@ -36,7 +36,7 @@ use crate::explain::facts::TokenFacts;
 use crate::log::Log;
 use crate::page;
 
-/// Sends a call of the filter, and returns the response; `None` if there is none.
+/// Sends a call of the filter and returns the response, or `None` if none arrived.
 pub type Send<'a> = &'a mut dyn FnMut(Question, &Destination, &Call) -> Option<Response>;
 
 /// The request to explain.
@@ -58,15 +58,15 @@ pub struct ExplainInput<'a> {
 pub struct ExplainReport {
     /// Method, host and path, without the query.
     pub request: String,
-    /// The access of its route.
+    /// The name of its route's access, as in the configuration.
     pub access: &'static str,
     /// Its tokens.
     pub tokens: Vec<TokenReport>,
-    /// Whether it reaches the application as if nothing was wrong.
+    /// Whether the filter accepts it. In a dry run, whether it would accept it with enforcement.
     pub is_accepted: bool,
-    /// What happens to it.
+    /// The verdict, for example "continues with the token's user".
     pub outcome: String,
-    /// The status and the response code details, if it is refused.
+    /// The status, cause and remedy, if the request is refused.
     pub refusal: Option<RefusalReport>,
     /// Warnings and errors that the filter would log, for example keys that are left out.
     pub log: Vec<String>,
@@ -77,11 +77,11 @@ pub struct ExplainReport {
 pub struct RefusalReport {
     /// HTTP status.
     pub status: u16,
-    /// What the access log shows after `session_guard_`.
+    /// The name of the refusal. The access log shows it after `session_guard_`.
     pub name: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
@@ -101,7 +101,7 @@ pub struct CheckStep {
     pub stage: Stage,
     /// Its result.
     pub result: StepResult,
-    /// What was found; the problem and its remedy if it failed.
+    /// The facts that were checked. If the check failed, the problem and its remedy come first.
     pub text: String,
 }
 
@@ -152,7 +152,7 @@ impl Stage {
         Self::Revocation,
     ];
 
-    /// Returns the stage that makes this objection to a single token.
+    /// Returns the check that fails with this objection.
     fn of(objection: &Objection) -> Self {
         match (objection, objection.refusal()) {
             (Objection::Rule(Rule::Keys), _) => Self::Key,
@@ -173,7 +173,7 @@ impl Stage {
 ///
 /// # Errors
 ///
-/// The configuration does not load.
+/// The configuration is invalid.
 pub fn explain(input: ExplainInput<'_>) -> Result<ExplainReport, ConfigError> {
     let ExplainInput { config: text, environment, headers, unix_seconds, send } = input;
     let config = Config::parse(text, environment)?;
@@ -234,8 +234,8 @@ fn host<'a>(shared: &'a InMemory, now: &'a Now) -> Host<'a> {
     Host { shared, clock: now, random: || 0 }
 }
 
-/// Runs the ticks of the filter until keys and revocations are loaded, or the calls for them have
-/// failed: the filter would wait and try again.
+/// Runs the filter's timer until keys and revocations are loaded. Ends also when a call for them
+/// has failed, where a filter would wait and retry.
 fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
     let (mut feed_failed, mut keys_failed) = (false, false);
     let mut calls = VecDeque::new();
@@ -280,8 +280,8 @@ pub fn empty_page(destination: &Destination, call: &Call, unix_seconds: u64) -> 
     }
 }
 
-/// Returns the header lines that carry this text in the first place of the configuration. A text with
-/// line breaks or a colon is header lines itself, as a browser or a client shows them.
+/// Returns the header lines of a request. If the text consists of header lines, these are returned.
+/// Otherwise it is a token, and the result carries it in the first place of the configuration.
 #[must_use]
 pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
     let text = text.trim();
@@ -308,7 +308,7 @@ pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
     }
 }
 
-/// The name of the line of [`lines_with`] that belongs into the query.
+/// The name that [`lines_with`] gives a token in the query. No header can have this name.
 pub const QUERY: &str = "?";
 
 fn place(sources: &Sources, exact: SourceSet, other: SourceSet) -> String {
@@ -361,7 +361,7 @@ fn outcome(forward: &Forward) -> String {
     }
 }
 
-/// Method, host and path. The query may contain a token.
+/// Returns method, host and path. The query is left out, because it may contain a token.
 fn shown_request(headers: &Headers) -> String {
     let text = |name: &[u8]| String::from_utf8_lossy(headers.first(name).unwrap_or_default());
     let target = text(b":path");
@@ -369,7 +369,8 @@ fn shown_request(headers: &Headers) -> String {
     format!("{} {}{}", text(b":method"), text(b":authority"), path.escape_debug())
 }
 
-/// The state machine's clock at the beginning. 0 would mean *never* to some of its parts.
+/// The state machine's clock at the beginning. It is not 0, which some of its parts read as
+/// *never*.
 const STARTED_AT: u64 = 1_000_000;
 
 /// The period of the state machine's clock.

@@ -1,10 +1,10 @@
-//! An explanation as lines of text.
+//! Writes an explanation as lines of text.
 
 use std::fmt::Write;
 
 use crate::explain::{ExplainReport, Stage, StepResult, TokenReport};
 
-/// The whole report, several lines.
+/// Returns the whole report, as several lines.
 #[must_use]
 pub fn words(report: &ExplainReport, revocations_were_checked: bool) -> String {
     let mut out = Text::default();

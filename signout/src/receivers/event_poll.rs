@@ -1,12 +1,15 @@
 //! Polls a transmitter for Security Event Tokens (RFC 8936).
 //!
-//! Each transmitter that is polled has a thread of its own. A token is acknowledged with the next poll
-//! after what it changes is durable, so a crash loses none: the transmitter sends it again, which is
-//! harmless. A token that is invalid is reported as such. A token that cannot be judged or stored now
-//! is neither, and comes again.
+//! Each transmitter that is polled has its own thread. A poll acknowledges the tokens of the poll
+//! before, and reports the invalid ones as errors:
 //!
-//! If several services share a store, one of them polls: the one that holds a lease in the store. If
-//! it dies, another takes over when the lease has ended.
+//! - A token is acknowledged only after its records are durable. After a crash the transmitter
+//!   sends it again, and a repeated token changes nothing.
+//! - A token that cannot be verified or stored at the moment is neither acknowledged nor reported
+//!   as an error, so the transmitter sends it again.
+//!
+//! If several services share a store, one of them polls: the holder of a lease in the store. If it
+//! dies, another service polls when the lease has ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -72,12 +75,12 @@ struct PollThread {
     lease: String,
     owner: u64,
     client: HttpClient,
-    /// The thread ends when the receivers are gone.
+    /// The receivers. The thread ends when they have been dropped.
     state: Weak<ReceiverState>,
     runtime: Handle,
     began: Instant,
     poller: Poller<()>,
-    /// The next poll, with what has become of the tokens of the last one.
+    /// The next poll, with the acknowledgements and errors for the tokens of the last one.
     outcome: PollRequest,
 }
 
@@ -145,7 +148,7 @@ impl PollThread {
         let sent = self.client.send(self.request());
         self.poller.end();
         match sent {
-            // The transmitter had nothing to send for longer than we wait.
+            // The transmitter held the poll until our time limit, because it had nothing to send.
             Err(NoResponse::TimedOut) => self.succeeded(receivers),
             Err(NoResponse::Failed(why)) => self.failed(receivers, None, &why),
             Ok(response) => match read(&response) {
@@ -169,7 +172,7 @@ impl PollThread {
         }
     }
 
-    /// Takes the events of a response, and notes what to acknowledge.
+    /// Handles the events of a response, and prepares the next poll with their acknowledgements.
     fn take(&mut self, receivers: &Receivers, events: PolledEvents) {
         self.succeeded(receivers);
         self.outcome = PollRequest::new();
@@ -227,13 +230,13 @@ impl PollThread {
         self.poller.pause(self.now(), milliseconds);
     }
 
-    /// Monotonic milliseconds.
+    /// Returns the milliseconds since the thread began, on a monotonic clock.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// Reads a response: exactly 200 with a JSON object.
+/// Reads a response, which must have status 200 and contain a JSON object.
 fn read(response: &Response) -> Result<PolledEvents, String> {
     match response.status() {
         Some(200) => {}
@@ -243,7 +246,8 @@ fn read(response: &Response) -> Result<PolledEvents, String> {
     serde_json::from_slice(&response.body).map_err(|error| format!("the response: {error}"))
 }
 
-/// Jitter needs no secret: without random numbers, all services retry at the same time.
+/// Returns a random number for the jitter of retries; 0 if the operating system provides none. Then
+/// all services retry at the same time.
 fn random() -> u32 {
     random_number().map_or(0, |number| number as u32)
 }
@@ -251,17 +255,18 @@ fn random() -> u32 {
 /// Most events of one response.
 const MAX_EVENTS: usize = 100;
 
-/// Longest response: [`MAX_EVENTS`] tokens of the longest size, twice over.
+/// Longest response, in bytes: twice the size of [`MAX_EVENTS`] tokens of the longest size.
 const LONGEST_RESPONSE: u64 = 4 << 20;
 
 /// How long a transmitter may hold a poll until it has an event.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Longer than a poll and the handling of its events, so that nobody else polls meanwhile.
+/// Duration of the lease: longer than a poll and the handling of its events, so that no other
+/// service polls at the same time.
 const LEASE: Duration = Duration::from_secs(90);
 
-/// Time between two polls if the transmitter responds at once and has nothing: sign-outs take effect
-/// within a second.
+/// Time between two polls if the transmitter responds at once and has no events. With one second,
+/// sign-outs take effect within about a second.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a service asks for the lease that another one holds.

@@ -14,11 +14,11 @@
 //! 2. [`Receivers::genuine`] finds the issuer and checks the signature. No API token is needed.
 //! 3. The module of the protocol checks the claims and returns the records to store, as a pure
 //!    function of message, settings and time.
-//! 4. [`Receivers::store`] stores them durably. The response waits until every token that was issued
-//!    before it is refused.
+//! 4. [`Receivers::store`] stores them durably. The response waits until every token that was
+//!    issued before it is refused.
 //!
-//! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936). They take
-//! the same path from step 2.
+//! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936). These
+//! tokens take the same path from step 2.
 //!
 //! # Why a replay is harmless
 //!
@@ -164,8 +164,8 @@ impl Receivers {
         verifier.verify(statement, keys, milliseconds)
     }
 
-    /// Takes a Security Event Token, however it was delivered. When this returns, what it changes is
-    /// durable. Returns the second from which on a response by push may leave.
+    /// Handles a Security Event Token that was pushed or polled. When this returns, its records are
+    /// durable. Returns the second (since 1970 UTC) from which on a push may be answered.
     async fn take_event(
         &self,
         realm: &str,
@@ -207,12 +207,13 @@ impl Receivers {
         Ok(0)
     }
 
-    /// Whether a verification event with this state has arrived (SSF 1.0 §8.1.4).
+    /// Returns whether a verification event with this state has arrived (SSF 1.0 §8.1.4).
     pub(crate) fn has_verified(&self, state: &str) -> bool {
         self.state.verifications.hold(state)
     }
 
-    /// Makes what a message changes durable. Returns the second from which on the response may leave.
+    /// Stores the records of a message durably. Returns the second (since 1970 UTC) from which on
+    /// the response may be sent.
     async fn store(&self, effect: MessageEffect) -> Result<u64, Rejection> {
         let MessageEffect { records, respond_at, .. } = effect;
         let size = records.len();
@@ -260,8 +261,9 @@ const FAILED_MILLISECONDS_PER_SECOND: u64 = 250;
 /// seconds until its cutoff has begun.
 const REQUESTS_AT_A_TIME: usize = 1_024;
 
-/// Verification events that are remembered: `signout stream verify` asks for one that it has caused.
+/// Number of verification events that are remembered. `signout stream verify` requests one and then
+/// asks whether it has arrived.
 const VERIFICATIONS: usize = 64;
 
-/// Longest state of a verification event that is remembered: ours have 32 bytes.
+/// Longest state of a verification event that is remembered. `signout stream verify` uses 32 bytes.
 const VERIFICATION_STATE_BYTES: usize = 128;
