@@ -52,6 +52,12 @@ impl<'a> Statement<'a> {
         self.issuer.as_deref()
     }
 
+    /// Returns the text that the signature covers. It names a token without `jti`.
+    #[must_use]
+    pub fn signing_input(&self) -> &'a [u8] {
+        self.compact.signing_input
+    }
+
     /// Returns the name of its algorithm.
     #[must_use]
     pub fn algorithm(&self) -> &str {

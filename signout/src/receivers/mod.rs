@@ -5,6 +5,7 @@
 //! | `POST /v1/realms/{realm}/backchannel-logout` | OpenID Connect Back-Channel Logout 1.0 |
 //! | `POST /v1/realms/{realm}/events` | Security Event Tokens by push (RFC 8935) |
 //! | `POST /v1/realms/{realm}/global-token-revocation` | Global Token Revocation (Okta) |
+//! | `POST /oauth/revoke` | token revocation (RFC 7009); the token's issuer determines the realm |
 //!
 //! The same routes without `realms/{realm}` are for the empty realm, which is the filter's default.
 //!
@@ -34,6 +35,7 @@ mod report;
 pub(crate) mod routes;
 mod security_event;
 mod subject;
+mod token_revocation;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,6 +137,16 @@ impl Receivers {
                           `realm` and the receivers in the issuers file.";
             Rejection::new(RejectionReason::UnknownIssuer, detail)
         })?;
+        let verified = self.check(issuer, &statement).await?;
+        Ok((issuer, verified))
+    }
+
+    /// Checks that a JWT is signed by this issuer.
+    async fn check(
+        &self,
+        issuer: &TrustedIssuer,
+        statement: &Statement<'_>,
+    ) -> Result<VerifiedStatement, Rejection> {
         let algorithms = &issuer.settings.algorithms;
         if !algorithms.iter().any(|algorithm| algorithm.name() == statement.algorithm()) {
             let detail = "The issuer does not sign with this algorithm; see `algorithms` in the \
@@ -142,15 +154,14 @@ impl Receivers {
             return Err(Rejection::new(RejectionReason::Algorithm, detail));
         }
         let keys = issuer.keys.current();
-        let verified = match self.verify(&statement, &keys) {
+        let verified = match self.verify(statement, &keys) {
             Err(no) if no.misses_key || keys.lacks_some() => {
                 issuer.keys.refresh().await;
-                self.verify(&statement, &issuer.keys.current())
+                self.verify(statement, &issuer.keys.current())
             }
             verified => verified,
         };
-        let verified = verified.map_err(|NotGenuine { refusal, .. }| Rejection::from(refusal))?;
-        Ok((issuer, verified))
+        verified.map_err(|NotGenuine { refusal, .. }| Rejection::from(refusal))
     }
 
     fn verify(

@@ -21,12 +21,19 @@ pub(crate) enum ReceiverProtocol {
     EventsPoll,
     /// Global Token Revocation.
     GlobalTokenRevocation,
+    /// Token revocation (RFC 7009).
+    TokenRevocation,
 }
 
 impl ReceiverProtocol {
     /// Every protocol.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::BackchannelLogout, Self::EventsPush, Self::EventsPoll, Self::GlobalTokenRevocation];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::BackchannelLogout,
+        Self::EventsPush,
+        Self::EventsPoll,
+        Self::GlobalTokenRevocation,
+        Self::TokenRevocation,
+    ];
 
     /// Returns the label in `signout_receiver_messages_total`.
     pub(crate) fn name(self) -> &'static str {
@@ -35,6 +42,7 @@ impl ReceiverProtocol {
             Self::EventsPush => "events_push",
             Self::EventsPoll => "events_poll",
             Self::GlobalTokenRevocation => "global_token_revocation",
+            Self::TokenRevocation => "token_revocation",
         }
     }
 }

@@ -8,15 +8,17 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 use session_guard_core::token::JwtType;
+use session_guard_core::token::statement::Statement;
 use tokio::sync::SemaphorePermit;
 
 use super::rejection::{Rejection, RejectionReason};
 use super::report::ReceiverProtocol;
-use super::{Receivers, global_revocation, logout_token};
+use super::{Receivers, global_revocation, logout_token, token_revocation};
 use crate::access::bearer;
 use crate::clock::{unix_seconds, wait_until};
 use crate::error::Error;
 use crate::http::body;
+use crate::issuers::TrustedIssuer;
 use crate::issuers::settings::IssuerSettings;
 use crate::service::Service;
 
@@ -29,6 +31,7 @@ pub(crate) fn routes(receivers: Receivers) -> Router<Service> {
         .route("/v1/realms/{realm}/events", post(events))
         .route("/v1/global-token-revocation", post(global_token_revocation))
         .route("/v1/realms/{realm}/global-token-revocation", post(global_token_revocation))
+        .route("/oauth/revoke", post(revoke_token))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(receivers)
 }
@@ -126,6 +129,27 @@ async fn global_token_revocation(
     response
 }
 
+/// `POST /oauth/revoke`: 200 for unknown tokens too (RFC 7009 §2.2), or 503 with `Retry-After`.
+async fn revoke_token(State(receivers): State<Receivers>, request: Request) -> Response {
+    if !receivers.state.issuers.iter().any(|issuer| issuer.settings.token_revocation) {
+        return Error::NotFound.into_response();
+    }
+    let mut response = match receivers.end_token(request).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(rejection) => {
+            receivers.state.reports.rejected(ReceiverProtocol::TokenRevocation, "", &rejection);
+            if rejection.reason.is_temporary() {
+                return unavailable(&rejection);
+            }
+            let error = "invalid_request";
+            let body = json!({"error": error, "error_description": rejection.detail});
+            (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        }
+    };
+    no_store(&mut response);
+    response
+}
+
 impl Receivers {
     async fn log_out(&self, realm: &str, request: Request) -> Result<(), Rejection> {
         let _place = self.enter()?;
@@ -145,6 +169,58 @@ impl Receivers {
         wait_until(respond_at).await;
         self.state.reports.accepted(ReceiverProtocol::BackchannelLogout, &settings.issuer, &notes);
         Ok(())
+    }
+
+    async fn end_token(&self, request: Request) -> Result<(), Rejection> {
+        let _place = self.enter()?;
+        let body = self.read(request, "application/x-www-form-urlencoded").await?;
+        let token = one_parameter(&body, "token").ok_or_else(|| {
+            Rejection::bad_request("The form does not hold exactly one `token` (RFC 7009 §2.1).")
+        })?;
+        let statement = Statement::parse(token.as_bytes(), JwtType::Access);
+        let mut has_ended = false;
+        if let Some(statement) = statement {
+            for issuer in self.state.issuers.iter().filter(|issuer| {
+                let IssuerSettings { token_revocation, token_issuers, .. } = &issuer.settings;
+                let named = statement.named_issuer();
+                *token_revocation && token_issuers.iter().any(|issuer| named == Some(issuer))
+            }) {
+                has_ended |= self.end_token_of(issuer, &statement).await?;
+            }
+        }
+        if !has_ended {
+            let what = "a token that is unknown, expired or revoked already";
+            self.state.reports.ignored(ReceiverProtocol::TokenRevocation, "", what);
+        }
+        Ok(())
+    }
+
+    /// Revokes a token in the realm of this issuer's entry. Returns whether that is new.
+    async fn end_token_of(
+        &self,
+        issuer: &TrustedIssuer,
+        statement: &Statement<'_>,
+    ) -> Result<bool, Rejection> {
+        let settings = &issuer.settings;
+        let revoked = match self.check(issuer, statement).await {
+            Ok(genuine) => {
+                let input = statement.signing_input();
+                token_revocation::read(&genuine.claims()?, input, settings, unix_seconds())
+            }
+            Err(rejection) => Err(rejection),
+        };
+        let revoked = match revoked {
+            Err(rejection) if rejection.reason.is_temporary() => return Err(rejection),
+            Ok(None) | Err(_) => return Ok(false),
+            Ok(Some(revoked)) => revoked,
+        };
+        if self.state.service.log().find(revoked.token.key()).is_some() {
+            return Ok(false);
+        }
+        let respond_at = self.store(revoked.effect).await?;
+        wait_until(respond_at).await;
+        self.state.reports.accepted(ReceiverProtocol::TokenRevocation, &settings.issuer, &[]);
+        Ok(true)
     }
 
     async fn push(&self, realm: &str, request: Request) -> Result<(), Rejection> {

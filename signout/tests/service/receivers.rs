@@ -38,6 +38,7 @@ fn file(jwks: &Value) -> Value {
         "backchannel_logout": {"audiences": ["app"]},
         "events": {"audiences": ["https://signout.example.com"]},
         "global_token_revocation": {"audiences": [ENDPOINT]},
+        "token_revocation": true,
     }]})
 }
 
@@ -306,6 +307,43 @@ async fn an_organisation_revokes_all_tokens_of_a_user() {
         assert_eq!(answer.headers.contains_key(header::WWW_AUTHENTICATE), status == 401);
     }
     assert_eq!(cutoffs(&service).await, 1);
+}
+
+#[tokio::test]
+async fn the_holder_of_a_token_revokes_it_with_its_session() {
+    let key = SigningKey::new("k");
+    let service = service(&inline(&key));
+    let revoke = async |body: String| send(&service, "/oauth/revoke", FORM, body).await;
+    let claims = |change: (&str, Value)| {
+        let mut claims = json!({
+            "iss": ISSUER, "sub": "u", "sid": "s", "jti": "j", "iat": now() - 9, "exp": now() + 300,
+        });
+        claims[change.0] = change.1;
+        claims
+    };
+    let token = key.sign(Some("at+jwt"), &claims(("aud", json!("any"))));
+    let forged = SigningKey::new("k").sign(Some("at+jwt"), &claims(("aud", json!("any"))));
+    let expired = key.sign(Some("at+jwt"), &claims(("exp", json!(now() - 1))));
+    let foreign = key.sign(Some("at+jwt"), &claims(("iss", json!("https://other.example.com"))));
+    for unknown in [forged, expired, foreign, "a-refresh-token".to_owned()] {
+        let answer = revoke(format!("token={unknown}&token_type_hint=refresh_token")).await;
+        assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b""[..]), "{unknown}");
+    }
+    assert_eq!(cutoffs(&service).await, 0);
+    let answer = revoke(format!("token={token}&token_type_hint=access_token")).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers[header::CACHE_CONTROL]),
+        (200, &"no-store".parse().unwrap())
+    );
+    assert_eq!(cutoffs(&service).await, 2, "the token and its session, not the user");
+    let cursor = service.poll("").await.cursor;
+    assert_eq!(revoke(format!("token={token}")).await.status, 200);
+    assert_eq!(service.poll("").await.cursor, cursor, "a replay changes nothing");
+    for body in [String::new(), format!("token={token}&token={token}"), "hint=x".to_owned()] {
+        let answer = revoke(body).await;
+        assert_eq!((answer.status.as_u16(), &*error(&answer)), (400, "invalid_request"));
+    }
+    assert_eq!(count(&service, "token_revocation", "accepted").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,7 +73,7 @@ fn every_mistake_is_named_with_its_path() {
         (one("issuer", json!("")), "issuers[0].issuer: must not be empty"),
         (one("issuer", json!(7)), "issuers[0].issuer: must be text"),
         (one("isuer", json!("x")), "issuers[0].isuer: unknown field `isuer`"),
-        (one("realm", json!("a\nb")), "issuers[0].realm: holds a control character"),
+        (one("realm", json!("a\nb")), "issuers[0].realm: contains a control character"),
         (one("token_issuers", json!([])), "issuers[0].token_issuers: must not be empty"),
         (one("token_issuers", json!(["a", "a"])), "issuers[0].token_issuers[1]: comes twice"),
         (one("algorithms", json!(["HS256"])), "issuers[0].algorithms[0]: is not supported"),

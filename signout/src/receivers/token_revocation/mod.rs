@@ -1,0 +1,60 @@
+//! Token revocation (RFC 7009): the holder of an access token ends it, and the session that it names.
+//!
+//! The token itself authorises the request: somebody else's token is unknown to the caller. It ends its
+//! own session, never all sessions of its user. A token that has expired, or is revoked already, changes
+//! nothing, so a captured token cannot end later sessions again and again.
+
+use session_guard_core::revocation::name::RecordId;
+use session_guard_core::revocation::record::Record;
+use session_guard_core::sign_out::of_token;
+use session_guard_core::token::statement::StatementClaims;
+
+use super::message::MessageEffect;
+use super::rejection::Rejection;
+use super::subject::Subject;
+use crate::issuers::settings::IssuerSettings;
+
+/// What a genuine access token revokes: itself, and its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RevokedToken {
+    /// The record of the token itself.
+    pub(super) token: Record,
+    /// Everything to store if that record is new.
+    pub(super) effect: MessageEffect,
+}
+
+/// Reads a genuine access token. `None` if it has expired.
+///
+/// # Errors
+///
+/// A claim is malformed, so no configuration of the filter accepts the token.
+pub(super) fn read(
+    claims: &StatementClaims<'_>,
+    signing_input: &[u8],
+    settings: &IssuerSettings,
+    now: u64,
+) -> Result<Option<RevokedToken>, Rejection> {
+    let (exp, iat) = (claims.time("exp")?, claims.time("iat")?);
+    let (issuer, jti, sid) = (claims.text("iss")?, claims.text("jti")?, claims.text("sid")?);
+    let realm = &settings.realm;
+    let id = match &jti {
+        Some(jti) => RecordId::of_token(realm, issuer.as_deref(), jti),
+        None => RecordId::of_input(realm, issuer.as_deref(), signing_input),
+    };
+    if exp.is_some_and(|exp| now >= exp) {
+        return Ok(None);
+    }
+    let token = of_token(id, exp, now, Some(settings.max_lifetime_seconds));
+    let mut effect = MessageEffect { records: vec![token], respond_at: now, notes: vec![] };
+    if let (Some(sid), Some(iat)) = (sid, iat) {
+        // As at a sign-out in the filter: tokens that were issued until now end, a new sign-in works.
+        let session = Subject::session(&sid)?;
+        let cutoff = MessageEffect::cutoff(&session, settings, now.max(iat), now);
+        effect.respond_at = cutoff.respond_at;
+        effect.records.extend(cutoff.records);
+    }
+    Ok(Some(RevokedToken { token, effect }))
+}
+
+#[cfg(test)]
+mod tests;

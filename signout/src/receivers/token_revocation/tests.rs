@@ -1,0 +1,89 @@
+//! Which tokens revoke what.
+
+use serde_json::{Value, json};
+use session_guard_core::revocation::record::{Kind, NEVER};
+
+use super::*;
+use crate::issuers::settings;
+use crate::receivers::rejection::RejectionReason;
+
+const NOW: u64 = 1_795_332_120;
+const ISSUER: &str = "https://id.example.com";
+
+fn issuer() -> IssuerSettings {
+    let key =
+        json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
+    let file = json!({"issuers": [{
+        "issuer": ISSUER,
+        "realm": "shop",
+        "jwks": {"inline": {"keys": [key]}},
+        "algorithms": ["EdDSA"],
+        "max_lifetime_seconds": 3_600,
+        "token_revocation": true,
+    }]});
+    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
+}
+
+fn read_as(token: &Value) -> Result<Option<RevokedToken>, RejectionReason> {
+    let text = token.to_string();
+    let claims = StatementClaims::parse(text.as_bytes()).unwrap();
+    read(&claims, b"header.payload", &issuer(), NOW).map_err(|rejection| rejection.reason)
+}
+
+fn token() -> Value {
+    json!({"iss": ISSUER, "sub": "u", "jti": "j", "sid": "s", "iat": NOW - 60, "exp": NOW + 300})
+}
+
+/// The token without these claims.
+fn without(names: &[&str]) -> Value {
+    let mut token = token();
+    names.iter().for_each(|name| {
+        token.as_object_mut().unwrap().remove(*name);
+    });
+    token
+}
+
+#[test]
+fn a_token_revokes_itself_and_cuts_off_its_session() {
+    let revoked = read_as(&token()).unwrap().unwrap();
+    let session = RecordId::of_session("shop", Some(ISSUER), "s");
+    let cutoff = Record::user(session, NOW + 1, NOW + 3_601);
+    assert_eq!(revoked.token.id, RecordId::of_token("shop", Some(ISSUER), "j"));
+    assert_eq!((revoked.token.kind, revoked.token.exp >= NOW + 300), (Kind::Token, true));
+    assert_eq!(revoked.effect.records, [revoked.token, cutoff]);
+    assert_eq!(revoked.effect.respond_at, NOW + 1);
+}
+
+#[test]
+fn a_token_never_cuts_off_its_user() {
+    for token in [without(&["sid"]), without(&["iat"]), without(&["sid", "iat"])] {
+        let revoked = read_as(&token).unwrap().unwrap();
+        assert_eq!(revoked.effect.records, [revoked.token], "{token}");
+    }
+}
+
+#[test]
+fn a_token_without_an_id_is_named_by_its_signing_input() {
+    let revoked = read_as(&without(&["jti", "exp"])).unwrap().unwrap();
+    let id = RecordId::of_input("shop", Some(ISSUER), b"header.payload");
+    assert_eq!((revoked.token.id, revoked.token.exp), (id, NEVER));
+}
+
+#[test]
+fn an_expired_token_changes_nothing() {
+    let mut expired = token();
+    expired["exp"] = json!(NOW);
+    assert_eq!(read_as(&expired), Ok(None));
+}
+
+#[test]
+fn malformed_claims_revoke_nothing() {
+    for (name, value) in [("jti", json!(7)), ("exp", json!("soon")), ("iat", json!(null))] {
+        let mut malformed = token();
+        malformed[name] = value;
+        assert_eq!(read_as(&malformed), Err(RejectionReason::BadClaims), "{name}");
+    }
+    let mut long = token();
+    long["sid"] = json!("s".repeat(513));
+    assert_eq!(read_as(&long), Err(RejectionReason::BadSubject));
+}
