@@ -172,3 +172,21 @@ fn keys_without_an_algorithm_need_one_rsa_algorithm() {
     assert_eq!(rsa(json!(["RS256", "PS256"])), None);
     assert_eq!(rsa(json!(["ES256"])), None);
 }
+
+#[test]
+fn every_issuers_file_in_the_documents_loads() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = 0;
+    for document in ["docs/sessions.md", "examples/identity-provider/README.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for block in text.split("```json\n").skip(1) {
+            let json = block.split("```").next().unwrap();
+            if json.contains("\"issuers\"") {
+                found += 1;
+                let loaded = read(json.as_bytes());
+                assert!(loaded.is_ok(), "{document}: {}\n{json}", loaded.unwrap_err());
+            }
+        }
+    }
+    assert!(found >= 5, "{found}");
+}
