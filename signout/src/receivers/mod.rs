@@ -18,8 +18,8 @@
 //! 4. [`Receivers::store`] stores them durably. The response waits until every token that was
 //!    issued before it is refused.
 //!
-//! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936). These
-//! tokens take the same path from step 2.
+//! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936).
+//! These tokens take the same path from step 2.
 //!
 //! # Why a replay is harmless
 //!
