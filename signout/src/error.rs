@@ -44,7 +44,8 @@ pub enum Error {
     /// The service has reached its capacity. The cutoffs of the request, and its other records up
     /// to the first that did not fit, are stored.
     Full {
-        /// How many records of the request are stored.
+        /// How many records of the request the caller need not send again, because they are stored
+        /// or have expired.
         accepted: usize,
     },
 }
@@ -106,7 +107,7 @@ impl Error {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "full",
                 "The service holds as many revocations as --capacity allows. The first `accepted` \
-                 revocations of the request are stored, its cutoffs before the others.",
+                 revocations of the request, cutoffs first, are stored or have expired.",
             ),
         }
     }

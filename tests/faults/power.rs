@@ -170,7 +170,7 @@ fn while_revoking(
     done.into_inner().expect("a list")
 }
 
-/// Returns the tokens that the service lacks; they must be the latest.
+/// Returns the acknowledged tokens that the service lacks. Panics if it holds a later one.
 fn lost_of(service: &SignoutService, acknowledged: &[(Token, Instant)]) -> Vec<(Token, Instant)> {
     let records = service.records();
     let ids: std::collections::HashSet<_> =

@@ -37,7 +37,7 @@ pub type ProcessEnvironment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to do if the variable of a secret is not set here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// Check with a placeholder, and name the variable in the report.
+    /// The check uses a placeholder as its value, and the report names the variable.
     StoodInFor,
     /// Report that the configuration does not load.
     Required,

@@ -38,8 +38,8 @@ const ID_BYTES: usize = 256;
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
     pub(crate) records: Vec<PlannedRecord>,
-    /// For each of `records`, the number of records of the request that precede it when cutoffs
-    /// come first; expired records count, too. The last element is the number of all records.
+    /// For each of `records`, the number of records of the request that come before it, with
+    /// cutoffs first and expired records included. The last element is the number of all records.
     ranks: Vec<usize>,
     /// Number of records that have expired and are not stored.
     pub(crate) past: usize,
