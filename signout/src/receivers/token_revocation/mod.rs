@@ -1,8 +1,8 @@
-//! Token revocation (RFC 7009): the holder of an access token ends it, and the session that it names.
+//! Token revocation (RFC 7009): the holder of an access token revokes it and ends its session.
 //!
-//! The token itself authorises the request: somebody else's token is unknown to the caller. It ends its
-//! own session, never all sessions of its user. A token that has expired, or is revoked already, changes
-//! nothing, so a captured token cannot end later sessions again and again.
+//! The token itself authorises the request, because nobody else knows it. It ends its own session,
+//! never all sessions of its user. A token that has expired or is revoked already changes nothing, so
+//! a captured token cannot end later sessions.
 
 use session_guard_core::revocation::name::RecordId;
 use session_guard_core::revocation::record::Record;
@@ -14,7 +14,7 @@ use super::rejection::Rejection;
 use super::subject::Subject;
 use crate::issuers::settings::IssuerSettings;
 
-/// What a genuine access token revokes: itself, and its session.
+/// The records that a genuine access token causes: for itself, and for its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RevokedToken {
     /// The record of the token itself.
