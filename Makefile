@@ -2,7 +2,8 @@
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
-    test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci
+    test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
+    release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
 NATIVE_TESTS = $(addprefix --test ,smoke panic)
@@ -116,10 +117,21 @@ prometheus: # finds or installs Prometheus: target/prometheus
 programs: # builds the service and the demo's programs, which the tests start
 	@cargo build --workspace
 
+release: ## builds the files of a release that this machine can build: target/release-files; VERSION=0.1.0
+	@setup/release.sh "$(VERSION)" $(PARTS)
+
+release-check: ## checks workflows, update bot, Dockerfile and what they pin
+	@setup/python-peers.sh release-check
+	@python3 tests/release/check.py pins
+	target/release-check/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	target/release-check/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	target/release-check/bin/zizmor --offline --quiet .github
+	target/release-check/bin/hadolint Dockerfile
+
 lint: ## checks formatting, clippy and documentation; warnings are errors
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint kubernetes test kubernetes-envoy fuzz monitoring image demo ## runs all checks of CI, the cheap ones first
+ci: lint release-check kubernetes test kubernetes-envoy fuzz monitoring image demo ## runs all checks of CI, the cheap ones first

@@ -20,6 +20,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -235,7 +236,7 @@ def arguments_of(deployment):
     if "args" in container:
         return container["args"]
     stage = (ROOT / "Dockerfile").read_text().split("FROM base AS signout", 1)[1].split("FROM ", 1)[0]
-    return json.loads(stage.split("CMD ", 1)[1])
+    return json.loads(re.search(r"^CMD (.+)$", stage, re.M)[1])
 
 
 def base_configuration(stage):
