@@ -73,9 +73,9 @@ fn everything_that_ships_loads_and_is_explained() {
     for name in repository::files("yaml") {
         let text = repository::read(&name);
         let came = check(&text, &[], &[]);
-        let holds_one = ["pluginConfig:\n", "StringValue", "kind: EnvoyExtensionPolicy"]
-            .iter()
-            .any(|word| text.contains(word));
+        let words =
+            ["pluginConfig:\n", "StringValue", "kind: EnvoyExtensionPolicy", "filter_config:"];
+        let holds_one = words.iter().any(|word| text.contains(word));
         assert_eq!(came.code, if holds_one { 0 } else { 2 }, "{name}: {}{}", came.out, came.err);
         checked += usize::from(holds_one);
     }
@@ -111,7 +111,7 @@ fn every_filter_in_a_file_is_reported_and_one_that_is_wrong_fails_it() {
     assert_eq!(reports[0]["place"], "edge > wasm > session-guard");
     let good: Vec<_> = reports.as_array().unwrap().iter().map(|it| &it["good"]).collect();
     assert_eq!(good, [true, false, true]);
-    assert_eq!(reports[1]["error"]["path"], "routes[0].access");
+    assert_eq!(reports[1]["errors"][0]["path"], "routes[0].access");
     let came = check(&listener.to_string(), &[], &[]);
     assert!(came.out.contains("session_guard_inner: DOES NOT LOAD"), "{}", came.out);
     assert!(came.err.contains("1 of 3 does not load"), "{}", came.err);
@@ -130,7 +130,7 @@ fn istio_and_config_maps_are_read() {
     });
     let (code, of_istio) = reports(&format!("---\n{plugin}\n"), &[]);
     assert_eq!(code, 1);
-    assert_eq!(of_istio[0]["error"]["path"], "revocation.upstream.token.env", "{of_istio:#}");
+    assert_eq!(of_istio[0]["errors"][0]["path"], "revocation.upstream.token.env", "{of_istio:#}");
     assert_eq!(of_istio[0]["variables"][1]["state"], "not_passed_on");
     let warnings = of_istio[0]["warnings"].to_string();
     assert!(warnings.contains("FAIL_OPEN lets everybody in"), "{warnings}");
@@ -142,11 +142,17 @@ fn istio_and_config_maps_are_read() {
     let (code, of_map) = reports(&format!("{map}\n---\n{plugin}"), &[]);
     assert_eq!((code, of_map.as_array().unwrap().len()), (1, 2), "{of_map:#}");
     assert_eq!(of_map[0]["place"], "ConfigMap edge > envoy.yaml > wasm > session-guard");
-    assert!(of_map[0]["warnings"].to_string().contains("cluster signout: not among"), "{of_map:#}");
+    assert!(
+        of_map[0]["warnings"].to_string().contains("not among the clusters here"),
+        "{of_map:#}"
+    );
 }
 
 #[test]
 fn traffic_extensions_and_extension_policies_are_read() {
+    let mut in_mesh = filter("public");
+    let cluster = "outbound|8090||signout.signout.svc.cluster.local";
+    in_mesh["revocation"]["upstream"] = json!({"cluster": cluster});
     let extension = json!({
         "apiVersion": "extensions.istio.io/v1alpha1", "kind": "TrafficExtension",
         "metadata": {"name": "guard"},
@@ -154,7 +160,7 @@ fn traffic_extensions_and_extension_policies_are_read() {
             "url": "oci://example.com/filter:1", "failStrategy": "FAIL_RELOAD",
             "vmConfig": {"env": [{"name": "SESSION_SECRET", "valueFrom": "HOST"},
                 {"name": "SIGNOUT_TOKEN", "valueFrom": "HOST"}]},
-            "pluginConfig": filter("public"),
+            "pluginConfig": in_mesh,
         }},
     });
     let policy = |kind: &str, open: bool, keys: &[&str]| {
@@ -195,7 +201,7 @@ fn the_forms_that_envoy_cannot_hand_over_are_refused_with_the_one_that_loads() {
         (Value::Null, "google.protobuf.StringValue"),
     ] {
         let (code, reports) = reports(&wasm("session-guard", configuration).to_string(), &[]);
-        let error = reports[0]["error"].to_string();
+        let error = reports[0]["errors"].to_string();
         assert!(code == 1 && error.contains(said), "{error}");
     }
 }
@@ -228,7 +234,7 @@ fn a_secret_is_checked_where_it_is_set_and_named_where_it_is_not() {
     let (code, unset) = reports(&text, &[("SESSION_SECRET", "")]);
     assert_eq!((code, state(&unset)), (0, json!("not_set_here")));
     let (code, weak) = reports(&text, &[("SESSION_SECRET", "short")]);
-    assert_eq!((code, &weak[0]["error"]["path"]), (1, &json!("keys[0].secret")));
+    assert_eq!((code, &weak[0]["errors"][0]["path"]), (1, &json!("keys[0].secret")));
     let required = check(&text, &["--require-env"], &[("SIGNOUT_TOKEN", "t")]);
     assert!(required.code == 1 && required.out.contains("keys[0].secret.env"), "{}", required.out);
     for encoding in ["utf8", "base64", "base64url", "hex"] {

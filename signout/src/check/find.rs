@@ -10,8 +10,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use session_guard_core::config::ConfigError;
 
+use crate::check::Wrong;
 use crate::check::plugin::{Passed, Plugin, field};
 use crate::check::resource::plugins_of;
+use crate::check::similar::closest;
 
 /// One configuration, as the filter would get it.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct FoundConfiguration {
     pub(super) passed: Passed,
     /// The clusters of its Envoy, if all are known.
     clusters: Option<BTreeSet<String>>,
+    /// Under Istio, the hosts for which the text defines a `ServiceEntry`.
+    istio_hosts: Option<BTreeSet<String>>,
 }
 
 /// All Wasm plugins in a text.
@@ -48,9 +52,11 @@ pub fn find(text: &[u8]) -> Result<Findings, String> {
     }
     let text = str::from_utf8(text).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let mut findings = Findings::default();
-    for document in documents(text)? {
-        findings.look(&document, &mut vec![], clusters(&document).as_ref());
+    let documents = documents(text)?;
+    for document in &documents {
+        findings.look(document, &mut vec![], clusters(document).as_ref());
     }
+    findings.add_service_entries(&documents);
     Ok(findings)
 }
 
@@ -65,6 +71,7 @@ fn find_in_json(text: &[u8]) -> Findings {
     for document in several.iter().chain([&document]) {
         findings.look(document, &mut vec![], clusters(document).as_ref());
     }
+    findings.add_service_entries(&several);
     let is_of_a_proxy = PROXYS_OWN.iter().any(|name| document.get(name).is_some());
     if findings.ours.is_empty() && findings.others.is_empty() && !is_of_a_proxy {
         findings.ours.push(FoundConfiguration {
@@ -73,6 +80,7 @@ fn find_in_json(text: &[u8]) -> Findings {
             warnings: vec![],
             passed: Passed::Unknown,
             clusters: None,
+            istio_hosts: None,
         });
     }
     findings
@@ -88,16 +96,55 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
 }
 
 impl FoundConfiguration {
-    /// Returns a warning if its Envoy has no cluster of that name.
-    pub(super) fn lacks(&self, cluster: &str) -> Option<String> {
-        let known = self.clusters.as_ref()?;
-        (!known.contains(cluster)).then(|| {
-            format!("cluster {cluster}: not among the clusters here; calls to it would fail")
+    /// Returns a warning if its Envoy has no cluster of that name, or Istio no such service.
+    pub(super) fn lacks(&self, cluster: &str) -> Option<Wrong> {
+        let known = match (&self.clusters, &self.istio_hosts) {
+            (Some(known), _) => known,
+            (None, Some(hosts)) => return lacks_in_mesh(cluster, hosts),
+            (None, None) => return None,
+        };
+        if known.contains(cluster) {
+            return None;
+        }
+        let meant = closest(cluster, known.iter().map(String::as_str));
+        Some(Wrong {
+            path: format!("cluster {cluster}"),
+            problem: "not among the clusters here: calls to it would fail".to_owned(),
+            remedy: meant.map_or("add it".to_owned(), |it| format!("did you mean `{it}`?")),
         })
     }
 }
 
+/// Returns a warning if Istio has no cluster of that name, as far as the text tells.
+fn lacks_in_mesh(cluster: &str, hosts: &BTreeSet<String>) -> Option<Wrong> {
+    let path = format!("cluster {cluster}");
+    let Some(host) = cluster.strip_prefix("outbound|").and_then(|it| it.split("||").nth(1)) else {
+        return Some(Wrong {
+            path,
+            problem: "not a name of Istio: calls to it would fail".to_owned(),
+            remedy: "write outbound|<port>||<host>, unless an EnvoyFilter adds it".to_owned(),
+        });
+    };
+    let is_in_cluster = host.ends_with(".svc.cluster.local");
+    (!is_in_cluster && !hosts.contains(host)).then(|| Wrong {
+        path,
+        problem: format!("no ServiceEntry here has the host {host}: calls to it would fail"),
+        remedy: "add one with this port, unless the mesh has one elsewhere".to_owned(),
+    })
+}
+
 impl Findings {
+    /// Gives the hosts of all `ServiceEntry` resources to the configurations under Istio.
+    fn add_service_entries(&mut self, documents: &[Value]) {
+        let lists = documents.iter().filter_map(|it| it["items"].as_array()).flatten();
+        let entries = documents.iter().chain(lists).filter(|it| it["kind"] == "ServiceEntry");
+        let hosts = entries.filter_map(|it| it.pointer("/spec/hosts")?.as_array()).flatten();
+        let hosts: BTreeSet<_> = hosts.filter_map(|it| Some(it.as_str()?.to_owned())).collect();
+        for known in self.ours.iter_mut().filter_map(|it| it.istio_hosts.as_mut()) {
+            known.extend(hosts.iter().cloned());
+        }
+    }
+
     fn look(
         &mut self,
         value: &Value,
@@ -110,7 +157,9 @@ impl Findings {
             Value::Object(fields) => {
                 if let Some(plugins) = plugins_of(value) {
                     plugins.into_iter().for_each(|plugin| self.add(plugin, names, clusters));
-                } else if let Some(plugin) = Plugin::of_envoy(value) {
+                } else if let Some(plugin) =
+                    Plugin::of_envoy(value).or_else(|| Plugin::of_dynamic_module(value))
+                {
                     self.add(plugin, names, clusters);
                 } else {
                     fields.values().for_each(|value| self.look(value, names, clusters));
@@ -147,7 +196,9 @@ impl Findings {
         }
         let Plugin { text, passed, warnings, .. } = plugin;
         let clusters = clusters.cloned();
-        self.ours.push(FoundConfiguration { place, text, warnings, passed, clusters });
+        let is_istio = ISTIO_KINDS.iter().any(|kind| place.starts_with(kind));
+        let istio_hosts = is_istio.then(BTreeSet::new);
+        self.ours.push(FoundConfiguration { place, text, warnings, passed, clusters, istio_hosts });
     }
 }
 
@@ -184,3 +235,6 @@ const PROXYS_OWN: &[&str] = &[
     "staticResources",
     "typed_config",
 ];
+
+/// The beginnings of places under Istio.
+const ISTIO_KINDS: [&str; 2] = ["WasmPlugin ", "TrafficExtension "];

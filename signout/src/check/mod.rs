@@ -16,8 +16,13 @@
 pub mod find;
 pub mod words;
 
+mod doubts;
+mod errors;
 mod plugin;
 mod resource;
+mod similar;
+
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -58,10 +63,10 @@ pub struct Report {
     pub place: String,
     /// Whether it loads.
     pub good: bool,
-    /// Why it does not load.
-    pub error: Option<Wrong>,
-    /// Probable mistakes that do not keep it from loading.
-    pub warnings: Vec<String>,
+    /// Why it does not: every error, the first one as the filter reports it.
+    pub errors: Vec<Wrong>,
+    /// Settings that load and are probably not intended.
+    pub warnings: Vec<Wrong>,
     /// The environment variables that it names.
     pub variables: Vec<Variable>,
     /// The accepted algorithms, except those of keys that are fetched.
@@ -131,8 +136,8 @@ pub fn check(
     let mut report = Report {
         place: found.place.clone(),
         good: false,
-        error: None,
-        warnings: found.warnings.clone(),
+        errors: vec![],
+        warnings: found.warnings.iter().map(|warning| Wrong::read(warning)).collect(),
         variables: vec![],
         algorithms: vec![],
         configuration: Value::Null,
@@ -141,14 +146,16 @@ pub fn check(
     let text = match &found.text {
         Ok(text) => text,
         Err(error) => {
-            report.error = Some(error.clone().into());
+            report.errors.push(error.clone().into());
             return report;
         }
     };
     report.configuration = effective(text).unwrap_or_default();
     let visible = |name: &str| found.passed.value(name, environment);
     let mut standing_in = vec![];
-    for names in variables(text).unwrap_or_default() {
+    let variables = variables(text);
+    let is_readable = variables.is_ok();
+    for names in variables.unwrap_or_default() {
         let passed_on = names.iter().find(|name| found.passed.holds(name));
         let is_set = names.iter().any(|name| visible(name).is_some_and(|text| !text.is_empty()));
         let state = match passed_on {
@@ -163,12 +170,17 @@ pub fn check(
         report.variables.push(Variable { names: shown.collect(), state });
     }
     let in_filter = |name: &str| {
-        let stands_in = secrets == Secrets::StoodInFor && standing_in.iter().any(|it| it == name);
+        // The names are unknown while the text cannot be read, but it is read after a correction.
+        let is_known = standing_in.iter().any(|it| it == name);
+        let may_be_known = !is_readable && found.passed.holds(name) && visible(name).is_none();
+        let stands_in = secrets == Secrets::StoodInFor && (is_known || may_be_known);
         if stands_in { Some(stand_in(name)) } else { visible(name) }
     };
     match Config::parse(text, &in_filter) {
         Ok(config) => report.of(&config, found, asked),
-        Err(error) => report.error = Some(error.into()),
+        Err(_) => {
+            report.errors = errors::all(text, &in_filter).into_iter().map(Into::into).collect()
+        }
     }
     report
 }
@@ -177,21 +189,11 @@ impl Report {
     fn of(&mut self, config: &Config, found: &FoundConfiguration, asked: &[Asked]) {
         self.good = true;
         self.algorithms = config.keys.algorithms();
-        self.warnings.extend(config.warnings.iter().cloned());
+        self.warnings.extend(config.warnings.iter().map(|warning| Wrong::read(warning)));
         let sets = config.key_sets.iter().map(|set| &set.cluster);
         let service = config.revocation.iter().map(|revocation| &revocation.cluster);
         self.warnings.extend(sets.chain(service).filter_map(|cluster| found.lacks(cluster)));
-        let routes = self.configuration["routes"].as_array().into_iter().flatten();
-        let signs_out = routes.into_iter().any(|rule| {
-            rule["access"] == "signout" || rule.get("revoke_user").is_some_and(|it| !it.is_null())
-        });
-        if config.revocation.is_none() {
-            let warning = "revocation: missing, so tokens are only verified: nobody is signed out";
-            self.warnings.push(warning.to_owned());
-        } else if !signs_out {
-            let warning = "routes: none signs out; only the service's own calls revoke tokens";
-            self.warnings.push(warning.to_owned());
-        }
+        self.warnings.extend(doubts::doubts(&self.configuration));
         self.requests = asked.iter().map(|asked| asked.answered(config)).collect();
     }
 }
@@ -247,6 +249,26 @@ pub(crate) fn access_name(access: Access) -> &'static str {
         Access::Protected => "protected",
         Access::Signout => "signout",
         Access::Ready => "ready",
+    }
+}
+
+impl Wrong {
+    /// Reads `path: problem; remedy`.
+    fn read(message: &str) -> Self {
+        let is_path = |path: &&str| !path.contains(' ');
+        let (path, rest) =
+            message.split_once(": ").filter(|(path, _)| is_path(path)).unwrap_or(("", message));
+        let (problem, remedy) = rest.rsplit_once("; ").unwrap_or((rest, ""));
+        Self { path: path.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, problem, remedy } = self;
+        let colon = if path.is_empty() { "" } else { ": " };
+        let semicolon = if remedy.is_empty() { "" } else { "; " };
+        write!(f, "{path}{colon}{problem}{semicolon}{remedy}")
     }
 }
 

@@ -90,6 +90,34 @@ impl Plugin {
         })
     }
 
+    /// Reads an object that may be Envoy's `DynamicModuleFilter`. The module reads the environment of
+    /// Envoy itself. Returns `None` if it is not.
+    pub(super) fn of_dynamic_module(filter: &Value) -> Option<Self> {
+        let module = field(filter, "dynamic_module_config")?;
+        let local = module.pointer("/module/local/filename");
+        let names = [field(filter, "filter_name"), field(module, "name"), local];
+        let configuration = field(filter, "filter_config");
+        let is_struct = |it: &&Value| it["@type"].as_str().is_some_and(|it| it.ends_with(STRUCT));
+        let text = match configuration.filter(is_struct) {
+            Some(configuration) => Ok(configuration["value"].to_string().into_bytes()),
+            None => text(configuration),
+        };
+        let closes = field(module, "do_not_close") != Some(&Value::Bool(true));
+        let warning = "dynamic_module_config.do_not_close: not true, so the revocation set is lost \
+            when the last listener with the filter goes; set it to true";
+        Some(Self {
+            names: names
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            text,
+            passed: Passed::Unknown,
+            warnings: closes.then(|| warning.to_owned()).into_iter().collect(),
+        })
+    }
+
     /// Returns whether the plugin is this filter, by its names or by the form of its configuration.
     pub(super) fn is_ours(&self) -> bool {
         let names = self.names.iter().map(|name| name.to_ascii_lowercase().replace('_', "-"));
@@ -158,3 +186,6 @@ pub(super) fn texts(list: Option<&Value>) -> Vec<String> {
 /// Bytes that begin like a `Struct` in binary form. The filter recognises them, and its error
 /// message names the form that loads.
 const ON_THE_WIRE: &[u8] = b"\n\0";
+
+/// The message type of a configuration that only the native filter accepts.
+const STRUCT: &str = "google.protobuf.Struct";

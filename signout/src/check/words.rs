@@ -7,17 +7,18 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::check::{Answered, Report, SecretState, Variable};
+use crate::check::{Answered, Report, SecretState, Variable, Wrong};
 
 /// Returns the whole report as several lines.
 #[must_use]
 pub fn words(report: &Report) -> String {
     let mut out = Lines::default();
-    if let Some(error) = &report.error {
+    for error in &report.errors {
         let path = if error.path.is_empty() { "configuration" } else { &error.path };
         out.section("error", vec![format!("{path}: {}", error.problem)]);
         out.more(Some(error.remedy.clone()).filter(|remedy| !remedy.is_empty()));
-    } else {
+    }
+    if report.good {
         let config = &report.configuration;
         out.section("keys", keys(config, report));
         out.section("tokens", tokens(config));
@@ -27,7 +28,7 @@ pub fn words(report: &Report) -> String {
         out.section("requests", report.requests.iter().map(request).collect());
     }
     out.section("secrets", report.variables.iter().map(|it| variable(it, report.good)).collect());
-    out.section("warnings", report.warnings.clone());
+    out.section("warnings", report.warnings.iter().map(Wrong::to_string).collect());
     out.text
 }
 

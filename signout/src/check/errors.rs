@@ -1,0 +1,142 @@
+//! Finds all errors of a configuration.
+//!
+//! The filter stops at the first error. Here each error is corrected on a copy of the configuration,
+//! and the filter's own code reads the copy again, until it loads. A correction renames a misspelt
+//! field, removes a field, or replaces a list item by a harmless one, so that the indexes of the other
+//! items stay. An error that a correction may have caused is not reported.
+
+use serde_json::{Value, json};
+use session_guard_core::config::settings::SETTINGS;
+use session_guard_core::config::{Config, ConfigError};
+
+use crate::check::{ProcessEnvironment, similar};
+
+/// Returns every error of the configuration, the first one as the filter reports it; empty if it loads.
+pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<ConfigError> {
+    let Err(first) = Config::parse(text, environment) else { return vec![] };
+    let Ok(mut copy) = serde_json::from_slice::<Value>(text) else {
+        return vec![with_remedy(first)];
+    };
+    let (mut errors, mut corrected) = (vec![], vec![]);
+    let mut next = Some(first);
+    while let Some(error) = next.take().filter(|_| corrected.len() < CORRECTIONS_LIMIT) {
+        let path = steps(&error.path);
+        // The field itself, what surrounds it, or a default inside of it: a consequence.
+        let is_near = |known: &Vec<Step>| known.starts_with(&path) || path.starts_with(known);
+        let consequence = corrected.iter().any(is_near);
+        if !consequence {
+            errors.push(with_remedy(error.clone()));
+        }
+        let is_corrected = match consequence {
+            false => correct(&mut copy, &path, &error),
+            true => replace_item(&mut copy, &path),
+        };
+        if !is_corrected {
+            break;
+        }
+        corrected.push(path);
+        let text = copy.to_string();
+        next = Config::parse(text.as_bytes(), environment).err();
+    }
+    errors
+}
+
+/// A step from an object or list to one of its values.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Field(String),
+    Item(usize),
+}
+
+/// Reads `keys[0].secret`.
+fn steps(path: &str) -> Vec<Step> {
+    let mut steps = vec![];
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let mut pieces = part.split('[');
+        let name = pieces.next().unwrap_or_default();
+        if !name.is_empty() {
+            steps.push(Step::Field(name.to_owned()));
+        }
+        let indexes = pieces.filter_map(|piece| piece.trim_end_matches(']').parse().ok());
+        steps.extend(indexes.map(Step::Item));
+    }
+    steps
+}
+
+fn correct(copy: &mut Value, path: &[Step], error: &ConfigError) -> bool {
+    let Some((last, parent)) = path.split_last() else { return false };
+    let Some(parent) = find(copy, parent) else { return false };
+    match (last, parent) {
+        (Step::Field(name), Value::Object(fields)) => {
+            let Some(value) = fields.remove(name) else { return replace_item(copy, path) };
+            if name == "revocation" {
+                fields.insert(name.clone(), json!({})); // without it, sign-out rules are errors
+            } else if let Some(meant) = similar::field(&error.problem)
+                && !fields.contains_key(&meant)
+            {
+                fields.insert(meant, value);
+            }
+            true
+        }
+        _ => replace_item(copy, path),
+    }
+}
+
+/// Replaces the innermost list item on the path that has a harmless form.
+fn replace_item(copy: &mut Value, path: &[Step]) -> bool {
+    for length in (1..=path.len()).rev() {
+        let Some((inner, outer)) = path.get(..length).and_then(<[Step]>::split_last) else { break };
+        let (Step::Item(index), [.., Step::Field(list)]) = (inner, outer) else { continue };
+        let harmless = match list.as_str() {
+            "routes" => json!({"path": format!("/{HARMLESS}{index}"), "access": "protected"}),
+            "token_sources" => json!({"header": format!("x-{HARMLESS}{index}")}),
+            "keys" if outer.len() == 1 => json!({
+                "algorithm": "HS256", "id": format!("{HARMLESS}{index}"),
+                "secret": {"inline": format!("{HARMLESS}{index}").repeat(8)},
+            }),
+            _ => continue,
+        };
+        let Some(Value::Array(items)) = find(copy, outer) else { return false };
+        let Some(item) = items.get_mut(*index).filter(|item| **item != harmless) else {
+            return false;
+        };
+        *item = harmless;
+        return true;
+    }
+    false
+}
+
+fn find<'a>(value: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Step::Field(name) => value.get_mut(name),
+        Step::Item(index) => value.get_mut(index),
+    })
+}
+
+/// An error whose code knows no remedy gets the name that may be meant, or what the setting is for.
+fn with_remedy(error: ConfigError) -> ConfigError {
+    if !error.remedy.is_empty() {
+        return error;
+    }
+    let remedy = match similar::field(&error.problem) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => about(&error.path),
+    };
+    ConfigError { remedy, ..error }
+}
+
+fn about(path: &str) -> String {
+    let digits = |piece: &str| piece.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let general = path.split('[').map(digits).collect::<Vec<_>>().join("[");
+    match SETTINGS.iter().find(|setting| setting.path == general) {
+        Some(setting) => format!("this setting: {}", setting.about),
+        None if path.is_empty() => "see docs/configuration.md for a complete example".to_owned(),
+        None => "see this setting in docs/configuration.md".to_owned(),
+    }
+}
+
+/// More errors than anybody corrects at once.
+const CORRECTIONS_LIMIT: usize = 100;
+
+/// Part of the names in harmless items.
+const HARMLESS: &str = "signout-check-";
