@@ -8,7 +8,7 @@ use session_guard_core::config::Config;
 use session_guard_core::config::preset::OPEN_WEBUI;
 use session_guard_core::config::settings::{Form, SETTINGS};
 use session_guard_core::metrics::{Counter, Duration, Gauge};
-use session_guard_core::refusal::{Objection, Refusal, Rule};
+use session_guard_core::refusal::{Objection, Refusal, RefusalRule};
 use testbed::repository::compare;
 
 #[test]
@@ -175,7 +175,7 @@ fn objections() -> String {
     let mut table = String::from("| refusal | what is wrong | what to do |\n| --- | --- | --- |\n");
     let claims = [Objection::absent("…"), Objection::malformed("…")];
     for refusal in Refusal::ALL {
-        let of_rules = Rule::ALL.map(Objection::from).into_iter().chain(claims.clone());
+        let of_rules = RefusalRule::ALL.map(Objection::from).into_iter().chain(claims.clone());
         let of_rules = of_rules.filter(|objection| objection.refusal() == refusal);
         for objection in [Objection::from(refusal)].into_iter().chain(of_rules) {
             let (name, words) = (objection.name(), objection.explanation());

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 /// A pointer and the value to put there; the field, the problem and the remedy to be reported.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
+type CheckCase = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 fn sound() -> Value {
     json!({
@@ -60,7 +60,7 @@ fn fields(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect()
 }
 
-fn assert_reported(list: &Value, row: &Row) {
+fn assert_reported(list: &Value, row: &CheckCase) {
     let (pointer, json, field, problem, remedy) = row;
     let text = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
     let found = list.as_array().unwrap().iter().any(|one| {
@@ -190,7 +190,7 @@ fn a_misspelt_cluster_and_the_native_filter_are_checked() {
     assert_eq!(fields(&report["warnings"]), [closes, "cluster signout"], "{report:#}");
 }
 
-const ERRORS: &[Row] = &[
+const ERRORS: &[CheckCase] = &[
     ("/keys", "[]", "keys", "must not be empty", r#"give at least one: {"algorithm":"#),
     ("/keys", "null", "keys", "missing", r#"give at least one: {"algorithm":"#),
     ("/keyz", "1", "keyz", "unknown field `keyz`", "did you mean `keys`?"),
@@ -490,7 +490,7 @@ const ERRORS: &[Row] = &[
     ),
 ];
 
-const DOUBTS: &[Row] = &[
+const DOUBTS: &[CheckCase] = &[
     (
         "/routes/0",
         r#"{"prefix": "/", "access": "public"}"#,

@@ -50,7 +50,7 @@ use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
 use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
-use crate::refusal::{Enforcement, Objection, Refusal, Rule};
+use crate::refusal::{Enforcement, Objection, Refusal, RefusalRule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cross_site};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
@@ -392,7 +392,7 @@ impl Admission {
             Ok(token) => match self.is_revoked(token, moment) {
                 Ok(false) => None,
                 Ok(true) => Some(Refusal::Revoked.into()),
-                Err(Damaged) => Some(Rule::SharedData.into()),
+                Err(Damaged) => Some(RefusalRule::SharedData.into()),
             },
             Err(objection) => Some(objection.clone()),
         };
@@ -446,9 +446,9 @@ impl Admission {
         let first = exact().find(|judged| judged.candidate.exact.meets(admitting));
         first.and_then(|judged| judged.token.clone()).ok_or_else(|| {
             if exact().next().is_some() {
-                Rule::Route.into()
+                RefusalRule::Route.into()
             } else if judged().next().is_some() {
-                Rule::Spelling.into()
+                RefusalRule::Spelling.into()
             } else {
                 Refusal::MissingToken.into()
             }
@@ -483,13 +483,13 @@ impl Admission {
     }
 
     /// Checks whether enough is known about revocations to admit any token.
-    fn check_knowledge(&self, moment: Moment<'_>) -> Result<(), Rule> {
+    fn check_knowledge(&self, moment: Moment<'_>) -> Result<(), RefusalRule> {
         let admits = |it: &RevocationCheck| moment.knowledge.admits(it.when_unknown);
         if self.revocation.as_ref().is_none_or(admits) {
             return Ok(());
         }
         let is_loaded = moment.knowledge != Knowledge::Never;
-        Err(if is_loaded { Rule::FeedStale } else { Rule::FeedNotLoaded })
+        Err(if is_loaded { RefusalRule::FeedStale } else { RefusalRule::FeedNotLoaded })
     }
 
     /// Returns whether this proxy is ready: it has loaded the revocation set, and for each key set
@@ -649,7 +649,7 @@ fn by_api_key(
 ) -> Result<Option<Rc<VerifiedToken>>, Objection> {
     match (&route.revoke_user, tokens.as_deref()) {
         (Some(RevokeUser::OfToken), Ok([])) => Err(Refusal::MissingToken.into()),
-        (Some(RevokeUser::OfToken), _) => Err(Rule::ApiKey.into()),
+        (Some(RevokeUser::OfToken), _) => Err(RefusalRule::ApiKey.into()),
         _ => Ok(None),
     }
 }

@@ -25,7 +25,7 @@ use crate::feed::delivery::Verdict;
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
-use crate::refusal::{Enforcement, LocalResponse, Rule};
+use crate::refusal::{Enforcement, LocalResponse, RefusalRule};
 use crate::revocation::record::Record;
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
@@ -107,7 +107,7 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         let Some(headers) = headers else {
-            return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
+            return Next::Respond(root.refuse(&RefusalRule::Headers.into(), &[], host));
         };
         match root.decide(headers, host) {
             Decision::Forward(forward) => Next::Change(forward),
@@ -135,7 +135,7 @@ impl Exchange {
         if !applied {
             // Otherwise the application could receive a client's header, or a rule would not see
             // the user.
-            return Next::Respond(root.refuse(&Rule::Headers.into(), &[], host));
+            return Next::Respond(root.refuse(&RefusalRule::Headers.into(), &[], host));
         }
         if let Some(objection) = &forward.would_refuse {
             self.is_objectionable = true;
@@ -169,7 +169,7 @@ impl Exchange {
     /// Returns the response to a request whose trailers could not be changed.
     #[must_use]
     pub fn trailers_not_changed(&self, root: &mut Root, host: Host<'_>) -> LocalResponse {
-        root.refuse(&Rule::Headers.into(), &[], host)
+        root.refuse(&RefusalRule::Headers.into(), &[], host)
     }
 
     /// Returns whether [`Exchange::response_headers`] needs the headers. For most responses it does
@@ -272,12 +272,12 @@ impl Exchange {
         match (step, cutoff) {
             (Step::Continue, None) => self.allow(root),
             (Step::Continue, Some(cutoff)) => self.hold(root, &cutoff, host),
-            (Step::NotStored, _) => refuse(root, Rule::Outbox, half, host),
-            (Step::Unreachable, _) => refuse(root, Rule::Unreachable, half, host),
+            (Step::NotStored, _) => refuse(root, RefusalRule::Outbox, half, host),
+            (Step::Unreachable, _) => refuse(root, RefusalRule::Unreachable, half, host),
             (Step::Rejected(verdict), _) => {
                 root.count(Counter::SignOutRejected);
                 root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
-                refuse(root, Rule::Rejected, half, host)
+                refuse(root, RefusalRule::Rejected, half, host)
             }
             (Step::Deliver(call, sign_out), cutoff) => {
                 self.delivery = Some(PendingDelivery { sign_out, cutoff });
@@ -301,7 +301,7 @@ impl Exchange {
 }
 
 /// Refuses a sign-out whose revocation is not in force everywhere. In a dry run it continues.
-fn refuse(root: &mut Root, rule: Rule, half: Half, host: Host<'_>) -> Next {
+fn refuse(root: &mut Root, rule: RefusalRule, half: Half, host: Host<'_>) -> Next {
     match root.enforcement {
         Enforcement::On => Next::Respond(root.refuse(&rule.into(), &[], host)),
         Enforcement::DryRun => {

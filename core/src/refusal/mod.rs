@@ -10,7 +10,7 @@ mod objection;
 
 use serde_json::Value;
 
-pub use objection::{ClaimFault, Explanation, Objection, Rule};
+pub use objection::{ClaimFault, Explanation, Objection, RefusalRule};
 
 /// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_client_learns_neither_claim_nor_rule() {
-        let mut objections = Rule::ALL.map(Objection::from).to_vec();
+        let mut objections = RefusalRule::ALL.map(Objection::from).to_vec();
         objections.extend(["jti", "sub"].map(Objection::absent));
         objections.extend(["jti", "exp"].map(Objection::malformed));
         for objection in objections {

@@ -19,7 +19,7 @@ pub enum Objection {
     /// No more is known than the refusal.
     Plain(Refusal),
     /// A rule of the filter.
-    Rule(Rule),
+    Rule(RefusalRule),
     /// The claim of that name is not as required. The refusal is [`Refusal::BadClaims`].
     Claim(Rc<str>, ClaimFault),
 }
@@ -35,7 +35,7 @@ pub enum ClaimFault {
 
 /// A rule that a request does not follow, or the reason why the filter cannot decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
+pub enum RefusalRule {
     /// The only token is in a place whose name is spelt differently.
     Spelling,
     /// The only token is in a place that the configuration limits to other routes.
@@ -121,8 +121,8 @@ impl From<Refusal> for Objection {
     }
 }
 
-impl From<Rule> for Objection {
-    fn from(rule: Rule) -> Self {
+impl From<RefusalRule> for Objection {
+    fn from(rule: RefusalRule) -> Self {
         Self::Rule(rule)
     }
 }
@@ -282,7 +282,7 @@ fn of_refusal(refusal: Refusal) -> (&'static str, &'static str) {
     }
 }
 
-impl Rule {
+impl RefusalRule {
     /// Every rule, in the order of the refusals.
     pub const ALL: [Self; 34] = [
         Self::Spelling,
@@ -568,10 +568,10 @@ mod tests {
             (Objection::absent("jti"), "bad_claims:jti"),
             (Objection::malformed("https://a.example/roles"), "bad_claims:https://a.example/roles"),
             (Objection::absent("my claim\n\"é"), "bad_claims:my_claim___"),
-            (Rule::Size.into(), "malformed_token:size"),
-            (Rule::IssuerAbsent.into(), "wrong_issuer:absent"),
-            (Rule::AudienceOfKey.into(), "wrong_audience:key"),
-            (Rule::Keys.into(), "unavailable:keys"),
+            (RefusalRule::Size.into(), "malformed_token:size"),
+            (RefusalRule::IssuerAbsent.into(), "wrong_issuer:absent"),
+            (RefusalRule::AudienceOfKey.into(), "wrong_audience:key"),
+            (RefusalRule::Keys.into(), "unavailable:keys"),
         ] {
             assert_eq!(objection.name(), name);
         }
@@ -581,7 +581,7 @@ mod tests {
 
     #[test]
     fn no_two_rules_have_one_name() {
-        let mut names: Vec<_> = Rule::ALL.map(|rule| Objection::from(rule).name()).into();
+        let mut names: Vec<_> = RefusalRule::ALL.map(|rule| Objection::from(rule).name()).into();
         names.extend(Refusal::ALL.map(|refusal| Objection::from(refusal).name()));
         let count = names.len();
         names.sort_unstable();
@@ -593,7 +593,7 @@ mod tests {
     fn every_explanation_has_a_problem_and_a_remedy() {
         let claims = [Objection::absent("jti"), Objection::malformed("jti")];
         let refusals = Refusal::ALL.map(Objection::from).into_iter();
-        for objection in refusals.chain(Rule::ALL.map(Objection::from)).chain(claims) {
+        for objection in refusals.chain(RefusalRule::ALL.map(Objection::from)).chain(claims) {
             let Explanation { problem, remedy } = objection.explanation();
             assert!(problem.len() > 20 && remedy.len() > 10, "{objection:?}");
             let line = objection.line(Enforcement::On);
@@ -609,8 +609,8 @@ mod tests {
             let is_logged = Objection::from(refusal).severity().is_some();
             assert_eq!(is_logged, !daily.contains(&refusal), "{refusal:?}");
         }
-        assert_eq!(Objection::from(Rule::Spelling).severity(), Some(Severity::Warning));
-        assert_eq!(Objection::from(Rule::FeedStale).severity(), Some(Severity::Error));
+        assert_eq!(Objection::from(RefusalRule::Spelling).severity(), Some(Severity::Warning));
+        assert_eq!(Objection::from(RefusalRule::FeedStale).severity(), Some(Severity::Error));
         assert_eq!(Objection::absent("jti").severity(), Some(Severity::Warning));
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::json::{Object, Value};
 use crate::keys::Key;
-use crate::refusal::{Objection, Refusal, Rule};
+use crate::refusal::{Objection, Refusal, RefusalRule};
 use crate::revocation::record::TIME_LIMIT_SECONDS;
 use crate::token::Policy;
 
@@ -54,9 +54,9 @@ impl Times {
         let latest = unix_seconds.saturating_add(skew_seconds);
         let lies_ahead = |begin: Option<u64>| begin.is_some_and(|begin| begin > latest);
         if lies_ahead(self.nbf) {
-            return Err(Rule::Nbf.into());
+            return Err(RefusalRule::Nbf.into());
         }
-        if lies_ahead(self.iat) { Err(Rule::Iat.into()) } else { Ok(()) }
+        if lies_ahead(self.iat) { Err(RefusalRule::Iat.into()) } else { Ok(()) }
     }
 }
 
@@ -115,9 +115,9 @@ fn check_issuer(issuer: Option<&str>, key: &Key, policy: &Policy) -> Result<(), 
     let differs = |expected: Option<&str>| expected.is_some() && issuer != expected;
     match (differs(policy.issuer.as_deref()), differs(key.issuer())) {
         (false, false) => Ok(()),
-        _ if issuer.is_none() => Err(Rule::IssuerAbsent.into()),
+        _ if issuer.is_none() => Err(RefusalRule::IssuerAbsent.into()),
         (true, _) => Err(Refusal::WrongIssuer.into()),
-        (false, true) => Err(Rule::IssuerOfKey.into()),
+        (false, true) => Err(RefusalRule::IssuerOfKey.into()),
     }
 }
 
@@ -127,9 +127,9 @@ fn check_audiences(named: &[Cow<'_, str>], key: &Key, policy: &Policy) -> Result
     };
     match (differs(&policy.audiences), differs(key.audiences())) {
         (false, false) => Ok(()),
-        _ if named.is_empty() => Err(Rule::AudienceAbsent.into()),
+        _ if named.is_empty() => Err(RefusalRule::AudienceAbsent.into()),
         (true, _) => Err(Refusal::WrongAudience.into()),
-        (false, true) => Err(Rule::AudienceOfKey.into()),
+        (false, true) => Err(RefusalRule::AudienceOfKey.into()),
     }
 }
 
@@ -158,7 +158,11 @@ fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Objecti
     let Some(max_seconds) = max_seconds else { return Ok(()) };
     let iat = times.iat.ok_or_else(|| Objection::absent("iat"))?;
     let exp = times.exp.ok_or_else(|| Objection::absent("exp"))?;
-    if exp.saturating_sub(iat) <= max_seconds { Ok(()) } else { Err(Rule::MaxLifetime.into()) }
+    if exp.saturating_sub(iat) <= max_seconds {
+        Ok(())
+    } else {
+        Err(RefusalRule::MaxLifetime.into())
+    }
 }
 
 /// Returns a string claim, or `None` if it is absent.

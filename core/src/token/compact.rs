@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{Object, Value};
-use crate::refusal::Rule;
+use crate::refusal::RefusalRule;
 
 /// The parts of a well-formed token whose signature has not been checked.
 pub(super) struct Compact<'a> {
@@ -35,17 +35,18 @@ impl<'a> Compact<'a> {
     /// # Errors
     ///
     /// The rule that the token does not follow.
-    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Result<Self, Rule> {
+    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Result<Self, RefusalRule> {
         let mut parts = token.splitn(4, |byte| *byte == b'.');
-        let mut part = || parts.next().ok_or(Rule::Parts);
+        let mut part = || parts.next().ok_or(RefusalRule::Parts);
         let (header, payload, signature) = (part()?, part()?, part()?);
         if parts.next().is_some() {
-            return Err(Rule::Parts);
+            return Err(RefusalRule::Parts);
         }
-        let signing_input = token.get(..header.len() + 1 + payload.len()).ok_or(Rule::Parts)?;
+        let signing_input =
+            token.get(..header.len() + 1 + payload.len()).ok_or(RefusalRule::Parts)?;
         let header = Header::parse(&decoded(header)?, purpose)?;
         if signature.is_empty() && header.algorithm != "none" {
-            return Err(Rule::Signature); // RFC 7518 §3.6: only an unsecured token has none
+            return Err(RefusalRule::Signature); // RFC 7518 §3.6: only an unsecured token has none
         }
         let (payload, signature) = (decoded(payload)?, decoded(signature)?);
         Ok(Self { signing_input, header, payload, signature })
@@ -53,29 +54,34 @@ impl<'a> Compact<'a> {
 }
 
 impl Header {
-    fn parse(json: &[u8], purpose: JwtType) -> Result<Self, Rule> {
-        let object = Object::parse(json).ok_or(Rule::Header)?;
+    fn parse(json: &[u8], purpose: JwtType) -> Result<Self, RefusalRule> {
+        let object = Object::parse(json).ok_or(RefusalRule::Header)?;
         if let Some((_, rule)) = FORBIDDEN.iter().find(|(name, _)| object.find(name).is_some()) {
             return Err(*rule);
         }
-        if !purpose.admits(text(&object, "typ", Rule::Typ)?.as_deref()) {
-            return Err(Rule::Typ);
+        if !purpose.admits(text(&object, "typ", RefusalRule::Typ)?.as_deref()) {
+            return Err(RefusalRule::Typ);
         }
-        let kid = text(&object, "kid", Rule::Kid)?.map(Cow::into_owned);
+        let kid = text(&object, "kid", RefusalRule::Kid)?.map(Cow::into_owned);
         if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_LIMIT) {
-            return Err(Rule::Kid);
+            return Err(RefusalRule::Kid);
         }
-        let algorithm = text(&object, "alg", Rule::Alg)?.ok_or(Rule::Alg)?.into_owned();
+        let algorithm =
+            text(&object, "alg", RefusalRule::Alg)?.ok_or(RefusalRule::Alg)?.into_owned();
         Ok(Self { algorithm, kid })
     }
 }
 
-fn decoded(part: &[u8]) -> Result<Vec<u8>, Rule> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Rule::Base64)
+fn decoded(part: &[u8]) -> Result<Vec<u8>, RefusalRule> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| RefusalRule::Base64)
 }
 
 /// Returns the member with this name if there is one, or the error `rule` if it is not a string.
-fn text<'a>(object: &Object<'a>, name: &str, rule: Rule) -> Result<Option<Cow<'a, str>>, Rule> {
+fn text<'a>(
+    object: &Object<'a>,
+    name: &str,
+    rule: RefusalRule,
+) -> Result<Option<Cow<'a, str>>, RefusalRule> {
     match object.find(name) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(text.clone())),
@@ -114,8 +120,12 @@ impl JwtType {
 
 /// Headers that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11; none is
 /// supported), an unencoded payload (RFC 7797), compression and encryption (RFC 7516).
-const FORBIDDEN: [(&str, Rule); 4] =
-    [("crit", Rule::Crit), ("b64", Rule::B64), ("zip", Rule::Zip), ("enc", Rule::Enc)];
+const FORBIDDEN: [(&str, RefusalRule); 4] = [
+    ("crit", RefusalRule::Crit),
+    ("b64", RefusalRule::B64),
+    ("zip", RefusalRule::Zip),
+    ("enc", RefusalRule::Enc),
+];
 
 /// The longest `kid`.
 const KID_BYTES_LIMIT: usize = 256;

@@ -40,7 +40,7 @@ use crate::keys::effort::{
 };
 use crate::keys::host::{NoHost, SignatureHost};
 use crate::keys::{Fingerprint, Key, KeyRing};
-use crate::refusal::{Objection, Refusal, Rule};
+use crate::refusal::{Objection, Refusal, RefusalRule};
 use crate::revocation::generation::Mark;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::RecordId;
@@ -218,7 +218,7 @@ impl Verifier {
             Err(rule) => return Some(rule.into()),
         };
         let Some(claims) = Object::parse(&compact.payload) else {
-            return Some(Rule::Payload.into());
+            return Some(RefusalRule::Payload.into());
         };
         self.candidates(&self.keys.borrow(), &compact.header, issuer(&claims)).err()
     }
@@ -246,7 +246,7 @@ impl Verifier {
         };
         if !effort.is_left_for_a_token() {
             self.note_unchecked();
-            return Err(Rule::SignatureChecks.into());
+            return Err(RefusalRule::SignatureChecks.into());
         }
         let spent_before = effort.spent_nanoseconds();
         self.check_unseen(token, keys_tried, effort)
@@ -284,7 +284,7 @@ impl Verifier {
         effort: &Effort<'_>,
     ) -> Result<Genuine, Objection> {
         let compact = self.parse(token)?;
-        let claims = Object::parse(&compact.payload).ok_or(Rule::Payload)?;
+        let claims = Object::parse(&compact.payload).ok_or(RefusalRule::Payload)?;
         let keys = self.keys.borrow();
         let issuer = issuer(&claims);
         let candidates = self.candidates(&keys, &compact.header, issuer)?;
@@ -317,9 +317,9 @@ impl Verifier {
         }
     }
 
-    fn parse<'a>(&self, token: &'a [u8]) -> Result<Compact<'a>, Rule> {
+    fn parse<'a>(&self, token: &'a [u8]) -> Result<Compact<'a>, RefusalRule> {
         if token.len() > self.policy.max_token_bytes {
-            return Err(Rule::Size);
+            return Err(RefusalRule::Size);
         }
         Compact::parse(token, JwtType::Access)
     }
@@ -354,7 +354,7 @@ impl Verifier {
                     let keys_tried = keys_tried.saturating_add(tried);
                     self.refused.borrow_mut().keep(token, Refused::Partly { keys_tried });
                 }
-                Err(Rule::SignatureChecks.into())
+                Err(RefusalRule::SignatureChecks.into())
             }
             Err(NoSigner::Forged { misses_key }) => {
                 self.refused.borrow_mut().keep(token, Refused::Forged { misses_key });
@@ -377,7 +377,7 @@ impl Verifier {
             self.misses_key.set(true);
         }
         let is_unknown = refusal == Refusal::Unavailable || self.keys.borrow().lacks_some();
-        if is_unknown { Rule::Keys.into() } else { refusal.into() }
+        if is_unknown { RefusalRule::Keys.into() } else { refusal.into() }
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<Confi
     while let Some(error) = next.take().filter(|_| corrected.len() < CORRECTIONS_LIMIT) {
         let path = steps(&error.path);
         // The field itself, what surrounds it, or a default inside of it: a consequence.
-        let is_near = |known: &Vec<Step>| known.starts_with(&path) || path.starts_with(known);
+        let is_near = |known: &Vec<PathStep>| known.starts_with(&path) || path.starts_with(known);
         let consequence = corrected.iter().any(is_near);
         if !consequence {
             errors.push(with_remedy(error.clone()));
@@ -43,31 +43,31 @@ pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<Confi
 
 /// A step from an object or list to one of its values.
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+enum PathStep {
     Field(String),
     Item(usize),
 }
 
 /// Reads `keys[0].secret`.
-fn steps(path: &str) -> Vec<Step> {
+fn steps(path: &str) -> Vec<PathStep> {
     let mut steps = vec![];
     for part in path.split('.').filter(|part| !part.is_empty()) {
         let mut pieces = part.split('[');
         let name = pieces.next().unwrap_or_default();
         if !name.is_empty() {
-            steps.push(Step::Field(name.to_owned()));
+            steps.push(PathStep::Field(name.to_owned()));
         }
         let indexes = pieces.filter_map(|piece| piece.trim_end_matches(']').parse().ok());
-        steps.extend(indexes.map(Step::Item));
+        steps.extend(indexes.map(PathStep::Item));
     }
     steps
 }
 
-fn correct(copy: &mut Value, path: &[Step], error: &ConfigError) -> bool {
+fn correct(copy: &mut Value, path: &[PathStep], error: &ConfigError) -> bool {
     let Some((last, parent)) = path.split_last() else { return false };
     let Some(parent) = find(copy, parent) else { return false };
     match (last, parent) {
-        (Step::Field(name), Value::Object(fields)) => {
+        (PathStep::Field(name), Value::Object(fields)) => {
             let Some(value) = fields.remove(name) else { return replace_item(copy, path) };
             if name == "revocation" {
                 fields.insert(name.clone(), json!({})); // without it, sign-out rules are errors
@@ -83,10 +83,12 @@ fn correct(copy: &mut Value, path: &[Step], error: &ConfigError) -> bool {
 }
 
 /// Replaces the innermost list item on the path that has a harmless form.
-fn replace_item(copy: &mut Value, path: &[Step]) -> bool {
+fn replace_item(copy: &mut Value, path: &[PathStep]) -> bool {
     for length in (1..=path.len()).rev() {
-        let Some((inner, outer)) = path.get(..length).and_then(<[Step]>::split_last) else { break };
-        let (Step::Item(index), [.., Step::Field(list)]) = (inner, outer) else { continue };
+        let Some((inner, outer)) = path.get(..length).and_then(<[PathStep]>::split_last) else {
+            break;
+        };
+        let (PathStep::Item(index), [.., PathStep::Field(list)]) = (inner, outer) else { continue };
         let harmless = match list.as_str() {
             "routes" => json!({"path": format!("/{HARMLESS}{index}"), "access": "protected"}),
             "token_sources" => json!({"header": format!("x-{HARMLESS}{index}")}),
@@ -106,10 +108,10 @@ fn replace_item(copy: &mut Value, path: &[Step]) -> bool {
     false
 }
 
-fn find<'a>(value: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
+fn find<'a>(value: &'a mut Value, path: &[PathStep]) -> Option<&'a mut Value> {
     path.iter().try_fold(value, |value, step| match step {
-        Step::Field(name) => value.get_mut(name),
-        Step::Item(index) => value.get_mut(index),
+        PathStep::Field(name) => value.get_mut(name),
+        PathStep::Item(index) => value.get_mut(index),
     })
 }
 

@@ -23,7 +23,7 @@ use session_guard_core::config::{Config, ConfigError};
 use session_guard_core::feed::wire::{CONTENT_TYPE, PageKey};
 use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
-use session_guard_core::refusal::{Explanation, Objection, Refusal, Rule};
+use session_guard_core::refusal::{Explanation, Objection, Refusal, RefusalRule};
 use session_guard_core::request::sources::{SourceSet, Sources, TokenLocation};
 use session_guard_core::root::{Destination, Host, Question, Root};
 use session_guard_core::severity::Severity;
@@ -155,8 +155,8 @@ impl Stage {
     /// Returns the check that fails with this objection.
     fn of(objection: &Objection) -> Self {
         match (objection, objection.refusal()) {
-            (Objection::Rule(Rule::Keys), _) => Self::Key,
-            (Objection::Rule(Rule::SignatureChecks), _) => Self::Signature,
+            (Objection::Rule(RefusalRule::Keys), _) => Self::Key,
+            (Objection::Rule(RefusalRule::SignatureChecks), _) => Self::Signature,
             (_, Refusal::MissingToken | Refusal::MalformedToken) => Self::Structure,
             (_, Refusal::UnsupportedAlgorithm | Refusal::UnknownKey) => Self::Key,
             (_, Refusal::BadSignature) => Self::Signature,

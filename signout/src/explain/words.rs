@@ -7,7 +7,7 @@ use crate::explain::{ExplainReport, Stage, StepResult, TokenReport};
 /// Returns the whole report, as several lines.
 #[must_use]
 pub fn words(report: &ExplainReport, revocations_were_checked: bool) -> String {
-    let mut out = Text::default();
+    let mut out = ExplainText::default();
     out.line("request", &format!("{}: {}", report.request, report.access));
     for token in &report.tokens {
         out.token(token, revocations_were_checked);
@@ -27,9 +27,9 @@ pub fn words(report: &ExplainReport, revocations_were_checked: bool) -> String {
 }
 
 #[derive(Default)]
-struct Text(String);
+struct ExplainText(String);
 
-impl Text {
+impl ExplainText {
     fn line(&mut self, title: &str, text: &str) {
         let _ = writeln!(self.0, "{title:<12} {text}"); // writing to a String cannot fail
     }

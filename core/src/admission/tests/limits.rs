@@ -99,7 +99,7 @@ fn a_sign_out_revokes_all_genuine_tokens_within_its_limits() {
             assert!(requests < 300, "each retry makes progress");
             match decision {
                 Decision::Refuse { objection, sign_out, .. } => {
-                    assert_eq!(objection, Rule::SignatureChecks.into());
+                    assert_eq!(objection, RefusalRule::SignatureChecks.into());
                     let first = RecordId::of_token("", None, "1");
                     assert!(sign_out.iter().any(|token| token.record_id() == first));
                 }

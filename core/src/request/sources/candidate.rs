@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 
-use crate::refusal::Rule;
+use crate::refusal::RefusalRule;
 use crate::request::sources::{MOST_TOKENS, MOST_TOKENS_TO_SIGN_OUT};
 
 /// How the location of a value is spelt.
@@ -119,13 +119,13 @@ impl<'a> Candidate<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Rule> {
+    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), RefusalRule> {
         let known = self.found.get_mut(..self.count).unwrap_or_default();
         if let Some(known) = known.iter_mut().find(|known| known.bytes == candidate.bytes) {
             known.merge(&candidate);
             return Ok(());
         }
-        *self.found.get_mut(self.count).ok_or(Rule::Count)? = candidate;
+        *self.found.get_mut(self.count).ok_or(RefusalRule::Count)? = candidate;
         self.count += 1;
         Ok(())
     }
@@ -136,14 +136,14 @@ impl<'a, S: BuildHasher + Default> SignOutCandidates<'a, S> {
         Self { found: vec![], index: HashMap::default() }
     }
 
-    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), Rule> {
+    pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), RefusalRule> {
         match self.index.entry(candidate.bytes.clone()) {
             Entry::Occupied(known) => {
                 let known = self.found.get_mut(*known.get());
                 known.into_iter().for_each(|known| known.merge(&candidate));
             }
             Entry::Vacant(_) if self.found.len() >= MOST_TOKENS_TO_SIGN_OUT => {
-                return Err(Rule::Count);
+                return Err(RefusalRule::Count);
             }
             Entry::Vacant(place) => {
                 place.insert(self.found.len());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::headers::Headers;
-use crate::refusal::Rule;
+use crate::refusal::RefusalRule;
 use crate::request::path;
 use crate::request::sources::candidate::Spelling;
 use crate::request::sources::credentials::{Credentials, jwt_words};
@@ -27,7 +27,8 @@ pub enum TokenLocation {
 }
 
 /// A function that receives each value and its spelling, and may end the search with an error.
-pub(super) type Each<'e, 'a> = &'e mut dyn FnMut(Cow<'a, [u8]>, Spelling) -> Result<(), Rule>;
+pub(super) type Each<'e, 'a> =
+    &'e mut dyn FnMut(Cow<'a, [u8]>, Spelling) -> Result<(), RefusalRule>;
 
 impl TokenLocation {
     pub(super) fn cookie_name(&self) -> Option<&str> {
@@ -38,9 +39,13 @@ impl TokenLocation {
     ///
     /// # Errors
     ///
-    /// The error of `each`, or [`Rule::Field`] for a header field that holds a
+    /// The error of `each`, or [`RefusalRule::Field`] for a header field that holds a
     /// credential of its scheme and anything else.
-    pub(super) fn each<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Rule> {
+    pub(super) fn each<'a>(
+        &self,
+        headers: &'a Headers,
+        each: Each<'_, 'a>,
+    ) -> Result<(), RefusalRule> {
         match self {
             Self::Header { name, scheme } => {
                 each_in_header(headers, name.as_bytes(), scheme.as_deref(), each)
@@ -68,7 +73,7 @@ fn each_in_header<'a>(
     name: &[u8],
     scheme: Option<&str>,
     each: Each<'_, 'a>,
-) -> Result<(), Rule> {
+) -> Result<(), RefusalRule> {
     let lines = || headers.alike(name);
     let spelling = |found: &[u8]| if found == name { Spelling::Exact } else { Spelling::Other };
     let each_word = |line: &'a [u8], each: Each<'_, 'a>| {
@@ -80,7 +85,7 @@ fn each_in_header<'a>(
                 let found = lines().next().map_or(Spelling::Other, |line| spelling(line.0));
                 each(Cow::Borrowed(token), found)
             }
-            Credentials::Malformed => Err(Rule::Field),
+            Credentials::Malformed => Err(RefusalRule::Field),
             Credentials::Absent => lines().try_for_each(|line| each_word(line.1, each)),
         };
     }

@@ -33,7 +33,7 @@ pub use location::TokenLocation;
 pub use source::Source;
 
 use crate::headers::{Edit, Headers};
-use crate::refusal::Rule;
+use crate::refusal::RefusalRule;
 use crate::request::path;
 use crate::request::routes::RoutedRequest;
 use crate::request::sources::candidate::SignOutCandidates;
@@ -119,9 +119,9 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// [`Rule::Count`] for more than [`MOST_TOKENS`], [`Rule::Field`] for a header field that holds a
-    /// credential of its scheme and anything else. A request without a token is not an error.
-    pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, Rule> {
+    /// [`RefusalRule::Count`] for more than [`MOST_TOKENS`], [`RefusalRule::Field`] for a header field
+    /// that holds a credential of its scheme and anything else.
+    pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, RefusalRule> {
         let mut found = Candidates::default();
         for (index, source, scope) in self.scoped(headers) {
             source.each(headers, scope, &mut |value, spelling| {

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 use crate::headers::Headers;
-use crate::refusal::Rule;
+use crate::refusal::RefusalRule;
 use crate::request::routes::{RequestPattern, RoutedRequest};
 use crate::request::sources::candidate::Spelling;
 use crate::request::sources::credentials::jwt_words;
@@ -61,7 +61,7 @@ impl Source {
         headers: &'a Headers,
         scope: Scope,
         each: Each<'_, 'a>,
-    ) -> Result<(), Rule> {
+    ) -> Result<(), RefusalRule> {
         if scope == Scope::Outside {
             return self.each_jwt(headers, each);
         }
@@ -74,7 +74,7 @@ impl Source {
     }
 
     /// Calls `each` for every value in this location that looks like a JWT.
-    fn each_jwt<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), Rule> {
+    fn each_jwt<'a>(&self, headers: &'a Headers, each: Each<'_, 'a>) -> Result<(), RefusalRule> {
         if let TokenLocation::Header { .. } = self.location {
             return self.each_in_malformed_field(headers, each);
         }
@@ -95,7 +95,7 @@ impl Source {
         &self,
         headers: &'a Headers,
         each: Each<'_, 'a>,
-    ) -> Result<(), Rule> {
+    ) -> Result<(), RefusalRule> {
         let TokenLocation::Header { name, .. } = &self.location else { return Ok(()) };
         let words = headers.alike(name.as_bytes()).flat_map(|line| jwt_words(line.1));
         let mut words = words.filter(|word| !self.is_api_key(word));
@@ -135,7 +135,7 @@ impl Source {
         let lines = headers.alike(name.as_bytes());
         let named_scheme = scheme.as_deref().filter(|scheme| *scheme != ANY_SCHEME);
         if named_scheme.is_some() && scope == Scope::Within {
-            let mut any = |_: Cow<'_, [u8]>, _| Err(Rule::Count);
+            let mut any = |_: Cow<'_, [u8]>, _| Err(RefusalRule::Count);
             let is_filled = self.each(headers, scope, &mut any).is_err();
             return lines.filter(|_| is_filled).map(|line| line.0).collect();
         }

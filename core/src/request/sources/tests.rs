@@ -35,7 +35,7 @@ fn joined(candidates: &[Candidate<'_>]) -> Vec<u8> {
 fn found(lines: &[(&str, &[u8])]) -> Vec<u8> {
     match everywhere().find(&Headers::from_pairs(lines)) {
         Ok(candidates) => joined(&candidates),
-        Err(Rule::Field | Rule::Count) => b"!".to_vec(),
+        Err(RefusalRule::Field | RefusalRule::Count) => b"!".to_vec(),
         Err(other) => panic!("{other:?}"),
     }
 }
