@@ -63,7 +63,7 @@ fn a_killed_service_loses_nothing_and_the_other_continues() {
 }
 
 #[test]
-fn a_redis_that_is_killed_acknowledges_and_loses_nothing() {
+fn a_killed_redis_acknowledges_nothing_and_loses_nothing() {
     let mut fleet = Fleet::start();
     let tokens = acknowledged(&fleet, 20);
     let _load = fleet.load(UnavailablePolicy::Always, &tokens);

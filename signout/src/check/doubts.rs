@@ -273,7 +273,7 @@ fn signs_out_elsewhere(rules: &[&Value], path: &str) -> bool {
     })
 }
 
-/// The methods of a rule; none: all.
+/// Returns the methods that a rule matches; `None` means all.
 fn methods(rule: &Value) -> Option<Vec<&str>> {
     match rule["methods"].as_array() {
         Some(methods) => Some(methods.iter().filter_map(Value::as_str).collect()),

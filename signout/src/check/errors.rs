@@ -21,7 +21,7 @@ pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<Confi
     let mut next = Some(first);
     while let Some(error) = next.take().filter(|_| corrected.len() < CORRECTIONS_LIMIT) {
         let path = steps(&error.path);
-        // The field itself, what surrounds it, or a default inside of it: a consequence.
+        // At the path of a correction, above it or below it, the correction may be the cause.
         let is_near = |known: &Vec<PathStep>| known.starts_with(&path) || path.starts_with(known);
         let consequence = corrected.iter().any(is_near);
         if !consequence {
@@ -137,7 +137,7 @@ fn about(path: &str) -> String {
     }
 }
 
-/// More errors than anybody corrects at once.
+/// Most corrections of one configuration, which also limits the number of reported errors.
 const CORRECTIONS_LIMIT: usize = 100;
 
 /// Part of the names in harmless items.

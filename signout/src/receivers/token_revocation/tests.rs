@@ -1,4 +1,4 @@
-//! Which tokens revoke what.
+//! Checks which records a token causes, and which tokens are rejected.
 
 use serde_json::{Value, json};
 use session_guard_core::revocation::record::{Kind, NEVER};
