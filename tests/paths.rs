@@ -70,12 +70,15 @@ fn every_shipped_proxy_removes_the_same_headers() {
 }
 
 #[test]
-fn every_istio_variant_removes_them() {
+fn every_variant_removes_them() {
     for name in repository::files("yaml") {
         let Some(folder) = name.strip_suffix("kustomization.yaml") else { continue };
         let selects_filter = |it: &Value| it["target"]["kind"] == "WasmPlugin";
-        let is_variant =
-            |it: &Value| it["kind"] == "Kustomization" && list(&it["patches"]).any(selects_filter);
+        let has_filter = |it: &Value| {
+            list(&it["patches"]).any(selects_filter)
+                || list(&it["resources"]).any(|resource| *resource == "filter.yaml")
+        };
+        let is_variant = |it: &Value| it["kind"] == "Kustomization" && has_filter(it);
         if !repository::documents(&name).iter().any(is_variant) {
             continue;
         }
@@ -92,6 +95,8 @@ fn a_proxy_that_forgets_them_is_found() {
         (json!({"route_config": {"virtual_hosts": [route]}}), 1),
         (json!({"route_config": {"virtual_hosts": [{"routes": [{"match": {"path": "/a"}}]}]}}), 0),
         (json!({"kind": "VirtualService", "spec": {"http": [{"route": []}, {"route": []}]}}), 2),
+        (json!({"kind": "VirtualService", "spec": {"http": [{"fault": {"abort": {}}}]}}), 0),
+        (json!({"kind": "HTTPRoute", "spec": {"rules": [{"filters": []}, {}]}}), 2),
         (
             json!({"data": {"envoy.yaml": json!({"route_config": {"virtual_hosts": [route]}}).to_string()}}),
             1,
@@ -105,7 +110,9 @@ fn a_proxy_that_forgets_them_is_found() {
 /// The headers that each place of a manifest removes from requests to any path: Envoy's route
 /// configurations, and the routes of Istio.
 fn removed_headers(documents: &[Value]) -> Vec<Vec<String>> {
-    let names = |value: &Value| list(value).filter_map(Value::as_str).map(str::to_owned).collect();
+    let names = |value: &Value| -> Vec<String> {
+        list(value).filter_map(Value::as_str).map(str::to_owned).collect()
+    };
     let mut found: Vec<Vec<String>> = Vec::new();
     let mut rest: Vec<Value> = documents.to_vec();
     while let Some(value) = rest.pop() {
@@ -115,8 +122,16 @@ fn removed_headers(documents: &[Value]) -> Vec<Vec<String>> {
             found.push(names(&value["route_config"]["request_headers_to_remove"]));
         }
         if value["kind"] == "VirtualService" {
-            let routes = list(&value["spec"]["http"]);
+            let forwards = |route: &&Value| route["fault"]["abort"].is_null();
+            let routes = list(&value["spec"]["http"]).filter(forwards);
             found.extend(routes.map(|route| names(&route["headers"]["request"]["remove"])));
+        }
+        if value["kind"] == "HTTPRoute" {
+            let filters = list(&value["spec"]["rules"]).map(|rule| list(&rule["filters"]));
+            let removals = filters.map(|filters| {
+                filters.flat_map(|it| names(&it["requestHeaderModifier"]["remove"])).collect()
+            });
+            found.extend(removals);
         }
         if value["applyTo"] == "ROUTE_CONFIGURATION" {
             found.push(names(&value["patch"]["value"]["request_headers_to_remove"]));
