@@ -21,8 +21,11 @@ use std::borrow::Cow;
 /// or non-ASCII byte. Every `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986
 /// §2.3), nor one of `/ \ ; %`, nor a control byte. One or two dots followed by an escape count as
 /// a dot segment, because a server may cut the name after the dots: in `..%3F` if it decodes before
-/// it splits off the query, in `..%20` if it strips trailing spaces. Anything that is not a path
-/// (`*`, `http://host/`, empty) is not canonical either.
+/// it splits off the query, in `..%20` if it strips trailing spaces. Escaped bytes of other languages
+/// are canonical, except overlong UTF-8 (`%C0%AE` was a dot to old decoders) and characters that
+/// compatibility normalisation or a conversion to a Windows code page turns into a separator or a dot
+/// (`%EF%BC%8F`, a full-width slash). Anything that is not a path (`*`, `http://host/`, empty) is not
+/// canonical either.
 #[must_use]
 pub fn canonical(target: &[u8]) -> Option<&[u8]> {
     let (path, _) = split(target);
@@ -50,6 +53,7 @@ pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
 
 fn is_canonical(path: &[u8]) -> bool {
     let mut rest = path;
+    let mut has_other_bytes = false;
     if rest.first() != Some(&b'/') {
         return false;
     }
@@ -59,14 +63,37 @@ fn is_canonical(path: &[u8]) -> bool {
             b'/' if !starts_a_segment(rest) => return false,
             b'\\' | b';' | b'#' | 0..=0x1f | 0x7f.. => return false,
             b'%' => match rest.split_first_chunk() {
-                Some((digits, after)) if is_canonical_escape(*digits) => rest = after,
+                Some((digits, after)) if is_canonical_escape(*digits) => {
+                    has_other_bytes |= digits.first().is_some_and(|digit| *digit >= b'8');
+                    rest = after;
+                }
                 _ => return false,
             },
             _ => {}
         }
     }
-    true
+    !has_other_bytes || !has_lookalike(&decoded(path))
 }
+
+/// Returns whether some server takes a sequence of non-ASCII bytes for an ASCII character that
+/// structures a path.
+fn has_lookalike(decoded: &[u8]) -> bool {
+    let is_overlong = |pair: &[u8]| {
+        matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f])
+    };
+    decoded.windows(2).any(is_overlong)
+        || LOOKALIKES.iter().any(|one| memchr::memmem::find(decoded, one.as_bytes()).is_some())
+}
+
+/// Characters that NFKC (Unicode Annex 15) or the best-fit conversion to a Windows code page turns
+/// into one of `. / \ ; % # ?`.
+const LOOKALIKES: [&str; 21] = [
+    "\u{2024}", "\u{2025}", "\u{fe52}", "\u{ff0e}", // dots
+    "\u{2044}", "\u{2215}", "\u{ff0f}", // slashes
+    "\u{2216}", "\u{fe68}", "\u{ff3c}", "\u{a5}", "\u{20a9}", // backslashes
+    "\u{fe14}", "\u{fe54}", "\u{ff1b}", "\u{fe6a}", "\u{ff05}", "\u{fe5f}", "\u{ff03}", "\u{fe56}",
+    "\u{ff1f}",
+];
 
 /// Returns whether the rest of a path after a slash starts with neither another slash nor a dot
 /// segment, also after decoding.
