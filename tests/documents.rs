@@ -209,7 +209,9 @@ fn form(form: Form) -> String {
         Form::Text(bytes) => format!("text, {bytes} bytes"),
         Form::Texts(count) => format!("{count} texts"),
         Form::Objects(count) => format!("{count} objects"),
-        Form::Pairs(count) => format!("object of {count} texts"),
+        Form::Claim => "claim".to_owned(),
+        Form::Claims(count) => format!("{count} claims"),
+        Form::PerClaim(count) => format!("object of {count} texts"),
         Form::Other => String::new(),
     }
 }

@@ -19,7 +19,7 @@ pub struct Object<'a> {
 }
 
 /// The value of a member or of a list element.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Value<'a> {
     /// `null`.
     Null,
@@ -36,11 +36,11 @@ pub enum Value<'a> {
 }
 
 /// A list whose syntax has been checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct List<'a>(&'a str);
 
 /// An object inside another value, whose syntax has been checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Nested<'a>(&'a str);
 
 /// Returns the text of an object, for serde to parse. serde alone would also accept a list, and
@@ -70,6 +70,17 @@ impl<'a> Object<'a> {
     pub fn find(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.members.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.members.get(at).map(|(_, value)| value)
+    }
+
+    /// The value of the member with the last of these names, inside the objects with the others.
+    #[must_use]
+    pub fn find_at(&self, path: &[String]) -> Option<Value<'a>> {
+        let (name, rest) = path.split_first()?;
+        match (self.find(name)?, rest) {
+            (value, []) => Some(value.clone()),
+            (Value::Object(nested), rest) => nested.object()?.find_at(rest),
+            _ => None,
+        }
     }
 }
 
@@ -334,6 +345,34 @@ mod tests {
         let Some(Value::List(list)) = object.find("l") else { panic!("a list") };
         let elements = list.elements().expect("strict");
         assert!(matches!(&elements[..], [Value::Bool(true), Value::Text(text)] if text == "x"));
+    }
+
+    #[test]
+    fn a_path_leads_through_objects_only() {
+        let text = r#"{"a":{"b":{"c":1},"l":[{"c":2}],"t":"{\"c\":3}"},"a.b":4,"b":5}"#;
+        let object = Object::parse(text.as_bytes()).expect("strict");
+        let find = |path: &[&str]| {
+            let path: Vec<_> = path.iter().map(|&name| name.to_owned()).collect();
+            match object.find_at(&path) {
+                Some(Value::Number(number)) => number.to_owned(),
+                Some(_) => "other".to_owned(),
+                None => "none".to_owned(),
+            }
+        };
+        for (path, expected) in [
+            (&["a", "b", "c"][..], "1"),
+            (&["a", "b"], "other"),
+            (&["a.b"], "4"),
+            (&["b"], "5"),
+            (&["a", "l", "c"], "none"),
+            (&["a", "l", "0"], "none"),
+            (&["a", "t", "c"], "none"),
+            (&["a", "b", "c", "d"], "none"),
+            (&["x", "b"], "none"),
+            (&[], "none"),
+        ] {
+            assert_eq!(find(path), expected, "{path:?}");
+        }
     }
 
     proptest! {

@@ -26,6 +26,8 @@ pub enum Counter {
     WouldRefuse(Refusal),
     /// Tokens that sign-outs on this proxy have revoked.
     SignedOut,
+    /// Sessions that a sign-out on this proxy ended.
+    SessionSignedOut,
     /// Sign-outs that revoked nothing, by reason.
     SignOutWithoutEffect(WithoutEffect),
     /// Sign-outs and cutoffs that the service definitely rejected. Their users got 503.
@@ -62,7 +64,12 @@ impl Counter {
             .chain(Refusal::ALL.map(Self::Refused))
             .chain(Refusal::ALL.map(Self::WouldRefuse))
             .chain([Refusal::Expired, Refusal::Revoked].map(Self::StreamsEnded))
-            .chain([Self::StreamsLate, Self::SignedOut, Self::SignOutRejected])
+            .chain([
+                Self::StreamsLate,
+                Self::SignedOut,
+                Self::SessionSignedOut,
+                Self::SignOutRejected,
+            ])
             .chain(WithoutEffect::ALL.map(Self::SignOutWithoutEffect))
             .chain([Self::CutOff, Self::Resets])
             .chain(PollRejection::ALL.map(Self::RefreshRejected))
@@ -101,6 +108,7 @@ impl Counter {
             Self::Refused(refusal) => named("refused.") + refusal.answer().code,
             Self::WouldRefuse(refusal) => named("would_refuse.") + refusal.answer().code,
             Self::SignedOut => named("signed_out"),
+            Self::SessionSignedOut => named("sessions_signed_out"),
             Self::SignOutWithoutEffect(reason) => {
                 named("sign_outs_without_effect.") + reason.name()
             }

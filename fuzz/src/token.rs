@@ -91,7 +91,7 @@ fn says_what_it_must(header: &[u8], payload: &[u8], verified: &VerifiedToken) {
         Value::Number(id) => assert_eq!(id.to_string(), user),
         other => panic!("{other} is no user id"),
     }
-    for text in [Some(user), verified.claim("role")].into_iter().flatten() {
+    for text in [Some(user), verified.claim(&"role".into())].into_iter().flatten() {
         assert!(!text.contains(char::is_control) && text.trim() == text, "{text:?} in a header");
         assert!(text.len() <= 1_024);
     }

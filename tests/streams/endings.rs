@@ -112,6 +112,23 @@ fn streams_end_after_a_sign_out_at_another_envoy() {
 }
 
 #[test]
+fn a_sign_out_ends_the_open_requests_of_its_session() {
+    let (bed, _alone) = (BED.get(), alone());
+    let of_session = |sid: &str| {
+        let mut claims = Token::claims_of("ada");
+        claims["sid"] = json!(sid);
+        Token::with(&claims)
+    };
+    let [tab, other_tab, elsewhere] = ["session 1", "session 1", "session 2"].map(of_session);
+    let mut revoked = open_all(&bed.envoy, &other_tab);
+    let mut going_on = open_all(&bed.envoy, &elsewhere);
+    sign_out(&bed.envoy, &tab);
+    await_ended(&mut revoked, PROMISED);
+    revoked.iter_mut().for_each(OpenClient::assert_revoked);
+    assert_all_go_on(&mut going_on);
+}
+
+#[test]
 fn a_cutoff_ends_the_streams_of_older_tokens() {
     let (bed, _alone) = (BED.get(), alone());
     let now = unix_seconds();

@@ -33,9 +33,12 @@
 //!
 //! # Sign-outs
 //!
-//! A sign-out revokes every genuine token that it carries, whatever its times and claims. Expired
-//! tokens need no record. Tokens that this VM has verified before come first, so they are revoked
-//! however many other tokens the request carries; tokens under another spelling come last. If the limits do not suffice for all tokens, the
+//! A sign-out revokes every genuine token that it carries, whatever its times and claims, and ends
+//! their sessions. An expired token needs no record, but its session ends. A token that is revoked
+//! already has no effect: otherwise whoever holds one could sign its user out again and again.
+//! Tokens that this VM has verified before come first, so they are revoked however many other
+//! tokens the request carries; tokens under another spelling come last. If the limits do not
+//! suffice for all tokens, the
 //! response is 503 and the tokens that were checked are revoked. A retry continues with the others.
 
 use std::cell::Cell;
@@ -115,7 +118,7 @@ pub struct Forward {
     pub sign_out: Vec<GenuineToken>,
     /// Tokens of this sign-out that are revoked already.
     pub signed_out: Vec<GenuineToken>,
-    /// Genuine tokens of this sign-out that have expired, so they need no record.
+    /// Genuine tokens of this sign-out that have expired: only their sessions end.
     pub expired: Vec<GenuineToken>,
     /// The user whose tokens are revoked if the application responds 2xx.
     pub cutoff: Option<Cutoff>,
@@ -275,15 +278,21 @@ impl Admission {
                 _ => WithoutEffect::of_tokens(judged().find_map(Judged::refusal)),
             };
             for judged in tokens.into_iter().flatten().filter(is_signed_out) {
+                let Some(genuine) = judged.genuine else { continue };
                 let Forward { sign_out, signed_out, expired, .. } = &mut forward;
                 let tokens = match judged.refusal() {
                     Some(Refusal::Revoked) => signed_out,
+                    None => sign_out,
+                    // Whether it is revoked was not asked, because it is refused anyway.
+                    Some(_) if self.was_revoked(&genuine, moment) => signed_out,
                     Some(Refusal::Expired) => expired,
-                    _ => sign_out,
+                    Some(_) => sign_out,
                 };
-                tokens.extend(judged.genuine);
+                tokens.push(genuine);
             }
-            let revokes = !forward.sign_out.is_empty() || !forward.signed_out.is_empty();
+            let revokes = !forward.sign_out.is_empty()
+                || !forward.signed_out.is_empty()
+                || forward.expired.iter().any(GenuineToken::ends_session);
             forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
@@ -403,16 +412,23 @@ impl Admission {
     /// is used only if nothing that concerns the token has been written since.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
         let Some(RevocationCheck { set, .. }) = &self.revocation else { return Ok(false) };
-        let (shared, id) = (moment.shared, token.record_id());
-        let marked = set.generations().mark(shared, id, token.known_live_at());
+        let shared = moment.shared;
+        let marked = set.generations().mark(shared, token.names(), token.known_live_at());
         let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
             && set
-                .is_revoked(shared, &token.names(), token.iat())
+                .is_revoked(shared, token.names(), token.iat())
                 .inspect_err(|_| repair::report(shared, set))?;
         if let (false, Some((mark, _))) = (revoked, marked) {
             token.note_live_at(mark);
         }
         Ok(revoked)
+    }
+
+    /// Whether a token that is refused for another reason is revoked as well. If the set cannot tell, a
+    /// sign-out revokes it once more.
+    fn was_revoked(&self, token: &GenuineToken, moment: Moment<'_>) -> bool {
+        let Some(RevocationCheck { set, .. }) = &self.revocation else { return false };
+        set.is_revoked(moment.shared, token.names(), token.iat()).unwrap_or(false)
     }
 
     /// Returns the token that admits the request. All tokens must be acceptable and agree on the

@@ -85,8 +85,9 @@ fn fill_field(fields: &mut Map<String, Value>, name: &str, setting: &str, defaul
         "routes[].cross_site" => fields.get("access").is_some_and(|access| access == "signout"),
         _ => true,
     };
-    // There null is a value: no user.
-    let is_written = has(name) || (name == "user_id" && fields.contains_key(name));
+    // There null is a value: no user, no session.
+    let means_none = matches!(name, "user_id" | "session_id");
+    let is_written = has(name) || (means_none && fields.contains_key(name));
     if is_meant && !is_written {
         fields.insert(name.to_owned(), default.clone());
     }

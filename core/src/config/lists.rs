@@ -1,8 +1,10 @@
 //! How are lists read that may be written in more ways than one?
 //!
-//! [`Names`] may be one name or several; [`Pairs`] keep their order and refuse a name that comes twice.
+//! [`Names`] may be one name or several; [`PerClaim`] is an object by claim, or a list of objects if a
+//! claim needs a path.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -36,33 +38,88 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// An object with texts as values, in the order written. A duplicate name is an error, as it is in
-/// objects with fixed names.
-#[derive(Default)]
-pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+/// What is said about each of several claims, in the order written: an object whose names are claims, or
+/// a list of objects, each with `claim` and one more member. Only in the list can a claim be a path.
+pub(super) struct PerClaim<E: OfClaim>(pub(super) Vec<(Names, E::Value)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+/// One element of such a list.
+pub(super) trait OfClaim {
+    /// What is said about the claim.
+    type Value;
+
+    fn into_pair(self) -> (Names, Self::Value);
+}
+
+/// `{"claim": …, "header": …}`
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClaimHeader {
+    claim: Names,
+    header: String,
+}
+
+impl OfClaim for ClaimHeader {
+    type Value = String;
+
+    fn into_pair(self) -> (Names, String) {
+        (self.claim, self.header)
+    }
+}
+
+impl<E: OfClaim> Default for PerClaim<E> {
+    fn default() -> Self {
+        Self(vec![])
+    }
+}
+
+impl<'de, E> Deserialize<'de> for PerClaim<E>
+where
+    E: OfClaim + Deserialize<'de>,
+    E::Value: Deserialize<'de>,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Distinct;
-        impl<'de> Visitor<'de> for Distinct {
-            type Value = Pairs;
+        struct ObjectOrList<E>(PhantomData<E>);
+        impl<'de, E> Visitor<'de> for ObjectOrList<E>
+        where
+            E: OfClaim + Deserialize<'de>,
+            E::Value: Deserialize<'de>,
+        {
+            type Value = PerClaim<E>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
+                f.write_str("an object by claim or a list of objects with `claim`")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs: Vec<(String, String)> = vec![];
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PerClaim<E>, A::Error> {
+                let mut all = PerClaim::default();
                 while let Some((name, value)) = map.next_entry()? {
-                    if pairs.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom("a name comes twice"));
-                    }
-                    pairs.push((name, value));
+                    all.push(Names(vec![name]), value)?;
                 }
-                Ok(Pairs(pairs))
+                Ok(all)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PerClaim<E>, A::Error> {
+                let mut all = PerClaim::default();
+                while let Some(element) = list.next_element::<E>()? {
+                    let (claim, value) = element.into_pair();
+                    all.push(claim, value)?;
+                }
+                Ok(all)
             }
         }
-        deserializer.deserialize_map(Distinct)
+        deserializer.deserialize_any(ObjectOrList(PhantomData))
+    }
+}
+
+impl<E: OfClaim> PerClaim<E> {
+    /// A claim that comes twice is an error, as it is for objects of known names.
+    fn push<Err: Error>(&mut self, claim: Names, value: E::Value) -> Result<(), Err> {
+        if self.0.iter().any(|(Names(known), _)| *known == claim.0) {
+            return Err(Err::custom("a claim comes twice"));
+        }
+        self.0.push((claim, value));
+        Ok(())
     }
 }
 
@@ -85,13 +142,22 @@ mod schema {
         }
     }
 
-    impl JsonSchema for super::Pairs {
+    impl<E> JsonSchema for super::PerClaim<E>
+    where
+        E: super::OfClaim + JsonSchema,
+        E::Value: JsonSchema,
+    {
         fn schema_name() -> Cow<'static, str> {
-            "Pairs".into()
+            format!("PerClaim{}", E::schema_name()).into()
         }
 
-        fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({"type": "object", "additionalProperties": {"type": "string"}})
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let value = generator.subschema_for::<E::Value>();
+            let element = generator.subschema_for::<E>();
+            json_schema!({"anyOf": [
+                {"type": "object", "additionalProperties": value},
+                {"type": "array", "items": element}
+            ]})
         }
     }
 }

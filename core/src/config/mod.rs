@@ -5,6 +5,7 @@
 //! the other files checks one part. Everything is parsed once, and not again while requests are
 //! served.
 
+mod claim_paths;
 pub mod effective;
 mod error;
 mod header_name;
@@ -33,6 +34,7 @@ pub use secret::Secret;
 pub use crate::feed::staleness::WhenUnknown;
 pub use crate::sign_out::WhenUnreachable;
 
+use crate::config::lists::Names;
 use crate::headers::passes_for;
 use crate::key_sets;
 use crate::keys::KeyRing;
@@ -126,15 +128,15 @@ impl Config {
             .as_ref()
             .map(|revocation| check_revocation(revocation, environment))
             .transpose()?;
-        let policy = policy(&written, revocation.as_ref())?;
+        let sources = sources::check(written.token_sources.as_deref())?;
+        let upstream = upstream(&written.forward, &sources)?;
+        let policy = policy(&written, &upstream, revocation.as_ref())?;
         let forged_token_milliseconds_per_second = limits::number(
             &root.field("forged_token_milliseconds_per_second"),
             written.forged_token_milliseconds_per_second,
             settings::FORGED_TOKEN_MILLISECONDS_PER_SECOND,
         )?
         .unwrap_or_default();
-        let sources = sources::check(written.token_sources.as_deref())?;
-        let upstream = upstream(&written.forward, &sources)?;
         let sentences = sentences(&written.answers)?;
         let given =
             routes::Given { revocation: revocation.is_some(), user: policy.user_id.is_some() };
@@ -162,6 +164,7 @@ impl Config {
 
 fn policy(
     written: &raw::RawConfig,
+    upstream: &Upstream,
     revocation: Option<&RevocationSettings>,
 ) -> Result<Policy, ConfigError> {
     let (at, claims) = (At::root().field("claims"), &written.claims);
@@ -171,10 +174,13 @@ fn policy(
     let texts = |name: &str, list: &[String], most| {
         limits::texts(&at.field(name), list, settings::LIST_ITEMS, most)
     };
+    let claim = |name: &str, claim: &Option<Names>| {
+        claim.as_ref().map(|claim| claim_paths::check(&at.field(name), claim)).transpose()
+    };
     let required = match &claims.required {
-        Some(required) => texts("required", required, settings::NAME_BYTES)?,
-        None if revocation.is_some() => vec!["exp".to_owned(), "jti".to_owned()],
-        None => vec!["exp".to_owned()],
+        Some(required) => claim_paths::check_list(&at.field("required"), required)?,
+        None if revocation.is_some() => vec!["exp".into(), "jti".into()],
+        None => vec!["exp".into()],
     };
     let skew = limits::number(
         &at.field("clock_skew_seconds"),
@@ -184,7 +190,8 @@ fn policy(
     Ok(Policy {
         issuer: text("issuer", &claims.issuer, settings::TEXT_BYTES)?,
         audiences: texts("audiences", &claims.audiences, settings::TEXT_BYTES)?,
-        user_id: text("user_id", &claims.user_id, settings::NAME_BYTES)?,
+        user_id: claim("user_id", &claims.user_id)?,
+        session_id: claim("session_id", &claims.session_id)?,
         required,
         clock_skew_seconds: skew.unwrap_or_default(),
         max_lifetime_seconds: limits::number(
@@ -199,7 +206,7 @@ fn policy(
         )?
         .and_then(|bytes| usize::try_from(bytes).ok())
         .unwrap_or_default(),
-        forwarded: written.forward.claims.0.iter().map(|(claim, _)| claim.clone()).collect(),
+        forwarded: upstream.claims().cloned().collect(),
         realm: revocation.map(|revocation| revocation.realm.clone()).unwrap_or_default(),
     })
 }
@@ -239,8 +246,9 @@ fn upstream(forward: &raw::RawForward, sources: &[Source]) -> Result<Upstream, C
     limits::count(&at, forward.claims.0.len(), settings::LIST_ITEMS)?;
     let mut claims = vec![];
     for (claim, header) in &forward.claims.0 {
-        let claim = limits::text(&at, claim, settings::NAME_BYTES)?;
-        claims.push((claim.clone(), free(&at.field(&claim), header)?));
+        let claim = claim_paths::check(&at, claim)?;
+        let header = free(&at.field(&claim.to_string()), header)?;
+        claims.push((claim, header));
     }
     Ok(Upstream::new(user_id, claims, forward.token).publishing_user(forward.filter_state))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use crate::config::lists::{Names, Pairs};
+use crate::config::lists::{ClaimHeader, Names, PerClaim};
 use crate::feed::staleness::WhenUnknown;
 use crate::request::routes::Access;
 use crate::request::upstream::TokenForwarding;
@@ -131,8 +131,9 @@ pub(super) enum WeakSecret {
 pub(super) struct RawClaims {
     pub(super) issuer: Option<String>,
     pub(super) audiences: Vec<String>,
-    pub(super) user_id: Option<String>,
-    pub(super) required: Option<Vec<String>>,
+    pub(super) user_id: Option<Names>,
+    pub(super) session_id: Option<Names>,
+    pub(super) required: Option<Vec<Names>>,
     pub(super) clock_skew_seconds: Option<u64>,
     pub(super) max_lifetime_seconds: Option<u64>,
 }
@@ -142,7 +143,8 @@ impl Default for RawClaims {
         Self {
             issuer: None,
             audiences: vec![],
-            user_id: Some("sub".to_owned()),
+            user_id: Some(Names(vec!["sub".to_owned()])),
+            session_id: Some(Names(vec!["sid".to_owned()])),
             required: None,
             clock_skew_seconds: None,
             max_lifetime_seconds: None,
@@ -190,7 +192,7 @@ pub(super) struct RawSourceRoute {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawForward {
     pub(super) user_id: Option<String>,
-    pub(super) claims: Pairs,
+    pub(super) claims: PerClaim<ClaimHeader>,
     pub(super) token: TokenForwarding,
     pub(super) filter_state: bool,
 }
@@ -199,7 +201,7 @@ impl Default for RawForward {
     fn default() -> Self {
         Self {
             user_id: Some("x-user-id".to_owned()),
-            claims: Pairs(vec![]),
+            claims: PerClaim::default(),
             token: TokenForwarding::Keep,
             filter_state: false,
         }

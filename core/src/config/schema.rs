@@ -73,18 +73,19 @@ fn describe(place: &mut Map<String, Value>, setting: &Setting) {
         Form::Text(bytes) => {
             limit("maxLength", json!(bytes)); // counted in characters: never stricter than bytes
         }
-        Form::Texts(items) | Form::Objects(items) => {
+        Form::Texts(items) | Form::Objects(items) | Form::Claims(items) => {
             limit("maxItems", json!(items));
         }
-        Form::Pairs(items) => {
-            limit("maxProperties", json!(items));
+        Form::PerClaim(items) => {
+            limit("maxProperties", json!(items)); // of the object
+            limit("maxItems", json!(items)); // of the list
         }
         Form::Choice(words) if !place.contains_key("enum") => {
             let null = place.get("type").is_some_and(Value::is_array).then_some(Value::Null);
             let words = words.iter().map(|word| json!(word)).chain(null);
             place.insert("enum".to_owned(), words.collect());
         }
-        Form::Choice(_) | Form::Flag | Form::Other => {}
+        Form::Choice(_) | Form::Flag | Form::Claim | Form::Other => {}
     }
 }
 

@@ -38,6 +38,9 @@ pub const ALGORITHMS: &[&str] = &[
 /// Most audiences, required claims, forwarded claims, and environment variables of one secret.
 pub const LIST_ITEMS: usize = 32;
 
+/// Most names on the way to a claim. No provider nests its claims deeper than three levels.
+pub const CLAIM_NAMES: usize = 8;
+
 /// Most places for tokens. Each is searched on every request.
 pub const TOKEN_SOURCES: usize = 8;
 
@@ -85,8 +88,13 @@ pub enum Form {
     Texts(usize),
     /// A list with at most this number of objects.
     Objects(usize),
-    /// An object with at most this number of texts.
-    Pairs(usize),
+    /// A claim: its name, or a list of the names on the way to it.
+    Claim,
+    /// A list with at most this number of claims.
+    Claims(usize),
+    /// An object with at most this number of texts, by claim; or a list of objects with `claim` and
+    /// `header`.
+    PerClaim(usize),
     /// Another form, which the description explains.
     Other,
 }
@@ -217,13 +225,19 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "claims.user_id",
-        Form::Text(NAME_BYTES),
+        Form::Claim,
         Some(r#""sub""#),
         "The claim with the user id; `null`: tokens need no user id.",
     ),
     setting(
+        "claims.session_id",
+        Form::Claim,
+        Some(r#""sid""#),
+        "The claim with the session id, if a token has one: a sign-out ends the whole session. `null`: none.",
+    ),
+    setting(
         "claims.required",
-        Form::Texts(LIST_ITEMS),
+        Form::Claims(LIST_ITEMS),
         Some(r#"["exp", "jti"]"#),
         "Claims that a token must have; without `revocation` the default is `[\"exp\"]`.",
     ),
@@ -327,7 +341,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "forward.claims",
-        Form::Pairs(LIST_ITEMS),
+        Form::PerClaim(LIST_ITEMS),
         Some("{}"),
         "Claims that the application receives, each with its header.",
     ),

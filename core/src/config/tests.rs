@@ -9,6 +9,7 @@ use super::settings::{Form, SETTINGS, Setting};
 use super::*;
 use crate::headers::Headers;
 use crate::keys::fixtures::{P_256, RSA_1024, RSA_2048, TOKENS};
+use crate::token::ClaimPath;
 
 const SECRET: &str = "a9f3c1e07b52d8460f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
@@ -116,8 +117,8 @@ fn the_example_of_the_documentation_loads() {
     let revocation = config.revocation.expect("a service");
     assert_eq!(revocation.token.expose(), b"api-token-1");
     assert_eq!(revocation.max_staleness_seconds, 300);
-    assert_eq!(config.policy.required, ["exp", "jti"]);
-    assert_eq!(config.policy.forwarded, [""; 0]);
+    assert_eq!(config.policy.required, ["exp", "jti"].map(ClaimPath::from));
+    assert_eq!(config.policy.forwarded, [] as [ClaimPath; 0]);
     assert_eq!(config.warnings.len(), 1, "of the inline secret: {:?}", config.warnings);
 }
 
@@ -140,11 +141,11 @@ fn absent_settings_have_the_defaults_of_the_table() {
 fn jti_is_required_by_default_with_revocation() {
     let mut config = least();
     let required = |config: &Value| parse(&config.to_string()).expect("loads").policy.required;
-    assert_eq!(required(&config), ["exp", "jti"]);
+    assert_eq!(required(&config), ["exp", "jti"].map(ClaimPath::from));
     config.as_object_mut().unwrap().remove("revocation");
-    assert_eq!(required(&config), ["exp"]);
+    assert_eq!(required(&config), ["exp"].map(ClaimPath::from));
     config["claims"] = json!({"required": []});
-    assert_eq!(required(&config), [""; 0]);
+    assert_eq!(required(&config), [] as [ClaimPath; 0]);
 }
 
 #[test]
@@ -542,6 +543,18 @@ fn claims_are_checked() {
         &[
             (json!({"user_id": null}), ""),
             (json!({"user_id": ""}), "claims.user_id"),
+            (json!({"user_id": ["user", "id"]}), ""),
+            (json!({"user_id": vec!["a"; 8]}), ""),
+            (json!({"user_id": vec!["a"; 9]}), "claims.user_id"),
+            (json!({"user_id": []}), "claims.user_id"),
+            (json!({"user_id": ["user", ""]}), "claims.user_id[1]"),
+            (json!({"user_id": ["user", 5]}), "claims.user_id[1]"),
+            (json!({"session_id": null}), ""),
+            (json!({"session_id": ["a", "sid"]}), ""),
+            (json!({"session_id": ""}), "claims.session_id"),
+            (json!({"required": ["exp", ["realm_access", "roles"]]}), ""),
+            (json!({"required": [["a"], "a"]}), "claims.required[1]"),
+            (json!({"required": [[]]}), "claims.required[0]"),
             (json!({"user_id": 5}), "claims.user_id"),
             (json!({"required": ["exp", "exp"]}), "claims.required[1]"),
             (json!({"required": null}), ""),
@@ -679,7 +692,18 @@ fn headers_to_be_set_are_checked() {
             (json!({"claims": {"a": "x_user_id"}}), "forward.claims.a"),
             (json!({"claims": {"a": "host"}}), "forward.claims.a"),
             (json!({"claims": {"a": null}}), "forward.claims.a"),
-            (json!({"claims": []}), "forward.claims"),
+            (json!({"claims": []}), ""),
+            (json!({"claims": [{"claim": ["a", "b"], "header": "x-a"}]}), ""),
+            (json!({"claims": [{"claim": "a", "header": "x-a"}]}), ""),
+            (
+                json!({"claims": [{"claim": ["a"], "header": "x-a"}, {"claim": "a", "header": "x-b"}]}),
+                "forward.claims",
+            ),
+            (json!({"claims": [{"claim": [], "header": "x-a"}]}), "forward.claims"),
+            (json!({"claims": [{"claim": "a", "header": "host"}]}), "forward.claims.a"),
+            (json!({"claims": [["a", "x-a"]]}), "forward.claims[0]"),
+            (json!({"claims": [{"claim": "a"}]}), "forward.claims[0]"),
+            (json!({"claims": [{"claim": "a", "header": "x-a", "b": 1}]}), "forward.claims[0].b"),
         ],
     );
     let mut shared = with("token_sources", json!([{"header": "x-token"}]));

@@ -4,15 +4,16 @@
 //! and the responses to its calls, and applies the [`Next`] that it returns. The decision about the
 //! request itself comes from [`admission`](crate::admission).
 //!
-//! Two exchanges wait for something. A sign-out waits until the service has responded. The response
-//! on a `revoke_user` route waits until the service has responded to the user's cutoff, and then until
-//! the cutoff lies in the past.
+//! Two exchanges wait for something. A sign-out waits until the service has responded. If it ends a
+//! session, its response waits until the session's cutoff lies in the past. The response on a
+//! `revoke_user` route waits until the service has responded to the user's cutoff, and then likewise.
 //!
 //! ```text
 //! request headers ── Change ──┬── Continue
 //!        │                    ├── Call … response to the call ── Continue or Respond
 //!        └── Respond          └── Respond
 //! response headers ─┬── Continue
+//!                   ├── Hold … the root resumes it
 //!                   └── Call … response to the call ─┬── Continue
 //!                                                    └── Hold … the root resumes it
 //! ```
@@ -26,7 +27,7 @@ use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
 use crate::refusal::{Enforcement, LocalResponse, RefusalRule};
-use crate::revocation::record::Record;
+use crate::revocation::record::{Kind, Record};
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
 use crate::sign_out::without_effect::WithoutEffect;
@@ -40,6 +41,8 @@ pub struct Exchange {
     context: u32,
     /// The user whose tokens a 2xx response revokes.
     cutoff: Option<Cutoff>,
+    /// The latest cutoff of the sessions that this request ends.
+    session_cutoff: Option<Record>,
     /// Whether a token of the request has no `iat`.
     has_undated_token: bool,
     /// Whether the request continues only because this is a dry run.
@@ -91,6 +94,7 @@ impl Exchange {
         Self {
             context,
             cutoff: None,
+            session_cutoff: None,
             has_undated_token: false,
             is_objectionable: false,
             delivery: None,
@@ -114,7 +118,7 @@ impl Exchange {
             Decision::Refuse { objection, clear_cookies, sign_out } => {
                 if !sign_out.is_empty() {
                     // The leader delivers the records of the outbox.
-                    let records = records_of(root, &sign_out, host);
+                    let records = records_of(root, &sign_out, &[], host);
                     let _ = begin(root, records, &[], host);
                 }
                 Next::Respond(root.refuse(&objection, &clear_cookies, host))
@@ -149,13 +153,15 @@ impl Exchange {
         if let Some(reason) = forward.without_effect {
             note_without_effect(root, reason, host);
         }
-        self.register(root, forward.tokens, host);
-        if forward.sign_out.is_empty() && forward.signed_out.is_empty() {
+        let Forward { tokens, sign_out, signed_out, expired, .. } = forward;
+        self.register(root, tokens, host);
+        if [&sign_out, &signed_out, &expired].into_iter().all(Vec::is_empty) {
             return self.allow(root);
         }
-        let records = records_of(root, &forward.sign_out, host);
-        let revoked: Vec<_> =
-            forward.signed_out.iter().map(|token| record_of(root, token, host)).collect();
+        let records = records_of(root, &sign_out, &expired, host);
+        let revoked = held_records_of(root, &signed_out, host);
+        let all = records.iter().chain(&revoked).filter(|record| record.kind != Kind::Token);
+        self.session_cutoff = all.copied().max_by_key(|record| record.issued_before);
         let step = begin(root, records, &revoked, host);
         self.follow(root, step, None, host)
     }
@@ -176,7 +182,7 @@ impl Exchange {
     /// not.
     #[must_use]
     pub fn reads_response_headers(&self) -> bool {
-        self.cutoff.is_some()
+        self.cutoff.is_some() || self.session_cutoff.is_some()
     }
 
     /// Handles the headers of the application's response. `None` means that the host cannot read
@@ -188,6 +194,9 @@ impl Exchange {
         headers: Option<&Headers>,
         host: Host<'_>,
     ) -> Next {
+        if let Some(cutoff) = self.session_cutoff.take() {
+            return self.hold(root, &cutoff, host);
+        }
         let success = headers.filter(|headers| sign_out::is_success(headers));
         let (Some(cutoff), Some(headers)) = (self.cutoff.take(), success) else {
             return Next::Continue(Half::Response);
@@ -272,9 +281,16 @@ impl Exchange {
         match (step, cutoff) {
             (Step::Continue, None) => self.allow(root),
             (Step::Continue, Some(cutoff)) => self.hold(root, &cutoff, host),
-            (Step::NotStored, _) => refuse(root, RefusalRule::Outbox, half, host),
-            (Step::Unreachable, _) => refuse(root, RefusalRule::Unreachable, half, host),
+            (Step::NotStored, _) => {
+                self.session_cutoff = None; // the user tries again
+                refuse(root, RefusalRule::Outbox, half, host)
+            }
+            (Step::Unreachable, _) => {
+                self.session_cutoff = None;
+                refuse(root, RefusalRule::Unreachable, half, host)
+            }
             (Step::Rejected(verdict), _) => {
+                self.session_cutoff = None;
                 root.count(Counter::SignOutRejected);
                 root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
                 refuse(root, RefusalRule::Rejected, half, host)
@@ -311,10 +327,45 @@ fn refuse(root: &mut Root, rule: RefusalRule, half: Half, host: Host<'_>) -> Nex
     }
 }
 
-/// Returns the records that revoke these tokens, and counts them.
-fn records_of(root: &mut Root, tokens: &[GenuineToken], host: Host<'_>) -> Vec<Record> {
-    root.count_many(Counter::SignedOut, u64::try_from(tokens.len()).unwrap_or(u64::MAX));
-    tokens.iter().map(|token| record_of(root, token, host)).collect()
+/// Returns the records that revoke these tokens and end their sessions, and counts them. Of `expired`
+/// tokens only the sessions end.
+fn records_of(
+    root: &mut Root,
+    tokens: &[GenuineToken],
+    expired: &[GenuineToken],
+    host: Host<'_>,
+) -> Vec<Record> {
+    let lifetime = root.revocation.as_ref().and_then(|it| it.max_lifetime_seconds);
+    let unix_seconds = host.clock.unix_seconds();
+    let mut records: Vec<_> = tokens.iter().map(|token| record_of(root, token, host)).collect();
+    let mut sessions: Vec<_> = tokens
+        .iter()
+        .chain(expired)
+        .filter_map(|token| sign_out::of_session(token, unix_seconds, lifetime))
+        .collect();
+    sessions.sort_unstable();
+    sessions.dedup_by(|later, kept| {
+        let same = later.key() == kept.key();
+        if same {
+            *kept = kept.merge(*later);
+        }
+        same
+    });
+    let count = |list: &[_]| u64::try_from(list.len()).unwrap_or(u64::MAX);
+    root.count_many(Counter::SignedOut, count(&records));
+    root.count_many(Counter::SessionSignedOut, count(&sessions));
+    records.append(&mut sessions);
+    records
+}
+
+/// Returns the records of tokens that are revoked already, and of their sessions.
+fn held_records_of(root: &Root, tokens: &[GenuineToken], host: Host<'_>) -> Vec<Record> {
+    let mut records: Vec<_> = tokens.iter().map(|token| record_of(root, token, host)).collect();
+    if let Some(revocation) = &root.revocation {
+        let find = |id| revocation.feed.set().find(host.shared, id, Kind::User);
+        records.extend(tokens.iter().filter_map(GenuineToken::session).filter_map(find));
+    }
+    records
 }
 
 fn record_of(root: &Root, token: &GenuineToken, host: Host<'_>) -> Record {

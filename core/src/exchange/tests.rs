@@ -391,6 +391,97 @@ fn a_response_to_a_password_change_is_held_until_the_cutoff_is_past() {
     assert!(bench.with_root(Root::tick).resume.is_empty(), "once");
 }
 
+/// A token of that session, issued so many seconds after [`NOW`].
+fn token_of_session(jti: &str, sid: &str, seconds: i64) -> String {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let builder = TokenBuilder::new().claim("jti", quoted(jti)).claim("sid", quoted(sid));
+    builder.claim("iat", (NOW.strict_add_signed(seconds)).to_string()).sign()
+}
+
+#[test]
+fn a_sign_out_ends_its_session_and_no_other() {
+    let mut bench = ExchangeBench::new();
+    let [own, other, elsewhere] =
+        [("1", "a"), ("2", "a"), ("3", "b")].map(|(jti, sid)| token_of_session(jti, sid, -10));
+    assert_eq!(bench.page(&other), CONTINUES);
+    let (mut exchange, next) = bench.with_token("/sign-out", &own);
+    assert_eq!(outcome(&next), CALLS);
+    for (token, expected) in [(&own, REVOKED), (&other, REVOKED), (&elsewhere, CONTINUES)] {
+        assert_eq!(bench.page(token), expected, "before the service has responded");
+    }
+    let next = bench.call_response(&mut exchange, Some(&accepted()));
+    assert_eq!(outcome(&next), CONTINUES);
+    assert_eq!(bench.count(Counter::SessionSignedOut), 1);
+}
+
+#[test]
+fn a_sign_in_after_the_response_works_with_the_same_session() {
+    let mut bench = ExchangeBench::new();
+    let (mut exchange, _) = bench.with_token("/sign-out", &token_of_session("1", "a", 0));
+    let _ = bench.call_response(&mut exchange, Some(&accepted()));
+    assert!(exchange.reads_response_headers());
+    assert_eq!(outcome(&bench.response(&mut exchange, &[(":status", "302")])), "hold");
+    assert_eq!(bench.page(&token_of_session("2", "a", 0)), REVOKED, "the second of the cutoff");
+    bench.wait(999);
+    assert!(bench.with_root(Root::tick).resume.is_empty());
+    bench.wait(1);
+    assert_eq!(bench.with_root(Root::tick).resume, [1]);
+    bench.root.assume(Knowledge::Current);
+    assert_eq!(bench.page(&token_of_session("2", "a", 1)), CONTINUES);
+    assert_eq!(bench.page(&token_of_session("1", "a", 0)), REVOKED);
+}
+
+#[test]
+fn a_token_without_iat_ends_alone() {
+    let mut bench = ExchangeBench::new();
+    let without = |jti: &str| {
+        let builder = TokenBuilder::new().claim("jti", format!("\"{jti}\"")).without("iat");
+        builder.claim("sid", "\"a\"").sign()
+    };
+    let (exchange, next) = bench.with_token("/sign-out", &without("1"));
+    assert_eq!(outcome(&next), CALLS);
+    assert!(!exchange.reads_response_headers(), "nothing to wait for");
+    assert_eq!(bench.page(&without("1")), REVOKED);
+    for other in [without("2"), token_of_session("3", "a", -10)] {
+        assert_eq!(bench.page(&other), CONTINUES);
+    }
+}
+
+#[test]
+fn an_expired_token_ends_its_session_once() {
+    let mut bench = ExchangeBench::new();
+    let sid = "\"a\"";
+    let old = TokenBuilder::new().claim("jti", "\"1\"").claim("sid", sid);
+    let old = old.claim("iat", NOW - 7_200).claim("exp", NOW - 3_600).sign();
+    let live = token_of_session("2", "a", -10);
+    let (mut exchange, next) = bench.with_token("/sign-out", &old);
+    let Next::Call(call) = &next else { panic!("{next:?}") };
+    let sent = String::from_utf8(call.body.clone()).unwrap();
+    assert!(!sent.contains("\"token\"") && sent.contains("\"user\""), "{sent}");
+    assert_eq!(bench.page(&live), REVOKED);
+    let _ = bench.call_response(&mut exchange, Some(&accepted()));
+    exchange.end(&mut bench.root);
+    bench.wait(5_000);
+    let later = token_of_session("3", "a", 4);
+    let (mut exchange, next) = bench.with_token("/sign-out", &old);
+    assert_eq!(outcome(&next), CONTINUES, "it was signed out before");
+    exchange.end(&mut bench.root);
+    assert_eq!(bench.page(&later), CONTINUES);
+}
+
+#[test]
+fn a_retry_sends_the_cutoff_that_the_service_lacks() {
+    let mut bench = ExchangeBench::new();
+    let token = token_of_session("1", "a", -10);
+    let (mut first, next) = bench.with_token("/sign-out", &token);
+    let Next::Call(sent) = next else { panic!("no call") };
+    let _ = bench.call_response(&mut first, Some(&answer("507", "{}")));
+    bench.wait(3_000);
+    let (_, next) = bench.with_token("/sign-out", &token);
+    let Next::Call(again) = next else { panic!("no call") };
+    assert_eq!(again.body, sent.body);
+}
+
 #[test]
 fn a_response_other_than_2xx_sets_no_cutoff() {
     let mut bench = ExchangeBench::new();

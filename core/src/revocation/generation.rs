@@ -6,14 +6,14 @@
 //! | name | is written |
 //! | --- | --- |
 //! | `gen` | last, after every change |
-//! | `s…` | before `gen`, if tokens of this stripe of ids were revoked |
-//! | `whole` | before `gen`, for a cutoff or a reset, which may revoke any token, and once a second |
+//! | `s…` | before `gen`, if a token, a session or a user of this stripe of ids was revoked |
+//! | `whole` | before `gen`, for the cutoff for all or a reset, and once a second |
 //!
-//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads the token's `s…` and
-//! `whole`. Only if one of them has changed does it look up the token in the shards. While a
-//! thousand revocations a second arrive, nearly every token therefore keeps its verdict. A token
-//! that is seen for the first time is looked up, and its `s…` and `whole` are read only when it is
-//! seen again.
+//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and the `s…` of
+//! the token, its session and its user. Only if one of them has changed does it look up the token in
+//! the shards. While a thousand revocations a second arrive, nearly every token therefore keeps its
+//! verdict. A token that is seen for the first time is looked up, and these values are read only when
+//! it is seen again.
 //!
 //! # Why no change is missed
 //!
@@ -22,6 +22,7 @@
 //! writer dies before it has written `gen`, its change is noticed at most a second later, because
 //! the leader writes `whole` and `gen` once a second.
 
+use crate::revocation::name::TokenNames;
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::{Expect, SharedData, Version};
@@ -36,7 +37,8 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rest {
     whole: Option<Version>,
-    stripe: Option<Version>,
+    /// Of the token, its session and its user.
+    stripes: [Option<Version>; 3],
 }
 
 /// The generations of one set.
@@ -56,14 +58,14 @@ impl Generations {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Returns the mark to store with this token's verdict, and whether the token must be looked
-    /// up. `last` is the mark at which the token was live. Call this before the lookup. Returns
-    /// `None` before the first write.
+    /// Returns the mark to store with the verdict on the token with these names, and whether the token
+    /// must be looked up. `last` is the mark at which the token was live. Call this before the lookup.
+    /// Returns `None` before the first write.
     #[must_use]
     pub fn mark(
         &self,
         shared: &dyn SharedData,
-        token: RecordId,
+        names: &TokenNames,
         last: Option<Mark>,
     ) -> Option<(Mark, Standing)> {
         let generation = self.current(shared)?;
@@ -74,8 +76,9 @@ impl Generations {
             return Some((last, Standing::AsBefore));
         }
         let whole = written(shared, &self.space.name(WHOLE, None));
-        let stripe = written(shared, &self.of_stripe(stripe(token)));
-        let rest = Some(Rest { whole, stripe });
+        let names = [Some(names.token), names.session, names.user];
+        let stripes = names.map(|names| written(shared, &self.of_stripe(stripe(names?.own()))));
+        let rest = Some(Rest { whole, stripes });
         let same = last.rest == rest;
         let standing = if same { Standing::AsBefore } else { Standing::Unknown };
         Some((Mark { generation, rest }, standing))
@@ -84,13 +87,13 @@ impl Generations {
     /// Invalidates the verdict of every token that these records may revoke. If the records are
     /// sorted by id, each stripe is written once.
     pub(crate) fn renew_for(&self, shared: &dyn SharedData, records: &[Record]) {
-        let tokens = records.iter().filter(|record| record.kind == Kind::Token);
-        let mut stripes: Vec<_> = tokens.map(|record| stripe(record.id)).collect();
+        let named = records.iter().filter(|record| record.kind != Kind::All);
+        let mut stripes: Vec<_> = named.map(|record| stripe(record.id)).collect();
         stripes.dedup();
         for stripe in stripes {
             write(shared, &self.of_stripe(stripe));
         }
-        if records.iter().any(|record| record.kind != Kind::Token) {
+        if records.iter().any(|record| record.kind == Kind::All) {
             write(shared, &self.space.name(WHOLE, None));
         }
         write(shared, &self.space.name(GENERATION, None));
@@ -116,8 +119,8 @@ pub enum Standing {
     Unknown,
 }
 
-/// Returns the stripe of a token's id, one of 1,024. A page of changes touches only few stripes,
-/// and there are far fewer stripes than shards.
+/// Returns the stripe of an id, one of 1,024. A page of changes touches only few stripes, and there are
+/// far fewer stripes than shards.
 fn stripe(id: RecordId) -> u16 {
     id.leading_bits() >> 6
 }
@@ -144,7 +147,7 @@ mod tests {
     }
 
     fn mark(shared: &InMemory, token: RecordId, last: Option<Mark>) -> Option<Mark> {
-        generations().mark(shared, token, last).map(|(mark, _)| mark)
+        generations().mark(shared, &TokenNames::of(token), last).map(|(mark, _)| mark)
     }
 
     /// Returns the marks of tokens that were looked up twice.
@@ -156,12 +159,12 @@ mod tests {
     }
 
     fn standing(shared: &InMemory, token: RecordId, last: Option<Mark>) -> Option<Standing> {
-        generations().mark(shared, token, last).map(|(_, standing)| standing)
+        generations().mark(shared, &TokenNames::of(token), last).map(|(_, standing)| standing)
     }
 
     #[test]
     fn there_is_no_mark_before_the_first_write() {
-        assert_eq!(generations().mark(&InMemory::default(), RecordId::FIRST, None), None);
+        assert_eq!(mark(&InMemory::default(), RecordId::FIRST, None), None);
     }
 
     #[test]
@@ -193,13 +196,31 @@ mod tests {
     }
 
     #[test]
-    fn a_cutoff_and_a_renewal_change_every_verdict() {
+    fn a_cutoff_changes_the_verdicts_of_its_session_and_user() {
+        let [token, session, user] = [0x10, 0x20, 0x30].map(|high| RecordId([high; 16]));
+        let names = TokenNames::of(token).and_session(session).and_user(user);
+        for (id, expected) in [
+            (session, Standing::Unknown),
+            (user, Standing::Unknown),
+            (RecordId([0x40; 16]), Standing::AsBefore),
+        ] {
+            let shared = InMemory::default();
+            let mark = |last| generations().mark(&shared, &names, last).expect("written");
+            generations().renew(&shared);
+            let (first, _) = mark(None);
+            generations().renew(&shared);
+            let (second, _) = mark(Some(first));
+            generations().renew_for(&shared, &[Record::user(id, 5, 9)]);
+            assert_eq!(mark(Some(second)).1, expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_cutoff_for_all_and_a_renewal_change_every_verdict() {
         let token = RecordId::of_token("", None, "a");
-        let cutoff = [Record::user(RecordId::LAST, 5, 9)];
         let all = [Record::all("", 5, 9)];
         for renew in [
-            &(|shared: &InMemory| generations().renew_for(shared, &cutoff)) as &dyn Fn(&InMemory),
-            &|shared| generations().renew_for(shared, &all),
+            &(|shared: &InMemory| generations().renew_for(shared, &all)) as &dyn Fn(&InMemory),
             &|shared| generations().renew(shared),
         ] {
             let shared = InMemory::default();

@@ -167,15 +167,23 @@ impl From<RecordId> for NamePair {
 pub struct TokenNames {
     /// The token itself.
     pub token: NamePair,
+    /// Its session, if it names one.
+    pub session: Option<NamePair>,
     /// Its user, if the configuration requires one.
     pub user: Option<NamePair>,
 }
 
 impl TokenNames {
-    /// Returns the ids of a token without a user.
+    /// Returns the ids of a token without a session and a user.
     #[must_use]
     pub fn of(token: impl Into<NamePair>) -> Self {
-        Self { token: token.into(), user: None }
+        Self { token: token.into(), session: None, user: None }
+    }
+
+    /// Adds the ids of the token's session.
+    #[must_use]
+    pub fn and_session(self, session: impl Into<NamePair>) -> Self {
+        Self { session: Some(session.into()), ..self }
     }
 
     /// Adds the ids of the token's user.

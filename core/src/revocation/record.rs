@@ -1,7 +1,7 @@
 //! A revocation, as a value.
 //!
-//! A [`Record`] is the revocation of one token, a user's cutoff, or the cutoff for all. It names
-//! tokens and users by a [hash](crate::revocation::name). Records form a join-semilattice under
+//! A [`Record`] is the revocation of one token, the cutoff of a user or a session, or the cutoff for
+//! all. It names them by a [hash](crate::revocation::name). Records form a join-semilattice under
 //! [`Record::merge`], so reordering, duplicates and replays lose nothing.
 
 pub use crate::revocation::name::RecordId;
@@ -22,7 +22,8 @@ pub const RECORD_BYTES: usize = 33;
 pub enum Kind {
     /// One token.
     Token = 1,
-    /// A user's tokens that were issued before a given time, and those without `iat`.
+    /// The tokens of one user, or of one session of a user, that were issued before a given time, and
+    /// those without `iat`. Users and sessions have different [names](crate::revocation::name).
     User = 2,
     /// The tokens of every user of a realm that were issued before a given time, and those without
     /// `iat`.
@@ -69,6 +70,12 @@ impl Record {
     #[must_use]
     pub fn user(id: RecordId, issued_before: u64, exp: u64) -> Self {
         Self { id, kind: Kind::User, issued_before, exp }
+    }
+
+    /// Creates a session's cutoff. It is of the same kind as a user's.
+    #[must_use]
+    pub fn session(id: RecordId, issued_before: u64, exp: u64) -> Self {
+        Self::user(id, issued_before, exp)
     }
 
     /// Creates the cutoff for all users of a realm.

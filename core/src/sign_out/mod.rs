@@ -1,8 +1,8 @@
 //! Sign-out: records the revocation, enforces it in this process, and delivers it to the service.
 //!
-//! Two events end tokens. A request to a sign-out route ends the tokens that it carries. A 2xx
-//! response of the application on a `revoke_user` route ends all tokens of a user. Both are handled
-//! alike. The records go into the [outbox](Outbox), so that the service receives them even if the
+//! Two events end tokens. A request to a sign-out route ends the tokens that it carries and their
+//! sessions. A 2xx response of the application on a `revoke_user` route ends all tokens of a user. Both
+//! are handled alike. The records go into the [outbox](Outbox), so that the service receives them even if the
 //! next steps fail. They also go into the [set](RevocationSet), so that every worker of this
 //! process refuses the tokens from now on. Then the filter calls the service at once. [`begin`]
 //! writes the records and returns the next step. [`SignOut`] waits for the response.
@@ -31,10 +31,13 @@ use crate::feed::delivery::{self, Verdict};
 use crate::feed::outbox::{DueTime, Outbox};
 use crate::feed::repair;
 use crate::headers::Headers;
-use crate::revocation::horizon::{Horizon, LARGEST_SKEW_SECONDS, kept_until};
+use crate::revocation::horizon::{
+    Horizon, KEPT_AFTER_EXP_SECONDS, LARGEST_SKEW_SECONDS, kept_until,
+};
 use crate::revocation::record::{NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
+use crate::token::GenuineToken;
 
 /// Longest time for which a response is held until the time of a cutoff has passed.
 pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
@@ -95,6 +98,36 @@ pub fn of_token(
     max_lifetime_seconds: Option<u64>,
 ) -> Record {
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
+}
+
+/// Returns the cutoff that ends the session of this genuine token: every token of the session that was
+/// issued before. `None` if the token names no session, or has no `iat`: every later token without
+/// `iat` would be refused, too.
+///
+/// # Why a cutoff, not a ban
+///
+/// A user who signs out of the application only keeps the session at the identity provider. The next
+/// sign-in gets tokens of the same session, and must work. Its tokens have an `iat` from the cutoff on,
+/// because the response to the sign-out is [held](Hold) until then.
+///
+/// # How long it is kept
+///
+/// Until the session's last token that was issued before has expired: its lifetime is at most
+/// `max_lifetime_seconds`. Without that setting it is taken to be 24 hours, or the lifetime of this token
+/// if that is longer.
+#[must_use]
+pub fn of_session(
+    token: &GenuineToken,
+    unix_seconds: u64,
+    max_lifetime_seconds: Option<u64>,
+) -> Option<Record> {
+    let (session, iat) = (token.session()?, token.iat()?);
+    // A token from further in the future is accepted nowhere yet; its own record revokes it.
+    let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
+    let issued_before = unix_seconds.max(iat.min(latest)).saturating_add(1);
+    let lifetime = token.exp().map_or(NEVER, |exp| exp.saturating_sub(iat));
+    let lifetime = lifetime.max(max_lifetime_seconds.unwrap_or(KEPT_AFTER_EXP_SECONDS));
+    Some(Record::session(session, issued_before, end(issued_before.checked_add(lifetime))))
 }
 
 /// Returns the cutoff for a user after the application's response. It revokes every token issued
@@ -196,8 +229,8 @@ impl SignOut {
     }
 }
 
-/// The hold of an application's response until the time of its user's cutoff has passed. A sign-in
-/// after the response then gets a token that the cutoff does not revoke.
+/// The hold of a response until the time of a cutoff of its user or session has passed. A sign-in after
+/// the response then gets a token that the cutoff does not revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     issued_before: u64,

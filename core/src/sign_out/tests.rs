@@ -229,6 +229,51 @@ fn a_cutoff_covers_the_response_and_the_requests_token() {
 }
 
 #[test]
+fn a_sessions_cutoff_covers_now_and_the_token_it_came_with() {
+    let t = NOW.unix_seconds;
+    let hour = |iat| (Some(iat), Some(iat + 3_600));
+    let day = KEPT_AFTER_EXP_SECONDS;
+    let cases = [
+        // iat and exp, max_lifetime_seconds, issued_before, for how long after.
+        (hour(t - 50), None, t + 1, day),
+        (hour(t - 50), Some(7_200), t + 1, 7_200),
+        (hour(t), None, t + 1, day),
+        (hour(t + 20), None, t + 21, day),
+        (hour(t + 9_999), None, t + 301, day),
+        ((Some(t - 50), Some(t - 50 + 2 * day)), None, t + 1, 2 * day),
+        ((Some(t - 50), Some(t - 50 + 2 * day)), Some(3_600), t + 1, 2 * day),
+    ];
+    for (times, lifetime, issued_before, kept) in cases {
+        let cutoff = of_session(&genuine(times, Some("a")), t, lifetime).expect("a session");
+        let expected = Record::session(session("a"), issued_before, issued_before + kept);
+        assert_eq!(cutoff, expected, "{times:?} {lifetime:?}");
+        assert!(cutoff.is_sound());
+    }
+    let endless = of_session(&genuine((Some(t), None), Some("a")), t, Some(60));
+    assert_eq!(endless.map(|cutoff| cutoff.exp), Some(NEVER));
+}
+
+#[test]
+fn only_a_token_with_iat_and_session_ends_one() {
+    let t = NOW.unix_seconds;
+    for (iat, sid) in [(None, Some("a")), (Some(t), None), (None, None)] {
+        let token = genuine((iat, Some(t + 9)), sid);
+        assert_eq!((of_session(&token, t, None), token.ends_session()), (None, false));
+    }
+}
+
+/// A genuine token with these `iat` and `exp`, of that session.
+fn genuine((iat, exp): (Option<u64>, Option<u64>), sid: Option<&str>) -> GenuineToken {
+    let token = RecordId::of_token("", None, "1").into();
+    let names = TokenNames { token, session: sid.map(|sid| session(sid).into()), user: None };
+    GenuineToken::for_test(names, iat, exp)
+}
+
+fn session(sid: &str) -> RecordId {
+    RecordId::of_session("", None, sid)
+}
+
+#[test]
 fn an_answer_is_held_until_its_cutoff_has_passed_or_two_seconds() {
     let cutoff = |ahead| Record::user(RecordId::FIRST, NOW.unix_seconds + ahead, NEVER);
     let later = |milliseconds: u64| Now {

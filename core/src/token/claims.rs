@@ -11,6 +11,7 @@ use crate::keys::Key;
 use crate::refusal::{Objection, Refusal, RefusalRule};
 use crate::revocation::record::TIME_LIMIT_SECONDS;
 use crate::token::Policy;
+use crate::token::claim_path::ClaimPath;
 
 /// The claims of a genuine token.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,22 +20,19 @@ pub(super) struct Claims {
     pub(super) times: Times,
     /// The `jti`, if it is well-formed.
     pub(super) jti: Option<String>,
+    /// The session id, if the policy names its claim and it is well-formed.
+    pub(super) session_id: Option<String>,
+    /// The user id, if the policy names its claim and it is well-formed.
+    pub(super) user_id: Option<Box<str>>,
     /// Whether times and `jti` are well-formed. No configuration accepts the token otherwise.
     pub(super) is_well_formed: bool,
-    /// The policy's verdict, except on the times.
-    pub(super) verdict: Result<Accepted, Objection>,
+    /// The policy's verdict, except on the times; with the claims for the application.
+    pub(super) verdict: Result<Forwarded, Objection>,
 }
 
-/// What the application may learn from a token whose claims are as required.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
-    pub(super) user_id: Option<Box<str>>,
-    pub(super) forwarded: Forwarded,
-}
-
-/// The name and header text of each forwarded claim that the token has; `None` if no header can carry
+/// The path and header text of each forwarded claim that the token has; `None` if no header can carry
 /// its value.
-pub(super) type Forwarded = Vec<(Box<str>, Option<Box<str>>)>;
+pub(super) type Forwarded = Vec<(ClaimPath, Option<Box<str>>)>;
 
 /// The times between which a token is valid, in seconds since 1970 UTC (RFC 7519 §2, NumericDate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +74,20 @@ pub(super) fn read(claims: &Object<'_>, key: &Key, policy: &Policy) -> Claims {
         iat: iat.unwrap_or_default(),
     };
     let is_well_formed = malformed.is_none();
-    let verdict = check(claims, &times, malformed, key, policy);
-    Claims { times, jti: jti.unwrap_or_default(), is_well_formed, verdict }
+    let session_id = policy.session_id.as_ref().map_or(Ok(None), |path| session_id(claims, path));
+    let user_id = policy.user_id.as_ref().map(|path| user_id(claims, path)).transpose();
+    let verdict = check(claims, &times, malformed, key, policy)
+        .and_then(|()| user_id.as_ref().map(|_| ()).map_err(Clone::clone))
+        .and_then(|()| session_id.as_ref().map(|_| ()).map_err(Clone::clone))
+        .map(|()| forwarded(claims, &policy.forwarded));
+    Claims {
+        times,
+        jti: jti.unwrap_or_default(),
+        session_id: session_id.unwrap_or_default(),
+        user_id: user_id.unwrap_or_default(),
+        is_well_formed,
+        verdict,
+    }
 }
 
 /// Checks all claims but the times; `malformed` is the objection to a time or `jti`.
@@ -87,7 +97,7 @@ fn check(
     malformed: Option<Objection>,
     key: &Key,
     policy: &Policy,
-) -> Result<Accepted, Objection> {
+) -> Result<(), Objection> {
     let (issuer, audiences) = (text(claims, "iss"), audiences(claims));
     if let Ok(issuer) = &issuer {
         check_issuer(issuer.as_deref(), key, policy)?;
@@ -101,14 +111,12 @@ fn check(
         return Err(malformed);
     }
     check_lifetime(times, policy.max_lifetime_seconds)?;
-    let is_absent = |name: &&String| matches!(claims.find(name), None | Some(Value::Null));
-    if let Some(name) = policy.required.iter().find(is_absent) {
-        return Err(Objection::absent(name));
+    let is_absent =
+        |path: &&ClaimPath| matches!(claims.find_at(path.names()), None | Some(Value::Null));
+    match policy.required.iter().find(is_absent) {
+        Some(path) => Err(Objection::absent(&path.to_string())),
+        None => Ok(()),
     }
-    Ok(Accepted {
-        user_id: policy.user_id.as_deref().map(|name| user_id(claims, name)).transpose()?,
-        forwarded: forwarded(claims, &policy.forwarded),
-    })
 }
 
 fn check_issuer(issuer: Option<&str>, key: &Key, policy: &Policy) -> Result<(), Objection> {
@@ -204,14 +212,40 @@ fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
 }
 
 /// The user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
-fn user_id(claims: &Object<'_>, name: &str) -> Result<Box<str>, Objection> {
-    let id = match claims.find(name) {
-        Some(Value::Text(text)) => text,
-        Some(Value::Number(number)) if is_integer(number) => *number,
-        None | Some(Value::Null) => return Err(Objection::absent(name)),
-        Some(_) => return Err(Objection::malformed(name)),
-    };
-    if is_user_id(id) { Ok(id.into()) } else { Err(Objection::malformed(name)) }
+fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Box<str>, Objection> {
+    match claims.find_at(path.names()) {
+        None | Some(Value::Null) => Err(Objection::absent(&path.to_string())),
+        Some(value) => match id_text(value).filter(|id| is_user_id(id)) {
+            Some(id) => Ok(id.into()),
+            None => Err(Objection::malformed(&path.to_string())),
+        },
+    }
+}
+
+/// The session id, written like a user id. `null` names no session.
+fn session_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Option<String>, Objection> {
+    match claims.find_at(path.names()) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match id_text(value).filter(|id| is_session_id(id)) {
+            Some(id) => Ok(Some(id.into_owned())),
+            None => Err(Objection::malformed(&path.to_string())),
+        },
+    }
+}
+
+/// Returns a string, or an integer as its decimal text.
+fn id_text(value: Value<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Text(text) => Some(text),
+        Value::Number(number) if is_integer(number) => Some(number.into()),
+        _ => None,
+    }
+}
+
+/// Returns whether a text can be a session id: not empty, at most 512 bytes.
+#[must_use]
+pub fn is_session_id(text: &str) -> bool {
+    (1..=SESSION_ID_BYTES_LIMIT).contains(&text.len())
 }
 
 /// Returns whether a text can be a user id: not empty, at most 256 bytes, valid in a header.
@@ -234,14 +268,14 @@ fn is_header_text(text: &str) -> bool {
 }
 
 /// Returns the header text of each forwarded claim. `null` is absent.
-fn forwarded(claims: &Object<'_>, names: &[String]) -> Forwarded {
-    let of_name = |name: &String| {
-        let value = claims.find(name).filter(|value| !matches!(value, Value::Null))?;
+fn forwarded(claims: &Object<'_>, paths: &[ClaimPath]) -> Forwarded {
+    let of_path = |path: &ClaimPath| {
+        let value = claims.find_at(path.names()).filter(|it| !matches!(it, Value::Null))?;
         let is_sound = |text: &str| text.len() <= FORWARDED_BYTES_LIMIT && is_header_text(text);
-        let text = header_text(value).filter(|text| is_sound(text));
-        Some((name.as_str().into(), text.map(Into::into)))
+        let text = header_text(&value).filter(|text| is_sound(text));
+        Some((path.clone(), text.map(Into::into)))
     };
-    names.iter().filter_map(of_name).collect()
+    paths.iter().filter_map(of_path).collect()
 }
 
 /// Returns strings, numbers and booleans unchanged, and lists of them joined by commas. A list whose
@@ -275,6 +309,9 @@ fn single<'a>(value: &'a Value<'_>) -> Option<Cow<'a, str>> {
 
 /// The longest jti and user id.
 const ID_BYTES_LIMIT: usize = 256;
+
+/// The longest session id. Those of idpyoidc have 304 bytes.
+const SESSION_ID_BYTES_LIMIT: usize = 512;
 
 /// The longest header text of a forwarded claim: two hundred group ids of Entra fit.
 const FORWARDED_BYTES_LIMIT: usize = 8 * 1024;

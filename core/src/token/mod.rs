@@ -21,12 +21,14 @@
 //! tried, so a retry continues there. [`effort`](crate::keys) bounds the time for all other checks.
 
 mod cache;
+mod claim_path;
 mod claims;
 mod compact;
 mod signer;
 pub mod statement;
 
-pub use claims::is_user_id;
+pub use claim_path::ClaimPath;
+pub use claims::{is_session_id, is_user_id};
 pub use compact::JwtType;
 
 use std::cell::{Cell, RefCell};
@@ -45,7 +47,7 @@ use crate::revocation::generation::Mark;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::RecordId;
 use crate::token::cache::{Remembered, TokenCache};
-use crate::token::claims::{Accepted, Forwarded, Times};
+use crate::token::claims::{Forwarded, Times};
 use crate::token::compact::{Compact, Header};
 use crate::token::signer::{NoCandidate, NoSigner};
 
@@ -57,9 +59,11 @@ pub struct Policy {
     /// The audiences of which `aud` must contain one, if there are any.
     pub audiences: Vec<String>,
     /// The claim that contains the user id; `None` requires no user.
-    pub user_id: Option<String>,
+    pub user_id: Option<ClaimPath>,
+    /// The claim that contains the session id, if any. A token without it belongs to no session.
+    pub session_id: Option<ClaimPath>,
     /// Claims that must be present and not null.
-    pub required: Vec<String>,
+    pub required: Vec<ClaimPath>,
     /// The tolerated difference between the issuer's clock and ours, in seconds.
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
@@ -67,7 +71,7 @@ pub struct Policy {
     /// The longest token, in bytes.
     pub max_token_bytes: usize,
     /// Claims to be read for the application; see [`VerifiedToken::claim`].
-    pub forwarded: Vec<String>,
+    pub forwarded: Vec<ClaimPath>,
     /// Separates applications that use one signout service; part of every record id.
     pub realm: String,
 }
@@ -78,6 +82,7 @@ impl Default for Policy {
             issuer: None,
             audiences: vec![],
             user_id: None,
+            session_id: None,
             required: vec![],
             clock_skew_seconds: 0,
             max_lifetime_seconds: None,
@@ -292,14 +297,20 @@ impl Verifier {
         let key = self.signer(untried, token, &compact, keys_tried, effort)?;
         let claims = claims::read(&claims, key, &self.policy);
         let realm = &self.policy.realm;
-        let names = match &claims.jti {
+        let token_names = match &claims.jti {
             Some(jti) => NamePair::of_token(realm, issuer, jti),
             None => NamePair::of_input(realm, issuer, compact.signing_input),
         };
+        let session_id = claims.session_id.as_deref();
+        let names = TokenNames {
+            token: token_names,
+            session: session_id.map(|sid| NamePair::of_session(realm, issuer, sid)),
+            user: claims.user_id.as_deref().map(|id| NamePair::of_user(realm, issuer, id)),
+        };
         let genuine = GenuineToken { names, times: claims.times };
         match claims.verdict {
-            Ok(accepted) => {
-                let verified = Rc::new(VerifiedToken::new(genuine, accepted, issuer, realm));
+            Ok(forwarded) => {
+                let verified = Rc::new(VerifiedToken::new(genuine, claims.user_id, forwarded));
                 let known = Verified { token: Rc::clone(&verified), signer: key.fingerprint() };
                 self.verified.borrow_mut().keep(token, known);
                 Ok(self.judged(verified, effort.unix_seconds()))
@@ -399,15 +410,39 @@ pub(crate) struct Genuine {
 /// tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GenuineToken {
-    names: NamePair,
+    names: TokenNames,
     times: Times,
 }
 
 impl GenuineToken {
+    /// A token that no verifier has seen.
+    #[cfg(test)]
+    pub(crate) fn for_test(names: TokenNames, iat: Option<u64>, exp: Option<u64>) -> Self {
+        Self { names, times: Times { iat, exp, nbf: None } }
+    }
+
     /// The id of this token's revocation: its issuer and `jti`, or its signing input if it has none.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
-        self.names.own()
+        self.names.token.own()
+    }
+
+    /// The id of its session's cutoff, if it names its session.
+    #[must_use]
+    pub fn session(&self) -> Option<RecordId> {
+        self.names.session.map(NamePair::own)
+    }
+
+    /// Whether a sign-out with this token ends its session: it names one and has an `iat`.
+    #[must_use]
+    pub fn ends_session(&self) -> bool {
+        self.names.session.is_some() && self.times.iat.is_some()
+    }
+
+    /// Everything by which this token may be revoked.
+    #[must_use]
+    pub fn names(&self) -> &TokenNames {
+        &self.names
     }
 
     /// Returns when the token expires, in seconds since 1970 UTC, rounded down.
@@ -461,9 +496,8 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    fn new(genuine: GenuineToken, accepted: Accepted, issuer: Option<&str>, realm: &str) -> Self {
-        let Accepted { user_id, forwarded } = accepted;
-        let user = user_id.map(|id| User { names: NamePair::of_user(realm, issuer, &id), id });
+    fn new(genuine: GenuineToken, user_id: Option<Box<str>>, forwarded: Forwarded) -> Self {
+        let user = user_id.zip(genuine.names.user).map(|(id, names)| User { id, names });
         Self { genuine, user, forwarded, live_at: Cell::new(None) }
     }
 
@@ -482,8 +516,8 @@ impl VerifiedToken {
 
     /// Everything by which this token may be revoked.
     #[must_use]
-    pub fn names(&self) -> TokenNames {
-        TokenNames { token: self.genuine.names, user: self.user.as_ref().map(|user| user.names) }
+    pub fn names(&self) -> &TokenNames {
+        &self.genuine.names
     }
 
     /// Returns the user, or `None` if the policy requires none.
@@ -511,8 +545,8 @@ impl VerifiedToken {
     /// JSON if an element contains a comma, is empty, or begins or ends with white space. The text
     /// has at most 8 KiB and no control characters.
     #[must_use]
-    pub fn claim(&self, name: &str) -> Option<&str> {
-        self.forwarded.iter().find(|(known, _)| &**known == name)?.1.as_deref()
+    pub fn claim(&self, path: &ClaimPath) -> Option<&str> {
+        self.forwarded.iter().find(|(known, _)| known == path)?.1.as_deref()
     }
 
     /// Returns how many of the forwarded claims have a value that no header can carry.
@@ -536,7 +570,7 @@ impl VerifiedToken {
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
         let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        let claims = self.forwarded.iter().map(|(name, text)| name.len() + length(text));
+        let claims = self.forwarded.iter().map(|(_, text)| size_of::<ClaimPath>() + length(text));
         user + claims.sum::<usize>()
     }
 }

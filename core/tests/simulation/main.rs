@@ -3,7 +3,7 @@
 //! Promises:
 //!
 //! - A proxy that has refused a token never accepts it again before it expires. The same holds for
-//!   a renewed token of the same session.
+//!   a renewed token of the same `jti`, and for other tokens of a session that was signed out.
 //! - Soon after the faults end, every proxy and the service know each revocation that any of them
 //!   still knew.
 //! - No proxy loses the set or treats it as stale without a reason.

@@ -93,14 +93,25 @@ impl SimulatedProcess {
     }
 
     /// Handles a request to a sign-out route with the token of this record. If the token is already
-    /// revoked here, only its delivery is tried again.
-    pub(super) fn sign_out(&mut self, vm: usize, record: Record, time: Duration) {
+    /// revoked here, only its delivery is tried again. If the token names its session, the session's
+    /// cutoff is written with the token's record.
+    pub(super) fn sign_out(
+        &mut self,
+        vm: usize,
+        record: Record,
+        session: Option<Record>,
+        time: Duration,
+    ) {
         let now = self.now(time);
         let SimulatedVm { feed, flights } = &mut self.vms[vm];
         feed.note_request();
         let is_revoked = record.kind == Kind::Token && refuses(feed, &self.memory, &record);
-        let (fresh, revoked) =
-            if is_revoked { (vec![], vec![record]) } else { (vec![record], vec![]) };
+        let (fresh, revoked) = if is_revoked {
+            let held = session.and_then(|it| feed.set().find(&self.memory, it.id, it.kind));
+            (vec![], [record].into_iter().chain(held).collect())
+        } else {
+            ([record].into_iter().chain(session).collect(), vec![])
+        };
         let settings = sign_out::Settings {
             timeout_milliseconds: 2_000,
             when_unreachable: WhenUnreachable::Forward,

@@ -29,6 +29,9 @@ pub(super) struct World {
     /// The records that may be revoked. `refused` stores, for each process, whether it has ever
     /// refused them.
     records: Vec<Record>,
+    /// The cutoffs of sessions that sign-outs have set.
+    session_cutoffs: Vec<Record>,
+    /// By process, of the records and then of the cutoffs.
     refused: Vec<Vec<bool>>,
     /// Earlier responses to polls, for replays.
     responses: Vec<(String, Response)>,
@@ -93,6 +96,7 @@ impl World {
             service_ahead_seconds: 0,
             processes,
             records,
+            session_cutoffs: Vec::new(),
             refused,
             responses: Vec::new(),
             clocks_jump,
@@ -135,8 +139,9 @@ impl World {
             }
             62..74 => {
                 let record = self.record();
-                self.say(|| format!("process {process} vm {vm}: sign-out {record:?}"));
-                self.processes[process].sign_out(vm, record, self.time);
+                let session = self.session_cutoff(process, &record);
+                self.say(|| format!("process {process} vm {vm}: sign-out {record:?} {session:?}"));
+                self.processes[process].sign_out(vm, record, session, self.time);
             }
             74..82 if self.service_is_up => {
                 let record = self.record();
@@ -164,6 +169,22 @@ impl World {
     fn record(&mut self) -> Record {
         let record = self.chance.below(self.records.len());
         self.records[record]
+    }
+
+    /// The cutoff that a sign-out with this token sets: every other token names the one session.
+    fn session_cutoff(&mut self, process: usize, record: &Record) -> Option<Record> {
+        let names_session = record.kind == Kind::Token && record.id.0[0].is_multiple_of(2);
+        if !names_session || self.clocks_jump {
+            return None; // the service accepts no cutoff of a clock that is an hour ahead
+        }
+        let id = RecordId::of_session("", Some("issuer"), "session");
+        let now = self.processes[process].now(self.time).unix_seconds;
+        let cutoff = Record::session(id, now + 1, now + 1 + KEPT_AFTER_EXP_SECONDS);
+        if !self.processes[process].refuses(record) {
+            self.session_cutoffs.push(cutoff);
+            self.refused.iter_mut().for_each(|of_process| of_process.push(false));
+        }
+        Some(cutoff)
     }
 
     fn let_time_pass(&mut self) {
@@ -313,7 +334,8 @@ impl World {
         self.say(|| format!("process {process}: its configuration renames the service"));
         self.processes[process].rename_service(self.lives);
         let early = self.service_unix_seconds() + 60;
-        for (record, refused) in self.records.iter().zip(&mut self.refused[process]) {
+        let records = self.records.iter().chain(&self.session_cutoffs);
+        for (record, refused) in records.zip(&mut self.refused[process]) {
             *refused &= !is_past_for_service(record, early); // no service stores it any more
         }
     }
@@ -378,7 +400,8 @@ impl World {
         let early = self.service_unix_seconds() + 60;
         for (number, process) in self.processes.iter_mut().enumerate() {
             let knowledge = process.knowledge(self.time);
-            for (record, refused) in self.records.iter().zip(&mut self.refused[number]) {
+            let records = self.records.iter().chain(&self.session_cutoffs);
+            for (record, refused) in records.zip(&mut self.refused[number]) {
                 // After its feed was renamed, a process loads only records that the service still
                 // stores.
                 *refused &= knowledge != Knowledge::Never || !is_past_for_service(record, early);
@@ -416,7 +439,8 @@ impl World {
     /// to all.
     fn amiss(&mut self) -> Option<String> {
         let (time, now) = (self.time, self.service_unix_seconds());
-        for record in self.records.iter().filter(|record| !is_past_for_service(record, now)) {
+        let records = self.records.iter().chain(&self.session_cutoffs);
+        for record in records.filter(|record| !is_past_for_service(record, now)) {
             let there = self.service.refuses(record);
             let holders = self.processes.iter().filter(|process| process.refuses(record)).count();
             if there && holders < self.processes.len() {

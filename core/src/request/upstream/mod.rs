@@ -8,13 +8,13 @@
 use serde::Deserialize;
 
 use crate::headers::{Edit, Headers, Lengths, passes_for};
-use crate::token::VerifiedToken;
+use crate::token::{ClaimPath, VerifiedToken};
 
 /// The headers for the application.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     user_id: Option<Vec<u8>>,
-    claims: Vec<(String, Vec<u8>)>,
+    claims: Vec<(ClaimPath, Vec<u8>)>,
     token: TokenForwarding,
     /// The lengths of all header names above.
     lengths: Lengths,
@@ -39,7 +39,7 @@ impl Upstream {
     /// lower case, and no two of them are equal for some server.
     pub(crate) fn new(
         user_id: Option<String>,
-        claims: Vec<(String, String)>,
+        claims: Vec<(ClaimPath, String)>,
         token: TokenForwarding,
     ) -> Self {
         let lengths = Lengths::of(
@@ -74,6 +74,11 @@ impl Upstream {
         let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
         edits.extend(values().map(|(name, value)| Edit::Set(name.to_vec(), value.into())));
         edits
+    }
+
+    /// Returns the claims that the application gets, in their order.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.claims.iter().map(|(claim, _)| claim)
     }
 
     /// Returns whether the token of an admitted request must be removed from it.

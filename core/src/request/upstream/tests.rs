@@ -9,16 +9,13 @@ use crate::token::builder::{NOW, TokenBuilder, ring};
 use crate::token::{Policy, Verifier};
 
 fn upstream() -> Upstream {
-    let claims = vec![("role".to_owned(), "x-user-role".to_owned())];
+    let claims = vec![("role".into(), "x-user-role".to_owned())];
     Upstream::new(Some("x-user-id".to_owned()), claims, TokenForwarding::Keep)
 }
 
 fn token(builder: TokenBuilder) -> Rc<VerifiedToken> {
-    let policy = Policy {
-        user_id: Some("sub".to_owned()),
-        forwarded: vec!["role".to_owned()],
-        ..Policy::default()
-    };
+    let policy =
+        Policy { user_id: Some("sub".into()), forwarded: vec!["role".into()], ..Policy::default() };
     Verifier::new(ring(), policy).verify(builder.sign().as_bytes(), NOW).expect("genuine")
 }
 
@@ -93,8 +90,8 @@ fn a_pseudo_header_equals_no_identity_header() {
 fn names_of_any_length_are_removed() {
     for length in [1, 62, 63, 64, 65, 256] {
         let name = "x".repeat(length);
-        let upstream =
-            Upstream::new(None, vec![("role".to_owned(), name.clone())], TokenForwarding::Keep);
+        let claims = vec![("role".into(), name.clone())];
+        let upstream = Upstream::new(None, claims, TokenForwarding::Keep);
         let headers = Headers::from_pairs(&[(name.clone(), "root"), (name.clone() + "x", "mine")]);
         assert_eq!(upstream.edits(&headers, None), [remove(&name)], "{length}");
     }

@@ -69,8 +69,8 @@ impl RevocationSet {
         Generations::of(self.space)
     }
 
-    /// Returns whether a token is revoked: by its own record, by its user's cutoff, or by the
-    /// cutoff for all. `names` contains its ids with and without the issuer.
+    /// Returns whether a token is revoked: by its own record, or by the cutoff of its session, of its
+    /// user, or for all. `names` contains its ids with and without the issuer.
     ///
     /// # Errors
     ///
@@ -90,13 +90,24 @@ impl RevocationSet {
         if find(names.token, Kind::Token)?.is_some() {
             return Ok(true);
         }
-        for (kind, names) in [(Kind::User, names.user), (Kind::All, Some(self.all.into()))] {
+        let cutoffs = [
+            (Kind::User, names.session),
+            (Kind::User, names.user),
+            (Kind::All, Some(self.all.into())),
+        ];
+        for (kind, names) in cutoffs {
             let Some(names) = names else { continue };
             if find(names, kind)?.is_some_and(|cutoff| iat.is_none_or(|iat| iat < cutoff)) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Returns the record of that id and kind; `None` if the set has none or cannot tell.
+    #[must_use]
+    pub fn find(&self, shared: &dyn SharedData, id: RecordId, kind: Kind) -> Option<Record> {
+        self.read(shared, ShardSlot::of((id, kind)), |shard| shard.find(id)).ok()??
     }
 
     /// Returns whether the set already revokes everything that the record revokes.

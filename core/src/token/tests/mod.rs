@@ -62,7 +62,7 @@ fn the_example_of_rfc_7515_is_verified() {
     let verifier = Verifier::new(keys, policy);
     let verified = verifier.verify(token.as_bytes(), 1_300_819_379).expect("genuine");
     assert_eq!((verified.exp(), verified.iat()), (Some(1_300_819_380), None));
-    assert_eq!(verified.claim("http://example.com/is_root"), Some("true"));
+    assert_eq!(verified.claim(&"http://example.com/is_root".into()), Some("true"));
     let input = token.rsplit_once('.').expect("three parts").0;
     assert_eq!(verified.record_id(), RecordId::of_input("", Some("joe"), input.as_bytes()));
     assert_eq!(verifier.verify(token.as_bytes(), 1_300_819_380).err(), Some(Expired));
@@ -81,7 +81,10 @@ fn a_verified_token_names_its_user() {
     );
     assert_eq!(verified.record_id(), RecordId::of_token("shop", None, "token-1"));
     assert_eq!((verified.iat(), verified.exp()), (Some(NOW - 1), Some(NOW + 3_600)));
-    assert_eq!((verified.claim("role"), verified.claim("sub")), (Some("admin"), None));
+    assert_eq!(
+        (verified.claim(&"role".into()), verified.claim(&"sub".into())),
+        (Some("admin"), None)
+    );
 }
 
 #[test]
@@ -471,6 +474,75 @@ fn jti_and_user_id_have_a_type_and_a_length() {
 }
 
 #[test]
+fn a_session_id_has_a_kind_and_a_length() {
+    let policy = Policy { session_id: Some("sid".into()), ..policy() };
+    let verifier = Verifier::new(ring(), policy);
+    let session = |sid: &str| Ok(Some(RecordId::of_session("", None, sid)));
+    let text = |length: usize| format!("\"{}\"", "s".repeat(length));
+    for (json, expected) in [
+        ("\"a\"".to_owned(), session("a")),
+        ("\"a\\u0000b\"".to_owned(), session("a\0b")),
+        (text(512), session(&"s".repeat(512))),
+        ("42".to_owned(), session("42")),
+        ("null".to_owned(), Ok(None)),
+        ("\"\"".to_owned(), Err(BadClaims)),
+        (text(513), Err(BadClaims)),
+        ("4.2".to_owned(), Err(BadClaims)),
+        ("true".to_owned(), Err(BadClaims)),
+        ("[\"a\"]".to_owned(), Err(BadClaims)),
+        ("{\"a\":1}".to_owned(), Err(BadClaims)),
+    ] {
+        let token = token().claim("sid", &json).sign();
+        let verified = verifier.verify(token.as_bytes(), NOW);
+        assert_eq!(verified.map(|token| token.genuine().session()), expected, "{json}");
+    }
+    let absent = verifier.verify(token().sign().as_bytes(), NOW).expect("genuine");
+    assert_eq!(absent.genuine().session(), None);
+    let other = Verifier::new(ring(), Policy { user_id: Some("sub".into()), ..Policy::default() });
+    let ignored = other.verify(token().claim("sid", "true").sign().as_bytes(), NOW);
+    assert_eq!(ignored.expect("genuine").genuine().session(), None);
+}
+
+#[test]
+fn a_claim_may_be_inside_another() {
+    let path = |names: &[&str]| ClaimPath::new(names.iter().map(|&it| it.to_owned()).collect());
+    let roles = path(&["realm_access", "roles"]);
+    let policy = Policy {
+        user_id: Some(path(&["user", "id"])),
+        session_id: Some(path(&["a", "b", "c"])),
+        required: vec![roles.clone()],
+        forwarded: vec![roles.clone(), "a.b".into()],
+        ..policy()
+    };
+    let sound = || {
+        token()
+            .claim("user", r#"{"id": 7, "name": "x"}"#)
+            .claim("a", r#"{"b": {"c": "s"}}"#)
+            .claim("realm_access", r#"{"roles": ["admin", "user"]}"#)
+            .claim("a.b", "\"dotted\"")
+    };
+    let verifier = Verifier::new(ring(), policy.clone());
+    let verified = verifier.verify(sound().sign().as_bytes(), NOW).expect("genuine");
+    assert_eq!(verified.user().map(User::id), Some("7"));
+    assert_eq!(verified.genuine().session(), Some(RecordId::of_session("", None, "s")));
+    assert_eq!(verified.claim(&roles), Some("admin,user"));
+    assert_eq!(verified.claim(&"a.b".into()), Some("dotted"));
+    for (name, json, expected) in [
+        ("user", "{}", Some(BadClaims)),
+        ("user", "\"id\"", Some(BadClaims)),
+        ("user", "[{\"id\": 7}]", Some(BadClaims)),
+        ("realm_access", "{\"roles\": null}", Some(BadClaims)),
+        ("realm_access", "\"roles\"", Some(BadClaims)),
+        ("a", "{\"b\": {}}", None),
+        ("a", "{\"b\": \"c\"}", None),
+        ("a", "{\"b\": {\"c\": false}}", Some(BadClaims)),
+    ] {
+        let token = sound().claim(name, json).sign();
+        assert_eq!(refusal_by(policy.clone(), token), expected, "{name}: {json}");
+    }
+}
+
+#[test]
 fn required_claims_are_there_and_not_null() {
     let policy = Policy { required: vec!["exp".into(), "tenant".into()], ..policy() };
     let cases = [
@@ -523,11 +595,11 @@ fn a_forwarded_claim_becomes_one_unambiguous_line() {
     for (json, expected, left_out) in cases {
         let token = token().claim("role", json).sign();
         let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
-        assert_eq!(verified.claim("role"), *expected, "{json}");
+        assert_eq!(verified.claim(&"role".into()), *expected, "{json}");
         assert_eq!(verified.claims_left_out(), *left_out, "{json}");
     }
     let absent = verifier.verify(token().sign().as_bytes(), NOW).expect("genuine");
-    assert_eq!(absent.claim("role"), None);
+    assert_eq!(absent.claim(&"role".into()), None);
 }
 
 #[test]
@@ -639,7 +711,7 @@ fn a_token_remembers_when_it_was_live() {
     let generations = RevocationSet::new(KeySpace::of_feed("", "a", "a"), "").generations();
     let shared = InMemory::default();
     generations.renew(&shared);
-    let mark = generations.mark(&shared, verified().record_id(), verified().known_live_at());
+    let mark = generations.mark(&shared, verified().names(), verified().known_live_at());
     let (mark, standing) = mark.expect("something was written");
     assert_eq!((verified().known_live_at(), standing), (None, Standing::Unknown));
     verified().note_live_at(mark);
@@ -908,7 +980,7 @@ fn the_texts_of_a_token_are_counted_in_bytes() {
     let verifier = Verifier::new(ring(), Policy { forwarded: vec!["role".into()], ..policy() });
     let token = token().claim("sub", "\"ada\"").claim("role", "\"admin\"").sign();
     let verified = verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    assert_eq!(verified.text_bytes(), "ada".len() + "role".len() + "admin".len());
+    assert_eq!(verified.text_bytes(), "ada".len() + size_of::<ClaimPath>() + "admin".len());
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_token_that_cannot_be_checked_names_the_reason() {
 #[test]
 fn objections_fit_into_the_memory_of_refused_tokens() {
     let name = "c".repeat(200);
-    let policy = Policy { required: vec![name.clone()], ..policy() };
+    let policy = Policy { required: vec![name.as_str().into()], ..policy() };
     let verifier = Verifier::new(ring(), policy);
     let _ = verifier.examine(token().sign().as_bytes(), NOW);
     let mut refused = verifier.refused.borrow_mut();

@@ -1,0 +1,30 @@
+//! Which claims do settings name?
+
+use crate::config::error::{At, ConfigError};
+use crate::config::lists::Names;
+use crate::config::{limits, settings};
+use crate::token::ClaimPath;
+
+/// A claim: one name, or the names on the way to it.
+pub(super) fn check(at: &At, Names(names): &Names) -> Result<ClaimPath, ConfigError> {
+    limits::some(at, names.len(), settings::CLAIM_NAMES, "name the claim")?;
+    for (index, name) in names.iter().enumerate() {
+        let at = if names.len() > 1 { at.item(index) } else { at.clone() };
+        limits::text(&at, name, settings::NAME_BYTES)?;
+    }
+    Ok(ClaimPath::new(names.clone()))
+}
+
+/// Distinct claims, not too many.
+pub(super) fn check_list(at: &At, list: &[Names]) -> Result<Vec<ClaimPath>, ConfigError> {
+    limits::count(at, list.len(), settings::LIST_ITEMS)?;
+    let mut claims: Vec<ClaimPath> = vec![];
+    for (index, written) in list.iter().enumerate() {
+        let claim = check(&at.item(index), written)?;
+        if claims.contains(&claim) {
+            return Err(at.item(index).error("comes twice", "remove one"));
+        }
+        claims.push(claim);
+    }
+    Ok(claims)
+}
