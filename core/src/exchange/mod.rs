@@ -23,6 +23,7 @@ use std::rc::Rc;
 use crate::admission::{Cutoff, Decision, Forward};
 use crate::call::{Call, Response};
 use crate::feed::delivery::Verdict;
+use crate::feed::outbox::{Account, OutgoingRecord};
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::Registration;
@@ -160,8 +161,9 @@ impl Exchange {
         }
         let records = records_of(root, &sign_out, &expired, host);
         let revoked = held_records_of(root, &signed_out, host);
-        let all = records.iter().chain(&revoked).filter(|record| record.kind != Kind::Token);
-        self.session_cutoff = all.copied().max_by_key(|record| record.issued_before);
+        let all = records.iter().map(|outgoing| &outgoing.record).chain(&revoked);
+        let cutoffs = all.filter(|record| record.kind != Kind::Token);
+        self.session_cutoff = cutoffs.copied().max_by_key(|record| record.issued_before);
         let step = begin(root, records, &revoked, host);
         self.follow(root, step, None, host)
     }
@@ -213,7 +215,7 @@ impl Exchange {
         let record =
             sign_out::of_user(cutoff.user, headers.first(b"date"), cutoff.iat, now, lifetime);
         root.count(Counter::CutOff);
-        let step = begin(root, vec![record], &[], host);
+        let step = begin(root, vec![record.into()], &[], host);
         self.follow(root, step, Some(record), host)
     }
 
@@ -334,26 +336,32 @@ fn records_of(
     tokens: &[GenuineToken],
     expired: &[GenuineToken],
     host: Host<'_>,
-) -> Vec<Record> {
+) -> Vec<OutgoingRecord> {
     let lifetime = root.revocation.as_ref().and_then(|it| it.max_lifetime_seconds);
     let unix_seconds = host.clock.unix_seconds();
-    let mut records: Vec<_> = tokens.iter().map(|token| record_of(root, token, host)).collect();
-    let mut sessions: Vec<_> = tokens
-        .iter()
-        .chain(expired)
-        .filter_map(|token| sign_out::of_session(token, unix_seconds, lifetime))
-        .collect();
-    sessions.sort_unstable();
+    let of_token = |token: &GenuineToken| OutgoingRecord {
+        record: record_of(root, token, host),
+        account: token.user().map(|user| Account { user, iat: token.iat() }),
+    };
+    let of_session = |token: &GenuineToken| {
+        let record = sign_out::of_session(token, unix_seconds, lifetime)?;
+        let account = token.user().map(|user| Account { user, iat: None });
+        Some(OutgoingRecord { record, account })
+    };
+    let mut records: Vec<_> = tokens.iter().map(of_token).collect();
+    let mut sessions: Vec<_> = tokens.iter().chain(expired).filter_map(of_session).collect();
+    sessions.sort_by_key(|session| session.record);
     sessions.dedup_by(|later, kept| {
-        let same = later.key() == kept.key();
+        let same = later.record.key() == kept.record.key();
         if same {
             *kept = kept.merge(*later);
         }
         same
     });
     let count = |list: &[_]| u64::try_from(list.len()).unwrap_or(u64::MAX);
-    root.count_many(Counter::SignedOut, count(&records));
-    root.count_many(Counter::SessionSignedOut, count(&sessions));
+    let (token_count, session_count) = (count(&records), count(&sessions));
+    root.count_many(Counter::SignedOut, token_count);
+    root.count_many(Counter::SessionSignedOut, session_count);
     records.append(&mut sessions);
     records
 }
@@ -395,7 +403,12 @@ fn rejection_line(verdict: Verdict) -> &'static str {
     }
 }
 
-fn begin(root: &mut Root, records: Vec<Record>, revoked: &[Record], host: Host<'_>) -> Step {
+fn begin(
+    root: &mut Root,
+    records: Vec<OutgoingRecord>,
+    revoked: &[Record],
+    host: Host<'_>,
+) -> Step {
     let Some(revocation) = &root.revocation else { return Step::Continue };
     let (set, outbox) = (*revocation.feed.set(), *revocation.feed.outbox());
     let (settings, now) = (revocation.sign_out, host.clock.now());

@@ -2,12 +2,16 @@
 //! respond, and leaves nothing in the root. Method: whole exchanges of one configuration, with
 //! shared data in memory.
 
+use serde_json::json;
+
 use super::*;
 use crate::admission::Moment;
 use crate::clock::Now;
+use crate::feed::delivery;
 use crate::feed::staleness::Knowledge;
 use crate::keys::host::NoHost;
 use crate::refusal::Refusal;
+use crate::revocation::record::RecordId;
 use crate::shared::InMemory;
 use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
@@ -412,6 +416,25 @@ fn a_sign_out_ends_its_session_and_no_other() {
     let next = bench.call_response(&mut exchange, Some(&accepted()));
     assert_eq!(outcome(&next), CONTINUES);
     assert_eq!(bench.count(Counter::SessionSignedOut), 1);
+}
+
+#[test]
+fn a_sign_out_tells_the_service_whose_records_they_are() {
+    let mut bench = ExchangeBench::new();
+    let (mut exchange, next) = bench.with_token("/sign-out", &token_of_session("1", "a", -10));
+    let Next::Call(call) = next else { panic!("no call") };
+    let records: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
+    let user = RecordId::of_user("", None, "user-1").to_string();
+    let said = |at: usize| [&records[at]["kind"], &records[at]["user"], &records[at]["iat"]];
+    assert_eq!(said(0), [&json!("token"), &json!(user), &json!(NOW - 10)]);
+    assert_eq!(said(1), [&json!("user"), &json!(user), &json!(null)]);
+    let _ = bench.call_response(&mut exchange, None);
+    bench.wait(3_000);
+    let outbox = *bench.root.revocation.as_ref().unwrap().feed.outbox();
+    let due = outbox.due(&bench.shared, bench.now, 9);
+    let body = |records: &[_]| delivery::call(records, 1).body;
+    let other_order: Vec<_> = due.iter().rev().copied().collect();
+    assert!([body(&due), body(&other_order)].contains(&call.body), "the leader says the same");
 }
 
 #[test]

@@ -15,10 +15,9 @@
 //! The list contains `SGR1`, then 16 hex digits for each feed.
 
 use crate::clock::Now;
-use crate::feed::outbox::{DueTime, Outbox, VALUES};
+use crate::feed::outbox::{DueTime, Outbox, OutgoingRecord, VALUES};
 use crate::feed::repair;
 use crate::revocation::horizon::Horizon;
-use crate::revocation::record::Record;
 use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 use crate::shared::names::{KeySpace, SharedName};
@@ -68,9 +67,9 @@ impl RealmFeeds {
 
     /// Returns every record in the outboxes of the other feeds.
     #[must_use]
-    pub fn records_of_others(&self, shared: &dyn SharedData) -> Vec<Record> {
+    pub fn records_of_others(&self, shared: &dyn SharedData) -> Vec<OutgoingRecord> {
         let outboxes = self.others(shared).into_iter().map(Outbox::new);
-        outboxes.flat_map(|outbox| outbox.records(shared)).collect()
+        outboxes.flat_map(|outbox| outbox.outgoing(shared)).collect()
     }
 
     fn others(&self, shared: &dyn SharedData) -> Vec<KeySpace> {
@@ -91,15 +90,18 @@ pub fn adopt(
     shared: &dyn SharedData,
     set: &RevocationSet,
     outbox: &Outbox,
-    mut records: Vec<Record>,
+    mut outgoing: Vec<OutgoingRecord>,
     horizon: Horizon,
 ) -> Result<usize, NotAdopted> {
-    records.retain(|record| !horizon.has_passed(record) && set.covers(shared, record) != Ok(true));
-    if records.is_empty() {
+    outgoing.retain(|OutgoingRecord { record, .. }| {
+        !horizon.has_passed(record) && set.covers(shared, record) != Ok(true)
+    });
+    if outgoing.is_empty() {
         return Ok(0);
     }
     // The outbox comes first, because a record that is only in the set would never be delivered.
-    outbox.put(shared, &records, DueTime::AtOnce).map_err(|_| NotAdopted)?;
+    outbox.put(shared, &outgoing, DueTime::AtOnce).map_err(|_| NotAdopted)?;
+    let records: Vec<_> = outgoing.iter().map(|outgoing| outgoing.record).collect();
     repair::add(shared, set, &records, Horizon::NONE).map_err(|_| NotAdopted)?;
     Ok(records.len())
 }
@@ -161,7 +163,7 @@ const MAGIC: &[u8] = b"SGR1";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::revocation::record::{NEVER, RecordId};
+    use crate::revocation::record::{NEVER, Record, RecordId};
     use crate::shared::{Expect, InMemory};
 
     const NOW: Now = Now { unix_seconds: 2_000, monotonic_milliseconds: 50_000 };
@@ -236,7 +238,7 @@ mod tests {
         RealmBench::new(&shared, "", "signout").sign_out(&shared, token(1));
         let mut other = RealmBench::new(&shared, "other", "signout");
         assert_eq!(other.adopt(&shared), 0);
-        assert_eq!(other.feeds.records_of_others(&shared), []);
+        assert!(other.feeds.records_of_others(&shared).is_empty());
     }
 
     #[test]

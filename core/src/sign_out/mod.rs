@@ -28,7 +28,7 @@ use serde::Deserialize;
 use crate::call::{Call, Response};
 use crate::clock::Now;
 use crate::feed::delivery::{self, Verdict};
-use crate::feed::outbox::{DueTime, Outbox};
+use crate::feed::outbox::{DueTime, Outbox, OutgoingRecord};
 use crate::feed::repair;
 use crate::headers::Headers;
 use crate::revocation::horizon::{
@@ -84,7 +84,7 @@ pub enum Step {
 /// A sign-out that waits for the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignOut {
-    records: Vec<Record>,
+    records: Vec<OutgoingRecord>,
     when_unreachable: WhenUnreachable,
 }
 
@@ -183,23 +183,25 @@ pub fn begin(
     set: &RevocationSet,
     outbox: &Outbox,
     shared: &dyn SharedData,
-    mut records: Vec<Record>,
+    records: Vec<impl Into<OutgoingRecord>>,
     revoked: &[Record],
     settings: Settings,
     now: Now,
 ) -> Step {
-    records.extend(revoked.iter().filter(|record| outbox.owes(shared, record)));
-    if records.is_empty() {
+    let owed = revoked.iter().filter_map(|record| outbox.owed(shared, record));
+    let outgoing: Vec<_> = records.into_iter().map(Into::into).chain(owed).collect();
+    if outgoing.is_empty() {
         return Step::Continue;
     }
     let due = DueTime::AfterGraceFrom(now.monotonic_milliseconds);
-    let held = outbox.put(shared, &records, due).is_ok()
+    let records: Vec<_> = outgoing.iter().map(|outgoing| outgoing.record).collect();
+    let held = outbox.put(shared, &outgoing, due).is_ok()
         && repair::add(shared, set, &records, Horizon::NONE).is_ok();
     if !held {
         return Step::NotStored;
     }
-    let call = delivery::call(&records, settings.timeout_milliseconds);
-    Step::Deliver(call, SignOut { records, when_unreachable: settings.when_unreachable })
+    let call = delivery::call(&outgoing, settings.timeout_milliseconds);
+    Step::Deliver(call, SignOut { records: outgoing, when_unreachable: settings.when_unreachable })
 }
 
 impl SignOut {

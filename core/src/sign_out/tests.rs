@@ -162,7 +162,7 @@ fn a_second_sign_out_is_delivered_until_acknowledged() {
     let again = |shared: &InMemory| {
         let record =
             of_token(RecordId::of_token("", None, "a"), Some(1_800_000_600), 1_800_000_000, None);
-        begin(&set, &outbox, shared, Vec::new(), &[record], settings, NOW)
+        begin(&set, &outbox, shared, Vec::<Record>::new(), &[record], settings, NOW)
     };
     assert_eq!(again(&shared), Step::Continue);
     let (call, sign_out) = signed_out(&shared, WhenUnreachable::Refuse);
@@ -193,7 +193,7 @@ fn only_a_successful_response_sets_a_cutoff() {
 fn a_sign_out_without_records_continues() {
     let (set, outbox) = rooms();
     let settings = settings(WhenUnreachable::Refuse);
-    let step = begin(&set, &outbox, &InMemory::default(), Vec::new(), &[], settings, NOW);
+    let step = begin(&set, &outbox, &InMemory::default(), Vec::<Record>::new(), &[], settings, NOW);
     assert_eq!(step, Step::Continue);
 }
 

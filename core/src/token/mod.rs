@@ -433,6 +433,12 @@ impl GenuineToken {
         self.names.session.map(NamePair::own)
     }
 
+    /// The id of its user's cutoff, if it names its user.
+    #[must_use]
+    pub fn user(&self) -> Option<RecordId> {
+        self.names.user.map(NamePair::own)
+    }
+
     /// Whether a sign-out with this token ends its session: it names one and has an `iat`.
     #[must_use]
     pub fn ends_session(&self) -> bool {

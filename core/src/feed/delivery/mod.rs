@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::poller::Poller;
 use crate::call::{Call, Response};
 use crate::clock::Now;
-use crate::feed::outbox::Outbox;
+use crate::feed::outbox::{Outbox, OutgoingRecord};
 use crate::json::object_text;
 use crate::revocation::record::{Kind, NEVER, Record};
 use crate::shared::SharedData;
@@ -25,7 +25,7 @@ pub const BATCH_RECORDS: usize = 1_000;
 
 /// Returns the call that delivers these records.
 #[must_use]
-pub fn call(records: &[Record], timeout_milliseconds: u64) -> Call {
+pub fn call(records: &[OutgoingRecord], timeout_milliseconds: u64) -> Call {
     let list: Vec<_> = records.iter().map(JsonRecord::from).collect();
     Call {
         method: "POST",
@@ -67,11 +67,15 @@ pub fn verdict(response: Option<&Response>) -> Verdict {
 /// Returns the first `count` records that the service stores of a batch: cutoffs first, because they
 /// have a reserve, then the others in their order.
 #[must_use]
-pub fn accepted(batch: &[Record], count: usize) -> Vec<Record> {
-    let mut records = batch.to_vec();
+pub fn accepted(batch: &[OutgoingRecord], count: usize) -> Vec<Record> {
+    let mut records = records_of(batch);
     records.sort_by_key(|record| record.kind == Kind::Token);
     records.truncate(count);
     records
+}
+
+fn records_of(batch: &[OutgoingRecord]) -> Vec<Record> {
+    batch.iter().map(|outgoing| outgoing.record).collect()
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(response: &Response) -> Option<T> {
@@ -83,9 +87,9 @@ fn parse<T: for<'a> Deserialize<'a>>(response: &Response) -> Option<T> {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     timeout_milliseconds: u64,
-    poller: Poller<Vec<Record>>,
+    poller: Poller<Vec<OutgoingRecord>>,
     /// The records of a batch that was rejected as a whole. They are sent one by one.
-    one_by_one: VecDeque<Record>,
+    one_by_one: VecDeque<OutgoingRecord>,
 }
 
 /// The result of a delivery.
@@ -166,10 +170,10 @@ impl Delivery {
         // If the outbox cannot be changed, the records are sent again, which is harmless.
         Some(match (verdict, batch.as_slice()) {
             (Verdict::Accepted, batch) => {
-                let _ = outbox.acknowledged(shared, batch, now);
+                let _ = outbox.acknowledged(shared, &records_of(batch), now);
                 DeliveryOutcome::Delivered(batch.len() as u64)
             }
-            (Verdict::Rejected, &[record]) => {
+            (Verdict::Rejected, &[OutgoingRecord { record, .. }]) => {
                 let _ = outbox.remove(shared, &[record]);
                 DeliveryOutcome::Dropped(record)
             }
@@ -194,7 +198,8 @@ impl Delivery {
 }
 
 /// A record in the service's JSON, in both directions. A token has no `issued_before`. A record
-/// without `exp` is kept for ever.
+/// without `exp` is kept for ever. Only a proxy names the
+/// account, to the service.
 #[derive(Debug, Serialize)]
 pub struct JsonRecord {
     kind: &'static str,
@@ -203,6 +208,20 @@ pub struct JsonRecord {
     issued_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+}
+
+impl From<&OutgoingRecord> for JsonRecord {
+    fn from(outgoing: &OutgoingRecord) -> Self {
+        Self {
+            user: outgoing.account.map(|account| account.user.to_string()),
+            iat: outgoing.account.and_then(|account| account.iat),
+            ..Self::from(&outgoing.record)
+        }
+    }
 }
 
 impl From<&Record> for JsonRecord {
@@ -212,6 +231,8 @@ impl From<&Record> for JsonRecord {
             id: record.id.to_string(),
             issued_before: (record.kind != Kind::Token).then_some(record.issued_before),
             exp: (record.exp != NEVER).then_some(record.exp),
+            user: None,
+            iat: None,
         }
     }
 }

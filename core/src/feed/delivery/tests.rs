@@ -96,7 +96,7 @@ fn a_rejected_batch_is_sent_record_by_record() {
     delivery.start().expect("a batch");
     assert_eq!(delivery.finished(Some(NO)), (Some(DeliveryOutcome::Divided), 3));
     let single = delivery.start().expect("the first alone");
-    assert_eq!(single, call(&records[..1], 2_000));
+    assert_eq!(single, call(&[records[0].into()], 2_000));
     assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 2));
     delivery.start().expect("the second alone");
     assert_eq!(delivery.finished(Some(NO)), (Some(DeliveryOutcome::Dropped(records[1])), 1));
@@ -124,7 +124,7 @@ fn a_record_changed_during_a_delivery_is_sent_again() {
     delivery.start().unwrap();
     delivery.outbox.put(&delivery.shared, &[user(9)], DueTime::AtOnce).unwrap();
     assert_eq!(delivery.finished(Some(YES)), (Some(DeliveryOutcome::Delivered(1)), 1));
-    assert_eq!(delivery.start(), Some(call(&[user(9)], 2_000)));
+    assert_eq!(delivery.start(), Some(call(&[user(9).into()], 2_000)));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_batch_is_bounded_and_has_the_feeds_form() {
         r#"[{{"kind":"token","id":"{}","exp":9000}},{{"kind":"user","id":"{}","issued_before":5,"exp":9}},{{"kind":"all","id":"{}","issued_before":5}}]"#,
         records[0].id, records[1].id, records[2].id
     );
-    assert_eq!(String::from_utf8(call(&records, 1).body).unwrap(), expected);
+    assert_eq!(String::from_utf8(call(&records.map(Into::into), 1).body).unwrap(), expected);
 }
 
 #[test]

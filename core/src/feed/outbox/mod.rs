@@ -21,18 +21,29 @@
 //! it. The alternative would be to reload the feed periodically. That would cost every proxy 33 MB
 //! an hour at a million revocations, and other proxies would lack the record for an hour.
 //!
-//! A value is `SGO1`, then sorted entries. An entry is a record as in the feed, then 1 if it was
-//! acknowledged (else 0), then the time of the acknowledgement or of its addition in monotonic
-//! milliseconds, big endian. A value that is not well-formed is lost. Its records are still in the
-//! set, so the feed is [reloaded](state::forget), which re-sends the records that the service
-//! lacks.
+//! A value is `SGO2`, then sorted entries of fixed size. A value that is not well-formed is lost. Its
+//! records are still in the set, so the feed is [reloaded](state::forget), which re-sends the records
+//! that the service lacks.
+//!
+//! | bytes of an entry | content |
+//! | --- | --- |
+//! | 33 | the record, as in the feed |
+//! | 1 | 1 if it was acknowledged, else 0 |
+//! | 8 | time of the acknowledgement or of its addition in monotonic milliseconds, big endian |
+//! | 1 | 0: no account; 1: an account; 2: an account with `iat` |
+//! | 16 | the id of the account's user, or zeros |
+//! | 8 | `iat`, or zeros; big endian |
+
+mod outgoing;
+
+pub use outgoing::{Account, OutgoingRecord};
 
 use std::collections::BTreeMap;
 
 use crate::clock::Now;
 use crate::feed::state;
 use crate::revocation::horizon::is_past_for_service;
-use crate::revocation::record::{RECORD_BYTES, Record};
+use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 use crate::shared::SharedData;
 use crate::shared::names::{HexDigits, KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
@@ -93,15 +104,16 @@ impl Outbox {
     pub fn put(
         &self,
         shared: &dyn SharedData,
-        records: &[Record],
+        records: &[impl Into<OutgoingRecord> + Copy],
         due: DueTime,
     ) -> Result<(), PutError> {
         let since = match due {
             DueTime::AtOnce => AT_ONCE,
             DueTime::AfterGraceFrom(now) => now,
         };
+        let records: Vec<OutgoingRecord> = records.iter().map(|&it| it.into()).collect();
         let mut result = Ok(());
-        for (number, records) in by_number(records) {
+        for (number, records) in by_number(&records, |outgoing| outgoing.record) {
             let put = self.change(shared, number, |entries| insert(entries, &records, since));
             result = result.and(put.unwrap_or(Err(PutError::Contended)));
         }
@@ -119,9 +131,10 @@ impl Outbox {
         records: &[Record],
         now: Now,
     ) -> Result<(), Contended> {
-        for (number, records) in by_number(records) {
+        for (number, records) in by_number(records, |record| *record) {
             self.change(shared, number, |entries| {
-                let equal = |entry: &&mut OutboxEntry| records.binary_search(&entry.record).is_ok();
+                let equal =
+                    |entry: &&mut OutboxEntry| records.binary_search(&entry.record()).is_ok();
                 for entry in entries.iter_mut().filter(equal) {
                     entry.state = DeliveryState::Acknowledged;
                     entry.since = now.monotonic_milliseconds;
@@ -140,12 +153,12 @@ impl Outbox {
         if self.len(shared) == 0 {
             return Ok(()); // nearly always
         }
-        for (number, records) in by_number(records) {
+        for (number, records) in by_number(records, |record| *record) {
             let covers = |entry: &OutboxEntry| {
-                let at = records.partition_point(|record| record.key() < entry.record.key());
-                let mut same =
-                    records.iter().skip(at).take_while(|r| r.key() == entry.record.key());
-                same.any(|record| record.covers(&entry.record))
+                let key = entry.record().key();
+                let at = records.partition_point(|record| record.key() < key);
+                let mut same = records.iter().skip(at).take_while(|r| r.key() == key);
+                same.any(|record| record.covers(&entry.record()))
             };
             self.change(shared, number, |entries| entries.retain(|entry| !covers(entry)))?;
         }
@@ -158,9 +171,9 @@ impl Outbox {
     ///
     /// [`Contended`]: some of the entries remain and will be sent again.
     pub fn remove(&self, shared: &dyn SharedData, records: &[Record]) -> Result<(), Contended> {
-        for (number, records) in by_number(records) {
+        for (number, records) in by_number(records, |record| *record) {
             self.change(shared, number, |entries| {
-                entries.retain(|entry| records.binary_search(&entry.record).is_err());
+                entries.retain(|entry| records.binary_search(&entry.record()).is_err());
             })?;
         }
         Ok(())
@@ -169,7 +182,7 @@ impl Outbox {
     /// Removes expired entries, which the service neither stores nor shows.
     pub fn forget_past(&self, shared: &dyn SharedData, service_unix_seconds: u64) {
         let is_past =
-            |entry: &OutboxEntry| is_past_for_service(&entry.record, service_unix_seconds);
+            |entry: &OutboxEntry| is_past_for_service(&entry.record(), service_unix_seconds);
         for number in 0..VALUES {
             if self.entries(shared, number).iter().any(is_past) {
                 // If this fails, the next maintenance run repeats it.
@@ -191,7 +204,7 @@ impl Outbox {
 
     /// Returns at most `limit` records that are due.
     #[must_use]
-    pub fn due(&self, shared: &dyn SharedData, now: Now, limit: usize) -> Vec<Record> {
+    pub fn due(&self, shared: &dyn SharedData, now: Now, limit: usize) -> Vec<OutgoingRecord> {
         let mut due = Vec::new();
         for number in 0..VALUES {
             if due.len() >= limit {
@@ -199,33 +212,53 @@ impl Outbox {
             }
             let entries = self.entries(shared, number);
             let room = limit - due.len();
-            due.extend(entries.iter().filter(|e| e.is_due(now)).map(|e| e.record).take(room));
+            due.extend(entries.iter().filter(|e| e.is_due(now)).map(|e| e.outgoing).take(room));
         }
         due
     }
 
     /// Returns the number of entries in one value, and the records among them that are due.
     #[must_use]
-    pub fn due_in(&self, shared: &dyn SharedData, now: Now, number: u16) -> (usize, Vec<Record>) {
+    pub fn due_in(
+        &self,
+        shared: &dyn SharedData,
+        now: Now,
+        number: u16,
+    ) -> (usize, Vec<OutgoingRecord>) {
         let entries = self.entries(shared, number);
-        let due = entries.iter().filter(|entry| entry.is_due(now)).map(|entry| entry.record);
+        let due = entries.iter().filter(|entry| entry.is_due(now)).map(|entry| entry.outgoing);
         (entries.len(), due.collect())
     }
 
     /// Returns every record.
     #[must_use]
     pub fn records(&self, shared: &dyn SharedData) -> Vec<Record> {
+        self.outgoing(shared).into_iter().map(|outgoing| outgoing.record).collect()
+    }
+
+    /// Returns every record with its account.
+    #[must_use]
+    pub fn outgoing(&self, shared: &dyn SharedData) -> Vec<OutgoingRecord> {
         let entries = (0..VALUES).flat_map(|number| self.entries(shared, number));
-        entries.map(|entry| entry.record).collect()
+        entries.map(|entry| entry.outgoing).collect()
     }
 
     /// Returns whether there is a record with this key that has not been acknowledged.
     #[must_use]
     pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
-        let owed = |e: &OutboxEntry| {
-            e.record.key() == record.key() && e.state == DeliveryState::Undelivered
+        self.owed(shared, record).is_some()
+    }
+
+    /// Returns the record with the account of the entry of its key, if the service has not acknowledged
+    /// that entry.
+    #[must_use]
+    pub fn owed(&self, shared: &dyn SharedData, record: &Record) -> Option<OutgoingRecord> {
+        let is_owed = |e: &&OutboxEntry| {
+            e.record().key() == record.key() && e.state == DeliveryState::Undelivered
         };
-        self.entries(shared, number(record)).iter().any(owed)
+        let entries = self.entries(shared, number(record));
+        let account = entries.iter().find(is_owed)?.outgoing.account;
+        Some(OutgoingRecord { record: *record, account })
     }
 
     /// Returns the number of entries.
@@ -273,7 +306,7 @@ impl Outbox {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OutboxEntry {
-    record: Record,
+    outgoing: OutgoingRecord,
     state: DeliveryState,
     /// Monotonic milliseconds.
     since: u64,
@@ -286,45 +319,54 @@ enum DeliveryState {
 }
 
 impl OutboxEntry {
+    fn record(&self) -> Record {
+        self.outgoing.record
+    }
+
     fn is_due(&self, now: Now) -> bool {
         let latest = now.unix_seconds.saturating_add(CUTOFF_AHEAD_SECONDS);
         // A time in the future was not written by this filter. Delivering twice is better than
         // never.
         let age = now.monotonic_milliseconds.checked_sub(self.since);
         self.state == DeliveryState::Undelivered
-            && self.record.issued_before <= latest
+            && self.record().issued_before <= latest
             && age.is_none_or(|age| age >= GRACE_MILLISECONDS)
     }
 }
 
 /// Adds records to a sorted list. Each is merged with the entry that has the same key.
-fn insert(entries: &mut Vec<OutboxEntry>, records: &[Record], since: u64) -> Result<(), PutError> {
+fn insert(
+    entries: &mut Vec<OutboxEntry>,
+    records: &[OutgoingRecord],
+    since: u64,
+) -> Result<(), PutError> {
     let mut fresh = Vec::new();
-    for &record in records {
-        let found = entries.binary_search_by_key(&record.key(), |entry| entry.record.key());
+    for &outgoing in records {
+        let key = outgoing.record.key();
+        let found = entries.binary_search_by_key(&key, |entry| entry.record().key());
         match found.ok().and_then(|at| entries.get_mut(at)) {
             Some(entry) => {
-                entry.record = entry.record.merge(record);
+                entry.outgoing = entry.outgoing.merge(outgoing);
                 entry.since = match entry.state {
                     DeliveryState::Undelivered => entry.since.min(since),
                     DeliveryState::Acknowledged => since,
                 };
                 entry.state = DeliveryState::Undelivered;
             }
-            None => fresh.push(OutboxEntry { record, state: DeliveryState::Undelivered, since }),
+            None => fresh.push(OutboxEntry { outgoing, state: DeliveryState::Undelivered, since }),
         }
     }
     fresh.dedup_by(|later, kept| {
-        let same = later.record.key() == kept.record.key();
+        let same = later.record().key() == kept.record().key();
         if same {
-            kept.record = kept.record.merge(later.record);
+            kept.outgoing = kept.outgoing.merge(later.outgoing);
         }
         same
     });
     let room = ENTRIES_A_KEY.saturating_sub(entries.len());
     let fits = fresh.len() <= room;
     entries.extend(fresh.into_iter().take(room));
-    entries.sort_by_key(|entry| entry.record.key());
+    entries.sort_by_key(|entry| entry.record().key());
     if fits { Ok(()) } else { Err(PutError::Full) }
 }
 
@@ -334,13 +376,13 @@ fn number(record: &Record) -> u16 {
     u16::from(last) % VALUES
 }
 
-/// Groups records by the number of their value, and sorts them.
-fn by_number(records: &[Record]) -> BTreeMap<u16, Vec<Record>> {
-    let mut numbers: BTreeMap<u16, Vec<Record>> = BTreeMap::new();
-    for &record in records {
-        numbers.entry(number(&record)).or_default().push(record);
+/// Groups items by the number of the value of their record, and sorts them by record.
+fn by_number<T: Copy>(items: &[T], record: impl Fn(&T) -> Record) -> BTreeMap<u16, Vec<T>> {
+    let mut numbers: BTreeMap<u16, Vec<T>> = BTreeMap::new();
+    for &item in items {
+        numbers.entry(number(&record(&item))).or_default().push(item);
     }
-    numbers.values_mut().for_each(|records| records.sort_unstable());
+    numbers.values_mut().for_each(|items| items.sort_by_key(&record));
     numbers
 }
 
@@ -351,9 +393,14 @@ fn write(entries: &[OutboxEntry]) -> Vec<u8> {
     let mut value = Vec::with_capacity(MAGIC.len() + entries.len() * ENTRY_BYTES);
     value.extend_from_slice(MAGIC);
     for entry in entries {
-        value.extend_from_slice(&entry.record.to_bytes());
+        value.extend_from_slice(&entry.record().to_bytes());
         value.push(entry.state as u8);
         value.extend_from_slice(&entry.since.to_be_bytes());
+        let account = entry.outgoing.account;
+        value.push(account.map_or(0, |account| 1 + u8::from(account.iat.is_some())));
+        value.extend_from_slice(&account.map_or([0; 16], |account| account.user.0));
+        let iat = account.and_then(|account| account.iat).unwrap_or_default();
+        value.extend_from_slice(&iat.to_be_bytes());
     }
     value
 }
@@ -366,24 +413,34 @@ fn read(value: &[u8]) -> Option<Vec<OutboxEntry>> {
     let entries = entries.iter().map(read_entry).collect::<Option<Vec<_>>>()?;
     let sound = rest.is_empty()
         && (1..=ENTRIES_A_KEY).contains(&entries.len())
-        && entries.is_sorted_by(|a, b| a.record.key() < b.record.key());
+        && entries.is_sorted_by(|a, b| a.record().key() < b.record().key());
     sound.then_some(entries)
 }
 
 fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<OutboxEntry> {
     let (record, rest) = bytes.split_first_chunk()?;
-    let (&state, since) = rest.split_first()?;
+    let (&state, rest) = rest.split_first()?;
+    let (since, rest) = rest.split_first_chunk()?;
+    let (&form, rest) = rest.split_first()?;
+    let (&user, iat) = rest.split_first_chunk()?;
+    let iat = u64::from_be_bytes(iat.try_into().ok()?);
+    let account = match (form, user, iat) {
+        (0, user, 0) if user == [0; 16] => None,
+        (1, user, 0) => Some(Account { user: RecordId(user), iat: None }),
+        (2, user, iat) => Some(Account { user: RecordId(user), iat: Some(iat) }),
+        _ => return None,
+    };
     let state = match state {
         0 => DeliveryState::Undelivered,
         1 => DeliveryState::Acknowledged,
         _ => return None,
     };
-    let since = u64::from_be_bytes(since.try_into().ok()?);
-    Some(OutboxEntry { record: Record::from_bytes(record)?, state, since })
+    let outgoing = OutgoingRecord { record: Record::from_bytes(record)?, account };
+    Some(OutboxEntry { outgoing, state, since: u64::from_be_bytes(*since) })
 }
 
-const MAGIC: &[u8] = b"SGO1";
-const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8;
+const MAGIC: &[u8] = b"SGO2";
+const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8 + 1 + 16 + 8;
 
 /// Older than the grace period, except in the first two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;

@@ -160,6 +160,30 @@ fn expired_records_are_not_expected_from_the_feed() {
 }
 
 #[test]
+fn an_entry_keeps_its_account() {
+    let record = Record::token(RecordId::FIRST, NEVER);
+    let account = |iat| Some(Account { user: RecordId::LAST, iat });
+    let outgoing = |account| OutgoingRecord { record, account };
+    for (puts, expected) in [
+        (vec![None], None),
+        (vec![account(None)], account(None)),
+        (vec![account(Some(0))], account(Some(0))),
+        (vec![account(Some(5)), None], account(Some(5))),
+        (vec![None, account(Some(5))], account(Some(5))),
+        (vec![account(Some(7)), account(Some(5))], account(Some(7))),
+    ] {
+        let shared = InMemory::default();
+        for &account in &puts {
+            outbox().put(&shared, &[outgoing(account)], DueTime::AtOnce).unwrap();
+        }
+        assert_eq!(outbox().due(&shared, NOW, 9), [outgoing(expected)], "{puts:?}");
+        assert_eq!(outbox().owed(&shared, &record), Some(outgoing(expected)), "{puts:?}");
+        outbox().acknowledged(&shared, &[record], NOW).unwrap();
+        assert_eq!(outbox().owed(&shared, &record), None);
+    }
+}
+
+#[test]
 fn an_empty_outbox_costs_no_copy() {
     let shared = InMemory::default();
     let records = of_one_key(1);
@@ -181,7 +205,7 @@ fn a_damaged_value_is_replaced_and_the_feed_reloaded() {
         let loaded = FeedState { current_at: Some(1), ..FeedState::default() };
         assert!(loaded.write(&shared, &space, Expect::Anything));
         assert!(shared.set_if(&outbox().name(0), damaged, Expect::Anything));
-        assert_eq!(outbox().due(&shared, NOW, 10), []);
+        assert!(outbox().due(&shared, NOW, 10).is_empty());
         assert_eq!(FeedState::read(&shared, &space).0, FeedState::default());
         assert_eq!(outbox().len(&shared), 0);
     }
