@@ -344,7 +344,7 @@ fn records_of(
         account: token.user().map(|user| Account { user, iat: token.iat() }),
     };
     let of_session = |token: &GenuineToken| {
-        let record = sign_out::of_session(token, unix_seconds, lifetime)?;
+        let record = sign_out::of_token_session(token, unix_seconds, lifetime)?;
         let account = token.user().map(|user| Account { user, iat: None });
         Some(OutgoingRecord { record, account })
     };

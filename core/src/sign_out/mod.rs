@@ -100,9 +100,20 @@ pub fn of_token(
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
-/// Returns the cutoff that ends the session of this genuine token: every token of the session that was
-/// issued before. `None` if the token names no session, or has no `iat`: every later token without
-/// `iat` would be refused, too.
+/// Returns the cutoff that ends the session of this genuine token. `None` if the token names no session,
+/// or has no `iat`: every later token without `iat` would be refused, too.
+#[must_use]
+pub fn of_token_session(
+    token: &GenuineToken,
+    unix_seconds: u64,
+    max_lifetime_seconds: Option<u64>,
+) -> Option<Record> {
+    let (session, iat) = (token.session()?, token.iat()?);
+    Some(of_session(session, iat, token.exp(), unix_seconds, max_lifetime_seconds))
+}
+
+/// Returns the cutoff that ends the session of a token with these times: every token of the session that
+/// was issued before is refused.
 ///
 /// # Why a cutoff, not a ban
 ///
@@ -117,17 +128,19 @@ pub fn of_token(
 /// if that is longer.
 #[must_use]
 pub fn of_session(
-    token: &GenuineToken,
+    session: RecordId,
+    iat: u64,
+    exp: Option<u64>,
     unix_seconds: u64,
     max_lifetime_seconds: Option<u64>,
-) -> Option<Record> {
-    let (session, iat) = (token.session()?, token.iat()?);
-    // A token from further in the future is accepted nowhere yet; its own record revokes it.
+) -> Record {
+    // The service accepts no cutoff further ahead. A token from then is accepted nowhere yet; its own
+    // record revokes it.
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
-    let issued_before = unix_seconds.max(iat.min(latest)).saturating_add(1);
-    let lifetime = token.exp().map_or(NEVER, |exp| exp.saturating_sub(iat));
+    let issued_before = unix_seconds.max(iat).saturating_add(1).min(latest);
+    let lifetime = exp.map_or(NEVER, |exp| exp.saturating_sub(iat));
     let lifetime = lifetime.max(max_lifetime_seconds.unwrap_or(KEPT_AFTER_EXP_SECONDS));
-    Some(Record::session(session, issued_before, end(issued_before.checked_add(lifetime))))
+    Record::session(session, issued_before, end(issued_before.checked_add(lifetime)))
 }
 
 /// Returns the cutoff for a user after the application's response. It revokes every token issued

@@ -239,17 +239,18 @@ fn a_sessions_cutoff_covers_now_and_the_token_it_came_with() {
         (hour(t - 50), Some(7_200), t + 1, 7_200),
         (hour(t), None, t + 1, day),
         (hour(t + 20), None, t + 21, day),
-        (hour(t + 9_999), None, t + 301, day),
+        (hour(t + 299), None, t + 300, day),
+        (hour(t + 9_999), None, t + 300, day),
         ((Some(t - 50), Some(t - 50 + 2 * day)), None, t + 1, 2 * day),
         ((Some(t - 50), Some(t - 50 + 2 * day)), Some(3_600), t + 1, 2 * day),
     ];
     for (times, lifetime, issued_before, kept) in cases {
-        let cutoff = of_session(&genuine(times, Some("a")), t, lifetime).expect("a session");
+        let cutoff = of_token_session(&genuine(times, Some("a")), t, lifetime).expect("a session");
         let expected = Record::session(session("a"), issued_before, issued_before + kept);
         assert_eq!(cutoff, expected, "{times:?} {lifetime:?}");
         assert!(cutoff.is_sound());
     }
-    let endless = of_session(&genuine((Some(t), None), Some("a")), t, Some(60));
+    let endless = of_token_session(&genuine((Some(t), None), Some("a")), t, Some(60));
     assert_eq!(endless.map(|cutoff| cutoff.exp), Some(NEVER));
 }
 
@@ -258,7 +259,7 @@ fn only_a_token_with_iat_and_session_ends_one() {
     let t = NOW.unix_seconds;
     for (iat, sid) in [(None, Some("a")), (Some(t), None), (None, None)] {
         let token = genuine((iat, Some(t + 9)), sid);
-        assert_eq!((of_session(&token, t, None), token.ends_session()), (None, false));
+        assert_eq!((of_token_session(&token, t, None), token.ends_session()), (None, false));
     }
 }
 

@@ -202,7 +202,8 @@ pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>,
     }
 }
 
-fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
+/// The `jti`: a text of 1 to 256 bytes.
+pub(super) fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
     match text(claims, "jti")? {
         Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => {
             Err(Objection::malformed("jti"))

@@ -26,6 +26,7 @@ mod claims;
 mod compact;
 mod signer;
 pub mod statement;
+pub mod unverified;
 
 pub use claim_path::ClaimPath;
 pub use claims::{is_session_id, is_user_id};

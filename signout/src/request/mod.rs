@@ -1,9 +1,14 @@
 //! The body of a revocation call.
 //!
 //! There are two layers: the JSON as written (no unknown names, no repeated names, no `null`), and
-//! the records that it means. A list is one batch. Times are whole seconds since 1970 UTC. A time
-//! that can only be in milliseconds is rejected with a message that says so. As seconds it would
-//! lie in the year 58,000, and such a cutoff would sign out everybody for ever.
+//! the records that it means. A list is one batch. [Times](time) are whole seconds since 1970 UTC, or
+//! RFC 3339. A time that can only be in milliseconds is rejected with a message that says so. As seconds
+//! it would lie in the year 58,000, and such a cutoff would sign out everybody for ever.
+//!
+//! A token means two records: its own, and its session's cutoff if it names its session and has an
+//! `iat`, as a sign-out would write them.
+
+mod time;
 
 use std::fmt;
 
@@ -11,10 +16,15 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use session_guard_core::revocation::horizon::{LARGEST_SKEW_SECONDS, is_past_for_service};
+use session_guard_core::revocation::name::NamePair;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId, TIME_LIMIT_SECONDS};
+use session_guard_core::sign_out::of_session;
+use session_guard_core::token::is_session_id;
+use session_guard_core::token::unverified::UnverifiedToken;
 
 use crate::error::Error;
 use crate::plan::PlannedRecord;
+use crate::request::time::WrittenTime;
 
 /// Longest body: a full list with the longest ids that need no escapes.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
@@ -32,6 +42,18 @@ pub(crate) const RECORD_AHEAD_SECONDS: u64 = LARGEST_SKEW_SECONDS;
 
 /// Longest jti, user id and realm: what a proxy accepts in a token.
 const ID_BYTES: usize = 256;
+
+/// Longest issuer: what a proxy's configuration may name.
+const ISSUER_BYTES: usize = 4_096;
+
+/// Longest token and credential: what a proxy may read.
+const TOKEN_BYTES: usize = 64 * 1024;
+
+/// How long a response waits for its cutoff's second: a token from the future may be further ahead.
+const LONGEST_HOLD_SECONDS: u64 = 2;
+
+/// Longest reason: a sentence.
+const REASON_BYTES: usize = 256;
 
 /// The revocations of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +91,7 @@ impl Batch {
         let mut all = Vec::with_capacity(written.len());
         for (at, written) in written.into_iter().enumerate() {
             let made_here = written.issued_before.is_none();
-            let revocation = written.revocation(now).map_err(|detail| {
+            let revocations = written.revocations(now).map_err(|detail| {
                 Error::Unacceptable(match form {
                     RevocationForm::One => detail,
                     RevocationForm::List | RevocationForm::LongList => {
@@ -77,13 +99,16 @@ impl Batch {
                     }
                 })
             })?;
-            let record = &revocation.record;
-            batch.has_all |= record.kind == Kind::All;
-            let is_past = is_past_for_service(record, now);
-            if made_here && !is_past {
-                batch.answer_at = batch.answer_at.max(record.issued_before);
+            for revocation in revocations {
+                let record = &revocation.record;
+                batch.has_all |= record.kind == Kind::All;
+                let is_past = is_past_for_service(record, now);
+                if made_here && !is_past {
+                    let cutoff = record.issued_before.min(now + LONGEST_HOLD_SECONDS);
+                    batch.answer_at = batch.answer_at.max(cutoff);
+                }
+                all.push((revocation, is_past));
             }
-            all.push((revocation, is_past));
         }
         all.sort_by_key(|(revocation, _)| revocation.record.kind == Kind::Token);
         let size = all.len();
@@ -164,13 +189,27 @@ struct Written {
     #[serde(default, deserialize_with = "present")]
     user_id: Option<String>,
     #[serde(default, deserialize_with = "present")]
+    sid: Option<String>,
+    /// An API key, or another opaque bearer value.
+    #[serde(default, deserialize_with = "present")]
+    credential: Option<String>,
+    /// The token itself. Its signature is not checked: to revoke a forged token does no harm.
+    #[serde(default, deserialize_with = "present")]
+    token: Option<String>,
+    /// The `iss` under which the value is revoked; absent: under every issuer.
+    #[serde(default, deserialize_with = "present")]
+    issuer: Option<String>,
+    /// Why it is revoked, for people.
+    #[serde(default, deserialize_with = "present")]
+    reason: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     kind: Option<WrittenKind>,
     #[serde(default, deserialize_with = "present")]
     id: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    issued_before: Option<u64>,
+    issued_before: Option<WrittenTime>,
     #[serde(default, deserialize_with = "present")]
-    exp: Option<u64>,
+    exp: Option<WrittenTime>,
     #[serde(default, deserialize_with = "present")]
     realm: Option<String>,
     /// The id of the user's records, if `id` names a token or a session of that user.
@@ -217,6 +256,17 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 impl Written {
+    /// Returns what it means: one record, or those of a token and its session.
+    fn revocations(self, now: u64) -> Result<Vec<PlannedRecord>, String> {
+        self.check_texts()?;
+        if self.token.is_some() {
+            let records = self.records_of_token(now)?;
+            let revocation = |record| PlannedRecord { record, of_account: None };
+            return Ok(records.into_iter().map(revocation).collect());
+        }
+        self.revocation(now).map(|revocation| vec![revocation])
+    }
+
     fn revocation(self, now: u64) -> Result<PlannedRecord, String> {
         let (user, iat) = (self.user.clone(), self.iat);
         if (user.is_some() && self.id.is_none()) || (iat.is_some() && user.is_none()) {
@@ -239,45 +289,118 @@ impl Written {
     }
 
     fn record(self, now: u64) -> Result<Record, String> {
-        let exp = self.exp.map_or(Ok(NEVER), |exp| seconds("exp", exp))?;
+        let exp = self.exp()?;
         let (kind, id) = self.subject()?;
         let ahead = if self.id.is_some() { RECORD_AHEAD_SECONDS } else { CUTOFF_AHEAD_SECONDS };
         match (kind, self.issued_before) {
-            (Kind::Token, None) => Ok(Record::token(id, exp)),
-            (Kind::Token, Some(_)) => {
-                Err("A token has no `issued_before`. A cutoff needs `user_id`, or revokes all."
-                    .to_owned())
-            }
+            (Kind::Token, None) => Ok(Record::token(id, exp.unwrap_or(NEVER))),
+            (Kind::Token, Some(_)) => Err(NO_CUTOFF.to_owned()),
             (_, cutoff) => {
+                let cutoff = cutoff.map(WrittenTime::rounded_up);
                 let issued_before =
                     cutoff.map_or(Ok(now + 1), |time| cutoff_at(time, now, ahead))?;
-                Ok(Record { id, kind, issued_before, exp })
+                Ok(Record { id, kind, issued_before, exp: exp.unwrap_or(NEVER) })
             }
         }
     }
 
+    fn exp(&self) -> Result<Option<u64>, String> {
+        self.exp.map(|exp| seconds("exp", exp.rounded_up())).transpose()
+    }
+
+    /// The records of the token itself and of its session.
+    fn records_of_token(&self, now: u64) -> Result<Vec<Record>, String> {
+        let names_more = self.names_one_of_several()
+            || self.kind.is_some()
+            || self.id.is_some()
+            || self.user.is_some()
+            || self.iat.is_some();
+        if names_more {
+            return Err(SUBJECT.to_owned());
+        }
+        if self.issued_before.is_some() {
+            return Err(NO_CUTOFF.to_owned());
+        }
+        let token = self.token.as_deref().unwrap_or_default();
+        let (realm, issuer) = (self.realm(), self.issuer.as_deref());
+        let token = Some(token.as_bytes()).filter(|token| token.len() <= TOKEN_BYTES);
+        let token = token.and_then(|token| UnverifiedToken::read(token, realm, issuer));
+        let token = token.ok_or(NO_TOKEN)?;
+        let exp = self.exp()?.or(token.exp);
+        let own = Record::token(token.names.token.own(), exp.unwrap_or(NEVER));
+        let session = token.names.session.map(NamePair::own).zip(token.iat);
+        let session = session.map(|(session, iat)| of_session(session, iat, exp, now, None));
+        Ok([own].into_iter().chain(session).collect())
+    }
+
+    fn names_one_of_several(&self) -> bool {
+        let names = [&self.jti, &self.user_id, &self.sid, &self.credential];
+        names.into_iter().any(Option::is_some)
+    }
+
+    fn realm(&self) -> &str {
+        self.realm.as_deref().unwrap_or_default()
+    }
+
+    /// Checks the texts that any revocation may have.
+    fn check_texts(&self) -> Result<(), String> {
+        for (name, text, most) in [
+            ("realm", &self.realm, ID_BYTES),
+            ("issuer", &self.issuer, ISSUER_BYTES),
+            ("reason", &self.reason, REASON_BYTES),
+        ] {
+            let text = text.as_deref().unwrap_or_default();
+            if text.len() > most || text.chars().any(char::is_control) {
+                return Err(format!(
+                    "`{name}` has at most {most} bytes and no control characters."
+                ));
+            }
+        }
+        let issuer_is_used = self.jti.is_some()
+            || self.user_id.is_some()
+            || self.sid.is_some()
+            || self.token.is_some();
+        if self.issuer.is_some() && !issuer_is_used {
+            return Err("`issuer` needs `jti`, `user_id`, `sid` or `token`.".to_owned());
+        }
+        Ok(())
+    }
+
     /// Returns the kind and id of the record. The request must name its subject in exactly one way.
     fn subject(&self) -> Result<(Kind, RecordId), String> {
-        let realm = self.realm.as_deref().unwrap_or_default();
-        if realm.len() > ID_BYTES || realm.chars().any(char::is_control) {
-            return Err("`realm` has at most 256 bytes and no control characters.".to_owned());
-        }
-        match (&self.jti, &self.user_id, self.kind, &self.id) {
-            (Some(jti), None, None, None) => {
-                Ok((Kind::Token, RecordId::of_token(realm, None, id_text("jti", jti)?)))
+        let (realm, issuer) = (self.realm(), self.issuer.as_deref());
+        let named = (&self.jti, &self.user_id, &self.sid, &self.credential);
+        match (named, self.kind, &self.id) {
+            ((Some(jti), None, None, None), None, None) => {
+                Ok((Kind::Token, RecordId::of_token(realm, issuer, id_text("jti", jti)?)))
             }
-            (None, Some(user), None, None) => {
+            ((None, Some(user), None, None), None, None) => {
                 let user = id_text("user_id", user)?;
                 if user.chars().any(char::is_control) {
                     return Err("`user_id` has control characters.".to_owned());
                 }
-                Ok((Kind::User, RecordId::of_user(realm, None, user)))
+                Ok((Kind::User, RecordId::of_user(realm, issuer, user)))
             }
-            (None, None, None, None) if self.issued_before.is_some() => {
+            ((None, None, Some(sid), None), None, None) => match is_session_id(sid) {
+                true => Ok((Kind::User, RecordId::of_session(realm, issuer, sid))),
+                false => Err("`sid` is 1 to 512 bytes.".to_owned()),
+            },
+            ((None, None, None, Some(credential)), None, None) => {
+                match (1..=TOKEN_BYTES).contains(&credential.len()) {
+                    true => {
+                        let id = RecordId::of_credential(realm, credential.as_bytes());
+                        Ok((Kind::Token, id))
+                    }
+                    false => Err(format!("`credential` is 1 to {TOKEN_BYTES} bytes.")),
+                }
+            }
+            ((None, None, None, None), None, None) if self.issued_before.is_some() => {
                 Ok((Kind::All, RecordId::of_all(realm)))
             }
-            (None, None, Some(WrittenKind::All), None) => Ok((Kind::All, RecordId::of_all(realm))),
-            (None, None, Some(kind), Some(id)) if self.realm.is_none() => {
+            ((None, None, None, None), Some(WrittenKind::All), None) => {
+                Ok((Kind::All, RecordId::of_all(realm)))
+            }
+            ((None, None, None, None), Some(kind), Some(id)) if self.realm.is_none() => {
                 let id = id.parse().map_err(|_| HEX.to_owned())?;
                 Ok((kind.into(), id))
             }
@@ -328,8 +451,15 @@ fn refusal(error: serde_json::Error) -> Error {
 
 const HEX: &str = "`id` and `user` are 32 lower-case hex digits.";
 
-const SUBJECT: &str = "A revocation names one of: `jti`; `user_id`; `kind` and `id` as the feed \
-    gives them (without `realm`); or, for the cutoff for all, `issued_before` or `kind`: `all`.";
+const SUBJECT: &str = "A revocation names one of: `jti`; `user_id`; `sid`; `credential`; `token`; `kind` \
+    and `id` as the feed gives them (without `realm`); or, for the cutoff for all, `issued_before` or \
+    `kind`: `all`.";
+
+const NO_CUTOFF: &str = "A token or credential has no `issued_before`. A cutoff needs `user_id` or `sid`, \
+    or revokes all.";
+
+const NO_TOKEN: &str =
+    "`token` is no JWT that a proxy accepts, or it names another issuer than `issuer`.";
 
 #[cfg(test)]
 mod tests;

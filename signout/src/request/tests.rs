@@ -2,6 +2,8 @@
 //! invalid forms are rejected.
 //! Method: tables of bodies, and random bodies.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
@@ -35,6 +37,27 @@ fn every_form_becomes_the_record_that_it_means() {
         (r#"{"issued_before": 7, "exp": 1795332999}"#, Record::all("", 7, 1_795_332_999)),
         (r#"{"issued_before": 7, "realm": "x"}"#, Record::all("x", 7, NEVER)),
         (r#"{"kind": "all"}"#, Record::all("", next, NEVER)),
+        (
+            r#"{"jti": "a", "issuer": "i"}"#,
+            Record::token(RecordId::of_token("", Some("i"), "a"), NEVER),
+        ),
+        (
+            r#"{"user_id": "u", "issuer": "i", "realm": "x", "reason": "left the company"}"#,
+            Record::user(RecordId::of_user("x", Some("i"), "u"), next, NEVER),
+        ),
+        (
+            r#"{"sid": "s", "issuer": "i", "issued_before": 5}"#,
+            Record::session(RecordId::of_session("", Some("i"), "s"), 5, NEVER),
+        ),
+        (r#"{"sid": "s"}"#, Record::session(RecordId::of_session("", None, "s"), next, NEVER)),
+        (
+            r#"{"credential": "sk-1", "realm": "x", "exp": "2026-11-22T07:22:00Z"}"#,
+            Record::token(RecordId::of_credential("x", b"sk-1"), NOW),
+        ),
+        (
+            r#"{"user_id": "u", "issued_before": "2026-11-22T08:21:59.5+01:00"}"#,
+            Record::user(user("", "u"), NOW, NEVER),
+        ),
         (r#"{"kind": "all", "issued_before": 7}"#, Record::all("", 7, NEVER)),
         (r#" [ {"jti": "a"} ] "#, Record::token(token("", "a"), NEVER)),
     ];
@@ -91,6 +114,16 @@ fn invalid_json_gets_400_and_invalid_revocations_get_422() {
         r#"{"kind": "token", "id": "5A6833BBA0C3AF6D18E084B78C0B4B71"}"#,
         r#"{"kind": "token", "id": "5a6833bba0c3af6d18e084b78c0b4b71", "realm": "x"}"#,
         r#"[{"jti": "a"}, {}]"#,
+        r#"{"sid": ""}"#,
+        r#"{"sid": 7}"#,
+        r#"{"sid": "s", "user_id": "u"}"#,
+        r#"{"credential": ""}"#,
+        r#"{"credential": "a", "issuer": "i"}"#,
+        r#"{"credential": "a", "issued_before": 5}"#,
+        r#"{"token": "a.b.c"}"#,
+        r#"{"jti": "a", "issuer": "\u0000"}"#,
+        r#"{"kind": "all", "issuer": "i"}"#,
+        r#"{"jti": "a", "reason": 5}"#,
     ];
     for body in table {
         assert_eq!(status(body.as_bytes()), 422, "{body}");
@@ -162,6 +195,56 @@ fn ids_have_the_same_limits_as_in_proxies() {
 }
 
 #[test]
+fn issuers_sessions_and_reasons_have_a_length() {
+    for (name, most, rest) in [
+        ("issuer", 4_096, r#", "jti": "a""#),
+        ("reason", 256, r#", "jti": "a""#),
+        ("sid", 512, ""),
+        ("credential", 65_536, ""),
+    ] {
+        let body = |length| format!(r#"{{"{name}": "{}"{rest}}}"#, "x".repeat(length));
+        assert_eq!(status(body(most).as_bytes()), 200, "{name}");
+        assert_eq!(status(body(most + 1).as_bytes()), 422, "{name}");
+    }
+}
+
+#[test]
+fn a_token_means_its_record_and_its_sessions_cutoff() {
+    let records = |claims: &str, rest: &str| {
+        let [header, claims] = [r#"{"alg":"HS256"}"#, claims].map(|it| URL_SAFE_NO_PAD.encode(it));
+        let body = format!(r#"{{"token": "{header}.{claims}.c2ln"{rest}}}"#);
+        let batch = Batch::read(body.as_bytes(), NOW).ok()?;
+        Some(batch.records.iter().map(|planned| planned.record).collect::<Vec<_>>())
+    };
+    let (iat, exp) = (NOW - 60, NOW + 3_600);
+    let own = |issuer, exp| Record::token(RecordId::of_token("", issuer, "1"), exp);
+    let session = RecordId::of_session("", Some("i"), "s");
+    let cutoff = Record::session(session, NOW + 1, NOW + 1 + 86_400);
+    let full = format!(r#"{{"jti":"1","iss":"i","sid":"s","iat":{iat},"exp":{exp}}}"#);
+    assert_eq!(records(&full, ""), Some(vec![cutoff, own(Some("i"), exp)]));
+    assert_eq!(records(&full, r#", "issuer": "i""#), Some(vec![cutoff, own(Some("i"), exp)]));
+    assert_eq!(records(&full, r#", "issuer": "j""#), None);
+    for (claims, rest, expected) in [
+        (format!(r#"{{"jti":"1","sid":"s","exp":{exp}}}"#), "", own(None, exp)),
+        (format!(r#"{{"jti":"1","iat":{iat}}}"#), r#", "issuer": "j""#, own(Some("j"), NEVER)),
+        (r#"{"jti":"1"}"#.to_owned(), r#", "exp": 1795332999"#, own(None, 1_795_332_999)),
+    ] {
+        assert_eq!(records(&claims, rest), Some(vec![expected]), "{claims}");
+    }
+    for rest in [r#", "jti": "1""#, r#", "issued_before": 5"#, r#", "kind": "token""#] {
+        assert_eq!(records(&full, rest), None, "{rest}");
+    }
+}
+
+#[test]
+fn a_token_from_the_future_holds_no_response_for_long() {
+    let claims = format!(r#"{{"jti":"1","sid":"s","iat":{}}}"#, NOW + 250);
+    let [header, claims] = [r#"{"alg":"HS256"}"#, &claims].map(|it| URL_SAFE_NO_PAD.encode(it));
+    let body = format!(r#"{{"token": "{header}.{claims}.c2ln"}}"#);
+    assert_eq!(Batch::read(body.as_bytes(), NOW).unwrap().answer_at, NOW + 2);
+}
+
+#[test]
 fn a_list_has_a_limit() {
     let list = |length| format!("[{}]", vec![r#"{"jti":"a"}"#; length].join(","));
     assert_eq!(status(list(LIST_RECORDS).as_bytes()), 200);
@@ -172,7 +255,8 @@ fn a_list_has_a_limit() {
 #[test]
 fn the_longest_list_of_a_proxy_fits_a_body() {
     let record = format!(
-        r#"{{"kind": "token", "id": "{ID}", "issued_before": 1795332120, "exp": 1795332120}}"#
+        r#"{{"kind": "token", "id": "{ID}", "issued_before": 1795332120, "exp": 1795332120,
+            "user": "{ID}", "iat": 1795332120}}"#
     );
     assert!((record.len() + 2) * LIST_RECORDS < BODY_BYTES);
 }
@@ -182,7 +266,7 @@ proptest! {
     fn any_body_becomes_valid_records_or_is_rejected(
         members in prop::collection::vec(
             (
-                "jti|user_id|kind|id|issued_before|exp|realm",
+                "jti|user_id|sid|credential|token|issuer|kind|id|issued_before|exp|realm",
                 prop_oneof![
                     "\"(a|token|user|all|5a6833bba0c3af6d18e084b78c0b4b71)?\"",
                     "-?[0-9]{1,20}",

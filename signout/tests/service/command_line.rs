@@ -39,13 +39,14 @@ fn revocations_are_listed_and_counted() {
     let process = ServiceProcess::serve(folder.path());
     for (arguments, said) in [
         (&["revoke", "--jti", "a", "--exp", "4000000000"][..], "revoked\n"),
-        (&["revoke", "--jti", "a", "--exp", "4000000000"], "was revoked already\n"),
-        (
-            &["revoke", "--jti", "b", "--exp", "1000000000"],
-            "expired already: there is nothing to revoke\n",
-        ),
+        (&["revoke", "--jti", "a", "--exp", "4000000000"], NOTHING_NEW),
+        (&["revoke", "--jti", "b", "--exp", "1000000000"], NOTHING_NEW),
         (&["revoke", "--user", "u", "--issued-before", "5", "--realm", "x"], "revoked\n"),
         (&["revoke", "--user", "u"], "revoked\n"),
+        (
+            &["revoke", "--session", "s", "--issuer", "i", "--reason", "stolen", "--exp", FUTURE],
+            "revoked\n",
+        ),
         (&["revoke", "--all", "--issued-before", "7"], "revoked\n"),
     ] {
         let (code, out, err) = run(&mut at(&process, arguments));
@@ -53,16 +54,18 @@ fn revocations_are_listed_and_counted() {
     }
     let all = listed(&process);
     let find = |id: RecordId| all.iter().find(|record| record["id"] == id.to_string()).unwrap();
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 5);
+    let session = find(RecordId::of_session("", Some("i"), "s"));
+    assert_eq!((&session["kind"], &session["exp"]), (&"user".into(), &4_102_444_800_u64.into()));
     assert_eq!(find(RecordId::of_token("", None, "a"))["exp"], 4_000_000_000_u64);
     assert_eq!(find(RecordId::of_user("x", None, "u"))["issued_before"], 5);
     assert_eq!(find(RecordId::of_all(""))["issued_before"], 7);
 
     let (_, table, _) = run(&mut at(&process, &["list"]));
-    assert_eq!(table.lines().count(), 5, "{table}");
+    assert_eq!(table.lines().count(), 6, "{table}");
     let (code, json, _) = run(&mut at(&process, &["status", "--json"]));
     let status: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((code, &status["revocations"]["user"]), (0, &2.into()));
+    assert_eq!((code, &status["revocations"]["user"]), (0, &3.into()));
     let (code, table, _) = run(&mut at(&process, &["status"]));
     assert!(code == 0 && table.contains("tokens revoked"), "{table}");
 }
@@ -101,6 +104,33 @@ fn a_token_is_revoked_by_jti_or_by_signed_text() {
     let id = RecordId::of_token("", None, "k").to_string();
     let record = listed(&process).into_iter().find(|record| record["id"] == *id).unwrap();
     assert_eq!(record["exp"], 4_000_000_000_u64);
+}
+
+#[test]
+fn a_token_ends_its_session_and_a_credential_is_read_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = ServiceProcess::serve(folder.path());
+    let pipe = |arguments: &[&str], text: &str| {
+        let mut piped = at(&process, arguments).stdin(Stdio::piped()).spawn().unwrap();
+        piped.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        piped.wait().unwrap().code()
+    };
+    // {"alg":"HS256"} . {"jti":"j","iss":"i","sid":"s","iat":1795332000,"exp":4000000000}
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJqIiwiaXNzIjoiaSIsInNpZCI6InMiLCJpYXQiOjE3OTUzMzIwMD\
+        AsImV4cCI6NDAwMDAwMDAwMH0.c2ln";
+    assert_eq!(pipe(&["revoke", "--token"], &format!("{token}\n")), Some(0));
+    assert_eq!(pipe(&["revoke", "--credential", "--realm", "x"], "sk-1\n"), Some(0));
+    assert_eq!(pipe(&["revoke", "--credential"], "\n"), Some(2));
+    let mut ids: Vec<_> = listed(&process).iter().map(|record| record["id"].to_string()).collect();
+    let mut expected = [
+        RecordId::of_token("", Some("i"), "j"),
+        RecordId::of_session("", Some("i"), "s"),
+        RecordId::of_credential("x", b"sk-1"),
+    ]
+    .map(|id| format!("\"{id}\""));
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
 }
 
 #[test]
@@ -207,3 +237,8 @@ fn every_help_text_has_an_example() {
     let (code, version, _) = run(signout().arg("--version"));
     assert_eq!((code, &*version), (0, concat!("signout ", env!("CARGO_PKG_VERSION"), "\n")));
 }
+
+const NOTHING_NEW: &str = "nothing new: it was revoked already, or it has expired\n";
+
+/// In the year 2100.
+const FUTURE: &str = "2100-01-01T00:00:00Z";
