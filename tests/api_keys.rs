@@ -85,3 +85,24 @@ fn tokens_next_to_an_api_key_are_checked() {
         }
     }
 }
+
+#[test]
+fn a_revoked_key_is_refused_by_every_worker_and_proxy() {
+    let bed = BED.get();
+    let other = bed.another_envoy_with(with_keys);
+    let leaked = "sk-fedcba9876543210fedcba9876543210";
+    assert_eq!(bed.envoy.send(&bearer(leaked)).status, 200);
+    bed.service.revoke(&json!({"credential": leaked, "reason": "found in a public repository"}));
+    let soon = std::time::Duration::from_secs(30);
+    for envoy in [&bed.envoy, &other] {
+        testbed::eventually(soon, || envoy.send(&bearer(leaked)).code() == "revoked");
+    }
+    for worker in &mut bed.envoy.connection_per_worker() {
+        for request in [bearer(leaked), request().header("x-api-key", leaked)] {
+            let answer = worker.send(&request);
+            assert_eq!((answer.status, &*answer.code()), (401, "revoked"));
+        }
+        assert_eq!(worker.send(&bearer(KEY)).status, 200, "another key");
+    }
+    assert!(!bed.envoy.log().contains(leaked) && !bed.envoy.access_log().contains(leaked));
+}

@@ -12,7 +12,9 @@
 //!
 //! # API keys
 //!
-//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded.
+//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded. The
+//! application checks it; the filter only looks up whether it is revoked, by its hash. A revoked key is
+//! refused, or removed on an optional route, and so is any key while the set is unknown.
 //! Tokens next to it must still be acceptable. It is not enough on a route that signs out the user of
 //! the request's own token.
 //!
@@ -41,6 +43,7 @@
 //! suffice for all tokens, the
 //! response is 503 and the tokens that were checked are revoked. A retry continues with the others.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -55,7 +58,7 @@ use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
 use crate::refusal::{Enforcement, Objection, Refusal, RefusalRule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cross_site};
-use crate::request::sources::{Candidate, SourceSet, Sources};
+use crate::request::sources::{Candidate, FoundApiKeys, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::generation::Standing;
 use crate::revocation::record::RecordId;
@@ -226,7 +229,13 @@ impl Admission {
             Access::Optional | Access::Protected | Access::Signout => {}
         }
         let tokens = self.judge(headers, route.access, moment);
-        let has_api_key = route.api_keys && self.sources.hold_api_key(headers);
+        let api_keys = self.sources.find_api_keys(headers);
+        // Too many keys are an objection of their own.
+        let has_api_key = route.api_keys && api_keys.as_ref().map_or(true, |keys| keys.admits);
+        let api_key_objection = match route.access {
+            Access::Signout => None,
+            _ => self.objection_to_api_keys(&api_keys, moment),
+        };
         // A sign-out reaches the application as it came, so no cookie is replaced there.
         let good = match (&tokens, route.access) {
             (Err(_), _) | (_, Access::Signout) => SourceSet::default(),
@@ -240,6 +249,9 @@ impl Admission {
             Ok(_) if has_api_key => by_api_key(&tokens, &route),
             outcome => outcome.map(Some),
         };
+        let objections =
+            outcome.as_ref().err().cloned().into_iter().chain(api_key_objection.clone());
+        let outcome = objections.min_by_key(Objection::refusal).map_or(outcome, Err);
         if let (Access::Protected, Err(objection)) = (route.access, &outcome) {
             return self.refuse(objection.clone(), headers, &tokens);
         }
@@ -296,7 +308,9 @@ impl Admission {
             forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
-        if outcome.is_err() || self.upstream.strips_token() {
+        if api_key_objection.is_some() {
+            forward.edits.extend(self.sources.removal_with_api_keys(headers));
+        } else if outcome.is_err() || self.upstream.strips_token() {
             forward.edits.extend(self.sources.removal(headers));
         } else if let Ok(tokens) = &tokens {
             forward.edits.extend(self.replaced_cookies(headers, tokens, good));
@@ -422,6 +436,33 @@ impl Admission {
             token.note_live_at(mark);
         }
         Ok(revoked)
+    }
+
+    /// Returns the reason not to pass the request's API keys to the application: one is revoked, or that
+    /// cannot be told. They are looked up on every request, because a request has few of them.
+    fn objection_to_api_keys(
+        &self,
+        keys: &Result<FoundApiKeys<'_>, RefusalRule>,
+        moment: Moment<'_>,
+    ) -> Option<Objection> {
+        let keys = match keys {
+            Ok(keys) if keys.values.is_empty() => return None,
+            Ok(keys) => &keys.values,
+            Err(rule) => return Some((*rule).into()),
+        };
+        let RevocationCheck { set, .. } = self.revocation.as_ref()?;
+        let objection = |key: &Cow<'_, [u8]>| -> Option<Objection> {
+            let id = RecordId::of_credential(&self.realm, key);
+            match set.is_credential_revoked(moment.shared, id) {
+                Ok(is_revoked) => is_revoked.then_some(Refusal::Revoked.into()),
+                Err(Damaged) => {
+                    repair::report(moment.shared, set);
+                    Some(RefusalRule::SharedData.into())
+                }
+            }
+        };
+        let unknown = self.check_knowledge(moment).err().map(Into::into);
+        keys.iter().filter_map(objection).chain(unknown).min_by_key(Objection::refusal)
     }
 
     /// Whether a token that is refused for another reason is revoked as well. If the set cannot tell, a

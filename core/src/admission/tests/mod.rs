@@ -251,12 +251,59 @@ fn an_api_key_passes_without_a_user_and_excuses_no_token() {
 }
 
 #[test]
-fn an_api_key_needs_no_revocation_set_and_a_token_beside_it_does() {
-    let bench = AdmissionBench { knowledge: Knowledge::Never, ..AdmissionBench::new("refuse") };
-    let own = format!("token={}", token("ada", "1"));
-    let key = ("authorization", "Bearer sk-0");
-    assert_eq!(verdict(&bench.decide("/page", &[key])), "nobody");
-    assert_eq!(verdict(&bench.decide("/page", &[key, ("cookie", &own)])), "unavailable");
+fn an_api_key_needs_a_set_that_is_known() {
+    for (knowledge, when_unknown, expected) in [
+        (Knowledge::Never, "refuse", "unavailable"),
+        (Knowledge::Stale, "refuse", "unavailable"),
+        (Knowledge::Stale, "use_last", "nobody"),
+        (Knowledge::Current, "refuse", "nobody"),
+    ] {
+        let bench = AdmissionBench { knowledge, ..AdmissionBench::new(when_unknown) };
+        let key = ("authorization", "Bearer sk-0");
+        assert_eq!(verdict(&bench.decide("/page", &[key])), expected, "{knowledge:?}");
+        let own = format!("token={}", token("ada", "1"));
+        assert_eq!(verdict(&bench.decide("/page", &[key, ("cookie", &own)])), expected);
+        assert_eq!(verdict(&bench.decide("/public", &[key])), "nobody");
+    }
+}
+
+#[test]
+fn a_revoked_api_key_is_refused() {
+    let bench = AdmissionBench::new("refuse");
+    bench.revoke(Record::token(RecordId::of_credential("", b"sk-gone"), NEVER));
+    bench.revoke(Record::all("", NOW, NEVER)); // a key cannot be issued again like a token
+    let own = format!("token={}", TokenBuilder::new().claim("iat", NOW).sign());
+    for (path, key, cookie, expected) in [
+        ("/page", "Bearer sk-gone", "", "revoked"),
+        ("/page", "Bearer sk-0", "", "nobody"),
+        ("/page", "Bearer sk-gone", &*own, "revoked"),
+        ("/page", "Bearer sk-gone", "token=junk", "malformed_token"),
+        ("/socket", "Bearer sk-gone", "", "missing_token"),
+        ("/socket", "Bearer sk-gone", &own, "revoked"),
+        ("/public", "Bearer sk-gone", "", "nobody"),
+        ("/sign-out", "Bearer sk-gone", "", "nobody"),
+    ] {
+        let lines = [("authorization", key), ("cookie", cookie)];
+        assert_eq!(verdict(&bench.decide(path, &lines)), expected, "{path} {key} {cookie}");
+    }
+    let removed = Edit::Remove(b"authorization".to_vec());
+    for (key, is_removed) in [("Bearer sk-gone", true), ("Bearer sk-0", false)] {
+        let lines = [("authorization", key)];
+        let Decision::Forward(forward) = bench.decide("/optional", &lines) else { panic!() };
+        assert_eq!(forward.edits.contains(&removed), is_removed, "{key}");
+    }
+}
+
+#[test]
+fn a_request_has_few_api_keys() {
+    let text = CONFIGURATION.replace("WHEN", "refuse").replace("FORWARD", "keep");
+    let source = r#"{"query": "key", "pass_prefix": "sk-"}"#;
+    let bench = AdmissionBench::of(&text.replace(r#"{"cookie": "token"}"#, source));
+    for (count, expected) in [(8, "nobody"), (9, "malformed_token")] {
+        let keys: Vec<_> = (0..count).map(|number| format!("key=sk-{number}")).collect();
+        let twice = [keys.join("&"), keys.join("&")].join("&");
+        assert_eq!(verdict(&bench.decide(&format!("/page?{twice}"), &[])), expected, "{count}");
+    }
 }
 
 #[test]

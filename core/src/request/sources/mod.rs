@@ -32,12 +32,14 @@ pub use candidate::{Candidate, Candidates, SourceSet, Spelling};
 pub use location::TokenLocation;
 pub use source::Source;
 
+use std::borrow::Cow;
+
 use crate::headers::{Edit, Headers};
 use crate::refusal::RefusalRule;
 use crate::request::path;
 use crate::request::routes::RoutedRequest;
 use crate::request::sources::candidate::SignOutCandidates;
-use crate::request::sources::source::Scope;
+use crate::request::sources::source::{Removed, Scope};
 
 /// The most distinct tokens of one request: each may cost a signature check.
 pub const MOST_TOKENS: usize = 8;
@@ -108,11 +110,32 @@ impl Sources {
         of.map(|(_, source)| &source.location)
     }
 
-    /// Returns whether the request contains an API key in a place that may contain one.
-    #[must_use]
-    pub fn hold_api_key(&self, headers: &Headers) -> bool {
-        let mut within = self.scoped(headers).filter(|(.., scope)| *scope == Scope::Within);
-        within.any(|(_, source, _)| source.holds_api_key(headers))
+    /// Returns every distinct API key in every place that may contain one on this route.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusalRule::Count`] for more than [`MOST_TOKENS`].
+    pub fn find_api_keys<'a>(&self, headers: &'a Headers) -> Result<FoundApiKeys<'a>, RefusalRule> {
+        let (mut found, mut has_room) = (FoundApiKeys::default(), true);
+        let within = self.scoped(headers).filter(|(.., scope)| *scope == Scope::Within);
+        for (_, source, _) in within {
+            let mut is_in_place = false;
+            let mut add = |value, spelling| {
+                is_in_place |= spelling == Spelling::Exact;
+                if !found.values.contains(&value) {
+                    has_room &= found.values.len() < MOST_TOKENS;
+                    if !has_room {
+                        return Err(RefusalRule::Count);
+                    }
+                    found.values.push(value);
+                }
+                Ok(())
+            };
+            // A malformed field admits nothing; the tokens in it are judged as such.
+            let is_well_formed = source.each_api_key(headers, &mut add).is_ok();
+            found.admits |= is_well_formed && is_in_place;
+        }
+        if has_room { Ok(found) } else { Err(RefusalRule::Count) }
     }
 
     /// Returns every distinct value in every place that may be a token.
@@ -154,19 +177,32 @@ impl Sources {
     /// [`find`](Self::find) finds nothing.
     #[must_use]
     pub fn removal(&self, headers: &Headers) -> Vec<Edit> {
+        self.removal_of(headers, Removed::Tokens)
+    }
+
+    /// Returns the edits that remove every token and every API key from the request.
+    #[must_use]
+    pub fn removal_with_api_keys(&self, headers: &Headers) -> Vec<Edit> {
+        self.removal_of(headers, Removed::TokensAndApiKeys)
+    }
+
+    fn removal_of(&self, headers: &Headers, removed: Removed) -> Vec<Edit> {
         let sources: Vec<_> =
             self.scoped(headers).map(|(_, source, scope)| (source, scope)).collect();
-        let filled =
-            sources.iter().flat_map(|(source, scope)| source.filled_headers(headers, *scope));
+        let filled = sources
+            .iter()
+            .flat_map(|(source, scope)| source.filled_headers(headers, *scope, removed));
         let mut edits = Edit::removals(filled);
-        let is_token = |cookie: &[u8]| {
-            sources.iter().any(|(source, scope)| source.is_token_cookie(cookie, *scope))
+        let is_removed = |cookie: &[u8]| {
+            let mut sources = sources.iter();
+            sources.any(|(source, scope)| source.is_removed_cookie(cookie, *scope, removed))
         };
-        edits.extend(without_cookies(headers, is_token));
-        let is_token = |part: &[u8]| {
-            sources.iter().any(|(source, scope)| source.is_token_parameter(part, *scope))
+        edits.extend(without_cookies(headers, is_removed));
+        let is_removed = |part: &[u8]| {
+            let mut sources = sources.iter();
+            sources.any(|(source, scope)| source.is_removed_parameter(part, *scope, removed))
         };
-        edits.extend(without_parameters(headers, is_token));
+        edits.extend(without_parameters(headers, is_removed));
         edits
     }
 
@@ -234,6 +270,15 @@ fn without_parameters(headers: &Headers, is_removed: impl Fn(&[u8]) -> bool) -> 
         }
     }
     Some(Edit::Set(b":path".to_vec(), target))
+}
+
+/// The API keys of one request. The application judges them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundApiKeys<'a> {
+    /// The distinct keys, percent-decoded in a query.
+    pub values: Vec<Cow<'a, [u8]>>,
+    /// Whether one of them is exactly in its place and may admit the request.
+    pub admits: bool,
 }
 
 /// Returns the edit that removes these cookies, if there are any.

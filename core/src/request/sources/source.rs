@@ -102,18 +102,18 @@ impl Source {
         words.try_for_each(|word| each(word.into(), Spelling::Other))
     }
 
-    /// Returns whether an API key is in exactly this location.
-    pub(super) fn holds_api_key(&self, headers: &Headers) -> bool {
-        let mut is_found = false;
-        let is_well_formed = self.pass_prefix.is_some()
-            && self
-                .location
-                .each(headers, &mut |value, spelling| {
-                    is_found |= spelling == Spelling::Exact && self.is_api_key(&value);
-                    Ok(())
-                })
-                .is_ok();
-        is_well_formed && is_found
+    /// Calls `each` for every API key in this location.
+    pub(super) fn each_api_key<'a>(
+        &self,
+        headers: &'a Headers,
+        each: Each<'_, 'a>,
+    ) -> Result<(), RefusalRule> {
+        if self.pass_prefix.is_none() {
+            return Ok(());
+        }
+        self.location.each(headers, &mut |value, spelling| {
+            if self.is_api_key(&value) { each(value, spelling) } else { Ok(()) }
+        })
     }
 
     fn is_api_key(&self, value: &[u8]) -> bool {
@@ -130,42 +130,62 @@ impl Source {
         &'a self,
         headers: &'a Headers,
         scope: Scope,
+        removed: Removed,
     ) -> Vec<&'a [u8]> {
         let TokenLocation::Header { name, scheme } = &self.location else { return vec![] };
         let lines = headers.alike(name.as_bytes());
         let named_scheme = scheme.as_deref().filter(|scheme| *scheme != ANY_SCHEME);
         if named_scheme.is_some() && scope == Scope::Within {
-            let mut any = |_: Cow<'_, [u8]>, _| Err(RefusalRule::Count);
-            let is_filled = self.each(headers, scope, &mut any).is_err();
+            let mut any = |value: Cow<'a, [u8]>, _| match self.is_removed(&value, scope, removed) {
+                true => Err(RefusalRule::Count),
+                false => Ok(()),
+            };
+            let is_filled = self.location.each(headers, &mut any).is_err();
             return lines.filter(|_| is_filled).map(|line| line.0).collect();
         }
         let has_jwt = |line: &[u8]| jwt_words(line).next().is_some();
         let is_filled = |line: &[u8]| match whole(line, scheme.as_deref()) {
-            Some(value) if scope == Scope::Within => !self.is_api_key(value),
+            Some(value) if scope == Scope::Within => self.is_removed(value, scope, removed),
             _ => has_jwt(line),
         };
         lines.filter(|line| is_filled(line.1)).map(|line| line.0).collect()
     }
 
-    /// Returns whether a cookie as sent holds a token.
-    pub(super) fn is_token_cookie(&self, cookie: &[u8], scope: Scope) -> bool {
+    /// Returns whether a cookie as sent is removed.
+    pub(super) fn is_removed_cookie(&self, cookie: &[u8], scope: Scope, removed: Removed) -> bool {
         let TokenLocation::Cookie(name) = &self.location else { return false };
-        cookies::value_of(cookie, name).is_some_and(|(value, _)| self.is_token(value, scope))
+        let value = cookies::value_of(cookie, name);
+        value.is_some_and(|(value, _)| self.is_removed(value, scope, removed))
     }
 
-    /// Returns whether a query parameter as sent holds a token.
-    pub(super) fn is_token_parameter(&self, parameter: &[u8], scope: Scope) -> bool {
+    /// Returns whether a query parameter as sent is removed.
+    pub(super) fn is_removed_parameter(
+        &self,
+        parameter: &[u8],
+        scope: Scope,
+        removed: Removed,
+    ) -> bool {
         let TokenLocation::Query(name) = &self.location else { return false };
         query::spelling_of(parameter, name).is_some()
-            && query::value(parameter).is_none_or(|value| self.is_token(&value, scope))
+            && query::value(parameter).is_none_or(|value| self.is_removed(&value, scope, removed))
     }
 
-    fn is_token(&self, value: &[u8], scope: Scope) -> bool {
-        match scope {
-            Scope::Within => !self.is_api_key(value),
-            Scope::Outside => jwt_words(value).next().is_some(),
+    fn is_removed(&self, value: &[u8], scope: Scope, removed: Removed) -> bool {
+        match (scope, removed) {
+            (Scope::Within, Removed::Tokens) => !self.is_api_key(value),
+            (Scope::Within, Removed::TokensAndApiKeys) => true,
+            (Scope::Outside, _) => jwt_words(value).next().is_some(),
         }
     }
+}
+
+/// What is removed from a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// Tokens; API keys stay.
+    Tokens,
+    /// Tokens and API keys.
+    TokensAndApiKeys,
 }
 
 /// The length of the longest API key: those in use have fewer than 200 characters.

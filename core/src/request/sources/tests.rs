@@ -153,12 +153,15 @@ fn found_beside_keys(lines: &[(&str, &str)]) -> (String, bool) {
     let sources = Sources::new(sources.into_iter().map(passing).collect());
     let headers = Headers::from_pairs(lines);
     let Ok(tokens) = sources.find(&headers) else {
-        return ("!".to_owned(), sources.hold_api_key(&headers));
+        return ("!".to_owned(), sources.find_api_keys(&headers).is_ok_and(|keys| keys.admits));
     };
     let tokens = joined(&tokens);
     let to_sign_out = joined(&sources.find_to_sign_out(&headers));
     assert_eq!(tokens, to_sign_out, "a sign-out finds the same tokens");
-    (String::from_utf8(tokens).expect("text"), sources.hold_api_key(&headers))
+    (
+        String::from_utf8(tokens).expect("text"),
+        sources.find_api_keys(&headers).is_ok_and(|keys| keys.admits),
+    )
 }
 
 #[test]
@@ -401,7 +404,11 @@ fn elsewhere_a_limited_source_finds_only_jwts() {
         let found = found.map_or("!".to_owned(), |found| String::from_utf8(found).expect("text"));
         let left = edited(&headers, &limited().removal(&headers));
         assert!(limited().find(&left).expect("few").is_empty(), "{lines:?}");
-        (found, limited().hold_api_key(&headers), limited().removal(&headers).is_empty())
+        (
+            found,
+            limited().find_api_keys(&headers).is_ok_and(|keys| keys.admits),
+            limited().removal(&headers).is_empty(),
+        )
     };
     let is = |found: &str, has_key, is_kept| (found.to_owned(), has_key, is_kept);
     assert_eq!(at("/ws?access_token=a", &[]), is("a", false, false));

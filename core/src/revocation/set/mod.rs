@@ -104,6 +104,21 @@ impl RevocationSet {
         Ok(false)
     }
 
+    /// Whether this credential is revoked. It has no `iat`, so cutoffs do not apply to it: a cutoff for
+    /// all ends sessions, whose users can sign in again.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`]: the set cannot tell.
+    pub fn is_credential_revoked(
+        &self,
+        shared: &dyn SharedData,
+        credential: RecordId,
+    ) -> Result<bool, Damaged> {
+        let slot = ShardSlot::of((credential, Kind::Token));
+        Ok(self.read(shared, slot, |shard| shard.find(credential))?.flatten().is_some())
+    }
+
     /// Returns the record of that id and kind; `None` if the set has none or cannot tell.
     #[must_use]
     pub fn find(&self, shared: &dyn SharedData, id: RecordId, kind: Kind) -> Option<Record> {
