@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::{Answer, Request, Testbed, Token, eventually, unix_seconds};
+use testbed::{HttpResponse, Request, Testbed, Token, eventually, unix_seconds};
 
 #[test]
 fn a_sign_out_ends_its_session_on_every_worker_and_proxy() {
@@ -159,7 +159,7 @@ fn sign_out(token: &Token) -> Request {
 }
 
 #[track_caller]
-fn assert_revoked(answer: &Answer) {
+fn assert_revoked(answer: &HttpResponse) {
     assert_eq!((answer.status, answer.code().as_str()), (401, "revoked"));
 }
 

@@ -73,6 +73,29 @@ fn each_public_key_admits_only_its_own_tokens() {
 }
 
 #[test]
+fn tokens_for_another_use_and_bound_tokens_are_refused() {
+    let bed = Testbed::with(|configuration| {
+        configuration.filter["claims"]["values"] = json!({"token_use": ["access"]});
+        configuration.filter["claims"]["bound_tokens"] = json!("refuse");
+    });
+    let with = |more: &[(&str, serde_json::Value)]| {
+        let mut claims = Token::claims_of("ada");
+        more.iter().for_each(|(name, value)| claims[name] = value.clone());
+        bed.envoy.get("/page", &Token::with(&claims))
+    };
+    let access = ("token_use", json!("access"));
+    assert_eq!(with(std::slice::from_ref(&access)).status, 200);
+    for more in [
+        &[][..],
+        &[("token_use", json!("id"))],
+        &[access.clone(), ("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}))],
+    ] {
+        let answer = with(more);
+        assert_eq!((answer.status, &*answer.code()), (401, "bad_claims"), "{more:?}");
+    }
+}
+
+#[test]
 fn times_are_exact_to_the_second_in_envoy() {
     let bed = BED.get();
     let mut connection = bed.envoy.connect();

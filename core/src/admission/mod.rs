@@ -12,11 +12,11 @@
 //!
 //! # API keys
 //!
-//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded. The
-//! application checks it; the filter only looks up whether it is revoked, by its hash. A revoked key is
-//! refused, or removed on an optional route, and so is any key while the set is unknown.
-//! Tokens next to it must still be acceptable. It is not enough on a route that signs out the user of
-//! the request's own token.
+//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded.
+//! The application checks it; the filter only looks up whether it is revoked, by its hash. A
+//! revoked key is refused, or removed on an optional route, and so is any key while the set is
+//! unknown. Tokens next to it must still be acceptable. It is not enough on a route that signs out
+//! the user of the request's own token.
 //!
 //! # Which code a refusal has
 //!
@@ -40,8 +40,8 @@
 //! already has no effect: otherwise whoever holds one could sign its user out again and again.
 //! Tokens that this VM has verified before come first, so they are revoked however many other
 //! tokens the request carries; tokens under another spelling come last. If the limits do not
-//! suffice for all tokens, the
-//! response is 503 and the tokens that were checked are revoked. A retry continues with the others.
+//! suffice for all tokens, the response is 503 and the tokens that were checked are revoked. A
+//! retry continues with the others.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -438,8 +438,8 @@ impl Admission {
         Ok(revoked)
     }
 
-    /// Returns the reason not to pass the request's API keys to the application: one is revoked, or that
-    /// cannot be told. They are looked up on every request, because a request has few of them.
+    /// Returns the reason not to pass the request's API keys to the application: one is revoked, or
+    /// that cannot be told. They are looked up on every request, because a request has few of them.
     fn objection_to_api_keys(
         &self,
         keys: &Result<FoundApiKeys<'_>, RefusalRule>,
@@ -465,8 +465,8 @@ impl Admission {
         keys.iter().filter_map(objection).chain(unknown).min_by_key(Objection::refusal)
     }
 
-    /// Whether a token that is refused for another reason is revoked as well. If the set cannot tell, a
-    /// sign-out revokes it once more.
+    /// Whether a token that is refused for another reason is revoked as well. If the set cannot
+    /// tell, a sign-out revokes it once more.
     fn was_revoked(&self, token: &GenuineToken, moment: Moment<'_>) -> bool {
         let Some(RevocationCheck { set, .. }) = &self.revocation else { return false };
         set.is_revoked(moment.shared, token.names(), token.iat()).unwrap_or(false)

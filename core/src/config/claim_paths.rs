@@ -1,7 +1,7 @@
 //! Which claims do settings name?
 
 use crate::config::error::{At, ConfigError};
-use crate::config::lists::Names;
+use crate::config::lists::{ClaimValues, Names, PerClaim};
 use crate::config::{limits, settings};
 use crate::token::ClaimPath;
 
@@ -13,6 +13,22 @@ pub(super) fn check(at: &At, Names(names): &Names) -> Result<ClaimPath, ConfigEr
         limits::text(&at, name, settings::NAME_BYTES)?;
     }
     Ok(ClaimPath::new(names.clone()))
+}
+
+/// Claims with the values of which each must have one.
+pub(super) fn check_values(
+    at: &At,
+    PerClaim(written): &PerClaim<ClaimValues>,
+) -> Result<Vec<(ClaimPath, Vec<String>)>, ConfigError> {
+    limits::count(at, written.len(), settings::LIST_ITEMS)?;
+    let check_one = |(claim, values): &(Names, Vec<String>)| {
+        let claim = check(at, claim)?;
+        let at = at.field(&claim.to_string());
+        limits::some(&at, values.len(), settings::LIST_ITEMS, "list the values that are accepted")?;
+        let values = limits::texts(&at, values, settings::LIST_ITEMS, settings::TEXT_BYTES)?;
+        Ok((claim, values))
+    };
+    written.iter().map(check_one).collect()
 }
 
 /// Distinct claims, not too many.

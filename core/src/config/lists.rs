@@ -1,7 +1,7 @@
 //! How are lists read that may be written in more ways than one?
 //!
-//! [`Names`] may be one name or several; [`PerClaim`] is an object by claim, or a list of objects if a
-//! claim needs a path.
+//! [`Names`] may be one name or several; [`PerClaim`] is an object by claim, or a list of objects
+//! if a claim needs a path.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -38,8 +38,9 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// What is said about each of several claims, in the order written: an object whose names are claims, or
-/// a list of objects, each with `claim` and one more member. Only in the list can a claim be a path.
+/// What is said about each of several claims, in the order written: an object whose names are
+/// claims, or a list of objects, each with `claim` and one more member. Only in the list can a
+/// claim be a path.
 pub(super) struct PerClaim<E: OfClaim>(pub(super) Vec<(Names, E::Value)>);
 
 /// One element of such a list.
@@ -64,6 +65,23 @@ impl OfClaim for ClaimHeader {
 
     fn into_pair(self) -> (Names, String) {
         (self.claim, self.header)
+    }
+}
+
+/// `{"claim": …, "values": […]}`
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClaimValues {
+    claim: Names,
+    values: Vec<String>,
+}
+
+impl OfClaim for ClaimValues {
+    type Value = Vec<String>;
+
+    fn into_pair(self) -> (Names, Vec<String>) {
+        (self.claim, self.values)
     }
 }
 

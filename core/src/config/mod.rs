@@ -193,6 +193,8 @@ fn policy(
         user_id: claim("user_id", &claims.user_id)?,
         session_id: claim("session_id", &claims.session_id)?,
         required,
+        values: claim_paths::check_values(&at.field("values"), &claims.values)?,
+        bound_tokens: claims.bound_tokens,
         clock_skew_seconds: skew.unwrap_or_default(),
         max_lifetime_seconds: limits::number(
             &at.field("max_lifetime_seconds"),

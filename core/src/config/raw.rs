@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use crate::config::lists::{ClaimHeader, Names, PerClaim};
+use crate::config::lists::{ClaimHeader, ClaimValues, Names, PerClaim};
 use crate::feed::staleness::WhenUnknown;
 use crate::request::routes::Access;
 use crate::request::upstream::TokenForwarding;
 use crate::sign_out::WhenUnreachable;
+use crate::token::BoundTokens;
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -134,6 +135,8 @@ pub(super) struct RawClaims {
     pub(super) user_id: Option<Names>,
     pub(super) session_id: Option<Names>,
     pub(super) required: Option<Vec<Names>>,
+    pub(super) values: PerClaim<ClaimValues>,
+    pub(super) bound_tokens: BoundTokens,
     pub(super) clock_skew_seconds: Option<u64>,
     pub(super) max_lifetime_seconds: Option<u64>,
 }
@@ -146,6 +149,8 @@ impl Default for RawClaims {
             user_id: Some(Names(vec!["sub".to_owned()])),
             session_id: Some(Names(vec!["sid".to_owned()])),
             required: None,
+            values: PerClaim::default(),
+            bound_tokens: BoundTokens::default(),
             clock_skew_seconds: None,
             max_lifetime_seconds: None,
         }

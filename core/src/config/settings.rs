@@ -32,7 +32,7 @@ pub const KEYS_TRIED: usize = 8;
 /// The supported algorithms.
 pub const ALGORITHMS: &[&str] = &[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "EdDSA",
+    "ES384", "EdDSA", "Ed25519",
 ];
 
 /// Most audiences, required claims, forwarded claims, and environment variables of one secret.
@@ -240,6 +240,18 @@ pub const SETTINGS: &[Setting] = &[
         Form::Claims(LIST_ITEMS),
         Some(r#"["exp", "jti"]"#),
         "Claims that a token must have; without `revocation` the default is `[\"exp\"]`.",
+    ),
+    setting(
+        "claims.values",
+        Form::Other,
+        Some("{}"),
+        "Claims of which one of the listed values is required: `{\"token_use\": [\"access\"]}`.",
+    ),
+    setting(
+        "claims.bound_tokens",
+        Form::Choice(&["accept", "refuse"]),
+        Some(r#""accept""#),
+        "Whether a token that is bound to a key of its client (`cnf`) is accepted as a bearer token.",
     ),
     setting(
         "claims.clock_skew_seconds",

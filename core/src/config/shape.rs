@@ -12,7 +12,8 @@ use crate::config::settings::SETTINGS;
 /// Returns the paths of all objects in the filter's configuration.
 pub(super) fn of_settings() -> impl Iterator<Item = &'static str> {
     let parents = SETTINGS.iter().filter_map(|setting| setting.path.rsplit_once('.'));
-    let more = ["keys[].jwks.inline", "forward.claims[]", "revocation.upstream.token"];
+    let more =
+        ["keys[].jwks.inline", "claims.values[]", "forward.claims[]", "revocation.upstream.token"];
     parents.map(|(parent, _)| parent).chain(more)
 }
 

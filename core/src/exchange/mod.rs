@@ -6,7 +6,8 @@
 //!
 //! Two exchanges wait for something. A sign-out waits until the service has responded. If it ends a
 //! session, its response waits until the session's cutoff lies in the past. The response on a
-//! `revoke_user` route waits until the service has responded to the user's cutoff, and then likewise.
+//! `revoke_user` route waits until the service has responded to the user's cutoff, and then
+//! likewise.
 //!
 //! ```text
 //! request headers ── Change ──┬── Continue
@@ -329,8 +330,8 @@ fn refuse(root: &mut Root, rule: RefusalRule, half: Half, host: Host<'_>) -> Nex
     }
 }
 
-/// Returns the records that revoke these tokens and end their sessions, and counts them. Of `expired`
-/// tokens only the sessions end.
+/// Returns the records that revoke these tokens and end their sessions, and counts them. Of
+/// `expired` tokens only the sessions end.
 fn records_of(
     root: &mut Root,
     tokens: &[GenuineToken],

@@ -289,6 +289,7 @@ impl KeyRing {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
+        let algorithm = PublicAlgorithm::from_name(algorithm).map_or(algorithm, |it| it.name());
         let bound = self.keys.iter().map(|key| &**key).filter(|key| key.algorithm == algorithm);
         let mut keys: Vec<_> = bound.collect();
         if keys.is_empty() {

@@ -96,10 +96,13 @@ impl PublicAlgorithm {
         }
     }
 
-    /// Returns the algorithm with exactly this name.
+    /// Returns the algorithm with exactly this name. `Ed25519` (RFC 9864 §2.2) is the one kind of
+    /// EdDSA that is supported.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        let is_named = |algorithm: &Self| algorithm.name() == name;
+        let other_name = (name == "Ed25519").then_some(Self::EdDsa);
+        Self::ALL.into_iter().find(is_named).or(other_name)
     }
 }
 

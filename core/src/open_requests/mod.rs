@@ -33,8 +33,8 @@ use crate::token::VerifiedToken;
 /// Most requests to end in one call into the VM. About 300 exhaust its stack.
 pub const AT_ONCE_LIMIT: usize = 64;
 
-/// Most open requests to check in one call into the VM. This takes 3 ms, because each takes three
-/// lookups.
+/// Most open requests to check in one call into the VM. This takes 3 ms, because each takes up to
+/// four lookups.
 pub const CHECKED_AT_ONCE_LIMIT: usize = 1_000;
 
 /// An end is late if it comes this long after the VM could have known its reason.

@@ -31,6 +31,8 @@ pub enum ClaimFault {
     Absent,
     /// Its type, form or length is wrong.
     Malformed,
+    /// The configuration accepts no token with this value.
+    NotAccepted,
 }
 
 /// A rule that a request does not follow, or the reason why the filter cannot decide.
@@ -140,6 +142,12 @@ impl Objection {
         Self::Claim(claim.into(), ClaimFault::Malformed)
     }
 
+    /// The configuration accepts no token with this value of the claim.
+    #[must_use]
+    pub fn not_accepted(claim: &str) -> Self {
+        Self::Claim(claim.into(), ClaimFault::NotAccepted)
+    }
+
     /// Returns what the client learns.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
@@ -184,6 +192,14 @@ impl Objection {
                 )
                 .into(),
                 remedy: "let the application or the issuer correct it",
+            },
+            Self::Claim(claim, ClaimFault::NotAccepted) => Explanation {
+                problem: format!(
+                    "the configuration does not accept the value of the token's claim `{}`",
+                    claim.escape_debug()
+                )
+                .into(),
+                remedy: "compare it with `claims.values`, or, for `cnf`, with `claims.bound_tokens`",
             },
         }
     }

@@ -9,11 +9,11 @@
 //! | `s…` | before `gen`, if a token, a session or a user of this stripe of ids was revoked |
 //! | `whole` | before `gen`, for the cutoff for all or a reset, and once a second |
 //!
-//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and the `s…` of
-//! the token, its session and its user. Only if one of them has changed does it look up the token in
-//! the shards. While a thousand revocations a second arrive, nearly every token therefore keeps its
-//! verdict. A token that is seen for the first time is looked up, and these values are read only when
-//! it is seen again.
+//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and the `s…`
+//! of the token, its session and its user. Only if one of them has changed does it look up the
+//! token in the shards. While a thousand revocations a second arrive, nearly every token therefore
+//! keeps its verdict. A token that is seen for the first time is looked up, and these values are
+//! read only when it is seen again.
 //!
 //! # Why no change is missed
 //!
@@ -58,9 +58,9 @@ impl Generations {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Returns the mark to store with the verdict on the token with these names, and whether the token
-    /// must be looked up. `last` is the mark at which the token was live. Call this before the lookup.
-    /// Returns `None` before the first write.
+    /// Returns the mark to store with the verdict on the token with these names, and whether the
+    /// token must be looked up. `last` is the mark at which the token was live. Call this before
+    /// the lookup. Returns `None` before the first write.
     #[must_use]
     pub fn mark(
         &self,
@@ -119,8 +119,8 @@ pub enum Standing {
     Unknown,
 }
 
-/// Returns the stripe of an id, one of 1,024. A page of changes touches only few stripes, and there are
-/// far fewer stripes than shards.
+/// Returns the stripe of an id, one of 1,024. A page of changes touches only few stripes, and there
+/// are far fewer stripes than shards.
 fn stripe(id: RecordId) -> u16 {
     id.leading_bits() >> 6
 }

@@ -1,8 +1,8 @@
 //! A revocation, as a value.
 //!
-//! A [`Record`] is the revocation of one token, the cutoff of a user or a session, or the cutoff for
-//! all. It names them by a [hash](crate::revocation::name). Records form a join-semilattice under
-//! [`Record::merge`], so reordering, duplicates and replays lose nothing.
+//! A [`Record`] is the revocation of one token, the cutoff of a user or a session, or the cutoff
+//! for all. It names them by a [hash](crate::revocation::name). Records form a join-semilattice
+//! under [`Record::merge`], so reordering, duplicates and replays lose nothing.
 
 pub use crate::revocation::name::RecordId;
 
@@ -22,8 +22,8 @@ pub const RECORD_BYTES: usize = 33;
 pub enum Kind {
     /// One token.
     Token = 1,
-    /// The tokens of one user, or of one session of a user, that were issued before a given time, and
-    /// those without `iat`. Users and sessions have different [names](crate::revocation::name).
+    /// The tokens of one user, or of one session of a user, that were issued before a given time,
+    /// and those without `iat`. Users and sessions have different [names](crate::revocation::name).
     User = 2,
     /// The tokens of every user of a realm that were issued before a given time, and those without
     /// `iat`.

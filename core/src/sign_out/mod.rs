@@ -1,11 +1,12 @@
 //! Sign-out: records the revocation, enforces it in this process, and delivers it to the service.
 //!
 //! Two events end tokens. A request to a sign-out route ends the tokens that it carries and their
-//! sessions. A 2xx response of the application on a `revoke_user` route ends all tokens of a user. Both
-//! are handled alike. The records go into the [outbox](Outbox), so that the service receives them even if the
-//! next steps fail. They also go into the [set](RevocationSet), so that every worker of this
-//! process refuses the tokens from now on. Then the filter calls the service at once. [`begin`]
-//! writes the records and returns the next step. [`SignOut`] waits for the response.
+//! sessions. A 2xx response of the application on a `revoke_user` route ends all tokens of a user.
+//! Both are handled alike. The records go into the [outbox](Outbox), so that the service receives
+//! them even if the next steps fail. They also go into the [set](RevocationSet), so that every
+//! worker of this process refuses the tokens from now on. Then the filter calls the service at
+//! once. [`begin`] writes the records and returns the next step. [`SignOut`] waits for the
+//! response.
 //!
 //! # Why the outbox is written first
 //!
@@ -100,8 +101,8 @@ pub fn of_token(
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
-/// Returns the cutoff that ends the session of this genuine token. `None` if the token names no session,
-/// or has no `iat`: every later token without `iat` would be refused, too.
+/// Returns the cutoff that ends the session of this genuine token. `None` if the token names no
+/// session, or has no `iat`: every later token without `iat` would be refused, too.
 #[must_use]
 pub fn of_token_session(
     token: &GenuineToken,
@@ -112,20 +113,20 @@ pub fn of_token_session(
     Some(of_session(session, iat, token.exp(), unix_seconds, max_lifetime_seconds))
 }
 
-/// Returns the cutoff that ends the session of a token with these times: every token of the session that
-/// was issued before is refused.
+/// Returns the cutoff that ends the session of a token with these times: every token of the session
+/// that was issued before is refused.
 ///
 /// # Why a cutoff, not a ban
 ///
-/// A user who signs out of the application only keeps the session at the identity provider. The next
-/// sign-in gets tokens of the same session, and must work. Its tokens have an `iat` from the cutoff on,
-/// because the response to the sign-out is [held](Hold) until then.
+/// A user who signs out of the application only keeps the session at the identity provider. The
+/// next sign-in gets tokens of the same session, and must work. Its tokens have an `iat` from the
+/// cutoff on, because the response to the sign-out is [held](Hold) until then.
 ///
 /// # How long it is kept
 ///
 /// Until the session's last token that was issued before has expired: its lifetime is at most
-/// `max_lifetime_seconds`. Without that setting it is taken to be 24 hours, or the lifetime of this token
-/// if that is longer.
+/// `max_lifetime_seconds`. Without that setting it is taken to be 24 hours, or the lifetime of this
+/// token if that is longer.
 #[must_use]
 pub fn of_session(
     session: RecordId,
@@ -134,8 +135,8 @@ pub fn of_session(
     unix_seconds: u64,
     max_lifetime_seconds: Option<u64>,
 ) -> Record {
-    // The service accepts no cutoff further ahead. A token from then is accepted nowhere yet; its own
-    // record revokes it.
+    // The service accepts no cutoff further ahead. A token from then is accepted nowhere yet; its
+    // own record revokes it.
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let issued_before = unix_seconds.max(iat).saturating_add(1).min(latest);
     let lifetime = exp.map_or(NEVER, |exp| exp.saturating_sub(iat));
@@ -244,8 +245,8 @@ impl SignOut {
     }
 }
 
-/// The hold of a response until the time of a cutoff of its user or session has passed. A sign-in after
-/// the response then gets a token that the cutoff does not revoke.
+/// The hold of a response until the time of a cutoff of its user or session has passed. A sign-in
+/// after the response then gets a token that the cutoff does not revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
     issued_before: u64,

@@ -1,8 +1,8 @@
 //! Which claim does a setting name?
 //!
-//! Most claims are members of the payload and have one name. Some providers nest them: Keycloak's roles
-//! are `roles` inside `realm_access`. A path has the names from the outside in. It is a list and not a
-//! text with dots, because names of claims contain dots: `https://example.com/roles`.
+//! Most claims are members of the payload and have one name. Some providers nest them: Keycloak's
+//! roles are `roles` inside `realm_access`. A path has the names from the outside in. It is a list
+//! and not a text with dots, because names of claims contain dots: `https://example.com/roles`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use crate::json::{Object, Value};
 use crate::keys::Key;
 use crate::refusal::{Objection, Refusal, RefusalRule};
 use crate::revocation::record::TIME_LIMIT_SECONDS;
-use crate::token::Policy;
 use crate::token::claim_path::ClaimPath;
+use crate::token::{BoundTokens, Policy};
 
 /// The claims of a genuine token.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub(super) struct Claims {
     pub(super) verdict: Result<Forwarded, Objection>,
 }
 
-/// The path and header text of each forwarded claim that the token has; `None` if no header can carry
-/// its value.
+/// The path and header text of each forwarded claim that the token has; `None` if no header can
+/// carry its value.
 pub(super) type Forwarded = Vec<(ClaimPath, Option<Box<str>>)>;
 
 /// The times between which a token is valid, in seconds since 1970 UTC (RFC 7519 §2, NumericDate).
@@ -113,9 +113,31 @@ fn check(
     check_lifetime(times, policy.max_lifetime_seconds)?;
     let is_absent =
         |path: &&ClaimPath| matches!(claims.find_at(path.names()), None | Some(Value::Null));
-    match policy.required.iter().find(is_absent) {
-        Some(path) => Err(Objection::absent(&path.to_string())),
+    if let Some(path) = policy.required.iter().find(is_absent) {
+        return Err(Objection::absent(&path.to_string()));
+    }
+    if policy.bound_tokens == BoundTokens::Refuse
+        && !matches!(claims.find("cnf"), None | Some(Value::Null))
+    {
+        return Err(Objection::not_accepted("cnf"));
+    }
+    let is_other = |(path, values): &&(ClaimPath, Vec<String>)| {
+        !claims.find_at(path.names()).is_some_and(|value| has_one_of(&value, values))
+    };
+    match policy.values.iter().find(is_other) {
+        Some((path, _)) => Err(Objection::not_accepted(&path.to_string())),
         None => Ok(()),
+    }
+}
+
+/// Returns whether the text of a value, or of an element of a list, is one of these.
+fn has_one_of(value: &Value<'_>, values: &[String]) -> bool {
+    let is_listed = |value: &Value<'_>| {
+        single(value).is_some_and(|text| values.iter().any(|listed| *listed == *text))
+    };
+    match value {
+        Value::List(list) => list.elements().is_some_and(|all| all.iter().any(is_listed)),
+        value => is_listed(value),
     }
 }
 

@@ -37,6 +37,8 @@ use std::fmt;
 use std::mem::size_of;
 use std::rc::Rc;
 
+use serde::Deserialize;
+
 use crate::json::{Object, Value};
 use crate::keys::effort::{
     Effort, FAILED_NANOSECONDS_TO_ADMIT, FAILED_NANOSECONDS_TO_SIGN_OUT, FailureBudget,
@@ -65,6 +67,10 @@ pub struct Policy {
     pub session_id: Option<ClaimPath>,
     /// Claims that must be present and not null.
     pub required: Vec<ClaimPath>,
+    /// Claims with the values of which each must have one.
+    pub values: Vec<(ClaimPath, Vec<String>)>,
+    /// Whether tokens are accepted that are bound to a key of their client.
+    pub bound_tokens: BoundTokens,
     /// The tolerated difference between the issuer's clock and ours, in seconds.
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
@@ -77,6 +83,19 @@ pub struct Policy {
     pub realm: String,
 }
 
+/// What happens to a token that is bound to a key of its client (`cnf`, RFC 7800) and comes as a
+/// bearer token: `claims.bound_tokens`. Its proof of possession is for the application to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BoundTokens {
+    /// It is accepted.
+    #[default]
+    Accept,
+    /// It is refused.
+    Refuse,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -85,6 +104,8 @@ impl Default for Policy {
             user_id: None,
             session_id: None,
             required: vec![],
+            values: vec![],
+            bound_tokens: BoundTokens::Accept,
             clock_skew_seconds: 0,
             max_lifetime_seconds: None,
             max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,

@@ -13,8 +13,8 @@ use crate::token::is_session_id;
 /// The names and times of a token whose signature was not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnverifiedToken {
-    /// The names of the token and its session (claim `sid`). The user is not among them, because the
-    /// claim with the user id depends on the filter's configuration.
+    /// The names of the token and its session (claim `sid`). The user is not among them, because
+    /// the claim with the user id depends on the filter's configuration.
     pub names: TokenNames,
     /// When it was issued, in seconds since 1970 UTC.
     pub iat: Option<u64>,
@@ -24,7 +24,8 @@ pub struct UnverifiedToken {
 
 impl UnverifiedToken {
     /// Reads a token of that realm. `issuer` is the issuer of a token that names none. `None` if a
-    /// filter would refuse the token whatever its configuration, or if the token names another issuer.
+    /// filter would refuse the token whatever its configuration, or if the token names another
+    /// issuer.
     #[must_use]
     pub fn read(token: &[u8], realm: &str, issuer: Option<&str>) -> Option<Self> {
         let compact = Compact::parse(token, JwtType::Access).ok()?;

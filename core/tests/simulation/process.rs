@@ -93,8 +93,8 @@ impl SimulatedProcess {
     }
 
     /// Handles a request to a sign-out route with the token of this record. If the token is already
-    /// revoked here, only its delivery is tried again. If the token names its session, the session's
-    /// cutoff is written with the token's record.
+    /// revoked here, only its delivery is tried again. If the token names its session, the
+    /// session's cutoff is written with the token's record.
     pub(super) fn sign_out(
         &mut self,
         vm: usize,

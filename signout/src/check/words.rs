@@ -126,7 +126,19 @@ fn tokens(config: &Value) -> Vec<String> {
     if items(&claims["audiences"]).next().is_some() {
         lines.push(format!("aud must name {}", list(&claims["audiences"], "or")));
     }
+    for (claim, values) in per_claim(&claims["values"], "values") {
+        lines.push(format!("{claim} must be {}", list(values, "or")));
+    }
+    if claims["bound_tokens"] == "refuse" {
+        lines.push("no token that is bound to a key of its client (cnf)".to_owned());
+    }
     lines.push(format!("clocks may differ by {} s", shown(&claims["clock_skew_seconds"])));
+    if !config["revocation"].is_null() {
+        lines.push(match &claims["session_id"] {
+            Value::Null => "a sign-out ends the token, not its session".to_owned(),
+            claim => format!("a sign-out ends the session that the claim {} names", shown(claim)),
+        });
+    }
     lines
 }
 
@@ -158,10 +170,10 @@ fn source(source: &Value) -> String {
 fn application(config: &Value) -> Vec<String> {
     let (forward, claims) = (&config["forward"], &config["claims"]);
     let mut lines = vec![];
-    if let (Some(header), Some(claim)) = (forward["user_id"].as_str(), claims["user_id"].as_str()) {
-        lines.push(format!("{header}: the user id, from the claim {claim}"));
+    if let (Some(header), false) = (forward["user_id"].as_str(), claims["user_id"].is_null()) {
+        lines.push(format!("{header}: the user id, from the claim {}", shown(&claims["user_id"])));
     }
-    for (claim, header) in forward["claims"].as_object().into_iter().flatten() {
+    for (claim, header) in per_claim(&forward["claims"], "header") {
         lines.push(format!("{}: the claim {claim}", shown(header)));
     }
     if lines.is_empty() {
@@ -321,6 +333,13 @@ fn variable(variable: &Variable, good: bool) -> String {
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
+}
+
+/// Returns what is said about each claim, in an object by claim or in a list of objects.
+fn per_claim<'a>(of: &'a Value, name: &'a str) -> impl Iterator<Item = (String, &'a Value)> {
+    let by_name = of.as_object().into_iter().flatten();
+    let by_name = by_name.map(|(claim, value)| (claim.clone(), value));
+    by_name.chain(items(of).map(move |one| (shown(&one["claim"]), &one[name])))
 }
 
 fn list(list: &Value, and: &str) -> String {

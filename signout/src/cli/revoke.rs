@@ -17,7 +17,8 @@ pub(super) struct Revoke {
     /// The issuer (`iss`) of the token, session or user. Default: every issuer.
     #[arg(long, conflicts_with_all = ["credential", "all"])]
     issuer: Option<String>,
-    /// Revoke only tokens issued before this time (seconds since 1970 UTC, or RFC 3339; default: now).
+    /// Revoke only tokens issued before this time (seconds since 1970 UTC, or RFC 3339; default:
+    /// now).
     #[arg(long, value_name = "TIME", conflicts_with_all = ["token", "jti", "credential"])]
     issued_before: Option<String>,
     /// When the last revoked token expires (seconds since 1970 UTC, or RFC 3339). The revocation is
@@ -41,7 +42,8 @@ pub(super) struct Revoke {
 #[group(required = true, multiple = false)]
 struct What {
     /// The token itself, and its session if it names one (`sid`). Without a value, or with `-`, the
-    /// token is read from standard input, so that it appears in no process list and no shell history.
+    /// token is read from standard input, so that it appears in no process list and no shell
+    /// history.
     #[arg(long, num_args = 0..=1, default_missing_value = "-")]
     token: Option<String>,
     /// The id of one token (its `jti` claim).

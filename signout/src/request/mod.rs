@@ -1,9 +1,9 @@
 //! The body of a revocation call.
 //!
 //! There are two layers: the JSON as written (no unknown names, no repeated names, no `null`), and
-//! the records that it means. A list is one batch. [Times](time) are whole seconds since 1970 UTC, or
-//! RFC 3339. A time that can only be in milliseconds is rejected with a message that says so. As seconds
-//! it would lie in the year 58,000, and such a cutoff would sign out everybody for ever.
+//! the records that it means. A list is one batch. [Times](time) are whole seconds since 1970 UTC,
+//! or RFC 3339. A time that can only be in milliseconds is rejected with a message that says so. As
+//! seconds it would lie in the year 58,000, and such a cutoff would sign out everybody for ever.
 //!
 //! A token means two records: its own, and its session's cutoff if it names its session and has an
 //! `iat`, as a sign-out would write them.

@@ -21,9 +21,9 @@
 //! it. The alternative would be to reload the feed periodically. That would cost every proxy 33 MB
 //! an hour at a million revocations, and other proxies would lack the record for an hour.
 //!
-//! A value is `SGO2`, then sorted entries of fixed size. A value that is not well-formed is lost. Its
-//! records are still in the set, so the feed is [reloaded](state::forget), which re-sends the records
-//! that the service lacks.
+//! A value is `SGO2`, then sorted entries of fixed size. A value that is not well-formed is lost.
+//! Its records are still in the set, so the feed is [reloaded](state::forget), which re-sends the
+//! records that the service lacks.
 //!
 //! | bytes of an entry | content |
 //! | --- | --- |
@@ -249,8 +249,8 @@ impl Outbox {
         self.owed(shared, record).is_some()
     }
 
-    /// Returns the record with the account of the entry of its key, if the service has not acknowledged
-    /// that entry.
+    /// Returns the record with the account of the entry of its key, if the service has not
+    /// acknowledged that entry.
     #[must_use]
     pub fn owed(&self, shared: &dyn SharedData, record: &Record) -> Option<OutgoingRecord> {
         let is_owed = |e: &&OutboxEntry| {

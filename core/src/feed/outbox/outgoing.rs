@@ -1,9 +1,9 @@
 //! What does a proxy tell the service about a revocation?
 //!
-//! The record, and whose it is. The service keeps the records of everybody, and no account may fill its
-//! store: once one account has made very many records, the service stores one cutoff of its user
-//! instead. For that it needs the id of the user's cutoff, and the token's `iat`, which the cutoff has
-//! to cover. The record itself tells neither.
+//! The record, and whose it is. The service keeps the records of everybody, and no account may fill
+//! its store: once one account has made very many records, the service stores one cutoff of its
+//! user instead. For that it needs the id of the user's cutoff, and the token's `iat`, which the
+//! cutoff has to cover. The record itself tells neither.
 
 use crate::revocation::record::{Record, RecordId};
 

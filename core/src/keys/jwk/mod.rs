@@ -32,6 +32,8 @@ pub(crate) enum JwkError {
     NotAnObject,
     /// This member is absent or malformed.
     Member(&'static str),
+    /// This member is base64url with padding (RFC 7515 §2).
+    Padded(&'static str),
     /// It contains a private key.
     Private,
     /// Its algorithm is not supported, or not for this kind of key.
@@ -50,6 +52,9 @@ impl JwkError {
             Self::Member(name) => {
                 format!("`{name}` is missing or violates RFC 7517 or RFC 7518")
             }
+            Self::Padded(name) => {
+                format!("`{name}` is padded with `=`, which RFC 7515 §2 does not allow")
+            }
             Self::Private => "contains a private key".to_owned(),
             Self::Algorithm => "`alg` or `crv` is not supported, or not for this `kty`".to_owned(),
             Self::NoAlgorithm => "names no `alg`".to_owned(),
@@ -62,6 +67,7 @@ impl JwkError {
             Self::NoAlgorithm => {
                 "add `alg` to it; for RSA keys `\"algorithm\": \"RS256\"` beside `jwks` also does"
             }
+            Self::Padded(_) => "remove the `=` from it, or ask the issuer to",
             _ => "",
         };
         (problem, remedy)
@@ -180,7 +186,9 @@ fn of_curve(
 }
 
 fn bytes(jwk: &Object<'_>, name: &'static str) -> Result<Vec<u8>, JwkError> {
-    URL_SAFE_NO_PAD.decode(&*text(jwk, name)?).map_err(|_| JwkError::Member(name))
+    let text = text(jwk, name)?;
+    let reason = if text.ends_with('=') { JwkError::Padded(name) } else { JwkError::Member(name) };
+    URL_SAFE_NO_PAD.decode(&*text).map_err(|_| reason)
 }
 
 fn text<'a>(jwk: &Object<'a>, name: &'static str) -> Result<Cow<'a, str>, JwkError> {

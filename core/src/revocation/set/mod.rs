@@ -69,8 +69,8 @@ impl RevocationSet {
         Generations::of(self.space)
     }
 
-    /// Returns whether a token is revoked: by its own record, or by the cutoff of its session, of its
-    /// user, or for all. `names` contains its ids with and without the issuer.
+    /// Returns whether a token is revoked: by its own record, or by the cutoff of its session, of
+    /// its user, or for all. `names` contains its ids with and without the issuer.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl RevocationSet {
         Ok(false)
     }
 
-    /// Whether this credential is revoked. It has no `iat`, so cutoffs do not apply to it: a cutoff for
-    /// all ends sessions, whose users can sign in again.
+    /// Whether this credential is revoked. It has no `iat`, so cutoffs do not apply to it: a cutoff
+    /// for all ends sessions, whose users can sign in again.
     ///
     /// # Errors
     ///

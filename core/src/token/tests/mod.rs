@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::{HS256Key, MACLike};
+use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike};
 
 use super::*;
 use crate::keys::fixtures::{RSA_2048, TOKENS};
@@ -125,6 +125,30 @@ fn a_token_of_each_public_algorithm_is_verified_by_its_key() {
             TokenBuilder::new().header("alg", format!("{name:?}")).sign_with(pem.as_bytes());
         assert_eq!(verifier.verify(renamed.as_bytes(), NOW).err(), Some(BadSignature), "{name}");
     }
+}
+
+#[test]
+fn ed25519_is_another_name_of_eddsa() {
+    let pair = Ed25519KeyPair::generate();
+    let token_of = |alg: &str| {
+        let input = TokenBuilder::new().header("alg", format!("{alg:?}")).signing_input();
+        let keys: &ed25519_compact::KeyPair = pair.key_pair().as_ref();
+        signed(&input, |input| keys.sk.sign(input, None).to_vec())
+    };
+    let key = Key::public(PublicAlgorithm::EdDsa, &pair.public_key().to_pem(), None, None, vec![])
+        .expect("a key");
+    let verifier = Verifier::new(KeyRing::new(vec![key]), policy());
+    for (alg, expected) in [
+        ("EdDSA", None),
+        ("Ed25519", None),
+        ("ed25519", Some(UnsupportedAlgorithm)),
+        ("Ed448", Some(UnsupportedAlgorithm)),
+    ] {
+        assert_eq!(verifier.verify(token_of(alg).as_bytes(), NOW).err(), expected, "{alg}");
+    }
+    let hmac = Verifier::new(ring(), policy());
+    let refused = hmac.verify(token_of("Ed25519").as_bytes(), NOW).err();
+    assert_eq!(refused, Some(UnsupportedAlgorithm));
 }
 
 #[test]
@@ -540,6 +564,48 @@ fn a_claim_may_be_inside_another() {
         let token = sound().claim(name, json).sign();
         assert_eq!(refusal_by(policy.clone(), token), expected, "{name}: {json}");
     }
+}
+
+#[test]
+fn a_claim_has_one_of_the_listed_values() {
+    let values = vec![
+        ("token_use".into(), vec!["access".to_owned()]),
+        (ClaimPath::new(vec!["a".into(), "n".into()]), vec!["1".to_owned(), "true".to_owned()]),
+    ];
+    let policy = Policy { values, ..policy() };
+    for (token_use, a, expected) in [
+        ("\"access\"", r#"{"n": 1}"#, None),
+        ("[\"id\", \"access\"]", r#"{"n": true}"#, None),
+        ("\"access\"", r#"{"n": "1"}"#, None),
+        ("\"id\"", r#"{"n": 1}"#, Some(BadClaims)),
+        ("\"Access\"", r#"{"n": 1}"#, Some(BadClaims)),
+        ("null", r#"{"n": 1}"#, Some(BadClaims)),
+        ("[]", r#"{"n": 1}"#, Some(BadClaims)),
+        ("{\"access\": 1}", r#"{"n": 1}"#, Some(BadClaims)),
+        ("\"access\"", r#"{"n": 2}"#, Some(BadClaims)),
+        ("\"access\"", "{}", Some(BadClaims)),
+    ] {
+        let token = token().claim("token_use", token_use).claim("a", a).sign();
+        assert_eq!(refusal_by(policy.clone(), token), expected, "{token_use} {a}");
+    }
+    assert_eq!(refusal_by(policy, token().sign()), Some(BadClaims));
+}
+
+#[test]
+fn a_token_bound_to_a_key_is_accepted_or_refused_as_configured() {
+    let refuse = Policy { bound_tokens: BoundTokens::Refuse, ..policy() };
+    for (cnf, expected) in [
+        (r#"{"jkt": "x"}"#, Some(BadClaims)),
+        (r#"{"x5t#S256": "x"}"#, Some(BadClaims)),
+        ("{}", Some(BadClaims)),
+        ("\"x\"", Some(BadClaims)),
+        ("null", None),
+    ] {
+        let token = token().claim("cnf", cnf).sign();
+        assert_eq!(refusal_by(refuse.clone(), token.clone()), expected, "{cnf}");
+        assert_eq!(refusal_by(policy(), token), None, "{cnf}");
+    }
+    assert_eq!(refusal_by(refuse, token().sign()), None);
 }
 
 #[test]
