@@ -41,8 +41,8 @@ class Stack:
 
     def __init__(self):
         self._stack = ExitStack()
-        ports = free_ports(6)
-        self.edge, self.admin, self.metrics, self.application, self.service, self.model = (
+        ports = free_ports(5)
+        self.edge, self.metrics, self.application, self.service, self.model = (
             f"127.0.0.1:{port}" for port in ports
         )
         self.secret = secrets.token_hex(32)
@@ -83,10 +83,12 @@ class Stack:
     def _envoy(self, data: Path):
         script = [HERE / "envoy.sh", self.application, self.service]
         made = subprocess.run(script, check=True, capture_output=True, text=True).stdout
-        own = {"8080": self.edge, "9901": self.admin, "9902": self.metrics}
+        own = {f"port_value: {shipped}": f"port_value: {here.split(':')[1]}"
+               for shipped, here in [("8080", self.edge), ("9902", self.metrics)]}
+        own["/tmp/session-guard-admin.sock"] = str(data / "admin.sock")
         for shipped, here in own.items():
-            assert f"port_value: {shipped}" in made, shipped
-            made = made.replace(f"port_value: {shipped}", f"port_value: {here.split(':')[1]}")
+            assert shipped in made, shipped
+            made = made.replace(shipped, here)
         (data / "envoy.yaml").write_text(made)
         program = os.environ.get("ENVOY") or ROOT / "target/envoy"
         return [program, "--config-path", data / "envoy.yaml", "--disable-hot-restart"] + [

@@ -158,8 +158,9 @@ class Stage:
         shutil.copy(artifact(ROOT / "target/session_guard.wasm", ["src", "core/src"]), self.module)
         self.application = WebServer(application)
         self.modules = WebServer(lambda *_: self.module.read_bytes(), "application/wasm")
+        self.admin = self.folder / "admin.sock"
         self.processes = []
-        self.ports = {name: free_port() for name in ["edge", "metrics", "admin", "service"]}
+        self.ports = {name: free_port() for name in ["edge", "metrics", "service"]}
 
     def run(self, name, command, **environment):
         log = (self.folder / f"{name}.log").open("wb")
@@ -243,14 +244,15 @@ def base_configuration(stage):
     """envoy/envoy.yaml with the addresses of this test. Returns it, its connection manager and clusters."""
     envoy = yaml.safe_load((ROOT / "envoy/envoy.yaml").read_text())
     at = lambda port: {"socket_address": {"address": HOST, "port_value": port}}
-    envoy["admin"]["address"] = at(stage.ports["admin"])
     resources = envoy["static_resources"]
     for listener in resources["listeners"]:
         listener["address"] = at(stage.ports[listener["name"]])
     clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
-    for name, port in [("application", stage.application.port), ("signout", stage.ports["service"]),
-                       ("admin", stage.ports["admin"])]:
-        clusters[name]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = at(port)
+    endpoint = lambda name: clusters[name]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    for name, port in [("application", stage.application.port), ("signout", stage.ports["service"])]:
+        endpoint(name)["address"] = at(port)
+    for address in [envoy["admin"]["address"], endpoint("admin")["address"]]:
+        address["pipe"]["path"] = str(stage.admin)
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     return envoy, manager, clusters
 
@@ -366,9 +368,33 @@ def check_that_it_protects(stage, issuer):
     assert stage.send("GET", "/page", issuer.token_of("ada"))[0] == 200
 
 
+class PipeConnection(http.client.HTTPConnection):
+    """HTTP over a Unix domain socket."""
+
+    def __init__(self, path):
+        super().__init__("admin")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self.path))
+
+
+def check_admin(stage):
+    """Only Envoy's user may open the admin interface, and the listener for metrics reads it."""
+    assert stage.admin.stat().st_mode & 0o777 == 0o600, oct(stage.admin.stat().st_mode)
+
+    def metrics():
+        with contextlib.closing(http.client.HTTPConnection(HOST, stage.ports["metrics"])) as connection:
+            connection.request("GET", "/stats/prometheus")
+            return connection.getresponse().read().decode()
+
+    eventually("metrics", lambda: 'session_guard_refused{code="revoked"' in metrics())
+
+
 def check_failure_policy(stage):
     """Checks, in Envoy's own configuration dump, the failure policy of the filter's VM."""
-    with contextlib.closing(http.client.HTTPConnection(HOST, stage.ports["admin"])) as connection:
+    with contextlib.closing(PipeConnection(stage.admin)) as connection:
         connection.request("GET", "/config_dump?include_eds")
         dump = connection.getresponse().read().decode()
     assert '"failure_policy": "FAIL_RELOAD"' in dump, "failure policy"
@@ -396,6 +422,7 @@ def run(name, objects, issuer=None):
         stage.start_envoy(configuration, variables)
         check_that_it_protects(stage, issuer)
         check_failure_policy(stage)
+        check_admin(stage)
         print(f"{name}: protects", flush=True)
     except BaseException:
         print(f"{name}: failed\n{stage.logs()}", file=sys.stderr)

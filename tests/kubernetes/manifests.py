@@ -56,6 +56,20 @@ def check_sentences(documents):
     for one in documents:
         if one["kind"] == "Deployment" and one["metadata"]["name"] != "signout":
             check_probes(one, has_filter=not plugins or selects(plugins[0], one))
+            if not plugins:
+                check_admin(one)
+
+
+def check_admin(deployment):
+    """Only Envoy's own container can open the file of its admin interface."""
+    folder = envoy_yaml()["admin"]["address"]["pipe"]["path"].rpartition("/")[0]
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        mounts = [one["mountPath"] for one in container.get("volumeMounts", [])]
+        assert (folder in mounts) == (container["name"] == "envoy"), f"{container['name']}: {mounts}"
+
+
+def envoy_yaml():
+    return yaml.safe_load((ROOT / "envoy/envoy.yaml").read_text())
 
 
 PLUGINS = ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"]
