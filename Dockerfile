@@ -34,7 +34,7 @@ EXPOSE 8090
 VOLUME /var/lib/signout
 # Kubernetes has its own probes. With --tls-cert, set SIGNOUT_URL and SIGNOUT_CA for this check. The service
 # responds once it has read its store; ten million revocations take a while.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --start-interval=1s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s \
     CMD ["with-secrets", "signout", "status"]
 CMD ["signout", "serve", "--listen", "0.0.0.0:8090", "--store", "redb:/var/lib/signout/revocations.redb"]
 
@@ -56,7 +56,7 @@ USER 65532:65532
 EXPOSE 8080 9902
 # The listener accepts connections. The `ready` route would be wrong here: it responds 503 while the signout
 # service has not been reached yet. The image has bash, but no curl.
-HEALTHCHECK --interval=10s --timeout=2s --start-period=60s --start-interval=1s \
+HEALTHCHECK --interval=2s --timeout=2s --start-period=60s \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"]
 ENTRYPOINT ["with-secrets"]
 CMD ["envoy", "--config-path", "envoy/envoy.yaml"]
