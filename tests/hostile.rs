@@ -5,22 +5,12 @@
 use std::time::Duration;
 use std::{fs, iter};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::{
-    ECDSAP384KeyPairLike, ES384KeyPair, Ed25519KeyPair, EdDSAKeyPairLike,
-};
-use jwt_simple::claims::Claims;
-use jwt_simple::prelude::Duration as JwtDuration;
 use serde_json::{Value, json};
-use testbed::frames::{
-    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
-};
-use testbed::frames::{fields, frame, reset_requests};
+use testbed::frames::{PREFACE, RST_STREAM, SETTINGS, frame, request, reset_requests};
 use testbed::{
-    Application, Configuration, Connection, Envoy, Request, Shared, SignoutService, Token,
+    Application, Configuration, Envoy, Request, Shared, SignoutService, Token, TokenSigner,
 };
-use testbed::{eventually, resident_kib, until, workers_nanoseconds};
+use testbed::{eventually, forged, resident_kib, until, workers_nanoseconds};
 
 static STAGE: Shared<HostileBed> = Shared::new(HostileBed::start);
 
@@ -64,7 +54,7 @@ fn the_same_bytes_harm_nothing_over_http_2() {
             headers.sort_by_key(|(name, _)| !name.starts_with(b":"));
             let mut connection = stage.envoy.connect();
             connection.send_bytes(&http2_request(&headers));
-            await_end_of_stream(&mut connection);
+            connection.read_end_of_stream();
             stage.serves();
         }
     }
@@ -298,10 +288,10 @@ fn many_forged_tokens_cost_little_more_than_a_valid_one() {
 #[test]
 fn repeated_forged_tokens_refuse_no_genuine_tokens() {
     for algorithm in ["EdDSA", "ES384"] {
-        let (key, sign) = signer(algorithm);
+        let signer = TokenSigner::new(algorithm);
         let stage = HostileBed::with(|configuration| {
             let keys = configuration.filter["keys"].as_array_mut().expect("a list of keys");
-            keys.push(key);
+            keys.push(signer.key());
             configuration.filter["forged_token_milliseconds_per_second"] = json!(10);
         });
         let mut connection = stage.envoy.connect();
@@ -313,7 +303,7 @@ fn repeated_forged_tokens_refuse_no_genuine_tokens() {
                 connection.send(&Request::post("/sign-out").bearer(&token));
             }
             for request in [Request::get("/page"), Request::post("/sign-out")] {
-                let status = connection.send(&request.bearer(&sign())).status;
+                let status = connection.send(&request.bearer(&signer.token_of("ada"))).status;
                 assert_eq!(status, 200, "{algorithm}, round {round}");
             }
         }
@@ -509,66 +499,7 @@ fn keys_of(algorithm: &str, count: usize) -> Value {
     (0..count).map(key).chain([usual]).collect()
 }
 
-/// Returns a new key in the form of the configuration, and a function that signs a token with it.
-fn signer(algorithm: &str) -> (Value, Box<dyn Fn() -> Token>) {
-    let claims = || {
-        let own = json!({"id": "ada"});
-        Claims::with_custom_claims(own, JwtDuration::from_hours(1))
-            .with_jwt_id(Token::of("ada").jti())
-    };
-    let text = |token: Result<String, _>| Token::text(&token.expect("a token"));
-    let key = |pem: Result<String, _>| json!({"algorithm": algorithm, "public_key_pem": pem.expect("PEM")});
-    if algorithm == "EdDSA" {
-        let pair = Ed25519KeyPair::generate();
-        let key = key(Ok(pair.public_key().to_pem()));
-        (key, Box::new(move || text(pair.sign(claims()))))
-    } else {
-        let pair = ES384KeyPair::generate();
-        let key = key(pair.public_key().to_pem());
-        (key, Box::new(move || text(pair.sign(claims()))))
-    }
-}
-
-/// Returns a token with a well-formed but wrong signature. Each `number` gives another token. An
-/// empty `kid` is left out.
-fn forged(algorithm: &str, kid: &str, number: u32) -> Token {
-    let bytes = match algorithm {
-        "HS256" => 32,
-        "ES256" | "EdDSA" => 64,
-        "ES384" => 96,
-        _ => 256,
-    };
-    let header = match kid {
-        "" => json!({"alg": algorithm}),
-        kid => json!({"alg": algorithm, "kid": kid}),
-    };
-    let header = URL_SAFE_NO_PAD.encode(header.to_string());
-    let payload = URL_SAFE_NO_PAD.encode(json!({"sub": "eve", "jti": "1"}).to_string());
-    // The signature must not fail a cheap check. It begins with a point of Ed25519 (RFC 8032 §5.1,
-    // the base point), then has a number below the order of each curve, and is as a whole below
-    // each modulus.
-    let mut signature = vec![0x66; bytes];
-    signature[0] = 0x58;
-    signature[bytes / 2..][..4].copy_from_slice(&number.to_be_bytes());
-    signature[bytes - 1] = 1;
-    Token::text(&format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature)))
-}
-
 /// Returns an HTTP/2 connection with one request on stream 1 and any headers (RFC 9113 §3.4, §6.2).
 fn http2_request(headers: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let settings = frame(SETTINGS, 0, 0, &[]);
-    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields(headers));
-    [PREFACE, &settings, &request].concat()
-}
-
-/// Reads frames until the stream or the connection has ended.
-fn await_end_of_stream(connection: &mut Connection) {
-    while let Ok(head) = connection.try_take(9) {
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        connection.take(length);
-        let is_last = matches!(head[3], HEADERS | DATA) && head[4] & END_STREAM != 0;
-        if is_last || matches!(head[3], RST_STREAM | GOAWAY) {
-            return;
-        }
-    }
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &request(1, headers)].concat()
 }

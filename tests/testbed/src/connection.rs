@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::frames::{DATA, END_STREAM, FRAME_HEADER_BYTES, GOAWAY, HEADERS, RST_STREAM};
 use crate::{ConnectionEnd, HttpResponse, Request};
 
 /// One keep-alive connection. Bytes are sent unchanged.
@@ -94,6 +95,22 @@ impl Connection {
     /// Names what was missing when the connection was closed.
     pub fn try_take(&mut self, length: usize) -> Result<Vec<u8>, String> {
         self.bytes(length)
+    }
+
+    /// Reads HTTP/2 frames until a stream has ended. Returns whether it ended with a response, not by a
+    /// reset or the end of the connection.
+    pub fn read_end_of_stream(&mut self) -> bool {
+        while let Ok(head) = self.bytes(FRAME_HEADER_BYTES) {
+            let [a, b, c, kind, flags, ..] = head[..] else { return false };
+            let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            let _payload = self.bytes(length);
+            match kind {
+                HEADERS | DATA if flags & END_STREAM != 0 => return true,
+                RST_STREAM | GOAWAY => return false,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Reads until the peer closes the connection, by FIN or RST.

@@ -17,11 +17,16 @@ pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 /// Frame type WINDOW_UPDATE.
 pub const WINDOW_UPDATE: u8 = 8;
+/// Frame type CONTINUATION.
+pub const CONTINUATION: u8 = 9;
 
 /// Flag END_STREAM.
 pub const END_STREAM: u8 = 0x1;
 /// Flag END_HEADERS.
 pub const END_HEADERS: u8 = 0x4;
+
+/// The length of a frame without its payload.
+pub const FRAME_HEADER_BYTES: usize = 9;
 
 /// Encodes one frame.
 #[must_use]
@@ -35,6 +40,20 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn fields(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [&[0], &*text(name), &*text(value)].concat()).collect()
+}
+
+/// Encodes a request without a body, in as many frames as its header fields need (RFC 9113 §6.10).
+#[must_use]
+pub fn request(stream: u32, header: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let block = fields(header);
+    let mut fragments = block.chunks(SMALLEST_MAX_FRAME_SIZE).peekable();
+    let (mut bytes, mut kind, mut flags) = (Vec::new(), HEADERS, END_STREAM);
+    while let Some(fragment) = fragments.next() {
+        flags |= if fragments.peek().is_none() { END_HEADERS } else { 0 };
+        bytes.extend(frame(kind, flags, stream, fragment));
+        (kind, flags) = (CONTINUATION, 0);
+    }
+    bytes
 }
 
 /// Encodes a whole HTTP/2 connection: the preface, then `count` requests, each reset at once.
@@ -61,6 +80,9 @@ pub fn reset_requests(header: &[(&[u8], &[u8])], count: u32) -> Vec<u8> {
     }
     bytes
 }
+
+/// The frame size that every receiver accepts (RFC 9113 §4.2).
+const SMALLEST_MAX_FRAME_SIZE: usize = 16_384;
 
 /// Encodes a string literal with its length as an integer with a 7-bit prefix (RFC 7541 §5.1, §5.2).
 fn text(bytes: &[u8]) -> Vec<u8> {

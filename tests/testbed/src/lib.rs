@@ -28,6 +28,7 @@
 //! | [`frames`] | raw HTTP/2 frames |
 //! | [`Load`], [`UnavailablePolicy`] | continuous requests whose invariants hold during every fault |
 //! | [`Token`] | valid and invalid tokens |
+//! | [`TokenSigner`], [`forged`] | keys of every algorithm, and tokens that are not signed by them |
 //! | [`repository`] | the files of the repository |
 //! | [`Shared`] | one instance for all tests of a file |
 //! | [`eventually`] | waits for a condition, never for a fixed time |
@@ -60,6 +61,7 @@ mod request;
 mod response;
 mod service;
 mod shared;
+mod signer;
 mod token;
 mod vitals;
 
@@ -83,6 +85,7 @@ pub use request::Request;
 pub use response::HttpResponse;
 pub use service::{ServiceSetup, SignoutService};
 pub use shared::Shared;
+pub use signer::{TokenSigner, forged};
 pub use token::{Token, unix_seconds};
 pub use vitals::{come_first, open_files, processor_ticks, resident_kib, workers_nanoseconds};
 
