@@ -14,38 +14,11 @@ use crate::load::{ListenerLoad, Requests};
 use crate::machine::cpu_nanoseconds;
 use crate::peers::{PEERS, Peer, PeerTokens};
 use crate::progress::Progress;
+use crate::sample::Sample;
 use crate::selection::Selection;
 use crate::statistics::quantile;
 use crate::tokens::{self, Rsa};
 use crate::writer::RevocationLoad;
-
-/// One slice of one peer.
-#[derive(Clone, Debug)]
-pub(crate) struct Sample {
-    /// Which round.
-    pub(crate) round: usize,
-    /// Which peer.
-    pub(crate) peer: &'static str,
-    /// Answers.
-    pub(crate) requests: u64,
-    /// How long it took.
-    pub(crate) seconds: f64,
-    /// Processor time of the Envoy process.
-    pub(crate) envoy_nanoseconds: u64,
-    /// The same of the service behind ext_authz.
-    pub(crate) authz_nanoseconds: u64,
-    /// How long half of the requests were waited for at most.
-    pub(crate) p50_milliseconds: f64,
-    /// The same of 99 of 100.
-    pub(crate) p99_milliseconds: f64,
-}
-
-impl Sample {
-    /// Processor time of Envoy for each request, in microseconds.
-    pub(crate) fn microseconds(&self) -> f64 {
-        self.envoy_nanoseconds as f64 / self.requests.max(1) as f64 / 1_000.0
-    }
-}
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -164,8 +137,6 @@ impl Contest<'_> {
 /// The requests that are sent again and again.
 pub(crate) struct Circles {
     hs256: Requests,
-    hs256_cookie: Requests,
-    hs256_more_headers: Requests,
     rs256: Requests,
     many_rs256: Requests,
 }
@@ -175,19 +146,11 @@ impl Circles {
     pub(crate) fn new(rsa: &Rsa) -> Self {
         let hs256: Vec<_> = (0..WARM_TOKENS).map(|_| tokens::hs256()).collect();
         let rs256 = rsa.tokens(WARM_TOKENS + MANY_TOKENS);
-        let line = |n| format!("x-header-{n}: of some twenty bytes\r\n");
-        let more: String = (0..20).map(line).collect();
         let (few, many) = rs256.split_at(WARM_TOKENS);
         Self {
-            hs256: Requests::with(&hs256, bearer, ""),
-            hs256_cookie: Requests::with(
-                &hs256,
-                |token| format!("cookie: theme=dark; token={token}\r\n"),
-                "",
-            ),
-            hs256_more_headers: Requests::with(&hs256, bearer, &more),
-            rs256: Requests::with(few, bearer, ""),
-            many_rs256: Requests::with(many, bearer, ""),
+            hs256: Requests::with(&hs256, bearer),
+            rs256: Requests::with(few, bearer),
+            many_rs256: Requests::with(many, bearer),
         }
     }
 
@@ -195,8 +158,6 @@ impl Circles {
     pub(crate) fn of(&self, tokens: PeerTokens) -> &Requests {
         match tokens {
             PeerTokens::Hs256 | PeerTokens::FreshHs256 => &self.hs256,
-            PeerTokens::Hs256Cookie => &self.hs256_cookie,
-            PeerTokens::Hs256MoreHeaders => &self.hs256_more_headers,
             PeerTokens::Rs256 => &self.rs256,
             PeerTokens::ManyRs256 => &self.many_rs256,
         }
@@ -207,7 +168,7 @@ impl Circles {
 fn fresh(time: Duration) -> (Requests, Requests) {
     let make = |count| {
         let tokens: Vec<_> = (0..count).map(|_| tokens::hs256()).collect();
-        Requests::with(&tokens, bearer, "")
+        Requests::with(&tokens, bearer)
     };
     let enough = time.as_secs_f64() * MOST_FRESH_PER_SECOND;
     (make(WARM_TOKENS / 4), make(enough as usize))
@@ -231,7 +192,7 @@ const ATTEMPTS: usize = 10;
 /// As many as keep one worker busy, so that it never waits for the load.
 const CONNECTIONS: usize = 16;
 
-/// Tokens in a circle: each is seen before, and all fit every cache.
+/// PeerTokens in a circle: each is seen before, and all fit every cache.
 const WARM_TOKENS: usize = 1_000;
 
 /// Nearly twice what the filter's cache holds of them (4 MiB, a good 1,000 bytes each), in a

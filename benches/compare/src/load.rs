@@ -25,14 +25,14 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// One `GET /page` for each token, under these header lines.
-    pub(crate) fn with(tokens: &[String], line: impl Fn(&str) -> String, more_lines: &str) -> Self {
+    /// One `GET /page` for each token, with this header line.
+    pub(crate) fn with(tokens: &[String], line: impl Fn(&str) -> String) -> Self {
         let mut requests = Self::default();
         for token in tokens {
             let line = line(token);
             let text = format!(
                 "GET /api/v1/page HTTP/1.1\r\nhost: app.example.com\r\nuser-agent: bench\r\n\
-                 accept: */*\r\n{line}{more_lines}\r\n"
+                 accept: */*\r\n{line}\r\n"
             );
             requests.bytes.extend_from_slice(text.as_bytes());
             requests.ends.push(requests.bytes.len());

@@ -1,13 +1,12 @@
-//! What does session-guard cost, beside what else a user could take? `make bench` builds what it
-//! needs.
+//! What does session-guard cost, compared with its alternatives? `make bench` builds what it needs.
 //!
-//! 1. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
-//! 2. [`cold_start`]: a million revocations loaded into a new Envoy: time, memory, and what requests
-//!    feel of it.
+//! 1. [`cold_start`]: a million revocations loaded into a new Envoy: time, memory, and the latency
+//!    of requests meanwhile.
+//! 2. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
 //! 3. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
 //!
-//! With `--all` also: ten million, what a VM takes ([`memory`]), the contest with two workers, and the
-//! same check in an [`application`].
+//! With `--all` also: ten million, the memory of a VM ([`memory`]), the contest with two workers, and
+//! the same check in an [`application`].
 //!
 //! The results go to the terminal and to `target/bench/`: every sample, a summary, a picture.
 
@@ -22,12 +21,13 @@ use clap::Parser;
 use testbed::{Envoy, Program, SignoutService};
 
 use cold_start::Start;
-use contest::{Circles, Contest, Extent, Sample};
+use contest::{Circles, Contest, Extent};
 use machine::Processors;
 use peers::{PEERS, Peer};
 use progress::Progress;
 use results::Results;
-use selection::Selection;
+use sample::Sample;
+use selection::{RunPart, Selection};
 use statistics::{median, quantile};
 use tokens::Rsa;
 
@@ -46,6 +46,7 @@ mod progress;
 mod propagation;
 mod record;
 mod results;
+mod sample;
 mod selection;
 mod statistics;
 mod tokens;
@@ -57,15 +58,15 @@ struct BenchArguments {
     /// Fewer rounds: 4 minutes instead of 10, wider intervals.
     #[arg(long)]
     quick: bool,
-    /// More: 10 million revocations, 2 workers, memory, an application that checks for itself, a Lua
-    /// filter, requests with 20 more headers.
+    /// More: 10 million revocations, 2 workers, memory, host calls, an application that checks for
+    /// itself.
     #[arg(long)]
     all: bool,
     /// Another build of the filter, measured beside this one: what has a change brought?
     #[arg(long, value_name = "MODULE")]
     before: Option<PathBuf>,
-    /// Requests of these peers alone (names as in samples.csv, separated by commas), and no summary.
-    #[arg(long, value_name = "PEERS", value_delimiter = ',', conflicts_with = "record")]
+    /// Only these peers (names as in samples.csv) and parts: revocations, cold_start, propagation.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "record")]
     only: Vec<String>,
     /// Keeps this run in the repository: benches/results, docs/performance.md, the picture.
     #[arg(long)]
@@ -99,22 +100,15 @@ struct Run {
 impl Run {
     fn of(arguments: &BenchArguments) -> Result<Self, String> {
         fs::create_dir_all(OUT).map_err(|error| format!("{OUT}: {error}"))?;
-        let is_peer = |name: &String| PEERS.iter().any(|peer| peer.name == name);
-        if let Some(name) = arguments.only.iter().find(|name| !is_peer(name)) {
-            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
-            return Err(format!("no peer is named {name}; there are {}", known.join(", ")));
-        }
-        let (rounds, milliseconds) = if arguments.quick { (15, 100) } else { (60, 200) };
+        let selection = Selection {
+            all: arguments.all,
+            before: arguments.before.is_some(),
+            only: arguments.only.clone(),
+        };
+        selection.check_names()?;
+        let (rounds, milliseconds) = if arguments.quick { (15, 100) } else { (FULL_ROUNDS, 200) };
         Ok(Self {
-            extent: Extent {
-                rounds,
-                slice: Duration::from_millis(milliseconds),
-                selection: Selection {
-                    all: arguments.all,
-                    before: arguments.before.is_some(),
-                    only: arguments.only.clone(),
-                },
-            },
+            extent: Extent { rounds, slice: Duration::from_millis(milliseconds), selection },
             before: arguments.before.clone(),
             starts: if arguments.quick { 2 } else { 5 },
             sign_outs: if arguments.quick { 200 } else { 1_000 },
@@ -128,33 +122,50 @@ impl Run {
     fn measure(&mut self, record: bool) -> Result<(), String> {
         self.report = machine::description() + "\n";
         println!("{}", machine::description());
-        self.progress.step("signing RS256 tokens");
-        let rsa = Rsa::generate();
-        let circles = Circles::new(&rsa);
+        let selection = self.extent.selection.clone();
+        let needs_million =
+            [RunPart::Revocations, RunPart::ColdStart].map(|it| selection.includes(it));
+        let mut samples = Vec::new();
+        if selection.includes_peers() || needs_million.contains(&true) {
+            samples = self.with_a_million()?;
+        }
+        if selection.includes(RunPart::Propagation) {
+            self.propagation()?;
+        }
+        self.conclude(&samples);
+        if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
+    }
+
+    /// The parts that need a service with a million revocations.
+    fn with_a_million(&mut self) -> Result<Vec<Sample>, String> {
+        let selection = self.extent.selection.clone();
         self.progress.step("filling a service with 1,000,000 revocations");
         let (none, million) = (SignoutService::start(), SignoutService::start());
         let per_second = fill::fill(million.address(), LIVE)?;
-        let ten_million = self.ten_million()?;
-        let ground = PeerContext { none, million, ten_million, rsa, circles };
-        if !self.extent.selection.only.is_empty() {
-            let samples = self.contest(&ground, 1)?;
-            results::write_samples(&Path::new(OUT).join("samples.csv"), &samples);
-            println!("\n{}", Results::of(&samples).table());
-            return Ok(());
-        }
         self.tell("revocations_per_second", per_second);
-        self.cold_starts(&ground)?;
-        self.propagation()?;
-        if self.extent.selection.all {
+        if !selection.includes_peers() && !selection.includes(RunPart::ColdStart) {
+            return Ok(Vec::new());
+        }
+        let ten_million = self.ten_million()?;
+        if selection.includes(RunPart::ColdStart) {
+            self.cold_starts(&none, &million, ten_million.as_ref())?;
+        }
+        if !selection.includes_peers() {
+            return Ok(Vec::new());
+        }
+        self.progress.step("signing RS256 tokens");
+        let rsa = Rsa::generate();
+        let circles = Circles::new(&rsa);
+        let ground = PeerContext { none, million, ten_million, rsa, circles };
+        if selection.all && selection.only.is_empty() {
             self.memory(&ground);
             self.two_workers(&ground)?;
         }
         let samples = self.contest(&ground, 1)?;
-        if self.extent.selection.all {
+        if selection.all && selection.only.is_empty() {
             self.application(&ground, &Results::of(&samples))?;
         }
-        self.conclude(&samples);
-        if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
+        Ok(samples)
     }
 
     /// A service with ten million, where a peer takes part that reads from it.
@@ -169,8 +180,12 @@ impl Run {
         Ok(Some(service))
     }
 
-    fn cold_starts(&mut self, ground: &PeerContext) -> Result<(), String> {
-        let PeerContext { none, million, .. } = ground;
+    fn cold_starts(
+        &mut self,
+        none: &SignoutService,
+        million: &SignoutService,
+        ten_million: Option<&SignoutService>,
+    ) -> Result<(), String> {
         self.progress.step("loading 1,000,000 revocations into a cold Envoy");
         let (mut seconds, mut bytes) = (Vec::new(), Vec::new());
         let (mut slower, mut pages) = (Vec::new(), Vec::new());
@@ -185,7 +200,7 @@ impl Run {
         self.tell("load_1m_p99_added_milliseconds", median(&slower));
         self.tell("load_1m_longest_page_milliseconds", quantile(&pages, 1.0));
         self.tell("bytes_per_revocation", median(&bytes));
-        if let Some(ten_million) = &ground.ten_million {
+        if let Some(ten_million) = ten_million {
             self.progress.step("loading 10,000,000");
             let (with, bytes_each) = start_with(none, ten_million, 10 * LIVE)?;
             self.tell("load_10m_seconds", with.load_seconds);
@@ -286,10 +301,16 @@ impl Run {
 
     fn conclude(&mut self, samples: &[Sample]) {
         let out = Path::new(OUT);
-        results::write_samples(&out.join("samples.csv"), samples);
         let results = Results::of(samples);
-        let mut report = format!("{}\n", results.table());
-        for (name, own, others) in RATIOS {
+        let mut report = String::new();
+        if !samples.is_empty() {
+            results::write_samples(&out.join("samples.csv"), samples);
+            let _ = writeln!(report, "{}", results.table());
+        }
+        let is_measured = |own, others: &[&str]| {
+            results.has(own) && others.iter().all(|other| results.has(other))
+        };
+        for (name, own, others) in RATIOS.into_iter().filter(|it| is_measured(it.1, it.2)) {
             let ratio = results.ratio(own, others);
             let (low, high) = ratio.interval;
             let _ = writeln!(report, "{name:34} {:10.3}   {low:.3} … {high:.3}", ratio.value);
@@ -307,9 +328,10 @@ impl Run {
         self.report += &report;
         results::write_summary(&out.join("summary.json"), &self.figures);
         let machine = self.report.lines().next().unwrap_or_default();
-        let picture = picture::draw(&results, machine);
-        fs::write(out.join("comparison.svg"), picture).expect("a file below target/");
-        println!("\nsamples.csv, summary.json, comparison.svg: {OUT}/");
+        if let Some(picture) = picture::draw(&results, machine) {
+            fs::write(out.join("comparison.svg"), picture).expect("a file below target/");
+        }
+        println!("\nThe samples and summary.json are in {OUT}/");
     }
 
     fn tell(&mut self, name: &'static str, figure: f64) {
@@ -347,18 +369,19 @@ fn start_authz() -> Program {
     Program::start("bench-authz", &["127.0.0.1:0", &configuration, &revoked], &environment)
 }
 
+/// Rounds without `--quick`.
+const FULL_ROUNDS: usize = 60;
+
 const OUT: &str = "target/bench";
 const LIVE: usize = 1_000_000;
 const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "calls_empty_value"];
 
 /// What one call of the host costs, and the peer that makes ten.
-const CALLS: [(&str, &str); 6] = [
+const CALLS: [(&str, &str); 4] = [
     ("microseconds_of_all_headers", "calls_headers"),
     ("microseconds_of_the_time", "calls_clock"),
     ("microseconds_of_an_empty_value", "calls_empty_value"),
-    ("microseconds_of_a_shard", "calls_shard"),
     ("microseconds_of_a_header_replaced", "calls_replace"),
-    ("microseconds_of_one_header", "calls_answer_header"),
 ];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.

@@ -1,6 +1,4 @@
-//! Who is measured?
-
-use crate::selection::BenchPart;
+//! The peers: everything that is measured.
 
 /// One thing that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +24,23 @@ pub(crate) struct Peer {
 pub(crate) enum PeerTokens {
     /// The same HS256 tokens in a circle, all of which fit every cache.
     Hs256,
-    /// The same, as a cookie.
-    Hs256Cookie,
-    /// The same, with 20 more header lines.
-    Hs256MoreHeaders,
     /// HS256 tokens that were never sent before.
     FreshHs256,
     /// The same RS256 tokens in a circle.
     Rs256,
     /// RS256 tokens in a circle of several times what the filter's cache holds.
     ManyRs256,
+}
+
+/// When a peer is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BenchPart {
+    /// Always.
+    Always,
+    /// With `--all`.
+    Extra,
+    /// With `--before`.
+    Before,
 }
 
 const fn peer(
@@ -46,7 +51,6 @@ const fn peer(
 ) -> Peer {
     let baseline = match tokens {
         PeerTokens::Rs256 | PeerTokens::ManyRs256 => "bare_rs256",
-        PeerTokens::Hs256MoreHeaders => "bare_20_headers",
         _ => "bare",
     };
     Peer { name, title, listener, baseline, tokens, busy: false, part: BenchPart::Always }
@@ -69,9 +73,9 @@ const fn calls(name: &'static str, title: &'static str) -> Peer {
     extra(peer(name, title, name, PeerTokens::Hs256))
 }
 
-/// Everybody, in the order of the table.
-pub(crate) const PEERS: [Peer; 47] = {
-    use PeerTokens::{FreshHs256, Hs256, Hs256Cookie, Hs256MoreHeaders, ManyRs256, Rs256};
+/// All peers, in the order of the table.
+pub(crate) const PEERS: [Peer; 26] = {
+    use PeerTokens::{FreshHs256, Hs256, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
         peer("bare_rs256", "bare Envoy, RS256 token", "bare", Rs256),
@@ -85,85 +89,34 @@ pub(crate) const PEERS: [Peer; 47] = {
             Hs256,
         ),
         peer("jwt_authn_rs256", "jwt_authn, RS256", "jwt_rs256", ManyRs256),
-        peer(
-            "jwt_authn_rs256_cached",
-            "jwt_authn with its cache, RS256",
-            "jwt_rs256_cached",
-            Rs256,
-        ),
         peer("ext_authz_http", "ext_authz over HTTP", "authz_http", Hs256),
         peer("ext_authz_grpc", "ext_authz over gRPC", "authz_grpc", Hs256),
-        peer("verify_only", "session-guard without revocation", "verify_only", Hs256),
         peer("warm_0", "token seen before, none revoked", "none", Hs256),
         peer("warm_1m", "token seen before, 1 million revoked", "million", Hs256),
-        peer("warm_1m_cookie", "the same, as a cookie", "million", Hs256Cookie),
-        peer("warm_1m_streams_off", "the same, open requests go on", "million_streams_off", Hs256),
         busy(peer("warm_1m_busy", "1 million, and 1,000 more a second", "million", Hs256)),
-        peer("warm_rs256_0", "RS256, seen before, none revoked", "none_rs256", Rs256),
-        peer("warm_rs256_1m", "RS256, seen before, 1 million", "million_rs256", Rs256),
-        peer("cold_hs256_0", "HS256, first sight, none revoked", "none", FreshHs256),
         peer("cold_hs256", "HS256, first sight, 1 million", "million", FreshHs256),
-        peer("cold_rs256_0", "RS256, first sight, none revoked", "none_rs256", ManyRs256),
         peer("cold_rs256", "RS256, first sight, 1 million", "million_rs256", ManyRs256),
-        busy(peer(
-            "cold_hs256_busy",
-            "HS256, first sight, 1,000 more a second",
-            "million",
-            FreshHs256,
-        )),
-        peer(
-            "warm_1m_no_body",
-            "token seen before, 1 million, answer without body",
-            "million_no_body",
-            Hs256,
-        ),
-        peer("native_verify_only", "native without revocation", "native_verify_only", Hs256),
-        peer("native_warm_0", "native, seen before, none revoked", "native_none", Hs256),
         peer("native_warm_1m", "native, seen before, 1 million", "native_million", Hs256),
-        peer(
-            "native_warm_1m_streams_off",
-            "the same, open requests go on",
-            "native_million_streams_off",
-            Hs256,
-        ),
         busy(peer(
             "native_warm_1m_busy",
             "native, 1 million, and 1,000 more a second",
             "native_million",
             Hs256,
         )),
-        peer("native_warm_rs256_1m", "native, RS256, seen before", "native_million_rs256", Rs256),
         peer("native_cold_hs256", "native, HS256, first sight", "native_million", FreshHs256),
         peer("native_cold_rs256", "native, RS256, first sight", "native_million_rs256", ManyRs256),
         before(peer("before_warm_1m", "the other build: seen before", "before", Hs256)),
-        before(busy(peer("before_busy", "the other build: 1,000 more a second", "before", Hs256))),
         before(peer("before_cold_hs256", "the other build: first sight", "before", FreshHs256)),
         extra(peer("warm_10m", "token seen before, 10 million revoked", "ten_million", Hs256)),
         calls("calls_headers", "empty wasm filter, 10 × all headers"),
         calls("calls_clock", "empty wasm filter, 10 × the time"),
         calls("calls_empty_value", "empty wasm filter, 10 × an empty value"),
-        calls("calls_shard", "empty wasm filter, 10 × a shard"),
         calls("calls_replace", "empty wasm filter, 10 × a header replaced"),
-        calls("calls_answer_header", "empty wasm filter, 10 × one header"),
         extra(peer(
             "crossings_of_first_sight",
             "the crossings of a first sight, and its hashes",
             "crossings_of_first_sight",
             FreshHs256,
-        )),
-        extra(peer("lua_hs256", "Lua filter, HS256", "lua", Hs256)),
-        extra(peer("bare_20_headers", "bare Envoy, 20 more headers", "bare", Hs256MoreHeaders)),
-        extra(peer(
-            "jwt_authn_20_headers",
-            "jwt_authn, 20 more headers",
-            "jwt_hs256",
-            Hs256MoreHeaders,
-        )),
-        extra(peer(
-            "warm_1m_20_headers",
-            "seen before, 1 million, 20 more headers",
-            "million",
-            Hs256MoreHeaders,
         )),
     ]
 };

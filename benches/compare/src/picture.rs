@@ -8,8 +8,11 @@ use std::fmt::Write as _;
 use crate::results::{Results, find};
 use crate::statistics::{median, quantile};
 
-/// The picture as SVG.
-pub(crate) fn draw(results: &Results, machine: &str) -> String {
+/// The picture as SVG, if every peer that it shows was measured.
+pub(crate) fn draw(results: &Results, machine: &str) -> Option<String> {
+    if !SHOWN.iter().all(|name| results.has(name)) {
+        return None;
+    }
     let bars: Vec<_> = SHOWN.iter().map(|name| Bar::of(results, name)).collect();
     let longest = bars.iter().map(|bar| bar.high).fold(1.0, f64::max);
     let scale = BAR_WIDTH / longest;
@@ -31,7 +34,7 @@ pub(crate) fn draw(results: &Results, machine: &str) -> String {
          lines: half of the rounds. {}</text>\n</svg>",
         machine.replace('&', "&amp;").replace('<', "&lt;")
     );
-    svg
+    Some(svg)
 }
 
 struct Bar {

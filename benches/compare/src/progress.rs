@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::Instant;
 
-use crate::contest::Sample;
+use crate::sample::Sample;
 use crate::statistics::median;
 
 /// Tells on standard error: on a terminal in place, else a line now and then.

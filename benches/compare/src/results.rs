@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::contest::Sample;
 use crate::peers::{PEERS, Peer};
+use crate::sample::Sample;
 use crate::statistics::{interval, median, quantile};
 
 /// The costs of all peers, round by round.
@@ -105,7 +105,6 @@ pub(crate) fn find(name: &str) -> &'static Peer {
 fn against(peer: &Peer) -> &'static str {
     match peer.baseline {
         "bare_rs256" => "jwt_authn_rs256",
-        "bare_20_headers" => "jwt_authn_20_headers",
         _ => "jwt_authn_hs256",
     }
 }

@@ -1,17 +1,6 @@
-//! Who takes part in a run?
+//! What is measured in a run?
 
-use crate::peers::Peer;
-
-/// When a peer is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BenchPart {
-    /// Always.
-    Always,
-    /// With `--all`.
-    Extra,
-    /// With `--before`.
-    Before,
-}
+use crate::peers::{BenchPart, PEERS, Peer};
 
 /// Who takes part in a run.
 #[derive(Clone, Debug)]
@@ -20,11 +9,58 @@ pub(crate) struct Selection {
     pub(crate) all: bool,
     /// Whether another build of the filter does.
     pub(crate) before: bool,
-    /// If any are named, these alone, beside what they are compared with.
+    /// If any are named, only these parts and peers, and what the peers are compared with.
     pub(crate) only: Vec<String>,
 }
 
+/// A part of a run beside the contest of the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunPart {
+    /// How many revocations a second the service accepts.
+    Revocations,
+    /// Loading a million revocations.
+    ColdStart,
+    /// From a sign-out to the refusal by another Envoy.
+    Propagation,
+}
+
+impl RunPart {
+    const ALL: [Self; 3] = [Self::Revocations, Self::ColdStart, Self::Propagation];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Revocations => "revocations",
+            Self::ColdStart => "cold_start",
+            Self::Propagation => "propagation",
+        }
+    }
+}
+
 impl Selection {
+    /// Checks the names of parts and peers.
+    ///
+    /// # Errors
+    /// There is no part or peer of a name.
+    pub(crate) fn check_names(&self) -> Result<(), String> {
+        let parts = RunPart::ALL.map(RunPart::name);
+        let known: Vec<_> = parts.into_iter().chain(PEERS.map(|peer| peer.name)).collect();
+        match self.only.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(format!("no peer is named {name}; there are {}", known.join(", "))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this part is measured.
+    pub(crate) fn includes(&self, part: RunPart) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == part.name())
+    }
+
+    /// Whether any peer is measured.
+    pub(crate) fn includes_peers(&self) -> bool {
+        let is_peer = |name: &String| PEERS.iter().any(|peer| peer.name == name);
+        self.only.is_empty() || self.only.iter().any(is_peer)
+    }
+
     /// Whether that peer takes part.
     pub(crate) fn holds(&self, peer: &Peer) -> bool {
         let is_compared = ["bare", "bare_rs256", "jwt_authn_hs256", "jwt_authn_rs256"];

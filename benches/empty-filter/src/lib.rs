@@ -39,9 +39,7 @@ enum HostCall {
     Headers,
     Clock,
     EmptyValue,
-    Shard,
     Replace,
-    AnswerHeader,
 }
 
 impl Filter {
@@ -52,9 +50,7 @@ impl Filter {
             b"\"ten headers\"" => Self::Ten(HostCall::Headers),
             b"\"ten clocks\"" => Self::Ten(HostCall::Clock),
             b"\"ten empty values\"" => Self::Ten(HostCall::EmptyValue),
-            b"\"ten shards\"" => Self::Ten(HostCall::Shard),
             b"\"ten replaced headers\"" => Self::Ten(HostCall::Replace),
-            b"\"ten headers of the answer\"" => Self::Ten(HostCall::AnswerHeader),
             _ => Self::Nothing,
         }
     }
@@ -81,14 +77,9 @@ impl HostCall {
             Self::Headers => drop(black_box(raw::all_headers())),
             Self::Clock => drop(black_box(SystemTime::now())),
             Self::EmptyValue => drop(black_box(hostcalls::get_shared_data(GENERATION))),
-            Self::Shard => drop(black_box(hostcalls::get_shared_data(SHARD))),
             Self::Replace => {
                 let map = MapType::HttpRequestHeaders;
                 let _ = hostcalls::set_map_value_bytes(map, "x-user-id", Some(b"a user"));
-            }
-            Self::AnswerHeader => {
-                let map = MapType::HttpResponseHeaders;
-                drop(black_box(hostcalls::get_map_value_bytes(map, "content-type")));
             }
         }
     }
@@ -99,17 +90,14 @@ impl Context for Filter {}
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         match *self {
-            Self::Nothing | Self::Ten(HostCall::AnswerHeader) => {}
+            Self::Nothing => {}
             Self::Ten(call) => (0..10).for_each(|_| call.make()),
             crossings => crossings.cross(),
         }
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream && *self == Self::Ten(HostCall::AnswerHeader) {
-            (0..10).for_each(|_| HostCall::AnswerHeader.make());
-        }
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         Action::Continue
     }
 }
