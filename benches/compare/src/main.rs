@@ -1,9 +1,10 @@
 //! What does session-guard cost, compared with its alternatives? `make bench` builds what it needs.
 //!
-//! 1. [`cold_start`]: a million revocations loaded into a new Envoy: time, memory, and the latency
+//! 1. [`forged`]: processor time of requests with forged tokens, compared with valid ones.
+//! 2. [`cold_start`]: a million revocations loaded into a new Envoy: time, memory, and the latency
 //!    of requests meanwhile.
-//! 2. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
-//! 3. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
+//! 3. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
+//! 4. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
 //!
 //! With `--all` also: ten million, the memory of a VM ([`memory`]), the contest with two workers, and
 //! the same check in an [`application`].
@@ -22,6 +23,7 @@ use testbed::{Envoy, Program, SignoutService};
 
 use cold_start::Start;
 use contest::{Circles, Contest, Extent};
+use forged::Subject;
 use machine::Processors;
 use peers::{PEERS, Peer};
 use progress::Progress;
@@ -36,6 +38,7 @@ mod check;
 mod cold_start;
 mod contest;
 mod fill;
+mod forged;
 mod listeners;
 mod load;
 mod machine;
@@ -65,7 +68,8 @@ struct BenchArguments {
     /// Another build of the filter, measured beside this one: what has a change brought?
     #[arg(long, value_name = "MODULE")]
     before: Option<PathBuf>,
-    /// Only these peers (names as in samples.csv) and parts: revocations, cold_start, propagation.
+    /// Only these peers (names as in samples.csv) and parts: revocations, cold_start, propagation,
+    /// forged.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "record")]
     only: Vec<String>,
     /// Keeps this run in the repository: benches/results, docs/performance.md, the picture.
@@ -123,6 +127,9 @@ impl Run {
         self.report = machine::description() + "\n";
         println!("{}", machine::description());
         let selection = self.extent.selection.clone();
+        if selection.includes(RunPart::Forged) {
+            self.forged()?;
+        }
         let needs_million =
             [RunPart::Revocations, RunPart::ColdStart].map(|it| selection.includes(it));
         let mut samples = Vec::new();
@@ -166,6 +173,28 @@ impl Run {
             self.application(&ground, &Results::of(&samples))?;
         }
         Ok(samples)
+    }
+
+    /// The matrix of forged requests.
+    fn forged(&mut self) -> Result<(), String> {
+        let rounds = if self.extent.rounds < FULL_ROUNDS { 2 } else { 5 };
+        let results = forged::measure(rounds, self.processors, &mut self.progress, Path::new(OUT))?;
+        println!("{}", results.table);
+        self.report += &format!("{}\n", results.table);
+        for worst in results.worst {
+            let (steady, burst) = match worst.subject {
+                Subject::Wasm => ("forged_over_valid_worst", "forged_burst_over_valid_worst"),
+                Subject::Native => {
+                    ("native_forged_over_valid_worst", "native_forged_burst_over_valid_worst")
+                }
+                Subject::JwtAuthn => {
+                    ("jwt_authn_forged_over_valid_worst", "jwt_authn_forged_burst_over_valid_worst")
+                }
+            };
+            self.tell(steady, worst.steady);
+            self.tell(burst, worst.burst);
+        }
+        Ok(())
     }
 
     /// A service with ten million, where a peer takes part that reads from it.

@@ -22,16 +22,19 @@ pub(crate) enum RunPart {
     ColdStart,
     /// From a sign-out to the refusal by another Envoy.
     Propagation,
+    /// Requests with forged tokens.
+    Forged,
 }
 
 impl RunPart {
-    const ALL: [Self; 3] = [Self::Revocations, Self::ColdStart, Self::Propagation];
+    const ALL: [Self; 4] = [Self::Revocations, Self::ColdStart, Self::Propagation, Self::Forged];
 
     fn name(self) -> &'static str {
         match self {
             Self::Revocations => "revocations",
             Self::ColdStart => "cold_start",
             Self::Propagation => "propagation",
+            Self::Forged => "forged",
         }
     }
 }
