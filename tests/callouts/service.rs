@@ -133,7 +133,10 @@ impl FaultyState {
         let [first, second] = cursors.each_ref().map(|cursor| after == Some(cursor));
         *loaded |= first;
         let (next, bytes) = match stage {
-            FeedStage::New if after.is_none() => (FeedStage::Good, &self.first_page),
+            // A busy machine may lose the response to the call's time-out: then the proxy asks again.
+            FeedStage::New | FeedStage::Good if after.is_none() && !*loaded => {
+                (FeedStage::Good, &self.first_page)
+            }
             FeedStage::Good if first => match cases.pop_front() {
                 Some(case) => {
                     *sent += 1;
