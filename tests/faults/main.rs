@@ -5,6 +5,7 @@
 
 mod clocks;
 mod floods;
+mod forgeries;
 mod hot_restart;
 mod load;
 mod masses;
