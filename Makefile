@@ -37,6 +37,7 @@ compose-demo: ## runs the demo with docker compose: two Envoys behind a front pr
 open-webui: wasm envoy ## tests the real Open WebUI behind Envoy with a browser; installs 7.3 GB
 	@setup/open-webui.sh
 	@cargo build --package signout
+	@cd examples/open-webui && ../../target/open-webui/bin/python -m unittest
 	@target/open-webui/bin/python examples/open-webui/run.py
 
 faults: wasm wasm-drill envoy redis valkey programs ## injects every fault of tests/faults.list and prints a table of results; some need root
