@@ -41,7 +41,8 @@ def compare_routes(steps: Steps):
     steps.part("The preset and the application's own routes")
     with tempfile.TemporaryDirectory(prefix="open-webui-") as data:
         environment = os.environ | OPEN_WEBUI | {
-            "DATA_DIR": data, "WEBUI_SECRET_KEY": secrets.token_hex(32)}
+            "DATA_DIR": data, "WEBUI_SECRET_KEY": secrets.token_hex(32),
+            "FROM_INIT_PY": "true"}  # as `open-webui serve` sets it: the package has its own pages
         output = subprocess.run([sys.executable, HERE / "routes.py"], env=environment, check=True,
                                 stdout=subprocess.PIPE, text=True).stdout
     routes = json.loads(output.splitlines()[-1])
