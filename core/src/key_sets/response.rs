@@ -76,7 +76,10 @@ impl KeySetRejection {
             Self::TooLong => "it is longer than 128 KiB",
             Self::NotASet => "it is not a JSON object with a list `keys` (RFC 7517 §5)",
             Self::TooManyKeys => "it has more than 64 keys",
-            Self::NoKeys => "none of its keys can be used",
+            Self::NoKeys => {
+                "none of its keys can be used; the lines `left out` before this one name the reasons, \
+                 and keys whose `use` or `key_ops` is not for verifying are ignored"
+            }
             Self::Superseded => "another VM was faster",
         }
     }

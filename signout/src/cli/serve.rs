@@ -52,6 +52,9 @@ pub(super) struct Serve {
     connections: ConnectionOptions,
     #[command(flatten)]
     issuers: IssuerOptions,
+    /// The form of the log on standard error: `json` writes one object a line.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 /// HTTPS instead of HTTP.
@@ -123,16 +126,28 @@ impl ConnectionOptions {
     }
 }
 
+/// The form of the log.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: `timestamp`, `level`, `target`, `message` and the event's own fields.
+    Json,
+}
+
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
     pub(super) fn run(self) -> Result<(), CommandError> {
         let level = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt()
             .with_env_filter(level)
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr)
-            .init();
+            .with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
+        }
         tokio::runtime::Runtime::new()
             .map_err(|error| failed("cannot start", &error))?
             .block_on(self.serve())

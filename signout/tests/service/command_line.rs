@@ -230,7 +230,9 @@ fn a_shared_store_needs_a_token_and_hides_its_password() {
 
 #[test]
 fn every_help_text_has_an_example() {
-    for command in ["serve", "copy", "keygen", "revoke", "list", "status", "check", "schema"] {
+    for command in
+        ["serve", "copy", "keygen", "revoke", "list", "status", "check", "explain", "schema"]
+    {
         let (code, help, _) = run(signout().args([command, "--help"]));
         assert!(code == 0 && help.contains(&format!("  signout {command}")), "{help}");
     }

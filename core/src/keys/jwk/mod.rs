@@ -68,7 +68,16 @@ impl JwkError {
                 "add `alg` to it; for RSA keys `\"algorithm\": \"RS256\"` beside `jwks` also does"
             }
             Self::Padded(_) => "remove the `=` from it, or ask the issuer to",
-            _ => "",
+            Self::NotAnObject => {
+                "publish one JSON object of at most 16 KiB for each key (RFC 7517 §4)"
+            }
+            Self::Member(_) => {
+                "correct the member, or publish the key without it if it is optional"
+            }
+            Self::Algorithm => {
+                "sign with one of RS256 to RS512, PS256 to PS512, ES256, ES384, EdDSA"
+            }
+            Self::Key(_) => "replace the key by one that its algorithm may use (RFC 7518 §3)",
         };
         (problem, remedy)
     }

@@ -170,9 +170,12 @@ fn a_key_with_an_invalid_member_is_refused() {
 #[test]
 fn errors_name_a_remedy() {
     for (error, remedy) in [
-        (JwkError::Private, "give the public members alone"),
+        (JwkError::NotAnObject, "publish one JSON object"),
+        (JwkError::Member("n"), "correct the member"),
+        (JwkError::Private, "use only the public members"),
+        (JwkError::Algorithm, "sign with one of RS256"),
         (JwkError::NoAlgorithm, "add `alg` to it"),
-        (JwkError::Algorithm, ""),
+        (JwkError::Key(KeyError::NotPublicKeyPem), "replace the key"),
     ] {
         let (problem, told) = error.told();
         assert!(!problem.is_empty() && told.starts_with(remedy), "{error:?}: {told}");

@@ -143,7 +143,8 @@ impl Sources {
     /// # Errors
     ///
     /// [`RefusalRule::Count`] for more than [`MOST_TOKENS`], [`RefusalRule::Field`] for a header field
-    /// that holds a credential of its scheme and anything else.
+    /// that holds a credential of its scheme and anything else. A request without a token is not an
+    /// error.
     pub fn find<'a>(&self, headers: &'a Headers) -> Result<Candidates<'a>, RefusalRule> {
         let mut found = Candidates::default();
         for (index, source, scope) in self.scoped(headers) {
