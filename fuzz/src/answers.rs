@@ -121,7 +121,8 @@ fn acknowledgement(answer: &Response) {
     let shared = &InMemory::default();
     let identity = KeySpace::of_feed("", "signout", "signout");
     let (set, outbox) = (RevocationSet::new(identity, ""), Outbox::new(identity));
-    let record = sign_out::of_token(RecordId::of_token("", None, "1"), None, NOW.unix_seconds, None);
+    let record =
+        sign_out::of_token(RecordId::of_token("", None, "1"), None, NOW.unix_seconds, None);
     let settings = sign_out::Settings {
         timeout_milliseconds: 2_000,
         when_unreachable: WhenUnreachable::Refuse,
@@ -141,6 +142,10 @@ fn acknowledgement(answer: &Response) {
         }
         Step::Deliver(..) => panic!("it was told"),
     }
-    assert_eq!(set.is_revoked(shared, &TokenNames::of(record.id), None), Ok(true), "whatever was answered");
+    assert_eq!(
+        set.is_revoked(shared, &TokenNames::of(record.id), None),
+        Ok(true),
+        "whatever was answered"
+    );
     assert_eq!(record.exp, NEVER);
 }
