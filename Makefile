@@ -1,7 +1,7 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
 .PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
-    kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
+    identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
 
@@ -39,6 +39,11 @@ open-webui: wasm envoy ## tests the real Open WebUI behind Envoy with a browser;
 	@cargo build --package signout
 	@cd examples/open-webui && ../../target/open-webui/bin/python -m unittest
 	@target/open-webui/bin/python examples/open-webui/run.py
+
+identity-providers: wasm envoy ## signs out at a real identity provider and measures when two Envoys refuse the tokens; ROUNDS=100
+	@setup/python-peers.sh identity-providers
+	@cargo build --package signout
+	@target/identity-providers/bin/python examples/identity-provider/run.py
 
 faults: wasm wasm-drill envoy redis valkey programs ## injects every fault of tests/faults.list and prints a table of results; some need root
 	@FAULTS_LONG=1 tests/faults.sh
