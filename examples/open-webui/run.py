@@ -76,7 +76,7 @@ def versions():
     yield "Open WebUI", version("open-webui")
     yield "Envoy", envoy[1] if len(envoy) > 1 else "?"
     last = ["git", "-C", ROOT, "log", "-1", "--format=%h", "--"]  # the last commit of the sources
-    yield "session-guard", said(*last, "src", "signout", "Cargo.lock", "envoy")
+    yield "session-guard", said(*last, "core", "src", "signout", "Cargo.lock", "envoy")
     yield "Chromium", said(CHROMIUM, "--version").removeprefix("Chromium ").split(" built")[0]
     yield "Python", sys.version.split()[0]
 
