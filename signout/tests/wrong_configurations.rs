@@ -309,7 +309,13 @@ const ERRORS: &[CheckCase] = &[
         "must be a list",
         "this setting: Claims that a token",
     ),
-    ("/claims/user_id", "7", "claims.user_id", "must be text", "this setting: The claim with the"),
+    (
+        "/claims/user_id",
+        "7",
+        "claims.user_id",
+        "must be a name or a list of names",
+        "this setting: The claim with the",
+    ),
     (
         "/claims/audience",
         r#"["a"]"#,
@@ -363,9 +369,9 @@ const ERRORS: &[CheckCase] = &[
     (
         "/forward/claims",
         r#"["role"]"#,
-        "forward.claims",
-        "must be an object of texts",
-        "this setting: Claims that the",
+        "forward.claims[0]",
+        "must be an object",
+        "see this setting",
     ),
     (
         "/routes/1/access",
