@@ -23,7 +23,7 @@ use testbed::{Envoy, Program, SignoutService};
 
 use cold_start::Start;
 use contest::{Circles, Contest, Extent};
-use forged::Subject;
+use forged::MeasuredFilter;
 use machine::Processors;
 use peers::{PEERS, Peer};
 use progress::Progress;
@@ -183,11 +183,13 @@ impl Run {
         self.report += &format!("{}\n", results.table);
         for worst in results.worst {
             let (steady, burst) = match worst.subject {
-                Subject::Wasm => ("forged_over_valid_worst", "forged_burst_over_valid_worst"),
-                Subject::Native => {
+                MeasuredFilter::Wasm => {
+                    ("forged_over_valid_worst", "forged_burst_over_valid_worst")
+                }
+                MeasuredFilter::Native => {
                     ("native_forged_over_valid_worst", "native_forged_burst_over_valid_worst")
                 }
-                Subject::JwtAuthn => {
+                MeasuredFilter::JwtAuthn => {
                     ("jwt_authn_forged_over_valid_worst", "jwt_authn_forged_burst_over_valid_worst")
                 }
             };

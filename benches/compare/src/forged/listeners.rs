@@ -9,12 +9,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testbed::{Configuration, Envoy, TokenSigner};
 
-use super::{ALGORITHMS, KEYS, Subject};
+use super::{ALGORITHMS, KEYS, MeasuredFilter};
 use crate::cold_start;
 use crate::listeners::{NOBODY, answer_directly};
 
 /// The name of a listener, and of its statistics.
-pub(super) fn name(subject: Subject, algorithm: &str, keys: usize) -> String {
+pub(super) fn name(subject: MeasuredFilter, algorithm: &str, keys: usize) -> String {
     format!("{}_{algorithm}_{keys}", subject.name())
 }
 
@@ -33,7 +33,7 @@ pub(super) fn configure(
     let mut listeners = Vec::new();
     for (algorithm, signers) in ALGORITHMS.into_iter().zip(signers) {
         for keys in KEYS {
-            for subject in Subject::ALL {
+            for subject in MeasuredFilter::ALL {
                 let name = name(subject, algorithm, keys);
                 let mut listener = shipped.clone();
                 listener["name"] = json!(name);
@@ -41,7 +41,7 @@ pub(super) fn configure(
                 manager["stat_prefix"] = json!(name);
                 let plugin = &mut manager["http_filters"][0];
                 match subject {
-                    Subject::JwtAuthn => *plugin = jwt_authn(&signers[..keys]),
+                    MeasuredFilter::JwtAuthn => *plugin = jwt_authn(&signers[..keys]),
                     ours => {
                         let mut filter = filter.clone();
                         let keys = signers[..keys].iter().map(TokenSigner::key).collect();
@@ -50,7 +50,7 @@ pub(super) fn configure(
                         filter["revocation"]["realm"] = json!(name);
                         let config = &mut plugin["typed_config"]["config"];
                         config["configuration"]["value"] = json!(filter.to_string());
-                        if ours == Subject::Native {
+                        if ours == MeasuredFilter::Native {
                             let module = &mut config["vm_config"]["code"]["local"]["filename"];
                             *module = json!(Path::new("target/libsession_guard_native.so"));
                         }
@@ -68,7 +68,7 @@ pub(super) fn configure(
 pub(super) fn await_ready(envoy: &Envoy) {
     for algorithm in ALGORITHMS {
         for keys in KEYS {
-            for subject in [Subject::Wasm, Subject::Native] {
+            for subject in [MeasuredFilter::Wasm, MeasuredFilter::Native] {
                 cold_start::await_ready(envoy.address_of(&name(subject, algorithm, keys)));
             }
         }

@@ -36,7 +36,7 @@ mod requests;
 /// What the matrix says of one subject.
 pub(crate) struct WorstRatios {
     /// The subject.
-    pub(crate) subject: Subject,
+    pub(crate) subject: MeasuredFilter,
     /// The highest ratio under a steady stream of forged requests.
     pub(crate) steady: f64,
     /// The highest ratio of the first requests after a pause.
@@ -53,7 +53,7 @@ pub(crate) struct ForgedResults {
 
 /// What the requests are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum MeasuredFilter {
     /// session-guard as a proxy-wasm filter.
     Wasm,
     /// session-guard as a dynamic module.
@@ -62,7 +62,7 @@ pub(crate) enum Subject {
     JwtAuthn,
 }
 
-impl Subject {
+impl MeasuredFilter {
     const ALL: [Self; 3] = [Self::Wasm, Self::Native, Self::JwtAuthn];
 
     fn name(self) -> &'static str {
@@ -90,7 +90,7 @@ impl RequestKind {
         format!("{algorithm}, {keys} keys, {tokens} tokens, {}, {}", version.name(), target.name())
     }
 
-    fn listener(self, subject: Subject) -> String {
+    fn listener(self, subject: MeasuredFilter) -> String {
         listeners::name(subject, self.algorithm, self.keys)
     }
 }
@@ -100,7 +100,7 @@ impl RequestKind {
 struct ForgedSample {
     round: usize,
     kind: RequestKind,
-    subject: Subject,
+    subject: MeasuredFilter,
     valid: f64,
     burst: f64,
     forged: f64,
@@ -137,7 +137,7 @@ pub(crate) fn measure(
                 let valid: Vec<_> = stage.valid_tokens(index);
                 for keys in KEYS {
                     let kind = RequestKind { algorithm, keys, tokens, version, target };
-                    for subject in Subject::ALL {
+                    for subject in MeasuredFilter::ALL {
                         let sample = stage.sample(round, kind, subject, &valid);
                         let name = || format!("{}, {}", subject.name(), kind.name());
                         let sample = sample.map_err(|problem| format!("{}: {problem}", name()))?;
@@ -196,14 +196,14 @@ impl Matrix<'_> {
         &self,
         round: usize,
         kind: RequestKind,
-        subject: Subject,
+        subject: MeasuredFilter,
         valid: &[String],
     ) -> Result<ForgedSample, String> {
         let listener = kind.listener(subject);
         let mut client = ForgedClient::to(self.envoy.address_of(&listener), kind.version);
         let requests = RequestMaker::new(kind.algorithm, kind.tokens, kind.target, &valid[0]);
         let [ok, refused] = [200..=200, 401..=503];
-        let is_refused = kind.target == MatrixRoute::Page || subject == Subject::JwtAuthn;
+        let is_refused = kind.target == MatrixRoute::Page || subject == MeasuredFilter::JwtAuthn;
         let expected = if is_refused { refused } else { 200..=503 };
 
         let valid: Vec<_> = valid.iter().map(|token| requests.valid(token)).collect();
@@ -244,7 +244,11 @@ impl Matrix<'_> {
 }
 
 /// Medians of one kind and subject: forged ÷ valid, and burst ÷ valid.
-fn ratios(samples: &[ForgedSample], kind: RequestKind, subject: Subject) -> Option<(f64, f64)> {
+fn ratios(
+    samples: &[ForgedSample],
+    kind: RequestKind,
+    subject: MeasuredFilter,
+) -> Option<(f64, f64)> {
     let of = |value: fn(&ForgedSample) -> f64| {
         let own = samples.iter().filter(|it| it.kind == kind && it.subject == subject);
         let own: Vec<_> = own.map(value).collect();
@@ -261,7 +265,7 @@ fn worst(samples: &[ForgedSample]) -> Vec<WorstRatios> {
         let most = |part: fn(&(f64, f64)) -> f64| own.iter().map(part).fold(0.0, f64::max);
         WorstRatios { subject, steady: most(|ratios| ratios.0), burst: most(|ratios| ratios.1) }
     };
-    Subject::ALL.map(of).into()
+    MeasuredFilter::ALL.map(of).into()
 }
 
 /// One line for each algorithm, number of keys and number of tokens. Each column holds wasm, native
@@ -288,7 +292,7 @@ fn table(samples: &[ForgedSample]) -> String {
                     let (version, target) = (*version, *target);
                     let kind = RequestKind { algorithm, keys, tokens, version, target };
                     let of = |subject| ratios(samples, kind, subject).unwrap_or_default().0;
-                    let cells = Subject::ALL.map(of).map(|ratio| format!("{ratio:5.2}"));
+                    let cells = MeasuredFilter::ALL.map(of).map(|ratio| format!("{ratio:5.2}"));
                     let _ = write!(table, "  {:>16}", cells.join(" "));
                 }
                 table.push('\n');
