@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 ROUNDS = int(os.environ.get("ROUNDS", "100"))
 TIMEOUT_SECONDS = 30
+ADMIN = "/tmp/session-guard-admin.sock"
 
 
 def free_ports(count):
@@ -158,11 +159,11 @@ class Stack:
 
     def __init__(self):
         self._stack = ExitStack()
-        provider, application, service, *edges = free_ports(9)
+        provider, application, service, *edges = free_ports(7)
         self.issuer = f"http://127.0.0.1:{provider}"
         self.service = f"http://127.0.0.1:{service}"
         self.ports = {"provider": provider, "application": application, "service": service}
-        self.envoys = [edges[:3], edges[3:]]
+        self.envoys = [edges[:2], edges[2:]]
         self.edges = [f"http://127.0.0.1:{ports[0]}" for ports in self.envoys]
         self.environment = os.environ | {"SIGNOUT_TOKEN": secrets.token_hex(16), "SESSION_SECRET": secrets.token_hex(32)}
 
@@ -209,7 +210,7 @@ class Stack:
         )  # fmt: skip
         for index, ports in enumerate(self.envoys):
             configuration = folder / f"envoy{index}.yaml"
-            configuration.write_text(self.envoy(ports))
+            configuration.write_text(self.envoy(ports, folder / f"admin{index}.sock"))
             self.start(
                 f"envoy{index}", folder, "target/envoy", "--config-path", str(configuration), "--base-id",
                 str(ports[0]), "--concurrency", "1", "--log-level", "warn",
@@ -217,8 +218,8 @@ class Stack:
         for edge in self.edges:
             eventually("Envoy is ready", lambda edge=edge: is_ready(edge))
 
-    def envoy(self, ports):
-        """envoy/envoy.yaml with the keys of the provider and these ports."""
+    def envoy(self, ports, admin):
+        """envoy/envoy.yaml with the keys of the provider, these ports and this file of the admin interface."""
         keys = requests.get(f"{self.issuer}/jwks.json", timeout=TIMEOUT_SECONDS).json()
         filter_configuration = {
             "keys": [{"jwks": {"inline": keys}, "algorithm": "RS256", "issuer": self.issuer}],
@@ -238,17 +239,17 @@ class Stack:
                 skipping = True
             lines.append(line)
         text = "\n".join(lines) + "\n"
-        edge, admin, metrics = ports
+        edge, metrics = ports
         for found, replaced in [
             ("0.0.0.0, port_value: 8080", f"127.0.0.1, port_value: {edge}"),
-            ("127.0.0.1, port_value: 9901", f"127.0.0.1, port_value: {admin}"),
             ("0.0.0.0, port_value: 9902", f"127.0.0.1, port_value: {metrics}"),
             ("application, port_value: 3000", f"127.0.0.1, port_value: {self.ports['application']}"),
             ("signout, port_value: 8090", f"127.0.0.1, port_value: {self.ports['service']}"),
         ]:
             assert found in text, found
             text = text.replace(f"address: {found}", f"address: {replaced}")
-        return text
+        assert ADMIN in text, ADMIN
+        return text.replace(ADMIN, str(admin))
 
 
 def is_ready(edge):
