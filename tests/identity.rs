@@ -53,6 +53,21 @@ fn without_a_user_no_header_names_one() {
 }
 
 #[test]
+fn no_client_makes_the_next_proxy_remove_the_user() {
+    let bed = SHIPPED.get();
+    for connection in ["upgrade, x-user-id", "X-User-Id, upgrade,x-user-role"] {
+        let path = format!("/page?connection={}", connection.len());
+        let request = Request::get(&path).bearer(&admin());
+        bed.envoy.send(&request.header("connection", connection).header("upgrade", "websocket"));
+        let seen = bed.application.seen_at(&path);
+        let [seen] = seen.as_slice() else { panic!("{connection}: {seen:?}") };
+        assert_eq!(seen.headers("connection"), ["upgrade"], "{connection}");
+        let expected = [("x-user-id", "ada"), ("x-user-role", "admin")];
+        assert_eq!(identity(seen), owned(&expected), "{connection}");
+    }
+}
+
+#[test]
 fn a_name_with_an_underscore_does_not_pass_the_shipped_envoy() {
     let bed = SHIPPED.get();
     for name in UNDERSCORES {

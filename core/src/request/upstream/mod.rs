@@ -4,6 +4,10 @@
 //! that no client can forge. First every header that the filter may ever set is removed, in every
 //! spelling that some server treats as equal. Then the filter's headers are set. Headers are
 //! removed on every route, also if no user is signed in.
+//!
+//! A proxy removes the headers that `Connection` names (RFC 9110 §7.6.1). Envoy does so itself,
+//! but forwards `Connection` as it is with an upgrade. The filter removes its own headers from that
+//! list, so that no client makes a proxy behind Envoy remove the user id.
 
 use serde::Deserialize;
 
@@ -73,6 +77,7 @@ impl Upstream {
         let values = || token.into_iter().flat_map(|token| self.values(token));
         let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
         edits.extend(values().map(|(name, value)| Edit::Set(name.to_vec(), value.into())));
+        edits.extend(self.connection(headers));
         edits
     }
 
@@ -112,13 +117,33 @@ impl Upstream {
     /// Returns the removal of each header that some server treats as one of ours. A header for
     /// which `is_set` returns true is replaced instead.
     fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
-        let names = headers.names_of(self.lengths).filter(|name| {
-            let mut ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));
-            ours.any(|header| passes_for(name, header)) && !is_set(name)
-        });
-        Edit::removals(names)
+        let names = headers.names_of(self.lengths);
+        Edit::removals(names.filter(|name| self.is_ours(name) && !is_set(name)))
+    }
+
+    /// Returns the replacement of a `Connection` header that names one of ours.
+    fn connection(&self, headers: &Headers) -> Option<Edit> {
+        let options = || {
+            let lines = headers.values(CONNECTION);
+            lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+        };
+        options().find(|option| self.is_ours(option))?;
+        let others = options().filter(|option| !option.is_empty() && !self.is_ours(option));
+        let others = others.collect::<Vec<_>>().join(&b", "[..]);
+        Some(match others.is_empty() {
+            true => Edit::Remove(CONNECTION.to_vec()),
+            false => Edit::Set(CONNECTION.to_vec(), others),
+        })
+    }
+
+    /// Returns whether some server treats this name as one of our headers.
+    fn is_ours(&self, name: &[u8]) -> bool {
+        let mut ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));
+        ours.any(|header| passes_for(name, header))
     }
 }
+
+const CONNECTION: &[u8] = b"connection";
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,22 @@ fn the_application_gets_user_and_claims() {
 }
 
 #[test]
+fn no_client_makes_the_next_proxy_remove_the_user() {
+    for (connection, expected) in [
+        ("upgrade", vec![]),
+        ("x-user-id", vec![remove("connection")]),
+        ("Upgrade, X-User-Id", vec![set("connection", "Upgrade")]),
+        ("x_user_role,,upgrade , te", vec![set("connection", "upgrade, te")]),
+    ] {
+        let headers = Headers::from_pairs(&[("connection", connection)]);
+        assert_eq!(upstream().edits(&headers, None), expected, "{connection}");
+    }
+    let two_lines = [("connection", "upgrade"), ("connection", "x-user-id")];
+    let headers = Headers::from_pairs(&two_lines);
+    assert_eq!(upstream().edits(&headers, None), [set("connection", "upgrade")]);
+}
+
+#[test]
 fn forged_identity_headers_are_removed() {
     let forged = [
         ("x-user-id", "root"),
