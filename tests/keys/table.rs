@@ -113,12 +113,13 @@ fn confused() -> Vec<KeyCase> {
             let name = format!("{algorithm} with an HMAC by the {form} of {key}");
             cases.push((name, named, Err(BadSignature)));
         }
-        for other in ["none", "None", "ES512", "ES256K", "Ed25519", "rs256", "RS256 ", ""] {
+        for other in ["none", "None", "ES512", "ES256K", "Ed448", "rs256", "RS256 ", ""] {
             let renamed = renamed(&token(algorithm), other);
             let verdict = Err(UnsupportedAlgorithm);
             cases.push((format!("{algorithm} renamed to {other:?}"), renamed, verdict));
         }
         let others = ALGORITHMS.map(|(other, _)| other).into_iter().chain(SECRET_ALGORITHMS);
+        let others = others.chain(["Ed25519"]); // another name for EdDSA (RFC 9864)
         for other in others.filter(|other| *other != algorithm) {
             let renamed = renamed(&token(algorithm), other);
             cases.push((format!("{algorithm} renamed to {other}"), renamed, Err(BadSignature)));
