@@ -139,11 +139,12 @@ impl KeySets {
         self.sets.is_empty()
     }
 
-    /// Loads all key sets that this process already has, and returns all keys. A new configuration
-    /// begins with these. `random` may be any number, here and below.
+    /// Loads the present key sets of this process, and returns all keys. A new configuration begins
+    /// with these, and a thread that does not tick replaces its keys in this way. `random` may be any
+    /// number, here and below.
     #[must_use]
     pub fn load(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeyRing {
-        let _changed = self.load_missing(shared, now, random);
+        let _changed = self.read_sets(shared, now, random, |_| true);
         self.ring()
     }
 
@@ -157,12 +158,24 @@ impl KeySets {
         now: Now,
         random: u32,
     ) -> Option<KeyRing> {
+        let changed = self.read_sets(shared, now, random, |set| set.keys.is_empty());
+        changed.then(|| self.ring())
+    }
+
+    /// Reads these sets from shared data. Returns whether any keys have changed.
+    fn read_sets(
+        &mut self,
+        shared: &dyn SharedData,
+        now: Now,
+        random: u32,
+        is_read: impl Fn(&KeySet) -> bool,
+    ) -> bool {
         let mut unused = KeySetEffects::default();
         let mut changed = false;
-        for set in self.sets.iter_mut().filter(|set| set.keys.is_empty()) {
+        for set in self.sets.iter_mut().filter(|set| is_read(set)) {
             changed |= set.read_shared(shared, now.monotonic_milliseconds, random, &mut unused);
         }
-        changed.then(|| self.ring())
+        changed
     }
 
     /// Returns whether, for each set, keys are loaded or fetching has failed. An unreachable issuer

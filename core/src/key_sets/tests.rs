@@ -146,6 +146,22 @@ impl IssuerBench {
 }
 
 #[test]
+fn loading_replaces_keys_that_another_thread_has_replaced() {
+    let mut process = IssuerBench::new(2, &set_of(&[key("a"), key("b")]));
+    process.run(2);
+    process.publish(&set_of(&[key("b")]));
+    while ids(&process.vms[0].ring).len() == 2 {
+        let (now, random) = (process.time(), u32::MAX / 2);
+        let effects = process.vms[0].sets.tick(&process.shared, now, random);
+        process.apply(0, effects);
+        process.now += 1_000;
+    }
+    assert_eq!(process.held(), [vec!["b"], vec!["a", "b"]], "the second has not ticked");
+    let now = process.time();
+    assert_eq!(ids(&process.vms[1].sets.load(&process.shared, now, 0)), ["b"]);
+}
+
+#[test]
 fn a_set_is_fetched_once_and_reaches_every_vm() {
     let mut process = IssuerBench::new(3, &set_of(&[key("a"), key("b")]));
     assert!(process.vms.iter().all(|vm| vm.ring.lacks_some() && vm.ring.count() == 0));
