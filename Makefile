@@ -6,8 +6,8 @@
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
-NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys cutoffs dry_run feed filter_state key_sets open_webui paths \
-    places reload sessions signout tokens)
+NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys cutoffs dry_run feed filter_state fleet key_sets open_webui \
+    paths places reload sessions signout tokens)
 
 FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 
