@@ -379,4 +379,6 @@ const HTTPS: &str = "like https://id.example.com/path; http is only for loopback
 const JWK_SET: &str = "a JWK Set is an object with a list `keys` (RFC 7517 §5)";
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod tests;

@@ -5,23 +5,15 @@ use session_guard_core::revocation::name::RecordId;
 use session_guard_core::revocation::record::Record;
 
 use super::*;
-use crate::issuers::settings;
+use crate::issuers::settings::fixtures;
 
 const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://org.okta.com";
 const ENDPOINT: &str = "https://signout.example.com/v1/global-token-revocation";
 
 fn issuer() -> IssuerSettings {
-    let key =
-        json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
-    let file = json!({"issuers": [{
-        "issuer": ISSUER,
-        "jwks": {"inline": {"keys": [key]}},
-        "algorithms": ["EdDSA"],
-        "max_lifetime_seconds": 3_600,
-        "global_token_revocation": {"audiences": [ENDPOINT]},
-    }]});
-    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
+    let receiver = json!({"audiences": [ENDPOINT]});
+    fixtures::issuer(&json!({"issuer": ISSUER, "global_token_revocation": receiver}))
 }
 
 fn caller(change: (&str, Value)) -> Result<u64, RejectionReason> {

@@ -6,24 +6,15 @@ use session_guard_core::revocation::name::RecordId;
 use session_guard_core::revocation::record::Record;
 
 use super::*;
-use crate::issuers::settings::{self, UserIdClaim};
+use crate::issuers::settings::{UserIdClaim, fixtures};
 
 const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://id.example.com";
 
 /// Returns an issuer of realm `shop` whose access tokens are valid for an hour.
 fn issuer() -> IssuerSettings {
-    let key =
-        json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
-    let file = json!({"issuers": [{
-        "issuer": ISSUER,
-        "realm": "shop",
-        "jwks": {"inline": {"keys": [key]}},
-        "algorithms": ["EdDSA"],
-        "max_lifetime_seconds": 3_600,
-        "backchannel_logout": {"audiences": ["app"]},
-    }]});
-    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
+    let receiver = json!({"audiences": ["app"]});
+    fixtures::issuer(&json!({"issuer": ISSUER, "realm": "shop", "backchannel_logout": receiver}))
 }
 
 /// Returns the example of §2.4, issued now.

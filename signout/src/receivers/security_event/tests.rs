@@ -7,7 +7,7 @@ use session_guard_core::revocation::name::RecordId;
 use session_guard_core::revocation::record::Record;
 
 use super::*;
-use crate::issuers::settings;
+use crate::issuers::settings::fixtures;
 
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 const CREDENTIAL_CHANGE: &str =
@@ -16,20 +16,12 @@ const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://idp.example.com/123456789/";
 
 fn issuer(more: &Value) -> IssuerSettings {
-    let key =
-        json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
-    let mut issuer = json!({
-        "issuer": ISSUER,
-        "jwks": {"inline": {"keys": [key]}},
-        "algorithms": ["EdDSA"],
-        "max_lifetime_seconds": 3_600,
-        "events": {"audiences": ["https://sp.example.com/caep"]},
-    });
+    let receiver = json!({"audiences": ["https://sp.example.com/caep"]});
+    let mut members = json!({"issuer": ISSUER, "events": receiver});
     for (name, value) in more.as_object().unwrap() {
-        issuer[name] = value.clone();
+        members[name] = value.clone();
     }
-    let file = json!({"issuers": [issuer]});
-    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
+    fixtures::issuer(&members)
 }
 
 fn token(event_type: &str, subject: Value, event: Value) -> Value {

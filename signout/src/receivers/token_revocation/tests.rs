@@ -4,24 +4,14 @@ use serde_json::{Value, json};
 use session_guard_core::revocation::record::{Kind, NEVER};
 
 use super::*;
-use crate::issuers::settings;
+use crate::issuers::settings::fixtures;
 use crate::receivers::rejection::RejectionReason;
 
 const NOW: u64 = 1_795_332_120;
 const ISSUER: &str = "https://id.example.com";
 
 fn issuer() -> IssuerSettings {
-    let key =
-        json!({"kty": "OKP", "crv": "Ed25519", "x": "ZdvwuXpZNKY8Q_pLm6xps12I_H99NbZ8V-7a_WwgNZU"});
-    let file = json!({"issuers": [{
-        "issuer": ISSUER,
-        "realm": "shop",
-        "jwks": {"inline": {"keys": [key]}},
-        "algorithms": ["EdDSA"],
-        "max_lifetime_seconds": 3_600,
-        "token_revocation": true,
-    }]});
-    settings::read(file.to_string().as_bytes(), &|_| None).unwrap().remove(0)
+    fixtures::issuer(&json!({"issuer": ISSUER, "realm": "shop", "token_revocation": true}))
 }
 
 fn read_as(token: &Value) -> Result<Option<RevokedToken>, RejectionReason> {
