@@ -8,12 +8,13 @@
 
 use std::time::Instant;
 
+use session_guard_core::revocation::horizon::KEPT_AFTER_EXP_SECONDS;
 use session_guard_core::revocation::record::{Record, RecordId};
 
 use crate::accounts::Accounts;
 use crate::capacity::Capacity;
 use crate::clock::unix_seconds;
-use crate::log::{KEPT_AFTER_EXP_SECONDS, Log, is_obsolete};
+use crate::log::{Log, is_obsolete};
 use crate::plan::{COMMIT_RECORDS, Plan, PlannedRecord};
 use crate::random::random_number;
 use crate::store::{AppendReason, Appended, Obsolete, Row, Store, StoreError};

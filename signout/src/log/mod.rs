@@ -10,14 +10,11 @@
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
 
+use session_guard_core::revocation::horizon::KEPT_AFTER_EXP_SECONDS;
 use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::store::Obsolete;
-
-/// How long a record is kept after its `exp`: as long as proxies keep a token's record, because a
-/// sliding session renews `exp` and keeps `jti`. It is also much longer than any clock skew.
-pub(crate) const KEPT_AFTER_EXP_SECONDS: u64 = 24 * 60 * 60;
 
 /// The live set and the newest entries.
 #[derive(Debug)]

@@ -75,18 +75,13 @@ impl Writer {
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
             Error::Busy("Too many revocations are waiting to be stored; try again.")
         })?;
-        let (response, responded) = oneshot::channel();
-        let job = Job { records, response, _room: room };
-        self.queue.send(Message::Write(job)).map_err(|_| Error::StoreUnavailable)?;
-        responded.await.unwrap_or(Err(Error::StoreUnavailable))
+        self.ask(|response| Message::Write(Job { records, response, _room: room })).await
     }
 
     /// Checks that the store holds the newest entry of the log, and reads the entries that other
     /// services have appended.
     pub(crate) async fn sync(&self) -> Result<(), Error> {
-        let (response, responded) = oneshot::channel();
-        self.queue.send(Message::Sync(response)).map_err(|_| Error::StoreUnavailable)?;
-        responded.await.unwrap_or(Err(Error::StoreUnavailable))
+        self.ask(Message::Sync).await
     }
 
     /// Takes or renews a lease in the store, and returns whether the owner has it now.
@@ -96,9 +91,16 @@ impl Writer {
         owner: u64,
         duration: Duration,
     ) -> Result<bool, Error> {
+        self.ask(|response| Message::Lease { name, owner, duration, response }).await
+    }
+
+    /// Sends a message to the thread, and returns its response.
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Message,
+    ) -> Result<T, Error> {
         let (response, responded) = oneshot::channel();
-        let lease = Message::Lease { name, owner, duration, response };
-        self.queue.send(lease).map_err(|_| Error::StoreUnavailable)?;
+        self.queue.send(message(response)).map_err(|_| Error::StoreUnavailable)?;
         responded.await.unwrap_or(Err(Error::StoreUnavailable))
     }
 
