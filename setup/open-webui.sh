@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 
 say() { echo "setup/open-webui: $*" >&2; }
 
-. setup/debian.sh
-command -v chromium >/dev/null || from_debian chromium
+setup/chromium.sh
 
 needed=setup/open-webui-requirements.txt
 pin=$(sha256sum $needed 2>/dev/null || shasum -a 256 $needed)
