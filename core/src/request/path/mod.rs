@@ -17,11 +17,12 @@ use std::borrow::Cow;
 /// Returns the path of a request target (RFC 9112 §3.2.1) without its query, or `None` if the path
 /// is not canonical.
 ///
-/// A canonical path starts with `/`. It contains no `//`, `\`, `;`, `#`, dot segment, control byte
-/// or non-ASCII byte. Every `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986
+/// A canonical path starts with `/`. It contains no `//`, `\`, `;`, `#`, dot segment, space, control
+/// byte or non-ASCII byte, and no segment starts or ends with `%20`, because a server may strip
+/// spaces and then find an empty or another segment. Every `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986
 /// §2.3), nor one of `/ \ ; %`, nor a control byte. One or two dots followed by an escape count as
 /// a dot segment, because a server may cut the name after the dots: in `..%3F` if it decodes before
-/// it splits off the query, in `..%20` if it strips trailing spaces. Escaped bytes of other languages
+/// it splits off the query. Escaped bytes of other languages
 /// are canonical, except overlong UTF-8 (`%C0%AE` was a dot to old decoders) and characters that
 /// compatibility normalisation or a conversion to a Windows code page turns into a separator or a dot
 /// (`%EF%BC%8F`, a full-width slash). Anything that is not a path (`*`, `http://host/`, empty) is not
@@ -61,7 +62,8 @@ fn is_canonical(path: &[u8]) -> bool {
         rest = after;
         match byte {
             b'/' if !starts_a_segment(rest) => return false,
-            b'\\' | b';' | b'#' | 0..=0x1f | 0x7f.. => return false,
+            b'\\' | b';' | b'#' | 0..=b' ' | 0x7f.. => return false,
+            b'%' if ends_with_a_space(rest) => return false,
             b'%' => match rest.split_first_chunk() {
                 Some((digits, after)) if is_canonical_escape(*digits) => {
                     has_other_bytes |= digits.first().is_some_and(|digit| *digit >= b'8');
@@ -95,17 +97,22 @@ const LOOKALIKES: [&str; 21] = [
     "\u{ff1f}",
 ];
 
-/// Returns whether the rest of a path after a slash starts with neither another slash nor a dot
-/// segment, also after decoding.
+/// Returns whether the rest of a path after a slash starts with neither another slash nor a space
+/// nor a dot segment, also after decoding.
 fn starts_a_segment(rest: &[u8]) -> bool {
     match rest {
-        [b'/', ..] => false,
+        [b'/', ..] | [b'%', b'2', b'0', ..] => false,
         [b'.', after @ ..] => {
             let after = after.strip_prefix(b".").unwrap_or(after);
             !matches!(after.first(), None | Some(b'/' | b'%'))
         }
         _ => true,
     }
+}
+
+/// Returns whether the rest of a path after a `%` is that of the last character of a segment, a space.
+fn ends_with_a_space(rest: &[u8]) -> bool {
+    matches!(rest, [b'2', b'0'] | [b'2', b'0', b'/', ..])
 }
 
 /// Returns whether `%` and these two digits are the only spelling of their byte in a path.
