@@ -1,6 +1,6 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
-.PHONY: help demo compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
+.PHONY: help demo picture compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
@@ -16,8 +16,11 @@ PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(FILTER) envoy programs ## runs sign-in, sign-out and a replayed token in a real Envoy
+demo: $(FILTER) envoy programs ## shows in two real Envoys what ends at a sign-out
 	@$(PROGRAMS)/demo
+
+picture: $(FILTER) envoy programs ## runs the demo and draws the README's picture from its output: docs/sign-out.svg
+	@python3 examples/demo/picture.py $(PROGRAMS)/demo
 
 test: wasm wasm-drill native native-drill envoy redis valkey stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace

@@ -63,16 +63,25 @@ fn its_service_starts_and_its_configuration_loads() {
 }
 
 #[test]
-fn its_demo_output_equals_the_demo() {
+fn its_picture_shows_the_demo() {
     let output = command("demo").current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("it runs");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}");
-    let steps = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| line.starts_with('✓')).map(str::to_owned).collect()
-    };
-    let readme = repository::read("README.md");
-    let readme = steps(readme.split("## ").next().unwrap_or_default());
-    assert!(readme.len() > 5 && steps(&told) == readme, "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}");
+    let lines = printed.lines().filter_map(|line| line.strip_prefix('✓'));
+    let steps: Vec<_> = lines.map(|line| cells(line.split("  "))).collect();
+    let picture = repository::read("docs/sign-out.svg");
+    let rows = picture.lines().filter_map(|line| line.split_once(">✓<"));
+    let rows: Vec<_> =
+        rows.map(|(_, row)| cells(row.split(['<', '>']).skip(1).step_by(2))).collect();
+    let begin = steps.iter().position(|step| Some(step) == rows.first()).expect("its first step");
+    assert!(rows.len() > 10 && steps[begin..].starts_with(&rows), "run `make picture`:\n{printed}");
+    assert!(repository::read("README.md").contains("(docs/sign-out.svg)"));
+}
+
+/// Returns a step's name, its expected and its actual result. The time differs each time.
+fn cells<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let texts = texts.map(|text| text.trim().replace("&#x27;", "'"));
+    texts.filter(|text| !text.is_empty()).take(3).collect()
 }
 
 /// Returns the commands of the README's console blocks.

@@ -1,3 +1,8 @@
-//! The steps of the demo, independent of where Envoy and the service run.
+//! The demo's story, independent of where Envoy and the service run.
 
-pub mod walk;
+mod open_request;
+mod provider;
+mod steps;
+pub mod story;
+
+pub use provider::IdentityProvider;

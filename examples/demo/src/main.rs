@@ -1,5 +1,5 @@
-//! The demo: starts the signout service, an application and Envoy, and goes through sign-in,
-//! sign-out and a replayed token. `make demo` builds what it needs.
+//! The demo: starts the signout service, an application and two Envoys, and shows what ends at a
+//! sign-out. `make demo` builds what it needs.
 //!
 //! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. Secrets
 //! and revocations are stored in `target/demo/`. The exit status is 0 only if every step had the
@@ -7,52 +7,66 @@
 
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::Instant;
 use std::{fs, process, thread};
 
-use demo::walk::Doors;
+use demo::IdentityProvider;
+use demo::story::{Door, Story};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use testbed::{Envoy, Program, SignoutService, command, stop_everything};
+use testbed::{Build, Envoy, Program, SignoutService, address_at, command, stop_everything};
 
 fn main() -> ExitCode {
     let stop = stop_on_signal();
     fs::create_dir_all(HOME).expect("a directory below target/");
-    let session_secret = secret("session-secret");
-    let api_token = secret("api-token");
+    let filter = match Build::chosen() {
+        Build::Wasm => "proxy-wasm",
+        Build::Native => "dynamic module",
+    };
+    println!("starting the signout service, an application and two Envoys ({filter}) …");
+    let start = Instant::now();
+    let secrets = Secrets::read();
+    let provider = IdentityProvider::new();
+    let service = start_service(&secrets, &provider);
+    let application = start_application(&secrets);
+    let start_envoy = |port| start_envoy(port, &secrets, application.address(), service.address());
+    // Both compile the filter at their start, which takes longest.
+    let edges = thread::scope(|scope| {
+        let edges = [8080, 8081].map(|port| scope.spawn(move || start_envoy(port)));
+        edges.map(|edge| edge.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    println!("ready after {:.1} s", start.elapsed().as_secs_f64());
 
-    println!("starting the signout service, an application and Envoy with two workers …");
-    let store = format!("redb:{HOME}/revocations");
-    let service = SignoutService::setup().store(&store).env("SIGNOUT_TOKEN", &api_token).start();
-    let environment = [("SESSION_SECRET", session_secret.as_str())];
-    let application = Program::start("demo-application", &["127.0.0.1:0"], &environment);
-    let envoy = Envoy::setup()
-        .application(application.address())
-        .service(service.address())
-        .env("SESSION_SECRET", &session_secret)
-        .env("SIGNOUT_TOKEN", &api_token)
-        .start();
-    envoy.await_guarding();
-
-    let workers = envoy.connection_per_worker().into_iter().enumerate();
-    let doors = workers.map(|(number, door)| (format!("worker {number}"), door)).collect();
-    let propagation = Duration::ZERO;
-    let as_expected = Doors { front: envoy.address(), doors, propagation }.walk();
+    let provider = Some((provider, service.address()));
+    let story = Story { front: edges[0].address(), doors: doors(&edges), provider };
+    let as_expected = story.tell();
     println!(
         "\n{}",
         if as_expected { "All results are as expected." } else { "Some results are not (✗)." }
     );
     if stdout().is_terminal() {
-        print_what_to_try(&envoy, service.address());
+        print_what_to_try(&edges, service.address());
         let _ = stop.recv();
     }
     if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns a secret of this demo, which the first start generates.
+/// The secrets of this demo, which the first start generates.
+struct Secrets {
+    session: String,
+    api_token: String,
+}
+
+impl Secrets {
+    fn read() -> Self {
+        Self { session: secret("session-secret"), api_token: secret("api-token") }
+    }
+}
+
 fn secret(name: &str) -> String {
     let path = Path::new(HOME).join(name);
     let made = command("signout").arg("keygen").arg(&path).output().expect("signout runs");
@@ -60,21 +74,69 @@ fn secret(name: &str) -> String {
     fs::read_to_string(path).expect("the secret just made").trim().to_owned()
 }
 
-fn print_what_to_try(envoy: &Envoy, service: SocketAddr) {
-    let (edge, admin) = (envoy.address(), envoy.admin_address());
+fn start_service(secrets: &Secrets, provider: &IdentityProvider) -> SignoutService {
+    let issuers = format!("{HOME}/issuers.json");
+    fs::write(&issuers, provider.issuers_file().to_string()).expect("a file below target/");
+    let setup = SignoutService::setup().prefer(address_at(8090));
+    let setup = setup.store(&format!("redb:{HOME}/revocations")).argument("--issuers");
+    setup.argument(&issuers).env("SIGNOUT_TOKEN", &secrets.api_token).start()
+}
+
+fn start_application(secrets: &Secrets) -> Program {
+    let environment = [("SESSION_SECRET", secrets.session.as_str())];
+    Program::start("demo-application", &["127.0.0.1:0"], &environment)
+}
+
+/// Starts an Envoy at this port, or at a free one, and waits until it has loaded the revocations.
+fn start_envoy(
+    port: u16,
+    secrets: &Secrets,
+    application: SocketAddr,
+    service: SocketAddr,
+) -> Envoy {
+    let setup = Envoy::setup()
+        .application(application)
+        .service(service)
+        .env("SESSION_SECRET", &secrets.session)
+        .env("SIGNOUT_TOKEN", &secrets.api_token);
+    let fixed = setup.clone().listen(address_at(port)).try_start();
+    let envoy = fixed.unwrap_or_else(|_| setup.start()); // another process may have taken the port
+    envoy.await_guarding();
+    envoy
+}
+
+/// Opens a connection to each worker of each Envoy.
+fn doors(edges: &[Envoy]) -> Vec<Door> {
+    let mut doors = Vec::new();
+    for (edge, envoy) in (1..).zip(edges) {
+        for (worker, connection) in envoy.connection_per_worker().into_iter().enumerate() {
+            let (proxy, address) = (format!("edge {edge}"), envoy.address());
+            doors.push(Door { proxy, worker: Some(worker), address, connection });
+        }
+    }
+    doors
+}
+
+fn print_what_to_try(edges: &[Envoy], service: SocketAddr) {
+    let [edge_1, edge_2] = [0, 1].map(|edge| edges[edge].address());
+    let [admin_1, admin_2] = [0, 1].map(|edge| edges[edge].admin_address());
     println!(
         "
 Everything keeps running until Ctrl-C.
-  the application, behind Envoy  http://{edge}/   (a page to click through)
-  Envoy's statistics             http://{admin}/stats?filter=session_guard
-  the signout service            http://{service}
+  the application, behind edge 1  http://{edge_1}/   (a page to click through)
+  behind edge 2                   http://{edge_2}/
+  statistics of edge 1            http://{admin_1}/stats?filter=session_guard
+  statistics of edge 2            http://{admin_2}/stats?filter=session_guard
+  the signout service             http://{service}
 
-  curl -c {HOME}/cookies -d name=ada http://{edge}/sign-in
-  curl -b {HOME}/cookies http://{edge}/whoami
-  curl -b {HOME}/cookies -X POST http://{edge}/sign-out
-  curl -b {HOME}/cookies http://{edge}/whoami   # the same token: revoked
-
-  curl -d '{{\"user_id\": \"ada\", \"issued_before\": '$(date +%s)'}}' \\
+Sign in, and open a stream at edge 2:
+  curl -c {HOME}/cookies -d name=ada http://{edge_1}/sign-in
+  curl -N -b {HOME}/cookies http://{edge_2}/events
+Sign out at edge 1, in another terminal, and send the same token again:
+  curl -b {HOME}/cookies -X POST http://{edge_1}/sign-out
+  curl -b {HOME}/cookies http://{edge_2}/whoami
+Sign ada out everywhere:
+  curl -d '{{\"user_id\": \"ada\"}}' \\
        -H \"authorization: Bearer $(cat {HOME}/api-token)\" http://{service}/v1/revocations
 "
     );

@@ -149,6 +149,14 @@ impl Configuration {
         }
     }
 
+    /// Makes the first listener use this address, and fail if another process listens there.
+    pub(crate) fn listen_at(&mut self, address: SocketAddr) {
+        let listener = self.listener();
+        listener["address"] = socket_address(address);
+        // By default two Envoys of one user may listen at the same port.
+        listener["enable_reuse_port"] = json!(false);
+    }
+
     /// Returns the bootstrap with the filter's configuration.
     pub(crate) fn whole(&self) -> Value {
         let mut whole = self.clone();

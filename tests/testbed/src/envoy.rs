@@ -32,6 +32,7 @@ pub struct EnvoySetup {
     reloadable: bool,
     memory_mib: u64,
     hot_restart: Option<PathBuf>,
+    address: Option<SocketAddr>,
 }
 
 impl EnvoySetup {
@@ -44,6 +45,12 @@ impl EnvoySetup {
     /// Sets the address of the signout service.
     pub fn service(mut self, address: SocketAddr) -> Self {
         self.configuration.set_address("signout", address);
+        self
+    }
+
+    /// Sets the listener's address; the default is a free port.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
         self
     }
 
@@ -117,6 +124,9 @@ impl EnvoySetup {
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
         let mut setup = self;
         setup.configuration.prepare(&filter, &directory.path().join("access.log"));
+        if let Some(address) = setup.address {
+            setup.configuration.listen_at(address);
+        }
         setup.make_hot(&directory);
         let process = setup.spawn(&directory);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -176,6 +186,7 @@ impl Envoy {
             reloadable: false,
             memory_mib: MEMORY_MIB,
             hot_restart: None,
+            address: None,
         }
     }
 

@@ -32,6 +32,7 @@
 //! | [`repository`] | the files of the repository |
 //! | [`Shared`] | one instance for all tests of a file |
 //! | [`eventually`] | waits for a condition, never for a fixed time |
+//! | [`address_at`] | a fixed port if it is free |
 //!
 //! Everything stops when it is dropped. A test that panics prints the logs of its processes and
 //! keeps its directories. If something must be built first, the test fails with the command to run;
@@ -77,6 +78,7 @@ pub use fleet::Fleet;
 pub use front::Front;
 pub use http2::{Http2, Http2Stream};
 pub use load::{Load, ResponseCounts, UnavailablePolicy};
+pub use ports::address_at;
 pub use process::stop_everything;
 pub use program::{Program, Script, command};
 pub use prometheus::Prometheus;

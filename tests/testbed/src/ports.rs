@@ -22,5 +22,12 @@ pub(crate) fn free_address() -> SocketAddr {
     panic!("no free port between {FIRST} and {}", FIRST + COUNT)
 }
 
+/// Returns that port of the loopback address if it is free now, otherwise a free address.
+#[must_use]
+pub fn address_at(port: u16) -> SocketAddr {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    if TcpListener::bind(address).is_ok() { address } else { free_address() }
+}
+
 const FIRST: u16 = 12_000;
 const COUNT: u16 = 20_000;

@@ -22,6 +22,7 @@ pub struct ServiceSetup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     inside: Option<(String, SocketAddr)>,
+    preferred: Option<SocketAddr>,
 }
 
 impl ServiceSetup {
@@ -50,14 +51,22 @@ impl ServiceSetup {
         self
     }
 
+    /// Sets the address to try first; the default is a free port.
+    pub fn prefer(mut self, address: SocketAddr) -> Self {
+        self.preferred = Some(address);
+        self
+    }
+
     /// Starts the service on a free port and waits until it responds.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> SignoutService {
         let directory = TempDir::with_prefix("session-guard-signout-").expect("a directory");
         let mut attempts = 0;
+        let mut preferred = self.preferred;
         loop {
-            let address = self.inside.as_ref().map_or_else(free_address, |(_, address)| *address);
+            let required = self.inside.as_ref().map(|(_, address)| *address);
+            let address = required.or_else(|| preferred.take()).unwrap_or_else(free_address);
             let mut process = self.spawn(&directory, address);
             attempts += 1;
             match await_answering(&mut process, address) {

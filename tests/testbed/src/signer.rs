@@ -82,7 +82,16 @@ impl TokenSigner {
     /// The key cannot sign.
     #[must_use]
     pub fn token_of(&self, user_id: &str) -> Token {
-        let claims = Claims::with_custom_claims(json!({"id": user_id}), Duration::from_hours(1));
+        self.sign(json!({"id": user_id}))
+    }
+
+    /// Signs a token with these claims and a new `jti`, issued now, good for an hour.
+    ///
+    /// # Panics
+    /// The key cannot sign.
+    #[must_use]
+    pub fn sign(&self, claims: Value) -> Token {
+        let claims = Claims::with_custom_claims(claims, Duration::from_hours(1));
         let claims = claims.with_jwt_id(uuid::Uuid::new_v4());
         Token::text(&(self.sign)(claims).expect("a signed token"))
     }

@@ -1,4 +1,4 @@
-//! Runs the demo's steps against running proxies: `demo-walk FRONT DOOR …`, each `HOST:PORT`.
+//! Runs the demo's steps against running proxies: `demo-walk FRONT PROXY PROXY …`, each `HOST:PORT`.
 //!
 //! Waits until every proxy is ready, then runs the steps. The exit status is 0 only if every
 //! step had the expected result.
@@ -8,25 +8,36 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use demo::walk::Doors;
+use demo::story::{Door, Story};
 use testbed::{Connection, Request, until};
 
 fn main() -> ExitCode {
     let mut addresses = env::args().skip(1);
-    let (Some(front), doors) = (addresses.next(), addresses.collect::<Vec<_>>()) else {
-        eprintln!("demo-walk FRONT DOOR …");
-        return ExitCode::from(2);
+    let (Some(front), proxies) = (addresses.next(), addresses.collect::<Vec<_>>()) else {
+        return usage();
     };
+    if proxies.is_empty() {
+        return usage();
+    }
     let front = await_ready(&front);
-    let door = |door: &String| (door.clone(), Connection::to(await_ready(door)));
-    let doors = doors.iter().map(door).collect();
-    if (Doors { front, doors, propagation: PROPAGATION }).walk() {
+    let door = |name: &String| {
+        let address = await_ready(name);
+        let proxy = name.split(':').next().unwrap_or_default().to_owned();
+        Door { proxy, worker: None, address, connection: Connection::to(address) }
+    };
+    let doors = proxies.iter().map(door).collect();
+    if (Story { front, doors, provider: None }).tell() {
         println!("\nAll results are as expected.");
         ExitCode::SUCCESS
     } else {
         println!("\nSome results are not as expected (✗).");
         ExitCode::FAILURE
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("demo-walk FRONT PROXY PROXY …");
+    ExitCode::from(2)
 }
 
 /// Resolves the name and waits until the proxy there is ready.
@@ -40,6 +51,3 @@ fn await_ready(name: &str) -> SocketAddr {
 
 const READY: &str = "/.session-guard/ready";
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// Far longer than one feed round trip on one machine.
-const PROPAGATION: Duration = Duration::from_secs(1);
