@@ -6,7 +6,7 @@
 
 use axum::http::{HeaderMap, header};
 use session_guard_core::hash::{SHA256_BYTES, sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::error::Error;
 
@@ -14,6 +14,24 @@ use crate::error::Error;
 pub struct ApiTokens {
     api: Vec<[u8; SHA256_BYTES]>,
     admin: Option<[u8; SHA256_BYTES]>,
+}
+
+/// A caller that has presented an API token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) right: Right,
+    /// The number of its token in the list, from 1 on; 0 for the admin token.
+    number: u32,
+}
+
+impl Caller {
+    /// Returns the name of its token, for the audit.
+    pub(crate) fn token_name(self) -> String {
+        match self.number {
+            0 => "admin".to_owned(),
+            number => number.to_string(),
+        }
+    }
 }
 
 /// What a caller may do.
@@ -34,21 +52,22 @@ impl ApiTokens {
         Self { api: api.into_iter().map(hash).collect(), admin: admin.map(hash) }
     }
 
-    /// Returns the right of a caller that presents this token.
+    /// Returns the caller that presents this token.
     ///
     /// # Errors
     ///
     /// There is no token, or it is none of the API tokens.
-    pub(crate) fn right(&self, presented: Option<&[u8]>) -> Result<Right, Error> {
+    pub(crate) fn caller(&self, presented: Option<&[u8]>) -> Result<Caller, Error> {
         let presented = sha256::<SHA256_BYTES>([presented.ok_or(Error::Unauthorized)?]);
-        let is_api = self.api.iter().fold(Choice::from(0), |found, token| {
-            found | token.as_slice().ct_eq(presented.as_slice())
+        let number = (1..).zip(&self.api).fold(0, |found, (number, token)| {
+            u32::conditional_select(&found, &number, token.as_slice().ct_eq(presented.as_slice()))
         });
         let is_admin = self.admin.map(|token| token.as_slice().ct_eq(presented.as_slice()).into());
-        match (is_admin, bool::from(is_api)) {
-            (Some(true), _) | (None, true) => Ok(Right::All),
-            (Some(false), true) => Ok(Right::Most),
-            (_, false) => Err(Error::Unauthorized),
+        match (is_admin, number) {
+            (Some(true), _) => Ok(Caller { right: Right::All, number: 0 }),
+            (_, 0) => Err(Error::Unauthorized),
+            (None, number) => Ok(Caller { right: Right::All, number }),
+            (Some(false), number) => Ok(Caller { right: Right::Most, number }),
         }
     }
 }
@@ -71,22 +90,26 @@ mod tests {
         let access = ApiTokens::new(["one", "two"], None);
         let right = |header: &str| {
             let header = HeaderValue::from_str(header).unwrap();
-            access.right(bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, header)])))
+            access.caller(bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, header)])))
         };
-        for header in ["Bearer one", "bearer two"] {
-            assert_eq!(right(header), Ok(Right::All), "{header}");
+        for (header, number) in [("Bearer one", 1), ("bearer two", 2)] {
+            assert_eq!(right(header), Ok(Caller { right: Right::All, number }), "{header}");
         }
         for header in ["", "Bearer", "Bearer ", "Bearer on", "Bearer onee", "Basic one", "one,two"]
         {
             assert_eq!(right(header), Err(Error::Unauthorized), "{header}");
         }
-        assert_eq!(access.right(bearer(&HeaderMap::new())), Err(Error::Unauthorized));
+        assert_eq!(access.caller(bearer(&HeaderMap::new())), Err(Error::Unauthorized));
     }
 
     #[test]
     fn an_admin_token_limits_the_other_tokens() {
         let access = ApiTokens::new(["api"], Some("admin"));
-        assert_eq!(access.right(Some(b"api")), Ok(Right::Most));
-        assert_eq!(access.right(Some(b"admin")), Ok(Right::All));
+        let caller = |token: &[u8]| access.caller(Some(token)).unwrap();
+        assert_eq!((caller(b"api").right, &*caller(b"api").token_name()), (Right::Most, "1"));
+        assert_eq!(
+            (caller(b"admin").right, &*caller(b"admin").token_name()),
+            (Right::All, "admin")
+        );
     }
 }

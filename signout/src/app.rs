@@ -11,13 +11,17 @@ use axum::{Extension, Json, Router};
 use serde_json::json;
 use session_guard_core::revocation::record::Kind;
 
-use crate::access::{Right, bearer};
+use crate::access::{Caller, Right, bearer};
+use crate::agent::Agent;
+use crate::audit::AuditOrigin;
 use crate::clock::{unix_seconds, wait_until};
 use crate::cursor::ProxyPosition;
 use crate::error::Error;
 use crate::http::body;
 use crate::http::connections::ServiceConnection;
 use crate::metrics;
+use crate::operator::audit::audit;
+use crate::plan::Submission;
 use crate::poll::poll;
 use crate::receivers::{Receivers, routes};
 use crate::request::{BODY_BYTES, Batch};
@@ -28,6 +32,7 @@ use crate::service::{Service, WRITER_ENDED};
 pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
+        .route("/v1/audit", get(audit))
         .route("/v1/status", get(status))
         .route("/v1/stream-verifications/{state}", get(verification))
         .layer(Extension(receivers.clone()))
@@ -52,13 +57,13 @@ async fn authorize(
     next: Next,
 ) -> Response {
     let connection = request.extensions().get::<Arc<ServiceConnection>>();
-    let authenticate = |right| match connection {
-        Some(connection) => connection.authenticate().map(|()| right),
-        None => Ok(right), // a test calls without a connection
+    let authenticate = |caller| match connection {
+        Some(connection) => connection.authenticate().map(|()| caller),
+        None => Ok(caller), // a test calls without a connection
     };
-    let mut answer = match service.parts.access.right(bearer(&headers)).and_then(authenticate) {
-        Ok(right) => {
-            request.extensions_mut().insert(right);
+    let mut answer = match service.parts.access.caller(bearer(&headers)).and_then(authenticate) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => error.into_response(),
@@ -72,17 +77,20 @@ async fn authorize(
 /// `POST /v1/revocations`.
 async fn revoke(
     State(service): State<Service>,
-    Extension(right): Extension<Right>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Error> {
     let body = body::read(request, BODY_BYTES).await?;
     let mut batch = Batch::read(&body, unix_seconds())?;
-    if batch.has_all && right != Right::All {
+    if batch.has_all && caller.right != Right::All {
         return Err(Error::NeedsAdmin);
     }
     let records = std::mem::take(&mut batch.records);
     let size = records.len();
-    let written = service.write(records).await;
+    let notes = std::mem::take(&mut batch.notes);
+    let submission = Submission { records, origin: origin(&headers, caller), notes };
+    let written = service.write(submission).await;
     let metrics = &service.parts.metrics;
     let received = |result, count| {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
@@ -114,6 +122,17 @@ async fn revoke(
     let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let cursor = ProxyPosition::After(written.position).cursor();
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
+}
+
+/// Returns who calls, for the audit.
+fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
+    let agent = Agent::of(headers);
+    let (via, name) = match agent.proxy() {
+        Some((_, id)) => ("proxy", id.to_owned()),
+        None if agent.is_command_line() => ("command_line", String::new()),
+        None => ("api", agent.program),
+    };
+    AuditOrigin { via: via.to_owned(), name, api_token: caller.token_name() }
 }
 
 /// `GET /v1/status`: the data of `signout status`.

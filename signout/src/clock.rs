@@ -8,6 +8,13 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
+/// Returns milliseconds since 1970 UTC; 0 if the machine's clock shows an earlier time.
+#[must_use]
+pub fn unix_milliseconds() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Waits until `second` has begun, but at most [`WAIT_TIMEOUT`]: our clock may be set back, and the
 /// clock of an identity provider may be ahead of it.
 pub(crate) async fn wait_until(second: u64) {
@@ -35,6 +42,13 @@ pub fn rfc_3339(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Returns this time (milliseconds since 1970 UTC) as RFC 3339 in UTC: `2026-11-29T12:00:00.123Z`.
+#[must_use]
+pub fn rfc_3339_milliseconds(unix_milliseconds: u64) -> String {
+    let seconds = rfc_3339(unix_milliseconds / 1_000);
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), unix_milliseconds % 1_000)
+}
+
 /// Longest delay of a response until its cutoff has begun. If the clocks agree, it needs less than
 /// a second.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,5 +73,6 @@ mod tests {
         ] {
             assert_eq!(rfc_3339(time), expected);
         }
+        assert_eq!(rfc_3339_milliseconds(1_795_332_120_007), "2026-11-22T07:22:00.007Z");
     }
 }

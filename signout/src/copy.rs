@@ -1,14 +1,16 @@
 //! Copies revocations from one store to another.
 //!
-//! Records are merged, so the target keeps its own, and a store may be copied twice or in both
+//! The audit is copied, too. Records are merged, so the target keeps its own, and a store may be copied twice or in both
 //! directions. At the end the target is read again: the copy succeeds only if the target then holds
 //! every record of the source.
 //!
 //! When the services change to the target, the cursors of their proxies name entries that it does
 //! not hold. The proxies therefore receive the whole set, and send back what the target lacks.
 
+use crate::audit::{AUDIT_ENTRIES, AuditKey, AuditRange};
+use crate::entry::Position;
 use crate::recovery::{missing, read, restore};
-use crate::store::{AppendReason, Store, StoreError};
+use crate::store::{Additions, AppendReason, Obsolete, Store, StoreError};
 
 /// Result of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub fn copy(
     let (mut target, mut obsolete) = read(to)?;
     let purpose = AppendReason::Acknowledge;
     let added = restore(to, &source, &mut target, &mut obsolete, purpose, progress)?;
+    copy_audit(from, to, target.head())?;
     let (target, _) = read(to)?;
     let missing = missing(&source, &target).len();
     if missing > 0 {
@@ -41,3 +44,19 @@ pub fn copy(
     }
     Ok(Copied { read: source.len(), added })
 }
+
+/// Adds the audit of `from` to that of `to`, whose newest entry is `known`. An entry that is there
+/// already has the same key, so it is replaced by itself.
+fn copy_audit(from: &mut dyn Store, to: &mut dyn Store, known: Position) -> Result<(), StoreError> {
+    let mut after = AuditKey::FIRST;
+    loop {
+        let audit = from.read_audit(AuditRange::After(after), AUDIT_ROWS)?;
+        let Some(last) = audit.last() else { return Ok(()) };
+        after = last.key;
+        let new = Additions { entries: &[], audit: &audit, audit_limit: AUDIT_ENTRIES };
+        to.append(known, new, &Obsolete::default(), AppendReason::Acknowledge)?;
+    }
+}
+
+/// Audit entries that are copied at a time.
+const AUDIT_ROWS: usize = 5_000;

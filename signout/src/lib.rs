@@ -30,36 +30,39 @@
 //!
 //! 1. [`http::server`][]: accepts connections and serves them
 //! 2. [`app`](mod@app): the routes of the HTTP interface
-//! 3. [`receivers`][]: messages of identity providers
-//! 4. [`http::tls`][]: the listener's certificate
-//! 5. [`http::body`][]: the body of a request
-//! 6. [`http::connections`][]: limits on connections
-//! 7. [`poll`][]: the response to a poll of the feed
-//! 8. [`service`][]: the running service
-//! 9. [`follower`][]: the entries that other services append
-//! 10. [`writer`][]: the thread that makes batches durable
-//! 11. [`copy`][]: from one store to another
-//! 12. [`recovery`][]: reads a store, and restores it after a loss
-//! 13. [`explain`][]: why the filter accepts or refuses a request
-//! 14. [`page`][]: the pages of the feed
-//! 15. [`request`][]: the bodies of calls
-//! 16. [`plan`][]: what a commit adds
-//! 17. [`accounts`][]: accounts that make most of the records
-//! 18. [`access`][]: API tokens and their rights
-//! 19. [`issuers`][]: identity providers and their keys
-//! 20. [`metrics`][]: counters and gauges for Prometheus
-//! 21. [`capacity`][]: the largest numbers of live records
-//! 22. [`error`][]: rejections of calls
-//! 23. [`log`][]: the live set and its newest changes
-//! 24. [`store`][]: redb and Redis
-//! 25. [`freshness`][]: whether everything in a shared store is known
-//! 26. [`cursor`][]: the position of a proxy in the feed
-//! 27. [`entry`][]: an entry of the log
-//! 28. [`check`][]: what a configuration of the filter means
-//! 29. [`http::client`][]: calls of identity providers
-//! 30. [`secret`][]: generated secrets
-//! 31. [`random`][]: random numbers
-//! 32. [`clock`][]: the wall clock
+//! 3. [`operator`][]: what operators ask: audit, look-up, status
+//! 4. [`receivers`][]: messages of identity providers
+//! 5. [`http::tls`][]: the listener's certificate
+//! 6. [`http::body`][]: the body of a request
+//! 7. [`http::connections`][]: limits on connections
+//! 8. [`poll`][]: the response to a poll of the feed
+//! 9. [`service`][]: the running service
+//! 10. [`follower`][]: the entries that other services append
+//! 11. [`writer`][]: the thread that makes batches durable
+//! 12. [`copy`][]: from one store to another
+//! 13. [`recovery`][]: reads a store, and restores it after a loss
+//! 14. [`explain`][]: why the filter accepts or refuses a request
+//! 15. [`page`][]: the pages of the feed
+//! 16. [`request`][]: the bodies of calls
+//! 17. [`plan`][]: what a commit adds
+//! 18. [`accounts`][]: accounts that make most of the records
+//! 19. [`access`][]: API tokens and their rights
+//! 20. [`issuers`][]: identity providers and their keys
+//! 21. [`metrics`][]: counters and gauges for Prometheus
+//! 22. [`capacity`][]: the largest numbers of live records
+//! 23. [`error`][]: rejections of calls
+//! 24. [`log`][]: the live set and its newest changes
+//! 25. [`store`][]: redb and Redis
+//! 26. [`freshness`][]: whether everything in a shared store is known
+//! 27. [`cursor`][]: the position of a proxy in the feed
+//! 28. [`entry`][]: an entry of the log
+//! 29. [`audit`][]: who revoked what, when, from where and why
+//! 30. [`agent`][]: the program that calls
+//! 30. [`check`][]: what a configuration of the filter means
+//! 31. [`http::client`][]: calls of identity providers
+//! 32. [`secret`][]: generated secrets
+//! 33. [`random`][]: random numbers
+//! 34. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -91,6 +94,8 @@ pub mod service;
 pub mod store;
 
 mod accounts;
+mod agent;
+mod audit;
 mod capacity;
 mod cursor;
 mod entry;
@@ -98,6 +103,7 @@ mod follower;
 mod freshness;
 mod log;
 mod metrics;
+mod operator;
 mod page;
 mod plan;
 mod poll;

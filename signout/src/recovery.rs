@@ -15,9 +15,9 @@ use crate::accounts::Accounts;
 use crate::capacity::Capacity;
 use crate::clock::unix_seconds;
 use crate::log::{Log, is_obsolete};
-use crate::plan::{COMMIT_RECORDS, Plan, PlannedRecord};
+use crate::plan::{COMMIT_RECORDS, Plan, PlannedRecord, Submission};
 use crate::random::random_number;
-use crate::store::{AppendReason, Appended, Obsolete, Row, Store, StoreError};
+use crate::store::{Additions, AppendReason, Appended, Obsolete, Row, Store, StoreError};
 
 /// Reads the log of a store. Also returns the rows and records that may be deleted from the store.
 /// Reads a second time if the first read finds that the store has lost entries or has just started
@@ -67,12 +67,14 @@ pub(crate) fn restore(
     let mut done = 0;
     for records in missing.chunks(COMMIT_RECORDS) {
         let known = log.head();
-        let batch: Vec<_> = records.iter().copied().map(PlannedRecord::from).collect();
+        let records = records.iter().copied().map(PlannedRecord::from).collect();
+        let batch = Submission { records, ..Submission::default() };
         let mut plan = Plan::new(log, Capacity::UNLIMITED);
-        plan.add(&batch, &mut Accounts::default())
+        plan.add(&batch, &mut Accounts::default(), 0) // these records were audited before
             .map_err(|error| StoreError::new("cannot restore the store", error))?;
         let entries = plan.into_entries();
-        let appended = store.append(known, &entries, &Obsolete::default(), purpose)?;
+        let appended =
+            store.append(known, Additions::from(&*entries), &Obsolete::default(), purpose)?;
         let is_same_log = match &appended {
             Appended::AsGiven => log.append_after(known, &entries, obsolete),
             Appended::Instead(entries) => log.append_after(known, entries, obsolete),
@@ -80,7 +82,7 @@ pub(crate) fn restore(
         if !is_same_log {
             return Err(StoreError::lost("the store", "it changed again while it was restored"));
         }
-        done += records.len();
+        done += batch.records.len();
         progress(done, missing.len());
     }
     Ok(missing.len())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::ApiTokens;
+use crate::audit::{AUDIT_ENTRIES, AuditEntry, AuditRange, AuditRow};
 use crate::capacity::Capacity;
 use crate::entry::Position;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use crate::follower::Follower;
 use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::ServiceMetrics;
-use crate::plan::{BatchOutcome, PlannedRecord};
+use crate::plan::{BatchOutcome, Submission};
 use crate::recovery;
 use crate::store::{Durability, Store, StoreError};
 use crate::writer::{Work, Writer};
@@ -93,6 +94,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             capacity,
             obsolete,
+            audit_limit: AUDIT_ENTRIES,
         };
         let writer = Writer::start(work).map_err(|error| cannot_start(&error))?;
         let alive = Arc::new(());
@@ -150,11 +152,24 @@ impl Service {
     }
 
     /// Stores a batch up to the first record that does not fit. Returns when it is durable.
-    pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
-        if records.is_empty() {
-            return Ok(BatchOutcome { position: self.log().head(), is_new: false, stored: 0 });
+    /// Also writes what is new to the log.
+    pub(crate) async fn write(&self, submission: Submission) -> Result<BatchOutcome, Error> {
+        if submission.records.is_empty() {
+            let position = self.log().head();
+            return Ok(BatchOutcome { position, is_new: false, stored: 0, audit: Vec::new() });
         }
-        self.parts.writer.write(records).await
+        let written = self.parts.writer.write(submission).await?;
+        written.audit.iter().for_each(AuditEntry::log);
+        Ok(written)
+    }
+
+    /// Reads at most `limit` rows of the audit. Only if there are none left, it returns none.
+    pub(crate) async fn read_audit(
+        &self,
+        range: AuditRange,
+        limit: usize,
+    ) -> Result<Vec<AuditRow>, Error> {
+        self.parts.writer.read_audit(range, limit).await
     }
 
     /// Reads from the store what other services have appended.

@@ -50,6 +50,7 @@ impl Client {
     pub(super) fn with_token(target: &Target, token: String) -> Result<Self, CommandError> {
         let mut config =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+        config = config.user_agent(concat!("signout/", env!("CARGO_PKG_VERSION")));
         if let Some(file) = &target.ca {
             let wrong = |why| CommandError::Usage(format!("--ca {}: {why}", file.display()));
             let roots = RootCerts::new_with_certs(&certificates(file).map_err(wrong)?);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
+mod audit;
 mod check;
 mod client;
 mod copy;
@@ -29,6 +30,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Schema => schema(),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Status(status) => status.run(),
         Command::Stream(stream) => stream.run(),
     };
@@ -66,6 +68,8 @@ enum Command {
     Revoke(revoke::Revoke),
     /// List all revocations.
     List(list::ListCommand),
+    /// Show who revoked what, when, from where and why.
+    Audit(audit::AuditCommand),
     /// Show the state of the service.
     Status(status::StatusCommand),
     /// Manage the stream of events of an identity provider.

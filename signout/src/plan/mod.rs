@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
 
 use crate::accounts::Accounts;
+use crate::audit::{AuditEntry, AuditKey, AuditNote, AuditOrigin, AuditSubject, AuditedRevocation};
 use crate::capacity::{Capacity, used};
 use crate::entry::{Entry, Position};
 use crate::log::Log;
@@ -29,6 +30,17 @@ use crate::random::random_numbers;
 /// commit. Restoring a store uses commits of this size.
 pub(crate) const COMMIT_RECORDS: usize = 20_000;
 
+/// The revocations of one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Submission {
+    /// The records to store.
+    pub(crate) records: Vec<PlannedRecord>,
+    /// The caller.
+    pub(crate) origin: AuditOrigin,
+    /// The realms and reasons of the records.
+    pub(crate) notes: Vec<AuditNote>,
+}
+
 /// A record to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedRecord {
@@ -36,16 +48,30 @@ pub(crate) struct PlannedRecord {
     /// The cutoff of the record's user, if the proxy has named the account. It revokes everything
     /// that the record revokes, and may replace it.
     pub(crate) of_account: Option<Record>,
+    /// What the record revokes.
+    pub(crate) subject: AuditSubject,
+    /// Index of its realm and reason in the [`Submission`].
+    pub(crate) note: u16,
 }
 
 impl From<Record> for PlannedRecord {
     fn from(record: Record) -> Self {
-        Self { record, of_account: None }
+        Self { record, of_account: None, subject: record.kind.into(), note: 0 }
+    }
+}
+
+impl PlannedRecord {
+    /// Returns what the audit keeps if `stored` is stored: this record, or the cutoff of its account.
+    fn audited(&self, stored: Record) -> AuditedRevocation {
+        let is_own = stored.key() == self.record.key();
+        let subject = if is_own { self.subject } else { stored.kind.into() };
+        let user = self.of_account.map(|cutoff| cutoff.id).filter(|user| *user != stored.id);
+        AuditedRevocation { subject, id: stored.id, user }
     }
 }
 
 /// Outcome of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BatchOutcome {
     /// Position of the newest entry after the batch.
     pub(crate) position: Position,
@@ -53,6 +79,8 @@ pub(crate) struct BatchOutcome {
     pub(crate) is_new: bool,
     /// Number of records of the batch that are durable: those before the first that did not fit.
     pub(crate) stored: usize,
+    /// The audit of the added entries.
+    pub(crate) audit: Vec<AuditEntry>,
 }
 
 /// The entries that the batches of one commit add.
@@ -82,24 +110,36 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Adds the entries of a batch, in order, up to the first record that does not fit.
+    /// Adds the entries of a batch, in order, up to the first record that does not fit. `now` is the
+    /// time of its audit, in milliseconds since 1970 UTC.
     ///
     /// # Errors
     ///
     /// The operating system provides no random numbers. Then the plan is unchanged.
     pub(crate) fn add(
         &mut self,
-        batch: &[PlannedRecord],
+        batch: &Submission,
         accounts: &mut Accounts,
+        now: u64,
     ) -> Result<BatchOutcome, getrandom::Error> {
-        let before = self.entries.len();
         let mut stored = 0;
-        for (revocation, tag) in batch.iter().zip(random_numbers(batch.len())?) {
+        let mut audit = HashMap::<u16, AuditEntry>::new();
+        for (revocation, tag) in batch.records.iter().zip(random_numbers(batch.records.len())?) {
             let Some(record) = self.fitting(revocation, accounts) else { break };
-            self.merge(record, tag);
             stored += 1;
+            let Some(merged) = self.merge(record, tag) else { continue };
+            let entry = audit.entry(revocation.note).or_insert_with(|| AuditEntry {
+                key: AuditKey::new(now, tag),
+                origin: batch.origin.clone(),
+                note: batch.notes.get(usize::from(revocation.note)).cloned().unwrap_or_default(),
+                exp: 0,
+                revocations: Vec::new(),
+            });
+            entry.exp = entry.exp.max(merged.exp);
+            entry.revocations.push(revocation.audited(record));
         }
-        Ok(BatchOutcome { position: self.head, is_new: self.entries.len() > before, stored })
+        let audit: Vec<_> = audit.into_values().collect();
+        Ok(BatchOutcome { position: self.head, is_new: !audit.is_empty(), stored, audit })
     }
 
     /// Returns the entries that were added.
@@ -115,7 +155,7 @@ impl<'a> Plan<'a> {
     /// Returns the record to store: the given one, or the cutoff of its account; `None` if neither
     /// fits.
     fn fitting(&mut self, revocation: &PlannedRecord, accounts: &mut Accounts) -> Option<Record> {
-        let PlannedRecord { record, of_account } = *revocation;
+        let PlannedRecord { record, of_account, .. } = *revocation;
         if self.find(record.key()).is_some() {
             return Some(record);
         }
@@ -144,10 +184,12 @@ impl<'a> Plan<'a> {
         (used(self.log, kind) + new, self.capacity.limit(kind))
     }
 
-    fn merge(&mut self, record: Record, tag: u64) {
+    /// Adds the entry of a record. Returns the record after the merge with the known one, or `None`
+    /// if it changes nothing.
+    fn merge(&mut self, record: Record, tag: u64) -> Option<Record> {
         let known = self.find(record.key());
         if known.is_some_and(|known| known.covers(&record)) {
-            return;
+            return None;
         }
         let merged = known.map_or(record, |known| known.merge(record));
         match (known, record.kind) {
@@ -158,6 +200,7 @@ impl<'a> Plan<'a> {
         self.head = Position { sequence: self.head.sequence + 1, tag };
         self.added.insert(merged.key(), merged);
         self.entries.push(Entry { position: self.head, record: Some(merged) });
+        Some(merged)
     }
 
     fn find(&self, key: (RecordId, Kind)) -> Option<Record> {

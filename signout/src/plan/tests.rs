@@ -25,6 +25,11 @@ fn of_account(number: u64, account: u64) -> PlannedRecord {
     PlannedRecord { of_account: Some(cutoff), ..token(number) }
 }
 
+/// Returns the records as the revocations of one call.
+fn call(records: &[PlannedRecord]) -> Submission {
+    Submission { records: records.to_vec(), ..Submission::default() }
+}
+
 fn empty_log() -> Log {
     Log::new(Entry { position: Position { sequence: 1, tag: 1 }, record: None })
 }
@@ -34,7 +39,7 @@ fn store(log: &mut Log, capacity: usize, batches: &[Vec<PlannedRecord>]) -> Vec<
     let mut accounts = Accounts::default();
     let commit = |batch: &Vec<PlannedRecord>| {
         let mut plan = Plan::new(log, Capacity::of(capacity));
-        let stored = plan.add(batch, &mut accounts).unwrap().stored;
+        let stored = plan.add(&call(batch), &mut accounts, 0).unwrap().stored;
         for entry in plan.into_entries() {
             log.append(entry, &mut Obsolete::default());
         }
@@ -71,7 +76,7 @@ fn the_reserve_has_a_limit_too() {
     let capacity = Capacity { tokens: 2, cutoffs: 2 };
     let mut plan = Plan::new(&log, capacity);
     let batch: Vec<_> = (0..3).map(user).collect();
-    assert_eq!(plan.add(&batch, &mut Accounts::default()).unwrap().stored, 2);
+    assert_eq!(plan.add(&call(&batch), &mut Accounts::default(), 0).unwrap().stored, 2);
     assert_eq!(Capacity::of(5).cutoffs, 1_000_000);
     assert_eq!(Capacity::of(5_000_000).cutoffs, 5_000_000);
 }
@@ -106,11 +111,44 @@ fn session_cutoffs_of_one_account_cannot_fill_the_reserve() {
     let mut accounts = Accounts::default();
     for number in 100..200 {
         let mut plan = Plan::new(&log, Capacity { tokens: 10, cutoffs: 10 });
-        assert_eq!(plan.add(&[session(number)], &mut accounts).unwrap().stored, 1);
+        assert_eq!(plan.add(&call(&[session(number)]), &mut accounts, 0).unwrap().stored, 1);
         let entries = plan.into_entries();
         entries.into_iter().for_each(|entry| log.append(entry, &mut Obsolete::default()));
     }
     assert!(log.len() <= 6, "{} records", log.len());
+}
+
+#[test]
+fn each_reason_of_a_call_gets_one_audit_entry_of_what_is_new() {
+    let mut log = empty_log();
+    store(&mut log, 10, &[vec![token(1)]]);
+    let note = |reason: &str| AuditNote { reason: reason.to_owned(), ..AuditNote::default() };
+    let submission = Submission {
+        records: vec![
+            PlannedRecord { note: 1, ..of_account(2, 7) },
+            PlannedRecord { note: 0, ..token(1) },
+            PlannedRecord { note: 1, ..user(3) },
+            PlannedRecord { note: 1, ..token(2) },
+            PlannedRecord { note: 2, ..token(4) },
+        ],
+        notes: vec![note("known"), note("a"), note("b")],
+        ..Submission::default()
+    };
+    let mut plan = Plan::new(&log, Capacity::of(10));
+    let mut audit = plan.add(&submission, &mut Accounts::default(), 5).unwrap().audit;
+    audit.sort_by(|one, other| one.note.reason.cmp(&other.note.reason));
+    let revocation = |subject, number, user| AuditedRevocation { subject, id: id(number), user };
+    let [a, b] = &audit[..] else { panic!("{audit:?}") };
+    assert_eq!((&*a.note.reason, a.exp, a.key.unix_milliseconds()), ("a", NEVER, 5));
+    assert_eq!(
+        a.revocations,
+        [revocation(AuditSubject::Token, 2, Some(id(7))), revocation(AuditSubject::User, 3, None)]
+    );
+    assert_eq!(
+        (b.exp, &b.revocations[..]),
+        (4_000_000_000, &[revocation(AuditSubject::Token, 4, None)][..])
+    );
+    assert_ne!(a.key, b.key);
 }
 
 proptest! {

@@ -2,12 +2,14 @@
 //!
 //! Each protocol makes these checks in the same way, after the signature was verified.
 
-use session_guard_core::revocation::record::Record;
+use session_guard_core::revocation::record::{Kind, Record};
 use session_guard_core::token::statement::StatementClaims;
 
 use super::rejection::{Rejection, RejectionReason};
 use super::subject::Subject;
+use crate::audit::AuditSubject;
 use crate::issuers::settings::IssuerSettings;
+use crate::plan::PlannedRecord;
 use crate::request::CUTOFF_AHEAD_SECONDS;
 
 /// The effect of an accepted message.
@@ -15,6 +17,8 @@ use crate::request::CUTOFF_AHEAD_SECONDS;
 pub(super) struct MessageEffect {
     /// The records to store.
     pub(super) records: Vec<Record>,
+    /// What the cutoffs among them revoke.
+    pub(super) cutoffs_of: AuditSubject,
     /// The response is sent when this second has begun. Every token that was issued before the
     /// response is then refused, and a sign-in after it works.
     pub(super) respond_at: u64,
@@ -33,9 +37,26 @@ impl MessageEffect {
     ) -> Self {
         Self {
             records: subject.cutoffs(settings, issued_at, now),
+            cutoffs_of: match subject {
+                Subject::Session(_) => AuditSubject::Session,
+                Subject::User(_) => AuditSubject::User,
+            },
             respond_at: issued_at.saturating_add(1),
             notes: vec![],
         }
+    }
+
+    /// Returns the records for the writer.
+    pub(super) fn planned(&self) -> Vec<PlannedRecord> {
+        let subject = |kind| match kind {
+            Kind::Token => AuditSubject::Token,
+            Kind::User | Kind::All => self.cutoffs_of,
+        };
+        let planned = |record: &Record| PlannedRecord {
+            subject: subject(record.kind),
+            ..PlannedRecord::from(*record)
+        };
+        self.records.iter().map(planned).collect()
     }
 }
 

@@ -39,7 +39,6 @@ mod token_revocation;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use session_guard_core::keys::KeyRing;
 use session_guard_core::token::JwtType;
@@ -48,11 +47,13 @@ use session_guard_core::token::statement::{
 };
 use tokio::sync::Semaphore;
 
-use crate::clock::unix_seconds;
+use crate::audit::{AuditNote, AuditOrigin};
+use crate::clock::{unix_milliseconds, unix_seconds};
 use crate::error::Error;
 use crate::http::client::HttpClient;
 use crate::issuers::TrustedIssuer;
 use crate::issuers::settings::IssuerSettings;
+use crate::plan::Submission;
 use crate::service::Service;
 use message::MessageEffect;
 use rejection::{Rejection, RejectionReason};
@@ -169,10 +170,8 @@ impl Receivers {
         statement: &Statement<'_>,
         keys: &KeyRing,
     ) -> Result<VerifiedStatement, NotGenuine> {
-        let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let milliseconds = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         let verifier = self.state.verifier.lock().unwrap_or_else(PoisonError::into_inner);
-        verifier.verify(statement, keys, milliseconds)
+        verifier.verify(statement, keys, unix_milliseconds())
     }
 
     /// Handles a Security Event Token that was pushed or polled. When this returns, its records are
@@ -192,7 +191,7 @@ impl Receivers {
         let (reports, name) = (&self.state.reports, &settings.issuer);
         match security_event::read(&claims, settings, events, unix_seconds())? {
             EventMeaning::Cutoff(effect) => {
-                let respond_at = self.store(effect).await?;
+                let respond_at = self.store(&effect, protocol, settings).await?;
                 reports.accepted(protocol, name, &[]);
                 return Ok(respond_at);
             }
@@ -225,11 +224,22 @@ impl Receivers {
 
     /// Stores the records of a message durably. Returns the second (since 1970 UTC) from which on
     /// the response may be sent.
-    async fn store(&self, effect: MessageEffect) -> Result<u64, Rejection> {
-        let MessageEffect { records, respond_at, .. } = effect;
+    async fn store(
+        &self,
+        effect: &MessageEffect,
+        protocol: ReceiverProtocol,
+        settings: &IssuerSettings,
+    ) -> Result<u64, Rejection> {
+        let records = effect.planned();
         let size = records.len();
-        let records = records.into_iter().map(Into::into).collect();
-        let written = self.state.service.write(records).await;
+        let origin = AuditOrigin {
+            via: protocol.name().to_owned(),
+            name: settings.issuer.clone(),
+            api_token: String::new(),
+        };
+        let note = AuditNote { realm: settings.realm.clone(), reason: String::new() };
+        let submission = Submission { records, origin, notes: vec![note] };
+        let written = self.state.service.write(submission).await;
         let not_stored = |error: &Error| {
             let (_, code, detail) = error.answer();
             Rejection::new(RejectionReason::NotStored, format!("{detail} ({code})"))
@@ -238,7 +248,7 @@ impl Receivers {
         if written.stored < size {
             return Err(not_stored(&Error::Full { accepted: written.stored }));
         }
-        Ok(respond_at)
+        Ok(effect.respond_at)
     }
 }
 

@@ -164,10 +164,10 @@ impl Receivers {
         let audiences = settings.backchannel_logout.as_deref().unwrap_or_default();
         let claims = statement.claims()?;
         let accepted = logout_token::read(&claims, settings, audiences, unix_seconds())?;
-        let notes = accepted.notes.clone();
-        let respond_at = self.store(accepted).await?;
+        let protocol = ReceiverProtocol::BackchannelLogout;
+        let respond_at = self.store(&accepted, protocol, settings).await?;
         wait_until(respond_at).await;
-        self.state.reports.accepted(ReceiverProtocol::BackchannelLogout, &settings.issuer, &notes);
+        self.state.reports.accepted(protocol, &settings.issuer, &accepted.notes);
         Ok(())
     }
 
@@ -217,9 +217,10 @@ impl Receivers {
         if self.state.service.log().find(revoked.token.key()).is_some() {
             return Ok(false);
         }
-        let respond_at = self.store(revoked.effect).await?;
+        let protocol = ReceiverProtocol::TokenRevocation;
+        let respond_at = self.store(&revoked.effect, protocol, settings).await?;
         wait_until(respond_at).await;
-        self.state.reports.accepted(ReceiverProtocol::TokenRevocation, &settings.issuer, &[]);
+        self.state.reports.accepted(protocol, &settings.issuer, &[]);
         Ok(true)
     }
 
@@ -246,9 +247,10 @@ impl Receivers {
         let now = unix_seconds();
         let iat = global_revocation::check_caller(&statement.claims()?, audiences, now)?;
         let accepted = global_revocation::read(&body, settings, iat, now)?;
-        let respond_at = self.store(accepted).await?;
+        let protocol = ReceiverProtocol::GlobalTokenRevocation;
+        let respond_at = self.store(&accepted, protocol, settings).await?;
         wait_until(respond_at).await;
-        self.state.reports.accepted(ReceiverProtocol::GlobalTokenRevocation, &settings.issuer, &[]);
+        self.state.reports.accepted(protocol, &settings.issuer, &[]);
         Ok(())
     }
 

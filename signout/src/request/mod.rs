@@ -8,8 +8,9 @@
 //! A token means two records: its own, and its session's cutoff if it names its session and has an
 //! `iat`, as a sign-out would write them.
 
-mod time;
+pub(crate) mod time;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -22,6 +23,7 @@ use session_guard_core::sign_out::of_session;
 use session_guard_core::token::is_session_id;
 use session_guard_core::token::unverified::UnverifiedToken;
 
+use crate::audit::{AuditNote, AuditSubject};
 use crate::error::Error;
 use crate::plan::PlannedRecord;
 use crate::request::time::WrittenTime;
@@ -60,6 +62,8 @@ const REASON_BYTES: usize = 256;
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
     pub(crate) records: Vec<PlannedRecord>,
+    /// Their realms and reasons.
+    pub(crate) notes: Vec<AuditNote>,
     /// For each of `records`, the number of records of the request that come before it, with
     /// cutoffs first and expired records included. The last element is the number of all records.
     ranks: Vec<usize>,
@@ -83,14 +87,18 @@ impl Batch {
         }
         let mut batch = Self {
             records: Vec::new(),
+            notes: Vec::new(),
             ranks: Vec::new(),
             past: 0,
             answer_at: now,
             has_all: false,
         };
         let mut all = Vec::with_capacity(written.len());
+        let mut notes = HashMap::new();
         for (at, written) in written.into_iter().enumerate() {
             let made_here = written.issued_before.is_none();
+            let count = u16::try_from(notes.len()).unwrap_or(u16::MAX); // a list is shorter
+            let note = *notes.entry(written.note()).or_insert(count);
             let revocations = written.revocations(now).map_err(|detail| {
                 Error::Unacceptable(match form {
                     RevocationForm::One => detail,
@@ -99,7 +107,8 @@ impl Batch {
                     }
                 })
             })?;
-            for revocation in revocations {
+            for mut revocation in revocations {
+                revocation.note = note;
                 let record = &revocation.record;
                 batch.has_all |= record.kind == Kind::All;
                 let is_past = is_past_for_service(record, now);
@@ -122,6 +131,9 @@ impl Batch {
             }
         }
         batch.ranks.push(size);
+        let mut notes: Vec<_> = notes.into_iter().collect();
+        notes.sort_by_key(|(_, index)| *index);
+        batch.notes = notes.into_iter().map(|(note, _)| note).collect();
         Ok(batch)
     }
 
@@ -261,10 +273,22 @@ impl Written {
         self.check_texts()?;
         if self.token.is_some() {
             let records = self.records_of_token(now)?;
-            let revocation = |record| PlannedRecord { record, of_account: None };
+            let subject = |kind| match kind {
+                Kind::Token => AuditSubject::Token,
+                Kind::User | Kind::All => AuditSubject::Session,
+            };
+            let revocation = |record: Record| PlannedRecord {
+                subject: subject(record.kind),
+                ..PlannedRecord::from(record)
+            };
             return Ok(records.into_iter().map(revocation).collect());
         }
         self.revocation(now).map(|revocation| vec![revocation])
+    }
+
+    fn note(&self) -> AuditNote {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        AuditNote { realm: text(&self.realm), reason: text(&self.reason) }
     }
 
     fn revocation(self, now: u64) -> Result<PlannedRecord, String> {
@@ -272,6 +296,7 @@ impl Written {
         if (user.is_some() && self.id.is_none()) || (iat.is_some() && user.is_none()) {
             return Err("`user` needs `id`, and `iat` needs `user`.".to_owned());
         }
+        let (is_session, is_credential) = (self.sid.is_some(), self.credential.is_some());
         let record = self.record(now)?;
         let user = user.map(|id| id.parse().map_err(|_| HEX.to_owned())).transpose()?;
         let of_account = match (record.kind, user) {
@@ -285,7 +310,13 @@ impl Written {
                 is_covered.then(|| Record::user(user, now.max(iat) + 1, record.exp))
             }
         };
-        Ok(PlannedRecord { record, of_account })
+        let is_other = |user: Record| user.id != record.id;
+        let subject = match record.kind {
+            Kind::Token if is_credential => AuditSubject::Credential,
+            Kind::User if is_session || of_account.is_some_and(is_other) => AuditSubject::Session,
+            kind => kind.into(),
+        };
+        Ok(PlannedRecord { record, of_account, subject, note: 0 })
     }
 
     fn record(self, now: u64) -> Result<Record, String> {

@@ -12,12 +12,17 @@ use time::format_description::well_known::Rfc3339;
 
 /// A time, rounded up to whole seconds since 1970 UTC: a later end and a later cutoff revoke more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WrittenTime(u64);
+pub(crate) struct WrittenTime(u64);
 
 impl WrittenTime {
     /// Seconds since 1970 UTC.
-    pub(super) fn rounded_up(self) -> u64 {
+    pub(crate) fn rounded_up(self) -> u64 {
         self.0
+    }
+
+    /// Reads the time in a query: seconds or RFC 3339.
+    pub(crate) fn of_query(text: &str) -> Option<Self> {
+        text.parse().map(Self).ok().or_else(|| Self::of_text(text))
     }
 
     fn of_text(text: &str) -> Option<Self> {

@@ -13,6 +13,7 @@ use session_guard_core::revocation::record::Record;
 mod embedded;
 mod redis;
 
+pub use crate::audit::{AUDIT_ENTRIES, AuditKey, AuditRange, AuditRow};
 pub use crate::entry::{Entry, Position};
 pub use embedded::Embedded;
 pub use redis::{Installation, Link, Options, RedisStore, Wait, WhenNotDurable};
@@ -34,9 +35,9 @@ pub trait Store: Send {
     /// The store cannot be read, or holds data that this version does not understand.
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError>;
 
-    /// Adds `entries`, whose sequence numbers follow `known`, and deletes the `obsolete` rows. Does
-    /// all or nothing, and returns when it is durable. If several services write, new entries may
-    /// get other sequence numbers than given.
+    /// Adds the `new` entries, whose sequence numbers follow `known`, and their audit, and deletes
+    /// the `obsolete` rows. Does all or nothing, and returns when it is durable. If several services
+    /// write, new entries may get other sequence numbers than given.
     ///
     /// # Errors
     ///
@@ -47,10 +48,21 @@ pub trait Store: Send {
     fn append(
         &mut self,
         known: Position,
-        entries: &[Entry],
+        new: Additions<'_>,
         obsolete: &Obsolete,
         purpose: AppendReason,
     ) -> Result<Appended, StoreError>;
+
+    /// Returns at most `limit` rows of the audit. Only if there are none left, it returns none. The
+    /// default is a store without audit.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn read_audit(&mut self, range: AuditRange, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let _ = (range, limit);
+        Ok(Vec::new())
+    }
 
     /// Returns the result of the last check whether the store keeps what it acknowledges.
     fn durability(&self) -> Durability {
@@ -141,6 +153,24 @@ pub enum Row {
     Record(Record),
 }
 
+/// What an append adds.
+#[derive(Clone, Copy, Debug)]
+pub struct Additions<'a> {
+    /// The entries of the log.
+    pub entries: &'a [Entry],
+    /// The audit of the entries.
+    pub audit: &'a [AuditRow],
+    /// Number of audit rows that the store keeps. It deletes the oldest of any others.
+    pub audit_limit: usize,
+}
+
+impl<'a> From<&'a [Entry]> for Additions<'a> {
+    /// Returns additions without audit.
+    fn from(entries: &'a [Entry]) -> Self {
+        Self { entries, audit: &[], audit_limit: AUDIT_ENTRIES }
+    }
+}
+
 /// Result of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
@@ -166,16 +196,18 @@ pub struct Obsolete {
     pub rows: Vec<u64>,
     /// Records that no proxy needs any more.
     pub records: Vec<Record>,
+    /// Rows of the audit whose records no proxy needs any more.
+    pub audit: Vec<AuditKey>,
 }
 
 impl Obsolete {
-    /// Returns the length of the longer list.
+    /// Returns the length of the longest list.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len().max(self.records.len())
+        self.rows.len().max(self.records.len()).max(self.audit.len())
     }
 
-    /// Returns whether both lists are empty.
+    /// Returns whether all lists are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -184,10 +216,13 @@ impl Obsolete {
     /// Removes and returns at most `most` items of each list.
     #[must_use]
     pub fn take(&mut self, most: usize) -> Self {
-        let (rows, records) = (self.rows.len(), self.records.len());
+        fn last<T>(list: &mut Vec<T>, most: usize) -> Vec<T> {
+            list.split_off(list.len().saturating_sub(most))
+        }
         Self {
-            rows: self.rows.split_off(rows.saturating_sub(most)),
-            records: self.records.split_off(records.saturating_sub(most)),
+            rows: last(&mut self.rows, most),
+            records: last(&mut self.records, most),
+            audit: last(&mut self.audit, most),
         }
     }
 
@@ -195,6 +230,7 @@ impl Obsolete {
     pub fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.records.extend(other.records);
+        self.audit.extend(other.audit);
     }
 }
 
@@ -243,5 +279,56 @@ impl StoreError {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.cause == Cause::Lost
+    }
+}
+
+#[cfg(test)]
+mod audit_tests {
+    //! The tests of the audit that every store must pass.
+    use super::*;
+
+    fn row(number: u64) -> AuditRow {
+        AuditRow { key: AuditKey::new(number, u64::MAX - number), content: vec![1, 0xff, 0] }
+    }
+
+    fn numbers(store: &mut dyn Store, range: AuditRange, limit: usize) -> Vec<u64> {
+        let rows = store.read_audit(range, limit).unwrap();
+        assert!(rows.iter().all(|it| *it == row(it.key.unix_milliseconds())), "{rows:?}");
+        rows.iter().map(|row| row.key.unix_milliseconds()).collect()
+    }
+
+    fn append(store: &mut dyn Store, audit: &[u64], obsolete: &[u64], audit_limit: usize) {
+        let mut known = None;
+        store
+            .read_all(&mut |found| {
+                if let Row::Entry(entry) = found {
+                    known = Some(entry.position);
+                }
+            })
+            .unwrap();
+        let audit: Vec<_> = audit.iter().copied().map(row).collect();
+        let new = Additions { entries: &[], audit: &audit, audit_limit };
+        let keys = obsolete.iter().map(|number| row(*number).key).collect();
+        let obsolete = Obsolete { audit: keys, ..Obsolete::default() };
+        store.append(known.unwrap(), new, &obsolete, AppendReason::Acknowledge).unwrap();
+    }
+
+    /// Leaves two rows.
+    pub(super) fn rows_are_kept_in_order(store: &mut dyn Store) {
+        store.begin(7).unwrap();
+        let (all, newest) =
+            (AuditRange::After(AuditKey::FIRST), AuditRange::Before(AuditKey::LAST));
+        assert_eq!(numbers(store, all, 9), [0; 0]);
+        assert_eq!(numbers(store, newest, 9), [0; 0]);
+        append(store, &[5, 300, 7], &[], 9);
+        append(store, &[6, 7], &[], 9);
+        assert_eq!(numbers(store, all, 9), [5, 6, 7, 300]);
+        assert_eq!(numbers(store, newest, 2), [300, 7]);
+        assert_eq!(numbers(store, AuditRange::Before(row(7).key), 9), [6, 5]);
+        assert_eq!(numbers(store, AuditRange::After(row(6).key), 1), [7]);
+        append(store, &[8], &[6, 99], 3);
+        assert_eq!(numbers(store, all, 9), [7, 8, 300], "6 is obsolete, 5 is the oldest");
+        append(store, &[], &[7], 3);
+        assert_eq!(numbers(store, all, 9), [8, 300]);
     }
 }

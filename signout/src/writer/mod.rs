@@ -21,16 +21,17 @@ use session_guard_core::revocation::record::RecordId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::accounts::Accounts;
+use crate::audit::{AuditEntry, AuditKey, AuditRange, AuditRow};
 use crate::capacity::Capacity;
-use crate::clock::unix_seconds;
-use crate::entry::{Entry, Position};
+use crate::clock::{unix_milliseconds, unix_seconds};
+use crate::entry::Position;
 use crate::error::Error;
 use crate::freshness::Freshness;
-use crate::log::Log;
+use crate::log::{Log, is_obsolete};
 use crate::metrics::ServiceMetrics;
-use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, PlannedRecord};
+use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, Submission};
 use crate::recovery;
-use crate::store::{AppendReason, Appended, Durability, Obsolete, Store, StoreError};
+use crate::store::{Additions, AppendReason, Appended, Durability, Obsolete, Store, StoreError};
 
 /// A client of the writer thread.
 pub(crate) struct Writer {
@@ -52,6 +53,8 @@ pub(crate) struct Work {
     pub(crate) capacity: Capacity,
     /// Rows and records that may be deleted from the store.
     pub(crate) obsolete: Obsolete,
+    /// Number of audit entries that the store keeps.
+    pub(crate) audit_limit: usize,
 }
 
 impl Writer {
@@ -60,9 +63,17 @@ impl Writer {
         let (queue, messages) = channel();
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let accounts = Accounts::default();
-            let (now, sweep_from) = (Instant::now(), RecordId::FIRST);
-            WriterThread { work, accounts, swept_at: now, sweep_from, checked_at: now }
-                .run(&messages);
+            let now = Instant::now();
+            let thread = WriterThread {
+                work,
+                accounts,
+                swept_at: now,
+                sweep_from: RecordId::FIRST,
+                audit_sweep_from: AuditKey::FIRST,
+                audit_sweep_at: now,
+                checked_at: now,
+            };
+            thread.run(&messages);
         })?;
         let room = Arc::new(Semaphore::new(QUEUE_RECORDS));
         Ok(Self { queue, room, thread: Mutex::new(Some(thread)) })
@@ -70,12 +81,12 @@ impl Writer {
 
     /// Stores a batch up to the first record that does not fit. Returns when these records are
     /// durable; they are stored together or not at all.
-    pub(crate) async fn write(&self, records: Vec<PlannedRecord>) -> Result<BatchOutcome, Error> {
-        let size = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    pub(crate) async fn write(&self, submission: Submission) -> Result<BatchOutcome, Error> {
+        let size = u32::try_from(submission.records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
             Error::Busy("Too many revocations are waiting to be stored; try again.")
         })?;
-        self.ask(|response| Message::Write(Job { records, response, _room: room })).await
+        self.ask(|response| Message::Write(Job { submission, response, _room: room })).await
     }
 
     /// Checks that the store holds the newest entry of the log, and reads the entries that other
@@ -92,6 +103,15 @@ impl Writer {
         duration: Duration,
     ) -> Result<bool, Error> {
         self.ask(|response| Message::Lease { name, owner, duration, response }).await
+    }
+
+    /// Reads at most `limit` rows of the audit.
+    pub(crate) async fn read_audit(
+        &self,
+        range: AuditRange,
+        limit: usize,
+    ) -> Result<Vec<AuditRow>, Error> {
+        self.ask(|response| Message::ReadAudit { range, limit, response }).await
     }
 
     /// Sends a message to the thread, and returns its response.
@@ -139,13 +159,19 @@ pub(crate) enum Message {
         duration: Duration,
         response: oneshot::Sender<Result<bool, Error>>,
     },
+    /// Read a part of the audit.
+    ReadAudit {
+        range: AuditRange,
+        limit: usize,
+        response: oneshot::Sender<Result<Vec<AuditRow>, Error>>,
+    },
     /// Process the queue up to here, and end.
     Stop,
 }
 
 /// A batch, and the caller that waits for it.
 pub(crate) struct Job {
-    records: Vec<PlannedRecord>,
+    submission: Submission,
     response: oneshot::Sender<Result<BatchOutcome, Error>>,
     _room: OwnedSemaphorePermit,
 }
@@ -155,6 +181,8 @@ struct WriterThread {
     accounts: Accounts,
     swept_at: Instant,
     sweep_from: RecordId,
+    audit_sweep_from: AuditKey,
+    audit_sweep_at: Instant,
     checked_at: Instant,
 }
 
@@ -167,7 +195,7 @@ impl WriterThread {
             loop {
                 match next {
                     Ok(Message::Write(job)) => {
-                        waiting += job.records.len();
+                        waiting += job.submission.records.len();
                         jobs.push(job);
                     }
                     Ok(Message::Sync(response)) => syncs.push(response),
@@ -175,6 +203,10 @@ impl WriterThread {
                         let lease = self.work.store.lease(&name, owner, duration);
                         // A failed send means that the caller has disconnected.
                         let _ = response.send(lease.map_err(|_| Error::StoreUnavailable));
+                    }
+                    Ok(Message::ReadAudit { range, limit, response }) => {
+                        let rows = self.work.store.read_audit(range, limit);
+                        let _ = response.send(rows.map_err(|_| Error::StoreUnreachable));
                     }
                     Ok(Message::Stop) | Err(_) => break,
                 }
@@ -246,7 +278,8 @@ impl WriterThread {
         let (known, mut outcomes, entries) = {
             let log = self.work.log.read().unwrap_or_else(PoisonError::into_inner);
             let mut plan = Plan::new(&log, self.work.capacity);
-            let add = |job: &Job| plan.add(&job.records, &mut self.accounts);
+            let now = unix_milliseconds();
+            let add = |job: &Job| plan.add(&job.submission, &mut self.accounts, now);
             let outcomes = jobs.iter().map(add).collect::<Result<Vec<_>, _>>();
             let outcomes = outcomes.map_err(|error| StoreError::new("no random numbers", error))?;
             self.work.metrics.cut_off_accounts.inc_by(plan.cut_off());
@@ -257,7 +290,11 @@ impl WriterThread {
         }
         let purpose =
             if jobs.is_empty() { AppendReason::Maintain } else { AppendReason::Acknowledge };
-        if let Some(head) = self.append(known, &entries, purpose)? {
+        let audit = outcomes.iter().flat_map(|outcome| &outcome.audit);
+        let audit = audit.map(AuditEntry::row).take(self.work.audit_limit).collect::<Vec<_>>();
+        let audit_limit = self.work.audit_limit;
+        let new = Additions { entries: &entries, audit: &audit, audit_limit };
+        if let Some(head) = self.append(known, new, purpose)? {
             outcomes.iter_mut().for_each(|written| written.position = head);
         }
         Ok(outcomes)
@@ -268,14 +305,14 @@ impl WriterThread {
     fn append(
         &mut self,
         known: Position,
-        entries: &[Entry],
+        additions: Additions<'_>,
         purpose: AppendReason,
     ) -> Result<Option<Position>, StoreError> {
         let began = Instant::now();
         let work = &mut self.work;
         // Deletes at least as many rows as it adds, so that obsolete rows never accumulate.
-        let obsolete = work.obsolete.take(DELETED_ROWS.max(entries.len()));
-        let appended = work.store.append(known, entries, &obsolete, purpose);
+        let obsolete = work.obsolete.take(DELETED_ROWS.max(additions.entries.len()));
+        let appended = work.store.append(known, additions, &obsolete, purpose);
         work.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         work.metrics.store_up.set(i64::from(appended.is_ok()));
         self.publish_durability();
@@ -288,7 +325,7 @@ impl WriterThread {
             }
         };
         let new = match &appended {
-            Appended::AsGiven => entries,
+            Appended::AsGiven => additions.entries,
             Appended::Instead(entries) => entries,
         };
         let head = {
@@ -344,9 +381,13 @@ impl WriterThread {
             let (from, now) = (self.sweep_from, unix_seconds());
             self.sweep_from = log.sweep(from, SWEEP_RECORDS, now, &mut self.work.obsolete);
         }
+        if self.audit_sweep_at <= self.swept_at && self.work.obsolete.audit.is_empty() {
+            self.sweep_audit();
+        }
         if !self.work.obsolete.is_empty() {
             let known = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
-            if let Err(error) = self.append(known, &[], AppendReason::Maintain) {
+            if let Err(error) = self.append(known, Additions::from(&[][..]), AppendReason::Maintain)
+            {
                 tracing::error!(
                     %error,
                     "deleting expired rows failed: the store grows until it succeeds; check the store"
@@ -354,7 +395,29 @@ impl WriterThread {
             }
         }
     }
+
+    /// Finds audit entries of which all records may be deleted.
+    fn sweep_audit(&mut self) {
+        let range = AuditRange::After(self.audit_sweep_from);
+        let rows = self.work.store.read_audit(range, AUDIT_SWEEP_ROWS).unwrap_or_default();
+        let Some(last) = rows.last() else {
+            self.audit_sweep_from = AuditKey::FIRST;
+            self.audit_sweep_at = self.swept_at + AUDIT_SWEEP_PAUSE;
+            return;
+        };
+        self.audit_sweep_from = last.key;
+        let now = unix_seconds();
+        let is_past = |entry: &AuditEntry| is_obsolete(entry.exp, now);
+        let past = rows.iter().filter_map(AuditEntry::of_row).filter(is_past);
+        self.work.obsolete.audit.extend(past.map(|entry| entry.key));
+    }
 }
+
+/// Number of audit entries that one sweep examines. A sweep of a million takes half an hour.
+const AUDIT_SWEEP_ROWS: usize = 500;
+
+/// Pause after all audit entries were examined.
+const AUDIT_SWEEP_PAUSE: Duration = Duration::from_secs(600);
 
 /// Most records that may wait to be stored: some seconds of work, and 10 MB of memory.
 const QUEUE_RECORDS: usize = 200_000;

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use session_guard_core::revocation::record::Record;
 
 use super::*;
+use crate::entry::Entry;
+use crate::plan::PlannedRecord;
 use crate::store::{Row, StoreError};
 
 /// A store in memory that fails or waits while a flag is set.
 #[derive(Clone, Default)]
 struct MemoryStore {
     rows: Arc<Mutex<Vec<Entry>>>,
+    audit: Arc<Mutex<Vec<AuditRow>>>,
     deleted: Arc<Mutex<Obsolete>>,
     fails: Arc<AtomicBool>,
     waits: Arc<AtomicBool>,
@@ -29,7 +32,7 @@ impl Store for MemoryStore {
     fn append(
         &mut self,
         _: Position,
-        entries: &[Entry],
+        new: Additions<'_>,
         obsolete: &Obsolete,
         _: AppendReason,
     ) -> Result<Appended, StoreError> {
@@ -39,9 +42,16 @@ impl Store for MemoryStore {
         if self.fails.load(Ordering::Relaxed) {
             return Err(StoreError::new("the disk", "full"));
         }
-        self.rows.lock().unwrap().extend(entries);
+        self.rows.lock().unwrap().extend(new.entries);
+        self.audit.lock().unwrap().extend(new.audit.iter().cloned());
         self.deleted.lock().unwrap().extend(obsolete.clone());
         Ok(Appended::AsGiven)
+    }
+
+    fn read_audit(&mut self, range: AuditRange, _: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let AuditRange::After(key) = range else { unreachable!("a sweep begins with the oldest") };
+        let rows = self.audit.lock().unwrap();
+        Ok(rows.iter().filter(|row| row.key > key).cloned().collect())
     }
 }
 
@@ -67,7 +77,8 @@ fn bench() -> WriterBench {
         freshness: Arc::new(Freshness::new(false, Instant::now())),
         is_shared: false,
         capacity: Capacity::of(1_000_000),
-        obsolete: Obsolete { rows: OBSOLETE_ROWS.to_vec(), records: Vec::new() },
+        obsolete: Obsolete { rows: OBSOLETE_ROWS.to_vec(), ..Obsolete::default() },
+        audit_limit: 10,
     });
     WriterBench { store, writer: writer.unwrap(), log }
 }
@@ -82,8 +93,9 @@ fn sequence(written: Result<BatchOutcome, Error>) -> u64 {
     written.unwrap().position.sequence
 }
 
-fn revocations(records: &[Record]) -> Vec<PlannedRecord> {
-    records.iter().copied().map(PlannedRecord::from).collect()
+fn revocations(records: &[Record]) -> Submission {
+    let records = records.iter().copied().map(PlannedRecord::from).collect();
+    Submission { records, ..Submission::default() }
 }
 
 #[tokio::test]
@@ -93,10 +105,14 @@ async fn only_new_records_and_later_exp_add_entries() {
     assert_eq!(sequence(write(&[token(1, 5), token(2, 5), token(1, 5)]).await), 3);
     let known = write(&[token(2, 5), token(1, 4)]).await.unwrap();
     let head = log.read().unwrap().head();
-    assert_eq!(known, BatchOutcome { position: head, is_new: false, stored: 2 });
+    assert_eq!(known, BatchOutcome { position: head, is_new: false, stored: 2, audit: Vec::new() });
     assert_eq!(sequence(write(&[token(1, 9), token(2, 5)]).await), 4);
     let rows: Vec<_> = store.rows.lock().unwrap().iter().filter_map(|row| row.record).collect();
     assert_eq!(rows, [token(1, 5), token(2, 5), token(1, 9)]);
+    let audit =
+        store.audit.lock().unwrap().iter().filter_map(AuditEntry::of_row).collect::<Vec<_>>();
+    let sizes: Vec<_> = audit.iter().map(|entry| entry.revocations.len()).collect();
+    assert_eq!(sizes, [2, 1], "one entry for each call that changes something");
 }
 
 #[tokio::test]
@@ -114,8 +130,8 @@ async fn a_full_queue_rejects_and_writes_of_disconnected_callers_finish() {
     let WriterBench { store, writer, log } = bench();
     store.waits.store(true, Ordering::Relaxed);
     let half = QUEUE_RECORDS as u64 / 2;
-    let batch = |first: u64| -> Vec<PlannedRecord> {
-        (first..first + half).map(|number| token(number, 5).into()).collect()
+    let batch = |first: u64| {
+        revocations(&(first..first + half).map(|number| token(number, 5)).collect::<Vec<_>>())
     };
     for first in [0, half] {
         // The caller disconnects as soon as its batch is in the queue.
@@ -134,9 +150,11 @@ async fn a_full_queue_rejects_and_writes_of_disconnected_callers_finish() {
 async fn expired_records_and_obsolete_rows_are_deleted() {
     let WriterBench { store, writer, log } = bench();
     let expired = Record::token(RecordId::LAST, 5);
-    writer.write(revocations(&[expired, token(1, 5)])).await.unwrap();
+    for record in [expired, token(1, 5)] {
+        writer.write(revocations(&[record])).await.unwrap();
+    }
     let deadline = Instant::now() + Duration::from_secs(20);
-    while log.read().unwrap().len() > 1 {
+    while log.read().unwrap().len() > 1 || store.deleted.lock().unwrap().audit.is_empty() {
         assert!(Instant::now() < deadline, "nothing was deleted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -144,4 +162,5 @@ async fn expired_records_and_obsolete_rows_are_deleted() {
     let deleted = store.deleted.lock().unwrap();
     assert_eq!(deleted.rows, OBSOLETE_ROWS, "the log still needs the other rows");
     assert_eq!(deleted.records, [expired]);
+    assert_eq!(deleted.audit, [store.audit.lock().unwrap()[0].key], "it expires with its record");
 }

@@ -10,7 +10,8 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use signout::access::ApiTokens;
 use signout::store::{
-    AppendReason, Appended, Durability, Entry, Obsolete, Position, Row, Store, StoreError,
+    Additions, AppendReason, Appended, Durability, Entry, Obsolete, Position, Row, Store,
+    StoreError,
 };
 
 fn now() -> u64 {
@@ -185,7 +186,7 @@ impl Store for Broken {
     fn append(
         &mut self,
         _: Position,
-        _: &[Entry],
+        _: Additions<'_>,
         _: &Obsolete,
         _: AppendReason,
     ) -> Result<Appended, StoreError> {
@@ -239,7 +240,7 @@ impl Store for Volatile {
     fn append(
         &mut self,
         _: Position,
-        _: &[Entry],
+        _: Additions<'_>,
         _: &Obsolete,
         purpose: AppendReason,
     ) -> Result<Appended, StoreError> {

@@ -1,6 +1,7 @@
 //! Tests of the service through its HTTP interface and its command line.
 
 mod answers;
+mod audit;
 mod command_line;
 mod connections;
 mod copies;

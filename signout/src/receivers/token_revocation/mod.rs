@@ -12,6 +12,7 @@ use session_guard_core::token::statement::StatementClaims;
 use super::message::MessageEffect;
 use super::rejection::Rejection;
 use super::subject::Subject;
+use crate::audit::AuditSubject;
 use crate::issuers::settings::IssuerSettings;
 
 /// The records that a genuine access token causes: for itself, and for its session.
@@ -45,7 +46,8 @@ pub(super) fn read(
         return Ok(None);
     }
     let token = of_token(id, exp, now, Some(settings.max_lifetime_seconds));
-    let mut effect = MessageEffect { records: vec![token], respond_at: now, notes: vec![] };
+    let (records, cutoffs_of) = (vec![token], AuditSubject::Session);
+    let mut effect = MessageEffect { records, cutoffs_of, respond_at: now, notes: vec![] };
     if let (Some(sid), Some(iat)) = (sid, iat) {
         // As at a sign-out in the filter: tokens that were issued until now end, a new sign-in works.
         let session = Subject::session(&sid)?;

@@ -1,6 +1,6 @@
 //! The embedded store: a redb file that belongs to one process.
 //!
-//! One table maps sequence numbers to rows. New rows go to the right edge of its B-tree, so a batch
+//! One table maps sequence numbers to rows, another one contains the audit. New rows go to the right edge of its B-tree, so a batch
 //! changes few pages. One commit makes any number of batches durable: redb returns from it after
 //! `fsync`.
 //!
@@ -21,6 +21,7 @@
 //!   redb would silently fall back to the commit before it.
 
 use std::fs::File;
+use std::ops::Bound;
 use std::path::Path;
 
 use redb::{
@@ -30,7 +31,10 @@ use redb::{
 
 use self::damage::{Damage, Failure, damaged, guarded};
 use self::row::{checksum_of, decode, encode};
-use super::{AppendReason, Appended, Obsolete, Row, Store, StoreError};
+use super::{
+    Additions, AppendReason, Appended, AuditKey, AuditRange, AuditRow, Obsolete, Row, Store,
+    StoreError,
+};
 use crate::entry::{Entry, Position};
 
 mod damage;
@@ -101,7 +105,10 @@ impl Store for Embedded {
         let database = self.opened()?;
         let position = Position { sequence: 1, tag };
         guarded(&self.name, || match is_empty(&database)? {
-            true => write_rows(&database, &[Entry { position, record: None }], &[]),
+            true => {
+                let first = [Entry { position, record: None }];
+                write_rows(&database, Additions::from(&first[..]), &Obsolete::default())
+            }
             false => Ok(()),
         })?;
         self.database = Some(database);
@@ -118,14 +125,21 @@ impl Store for Embedded {
     fn append(
         &mut self,
         _: Position,
-        entries: &[Entry],
+        new: Additions<'_>,
         obsolete: &Obsolete,
         _: AppendReason,
     ) -> Result<Appended, StoreError> {
         let database = self.opened()?;
-        guarded(&self.name, || write_rows(&database, entries, &obsolete.rows))?;
+        guarded(&self.name, || write_rows(&database, new, obsolete))?;
         self.database = Some(database);
         Ok(Appended::AsGiven)
+    }
+
+    fn read_audit(&mut self, range: AuditRange, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let database = self.opened()?;
+        let rows = guarded(&self.name, || read_audit(&database, range, limit))?;
+        self.database = Some(database);
+        Ok(rows)
     }
 }
 
@@ -205,7 +219,30 @@ fn read_rows(database: &Database, each: &mut dyn FnMut(Entry)) -> Result<(), Fai
     }
 }
 
-fn write_rows(database: &Database, entries: &[Entry], obsolete: &[u64]) -> Result<(), Failure> {
+fn read_audit(
+    database: &Database,
+    range: AuditRange,
+    limit: usize,
+) -> Result<Vec<AuditRow>, Failure> {
+    let read = database.begin_read()?;
+    let audit = match read.open_table(AUDIT) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        audit => audit?,
+    };
+    let row = |row: Result<(redb::AccessGuard<'_, u128>, redb::AccessGuard<'_, &[u8]>), _>| {
+        let (key, content) = row?;
+        Ok(AuditRow { key: AuditKey(key.value()), content: content.value().to_vec() })
+    };
+    match range {
+        AuditRange::Before(key) => audit.range(..key.0)?.rev().take(limit).map(row).collect(),
+        AuditRange::After(key) => {
+            let after = (Bound::Excluded(key.0), Bound::Unbounded);
+            audit.range::<u128>(after)?.take(limit).map(row).collect()
+        }
+    }
+}
+
+fn write_rows(database: &Database, new: Additions<'_>, obsolete: &Obsolete) -> Result<(), Failure> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
     write.set_two_phase_commit(true);
@@ -213,22 +250,35 @@ fn write_rows(database: &Database, entries: &[Entry], obsolete: &[u64]) -> Resul
         let (mut rows, mut about) = (write.open_table(ROWS)?, write.open_table(ABOUT)?);
         let mut totals = Totals::read(&about)?;
         let mut unacknowledged = Vec::new();
-        if let Some(first) = entries.first() {
+        if let Some(first) = new.entries.first() {
             for row in rows.range(first.position.sequence..)? {
                 unacknowledged.push(row?.0.value());
             }
         }
-        for sequence in unacknowledged.iter().chain(obsolete) {
+        for sequence in unacknowledged.iter().chain(&obsolete.rows) {
             if let Some(row) = rows.remove(sequence)? {
                 totals.remove(checksum_of(row.value()).ok_or(Damage::Row(*sequence))?);
             }
         }
-        for entry in entries {
+        for entry in new.entries {
             let row = encode(entry);
             totals.add(checksum_of(&row).ok_or(Damage::Row(entry.position.sequence))?);
             rows.insert(entry.position.sequence, row.as_slice())?;
         }
         totals.write(&mut about)?;
+    }
+    if !new.audit.is_empty() || !obsolete.audit.is_empty() {
+        let mut audit = write.open_table(AUDIT)?;
+        for key in &obsolete.audit {
+            audit.remove(key.0)?;
+        }
+        for row in new.audit {
+            audit.insert(row.key.0, row.content.as_slice())?;
+        }
+        let limit = u64::try_from(new.audit_limit).unwrap_or(u64::MAX);
+        for _ in limit..audit.len()? {
+            audit.pop_first()?;
+        }
     }
     write.commit()?;
     Ok(())
@@ -236,6 +286,7 @@ fn write_rows(database: &Database, entries: &[Entry], obsolete: &[u64]) -> Resul
 
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
+const AUDIT: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("audit");
 const FORMAT: u64 = 2;
 
 /// Memory for cached pages of the file. Little is enough: an append needs only the right edge of

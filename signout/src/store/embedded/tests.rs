@@ -34,9 +34,9 @@ fn rows(store: &mut Embedded) -> Vec<Entry> {
 }
 
 fn append(store: &mut Embedded, entries: &[Entry], rows: &[u64]) -> Result<(), StoreError> {
-    let obsolete = Obsolete { rows: rows.to_vec(), records: Vec::new() };
+    let obsolete = Obsolete { rows: rows.to_vec(), ..Obsolete::default() };
     let purpose = AppendReason::Acknowledge;
-    let appended = store.append(entry(1).position, entries, &obsolete, purpose)?;
+    let appended = store.append(entry(1).position, entries.into(), &obsolete, purpose)?;
     assert_eq!(appended, Appended::AsGiven);
     Ok(())
 }
@@ -50,6 +50,15 @@ fn appended_entries_survive_a_reopen() {
     append(&mut store, &[entry(6)], &[1, 3, 99]).unwrap();
     drop(store);
     assert_eq!(rows(&mut Embedded::open(&path).unwrap()), [2, 4, 5, 6].map(entry));
+}
+
+#[test]
+fn the_audit_is_kept_in_order_and_the_oldest_rows_go_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    crate::store::audit_tests::rows_are_kept_in_order(&mut Embedded::open(&path).unwrap());
+    let left = Embedded::open(&path).unwrap().read_audit(AuditRange::After(AuditKey::FIRST), 9);
+    assert_eq!(left.unwrap().len(), 2, "and survives a reopen");
 }
 
 #[test]

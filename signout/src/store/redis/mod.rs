@@ -1,7 +1,8 @@
 //! The Redis store: a Redis or Valkey that several services share.
 //!
-//! The store has two keys with one hash tag: `records`, a hash that contains the set, and `log`, a
-//! stream of its last changes. For each batch, one call of a script (`append.lua`) merges records
+//! The store has three keys with one hash tag: `records`, a hash that contains the set, `log`, a
+//! stream of its last changes, and `audit`, a set sorted by the bytes of its members. A member is
+//! the key of an audit entry (16 bytes, big endian) and its content. For each batch, one call of a script (`append.lua`) merges records
 //! by maximum and appends the changed ones to the stream. Services therefore never wait for each
 //! other, and the order of their batches does not matter. Each service follows the stream with a
 //! blocking read on its own connection.
@@ -28,7 +29,10 @@ use self::entries::{Linked, RawEntry, RawFields, chained, decode_all};
 use self::link::Connected;
 use self::options::Keys;
 use self::subscription::StreamReader;
-use super::{AppendReason, Appended, Durability, Obsolete, Row, Store, StoreError, Subscription};
+use super::{
+    Additions, AppendReason, Appended, AuditKey, AuditRange, AuditRow, Durability, Obsolete, Row,
+    Store, StoreError, Subscription,
+};
 use crate::entry::{Entry, LOG_ENTRIES, Position};
 use crate::random::random_number;
 
@@ -126,28 +130,34 @@ impl RedisStore {
         &mut self,
         known: Option<Position>,
         first_tag: u64,
-        entries: &[Entry],
-        obsolete: &[Record],
+        additions: Additions<'_>,
+        obsolete: &Obsolete,
         broken: Option<u64>,
         purpose: AppendReason,
     ) -> Result<(Position, usize), StoreError> {
         let (sequence, tag) = known.map_or((0, 0), |known| (known.sequence, known.tag));
-        let mut new = Vec::with_capacity(entries.len() * (8 + RECORD_BYTES));
-        for entry in entries {
+        let mut new = Vec::with_capacity(additions.entries.len() * (8 + RECORD_BYTES));
+        for entry in additions.entries {
             let Some(record) = entry.record else { continue };
             new.extend(entry.position.tag.to_be_bytes());
             new.extend(record.to_bytes());
         }
-        let obsolete: Vec<_> = obsolete.iter().flat_map(|record| record.to_bytes()).collect();
+        let (records, audit) = (&obsolete.records, &obsolete.audit);
+        let obsolete: Vec<_> = records.iter().flat_map(|record| record.to_bytes()).collect();
+        let obsolete_audit: Vec<_> = audit.iter().flat_map(|key| key.0.to_be_bytes()).collect();
         let mut script = cmd("EVAL");
-        script.arg(APPEND).arg(2).arg(&self.keys.records).arg(&self.keys.log).arg(FORMAT);
+        script.arg(APPEND).arg(3).arg(&self.keys.records).arg(&self.keys.log);
+        script.arg(&self.keys.audit).arg(FORMAT);
         script.arg(sequence).arg(&tag.to_be_bytes()).arg(&first_tag.to_be_bytes());
         let touch = u8::from(self.options.wait != Wait::default());
         script.arg(new).arg(obsolete).arg(LOG_ENTRIES).arg(touch);
         script.arg(broken.map_or(Vec::new(), |tag| tag.to_be_bytes().to_vec()));
         let is_strict =
             purpose == AppendReason::Acknowledge && self.options.check == WhenNotDurable::Refuse;
-        script.arg(u8::from(is_strict));
+        script.arg(u8::from(is_strict)).arg(additions.audit_limit).arg(obsolete_audit);
+        for AuditRow { key, content } in additions.audit {
+            script.arg([&key.0.to_be_bytes(), content.as_slice()].concat());
+        }
         let (sequence, tag, added): (u64, Vec<u8>, usize) = self.run(&script)?;
         let tag = tag.try_into().map_err(|_| self.damaged("the last entry"))?;
         Ok((Position { sequence, tag: u64::from_be_bytes(tag) }, added))
@@ -209,7 +219,19 @@ impl RedisStore {
         );
         let tag = random_number().map_err(|error| StoreError::new(self.link.name(), error))?;
         let broken = Some(last.entry.position.tag);
-        self.call(None, tag, &[], &[], broken, AppendReason::Maintain).map(|_| ())
+        self.maintain(None, tag, &[], broken)
+    }
+
+    /// Runs `append.lua` with entries that no caller waits for.
+    fn maintain(
+        &mut self,
+        known: Option<Position>,
+        first_tag: u64,
+        entries: &[Entry],
+        broken: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let (new, nothing) = (Additions::from(entries), Obsolete::default());
+        self.call(known, first_tag, new, &nothing, broken, AppendReason::Maintain).map(|_| ())
     }
 
     /// Calls `each` with every record in the hash.
@@ -256,7 +278,7 @@ impl Store for RedisStore {
                 page = self.entries_from(&from)?;
             }
         }
-        self.call(None, tag, &rest, &[], None, AppendReason::Maintain)?;
+        self.maintain(None, tag, &rest, None)?;
         self.claim()
     }
 
@@ -283,20 +305,20 @@ impl Store for RedisStore {
                 self.read_records(each)?;
             }
         }
-        self.call(Some(last), 0, &[], &[], None, AppendReason::Maintain).map(|_| ())
+        self.maintain(Some(last), 0, &[], None)
     }
 
     fn append(
         &mut self,
         known: Position,
-        entries: &[Entry],
+        new: Additions<'_>,
         obsolete: &Obsolete,
         purpose: AppendReason,
     ) -> Result<Appended, StoreError> {
         if purpose == AppendReason::Acknowledge {
             self.require_durability()?;
         }
-        let called = self.call(Some(known), 0, entries, &obsolete.records, None, purpose);
+        let called = self.call(Some(known), 0, new, obsolete, None, purpose);
         let (before, added) = match called {
             Err(error) if error.refusal().is_some() => {
                 self.check();
@@ -306,7 +328,7 @@ impl Store for RedisStore {
             called => called?,
         };
         self.wait()?;
-        if before == known && added == entries.len() {
+        if before == known && added == new.entries.len() {
             return Ok(Appended::AsGiven);
         }
         let entries = self.entries_after(known)?;
@@ -318,6 +340,29 @@ impl Store for RedisStore {
             ));
         }
         Ok(Appended::Instead(entries))
+    }
+
+    fn read_audit(&mut self, range: AuditRange, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let bound = |sign: &[u8], key: AuditKey| [sign, &key.0.to_be_bytes()].concat();
+        let command = match range {
+            AuditRange::Before(key) => {
+                let mut command = cmd("ZREVRANGEBYLEX");
+                command.arg(&self.keys.audit).arg(bound(b"(", key)).arg("-");
+                command
+            }
+            AuditRange::After(AuditKey(key)) => {
+                let mut command = cmd("ZRANGEBYLEX");
+                let next = AuditKey(key.saturating_add(1));
+                command.arg(&self.keys.audit).arg(bound(b"[", next)).arg("+");
+                command
+            }
+        };
+        let members: Vec<Vec<u8>> = self.run(command.clone().arg("LIMIT").arg(0).arg(limit))?;
+        let row = |member: Vec<u8>| {
+            let (&key, content) = member.split_first_chunk()?;
+            Some(AuditRow { key: AuditKey(u128::from_be_bytes(key)), content: content.to_vec() })
+        };
+        Ok(members.into_iter().filter_map(row).collect())
     }
 
     fn lease(&mut self, name: &str, owner: u64, duration: Duration) -> Result<bool, StoreError> {

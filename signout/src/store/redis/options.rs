@@ -56,6 +56,7 @@ impl Default for Options {
 pub(super) struct Keys {
     pub(super) records: String,
     pub(super) log: String,
+    pub(super) audit: String,
     lease_prefix: String,
 }
 
@@ -72,6 +73,7 @@ impl Keys {
         is_valid.then(|| Self {
             records: format!("{{{prefix}}}:records"),
             log: format!("{{{prefix}}}:log"),
+            audit: format!("{{{prefix}}}:audit"),
             lease_prefix: format!("{{{prefix}}}:lease:"),
         })
     }

@@ -74,7 +74,7 @@ fn append(
 ) -> Result<Vec<Entry>, StoreError> {
     let given = entries(known, records.iter().copied());
     let nothing = Obsolete::default();
-    Ok(match store.append(known, &given, &nothing, AppendReason::Acknowledge)? {
+    Ok(match store.append(known, (&*given).into(), &nothing, AppendReason::Acknowledge)? {
         Appended::AsGiven => given,
         Appended::Instead(entries) => entries,
     })
@@ -171,7 +171,7 @@ fn writers_and_followers_detect_every_kind_of_loss() {
         }
         assert!(
             store
-                .append(known, &[], &Obsolete::default(), AppendReason::Maintain)
+                .append(known, (&[][..]).into(), &Obsolete::default(), AppendReason::Maintain)
                 .unwrap_err()
                 .is_lost(),
             "{name}"
@@ -243,10 +243,19 @@ fn an_obsolete_record_is_deleted_unless_it_has_changed() {
     let known = append(&mut store, known, &[token(1, 5), token(2, 5)]).unwrap()[1].position;
     let known = append(&mut store, known, &[token(2, 90)]).unwrap()[0].position;
     let obsolete =
-        Obsolete { rows: Vec::new(), records: vec![token(1, 5), token(2, 5), token(3, 5)] };
-    let appended = store.append(known, &[], &obsolete, AppendReason::Maintain).unwrap();
+        Obsolete { records: vec![token(1, 5), token(2, 5), token(3, 5)], ..Obsolete::default() };
+    let appended =
+        store.append(known, (&[][..]).into(), &obsolete, AppendReason::Maintain).unwrap();
     assert_eq!(appended, Appended::AsGiven);
     assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
+}
+
+#[test]
+fn the_audit_is_kept_in_order_and_the_oldest_rows_go_first() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    store.begin(rand_tag()).unwrap();
+    crate::store::audit_tests::rows_are_kept_in_order(&mut store);
 }
 
 #[test]
@@ -376,7 +385,8 @@ fn settings_that_change_on_the_running_server_stop_acknowledgements() {
         }
         assert!(strict.durability().refusal().is_some());
         assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
-        let maintained = strict.append(known, &[], &Obsolete::default(), AppendReason::Maintain);
+        let maintained =
+            strict.append(known, (&[][..]).into(), &Obsolete::default(), AppendReason::Maintain);
         assert_eq!(maintained.unwrap(), Appended::AsGiven, "reading what others append works");
         lenient.check();
         assert!(

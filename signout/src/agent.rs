@@ -1,0 +1,86 @@
+//! Reads who a caller says it is: its `User-Agent` (RFC 9110 §10.1.5).
+//!
+//! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is random and that of one VM. The
+//! command line sends `signout/0.1.0`. The API token of a caller is checked, these words are not.
+
+use axum::http::{HeaderMap, header};
+
+/// The program that calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agent {
+    /// Its name, for example `curl`.
+    pub(crate) program: String,
+    /// Its version; empty if it names none.
+    pub(crate) version: String,
+    /// The parts of the comment after it.
+    comments: Vec<String>,
+}
+
+impl Agent {
+    /// Reads the first product of the header, and the comment after it.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = headers.get(header::USER_AGENT).and_then(|text| text.to_str().ok());
+        Self::read(text.unwrap_or_default())
+    }
+
+    fn read(text: &str) -> Self {
+        let (product, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let (program, version) = product.split_once('/').unwrap_or((product, ""));
+        let comment = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        let comment = comment.map_or("", |(comment, _)| comment);
+        let comments = comment.split(';').take(COMMENTS).map(shortened).collect();
+        Self { program: shortened(program), version: shortened(version), comments }
+    }
+
+    /// Returns the kind and the id of a proxy's filter; `None` if the caller is no proxy.
+    pub(crate) fn proxy(&self) -> Option<(&str, &str)> {
+        match (self.program == PROXY, self.comments.as_slice()) {
+            (true, [kind, id, ..]) => Some((kind, id)),
+            (true, _) => Some(("", "")),
+            (false, _) => None,
+        }
+    }
+
+    /// Returns whether the caller is the command line.
+    pub(crate) fn is_command_line(&self) -> bool {
+        self.program == env!("CARGO_PKG_NAME")
+    }
+}
+
+/// Returns the visible ASCII characters of the text, but not too many.
+fn shortened(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(PART_CHARACTERS).collect()
+}
+
+/// The name of the filter.
+const PROXY: &str = "session-guard";
+
+/// Most parts of a comment.
+const COMMENTS: usize = 4;
+
+/// Most characters of a part that are kept.
+const PART_CHARACTERS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_names_version_kind_and_id() {
+        let proxy = Agent::read("session-guard/0.1.0 (wasm; 8f3a) more/1");
+        assert_eq!((&*proxy.program, &*proxy.version), (PROXY, "0.1.0"));
+        assert_eq!(proxy.proxy(), Some(("wasm", "8f3a")));
+        assert_eq!(Agent::read("session-guard").proxy(), Some(("", "")));
+        assert_eq!(Agent::read("session-guard/1 (wasm)").proxy(), Some(("", "")));
+    }
+
+    #[test]
+    fn any_text_is_read_and_shortened() {
+        for text in ["", " ", "(", "a/", "/b", "curl/8.0 (", "\u{e9}/\t1", &"x/".repeat(9_999)] {
+            let agent = Agent::read(text);
+            assert_eq!(agent.proxy(), None, "{text}");
+            assert!(agent.program.len() + agent.version.len() <= 128, "{text}");
+        }
+        assert!(Agent::read("signout/0.1.0").is_command_line());
+    }
+}

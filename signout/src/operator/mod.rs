@@ -1,0 +1,3 @@
+//! What operators ask: who revoked what, whether something is revoked, and how the service is.
+
+pub(crate) mod audit;
