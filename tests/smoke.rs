@@ -2,7 +2,7 @@
 //! Method: a real Envoy with two workers, the real service, an application.
 
 use serde_json::json;
-use testbed::{Application, Configuration, Envoy, Request, Testbed};
+use testbed::{Application, Configuration, Envoy, Request, Testbed, Token};
 
 #[test]
 fn every_worker_becomes_ready() {
@@ -18,6 +18,21 @@ fn every_worker_becomes_ready() {
 fn a_public_page_comes_from_the_application() {
     let bed = Testbed::start();
     assert_eq!(bed.envoy.send(&Request::get("/")).seen().path, "/");
+}
+
+/// The HTTP status of a gRPC response is always 200; `grpc-status` 0 would mean success.
+#[test]
+fn a_refused_grpc_call_fails() {
+    let call = |request: Request| request.header("content-type", "application/grpc+proto");
+    let (bed, token) = (Testbed::start(), Token::of("ada"));
+    bed.envoy.send(&Request::post("/sign-out").bearer(&token));
+    for request in [Request::post("/page"), Request::post("/page").bearer(&token)] {
+        let answer = bed.envoy.send(&call(request));
+        assert_eq!((answer.status, answer.headers("grpc-status")), (200, vec![UNAUTHENTICATED]));
+    }
+    let bed = Testbed::cut_off(|_| {});
+    let answer = bed.envoy.send(&call(Request::post("/page").bearer(&token)));
+    assert_eq!((answer.status, answer.headers("grpc-status")), (200, vec![UNAVAILABLE]));
 }
 
 #[test]
@@ -66,3 +81,6 @@ fn envoy_accepts_every_shipped_configuration() {
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+const UNAUTHENTICATED: &str = "16";
+const UNAVAILABLE: &str = "14";

@@ -120,6 +120,24 @@ impl RequestHandle<'_> {
         found.then(|| unsafe { copied(&lines) })
     }
 
+    /// Returns the value of the first line of this name, if there is one.
+    pub(crate) fn first_header(self, map: Map, name: &str) -> Option<Vec<u8>> {
+        let mut value = Buffer::NONE;
+        // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
+        let is_found = unsafe {
+            envoy_dynamic_module_callback_http_get_header(
+                self.envoy,
+                map as u32,
+                Buffer::of(name.as_bytes()),
+                &mut value,
+                0,
+                null_mut(),
+            )
+        };
+        // SAFETY: Envoy has filled the value in, and it stays valid until a header changes.
+        is_found.then(|| unsafe { bytes(value.data, value.length) }.to_vec())
+    }
+
     /// Replaces all lines of this name by one line. Returns whether Envoy did it.
     pub(crate) fn set_header(self, map: Map, name: &[u8], value: &[u8]) -> bool {
         // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
@@ -146,8 +164,7 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Sends a local reply, or ends a response that has already begun. The access log shows the
-    /// details as `%RESPONSE_CODE_DETAILS%`.
+    /// Sends a local reply, for [`local_reply::send`](crate::local_reply::send).
     pub(crate) fn respond(self, status: u16, details: &str, headers: &[(&str, &str)], body: &str) {
         let mut lines: Vec<_> = headers.iter().map(HeaderLine::of).collect();
         // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
@@ -492,6 +509,15 @@ unsafe extern "C" {
 
     fn envoy_dynamic_module_callback_http_get_headers_size(request: *mut c_void, map: u32)
     -> usize;
+
+    fn envoy_dynamic_module_callback_http_get_header(
+        request: *mut c_void,
+        map: u32,
+        name: Buffer,
+        value: *mut Buffer,
+        index: usize,
+        count: *mut usize,
+    ) -> bool;
 
     fn envoy_dynamic_module_callback_http_get_headers(
         request: *mut c_void,

@@ -12,7 +12,7 @@ use crate::abi::{ConfigurationHandle, HookStatus, RequestHandle};
 use crate::configuration::Loaded;
 use crate::request::NativeExchange;
 use crate::worker::Worker;
-use crate::{log, main_thread};
+use crate::{local_reply, log, main_thread};
 
 /// Loads a configuration. `None` refuses it, and Envoy then keeps the previous one.
 pub(crate) fn configure(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Option<Arc<Loaded>> {
@@ -96,5 +96,5 @@ pub(crate) fn woken(request: RequestHandle<'_>, exchange: &NativeExchange, event
 /// so it is dropped and rebuilt for the next request.
 pub(crate) fn panicked(request: RequestHandle<'_>) {
     Worker::forget_all();
-    request.respond(503, "session_guard_panicked", &[("retry-after", "2")], "");
+    local_reply::send(request, 503, "session_guard_panicked", &[("retry-after", "2")], "");
 }

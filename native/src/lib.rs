@@ -30,6 +30,7 @@ mod configuration;
 mod drill;
 mod hooks;
 mod host;
+mod local_reply;
 mod log;
 mod main_thread;
 mod metrics;

@@ -23,7 +23,7 @@ use crate::host::host;
 use crate::ticker::Alarm;
 use crate::wake::CHECK;
 use crate::worker::{HOLD_PERIOD, Worker};
-use crate::{log, outgoing, wake};
+use crate::{local_reply, log, outgoing, wake};
 
 /// One request and its response.
 pub(crate) struct NativeExchange {
@@ -259,11 +259,10 @@ fn ending_of(event: u64, context: u32) -> Option<Ending> {
     Some(Ending { context, refusal, is_late: number % 2 == 1 })
 }
 
-/// Sends a local reply. If the application's response has already begun, Envoy only ends it.
 fn respond(request: RequestHandle<'_>, response: &LocalResponse) {
     let LocalResponse { status, code_details, headers, body } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    request.respond(*status, code_details, &headers, body);
+    local_reply::send(request, *status, code_details, &headers, body);
 }
 
 /// Applies the changes to a request and returns whether all of them succeeded.
