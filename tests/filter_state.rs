@@ -21,14 +21,8 @@ fn as_documented(configuration: &mut Configuration) {
     filters.insert(1, documented("filters.http.rbac"));
 }
 
-/// Returns the YAML block of the documentation that contains the text.
 fn documented(text: &str) -> Value {
-    let document = repository::read("docs/configuration.md");
-    let blocks = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let mut blocks = blocks.filter(|block| block.contains(text));
-    let block = blocks.next().expect("a block");
-    assert!(blocks.next().is_none(), "one block");
-    repository::yaml(block)
+    repository::yaml_block("docs/configuration.md", text)
 }
 
 #[test]

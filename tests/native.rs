@@ -1,6 +1,7 @@
 //! Promise: the dynamic module accepts its configuration in every form in which Envoy passes it,
-//! and ends open requests as soon as it learns of a revocation, without waiting for a tick. The
-//! tests of the proxy-wasm filter check everything else, with `SESSION_GUARD_BUILD=native`.
+//! passes the user id on as dynamic metadata, and ends open requests as soon as it learns of a
+//! revocation, without waiting for a tick. The tests of the proxy-wasm filter check everything else,
+//! with `SESSION_GUARD_BUILD=native`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +39,35 @@ fn a_struct_is_a_configuration() {
     assert_eq!(envoy.get("/page", &Token::of("ada")).status, 200);
 }
 
+/// The test inserts the YAML of the documentation into Envoy's configuration.
+#[test]
+fn the_user_is_dynamic_metadata_for_access_logs_and_rbac() {
+    let documented = |text| repository::yaml_block("docs/native.md", text);
+    let edit = |configuration: &mut Configuration| {
+        configuration.filter["forward"]["filter_state"] = json!(true);
+        let manager = configuration.connection_manager();
+        let log = &mut manager["access_log"][0]["typed_config"];
+        log["log_format"] = documented("inline_string")["log_format"].take();
+        let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
+        filters.insert(1, documented("filters.http.rbac"));
+    };
+    let bed = Testbed::from(|setup| setup.native().edit(edit), Fault::None);
+    bed.envoy.await_guarding();
+    for (path, user, status, logged) in [
+        ("/admin/users", Some("ada"), 200, "ada"),
+        ("/admin/users", Some("bob"), 403, "bob"),
+        ("/admin/users", None, 401, "-"),
+        ("/page", Some("bob"), 200, "bob"),
+        ("/", Some("ada"), 200, "-"),
+    ] {
+        let request = Request::get(path).header("x-user-id", "ada");
+        let request = user.into_iter().fold(request, |it, user| it.bearer(&Token::of(user)));
+        assert_eq!(bed.envoy.send(&request).status, status, "{user:?} at {path}");
+        let line = format!("GET {path} user={logged} {status}");
+        eventually(SOON, || bed.envoy.access_log().lines().any(|known| known == line));
+    }
+}
+
 /// The limit is less than half of the proxy-wasm filter's tick, because the machine may be busy
 /// with other tests. On a quiet machine it takes a millisecond (`make streams-report`).
 #[test]
@@ -56,11 +86,11 @@ fn time_to_end(bed: &Testbed) -> Duration {
     let streams = bed.envoy.connect_http2();
     let stream = streams.open(&Request::get("/events").bearer(&token));
     let mut other = bed.envoy.connect();
-    eventually(Duration::from_secs(30), || stream.answer().is_some());
+    eventually(SOON, || stream.answer().is_some());
     assert_eq!(other.send(&Request::post("/sign-out").bearer(&token)).status, 200);
     let began = Instant::now();
     while !stream.has_ended() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the stream goes on");
+        assert!(began.elapsed() < SOON, "the stream goes on");
         thread::sleep(Duration::from_micros(200));
     }
     began.elapsed()
@@ -73,3 +103,5 @@ fn with_struct(configuration: &mut Configuration) {
     let kind = "type.googleapis.com/google.protobuf.Struct";
     configuration.plugin()["configuration"] = json!({"@type": kind, "value": filter});
 }
+
+const SOON: Duration = Duration::from_secs(30);

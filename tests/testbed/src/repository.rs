@@ -73,6 +73,18 @@ pub fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
 }
 
+/// Returns the one YAML block of a Markdown document that contains the text.
+#[must_use]
+#[track_caller]
+pub fn yaml_block(document: &str, text: &str) -> Value {
+    let document = read(document);
+    let blocks = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut blocks = blocks.filter(|block| block.contains(text));
+    let block = blocks.next().expect("a block");
+    assert!(blocks.next().is_none(), "one block");
+    yaml(block)
+}
+
 /// Returns every shipped configuration of the filter: file and text.
 #[must_use]
 pub fn configurations() -> Vec<(String, String)> {
