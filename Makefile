@@ -7,7 +7,7 @@
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
 NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys cutoffs dry_run feed filter_state fleet key_sets open_webui \
-    paths places reload sessions signout tokens)
+    paths places reload sessions signout streams tokens)
 
 FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 

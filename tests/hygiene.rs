@@ -6,7 +6,7 @@
 //! is about the filter's own output.
 
 use serde_json::json;
-use testbed::{Application, Envoy, Request, SignoutService, Token, eventually};
+use testbed::{Application, Build, Envoy, Request, SignoutService, Token, eventually};
 
 use std::time::Duration;
 
@@ -35,7 +35,9 @@ fn the_searched_output_contains_the_scenario() {
     let traces = stage.traces();
     let text = |place: &str| &traces.iter().find(|(known, _)| *known == place).unwrap().1;
     assert!(text("log of Envoy").contains("session-guard: version"), "the filter's own words");
-    assert!(text("log of Envoy").contains("[trace][wasm]"), "the most talkative level");
+    let component = Build::chosen().log_component();
+    let line = format!("[trace][{component}]");
+    assert!(text("log of Envoy").contains(&line), "the most talkative level");
     assert!(text("access log").contains("session_guard_revoked"));
     assert!(text("statistics").contains("session_guard.refused.revoked"));
     assert!(text("configuration in the admin interface").contains("SESSION_SECRET"));

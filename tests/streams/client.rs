@@ -328,12 +328,14 @@ pub(crate) fn ended(envoy: &Envoy, code: &str) -> u64 {
     envoy.metric(&format!("streams_ended.{code}"))
 }
 
-/// Checks that no VM was replaced: a new VM would not know the open requests.
+/// Checks that no VM was replaced, because a new one would not know the open requests, and that the
+/// dynamic module has not panicked.
 #[track_caller]
 pub(crate) fn assert_no_vm_died(envoy: &Envoy) {
     assert_eq!(envoy.send(&Request::get("/").header("x-still", "there")).status, 200);
     let reloads = envoy.stats("vm_reload");
     assert!(reloads.iter().all(|(_, count)| *count == 0), "{reloads:?}");
+    assert!(!envoy.log().contains("panicked at"), "{}", envoy.log());
 }
 
 /// Sends a sign-out, and checks that the application responds.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use testbed::{Http2Stream, Reply, Request, Shared, Testbed, Token, eventually};
+use testbed::{Build, Http2Stream, Reply, Request, Shared, Testbed, Token, eventually};
 
 use crate::client::{
     self, OpenClient, PROMISED, StreamKind, alone, assert_all_go_on, assert_no_vm_died,
@@ -62,8 +62,15 @@ fn an_end_that_comes_late_is_counted() {
         assert!(count < 20, "no end came late");
         let token = Token::of("ada");
         let mut clients = [OpenClient::open(&bed.envoy, StreamKind::QuietEvents, &token)];
-        sign_out(&bed.envoy, &token);
-        signal("STOP"); // as if the worker hung; sometimes it has already ended the stream
+        // As if the worker hung; sometimes it has already ended the stream. The dynamic module ends
+        // it before the response to the sign-out, but not before it learns of a revocation.
+        if Build::chosen() == Build::Wasm {
+            sign_out(&bed.envoy, &token);
+            signal("STOP");
+        } else {
+            signal("STOP");
+            bed.service.revoke(&json!({"jti": token.jti()}));
+        }
         thread::sleep(Duration::from_millis(1_500));
         signal("CONT");
         await_ended(&mut clients, SOON);

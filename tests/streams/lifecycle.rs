@@ -1,10 +1,11 @@
-//! Promise: after a change of the configuration the filter still ends open requests, and after a
-//! crash of their VM Envoy forwards nothing more of them.
+//! Promise: after a change of the configuration the filter still ends open requests. After a crash
+//! of their VM Envoy forwards nothing more of them, and after a panic of the dynamic module the
+//! filter still ends them.
 
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::{EnvoySetup, Fault, Reply, Request, Testbed, Token, eventually};
+use testbed::{Build, EnvoySetup, Fault, Reply, Request, Testbed, Token, eventually};
 
 use crate::client::{
     self, OpenClient, PROMISED, StreamKind, alone, assert_all_go_on, await_ended, keep_open,
@@ -32,6 +33,9 @@ fn the_old_configuration_still_ends_its_open_requests() {
 
 #[test]
 fn streams_of_a_crashed_vm_end_at_their_next_byte() {
+    if Build::Native.skips("there is no VM; see a_panic_of_the_module_ends_no_other_stream") {
+        return;
+    }
     let _alone = alone();
     let bed = start(|setup| setup.drill().workers(1).edit(make_room));
     bed.application.on("/soon", Reply::status(200).after(Duration::from_secs(1)));
@@ -63,6 +67,24 @@ fn streams_of_a_crashed_vm_end_at_their_next_byte() {
     sign_out(&bed.envoy, &token);
     await_ended(&mut clients, PROMISED);
     clients.iter_mut().for_each(OpenClient::assert_revoked);
+}
+
+/// The module keeps the open requests of a worker on which it panics, and still ends them.
+#[test]
+fn a_panic_of_the_module_ends_no_other_stream() {
+    let _alone = alone();
+    let bed = start(|setup| setup.native().drill().workers(1).edit(make_room));
+    let (ada, bob) = (Token::of("ada"), Token::of("bob"));
+    let open = |token| StreamKind::ALL.map(|kind| OpenClient::open(&bed.envoy, kind, token));
+    let (mut before, mut going_on) = (open(&ada), open(&bob));
+    let fatal = Request::get("/page").bearer(&ada).header("x-panic-drill", "request");
+    assert_eq!(bed.envoy.send(&fatal).status, 503);
+    let mut after = open(&ada);
+    assert_all_go_on(before.iter_mut().chain(&mut after).chain(&mut going_on));
+    sign_out(&bed.envoy, &ada);
+    await_ended(before.iter_mut().chain(&mut after), PROMISED);
+    before.iter_mut().chain(&mut after).for_each(OpenClient::assert_revoked);
+    assert_all_go_on(&mut going_on);
 }
 
 fn start(change: impl FnOnce(EnvoySetup) -> EnvoySetup) -> Testbed {

@@ -5,6 +5,8 @@
 //! replaces the filter in the result.
 
 use std::env;
+use std::io::{self, Write};
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -31,8 +33,22 @@ impl Build {
         }
     }
 
+    /// Returns whether the tests use this build. If so, says on the standard error, also of a test
+    /// that passes, that the running test is skipped, and why.
+    #[must_use]
+    pub fn skips(self, reason: &str) -> bool {
+        let skips = Self::chosen() == self;
+        if skips {
+            let name = thread::current().name().unwrap_or("a test").to_owned();
+            // The test harness captures what `eprintln!` writes.
+            let _ = writeln!(io::stderr(), "{name} skipped with {self:?}: {reason}");
+        }
+        skips
+    }
+
     /// Returns the component whose log level is the filter's.
-    pub(crate) fn log_component(self) -> &'static str {
+    #[must_use]
+    pub fn log_component(self) -> &'static str {
         match self {
             Self::Wasm => "wasm",
             Self::Native => "dynamic_modules",

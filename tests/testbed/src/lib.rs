@@ -36,7 +36,7 @@
 //!
 //! Everything stops when it is dropped. A test that panics prints the logs of its processes and
 //! keeps its directories. If something must be built first, the test fails with the command to run;
-//! no test is skipped.
+//! no test is skipped silently.
 
 mod application;
 mod artifacts;
