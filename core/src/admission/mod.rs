@@ -129,6 +129,17 @@ pub struct Forward {
     pub without_effect: Option<WithoutEffect>,
     /// In a dry run, the reason why the request would be refused. Access logs receive its name.
     pub would_refuse: Option<Objection>,
+    /// The refusal in place of `edits` if the host cannot remove the credentials that they remove.
+    pub unless_removed: Option<Box<Unremoved>>,
+}
+
+/// The refusal of a request whose bad credentials cannot be removed.
+#[derive(Debug)]
+pub struct Unremoved {
+    /// The objection to the credentials.
+    pub objection: Objection,
+    /// `Set-Cookie` lines that clear the cookies whose tokens are bad.
+    pub clear_cookies: Vec<String>,
 }
 
 /// The user whose tokens a 2xx response revokes.
@@ -308,12 +319,21 @@ impl Admission {
             forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
-        if api_key_objection.is_some() {
-            forward.edits.extend(self.sources.removal_with_api_keys(headers));
+        let removal = if api_key_objection.is_some() {
+            self.sources.removal_with_api_keys(headers)
         } else if outcome.is_err() || self.upstream.strips_token() {
-            forward.edits.extend(self.sources.removal(headers));
+            self.sources.removal(headers)
         } else if let Ok(tokens) = &tokens {
-            forward.edits.extend(self.replaced_cookies(headers, tokens, good));
+            self.replaced_cookies(headers, tokens, good).into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        if !removal.is_empty() {
+            let objections = tokens.iter().flatten().filter_map(|judged| judged.objection.clone());
+            let objections = objections.chain(outcome.as_ref().err().cloned());
+            let objection = objections.chain(api_key_objection).min_by_key(Objection::refusal);
+            forward.unless_removed = objection.map(|it| self.unremoved(it, headers, &tokens));
+            forward.edits.extend(removal);
         }
         if outcome.is_ok() {
             forward.tokens =
@@ -590,7 +610,18 @@ impl Admission {
             cutoff: user.map(|user| Cutoff { user, iat }),
             without_effect: None,
             would_refuse: None,
+            unless_removed: None,
         }
+    }
+
+    fn unremoved(
+        &self,
+        objection: Objection,
+        headers: &Headers,
+        tokens: &Result<Vec<Judged<'_>>, Objection>,
+    ) -> Box<Unremoved> {
+        let clear_cookies = self.cookies_to_clear(&objection, headers, tokens);
+        Box::new(Unremoved { objection, clear_cookies })
     }
 
     /// Replaces the keys that verify tokens.
@@ -661,6 +692,16 @@ impl Admission {
         edits
     }
 
+    fn refuse(
+        &self,
+        objection: Objection,
+        headers: &Headers,
+        tokens: &Result<Vec<Judged<'_>>, Objection>,
+    ) -> Decision {
+        let clear_cookies = self.cookies_to_clear(&objection, headers, tokens);
+        Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
+    }
+
     /// A refusal clears a cookie if its token was refused and no value of its name may be good. Three
     /// refusals clear none:
     ///
@@ -668,12 +709,12 @@ impl Admission {
     /// - 503: what is refused now may be good on the next try, and a sign-out has not happened;
     /// - on a request that another site caused: the browser has left out cookies with `SameSite`,
     ///   and the good one may be among them.
-    fn refuse(
+    fn cookies_to_clear(
         &self,
-        objection: Objection,
+        objection: &Objection,
         headers: &Headers,
         tokens: &Result<Vec<Judged<'_>>, Objection>,
-    ) -> Decision {
+    ) -> Vec<String> {
         let tokens = tokens.as_deref().unwrap_or_default();
         let bad = tokens.iter().filter(|judged| !judged.may_be_good());
         let bad = union(bad.map(|judged| judged.candidate.exact));
@@ -683,8 +724,7 @@ impl Admission {
             matches!(objection.refusal(), Refusal::ConflictingTokens | Refusal::Unavailable)
                 || is_cross_site(headers);
         let refused = if clears_none { SourceSet::default() } else { bad.without(kept) };
-        let clear_cookies = self.sources.clearing(refused);
-        Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
+        self.sources.clearing(refused)
     }
 }
 

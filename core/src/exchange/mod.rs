@@ -139,9 +139,13 @@ impl Exchange {
         host: Host<'_>,
     ) -> Next {
         if !applied {
-            // Otherwise the application could receive a client's header, or a rule would not see
-            // the user.
-            return Next::Respond(root.refuse(&RefusalRule::Headers.into(), &[], host));
+            // Otherwise the application could receive a client's header or a bad token, or a rule
+            // would not see the user.
+            let response = match &forward.unless_removed {
+                Some(bad) => root.refuse(&bad.objection, &bad.clear_cookies, host),
+                None => root.refuse(&RefusalRule::Headers.into(), &[], host),
+            };
+            return Next::Respond(response);
         }
         if let Some(objection) = &forward.would_refuse {
             self.is_objectionable = true;

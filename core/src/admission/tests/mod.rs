@@ -528,6 +528,32 @@ fn a_good_cookie_replaces_a_bad_one_of_its_name() {
 }
 
 #[test]
+fn credentials_to_remove_come_with_the_refusal_of_a_host_that_cannot() {
+    let bench = AdmissionBench::new("refuse");
+    let (good, gone) = (token("ada", "1"), token("ada", "2"));
+    let junk = bearer("junk");
+    bench.revoke(Record::token(RecordId::of_token("", None, "2"), NEVER));
+    let cookies =
+        |tokens: &[&str]| tokens.iter().map(|it| format!("token={it}")).collect::<Vec<_>>();
+    let (own, revoked) = (cookies(&[&good]).concat(), cookies(&[&gone]).concat());
+    let replaced = cookies(&["junk", &good]).join("; ");
+    for (path, lines, expected) in [
+        ("/public", vec![("authorization", junk.as_str())], None),
+        ("/optional", vec![], None),
+        ("/optional", vec![("cookie", own.as_str())], None),
+        ("/optional", vec![("authorization", &junk)], Some((Refusal::MalformedToken, 0))),
+        ("/optional", vec![("cookie", &revoked)], Some((Refusal::Revoked, 1))),
+        ("/page", vec![("cookie", &replaced)], Some((Refusal::MalformedToken, 0))),
+        ("/sign-out", vec![("cookie", &revoked)], None),
+    ] {
+        let Decision::Forward(forward) = bench.decide(path, &lines) else { panic!("{path}") };
+        let refusal =
+            forward.unless_removed.map(|it| (it.objection.refusal(), it.clear_cookies.len()));
+        assert_eq!(refusal, expected, "{path} {lines:?}");
+    }
+}
+
+#[test]
 fn a_token_under_another_spelling_never_admits() {
     let bench = AdmissionBench::new("refuse");
     bench.revoke(Record::token(RecordId::of_token("", None, "gone"), NEVER));

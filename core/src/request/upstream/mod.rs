@@ -81,6 +81,12 @@ impl Upstream {
         edits
     }
 
+    /// Returns the names of all headers that the application may get.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let claims = self.claims.iter().map(|(_, header)| header.as_slice());
+        self.user_id.as_deref().into_iter().chain(claims)
+    }
+
     /// Returns the claims that the application gets, in their order.
     pub(crate) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
         self.claims.iter().map(|(claim, _)| claim)
