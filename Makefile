@@ -2,7 +2,7 @@
 
 .PHONY: help demo picture compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
-    test-native image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
+    test-native nginx caddy forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
@@ -22,12 +22,15 @@ demo: $(FILTER) envoy programs ## shows in two real Envoys what ends at a sign-o
 picture: $(FILTER) envoy programs ## runs the demo and draws the README's picture from its output: docs/sign-out.svg
 	@python3 examples/demo/picture.py $(PROGRAMS)/demo
 
-test: wasm wasm-drill native native-drill envoy redis valkey stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
+test: wasm wasm-drill native native-drill envoy redis valkey nginx caddy stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
 	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
 
 test-native: native native-drill envoy redis stream-peers programs ## runs the Envoy tests with the dynamic module
 	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
+
+forward-auth: envoy nginx caddy programs ## tests NGINX, Caddy and Envoy's ext_authz in front of signout serve --guard
+	cargo test --workspace --test forward_auth
 
 fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
 	@fuzz/run.sh
@@ -117,6 +120,12 @@ redis: # finds or installs Redis for the tests: target/redis-server
 
 valkey: # installs the pinned Valkey for the tests: target/valkey-server
 	@setup/valkey.sh
+
+nginx: # finds or unpacks NGINX for the tests: target/nginx
+	@setup/nginx.sh
+
+caddy: # installs the pinned Caddy for the tests: target/caddy
+	@setup/python-peers.sh caddy
 
 stream-peers: # installs third-party WebSocket and gRPC clients for the tests: target/stream-peers
 	@setup/python-peers.sh stream-peers

@@ -16,6 +16,8 @@ pub enum Error {
     NotJson(String),
     /// The query is not valid for the feed.
     BadQuery(String),
+    /// A check of forward auth does not name the request that it is about.
+    BadCheck(String),
     /// The request has no valid API token.
     Unauthorized,
     /// The path does not exist.
@@ -57,6 +59,7 @@ impl Error {
         match self {
             Self::NotJson(detail) => (StatusCode::BAD_REQUEST, "not_json", detail),
             Self::BadQuery(detail) => (StatusCode::BAD_REQUEST, "bad_query", detail),
+            Self::BadCheck(detail) => (StatusCode::BAD_REQUEST, "bad_check", detail),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",

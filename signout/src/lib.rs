@@ -20,6 +20,9 @@
 //! Identity providers report sign-outs to the [`receivers`], which turn them into records for the
 //! writer. The [`issuers`] are the identity providers from which they accept messages.
 //!
+//! Proxies that ask another server about each request send a check to [`forward_auth`], which
+//! decides with the code of the filter.
+//!
 //! Several services may share one store. Then a [`follower`] appends the records of the other
 //! services to the log, [`freshness`] tells whether this service knows all of them, and
 //! [`recovery`] restores a store that has lost records.
@@ -28,41 +31,42 @@
 //!
 //! A module uses only modules below it. A test compares this list with the `use` lines.
 //!
-//! 1. [`http::server`][]: accepts connections and serves them
-//! 2. [`app`](mod@app): the routes of the HTTP interface
-//! 3. [`operator`][]: what operators ask: audit, look-up, status
-//! 4. [`receivers`][]: messages of identity providers
-//! 5. [`http::tls`][]: the listener's certificate
-//! 6. [`http::body`][]: the body of a request
-//! 7. [`http::connections`][]: limits on connections
-//! 8. [`poll`][]: the response to a poll of the feed
-//! 9. [`service`][]: the running service
-//! 10. [`follower`][]: the entries that other services append
-//! 11. [`writer`][]: the thread that makes batches durable
-//! 12. [`copy`][]: from one store to another
-//! 13. [`recovery`][]: reads a store, and restores it after a loss
-//! 14. [`explain`][]: why the filter accepts or refuses a request
-//! 15. [`page`][]: the pages of the feed
-//! 16. [`request`][]: the bodies of calls
-//! 17. [`plan`][]: what a commit adds
-//! 18. [`accounts`][]: accounts that make most of the records
-//! 19. [`access`][]: API tokens and their rights
-//! 20. [`issuers`][]: identity providers and their keys
-//! 21. [`metrics`][]: counters and gauges for Prometheus
-//! 22. [`capacity`][]: the largest numbers of live records
-//! 23. [`error`][]: rejections of calls
-//! 24. [`log`][]: the live set and its newest changes
-//! 25. [`store`][]: redb and Redis
-//! 26. [`freshness`][]: whether everything in a shared store is known
-//! 27. [`cursor`][]: the position of a proxy in the feed
-//! 28. [`entry`][]: an entry of the log
-//! 29. [`audit`][]: who revoked what, when, from where and why
-//! 30. [`agent`][]: the program that calls
-//! 30. [`check`][]: what a configuration of the filter means
-//! 31. [`http::client`][]: calls of identity providers
-//! 32. [`secret`][]: generated secrets
-//! 33. [`random`][]: random numbers
-//! 34. [`clock`][]: the wall clock
+//! 1. [`forward_auth`][]: decides about requests for NGINX, Caddy, Traefik and Envoy
+//! 2. [`http::server`][]: accepts connections and serves them
+//! 3. [`app`](mod@app): the routes of the HTTP interface
+//! 4. [`operator`][]: what operators ask: audit, look-up, status
+//! 5. [`receivers`][]: messages of identity providers
+//! 6. [`http::tls`][]: the listener's certificate
+//! 7. [`http::body`][]: the body of a request
+//! 8. [`http::connections`][]: limits on connections
+//! 9. [`poll`][]: the response to a poll of the feed
+//! 10. [`service`][]: the running service
+//! 11. [`follower`][]: the entries that other services append
+//! 12. [`writer`][]: the thread that makes batches durable
+//! 13. [`copy`][]: from one store to another
+//! 14. [`recovery`][]: reads a store, and restores it after a loss
+//! 15. [`explain`][]: why the filter accepts or refuses a request
+//! 16. [`page`][]: the pages of the feed
+//! 17. [`request`][]: the bodies of calls
+//! 18. [`plan`][]: what a commit adds
+//! 19. [`accounts`][]: accounts that make most of the records
+//! 20. [`access`][]: API tokens and their rights
+//! 21. [`issuers`][]: identity providers and their keys
+//! 22. [`metrics`][]: counters and gauges for Prometheus
+//! 23. [`capacity`][]: the largest numbers of live records
+//! 24. [`error`][]: rejections of calls
+//! 25. [`log`][]: the live set and its newest changes
+//! 26. [`store`][]: redb and Redis
+//! 27. [`freshness`][]: whether everything in a shared store is known
+//! 28. [`cursor`][]: the position of a proxy in the feed
+//! 29. [`entry`][]: an entry of the log
+//! 30. [`audit`][]: who revoked what, when, from where and why
+//! 31. [`agent`][]: the program that calls
+//! 32. [`check`][]: what a configuration of the filter means
+//! 33. [`http::client`][]: calls of identity providers
+//! 34. [`secret`][]: generated secrets
+//! 35. [`random`][]: random numbers
+//! 36. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -86,6 +90,7 @@ pub mod clock;
 pub mod copy;
 pub mod error;
 pub mod explain;
+pub mod forward_auth;
 pub mod http;
 pub mod issuers;
 pub mod receivers;

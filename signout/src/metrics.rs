@@ -193,6 +193,14 @@ impl ServiceMetrics {
         self.log_sequence.set(number(log.head().sequence));
     }
 
+    /// Adds a metric of another part of the service.
+    pub(crate) fn register<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
+        registered(&self.registry, collector)
+    }
+
     /// Returns all metrics in Prometheus' text format.
     pub(crate) fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();

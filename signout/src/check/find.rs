@@ -60,6 +60,22 @@ pub fn find(text: &[u8]) -> Result<Findings, String> {
     Ok(findings)
 }
 
+/// Returns the JSON text of the one configuration in a text.
+///
+/// # Errors
+///
+/// The text cannot be parsed, contains none or several, or the proxy cannot pass it to the filter.
+pub fn find_one(text: &[u8]) -> Result<Vec<u8>, String> {
+    let mut ours = find(text)?.ours;
+    match (ours.pop(), ours.len()) {
+        (Some(only), 0) => only.text.map_err(|error| error.to_string()),
+        (None, _) => Err("it contains no configuration of this filter".to_owned()),
+        (Some(_), others) => {
+            Err(format!("it contains {} configurations of this filter", others + 1))
+        }
+    }
+}
+
 /// Finds configurations in a text that begins like JSON. The filter's parser is stricter than
 /// others, so a configuration that is the whole text is passed on unchanged.
 fn find_in_json(text: &[u8]) -> Findings {

@@ -34,7 +34,7 @@ use session_guard_core::headers::Headers;
 use session_guard_core::request::path;
 use session_guard_core::request::routes::{Access, RevokeUser};
 
-pub use crate::check::find::{FoundConfiguration, find};
+pub use crate::check::find::{FoundConfiguration, find, find_one};
 
 /// Returns the value of an environment variable of this process.
 pub type ProcessEnvironment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -10,7 +10,7 @@ use session_guard_core::config::effective::effective;
 use session_guard_core::config::{Config, ConfigError};
 use session_guard_core::headers::Headers;
 use session_guard_core::root::{Destination, Question};
-use signout::check::{Asked, find, stand_in};
+use signout::check::{Asked, find_one, stand_in};
 use signout::clock::unix_seconds;
 use signout::explain::{
     ExplainInput, ExplainReport, QUERY, empty_page, explain, lines_with, words,
@@ -98,16 +98,9 @@ impl ExplainCommand {
 
     /// Returns the JSON text of the one configuration in the file.
     fn config(&self) -> Result<Vec<u8>, CommandError> {
-        let wrong = |why: &str| CommandError::Usage(format!("{}: {why}", self.config.display()));
         let text = read(&self.config, CONFIG_BYTES)?;
-        let mut ours = find(text.as_bytes()).map_err(|why| wrong(&why))?.ours;
-        match (ours.pop(), ours.len()) {
-            (Some(only), 0) => only.text.map_err(|error| self.unusable(&error)),
-            (None, _) => Err(wrong("it contains no configuration of this filter")),
-            (Some(_), others) => {
-                Err(wrong(&format!("it contains {} configurations of this filter", others + 1)))
-            }
-        }
+        find_one(text.as_bytes())
+            .map_err(|why| CommandError::Usage(format!("{}: {why}", self.config.display())))
     }
 
     fn unusable(&self, error: &ConfigError) -> CommandError {
@@ -168,7 +161,7 @@ fn headers(request: Option<&Asked>, lines: &[(String, String)]) -> Headers {
     Headers::from_pairs(&all)
 }
 
-fn read(file: &Path, limit_bytes: u64) -> Result<String, CommandError> {
+pub(super) fn read(file: &Path, limit_bytes: u64) -> Result<String, CommandError> {
     let wrong =
         |error: &dyn std::fmt::Display| CommandError::Usage(format!("{}: {error}", file.display()));
     let mut text = String::new();
@@ -200,7 +193,7 @@ const PROTECTED_PATH: &str = "//";
 const TOKEN_BYTES: u64 = 256 * 1024;
 
 /// Longest configuration or key set.
-const CONFIG_BYTES: u64 = 16 << 20;
+pub(super) const CONFIG_BYTES: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\
 The filter's own code decides, and prints each check of each token: where it was found, structure,

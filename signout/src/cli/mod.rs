@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod copy;
 mod explain;
+mod guard;
 mod issuers;
 mod list;
 mod revoke;

@@ -11,16 +11,17 @@ use signout::access::ApiTokens;
 use signout::http::connections::{
     LONGEST_BODY_SECONDS, LONGEST_REQUEST_SECONDS, Limits, fit_into_open_files,
 };
-use signout::http::server;
+use signout::http::server::HttpServer;
 use signout::http::tls::Tls;
 use signout::secret::{self, Made};
 use signout::service::DEFAULT_CAPACITY;
 use signout::store::Installation;
-use signout::{Service, ServiceSettings};
+use signout::{Service, ServiceSettings, app};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
+use super::guard::GuardOptions;
 use super::issuers::IssuerOptions;
 use super::store_address::{RedisOptions, StoreAddress};
 
@@ -52,6 +53,8 @@ pub(super) struct Serve {
     connections: ConnectionOptions,
     #[command(flatten)]
     issuers: IssuerOptions,
+    #[command(flatten)]
+    guard: GuardOptions,
     /// The form of the log on standard error: `json` writes one object a line.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -155,13 +158,19 @@ impl Serve {
 
     async fn serve(self) -> Result<(), CommandError> {
         let place = StoreAddress::of(&self.store)?;
-        let (access, installation) = access(&place, self.redis_adopt)?;
+        let guard = self.guard.read()?;
+        let own_token = guard.as_ref().map(|guard| guard.api_token.as_str());
+        let (access, installation) = access(&place, self.redis_adopt, own_token)?;
         let tls = self.tls.read()?;
         let issuers = self.issuers.read()?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|error| failed(&format!("cannot listen on {}", self.listen), &error))?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", &error))?;
+        let guard = match guard {
+            Some(guard) => Some(guard.listen().await?),
+            None => None,
+        };
         let limits = self.connections.limits();
         let start = tokio::task::spawn_blocking(move || {
             let store = place.open(&self.redis, Some(installation))?;
@@ -170,13 +179,21 @@ impl Serve {
         });
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
         let receivers = issuers.map(|issuers| issuers.start(service.clone())).transpose()?;
+        let guard = guard.map(|guard| guard.start(&service)).transpose()?;
         // Signals are handled only from here on: before, they end the process at once, which is
         // harmless while the store is read.
         let stop = stop_signal()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         println!("listening on {scheme}://{address}");
         tracing::info!(%address, capacity = self.capacity, "serving");
-        server::serve(listener, tls, service.clone(), receivers, limits, stop).await;
+        let server = HttpServer::new(service.clone(), limits);
+        let guarding = async {
+            if let Some(guard) = guard {
+                guard.serve(&server, &service).await;
+            }
+        };
+        let serving = server.serve(listener, tls, app(service.clone(), receivers), stop);
+        tokio::join!(serving, guarding);
         let stopped = tokio::task::spawn_blocking(move || service.stop()).await;
         tracing::info!("stopped");
         stopped.map_err(|error| failed("cannot stop", &error))
@@ -198,7 +215,12 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErr
 /// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in
 /// `<store>.token`, which the first start generates. Services that share a store must share the API
 /// token, so with Redis none is generated.
-fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation), CommandError> {
+/// `own` is the API token of forward auth, which is valid in this process only.
+fn access(
+    store: &StoreAddress,
+    adopts: bool,
+    own: Option<&str>,
+) -> Result<(ApiTokens, Installation), CommandError> {
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
         (None, StoreAddress::Redis(_)) => {
@@ -227,7 +249,8 @@ fn access(store: &StoreAddress, adopts: bool) -> Result<(ApiTokens, Installation
         );
     }
     let tokens = || tokens.iter().map(String::as_str);
-    Ok((ApiTokens::new(tokens(), admin.as_deref()), Installation::of_tokens(tokens(), adopts)))
+    let installation = Installation::of_tokens(tokens(), adopts);
+    Ok((ApiTokens::new(tokens().chain(own), admin.as_deref()), installation))
 }
 
 fn failed(what: &str, why: &dyn std::fmt::Display) -> CommandError {
@@ -252,4 +275,5 @@ Examples:
   signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb
   signout serve --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key --store redb:/data/redb
   signout serve --listen 127.0.0.1:8090 --store redis://redis.internal:6379
-  signout serve --store redb:/var/lib/signout/revocations.redb --issuers issuers.json";
+  signout serve --store redb:/var/lib/signout/revocations.redb --issuers issuers.json
+  signout serve --store redb:/var/lib/signout/revocations.redb --guard filter.json";

@@ -1,4 +1,4 @@
-//! Accepts connections and serves each with the [`app`](crate::app()).
+//! Accepts connections and serves each with the HTTP interface of its listener.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,24 +15,47 @@ use tower::ServiceExt;
 
 use super::connections::{Connections, Limits, ServiceConnection};
 use super::tls::{Acceptor, Tls};
-use crate::app::app;
-use crate::receivers::Receivers;
 use crate::service::Service;
 
-/// Serves plain HTTP, or HTTPS with `tls`, until `stop` completes. Then it closes the service, so
-/// that waiting polls get their response, and gives all other requests [`STOP_TIMEOUT`] to finish.
-pub async fn serve(
+/// The server of one service. Its limits hold for all of its listeners together.
+pub struct HttpServer {
+    service: Service,
+    connections: Arc<Connections>,
+}
+
+impl HttpServer {
+    /// Creates the server; nothing listens yet.
+    #[must_use]
+    pub fn new(service: Service, limits: Limits) -> Self {
+        let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
+        Self { service, connections }
+    }
+
+    /// Serves plain HTTP, or HTTPS with `tls`, until `stop` completes. Then it closes the service,
+    /// so that waiting polls get their response, and gives all other requests [`STOP_TIMEOUT`] to
+    /// finish.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Tls>,
+        app: Router,
+        stop: impl Future<Output = ()>,
+    ) {
+        let Self { service, connections } = self;
+        serve(listener, tls, service, connections, app, stop).await;
+    }
+}
+
+async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
-    service: Service,
-    receivers: Option<Receivers>,
-    limits: Limits,
+    service: &Service,
+    connections: &Arc<Connections>,
+    app: Router,
     stop: impl Future<Output = ()>,
 ) {
     let acceptor = tls.as_ref().map(Tls::acceptor);
     let following = tls.map(|tls| tokio::spawn(tls.follow_files()));
-    let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
-    let app = app(service.clone(), receivers);
     let shutdown = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {

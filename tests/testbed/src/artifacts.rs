@@ -50,6 +50,19 @@ pub(crate) fn valkey() -> PathBuf {
     }
 }
 
+/// Returns the NGINX that `setup/nginx.sh` found or unpacked.
+pub(crate) fn nginx() -> PathBuf {
+    fresh(root().join("target/nginx"), None)
+}
+
+/// Returns the Caddy that `setup/python-peers.sh` installed, or the one that `CADDY` names.
+pub(crate) fn caddy() -> PathBuf {
+    match env::var_os("CADDY") {
+        Some(path) => path.into(),
+        None => fresh(root().join("target/caddy/bin/caddy"), None),
+    }
+}
+
 /// Returns the Python environment that `setup/python-peers.sh` made for those packages.
 pub(crate) fn python(peers: &str) -> PathBuf {
     fresh(root().join("target").join(peers).join("bin/python"), None)

@@ -28,6 +28,8 @@ pub struct Configuration {
     pub scraped: bool,
     /// Replaces the plugin in the filter chain, for a plugin that is discovered (ECDS).
     pub replacement: Option<Value>,
+    /// Replaces all filters of the first listener, for an Envoy without session-guard.
+    pub filters: Option<Value>,
 }
 
 impl Configuration {
@@ -52,7 +54,7 @@ impl Configuration {
 
     fn of(bootstrap: Value) -> Self {
         let (filter, more_listeners) = (Value::Null, Vec::new());
-        Self { bootstrap, filter, more_listeners, scraped: false, replacement: None }
+        Self { bootstrap, filter, more_listeners, scraped: false, replacement: None, filters: None }
     }
 
     /// Returns the listener.
@@ -181,6 +183,10 @@ impl Configuration {
         if let Some(replacement) = &self.replacement {
             let manager = &mut listeners[0]["filter_chains"][0]["filters"][0]["typed_config"];
             manager["http_filters"][0] = replacement.clone();
+        }
+        if let Some(filters) = &self.filters {
+            let manager = &mut listeners[0]["filter_chains"][0]["filters"][0]["typed_config"];
+            manager["http_filters"] = filters.clone();
         }
         listeners.extend(others);
         for listener in &mut listeners {

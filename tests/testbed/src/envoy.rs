@@ -120,7 +120,10 @@ impl EnvoySetup {
     /// # Errors
     /// Returns Envoy's log if it exited or rejected the listener.
     pub fn try_start(self) -> Result<Envoy, String> {
-        let filter = artifacts::filter(self.filter, self.build);
+        let filter = match &self.configuration.filters {
+            None => artifacts::filter(self.filter, self.build),
+            Some(_) => PathBuf::new(), // the filter is not used
+        };
         let directory = TempDir::with_prefix("session-guard-envoy-").expect("a directory");
         let mut setup = self;
         setup.configuration.prepare(&filter, &directory.path().join("access.log"));

@@ -18,6 +18,7 @@
 //! | [`SignoutService`] | the real `signout` with its own store; can be killed and restarted |
 //! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
 //! | [`Fleet`] | several Envoys and services over one Redis |
+//! | [`AskingBed`], [`AskingProxy`] | NGINX, Caddy or Envoy that asks the service about each request |
 //! | [`Front`] | a proxy in front of several guarded Envoys, as in the compose example |
 //! | [`Program`], [`Script`] | any other program of the workspace, or a Python script |
 //! | [`Prometheus`] | the metrics and alerts that an operator would see |
@@ -40,6 +41,7 @@
 
 mod application;
 mod artifacts;
+mod asking;
 mod bare_application;
 mod build;
 mod configuration;
@@ -67,6 +69,7 @@ mod token;
 mod vitals;
 
 pub use application::{Application, Reply, Seen};
+pub use asking::{AskingBed, AskingProxy};
 pub use bare_application::BareApplication;
 pub use build::{Build, native_configuration};
 pub use configuration::Configuration;

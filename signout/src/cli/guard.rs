@@ -1,0 +1,96 @@
+//! Forward auth on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::Router;
+use clap::Args;
+use session_guard_core::hash::hex;
+use signout::Service;
+use signout::check::find_one;
+use signout::forward_auth::{self, settings};
+use signout::http::server::HttpServer;
+use tokio::net::TcpListener;
+
+use super::CommandError;
+use super::explain::{CONFIG_BYTES, read};
+
+/// Forward auth for NGINX, Caddy, Traefik and Envoy's `ext_authz`.
+#[derive(Args)]
+pub(super) struct GuardOptions {
+    /// Decide about requests for proxies that ask another server, with this configuration of the
+    /// filter: its JSON, or YAML or JSON that contains it once. Its secrets come from the
+    /// environment of the service. See docs/forward-auth.md.
+    #[arg(long, value_name = "FILE")]
+    guard: Option<PathBuf>,
+    /// Address for the checks of these proxies. Checks need no API token, so only proxies should
+    /// reach it.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091", requires = "guard")]
+    guard_listen: SocketAddr,
+}
+
+/// The configuration for forward auth, and where to listen.
+pub(super) struct ReadGuard {
+    settings: settings::GuardSettings,
+    address: SocketAddr,
+    /// The API token with which forward auth calls the service. It never leaves this process.
+    pub(super) api_token: String,
+}
+
+/// Forward auth that listens and does not decide yet.
+pub(super) struct ListeningGuard {
+    settings: settings::GuardSettings,
+    listener: TcpListener,
+}
+
+/// Forward auth that can serve checks.
+pub(super) struct StartedGuard {
+    app: Router,
+    listener: TcpListener,
+}
+
+impl GuardOptions {
+    /// Reads the configuration.
+    pub(super) fn read(&self) -> Result<Option<ReadGuard>, CommandError> {
+        let Some(file) = &self.guard else { return Ok(None) };
+        let wrong = |why: String| CommandError::Usage(format!("--guard {}: {why}", file.display()));
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| CommandError::Refused(error.to_string()))?;
+        let api_token = hex(&random);
+        let text = find_one(read(file, CONFIG_BYTES)?.as_bytes()).map_err(wrong)?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let settings = settings::read(&text, &environment, &api_token)
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Some(ReadGuard { settings, address: self.guard_listen, api_token }))
+    }
+}
+
+impl ReadGuard {
+    /// Listens for checks.
+    pub(super) async fn listen(self) -> Result<ListeningGuard, CommandError> {
+        let listener = TcpListener::bind(self.address).await.map_err(|error| {
+            CommandError::Refused(format!("cannot listen on {}: {error}", self.address))
+        })?;
+        Ok(ListeningGuard { settings: self.settings, listener })
+    }
+}
+
+impl ListeningGuard {
+    /// Starts the thread that decides.
+    pub(super) fn start(self, service: &Service) -> Result<StartedGuard, CommandError> {
+        let failed = |why| CommandError::Refused(format!("cannot start forward auth: {why}"));
+        let app = forward_auth::start(self.settings, service.clone()).map_err(failed)?;
+        let address = self.listener.local_addr();
+        let address = address.map_err(|error| failed(error.to_string()))?;
+        println!("guarding on http://{address}");
+        tracing::info!(%address, "guarding");
+        Ok(StartedGuard { app, listener: self.listener })
+    }
+}
+
+impl StartedGuard {
+    /// Serves checks until the service closes.
+    pub(super) async fn serve(self, server: &HttpServer, service: &Service) {
+        server.serve(self.listener, None, self.app, service.closed()).await;
+    }
+}

@@ -1,0 +1,37 @@
+//! Carries out the core's calls to the service, as function calls in this process.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use session_guard_core::call::{Call, Response};
+use session_guard_core::headers::Headers;
+use session_guard_core::root::Destination;
+use tower::ServiceExt;
+
+/// Sends a call and returns the response, or `None` if there is none in time.
+pub(super) async fn send(api: Router, destination: Destination, call: Call) -> Option<Response> {
+    let timeout = Duration::from_millis(call.timeout_milliseconds);
+    tokio::time::timeout(timeout, respond(api, destination, call)).await.ok().flatten()
+}
+
+async fn respond(api: Router, destination: Destination, call: Call) -> Option<Response> {
+    let Call { method, path, headers, body, .. } = call;
+    let authorization = destination.authorization.unwrap_or_default();
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::AUTHORIZATION, authorization);
+    let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+    let response: Result<_, Infallible> = api.oneshot(request.body(Body::from(body)).ok()?).await;
+    let (parts, body) = response.ok()?.into_parts();
+    let body = to_bytes(body, LONGEST_RESPONSE_BYTES).await.ok()?;
+    let status = (&b":status"[..], parts.status.as_str().as_bytes());
+    let lines = parts.headers.iter();
+    let lines = lines.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let lines: Vec<_> = std::iter::once(status).chain(lines).collect();
+    Some(Response { headers: Headers::from_pairs(&lines), body: body.into() })
+}
+
+/// Longest response: more than the largest page of the feed.
+const LONGEST_RESPONSE_BYTES: usize = 16 << 20;
