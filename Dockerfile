@@ -50,6 +50,8 @@ ENTRYPOINT ["demo-walk"]
 FROM envoyproxy/envoy:v1.40.0 AS envoy
 COPY setup/with-secrets.sh /usr/local/bin/with-secrets
 COPY envoy/envoy.yaml /session-guard/envoy/envoy.yaml
+# Makes a configuration for Open WebUI from it.
+COPY examples/open-webui/envoy.sh /session-guard/examples/open-webui/
 COPY --from=build /session-guard/target/session_guard.wasm /session-guard/target/
 WORKDIR /session-guard
 USER 65532:65532

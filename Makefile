@@ -1,6 +1,6 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
-.PHONY: help demo picture compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
+.PHONY: help demo picture pages compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native nginx caddy forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
@@ -78,7 +78,12 @@ kubernetes-envoy: wasm envoy programs ## runs the filter in a real Envoy as Isti
 monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashboard with a real Prometheus
 	cargo test --workspace --test monitoring -- --include-ignored
 
-compose-test: ## runs compose-demo with both stores without a container registry; needs root and Debian
+pages: wasm envoy programs ## tests the demo's page in chromium
+	@setup/chromium.sh
+	@setup/python-peers.sh browser
+	cargo test --workspace --test demo_page -- --include-ignored
+
+compose-test: ## runs compose-demo with both stores and the quick start without a container registry; needs root and Debian
 	@tests/compose.sh
 
 bench: wasm native envoy ## measures the cost of a request, also of jwt_authn and ext_authz; BENCH=--quick, BENCH=--all
@@ -153,4 +158,4 @@ lint: ## checks formatting, clippy and documentation; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-ci: lint release-check kubernetes test kubernetes-envoy fuzz monitoring image demo ## runs all checks of CI, the cheap ones first
+ci: lint release-check kubernetes test kubernetes-envoy fuzz monitoring pages image demo ## runs all checks of CI, the cheap ones first

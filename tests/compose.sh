@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the docker-compose demo on a machine that can reach no container registry.
+# Runs the docker-compose demo and the quick start on a machine that can reach no container registry.
 #
 # `make compose-demo` needs official base images. For each image that is missing, this script builds a
 # local replacement under the same tag, from Debian's packages and the pinned Envoy of PyPI. After the demo
@@ -69,13 +69,15 @@ COPY envoy /usr/local/bin/envoy
 END
         ;;
     prom/prometheus:*) with_packages "$2" prometheus ;;
+    python:*) # with pip, which installs into the system as in the official one
+        with_packages "$2" python3 python3-pip '&& rm /usr/lib/python3*/EXTERNALLY-MANAGED' ;;
     redis:*) # with a directory of its own user, as the official one has it
         with_packages "$2" redis-server '&& install -d -o redis -g redis /data' ;;
     *) say "nothing here can stand in for $1"; exit 1 ;;
     esac
 }
 
-images=$(sed -n 's/^FROM \([^ ]*:[^ ]*\).*/\1/p' Dockerfile; sed -n 's/^ *image: \(redis:.*\)/\1/p' examples/compose/redis.yaml)
+images=$(sed -n 's/^FROM \([^ ]*:[^ ]*\).*/\1/p' Dockerfile examples/quick-start/application/Dockerfile; sed -n 's/^ *image: \(redis:.*\)/\1/p' examples/compose/redis.yaml)
 debian=$(echo "$images" | grep '^debian:')
 work=$(mktemp -d)
 for image in $debian $images; do
@@ -92,4 +94,6 @@ if [ $# -gt 0 ]; then
 else
     examples/compose/demo.sh
     STORE=redis examples/compose/demo.sh
+    tests/quick-start.sh
+    tests/open-webui-compose.sh
 fi

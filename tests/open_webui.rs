@@ -3,12 +3,13 @@
 //! Method: real Envoys in front of the test application, with the requests and tokens of Open
 //! WebUI. `make open-webui` does the same with the real Open WebUI.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::{Configuration, Connection, EnvoySetup, Fault, HttpResponse, Reply, Request, Shared};
-use testbed::{SESSION_SECRET, Testbed, Token, eventually};
+use testbed::{SESSION_SECRET, Testbed, Token, eventually, repository};
 
 static BED: Shared<Testbed> = Shared::new(|| bed("WEBUI_SECRET_KEY"));
 
@@ -35,6 +36,32 @@ fn script(arguments: &[&str]) -> String {
     let made = Command::new(path).args(arguments).output().expect("the script runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     String::from_utf8(made.stdout).expect("text")
+}
+
+#[test]
+fn the_configuration_of_the_compose_file_loads() {
+    let compose = repository::yaml(&repository::read("examples/open-webui/compose.yaml"));
+    let command = compose["services"]["envoy"]["command"][2].as_str().expect("a shell script");
+    let arguments = command.split("envoy.sh ").nth(1).and_then(|rest| rest.split(" >").next());
+    let made = script(&arguments.expect("the script's arguments").split(' ').collect::<Vec<_>>());
+    assert!(made.contains("address: open-webui, port_value: 8080"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), made).expect("a file");
+    let checked = testbed::command("signout").arg("check").arg(file.path()).output();
+    let checked = checked.expect("it runs");
+    let report = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && report.contains("auths/signout"), "{report}");
+}
+
+#[test]
+fn the_script_refuses_an_address_without_a_port() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/open-webui/envoy.sh");
+    for arguments in [["127.0.0.1", "127.0.0.1:8090"], ["127.0.0.1:3000", "signout:"]] {
+        let made = Command::new(path).args(arguments).output().expect("the script runs");
+        let message = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert_eq!((made.status.code(), made.stdout.len()), (Some(2), 0), "{message}");
+        assert!(message.contains("has no port"), "{message}");
+    }
 }
 
 /// Returns the claims of a token of Open WebUI 0.12.4, where the user id is a UUID.

@@ -14,16 +14,8 @@ redis) files="-f docker-compose.yaml -f redis.yaml" ;;
 *) say "STORE=$STORE is unknown: use redb (the default) or redis"; exit 2 ;;
 esac
 
-command -v docker >/dev/null || { say "docker is missing: https://docs.docker.com/engine/install/"; exit 1; }
-docker version >/dev/null 2>&1 || { say "cannot connect to the Docker daemon: check that it runs and that you may use it"; exit 1; }
-if docker compose version >/dev/null 2>&1; then
-    compose() { docker compose -p session-guard-demo $files "$@"; }
-elif command -v docker-compose >/dev/null; then
-    compose() { docker-compose -p session-guard-demo $files "$@"; }
-else
-    say "install 'docker compose' or docker-compose 1.29: https://docs.docker.com/compose/install/"
-    exit 1
-fi
+. ../../setup/docker-compose.sh
+compose() { docker_compose -p session-guard-demo $files "$@"; }
 
 # Empty means any free port, so that the demo does not collide with other programs.
 export FRONT_PORT='' EDGE_1_PORT='' EDGE_2_PORT='' EDGE_1_METRICS_PORT='' EDGE_2_METRICS_PORT=''

@@ -4,7 +4,16 @@
 #
 #   examples/open-webui/envoy.sh OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT > open-webui.yaml
 set -eu
-[ $# = 2 ] || { echo "usage: $0 OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT" >&2; exit 2; }
+usage() {
+    echo "$0: $1" >&2
+    echo "usage: $0 OPEN_WEBUI_HOST:PORT SIGNOUT_HOST:PORT" >&2
+    exit 2
+}
+[ $# = 2 ] || usage "two addresses are needed"
+for address in "$@"; do
+    case ${address%:*} in '' | *[!A-Za-z0-9._-]*) usage "'$address' is no HOST:PORT" ;; esac
+    case ${address##*:} in '' | *[!0-9]*) usage "'$address' has no port" ;; esac
+done
 
 awk -v application="$1" -v signout="$2" '
     function at(place,   parts) {

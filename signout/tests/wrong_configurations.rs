@@ -230,7 +230,7 @@ const ERRORS: &[CheckCase] = &[
         r#"{"inline": "0123456789"}"#,
         "keys[0].secret",
         "10 bytes, HS256 needs 32 (RFC",
-        "generate one with `openssl rand",
+        "generate one with `openssl rand -hex 32`; if the application cannot change its secret, add `\"weak_secret\"",
     ),
     (
         "/keys/0/secret/encoding",

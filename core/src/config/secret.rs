@@ -54,7 +54,10 @@ pub(super) fn of_key(
         Err(weak) if weak.is_short && accepted == raw::WeakSecret::Accept => {
             warnings.push(format!("{at}: {}; accepted, as configured", weak.problem));
         }
-        Err(weak) => return Err(at.error(weak.problem, weak.remedy)),
+        Err(weak) => {
+            let remedy = if weak.is_short { LENGTHEN } else { weak.remedy };
+            return Err(at.error(weak.problem, remedy));
+        }
         Ok(()) => {}
     }
     if written.inline.is_some() {
@@ -220,6 +223,9 @@ fn decoded(at: &At, text: &str, encoding: raw::Encoding) -> Result<Vec<u8>, Conf
 const KNOWN: &str = "is publicly known";
 
 const GENERATE: &str = "generate one with `openssl rand -hex 32`";
+
+const LENGTHEN: &str = "generate one with `openssl rand -hex 32`; if the application cannot change \
+    its secret, add `\"weak_secret\": \"accept\"` to this key";
 
 const PUBLIC_KEY: &str =
     "a public key goes into `public_key_pem` or `jwks`, with an algorithm of its kind";

@@ -1,6 +1,6 @@
 //! The demo's story, independent of where Envoy and the service run.
 
-mod open_request;
+mod live_request;
 mod provider;
 mod steps;
 pub mod story;

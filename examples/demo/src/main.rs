@@ -1,7 +1,7 @@
 //! The demo: starts the signout service, an application and two Envoys, and shows what ends at a
 //! sign-out. `make demo` builds what it needs.
 //!
-//! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. Secrets
+//! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. DemoSecrets
 //! and revocations are stored in `target/demo/`. The exit status is 0 only if every step had the
 //! expected result.
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     };
     println!("starting the signout service, an application and two Envoys ({filter}) …");
     let start = Instant::now();
-    let secrets = Secrets::read();
+    let secrets = DemoSecrets::read();
     let provider = IdentityProvider::new();
     let service = start_service(&secrets, &provider);
     let application = start_application(&secrets);
@@ -56,12 +56,12 @@ fn main() -> ExitCode {
 }
 
 /// The secrets of this demo, which the first start generates.
-struct Secrets {
+struct DemoSecrets {
     session: String,
     api_token: String,
 }
 
-impl Secrets {
+impl DemoSecrets {
     fn read() -> Self {
         Self { session: secret("session-secret"), api_token: secret("api-token") }
     }
@@ -74,7 +74,7 @@ fn secret(name: &str) -> String {
     fs::read_to_string(path).expect("the secret just made").trim().to_owned()
 }
 
-fn start_service(secrets: &Secrets, provider: &IdentityProvider) -> SignoutService {
+fn start_service(secrets: &DemoSecrets, provider: &IdentityProvider) -> SignoutService {
     let issuers = format!("{HOME}/issuers.json");
     fs::write(&issuers, provider.issuers_file().to_string()).expect("a file below target/");
     let setup = SignoutService::setup().prefer(address_at(8090));
@@ -82,7 +82,7 @@ fn start_service(secrets: &Secrets, provider: &IdentityProvider) -> SignoutServi
     setup.argument(&issuers).env("SIGNOUT_TOKEN", &secrets.api_token).start()
 }
 
-fn start_application(secrets: &Secrets) -> Program {
+fn start_application(secrets: &DemoSecrets) -> Program {
     let environment = [("SESSION_SECRET", secrets.session.as_str())];
     Program::start("demo-application", &["127.0.0.1:0"], &environment)
 }
@@ -90,7 +90,7 @@ fn start_application(secrets: &Secrets) -> Program {
 /// Starts an Envoy at this port, or at a free one, and waits until it has loaded the revocations.
 fn start_envoy(
     port: u16,
-    secrets: &Secrets,
+    secrets: &DemoSecrets,
     application: SocketAddr,
     service: SocketAddr,
 ) -> Envoy {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use testbed::{Connection, HttpResponse, Request, Token};
 
 use crate::IdentityProvider;
-use crate::open_request::{OpenRequest, RevokingCall};
+use crate::live_request::{LiveRequest, RevokingCall};
 use crate::steps::Steps;
 
 /// The proxies in front of one application.
@@ -167,13 +167,13 @@ impl Story {
         door: usize,
         path: &str,
         token: &Token,
-    ) -> OpenRequest {
+    ) -> LiveRequest {
         let door = &self.doors[door];
         let request = Request::get(path).bearer(token);
         let start = Instant::now();
         let (status, open) = match path {
-            "/socket" => OpenRequest::socket(door.address, request),
-            _ => OpenRequest::open(door.address, &request),
+            "/socket" => LiveRequest::socket(door.address, request),
+            _ => LiveRequest::open(door.address, &request),
         };
         let step = format!("{step}, {}", door.proxy);
         steps.check(&step, expected, &status.to_string(), start.elapsed());
@@ -215,7 +215,7 @@ impl Story {
     }
 }
 
-fn await_end(steps: &mut Steps, step: &str, open: &OpenRequest, call: RevokingCall) {
+fn await_end(steps: &mut Steps, step: &str, open: &LiveRequest, call: RevokingCall) {
     let (actual, took) = open.await_end(call);
     steps.check(step, "ended", actual, took);
 }

@@ -141,9 +141,11 @@ impl Configuration {
             listener["address"] = socket_address(free_port);
             listener["connection_balance_config"] = json!({"exact_balance": {}});
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-            let code = manager.pointer_mut(CODE_OF_FIRST_FILTER);
-            if let Some(name) = code.filter(|name| **name == SHIPPED_WASM) {
-                *name = json!(filter);
+            for plugin in manager["http_filters"].as_array_mut().into_iter().flatten() {
+                let code = plugin.pointer_mut(CODE_OF_PLUGIN);
+                if let Some(name) = code.filter(|name| **name == SHIPPED_WASM) {
+                    *name = json!(filter);
+                }
             }
             if let Some(path) = manager.pointer_mut("/access_log/0/typed_config/path") {
                 *path = json!(access_log);
@@ -220,15 +222,17 @@ const METRICS: &str = "metrics";
 
 fn plugin_of(listener: &mut Value) -> &mut Value {
     let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-    &mut manager["http_filters"][0]["typed_config"]["config"]
+    let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
+    let is_plugin = |filter: &Value| filter.pointer("/typed_config/config").is_some();
+    let plugin = filters.iter().position(is_plugin).unwrap_or(0);
+    &mut filters[plugin]["typed_config"]["config"]
 }
 
 fn socket_address(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }
 
-const CODE_OF_FIRST_FILTER: &str =
-    "/http_filters/0/typed_config/config/vm_config/code/local/filename";
+const CODE_OF_PLUGIN: &str = "/typed_config/config/vm_config/code/local/filename";
 
 /// The name of the filter in `envoy/envoy.yaml`.
 const SHIPPED_WASM: &str = "target/session_guard.wasm";

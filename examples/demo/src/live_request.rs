@@ -19,11 +19,11 @@ pub(crate) struct RevokingCall {
 }
 
 /// An open request whose response transfers data.
-pub(crate) struct OpenRequest {
+pub(crate) struct LiveRequest {
     end: Receiver<Instant>,
 }
 
-impl OpenRequest {
+impl LiveRequest {
     /// Opens a WebSocket.
     pub(crate) fn socket(address: SocketAddr, request: Request) -> (u16, Self) {
         let request = request.header("connection", "upgrade").header("upgrade", "websocket");
