@@ -7,7 +7,7 @@ use session_guard_core::clock::Clock;
 use session_guard_core::root::Host;
 use session_guard_core::shared::{Expect, SharedData, Stored, Version};
 
-/// Returns everything that the core needs of Envoy.
+/// Returns the functions of Envoy that the core uses.
 pub(crate) fn host() -> Host<'static> {
     Host { shared: &EnvoySharedData, clock: &EnvoyClock, random }
 }
@@ -32,7 +32,7 @@ impl SharedData for EnvoySharedData {
     }
 
     fn version(&self, key: &str) -> Option<Version> {
-        // The value comes along; Envoy copies it into the VM only if it is not empty.
+        // The call also returns the value. Envoy copies it into the VM only if it is not empty.
         hostcalls::get_shared_data(key).ok()?.1.map(Version)
     }
 
@@ -47,21 +47,24 @@ impl SharedData for EnvoySharedData {
     }
 }
 
-/// Envoy compares the number only if the key exists, so a number that no write ever had means "only
-/// if it does not exist".
+/// The version number for [`Expect::Absent`]. Envoy compares version numbers only if the key
+/// exists. With a number that no write has, a write therefore succeeds only if the key does not
+/// exist.
 const NO_SUCH_WRITE: u32 = u32::MAX;
 
 /// The proxy's clocks.
 struct EnvoyClock;
 
 impl Clock for EnvoyClock {
-    /// A clock before 1970 reads as 0; no token with a past `iat` is valid then.
+    /// Returns 0 if the clock is set before 1970. Tokens with an `iat` are then refused, because
+    /// their `iat` lies in the future.
     fn unix_milliseconds(&self) -> u64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// coarsetime's instants have the same base in all VMs of a process; std does not show its base.
+    /// Uses coarsetime, whose instants count from the same start in all VMs of a process. The start
+    /// of std's instants is not accessible.
     fn monotonic_milliseconds(&self) -> u64 {
         coarsetime::Duration::from_ticks(coarsetime::Instant::now().as_ticks()).as_millis()
     }

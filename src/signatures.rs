@@ -33,7 +33,8 @@ impl SignatureHost for HostSignatures {
     }
 }
 
-/// `VerifySignatureArguments`: hash_function = 1, public_key = 2, signature = 3, text = 4.
+/// Encodes `VerifySignatureArguments`: field 1 is `hash_function`, 2 is `public_key`, 3 is
+/// `signature` and 4 is `text`.
 fn argument(check: &SignatureCheck<'_>) -> Vec<u8> {
     let SignatureCheck { hash, public_key, signature, text } = *check;
     let fields = [(1, hash.as_bytes()), (2, public_key), (3, signature), (4, text)];
@@ -55,8 +56,9 @@ fn push_varint(message: &mut Vec<u8>, mut number: usize) {
     message.push(number as u8);
 }
 
-/// Decodes `VerifySignatureResult`: result = 1, error = 2. Fields that are false or empty are not
-/// encoded. Returns `None` unless the message is exactly one of these verdicts.
+/// Decodes `VerifySignatureResult`: field 1 is `result`, field 2 is `error`. Protocol buffers leave
+/// out fields that are false or empty, so an empty message means that the signature is not valid,
+/// as does an error. Returns `None` for a message of any other form.
 fn verdict(result: &[u8]) -> Option<bool> {
     match result {
         [RESULT, 1] => Some(true),

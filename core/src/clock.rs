@@ -1,7 +1,8 @@
-//! The clock readings that decisions use.
+//! The time, as an argument of every decision that needs it.
 //!
-//! The core never reads a clock of its own. It takes a [`Now`], or a [`Clock`] if most callers need
-//! only one of the two readings. Tests and simulations therefore control the time.
+//! The core never reads a clock of its own. A function takes a [`Now`], which contains the wall
+//! clock and the monotonic clock, or a [`Clock`], which reads each of them on demand. Tests and
+//! simulations therefore control the time.
 
 /// One reading of the proxy's two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

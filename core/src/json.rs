@@ -43,8 +43,9 @@ pub struct List<'a>(&'a str);
 #[derive(Clone, Debug)]
 pub struct Nested<'a>(&'a str);
 
-/// Returns the text of an object, for serde to parse. serde alone would also accept a list, and
-/// invalid UTF-8 in strings that it skips (RFC 8259 §8.1).
+/// Returns the bytes as text if they are UTF-8 and begin with `{`, so that serde can only parse an
+/// object. On its own, serde also accepts a list in place of an object, and invalid UTF-8 in
+/// strings that it skips (RFC 8259 §8.1).
 pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.trim_ascii_start().starts_with('{'))
 }

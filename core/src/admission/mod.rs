@@ -12,20 +12,21 @@
 //!
 //! # API keys
 //!
-//! An API key replaces a missing token, but its user is not known here, so no user id is forwarded.
-//! The application checks it; the filter only looks up whether it is revoked, by its hash. A
-//! revoked key is refused, or removed on an optional route, and so is any key while the set is
-//! unknown. Tokens next to it must still be acceptable. It is not enough on a route that signs out
-//! the user of the request's own token.
+//! An API key takes the place of a missing token. The application checks the key; the filter only
+//! looks up, by the key's hash, whether it is revoked. The filter does not know the user of a key,
+//! so it forwards no user id. A revoked key causes a refusal, or is removed on an optional route;
+//! so is any key while the revocation set is unknown. Tokens in the same request must still be
+//! acceptable. On a route that signs out the user of the request's token, an API key is not enough,
+//! because it names no user.
 //!
 //! # Which code a refusal has
 //!
 //! The code is that of the first failure over all tokens, in the order of [`Refusal`]. To find it
-//! with little work, all tokens are first checked for what costs no signature: form, algorithm and
-//! key. Only if all pass, signatures are checked in the order of the tokens, until one fails. The
-//! remaining tokens are then not checked, since no failure of theirs could come first. A refusal
-//! never clears the cookie of a token that was not checked. A cookie that a good cookie of the same
-//! name may still replace does not end the checks.
+//! with little work, the filter first makes the checks that need no signature, on all tokens: form,
+//! algorithm and key. Only if all tokens pass, it checks signatures in the order of the tokens,
+//! until one fails. The remaining tokens are then not checked, since no failure of theirs could
+//! come first. A refusal never clears the cookie of a token that was not checked. A cookie that a
+//! good cookie of the same name may still replace does not end the checks.
 //!
 //! # Dry run
 //!
@@ -35,11 +36,12 @@
 //!
 //! # Sign-outs
 //!
-//! A sign-out revokes every genuine token that it carries, whatever its times and claims, and ends
-//! their sessions. An expired token needs no record, but its session ends. A token that is revoked
-//! already has no effect: otherwise whoever holds one could sign its user out again and again.
-//! Tokens that this VM has verified before come first, so they are revoked however many other
-//! tokens the request carries; tokens under another spelling come last. If the limits do not
+//! A sign-out revokes every genuine token that it carries, even if its times or claims are not
+//! acceptable, and ends the token's session. An expired token needs no record, but its session
+//! ends. A token that is revoked already has no effect: otherwise a thief of an old token could end
+//! the user's new sessions again and again. Tokens that this VM has verified in earlier requests
+//! are checked first, so they are revoked regardless of how many other tokens the request carries.
+//! Tokens under another spelling are checked last. If the limits for signature checks do not
 //! suffice for all tokens, the response is 503 and the tokens that were checked are revoked. A
 //! retry continues with the others.
 
@@ -108,20 +110,21 @@ pub enum Decision {
 /// How a request continues.
 #[derive(Debug, Default)]
 pub struct Forward {
-    /// The changes of its headers.
+    /// The changes to the request's headers.
     pub edits: Vec<Edit>,
     /// The number of claims that were left out because no header can carry their values.
     pub claims_left_out: usize,
     /// The user id for other filters and access logs, if configured.
     pub published_user: Option<Box<str>>,
-    /// The tokens that admitted it. If one of them is revoked, the request ends. A sign-out has none,
-    /// because it must get its response.
+    /// The tokens that admitted the request. If one of them is revoked later, the request ends.
+    /// Empty for a sign-out, which must get its response.
     pub tokens: Vec<Rc<VerifiedToken>>,
-    /// The tokens that it signs out. They are revoked before it is forwarded.
+    /// The tokens that the request signs out. They are revoked before the request is forwarded.
     pub sign_out: Vec<GenuineToken>,
     /// Tokens of this sign-out that are revoked already.
     pub signed_out: Vec<GenuineToken>,
-    /// Genuine tokens of this sign-out that have expired: only their sessions end.
+    /// Genuine tokens of this sign-out that have expired. They are not revoked, but their sessions
+    /// end.
     pub expired: Vec<GenuineToken>,
     /// The user whose tokens are revoked if the application responds 2xx.
     pub cutoff: Option<Cutoff>,
@@ -158,7 +161,7 @@ pub struct Moment<'a> {
     pub unix_milliseconds: u64,
     /// The state of the revocation set.
     pub knowledge: Knowledge,
-    /// Whether each key set has keys, or fetching it has failed.
+    /// Whether every key set has keys or a failed attempt to fetch them.
     pub keys_settled: bool,
     /// The shared data that contains the revocation set.
     pub shared: &'a dyn SharedData,
@@ -173,8 +176,8 @@ impl Moment<'_> {
 }
 
 impl Admission {
-    /// Creates the admission for this configuration. `set` belongs to its `revocation`. `host`
-    /// checks signatures.
+    /// Creates the admission for this configuration. `set` is the set for the setting `revocation`.
+    /// `host` may check signatures faster than the core.
     #[must_use]
     pub fn new(
         config: Config,
@@ -207,7 +210,8 @@ impl Admission {
         }
     }
 
-    /// Returns the objection to a single token of a request that needs one.
+    /// Returns the objection to a token, as if it were the only token of a request to a protected
+    /// route.
     #[must_use]
     pub fn examine(&self, token: &[u8], moment: Moment<'_>) -> Option<Objection> {
         let candidate = Candidate { bytes: token.into(), ..Candidate::default() };
@@ -241,13 +245,13 @@ impl Admission {
         }
         let tokens = self.judge(headers, route.access, moment);
         let api_keys = self.sources.find_api_keys(headers);
-        // Too many keys are an objection of their own.
+        // If there are too many keys, `objection_to_api_keys` refuses the request.
         let has_api_key = route.api_keys && api_keys.as_ref().map_or(true, |keys| keys.admits);
         let api_key_objection = match route.access {
             Access::Signout => None,
             _ => self.objection_to_api_keys(&api_keys, moment),
         };
-        // A sign-out reaches the application as it came, so no cookie is replaced there.
+        // A sign-out is forwarded with all its cookies, so no cookie is replaced.
         let good = match (&tokens, route.access) {
             (Err(_), _) | (_, Access::Signout) => SourceSet::default(),
             (Ok(tokens), _) => good_in(tokens),
@@ -268,7 +272,8 @@ impl Admission {
         }
         let is_signed_out = |judged: &Judged<'_>| match route.signs_out {
             SignsOut::All => true,
-            // Browsers attach cookies by themselves, also for the page of another site.
+            // Browsers attach cookies by themselves, also to requests that a page of another site
+            // causes.
             SignsOut::AllButCookies => {
                 !judged.candidate.sources().is_within(self.sources.cookies())
             }
@@ -306,7 +311,8 @@ impl Admission {
                 let tokens = match judged.refusal() {
                     Some(Refusal::Revoked) => signed_out,
                     None => sign_out,
-                    // Whether it is revoked was not asked, because it is refused anyway.
+                    // The token is refused for another reason, so the revocation set was not looked
+                    // up yet.
                     Some(_) if self.was_revoked(&genuine, moment) => signed_out,
                     Some(Refusal::Expired) => expired,
                     Some(_) => sign_out,
@@ -358,7 +364,7 @@ impl Admission {
         Ok(self.judge_to_admit(tokens.iter().cloned(), moment))
     }
 
-    /// Judges tokens until the first refusal is known; see *Which code a refusal has*.
+    /// Judges tokens until the refusal of the request is certain; see *Which code a refusal has*.
     fn judge_to_admit<'a>(
         &self,
         tokens: impl Iterator<Item = Candidate<'a>>,
@@ -387,8 +393,8 @@ impl Admission {
         judged
     }
 
-    /// Returns whether no further check can change the refusal. This is so if a token has failed
-    /// before all claims are checked, and no cookie of the same name can
+    /// Returns whether no further check can change the refusal. This is so if a token has failed a
+    /// check that comes before the checks of claims, and no cookie of the same name can
     /// [replace](Self::is_replaced) it.
     fn is_decided(&self, judged: &[Judged<'_>]) -> bool {
         let comes_first = |one: &&Judged<'_>| {
@@ -403,7 +409,9 @@ impl Admission {
         failed.any(|one| !self.is_replaced(one, may_be_good))
     }
 
-    /// Judges all tokens as far as the limits allow. Tokens that were verified before come first.
+    /// Judges the tokens of a sign-out, until the limits for signature checks are used up; the
+    /// tokens after that stay unchecked. Tokens that this VM has verified in earlier requests come
+    /// first, and tokens under another spelling last.
     fn judge_to_sign_out<'a>(
         &self,
         tokens: Vec<Candidate<'a>>,
@@ -459,7 +467,8 @@ impl Admission {
     }
 
     /// Returns the reason not to pass the request's API keys to the application: one is revoked, or
-    /// that cannot be told. They are looked up on every request, because a request has few of them.
+    /// it is unknown whether one is. They are looked up on every request, because a request has few
+    /// of them.
     fn objection_to_api_keys(
         &self,
         keys: &Result<FoundApiKeys<'_>, RefusalRule>,
@@ -485,8 +494,8 @@ impl Admission {
         keys.iter().filter_map(objection).chain(unknown).min_by_key(Objection::refusal)
     }
 
-    /// Whether a token that is refused for another reason is revoked as well. If the set cannot
-    /// tell, a sign-out revokes it once more.
+    /// Returns whether a token that is refused for another reason is revoked as well. If the set is
+    /// damaged there, returns false, and the sign-out revokes the token once more.
     fn was_revoked(&self, token: &GenuineToken, moment: Moment<'_>) -> bool {
         let Some(RevocationCheck { set, .. }) = &self.revocation else { return false };
         set.is_revoked(moment.shared, token.names(), token.iat()).unwrap_or(false)
@@ -494,8 +503,8 @@ impl Admission {
 
     /// Returns the token that admits the request. All tokens must be acceptable and agree on the
     /// user, except cookies that a good cookie of the same name [replaces](Self::replaced_cookies).
-    /// One of them must be in a source that may admit the request, spelt exactly. Of several
-    /// objections the first in the order of judgement is named.
+    /// One of them must be in a source that may admit the request, under the exact name. Of several
+    /// objections, the first in the order of [`Refusal`] is returned.
     fn outcome(
         &self,
         tokens: &Result<Vec<Judged<'_>>, Objection>,
@@ -515,7 +524,8 @@ impl Admission {
         if let Some(objection) = objections.min_by_key(Objection::refusal) {
             return Err(objection);
         }
-        // A token under another spelling may be revoked as well: an API key does not excuse it.
+        // This also holds if an API key authorises the request: a token under another spelling may
+        // be revoked, and then the request is refused.
         if judged().next().is_some() {
             self.check_knowledge(moment)?;
         }
@@ -559,7 +569,8 @@ impl Admission {
         if values.is_empty() { None } else { self.sources.cookie_removal(headers, &values) }
     }
 
-    /// Checks whether enough is known about revocations to admit any token.
+    /// Checks that the revocation set may be used to admit a token: it is up to date, or
+    /// `when_unknown` allows a stale one.
     fn check_knowledge(&self, moment: Moment<'_>) -> Result<(), RefusalRule> {
         let admits = |it: &RevocationCheck| moment.knowledge.admits(it.when_unknown);
         if self.revocation.as_ref().is_none_or(admits) {
@@ -591,8 +602,8 @@ impl Admission {
     fn forward(&self, headers: &Headers, token: Option<&VerifiedToken>, route: &Route) -> Forward {
         let user = match &route.revoke_user {
             Some(RevokeUser::OfToken) => token.and_then(VerifiedToken::user).map(User::record_id),
-            // If no token can contain this id, the user has no token to revoke. The path names no
-            // issuer, so the cutoff holds under every issuer.
+            // If the id is one that no token can contain, the user has no token to revoke. The path
+            // names no issuer, so the cutoff applies under every issuer.
             Some(RevokeUser::Named(id)) => {
                 token::is_user_id(id).then(|| RecordId::of_user(&self.realm, None, id))
             }
@@ -629,12 +640,13 @@ impl Admission {
         self.verifier.replace_keys(keys);
     }
 
-    /// Returns whether, since the last call, a token has named a key that is missing.
+    /// Returns whether a token has named a missing key since the last call.
     pub fn take_missed_key(&self) -> bool {
         self.verifier.take_missed_key()
     }
 
-    /// Returns the number of tokens that were not checked because of a limit, since the last call.
+    /// Returns the number of tokens that were not checked since the last call, because a limit was
+    /// reached.
     pub fn take_unchecked(&self) -> u64 {
         self.verifier.take_unchecked()
     }
@@ -702,8 +714,8 @@ impl Admission {
         Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
     }
 
-    /// A refusal clears a cookie if its token was refused and no value of its name may be good. Three
-    /// refusals clear none:
+    /// Returns the `Set-Cookie` lines of a refusal. It clears a cookie if its token was refused and no
+    /// other value of the same name may be good. Three refusals clear no cookie:
     ///
     /// - a conflict: a link with somebody else's token must not sign the user out;
     /// - 503: what is refused now may be good on the next try, and a sign-out has not happened;
@@ -738,8 +750,8 @@ fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
     sets.fold(SourceSet::default(), SourceSet::union)
 }
 
-/// Returns the outcome for a request that an API key authorises: no user. There is no objection to
-/// its tokens.
+/// Returns the outcome for a request that an API key authorises: no user. The caller has found no
+/// objection to the request's tokens.
 fn by_api_key(
     tokens: &Result<Vec<Judged<'_>>, Objection>,
     route: &Route,
@@ -756,9 +768,10 @@ struct Judged<'a> {
     candidate: Candidate<'a>,
     /// The token, if its signature is valid.
     genuine: Option<GenuineToken>,
-    /// The token, if its times and claims are acceptable, too.
+    /// The token, if its signature is valid and its times and claims are acceptable.
     token: Option<Rc<VerifiedToken>>,
-    /// The reason to refuse it, if any. While it is unchecked, the reason is that it is unknown.
+    /// The reason to refuse the token, if any. Before the token is checked, this is
+    /// [`Refusal::Unavailable`].
     objection: Option<Objection>,
 }
 
@@ -780,12 +793,12 @@ impl<'a> Judged<'a> {
         self.refusal() == Some(Refusal::Revoked)
     }
 
-    /// Returns whether the token is good, or cannot be judged now.
+    /// Returns whether the token is good, or the filter cannot decide now.
     fn may_be_good(&self) -> bool {
         matches!(self.refusal(), None | Some(Refusal::Unavailable))
     }
 
-    /// Returns whether it cannot be decided now if the token is genuine.
+    /// Returns whether the filter cannot decide now if the token is genuine.
     fn is_unknown(&self) -> bool {
         self.genuine.is_none() && self.refusal() == Some(Refusal::Unavailable)
     }

@@ -1,4 +1,5 @@
-//! Recognises names of environment variables, so that a secret written in their place is not shown.
+//! Recognises the names of environment variables. A user may have written a secret in place of a
+//! variable's name, and messages must not show it.
 
 /// Returns whether the text may be shown, because it has the form of a variable's name and is
 /// shorter than the secret of a key.

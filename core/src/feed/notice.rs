@@ -1,7 +1,8 @@
 //! The log messages about the feed.
 //!
-//! The host writes them to its log. Each message is written once per change of state, however often
-//! the event repeats. Counters show how often. No message contains a token or a secret.
+//! The host writes these messages to its log. Each is written once per change of state, regardless
+//! of how often the event repeats. Counters show how often. No message contains a token or a
+//! secret.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use crate::feed::staleness::Knowledge;
 use crate::revocation::record::Kind;
 use crate::severity::Severity;
 
-/// A larger difference between the clocks is logged.
+/// The difference between the clocks above which a message is logged.
 pub const CLOCKS_APART_SECONDS: u64 = 5;
 
 /// A message about the feed.
@@ -20,21 +21,22 @@ pub enum FeedNotice {
     Leads,
     /// The state of the revocation set has changed.
     Knows(Knowledge),
-    /// A response was rejected for the first time in a row.
+    /// A response was rejected, and the one before it was not.
     Rejected(PollRejection),
     /// A response was accepted after a rejection.
     Accepted,
-    /// The service sends the whole set.
+    /// The service has begun to send the whole set: this proxy has no position in the feed yet, or
+    /// the service cannot continue from it.
     Reset,
     /// The service has lost revocations, and this proxy sends them again.
     Resends,
     /// Shared data did not contain what this filter had written.
     Damaged,
-    /// The clocks differ. Contains the service's clock minus ours, in seconds.
+    /// The clocks differ. Contains the service's clock minus the proxy's, in seconds.
     ClocksDiffer(i64),
     /// The clocks agree again.
     ClocksAgree,
-    /// A delivery failed for the first time in a row.
+    /// A delivery failed, and the one before it did not.
     NotDelivered,
     /// A delivery succeeded after a failure.
     Delivered,

@@ -1,4 +1,4 @@
-//! Recovers if shared data does not contain what this filter has written.
+//! Reloads the revocation set if shared data does not contain what this filter has written.
 //!
 //! Another plugin may write to the same `vm_id`. If a shard of the set is damaged, the revocations
 //! in it are unknown. The set is then treated as not loaded, so protected routes respond 503, until
@@ -11,7 +11,7 @@ use crate::revocation::set::{RevocationSet, SetError};
 use crate::shared::SharedData;
 use crate::shared::swap::Contended;
 
-/// Reports a damaged shard that was left unchanged. During a reload this does nothing: the reload
+/// Reports a damaged shard that was left unchanged. Does nothing during a reload: the reload
 /// replaces the shard, or the damage is found again afterwards.
 pub fn report(shared: &dyn SharedData, set: &RevocationSet) {
     let (state, _) = FeedState::read(shared, set.space());

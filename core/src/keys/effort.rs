@@ -1,4 +1,4 @@
-//! How much time may signature checks take?
+//! Limits the time that signature checks take.
 //!
 //! A client can send tokens with wrong signatures faster than a worker can check them. Four limits
 //! bound the time that they take. All count the expected time of a check (see `cost.rs`), so they
@@ -8,28 +8,32 @@
 //!    that needs more is refused with 503; checks that were made are remembered, so a retry
 //!    continues where this request stopped.
 //! 2. Once the invalid tokens of a request have used [`FAILED_NANOSECONDS_TO_ADMIT`], or
-//!    [`FAILED_NANOSECONDS_TO_SIGN_OUT`], no further unseen token of it is read. The time for
-//!    reading them counts, too.
-//! 3. The first [`FREE_NANOSECONDS`] of a request are always allowed. They suffice for one check
-//!    by HMAC, or by the proxy with RSA or P-256, so a flood of forged tokens never keeps a worker
-//!    from checking such a token. A forged request then costs no more than a valid one.
+//!    [`FAILED_NANOSECONDS_TO_SIGN_OUT`], no further unseen token of the request is read. A token
+//!    is unseen if this VM has not verified it before. The time for reading invalid tokens counts,
+//!    too.
+//! 3. The first [`FREE_NANOSECONDS`] of a request's checks, its free time, are always allowed. This
+//!    suffices for one check by HMAC, or by the proxy with RSA or P-256, so a flood of forged
+//!    tokens never keeps a worker from checking such a token. A forged request then costs no more
+//!    than a valid one.
 //! 4. Beyond that, failed checks use a [`FailureBudget`]: a token bucket that refills continuously.
 //!    While it is empty, a request that needs more than its free time is refused with 503.
 //!    Successful checks are never charged. Requests for pages and sign-outs have separate buckets.
 //!
 //! # Why many invalid tokens end a request early
 //!
-//! The first limit alone lets eight cookies of one name, each tried with eight keys, take the time
-//! of twenty valid requests. With the second, an invalid request takes the time of one unseen token,
-//! tried with every key that may have signed it, and that limit. A valid request may take the former,
-//! too: when the last key is the right one. Keys with ids make both cheap.
+//! With only the first limit, eight cookies of one name, each tried with eight keys, could take the
+//! time of twenty valid requests. With the second limit, the invalid tokens of a request take at
+//! most that limit and the time of one unseen token, tried with every key that may have signed it.
+//! A valid request may need as many tries, if the last key is the right one. If keys have ids, few
+//! are tried.
 //!
-//! The price: if a request carries several invalid tokens of ours in form (algorithm and `kid`), an
-//! unseen genuine one after them is not checked, and the response is 503. Checks are remembered, so
-//! each retry gets further, and from then on the request works. Tokens of other applications have
-//! another algorithm or `kid` as a rule; they need no check. A sign-out has a higher limit, because a
-//! valid one costs more, with two requests by the proxy, and because a retry is a click. It revokes
-//! every genuine token that was checked, also if the response is 503.
+//! The price: if a request carries several invalid tokens whose algorithm and `kid` fit the
+//! configured keys, an unseen genuine token after them is not checked, and the response is 503. The
+//! results of checks are remembered, so each retry gets further, until the request succeeds. Tokens
+//! of other applications usually have another algorithm or `kid` and need no check. A sign-out has
+//! a higher limit, because a valid sign-out costs the proxy two requests, and because the user must
+//! click again to retry. A sign-out revokes every genuine token that was checked, even if the
+//! response is 503.
 //!
 //! # The bound
 //!
@@ -78,7 +82,8 @@ impl FailureBudget {
         left > 0
     }
 
-    /// Takes time out of the bucket. The last check before it is empty may leave a debt.
+    /// Takes time out of the bucket. The last check may take more than is left; later refills pay
+    /// that debt.
     fn charge(&self, nanoseconds: u64) {
         self.left_nanoseconds.set(self.left_nanoseconds.get().saturating_sub_unsigned(nanoseconds));
     }
@@ -112,13 +117,13 @@ impl<'a> Effort<'a> {
         }
     }
 
-    /// Whether the request may have another unseen token read and checked.
+    /// Returns whether another unseen token of the request may be read and checked.
     pub(crate) fn is_left_for_a_token(&self) -> bool {
         self.failed_nanoseconds.get() < self.most_failed_nanoseconds
     }
 
-    /// Notes a token that is not genuine, or was not checked to the end: it was read, and its
-    /// checks began at `spent_before`.
+    /// Records the time of a token that is not genuine, or whose checks were cut off: the time for
+    /// reading it, and for the checks made since the total was `spent_before`.
     pub(crate) fn note_failure(&self, token_bytes: usize, spent_before: u64) {
         let checks = self.spent_nanoseconds.get().saturating_sub(spent_before);
         let failed = checks.saturating_add(cost::of_reading_nanoseconds(token_bytes));
@@ -135,7 +140,7 @@ impl<'a> Effort<'a> {
         self.unix_milliseconds / 1_000
     }
 
-    /// Returns the expected time of the checks made so far.
+    /// Returns the total of the expected times of the checks made so far.
     pub(crate) fn spent_nanoseconds(&self) -> u64 {
         self.spent_nanoseconds.get()
     }
@@ -151,8 +156,8 @@ impl<'a> Effort<'a> {
         is_allowed
     }
 
-    /// Charges the checks made since `spent_before` to the budget, because all of them failed. Free
-    /// time is not charged.
+    /// Charges the time spent since the total was `spent_before` to the budget for failed checks.
+    /// All checks since then must have failed. The request's free time is not charged.
     pub(crate) fn charge_since(&self, spent_before: u64) {
         let from = spent_before.max(FREE_NANOSECONDS);
         self.budget.charge(self.spent_nanoseconds.get().saturating_sub(from));
@@ -163,16 +168,17 @@ impl<'a> Effort<'a> {
 /// than 5 ms. The slowest single check, PS512 with 4,096 bits, takes 2.8 ms.
 pub(crate) const MOST_NANOSECONDS: u64 = 3_000_000;
 
-/// The time of one check by the proxy with RSA of 4,096 bits, or with P-256. The proxy itself needs
-/// as much time for a request that it forwards.
+/// The free time of a request: one check by the proxy with RSA of 4,096 bits, or with P-256. The
+/// proxy itself needs about as much time to forward a request.
 pub(crate) const FREE_NANOSECONDS: u64 = 60_000;
 
-/// The time for the invalid tokens of a request to be admitted: about what the proxy itself needs
-/// for a request. Two checks by the proxy with P-256 exceed it.
+/// The longest time for the invalid tokens of a request that is no sign-out: about what the proxy
+/// itself needs for a request. Two checks by the proxy with P-256 exceed it.
 pub(crate) const FAILED_NANOSECONDS_TO_ADMIT: u64 = FREE_NANOSECONDS;
 
-/// The time for the invalid tokens of a sign-out: about what the proxy needs to forward a sign-out
-/// and to call the service. It suffices for 45 tokens of usual length with HMAC, or 6 with P-256.
+/// The longest time for the invalid tokens of a sign-out: about what the proxy needs to forward a
+/// sign-out and to call the service. It suffices for 45 tokens of usual length with HMAC, or 6 with
+/// P-256.
 pub(crate) const FAILED_NANOSECONDS_TO_SIGN_OUT: u64 = 250_000;
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;

@@ -41,7 +41,7 @@ impl Algorithm {
     /// All algorithms.
     pub const ALL: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
 
-    /// Its name in `alg`.
+    /// Returns its name in `alg`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -81,9 +81,10 @@ pub struct Key {
 impl Key {
     /// Creates a key from a shared secret.
     ///
-    /// A key with an `id` verifies tokens with that `kid` or with none; a key without verifies
-    /// tokens with any `kid`. If `issuer` or `audiences` are given, the tokens that this key
-    /// verifies must have them. The configuration checks the secret's strength, not this function.
+    /// A key with an `id` verifies tokens with that `kid` or with none; a key without an id
+    /// verifies tokens with any `kid`. If `issuer` or `audiences` are given, the tokens that this
+    /// key verifies must have them. The configuration checks the secret's strength, not this
+    /// function.
     #[must_use]
     pub fn hmac(
         algorithm: Algorithm,
@@ -139,8 +140,8 @@ impl Key {
         self.fingerprint
     }
 
-    /// Returns whether a `kid` could mean either of the two keys. Different issuers may use the
-    /// same id.
+    /// Returns whether a token's `kid` could mean either of the two keys: they have the same
+    /// algorithm, id and issuer. Different issuers may use the same id.
     pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
         self.id.is_some()
             && (self.algorithm, &self.id, &self.issuer)
@@ -173,7 +174,7 @@ impl Key {
         self.signature.verify(signing_input, signature, effort)
     }
 
-    /// Returns whether this key made the signature, without a host and without a limit.
+    /// Returns whether this key made the signature. No host checks it, and no limit applies.
     #[cfg(test)]
     pub(crate) fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         let budget = effort::FailureBudget::new(1_000);
@@ -181,13 +182,15 @@ impl Key {
         self.verify(signing_input, signature, &effort) == Ok(true)
     }
 
-    /// Returns the issuer that tokens verified by this key must have.
+    /// Returns the `iss` that tokens verified by this key must have. Returns `None` if the key
+    /// accepts any `iss`.
     #[must_use]
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// Returns the audiences of which tokens verified by this key must name one, if there are any.
+    /// Returns the audiences of this key. A token that the key verifies must name one of them in
+    /// `aud`. If the list is empty, the key accepts any `aud`.
     #[must_use]
     pub(crate) fn audiences(&self) -> &[String] {
         &self.audiences
@@ -277,9 +280,10 @@ impl KeyRing {
     /// Returns the keys to try on a token with this `alg`, `kid` and `iss`: at least one and at
     /// most [`KEYS_TRIED`], always in the same order.
     ///
-    /// If keys have the token's `kid` as their id, only they are tried. Otherwise only keys without
-    /// an id are, since another id is a different key. A token without `kid` is tried with every
-    /// key of its algorithm. Keys of the token's issuer come first.
+    /// If keys have the token's `kid` as their id, only these keys are tried. If no key has, only
+    /// keys without an id are tried, since a key with another id did not sign the token. A token
+    /// without `kid` is tried with every key of its algorithm. Keys of the token's issuer come
+    /// first.
     pub(crate) fn candidates(
         &self,
         algorithm: &str,

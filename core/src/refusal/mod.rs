@@ -1,10 +1,10 @@
-//! All refusals, and the response that the client gets for each.
+//! All refusals, and the response to each.
 //!
 //! One enum and one table define the status, the stable code, the sentence and the challenge.
 //! Nothing in a response depends on the content of the token. The order of the variants is the
-//! order of the checks. If there are several reasons, the first one is reported. Codes are for
-//! programs and never change. The sentence may be configured, because the front end of an
-//! application may know only its own sentences.
+//! order of the checks. If a request has several reasons for a refusal, the first in this order is
+//! reported. Programs may rely on the codes, which never change. The configuration may replace the
+//! sentences, because an application's front end may expect its own.
 
 mod objection;
 
@@ -37,9 +37,10 @@ pub enum Refusal {
     BadClaims,
     /// The tokens of the request name different users.
     ConflictingTokens,
-    /// The token is revoked: by its own record, by its user's cutoff, or by the cutoff for all.
+    /// The token is revoked: by its own record, by the cutoff of its user or session, or by the
+    /// cutoff for all.
     Revoked,
-    /// Something required is unknown: the keys, or an up-to-date revocation set.
+    /// The filter cannot decide: keys are missing, or the revocation set is not up to date.
     Unavailable,
 }
 
@@ -103,7 +104,7 @@ pub struct Sentences {
     pub missing_token: Option<String>,
     /// For a request with a token that is refused: the error of RFC 6750 §3.1.
     pub invalid_token: Option<String>,
-    /// For a request that cannot be decided now.
+    /// For a request about which the filter cannot decide now.
     pub unavailable: Option<String>,
 }
 
@@ -172,7 +173,7 @@ impl Refusal {
         Self::Unavailable,
     ];
 
-    /// Returns the entry of the table.
+    /// Returns the status, code, sentence and challenge of this refusal.
     #[must_use]
     pub fn answer(self) -> LocalReply<'static> {
         let (code, detail) = match self {
@@ -206,7 +207,7 @@ impl Refusal {
     }
 }
 
-/// The missing knowledge usually arrives within one feed round trip.
+/// The keys or revocations that are missing usually arrive within one feed round trip.
 const RETRY_AFTER_SECONDS: &str = "2";
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The exact reason why a request is refused, for the operator and never for the client.
 //!
-//! A [`Refusal`] is what the client learns. An [`Objection`] also names the claim or the rule: in the
-//! response code details (`session_guard_bad_claims:jti`), in the log and in `signout explain`. It
-//! never contains a value of the token. The names of claims come from the configuration.
+//! The client learns only the [`Refusal`]. An [`Objection`] also names the claim or the rule, in
+//! the response code details (`session_guard_bad_claims:jti`), in the log and in `signout explain`.
+//! It never contains a value of the token. The names of claims come from the configuration.
 //!
 //! [`Objection::explanation`] is the one place for the sentences about refusals.
 
@@ -16,18 +16,18 @@ use crate::severity::Severity;
 /// The reason for a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Objection {
-    /// No more is known than the refusal.
+    /// Only the refusal is known.
     Plain(Refusal),
     /// A rule of the filter.
     Rule(RefusalRule),
-    /// The claim of that name is not as required. The refusal is [`Refusal::BadClaims`].
+    /// The claim with this name is not as required. The refusal is [`Refusal::BadClaims`].
     Claim(Rc<str>, ClaimFault),
 }
 
 /// The problem with a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClaimFault {
-    /// The token does not have it, or it is `null`.
+    /// The token does not have the claim, or its value is `null`.
     Absent,
     /// Its type, form or length is wrong.
     Malformed,
@@ -38,7 +38,8 @@ pub enum ClaimFault {
 /// A rule that a request does not follow, or the reason why the filter cannot decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalRule {
-    /// The only token is in a place whose name is spelt differently.
+    /// The only token is in a header, cookie or parameter whose name is spelt differently from the
+    /// configuration.
     Spelling,
     /// The only token is in a place that the configuration limits to other routes.
     Route,
@@ -68,7 +69,7 @@ pub enum RefusalRule {
     Zip,
     /// The header has the member `enc`.
     Enc,
-    /// A header field holds a credential and anything else.
+    /// A header field contains a credential and something else.
     Field,
     /// The request carries too many tokens.
     Count,
@@ -86,7 +87,8 @@ pub enum RefusalRule {
     AudienceOfKey,
     /// The time from `iat` to `exp` is longer than `max_lifetime_seconds`.
     MaxLifetime,
-    /// An API key cannot show which user the request signs out.
+    /// The route revokes the tokens of the request's user, and the request also carries an API key,
+    /// which names no user.
     ApiKey,
     /// Keys are missing.
     Keys,
@@ -102,7 +104,8 @@ pub enum RefusalRule {
     Headers,
     /// A sign-out could not be stored on this proxy.
     Outbox,
-    /// The service cannot be reached, and the configuration refuses such a sign-out.
+    /// The service cannot be reached, and the configuration refuses a sign-out that it has not
+    /// stored.
     Unreachable,
     /// The service rejects the revocation of a sign-out.
     Rejected,
@@ -142,13 +145,13 @@ impl Objection {
         Self::Claim(claim.into(), ClaimFault::Malformed)
     }
 
-    /// The configuration accepts no token with this value of the claim.
+    /// Creates the objection that the configuration accepts no token with this value of the claim.
     #[must_use]
     pub fn not_accepted(claim: &str) -> Self {
         Self::Claim(claim.into(), ClaimFault::NotAccepted)
     }
 
-    /// Returns what the client learns.
+    /// Returns the refusal, which is all that the client learns.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self {
@@ -159,8 +162,8 @@ impl Objection {
     }
 
     /// Returns the code of the refusal, with the claim or the rule if it is known:
-    /// `bad_claims:jti`. Access logs divide fields by spaces, so other characters of a claim's name
-    /// than those of a URL become `_`.
+    /// `bad_claims:jti`. Access logs separate fields by spaces, so each character of a claim's name
+    /// that does not occur in URLs is replaced by `_`.
     #[must_use]
     pub fn name(&self) -> String {
         let code = self.refusal().answer().code;
@@ -337,7 +340,7 @@ impl RefusalRule {
         Self::Rejected,
     ];
 
-    /// Returns what the client learns.
+    /// Returns the refusal, which is all that the client learns.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         match self {
@@ -570,7 +573,8 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-._~:/@".contains(character)
 }
 
-/// Names of claims in use have at most about forty characters (`https://…/roles`).
+/// The longest name of a claim that is shown. Names in use have at most about forty characters
+/// (`https://…/roles`).
 const NAME_CHARACTERS_LIMIT: usize = 64;
 
 #[cfg(test)]

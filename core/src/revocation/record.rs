@@ -9,8 +9,8 @@ pub use crate::revocation::name::RecordId;
 /// The `exp` of a record that is kept for ever.
 pub const NEVER: u64 = u64::MAX;
 
-/// Later times are refused, because they must be milliseconds. Seconds reach this value in the year
-/// 36,812, milliseconds did in 2004.
+/// The first time that is refused, in seconds since 1970 UTC. A larger value must be in
+/// milliseconds: seconds reach it in the year 36,812, milliseconds did in 2004.
 pub const TIME_LIMIT_SECONDS: u64 = 1 << 40;
 
 /// The length of a record in the feed and the outbox: kind, id, issued_before and exp, big endian.
@@ -48,7 +48,8 @@ impl Kind {
 /// One revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Record {
-    /// The id of the token or user. It is the first field, so that records sort by id.
+    /// The id of the token, the user, the session or, for [`Kind::All`], the realm. It is the first
+    /// field, so that records sort by id.
     pub id: RecordId,
     /// The kind of the revocation.
     pub kind: Kind,
@@ -72,7 +73,7 @@ impl Record {
         Self { id, kind: Kind::User, issued_before, exp }
     }
 
-    /// Creates a session's cutoff. It is of the same kind as a user's.
+    /// Creates a session's cutoff. Its kind is [`Kind::User`], like that of a user's cutoff.
     #[must_use]
     pub fn session(id: RecordId, issued_before: u64, exp: u64) -> Self {
         Self::user(id, issued_before, exp)
@@ -102,7 +103,8 @@ impl Record {
         }
     }
 
-    /// Returns whether `other` adds nothing to this record of the same key.
+    /// Returns whether `other` is superfluous beside this record: it has the same key, revokes no
+    /// further token, and need not be kept longer.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.key() == other.key() && self.merge(*other) == *self
@@ -140,8 +142,8 @@ impl Record {
         record.is_sound().then_some(record)
     }
 
-    /// Returns whether the times are valid: a token has no cutoff, a cutoff has one, and no time is
-    /// so large that it must be in milliseconds.
+    /// Returns whether the times are valid: `issued_before` is 0 for a token and positive for a
+    /// cutoff, and no time is so large that it must be in milliseconds.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let exp = self.exp < TIME_LIMIT_SECONDS || self.exp == NEVER;

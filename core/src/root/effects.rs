@@ -13,7 +13,7 @@ pub struct Host<'a> {
     pub shared: &'a dyn SharedData,
     /// The proxy's clocks.
     pub clock: &'a dyn Clock,
-    /// Returns a random number, for waits that differ between proxies.
+    /// Returns a random number. Waits contain one, so that proxies do not call at the same time.
     pub random: fn() -> u32,
 }
 
@@ -34,7 +34,7 @@ pub struct Effects {
     pub calls: Vec<(Question, Call)>,
 }
 
-/// The purpose of a call of the root.
+/// The purpose of a call that the root makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Get the revocations since the last poll.
@@ -52,6 +52,7 @@ pub struct Destination {
     pub cluster: String,
     /// `:authority` of the request.
     pub authority: String,
-    /// The value of `Authorization`: `Bearer <API token>` for the service, none for an issuer.
+    /// The value of `Authorization`: `Bearer <API token>` for the service, `None` for an issuer,
+    /// which must not learn the API token.
     pub authorization: Option<String>,
 }

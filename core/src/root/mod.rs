@@ -44,8 +44,9 @@ pub struct Root {
     sentences: Sentences,
     counters: Counters,
     log: Vec<(Severity, String)>,
-    /// When each rate-limited line was last logged, in monotonic milliseconds. Clients cannot add
-    /// lines: each belongs to a rule, or to a claim of the configuration.
+    /// When each rate-limited log line was last written, in monotonic milliseconds. Clients cannot
+    /// make the map grow: each line belongs to a refusal rule, or to a claim that the configuration
+    /// names.
     logged_at: HashMap<Cow<'static, str>, u64>,
     pub(crate) tick_period: TickPeriod,
     pub(crate) open_requests: OpenRequests,
@@ -54,7 +55,7 @@ pub struct Root {
     key_sets: KeySets,
     /// The destination of each key set's issuer.
     issuers: Vec<Destination>,
-    /// Whether each key set has keys, or fetching it has failed.
+    /// Whether every key set has keys or a failed attempt to fetch them.
     keys_settled: bool,
     /// Whether the fetched keys have changed since the last [`Root::take_key_change`].
     has_other_keys: bool,
@@ -63,8 +64,8 @@ pub struct Root {
 }
 
 impl Root {
-    /// Loads a configuration. `environment` returns the value of an environment variable, `uuid` a
-    /// fresh random UUID.
+    /// Loads a configuration. `environment` returns the value of an environment variable. `uuid`
+    /// returns a new random UUID on each call.
     ///
     /// # Errors
     ///
@@ -117,14 +118,15 @@ impl Root {
         self.admission.decide(headers, moment)
     }
 
-    /// Returns the objection to a single token of a request that needs one.
+    /// Returns the objection to a token, as if it were the only token of a request to a protected
+    /// route.
     #[must_use]
     pub fn examine(&mut self, token: &[u8], host: Host<'_>) -> Option<Objection> {
         let moment = self.moment(host);
         self.admission.examine(token, moment)
     }
 
-    /// Returns whether the revocation set is loaded and recent, or not needed.
+    /// Returns whether the revocation set is up to date, or the configuration has none.
     #[must_use]
     pub fn knows_revocations(&self) -> bool {
         let knows = |it: &RevocationState| it.knowledge == Knowledge::Current;
@@ -194,8 +196,8 @@ impl Root {
         mem::take(&mut self.has_other_keys)
     }
 
-    /// Returns whether, since the last call, a token has named a key that is not known. If so, asks
-    /// the leader to fetch the keys early.
+    /// Returns whether a token has named a missing key since the last call. If so, asks the leader
+    /// to fetch the keys early.
     #[must_use]
     pub fn note_missed_key(&self, host: Host<'_>) -> bool {
         let has_missed = self.admission.take_missed_key();
@@ -237,7 +239,8 @@ impl Root {
         effects
     }
 
-    /// Returns the destination of a call. `None` only for an index that the root has never used.
+    /// Returns the destination of a call. Returns `None` only for a question that this root never
+    /// asks.
     #[must_use]
     pub fn destination(&self, question: Question) -> Option<&Destination> {
         match question {
@@ -252,8 +255,8 @@ impl Root {
         self.revocation.as_ref().map(|revocation| &revocation.service)
     }
 
-    /// Releases the leader leases, because this configuration ends in this VM. Another VM may then
-    /// poll at once.
+    /// Releases the leader leases of this VM, because it stops using this configuration. Another VM
+    /// may then poll at once.
     pub fn release(&mut self, host: Host<'_>) {
         let now = host.clock.now();
         self.key_sets.release(host.shared, now);
@@ -270,8 +273,8 @@ impl Root {
         }
     }
 
-    /// Returns the response for a refusal. If a response has already begun, it cannot be changed,
-    /// and the proxy only ends it.
+    /// Returns the response for a refusal. If the application's response has already begun, the
+    /// proxy cannot send this one, and only ends the request.
     #[must_use]
     pub fn response_to(&self, refusal: Refusal) -> LocalResponse {
         self.sentences.response(&refusal.into(), &[])
@@ -323,7 +326,7 @@ impl Root {
         self.log.push((severity, line.into()));
     }
 
-    /// Logs a line that requests cause, at most once a minute.
+    /// Logs a line that requests cause, unless the same line was logged within the last minute.
     pub(crate) fn log_at_intervals(
         &mut self,
         severity: Severity,
@@ -370,8 +373,8 @@ impl Root {
         self.load_missing_keys(host);
         self.keys_settled = self.keys_settled || self.key_sets.are_settled(host.shared);
         let knowledge = self.revocation.as_mut().map(|revocation| {
-            // The value of the last tick is used unless it refuses the request. In that case
-            // another VM may have updated the set meanwhile, so it is read again.
+            // The value of the last tick is used if it is `Current`. Otherwise another VM may have
+            // updated the set since, so the state is read again before the request is refused.
             if revocation.knowledge != Knowledge::Current {
                 revocation.knowledge = revocation.feed.known_at(host.shared, host.clock.now());
             }
@@ -385,7 +388,7 @@ impl Root {
         }
     }
 
-    /// Loads the keys that another VM has fetched since the last tick, if this VM lacks some. A
+    /// If this VM lacks keys, loads those that another VM has fetched since the last tick. A
     /// request must not be refused because of keys that the process already has.
     fn load_missing_keys(&mut self, host: Host<'_>) {
         if self.admission.lacks_keys() {
@@ -411,7 +414,7 @@ impl Root {
         self.apply_key_sets(of_keys, effects);
     }
 
-    /// Checks open requests and returns those to end now, a bounded number at a time.
+    /// Checks open requests, and adds a bounded number of those that must end to `effects`.
     fn sweep_open_requests(&mut self, host: Host<'_>, effects: &mut Effects) {
         let now = host.clock.monotonic_milliseconds();
         let open = self.open_requests.len();
@@ -489,14 +492,14 @@ const TICK_MILLISECONDS: u64 = 1_000;
 /// The first tick comes soon after the configuration is loaded, so that the proxy is ready soon.
 const FIRST_TICK_MILLISECONDS: u64 = 5;
 
-/// The period while a response is held.
+/// The period of the tick while a response is held.
 pub(crate) const HOLD_TICK_MILLISECONDS: u64 = 20;
 
-/// The period while a request is open. It must end within a second, and the feed takes part of that
-/// time.
+/// The period of the tick while requests are open. A request must end within a second of its
+/// token's revocation, and the feed takes part of that second.
 pub(crate) const OPEN_REQUESTS_TICK_MILLISECONDS: u64 = 250;
 
-/// The period while more requests must end than may end at once.
+/// The period of the tick while more requests must end than one tick may end.
 const ENDING_TICK_MILLISECONDS: u64 = 1;
 
 /// A line that requests cause is logged at most this often.

@@ -24,7 +24,8 @@ pub struct KeySpace {
 }
 
 impl KeySpace {
-    /// Returns the key space of a realm's feed, from the service at this cluster and authority.
+    /// Returns the key space of the feed of a realm. `cluster` and `authority` are those of the
+    /// signout service.
     #[must_use]
     pub fn of_feed(realm: &str, cluster: &str, authority: &str) -> Self {
         Self::of(&[realm, cluster, authority])
@@ -43,7 +44,7 @@ impl KeySpace {
         Self::of(&["key set", cluster, authority, path, rsa])
     }
 
-    /// Returns the key space with these digits, which [`KeySpace::digits`] has returned. Returns
+    /// Returns the key space with these digits, which must come from [`KeySpace::digits`]. Returns
     /// `None` if they are not lower-case hex digits.
     #[must_use]
     pub fn from_digits(digits: &[u8; 16]) -> Option<Self> {

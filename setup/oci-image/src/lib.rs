@@ -16,8 +16,9 @@ use flate2::write::GzEncoder;
 use hmac_sha256::Hash;
 use serde_json::{Value, json};
 
-/// Writes the module as an image layout into a new directory. Returns the manifest's digest,
-/// `sha256:…`, which identifies the image in a registry and in `sha256` of a WasmPlugin.
+/// Writes the module as an OCI image layout into a directory, which is created if it does not
+/// exist. Returns the manifest's digest, `sha256:…`, which identifies the image in a registry and
+/// in `sha256` of a WasmPlugin.
 ///
 /// # Errors
 /// A file or directory cannot be written.

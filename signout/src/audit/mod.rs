@@ -12,7 +12,7 @@
 //! # What an entry proves
 //!
 //! The API token of a caller was checked. Everything else about a caller is what the caller says:
-//! whoever has the API token can call itself a proxy.
+//! any caller with the API token can claim to be a proxy.
 
 mod stored;
 
@@ -65,18 +65,18 @@ impl FromStr for AuditKey {
 /// An entry as a store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
-    /// Its position.
+    /// The position of the entry.
     pub key: AuditKey,
-    /// Its content, see [`AuditEntry::row`].
+    /// The content of the entry, see [`AuditEntry::row`].
     pub content: Vec<u8>,
 }
 
 /// The part of the audit that a query reads next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditRange {
-    /// The entries before that key, newest first.
+    /// The entries before this key, newest first.
     Before(AuditKey),
-    /// The entries after that key, oldest first.
+    /// The entries after this key, oldest first.
     After(AuditKey),
 }
 
@@ -91,14 +91,15 @@ pub(crate) struct AuditEntry {
     pub(crate) revocations: Vec<AuditedRevocation>,
 }
 
-/// Where a revocation comes from.
+/// The caller that caused the changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AuditOrigin {
     /// `proxy`, `command_line`, `api`, or the protocol of an identity provider.
     pub(crate) via: String,
-    /// The proxy, the program, or the issuer.
+    /// The name of the proxy, the program or the issuer.
     pub(crate) name: String,
-    /// Which API token the caller has presented, for example `1`; empty for an identity provider.
+    /// The label of the API token that the caller has presented, for example `1`; empty for an
+    /// identity provider.
     pub(crate) api_token: String,
 }
 
@@ -119,7 +120,8 @@ pub(crate) struct AuditedRevocation {
     pub(crate) user: Option<RecordId>,
 }
 
-/// What a record revokes. It is more precise than the record's kind.
+/// What a revocation record revokes. This is more precise than [`Kind`], which does not tell a
+/// session from a user, or an API key from a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AuditSubject {
@@ -149,7 +151,7 @@ impl AuditSubject {
 }
 
 impl From<Kind> for AuditSubject {
-    /// Returns the subject of a record about which nothing else is known.
+    /// Returns the subject of a record of which only the kind is known.
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Token => Self::Token,
@@ -170,8 +172,8 @@ impl AuditEntry {
         stored::decode(row)
     }
 
-    /// Returns whether it concerns one of these records: as its subject, or as the user to whom the
-    /// subject belongs.
+    /// Returns whether the entry concerns one of these records: as its subject, or as the user to
+    /// whom the subject belongs.
     pub(crate) fn concerns(&self, ids: &[RecordId]) -> bool {
         let mut revocations = self.revocations.iter();
         revocations

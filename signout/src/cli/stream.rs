@@ -23,7 +23,7 @@ pub(super) struct Stream {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Have the provider send the events that the issuers file names.
+    /// Create a stream at the provider, for the event types in the issuers file.
     Create {
         #[command(flatten)]
         provider: Provider,
@@ -85,7 +85,7 @@ enum StreamStatus {
     Disabled,
 }
 
-/// A transmitter with its metadata.
+/// The client of one transmitter: its metadata, and the issuer's settings.
 struct StreamClient {
     client: HttpClient,
     metadata: Value,
@@ -222,8 +222,8 @@ impl StreamClient {
         Ok(())
     }
 
-    /// Returns the stream of the command line, or else the only one that the transmitter has for
-    /// this receiver.
+    /// Returns the stream id of the command line. Without it, returns the id of the only stream
+    /// that the transmitter has for this receiver.
     fn stream_id(&self) -> Result<String, CommandError> {
         if let Some(id) = &self.stream {
             return Ok(id.clone());
@@ -246,7 +246,8 @@ impl StreamClient {
         url.ok_or_else(|| CommandError::Refused(format!("the transmitter has no `{name}`")))
     }
 
-    /// Makes a call, and returns the JSON of the response; null if it has none.
+    /// Makes a call, and returns the JSON of the response. Returns null if the response has no
+    /// body.
     fn call(
         &self,
         method: Method,
@@ -332,7 +333,8 @@ const POLL: &str = "urn:ietf:rfc:8936";
 /// How long a transmitter may take to respond.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest response of a transmitter: metadata and streams have a few kilobytes.
+/// The longest response of a transmitter that is read. Metadata and stream configurations have a
+/// few kilobytes.
 const LONGEST_RESPONSE: u64 = 1 << 20;
 
 /// Longest part of a provider's error response that is shown.

@@ -9,7 +9,7 @@
 //!   as an error, so the transmitter sends it again.
 //!
 //! If several services share a store, one of them polls: the holder of a lease in the store. If it
-//! dies, another service polls when the lease has ended.
+//! dies, another service takes the lease after its end and polls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -30,7 +30,8 @@ use crate::clock::unix_seconds;
 use crate::http::client::{HttpClient, HttpRequest, NoResponse};
 use crate::random::random_number;
 
-/// Starts polling the transmitter of the issuer with that index.
+/// Starts polling the transmitter of the issuer with this index. Does nothing if the issuer has no
+/// address to poll.
 ///
 /// # Errors
 ///
@@ -236,7 +237,8 @@ impl PollThread {
     }
 }
 
-/// Reads a response, which must have status 200 and contain a JSON object.
+/// Reads a response. Returns an error if its status is not 200 or its body is not the JSON of RFC
+/// 8936 §2.3.
 fn read(response: &Response) -> Result<PolledEvents, String> {
     match response.status() {
         Some(200) => {}
@@ -252,7 +254,7 @@ fn random() -> u32 {
     random_number().map_or(0, |number| number as u32)
 }
 
-/// Most events of one response.
+/// The most events that one poll requests.
 const MAX_EVENTS: usize = 100;
 
 /// Longest response, in bytes: twice the size of [`MAX_EVENTS`] tokens of the longest size.
@@ -269,7 +271,7 @@ const LEASE: Duration = Duration::from_secs(90);
 /// sign-outs take effect within about a second.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a service asks for the lease that another one holds.
+/// How often a service tries to take the lease while another service holds it.
 const NOT_LEADER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often a waiting thread checks whether the receivers still exist.

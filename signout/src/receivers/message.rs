@@ -1,6 +1,7 @@
-//! The common part of all messages of issuers: the checks of audience and times, and the effect.
+//! The common part of all messages from issuers: the checks of `aud`, `exp`, `nbf` and `iat`, and
+//! the records that an accepted message stores.
 //!
-//! Each protocol makes these checks in the same way, after the signature was verified.
+//! Each protocol makes these checks in the same way, after the signature has been verified.
 
 use session_guard_core::revocation::record::{Kind, Record};
 use session_guard_core::token::statement::StatementClaims;
@@ -12,15 +13,15 @@ use crate::issuers::settings::IssuerSettings;
 use crate::plan::PlannedRecord;
 use crate::request::CUTOFF_AHEAD_SECONDS;
 
-/// The effect of an accepted message.
+/// What the service does for an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MessageEffect {
     /// The records to store.
     pub(super) records: Vec<Record>,
-    /// What the cutoffs among them revoke.
+    /// Whether the cutoffs among `records` are those of sessions or of users, for the audit.
     pub(super) cutoffs_of: AuditSubject,
-    /// The response is sent when this second has begun. Every token that was issued before the
-    /// response is then refused, and a sign-in after it works.
+    /// The second (since 1970 UTC) from which on the response may be sent. Every token that was
+    /// issued before the response is then refused, and a sign-in after it works.
     pub(super) respond_at: u64,
     /// Deviations from the specification, for the operator's log.
     pub(super) notes: Vec<&'static str>,
@@ -64,7 +65,8 @@ impl MessageEffect {
 ///
 /// # Errors
 ///
-/// The message is for another receiver, or not valid at this time.
+/// A claim is missing or malformed, the message is for another receiver, or it is not valid at this
+/// time.
 pub(super) fn check(
     claims: &StatementClaims<'_>,
     audiences: &[String],
@@ -89,7 +91,7 @@ pub(super) fn check(
 ///
 /// # Errors
 ///
-/// It is later than that.
+/// The time is later than that.
 pub(super) fn not_from_the_future(time: u64, now: u64) -> Result<(), Rejection> {
     if time <= now.saturating_add(SKEW_SECONDS) {
         return Ok(());
@@ -99,5 +101,6 @@ pub(super) fn not_from_the_future(time: u64, now: u64) -> Result<(), Rejection> 
     Err(Rejection::new(RejectionReason::NotYetValid, detail))
 }
 
-/// By how much the clocks of issuer and service may differ. A cutoff may be as far in the future.
+/// The largest difference between the clocks of issuer and service that is tolerated. A cutoff may
+/// be as far in the future.
 const SKEW_SECONDS: u64 = CUTOFF_AHEAD_SECONDS;

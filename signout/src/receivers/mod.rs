@@ -15,8 +15,8 @@
 //! 2. [`Receivers::genuine`] finds the issuer and checks the signature. No API token is needed.
 //! 3. The module of the protocol checks the claims and returns the records to store, as a pure
 //!    function of message, settings and time.
-//! 4. [`Receivers::store`] stores them durably. The response waits until every token that was
-//!    issued before it is refused.
+//! 4. [`Receivers::store`] stores them durably. The response is sent when every token issued before
+//!    it is refused.
 //!
 //! [`event_poll`] fetches Security Event Tokens from transmitters that do not push (RFC 8936).
 //! These tokens take the same path from step 2.
@@ -76,7 +76,8 @@ struct ReceiverState {
 }
 
 impl Receivers {
-    /// Starts fetching the issuers' keys and polling for their events. Needs a tokio runtime.
+    /// Starts fetching the issuers' keys and polling for their events. Must be called in a tokio
+    /// runtime.
     ///
     /// # Errors
     ///
@@ -105,7 +106,8 @@ impl Receivers {
         Ok(receivers)
     }
 
-    /// Returns whether any issuer may send such messages to this realm.
+    /// Returns whether any issuer of this realm may send messages of the kind that `may_send`
+    /// selects.
     fn serves(&self, realm: &str, may_send: impl Fn(&IssuerSettings) -> bool) -> bool {
         let mut issuers = self.state.issuers.iter().map(|issuer| &issuer.settings);
         issuers.any(|settings| settings.realm == realm && may_send(settings))
@@ -175,7 +177,8 @@ impl Receivers {
     }
 
     /// Handles a Security Event Token that was pushed or polled. When this returns, its records are
-    /// durable. Returns the second (since 1970 UTC) from which on a push may be answered.
+    /// durable. Returns the second (since 1970 UTC) from which on the response to a push may be
+    /// sent.
     async fn take_event(
         &self,
         realm: &str,
@@ -274,16 +277,17 @@ impl Verifications {
     }
 }
 
-/// Milliseconds of each second that failed signature checks may use. They are estimated with the
-/// times of WebAssembly, which are several times those of this program.
+/// The milliseconds of each second that failed signature checks may use. Their times are estimated
+/// as in WebAssembly, where a check takes several times as long as in this program.
 const FAILED_MILLISECONDS_PER_SECOND: u64 = 250;
 
-/// Most requests at a time. Each has a body of at most [`routes::BODY_BYTES`], and may wait two
-/// seconds until its cutoff has begun.
+/// The most requests that are handled at a time. Further requests are rejected as temporarily
+/// unavailable. Each request has a body of at most [`routes::BODY_BYTES`], and may take two
+/// seconds, because its response is sent only when the second of its cutoff has begun.
 const REQUESTS_AT_A_TIME: usize = 1_024;
 
-/// Number of verification events that are remembered. `signout stream verify` requests one and then
-/// asks whether it has arrived.
+/// The number of verification events that are remembered. `signout stream verify` requests an event
+/// and then asks whether it has arrived.
 const VERIFICATIONS: usize = 64;
 
 /// Longest state of a verification event that is remembered. `signout stream verify` uses 32 bytes.

@@ -1,7 +1,8 @@
-//! Counts the messages of issuers, and logs those that are rejected.
+//! Counts and logs the messages of issuers.
 //!
-//! Anybody can send messages, so the log has at most one line a minute for each receiver and
-//! reason. A line names reason and remedy, never a token, a user or a session.
+//! Each accepted message is logged, because its issuer has signed it. Anybody can send messages
+//! that are rejected or change nothing, so those are logged at most once a minute for each receiver
+//! and reason. A line never contains a token, a user or a session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

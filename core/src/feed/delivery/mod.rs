@@ -41,9 +41,11 @@ pub fn call(records: &[OutgoingRecord], timeout_milliseconds: u64) -> Call {
 pub enum Verdict {
     /// The service has all of them.
     Accepted,
-    /// 507: there is room for only this many records. [`accepted`] returns which ones.
+    /// 507: the service stored only this many records, because it is full. [`accepted`] returns
+    /// which ones.
     Full(usize),
-    /// 400, 413 or 422: the service will never accept the batch as it is.
+    /// 400, 413 or 422: the service will never accept the batch as it is. Its records are sent
+    /// again one by one; a record that is rejected alone is dropped.
     Rejected,
     /// 401 or 403: the service rejects the API token.
     Unauthorized,
@@ -103,14 +105,14 @@ pub enum DeliveryOutcome {
     Dropped(Record),
     /// The service does not know the API token.
     Unauthorized,
-    /// The service has room for this many records. The others wait.
+    /// The service is full and stored only this many records. The others wait in the outbox.
     Partly(u64),
-    /// Anything else: the records stay in the outbox.
+    /// Any other response, or none. The records stay in the outbox.
     Postponed,
 }
 
 impl Delivery {
-    /// Creates deliveries of which the first may be sent at once.
+    /// Creates the state before the first delivery, which may be sent at once.
     #[must_use]
     pub fn new(timeout_milliseconds: u64) -> Self {
         Self { timeout_milliseconds, poller: Poller::default(), one_by_one: VecDeque::new() }
@@ -198,8 +200,8 @@ impl Delivery {
 }
 
 /// A record in the service's JSON, in both directions. A token has no `issued_before`. A record
-/// without `exp` is kept for ever. Only a proxy names the
-/// account, to the service.
+/// without `exp` is kept for ever. Only the JSON that a proxy sends to the service contains `user`
+/// and `iat`.
 #[derive(Debug, Serialize)]
 pub struct JsonRecord {
     kind: &'static str,

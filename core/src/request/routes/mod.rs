@@ -1,7 +1,8 @@
 //! Finds the route of a request, which is what the filter requires of it.
 //!
-//! The first rule that matches decides, otherwise the default. Rules that protect match generously,
-//! and rules that open match strictly, so that a doubtful request is protected:
+//! The first rule that matches decides; if none matches, the default access applies. Rules with
+//! access `protected` match generously, and rules that need no token match strictly, so that a
+//! doubtful request is protected:
 //!
 //! | | `protected`, and `revoke_user` of any rule | `signout` | `public`, `optional`, `ready` |
 //! | --- | --- | --- | --- |
@@ -67,12 +68,13 @@ pub enum RevokeUser<'a> {
 /// The tokens of a request that the request revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignsOut {
-    /// None. On a sign-out route, contains the reason.
+    /// No token. On a sign-out route, contains the reason.
     Nothing(Option<NoSignOut>),
-    /// All except the tokens that a browser attaches by itself, because a page of another site
-    /// caused the request. This is a defence against cross-site request forgery (CSRF).
+    /// All except the tokens in cookies, because a page of another site caused the request and a
+    /// browser attaches cookies by itself. This is a defence against cross-site request forgery
+    /// (CSRF).
     AllButCookies,
-    /// All of them.
+    /// All tokens of the request.
     All,
 }
 
@@ -96,9 +98,9 @@ pub struct Route<'a> {
     pub signs_out: SignsOut,
     /// The user whose tokens a 2xx response revokes, if any. Never on `HEAD` and `OPTIONS`.
     pub revoke_user: Option<RevokeUser<'a>>,
-    /// Whether an API key replaces a token, for applications that accept API keys. Never on an
-    /// upgrade: the filter does not check API keys, and the application may check nothing after the
-    /// upgrade.
+    /// Whether an API key replaces a token, for applications that accept API keys. Always false on
+    /// an upgrade: the filter does not check API keys, and the application may check nothing after
+    /// the upgrade.
     pub api_keys: bool,
 }
 
@@ -123,8 +125,8 @@ impl Routes {
     }
 
     /// Returns the route of a request: that of the first rule that matches, otherwise the default.
-    /// A path that is absent or not [canonical](path::canonical) is protected. It may mean any
-    /// route of the application, so API keys are accepted only if all rules accept them.
+    /// A path that is absent or not [canonical](path::canonical) is protected. The application may
+    /// understand such a path as any route, so API keys are accepted only if all rules accept them.
     #[must_use]
     pub fn find<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
         let mut route = self.find_by_rules(headers);

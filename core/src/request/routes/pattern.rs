@@ -1,7 +1,8 @@
 //! A pattern of requests: path, method, host and upgrade.
 //!
-//! Rules and token sources use the same patterns. [`Reading`] and [`Slash`] define how a pattern is
-//! read. The table in [`routes`](crate::request::routes) shows the readings of rules.
+//! Rules and token sources use the same patterns. [`Reading`] and [`Slash`] define how strictly a
+//! pattern is compared with a request. The table in [`routes`](crate::request::routes) shows this
+//! for each kind of rule.
 
 use std::borrow::Cow;
 
@@ -12,19 +13,19 @@ use crate::request::routes::host::{HostPattern, RequestHost};
 /// A pattern of requests, compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPattern {
-    /// The path as written, for the exact reading.
+    /// The path as written, for [`Reading::Exact`].
     matcher: Matcher,
-    /// The path percent-decoded, for the wide reading.
+    /// The path percent-decoded, for [`Reading::Wide`].
     decoded: Matcher,
     methods: Vec<String>,
     hosts: Vec<HostPattern>,
     upgrades_only: bool,
 }
 
-/// Which paths a pattern matches. Each text is a canonical path or a part of one.
+/// The paths that a pattern matches. Each text is a canonical path or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Matcher {
-    /// This path.
+    /// Exactly this path.
     Path(Vec<u8>),
     /// Paths with this prefix.
     Prefix(Vec<u8>),
@@ -38,9 +39,9 @@ pub(crate) enum Matcher {
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// This segment.
+    /// Exactly this segment.
     Literal(Vec<u8>),
-    /// Any one segment that is not empty.
+    /// Any single segment that is not empty.
     Any,
 }
 
@@ -54,21 +55,21 @@ pub(in crate::request) struct RoutedRequest<'a> {
 }
 
 impl<'a> RoutedRequest<'a> {
-    /// Creates the view of a request for a canonical path.
+    /// Creates the view of a request whose canonical path is `path`.
     pub(in crate::request) fn new(path: &'a [u8], headers: &'a Headers) -> Self {
         let header = |name| headers.first(name).unwrap_or_default();
         let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
         Self { path, decoded: path::decoded(path), method, host, headers }
     }
 
-    /// Returns whether the request is a CORS preflight (Fetch §3.2.2). A browser never sends an
-    /// empty `Origin`.
+    /// Returns whether the request is a CORS preflight (Fetch §3.2.2). Empty headers do not count,
+    /// because a browser never sends an empty `Origin`.
     fn is_preflight(&self) -> bool {
         let has = |name| self.headers.first(name).is_some_and(|value| !value.is_empty());
         self.method == b"OPTIONS" && has(b"origin") && has(b"access-control-request-method")
     }
 
-    /// Returns whether every server takes the request for an upgrade (RFC 9110 §7.8, RFC 8441).
+    /// Returns whether every server treats the request as an upgrade (RFC 9110 §7.8, RFC 8441).
     fn is_upgrade(&self) -> bool {
         let mut options = self
             .headers
@@ -79,14 +80,14 @@ impl<'a> RoutedRequest<'a> {
             || names_protocol && options.any(|option| option.eq_ignore_ascii_case(b"upgrade"))
     }
 
-    /// Returns whether the method is `GET`, which is the method of pages that are embedded or
-    /// prefetched (RFC 9110 §9.2.1).
+    /// Returns whether the request's method is `GET`, in any letter case. Browsers send `GET` by
+    /// themselves when a page embeds or prefetches another one (RFC 9110 §9.2.1).
     pub(super) fn is_get(&self) -> bool {
         alike(self.method, b"GET")
     }
 }
 
-/// Returns whether some server may take the request for an upgrade.
+/// Returns whether some server may treat the request as an upgrade.
 pub(super) fn may_be_upgrade(headers: &Headers) -> bool {
     let names_protocol = |name: &[u8]| headers.first(name).is_some();
     headers.first(b":method").is_some_and(|method| alike(method, b"CONNECT"))
@@ -95,7 +96,7 @@ pub(super) fn may_be_upgrade(headers: &Headers) -> bool {
 }
 
 impl RequestPattern {
-    /// Creates a pattern of these paths, all methods and all hosts.
+    /// Creates a pattern that matches these paths with any method and any host.
     pub(crate) fn new(matcher: Matcher) -> Self {
         Self {
             decoded: matcher.clone().decoded(),
@@ -116,17 +117,17 @@ impl RequestPattern {
         Self { methods, hosts, ..self }
     }
 
-    /// Returns whether it matches only CORS preflights.
+    /// Returns whether the pattern matches only CORS preflights.
     pub(crate) fn is_preflight(&self) -> bool {
         self.matcher == Matcher::Preflight
     }
 
-    /// Returns whether every server takes the request for one of these.
+    /// Returns whether every server understands the request as one that this pattern matches.
     pub(in crate::request) fn is_exactly(&self, request: &RoutedRequest<'_>) -> bool {
         self.matches(request, Reading::Exact, Slash::AsWritten)
     }
 
-    /// Returns whether the pattern matches the request, read in this way.
+    /// Returns whether the pattern matches the request, compared in this way.
     pub(super) fn matches(
         &self,
         request: &RoutedRequest<'_>,
@@ -159,25 +160,27 @@ impl RequestPattern {
     }
 }
 
-/// How a pattern is read. The table in [`routes`](crate::request::routes) shows the
-/// differences.
+/// How strictly a pattern is compared with a request. The table in
+/// [`routes`](crate::request::routes) shows the differences.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Matches only what every server reads in the same way.
+    /// Matches a request only if every server understands it as a request of the pattern.
     Exact,
-    /// Matches everything that some server may read in this way.
+    /// Matches a request if some server may understand it as a request of the pattern.
     Wide,
 }
 
-/// Whether a pattern ignores a slash at the end of the path, and `GET` includes `HEAD`.
+/// Whether a slash at the end of the path matters, and whether `GET` includes `HEAD`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slash {
+    /// A slash at the end must be as in the pattern. `GET` does not include `HEAD`.
     AsWritten,
+    /// A slash at the end is ignored. `GET` includes `HEAD`.
     MayFollow,
 }
 
 impl Matcher {
-    /// Returns whether the exact reading of the path matches.
+    /// Returns whether the path matches under [`Reading::Exact`].
     fn means(&self, request: &RoutedRequest<'_>, slash: Slash) -> bool {
         match self {
             Self::Path(path) => match slash {
@@ -198,7 +201,8 @@ impl Matcher {
         }
     }
 
-    /// Returns whether the wide reading of the path matches. `self` is [decoded](Self::decoded).
+    /// Returns whether the path matches under [`Reading::Wide`]. `self` is
+    /// [decoded](Self::decoded).
     fn may_mean(&self, request: &RoutedRequest<'_>) -> bool {
         let path = &*request.decoded;
         let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
@@ -256,7 +260,7 @@ fn fits(parts: &[Part], path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> boo
     fit && segments.next().is_none()
 }
 
-/// Returns the segments of a path. A slash at the end is followed by an empty segment.
+/// Returns the segments of a path. If the path ends with a slash, the last segment is empty.
 pub(super) fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').skip(1)
 }

@@ -59,12 +59,12 @@ impl Rule {
         }
     }
 
-    /// Returns whether some server may take the request for one that this rule matches.
+    /// Returns whether some server may understand the request as one that this rule matches.
     pub(super) fn may_match(&self, request: &RoutedRequest<'_>) -> bool {
         self.pattern.matches(request, Reading::Wide, Slash::MayFollow)
     }
 
-    /// Returns what the rule requires of a request that it matches.
+    /// Returns what the rule requires of a request. The rule must match the request.
     pub(super) fn route<'a>(&self, request: &RoutedRequest<'a>) -> Route<'a> {
         Route {
             access: self.access,

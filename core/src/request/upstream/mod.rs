@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::headers::{Edit, Headers, Lengths, passes_for};
 use crate::token::{ClaimPath, VerifiedToken};
 
-/// The headers for the application.
+/// The headers that the application receives from the filter.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     user_id: Option<Vec<u8>>,
@@ -39,8 +39,8 @@ pub enum TokenForwarding {
 }
 
 impl Upstream {
-    /// Creates the settings: the header for the user id, and a header for each claim. Names are
-    /// lower case, and no two of them are equal for some server.
+    /// Creates the settings: the header for the user id, and a header for each claim. The names
+    /// must be lower case, and so different that no server treats two of them as equal.
     pub(crate) fn new(
         user_id: Option<String>,
         claims: Vec<(ClaimPath, String)>,
@@ -111,8 +111,8 @@ impl Upstream {
         self.removals(trailers, |_| false)
     }
 
-    /// Returns the header and the value for each item of the token. The verifier accepts only
-    /// values that a header can carry unchanged.
+    /// Returns the name and the value of each header that the token provides. The verifier accepts
+    /// only values that a header can carry unchanged.
     fn values<'a>(&'a self, token: &'a VerifiedToken) -> impl Iterator<Item = (&'a [u8], &'a str)> {
         let user = self.user_id.as_deref().zip(token.user().map(|user| user.id()));
         let claims = &self.claims;
@@ -120,14 +120,15 @@ impl Upstream {
         user.into_iter().chain(claims)
     }
 
-    /// Returns the removal of each header that some server treats as one of ours. A header for
-    /// which `is_set` returns true is replaced instead.
+    /// Returns the edits that remove each header that some server treats as one of the filter's.
+    /// Headers for which `is_set` returns true are left out, because they are replaced.
     fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
         let names = headers.names_of(self.lengths);
         Edit::removals(names.filter(|name| self.is_ours(name) && !is_set(name)))
     }
 
-    /// Returns the replacement of a `Connection` header that names one of ours.
+    /// Returns the edit that removes the filter's header names from `Connection`, or `None` if it
+    /// contains none of them.
     fn connection(&self, headers: &Headers) -> Option<Edit> {
         let options = || {
             let lines = headers.values(CONNECTION);
@@ -142,7 +143,7 @@ impl Upstream {
         })
     }
 
-    /// Returns whether some server treats this name as one of our headers.
+    /// Returns whether some server treats this name as that of a header that the filter sets.
     fn is_ours(&self, name: &[u8]) -> bool {
         let mut ours = self.user_id.iter().chain(self.claims.iter().map(|(_, header)| header));
         ours.any(|header| passes_for(name, header))

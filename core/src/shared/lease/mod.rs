@@ -1,15 +1,16 @@
 //! Leader election among the VMs of one process. The leader polls the service.
 //!
 //! The leader lease is a value in shared data that contains the owner's UUID and the time when the
-//! lease ends. VMs change it by compare-and-swap. A VM takes it only on a tick, because Envoy also
-//! configures a VM that never ticks. If the leader dies, another VM takes the lease after its end.
+//! lease ends. VMs change it by compare-and-swap. A VM takes the lease only on a tick, because
+//! Envoy also configures a VM that never ticks. If the leader dies, another VM takes the lease when
+//! it has ended.
 //!
-//! The best leader is the main thread, because it serves no requests. A VM cannot tell which thread
-//! it runs on. A VM that has served a request therefore waits one extra term before it competes for
-//! the lease. If it took the lease before its first request, it offers the lease, and remains the
-//! leader until a VM that has served no request asks for it. It then transfers the lease when no
-//! call is pending. The successor ticks fast until then, so it learns of a revocation at most one
-//! tick late.
+//! The best leader is the VM of the main thread, because it serves no requests. A VM cannot tell
+//! which thread it runs on. A VM that has served a request therefore waits one extra term before it
+//! competes for the lease. A VM may have become the leader before its first request. After that
+//! request it offers the lease, and remains the leader until a VM that has served no request asks
+//! for it. It transfers the lease to that VM when none of its own calls is pending. Until then the
+//! other VM ticks fast, so it learns of a revocation at most one tick late.
 
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::{Expect, SharedData};
@@ -28,15 +29,17 @@ pub struct Lease {
     /// The end of the lease, if this VM holds it.
     held_until: Option<u64>,
     has_served: bool,
-    /// Whether this VM took the lease before it had served a request.
+    /// Whether this VM became the leader before it had served a request. Once it serves requests,
+    /// it offers the lease.
     taken_idle: bool,
-    /// Whether this VM is the leader and another VM had asked for the lease on the last tick.
+    /// Whether this VM is the leader and, on the last tick, another VM had asked for the lease. If
+    /// so, this VM transfers the lease as soon as none of its calls is pending.
     has_successor: bool,
     /// Whether this VM has asked for the lease.
     is_successor: bool,
     /// When this VM first saw that nobody has ever held the lease.
     vacant_since: Option<u64>,
-    /// Until then, this VM does not compete for the lease.
+    /// The time until which this VM does not compete for the lease.
     barred_until: u64,
 }
 
@@ -93,7 +96,7 @@ impl Lease {
     pub fn tick(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::At(found.version));
-        // An end further away than a term was not written by this filter.
+        // A lease that ends more than one term from now was not written by this filter.
         let held = found.and_then(|found| LeaseValue::from_bytes(&found.value));
         let held = held.filter(|held| held.end <= now.saturating_add(TERM_MILLISECONDS));
         let had_it = self.held_until.is_some();
@@ -122,9 +125,9 @@ impl Lease {
         }
     }
 
-    /// Releases the lease if this VM holds it: transfers it to the VM that asked for it, or ends it
-    /// at once, so that nobody has to wait for its end. If this VM has only asked for the lease,
-    /// withdraws that.
+    /// If this VM holds the lease, releases it: transfers it to the VM that asked for it, or else
+    /// ends it at once, so that no VM has to wait for its end. If this VM has only asked for the
+    /// lease, withdraws the request.
     pub fn release(&mut self, shared: &dyn SharedData, now: u64) {
         let found = shared.get(&self.key);
         let held = found.as_ref().and_then(|found| LeaseValue::from_bytes(&found.value));
@@ -151,8 +154,8 @@ impl Lease {
         self.is_successor = false;
     }
 
-    /// Bars this VM from being the leader for this long. If it holds the lease, it releases it when
-    /// it can.
+    /// Keeps this VM from competing for the lease for this long. If it holds the lease, it releases
+    /// it as soon as none of its calls is pending.
     pub fn bar(&mut self, now: u64, milliseconds: u64) {
         self.barred_until = now.saturating_add(milliseconds);
     }
@@ -203,7 +206,7 @@ struct LeaseValue {
 /// The next leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextLeader {
-    /// The leader keeps the lease.
+    /// The leader keeps the lease and does not offer it.
     Settled,
     /// The first VM that asks for it gets the lease.
     Offered,

@@ -24,19 +24,20 @@ pub struct IssuerSettings {
     pub realm: String,
     /// `iss` of the access tokens that it ends. Usually the issuer itself.
     pub token_issuers: Vec<String>,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: KeySource,
     /// The algorithms of its signatures.
     pub algorithms: Vec<PublicAlgorithm>,
-    /// The claim of its access tokens that is the user id.
+    /// The claim that contains the user id in its access tokens.
     pub user_id: UserIdClaim,
-    /// Longest lifetime of its access tokens, for which a cutoff is kept.
+    /// The longest lifetime of its access tokens. Cutoffs are kept for this long.
     pub max_lifetime_seconds: u64,
-    /// The audiences of logout tokens, if it may send them.
+    /// The audiences of its logout tokens; `None` if it may not send any.
     pub backchannel_logout: Option<Vec<String>>,
-    /// The Security Event Tokens that it may send.
+    /// The Security Event Tokens that it may send; `None` if it may not send any.
     pub events: Option<EventSettings>,
-    /// The audiences of its credentials for Global Token Revocation, if it may call that.
+    /// The audiences of its credentials for Global Token Revocation; `None` if it may not call
+    /// that.
     pub global_token_revocation: Option<Vec<String>>,
     /// Whether the holder of one of its access tokens may revoke it (RFC 7009).
     pub token_revocation: bool,
@@ -51,7 +52,7 @@ pub struct EventSettings {
     pub audiences: Vec<String>,
     /// The events that end sessions. Other events are acknowledged and change nothing.
     pub types: Vec<EventType>,
-    /// Where the stream is managed and polled, if it is.
+    /// The transmitter, if the stream is managed or polled by this service.
     pub transmitter: Option<TransmitterSettings>,
 }
 
@@ -60,7 +61,7 @@ pub struct EventSettings {
 pub struct TransmitterSettings {
     /// The address of its metadata (§7.2).
     pub metadata: String,
-    /// What authorises the receiver, if the transmitter wants that.
+    /// The token that authorises the receiver, if the transmitter requires one.
     pub token: Option<TransmitterToken>,
     /// The address to poll (RFC 8936). Without it the transmitter pushes.
     pub poll: Option<String>,
@@ -87,7 +88,7 @@ impl fmt::Debug for TransmitterToken {
 /// Returns the value of an environment variable.
 pub type VariableLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Where the keys of an issuer come from.
+/// The source of an issuer's keys.
 pub enum KeySource {
     /// From the issuers file itself.
     Inline(Vec<Key>),
@@ -230,7 +231,7 @@ fn check_transmitter(
         let url = limits::text(&at, &url, settings::TEXT_BYTES)?;
         if is_trusted_url(&url) { Ok(url) } else { Err(at.error("is no https address", HTTPS)) }
     };
-    // Between host and path of the issuer (SSF 1.0 §7.2.1).
+    // The well-known part goes between host and path of the issuer (SSF 1.0 §7.2.1).
     let metadata = written.metadata.or_else(|| {
         let (origin, _, path) = split(issuer)?;
         Some(format!("{origin}/.well-known/ssf-configuration{}", path.trim_end_matches('/')))
@@ -255,7 +256,7 @@ fn check_transmitter(
     })
 }
 
-/// Whether a secret may be sent to this address: `https`, or `http` to a loopback address.
+/// Returns whether a secret may be sent to this address: `https`, or `http` to a loopback address.
 #[must_use]
 pub fn is_trusted_url(url: &str) -> bool {
     split(url).is_some()
@@ -336,8 +337,8 @@ fn fetched(
     Ok(KeySource::Fetched { origin, set })
 }
 
-/// Splits an address into origin, authority and path. `None` if it is not `https`, or `http` to a
-/// loopback address.
+/// Splits an address into origin, authority and path. Returns `None` if it is neither `https`, nor
+/// `http` to a loopback address.
 fn split(url: &str) -> Option<(String, String, String)> {
     let parsed: ureq::http::Uri = url.parse().ok()?;
     let (scheme, authority) = (parsed.scheme_str()?, parsed.authority()?);
@@ -365,7 +366,8 @@ const OBJECTS: [&str; 8] = [
 /// Most entries. Each needs a thread if its keys are fetched.
 const ISSUERS: usize = 64;
 
-/// Most values of `iss` for one issuer. Each sign-out stores one record per value.
+/// Most values of `iss` in the access tokens of one issuer. Each sign-out stores one record per
+/// value.
 const TOKEN_ISSUERS: usize = 8;
 
 /// `max_lifetime_seconds`: by default 30 days, the longest lifetime that the consoles of the usual

@@ -1,8 +1,8 @@
 //! Token revocation (RFC 7009): the holder of an access token revokes it and ends its session.
 //!
-//! The token itself authorises the request, because nobody else knows it. It ends its own session,
-//! never all sessions of its user. A token that has expired or is revoked already changes nothing, so
-//! a captured token cannot end later sessions.
+//! The token itself authorises the request, because only its holder knows it. The request ends the
+//! token's own session, never all sessions of its user. It has no effect if the token has expired
+//! or is already revoked, so a thief of an old token cannot end later sessions.
 
 use session_guard_core::revocation::name::RecordId;
 use session_guard_core::revocation::record::Record;
@@ -15,16 +15,17 @@ use super::subject::Subject;
 use crate::audit::AuditSubject;
 use crate::issuers::settings::IssuerSettings;
 
-/// The records that a genuine access token causes: for itself, and for its session.
+/// The records to store when the holder of a genuine access token revokes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RevokedToken {
     /// The record of the token itself.
     pub(super) token: Record,
-    /// Everything to store if that record is new.
+    /// All records to store if `token` is not stored yet: that record, and the cutoff of the
+    /// token's session.
     pub(super) effect: MessageEffect,
 }
 
-/// Reads a genuine access token. `None` if it has expired.
+/// Reads a genuine access token. Returns `None` if it has expired.
 ///
 /// # Errors
 ///
@@ -49,7 +50,8 @@ pub(super) fn read(
     let (records, cutoffs_of) = (vec![token], AuditSubject::Session);
     let mut effect = MessageEffect { records, cutoffs_of, respond_at: now, notes: vec![] };
     if let (Some(sid), Some(iat)) = (sid, iat) {
-        // As at a sign-out in the filter: tokens that were issued until now end, a new sign-in works.
+        // As for a sign-out in the filter: all tokens of the session that were issued until now are
+        // revoked, and a new sign-in works.
         let session = Subject::session(&sid)?;
         let cutoff = MessageEffect::cutoff(&session, settings, now.max(iat), now);
         effect.respond_at = cutoff.respond_at;

@@ -23,8 +23,8 @@ pub(super) fn damaged(store: &str, reason: impl ToString) -> StoreError {
     StoreError::new(store, format!("it is damaged: {}. {REMEDY}", reason.to_string()))
 }
 
-/// Runs an operation of redb, and returns an error if it panics: redb panics on some damaged files.
-/// Release builds abort on a panic, so there a panic hook prints the error first.
+/// Runs an operation of redb, which panics on some damaged files. If it panics, a debug build
+/// returns an error. A release build aborts on a panic; before that, a panic hook prints the error.
 pub(super) fn guarded<T>(
     store: &str,
     operation: impl FnOnce() -> Result<T, Failure>,

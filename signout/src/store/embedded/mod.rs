@@ -1,8 +1,8 @@
 //! The embedded store: a redb file that belongs to one process.
 //!
-//! One table maps sequence numbers to rows, another one contains the audit. New rows go to the right edge of its B-tree, so a batch
-//! changes few pages. One commit makes any number of batches durable: redb returns from it after
-//! `fsync`.
+//! One table maps sequence numbers to rows, and another contains the audit. New rows go to the
+//! right edge of the first table's B-tree, so a batch changes few pages. One commit makes any
+//! number of batches durable: redb returns from it after `fsync`.
 //!
 //! After an I/O error the redb file must be opened again, and it is unknown whether the failed
 //! commit reached the disk. The next append therefore opens the file again, and deletes all rows
@@ -59,7 +59,7 @@ impl Embedded {
         let file = path.to_owned();
         let open = move || Database::builder().set_cache_size(CACHE_BYTES).create(&file);
         let store = Self::with(name, open)?;
-        // A new file survives a crash of the system only after its folder has been synced.
+        // A new file survives a crash of the system only if its folder is synced, too.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let synced =
             File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
@@ -289,8 +289,8 @@ const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 const AUDIT: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("audit");
 const FORMAT: u64 = 2;
 
-/// Memory for cached pages of the file. Little is enough: an append needs only the right edge of
-/// the tree, and the whole file is read only once.
+/// Memory for cached pages of the file. A small cache is enough: an append needs only the right
+/// edge of the tree, and the whole file is read only once.
 const CACHE_BYTES: usize = 32 << 20;
 
 #[cfg(test)]

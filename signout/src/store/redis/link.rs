@@ -47,9 +47,10 @@ impl Connected {
 
 impl Link {
     /// Parses an address: `redis://[user:password@]host[:port][/db]`,
-    /// `redis+sentinel://host:port,host:port/primary[/db]` or
-    /// `redis+cluster://host:port,host:port`. Each has a form `rediss…` with TLS; the server is
-    /// then verified with the certificates in `ca` (PEM), or with the system's.
+    /// `redis+sentinel://[user:password@]host:port,host:port/primary[/db]` or
+    /// `redis+cluster://[user:password@]host:port,host:port`. User and password are those of the
+    /// Redis servers, not of the Sentinels. Each scheme has a form with `rediss` for TLS; the
+    /// server is then verified with the certificates in `ca` (PEM), or with the system's.
     ///
     /// # Errors
     ///
@@ -82,13 +83,13 @@ impl Link {
         Ok(Self { way, name: format!("the store {name}") })
     }
 
-    /// Returns its name for messages, without a password.
+    /// Returns the address for messages, without user and password.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns whether it is a Cluster. There the command `WAIT` does not name the node that it
-    /// concerns.
+    /// Returns whether this is a Cluster. In a Cluster, `WAIT` cannot be used, because the command
+    /// does not say which node it is for.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.way, Way::Cluster(_))
     }
@@ -147,7 +148,7 @@ fn cluster(rest: &str, tls: bool, certificates: TlsCertificates) -> RedisResult<
     if tls { builder.certs(certificates).build() } else { builder.build() }
 }
 
-/// Parses a list of nodes. The user and password before the first node apply to all of them.
+/// Parses a list of nodes. A user and password before the first node are set for all of them.
 fn nodes_of(list: &str, tls: bool) -> RedisResult<Vec<ConnectionInfo>> {
     let (login, nodes) = match list.rsplit_once('@') {
         Some((login, nodes)) => (format!("{login}@"), nodes),
