@@ -1,10 +1,15 @@
 //! Promise: an API key reaches the application unchanged and without a user id, and the filter
-//! still checks every token of the same request.
+//! still checks every token of the same request. When a key is revoked, new requests with it are
+//! refused and open ones end.
 //! Method: a table of requests to an application that accepts API keys and tokens in the same
 //! places.
 
+use std::time::Duration;
+
 use serde_json::json;
-use testbed::{Configuration, Request, Shared, Testbed, Token};
+use testbed::{
+    Configuration, Envoy, Http2, Http2Stream, Reply, Request, Shared, Testbed, Token, eventually,
+};
 
 static BED: Shared<Testbed> = Shared::new(|| Testbed::with(with_keys));
 
@@ -44,7 +49,7 @@ fn tokens_next_to_an_api_key_are_checked() {
     let (ada, gone) = (Token::of("ada"), Token::of("ada"));
     bed.service.revoke(&json!({"jti": gone.jti(), "exp": testbed::unix_seconds() + 3600}));
     let mut connection = bed.envoy.connect();
-    testbed::eventually(std::time::Duration::from_secs(10), || {
+    eventually(Duration::from_secs(10), || {
         connection.send(&Request::get("/page").bearer(&gone)).code() == "revoked"
     });
     for (name, request, code) in [
@@ -93,9 +98,8 @@ fn a_revoked_key_is_refused_by_every_worker_and_proxy() {
     let leaked = "sk-fedcba9876543210fedcba9876543210";
     assert_eq!(bed.envoy.send(&bearer(leaked)).status, 200);
     bed.service.revoke(&json!({"credential": leaked, "reason": "found in a public repository"}));
-    let soon = std::time::Duration::from_secs(30);
     for envoy in [&bed.envoy, &other] {
-        testbed::eventually(soon, || envoy.send(&bearer(leaked)).code() == "revoked");
+        eventually(SOON, || envoy.send(&bearer(leaked)).code() == "revoked");
     }
     for worker in &mut bed.envoy.connection_per_worker() {
         for request in [bearer(leaked), request().header("x-api-key", leaked)] {
@@ -106,3 +110,34 @@ fn a_revoked_key_is_refused_by_every_worker_and_proxy() {
     }
     assert!(!bed.envoy.log().contains(leaked) && !bed.envoy.access_log().contains(leaked));
 }
+
+#[test]
+fn open_requests_with_a_revoked_key_end() {
+    let bed = Testbed::with(with_keys);
+    bed.application.on("/events", Reply::events(Duration::from_millis(10)));
+    let other = bed.another_envoy_with(with_keys);
+    let leaked = "sk-00112233445566778899aabbccddeeff";
+    let open = |key| [&bed.envoy, &other].map(|envoy| open_events(envoy, key));
+    let (ending, going_on) = (open(leaked), open(KEY));
+    let all = || ending.iter().chain(&going_on).map(|(_, stream)| stream);
+    eventually(SOON, || all().all(|stream| stream.arrived() > 0));
+    bed.service.revoke(&json!({"credential": leaked}));
+    eventually(SOON, || ending.iter().all(|(_, stream)| stream.was_cut()));
+    let arrived = going_on.each_ref().map(|(_, stream)| stream.arrived());
+    eventually(SOON, || {
+        going_on.iter().zip(arrived).all(|((_, stream), before)| stream.arrived() > before)
+    });
+    for envoy in [&bed.envoy, &other] {
+        eventually(SOON, || envoy.metric("streams_ended.revoked") == 1);
+    }
+}
+
+/// Opens a stream of events with this key. The stream ends with its connection.
+fn open_events(envoy: &Envoy, key: &str) -> (Http2, Http2Stream) {
+    let connection = envoy.connect_http2();
+    let request = Request::get("/events").header("authorization", format!("Bearer {key}"));
+    let stream = connection.open(&request);
+    (connection, stream)
+}
+
+const SOON: Duration = Duration::from_secs(30);

@@ -197,7 +197,7 @@ impl NativeExchange {
     /// Applies the changes to a request before it goes to the application.
     fn change(&self, request: RequestHandle<'_>, forward: Forward) -> Next {
         let applied = apply(request, &forward);
-        let may_end = !forward.tokens.is_empty();
+        let may_end = !forward.credentials.is_empty();
         if may_end {
             self.enter_mailbox(request); // before the core registers it, so no wake-up is lost
         }

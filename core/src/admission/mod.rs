@@ -15,9 +15,9 @@
 //! An API key takes the place of a missing token. The application checks the key; the filter only
 //! looks up, by the key's hash, whether it is revoked. The filter does not know the user of a key,
 //! so it forwards no user id. A revoked key causes a refusal, or is removed on an optional route;
-//! so is any key while the revocation set is unknown. Tokens in the same request must still be
-//! acceptable. On a route that signs out the user of the request's token, an API key is not enough,
-//! because it names no user.
+//! so is any key while the revocation set is unknown. A request that is open when its key is revoked
+//! ends. Tokens in the same request must still be acceptable. On a route that signs out the user of
+//! the request's token, an API key is not enough, because it names no user.
 //!
 //! # Which code a refusal has
 //!
@@ -45,7 +45,6 @@
 //! suffice for all tokens, the response is 503 and the tokens that were checked are revoked. A
 //! retry continues with the others.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -56,11 +55,11 @@ use crate::headers::{Edit, Headers};
 use crate::keys::KeyRing;
 use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
-use crate::open_requests::Basis;
 use crate::open_requests::bound::router_bound;
+use crate::open_requests::{Basis, RequestCredentials};
 use crate::refusal::{Enforcement, Objection, Refusal, RefusalRule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cross_site};
-use crate::request::sources::{Candidate, FoundApiKeys, SourceSet, Sources};
+use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::generation::Standing;
 use crate::revocation::record::RecordId;
@@ -116,9 +115,9 @@ pub struct Forward {
     pub claims_left_out: usize,
     /// The user id for other filters and access logs, if configured.
     pub published_user: Option<Box<str>>,
-    /// The tokens that admitted the request. If one of them is revoked later, the request ends.
-    /// Empty for a sign-out, which must get its response.
-    pub tokens: Vec<Rc<VerifiedToken>>,
+    /// The tokens and API keys with which the request continues. If one of them is revoked later, the
+    /// request ends. Empty for a sign-out, which must get its response.
+    pub credentials: RequestCredentials,
     /// The tokens that the request signs out. They are revoked before the request is forwarded.
     pub sign_out: Vec<GenuineToken>,
     /// Tokens of this sign-out that are revoked already.
@@ -244,9 +243,9 @@ impl Admission {
             Access::Optional | Access::Protected | Access::Signout => {}
         }
         let tokens = self.judge(headers, route.access, moment);
-        let api_keys = self.sources.find_api_keys(headers);
+        let api_keys = self.api_keys(headers);
         // If there are too many keys, `objection_to_api_keys` refuses the request.
-        let has_api_key = route.api_keys && api_keys.as_ref().map_or(true, |keys| keys.admits);
+        let has_api_key = route.api_keys && api_keys.as_ref().map_or(true, |keys| keys.admit);
         let api_key_objection = match route.access {
             Access::Signout => None,
             _ => self.objection_to_api_keys(&api_keys, moment),
@@ -342,9 +341,13 @@ impl Admission {
             forward.edits.extend(removal);
         }
         if outcome.is_ok() {
-            forward.tokens =
+            forward.credentials.tokens =
                 tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
-            forward.edits.extend(self.router_bound(headers, &forward.tokens, moment));
+            let bound = self.router_bound(headers, &forward.credentials.tokens, moment);
+            forward.edits.extend(bound);
+        }
+        if let (Ok(keys), None) = (api_keys, &api_key_objection) {
+            forward.credentials.api_keys = keys.ids;
         }
         Decision::Forward(forward)
     }
@@ -466,23 +469,35 @@ impl Admission {
         Ok(revoked)
     }
 
+    /// Returns the API keys of a request.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    fn api_keys(&self, headers: &Headers) -> Result<NamedApiKeys, RefusalRule> {
+        let found = self.sources.find_api_keys(headers)?;
+        let is_checked = |_: &&_| self.revocation.is_some();
+        let keys = found.values.iter().filter(is_checked);
+        let ids = keys.map(|key| RecordId::of_credential(&self.realm, key)).collect();
+        Ok(NamedApiKeys { ids, admit: found.admits })
+    }
+
     /// Returns the reason not to pass the request's API keys to the application: one is revoked, or
     /// it is unknown whether one is. They are looked up on every request, because a request has few
     /// of them.
     fn objection_to_api_keys(
         &self,
-        keys: &Result<FoundApiKeys<'_>, RefusalRule>,
+        keys: &Result<NamedApiKeys, RefusalRule>,
         moment: Moment<'_>,
     ) -> Option<Objection> {
-        let keys = match keys {
-            Ok(keys) if keys.values.is_empty() => return None,
-            Ok(keys) => &keys.values,
+        let ids = match keys {
+            Ok(keys) if keys.ids.is_empty() => return None,
+            Ok(keys) => &keys.ids,
             Err(rule) => return Some((*rule).into()),
         };
         let RevocationCheck { set, .. } = self.revocation.as_ref()?;
-        let objection = |key: &Cow<'_, [u8]>| -> Option<Objection> {
-            let id = RecordId::of_credential(&self.realm, key);
-            match set.is_credential_revoked(moment.shared, id) {
+        let objection = |id: &RecordId| -> Option<Objection> {
+            match set.is_credential_revoked(moment.shared, *id) {
                 Ok(is_revoked) => is_revoked.then_some(Refusal::Revoked.into()),
                 Err(Damaged) => {
                     repair::report(moment.shared, set);
@@ -491,7 +506,7 @@ impl Admission {
             }
         };
         let unknown = self.check_knowledge(moment).err().map(Into::into);
-        keys.iter().filter_map(objection).chain(unknown).min_by_key(Objection::refusal)
+        ids.iter().filter_map(objection).chain(unknown).min_by_key(Objection::refusal)
     }
 
     /// Returns whether a token that is refused for another reason is revoked as well. If the set is
@@ -614,7 +629,7 @@ impl Admission {
             edits: self.upstream.edits(headers, token),
             claims_left_out: token.map_or(0, VerifiedToken::claims_left_out),
             published_user: self.upstream.published_user(token),
-            tokens: Vec::new(),
+            credentials: RequestCredentials::default(),
             sign_out: Vec::new(),
             signed_out: Vec::new(),
             expired: Vec::new(),
@@ -680,13 +695,23 @@ impl Admission {
         router_bound(headers, end, moment.unix_seconds())
     }
 
-    /// Returns the reason why a request that this token admitted must end, or `None` if it may stay
+    /// Returns the reason why a request with these credentials must end, or `None` if it may stay
     /// open.
     #[must_use]
-    pub fn objection(&self, token: &VerifiedToken, moment: Moment<'_>) -> Option<Refusal> {
-        let streams = self.revocation.as_ref()?.streams;
-        let revoked = || matches!(self.is_revoked(token, moment), Ok(true));
-        let expired = || self.verifier.check_times(token, moment.unix_seconds()).is_err();
+    pub fn objection(
+        &self,
+        credentials: &RequestCredentials,
+        moment: Moment<'_>,
+    ) -> Option<Refusal> {
+        let RevocationCheck { set, streams, .. } = self.revocation.as_ref()?;
+        let RequestCredentials { tokens, api_keys } = credentials;
+        let is_revoked = |token: &Rc<_>| matches!(self.is_revoked(token, moment), Ok(true));
+        let is_key_revoked =
+            |id: &RecordId| matches!(set.is_credential_revoked(moment.shared, *id), Ok(true));
+        let has_expired =
+            |token: &Rc<_>| self.verifier.check_times(token, moment.unix_seconds()).is_err();
+        let revoked = || tokens.iter().any(is_revoked) || api_keys.iter().any(is_key_revoked);
+        let expired = || tokens.iter().any(has_expired);
         if streams.end_on_revocation && revoked() {
             Some(Refusal::Revoked)
         } else if streams.end_at_expiry && expired() {
@@ -761,6 +786,14 @@ fn by_api_key(
         (Some(RevokeUser::OfToken), _) => Err(RefusalRule::ApiKey.into()),
         _ => Ok(None),
     }
+}
+
+/// The API keys of a request, by their record ids.
+struct NamedApiKeys {
+    /// The ids; none without a revocation set.
+    ids: Vec<RecordId>,
+    /// Whether one of the keys is exactly in its place and may admit the request.
+    admit: bool,
 }
 
 /// One token of a request with the verdict about it.

@@ -19,22 +19,20 @@
 //!                                                    └── Hold … the root resumes it
 //! ```
 
-use std::rc::Rc;
-
 use crate::admission::{Cutoff, Decision, Forward};
 use crate::call::{Call, Response};
 use crate::feed::delivery::Verdict;
 use crate::feed::outbox::{Account, OutgoingRecord};
 use crate::headers::{Edit, Headers};
 use crate::metrics::Counter;
-use crate::open_requests::Registration;
+use crate::open_requests::{Registration, RequestCredentials};
 use crate::refusal::{Enforcement, LocalResponse, RefusalRule};
 use crate::revocation::record::{Kind, Record};
 use crate::root::{HOLD_TICK_MILLISECONDS, Host, OPEN_REQUESTS_TICK_MILLISECONDS, Root};
 use crate::severity::Severity;
 use crate::sign_out::without_effect::WithoutEffect;
 use crate::sign_out::{self, Hold, SignOut, Step};
-use crate::token::{GenuineToken, VerifiedToken};
+use crate::token::GenuineToken;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -155,12 +153,13 @@ impl Exchange {
             root.count_many(Counter::ClaimsLeftOut, forward.claims_left_out as u64);
         }
         self.cutoff = forward.cutoff;
-        self.has_undated_token = forward.tokens.iter().any(|token| token.iat().is_none());
+        self.has_undated_token =
+            forward.credentials.tokens.iter().any(|token| token.iat().is_none());
         if let Some(reason) = forward.without_effect {
             note_without_effect(root, reason, host);
         }
-        let Forward { tokens, sign_out, signed_out, expired, .. } = forward;
-        self.register(root, tokens, host);
+        let Forward { credentials, sign_out, signed_out, expired, .. } = forward;
+        self.register(root, credentials, host);
         if [&sign_out, &signed_out, &expired].into_iter().all(Vec::is_empty) {
             return self.allow(root);
         }
@@ -251,16 +250,16 @@ impl Exchange {
     }
 
     /// Registers the request as open, so that it can be ended early.
-    fn register(&mut self, root: &mut Root, tokens: Vec<Rc<VerifiedToken>>, host: Host<'_>) {
+    fn register(&mut self, root: &mut Root, credentials: RequestCredentials, host: Host<'_>) {
         let ends_early = root.enforcement == Enforcement::On
             && root.revocation.as_ref().is_some_and(|it| it.ends_requests);
-        if !ends_early || tokens.is_empty() {
+        if !ends_early || credentials.is_empty() {
             return;
         }
         if root.tick_period.shorten(OPEN_REQUESTS_TICK_MILLISECONDS) {
             root.open_requests.note_clear(host.clock.monotonic_milliseconds());
         }
-        self.registration = Some(root.open_requests.register(self.context, tokens));
+        self.registration = Some(root.open_requests.register(self.context, credentials));
     }
 
     /// Removes the request from the open requests, so that nothing ends it early any more.

@@ -1,9 +1,10 @@
 //! The registry of open requests, which finds those that must end.
 //!
 //! Sign-out does not close a WebSocket, an event stream, a download or a long poll that was opened
-//! with the token. The filter must end it. Every admitted request is therefore registered here
-//! until its context ends, regardless of its content type. After a change of the revocation set,
-//! the tick checks every entry again.
+//! with the token. The filter must end it. The same holds for one that was opened with an API key
+//! that is revoked later. Every admitted request is therefore registered here until its context
+//! ends, regardless of its content type. After a change of the revocation set, the tick checks
+//! every entry again.
 //!
 //! # Why every request is registered
 //!
@@ -27,6 +28,7 @@ use std::rc::Rc;
 use slab::Slab;
 
 use crate::refusal::Refusal;
+use crate::revocation::record::RecordId;
 use crate::shared::Version;
 use crate::token::VerifiedToken;
 
@@ -67,6 +69,24 @@ pub struct Basis {
     pub unix_seconds: Option<u64>,
 }
 
+/// The tokens and API keys with which a request was admitted. If one of them is revoked, the request
+/// ends.
+#[derive(Clone, Debug, Default)]
+pub struct RequestCredentials {
+    /// The tokens.
+    pub tokens: Vec<Rc<VerifiedToken>>,
+    /// The record ids of the API keys, so that no key stays in memory.
+    pub api_keys: Vec<RecordId>,
+}
+
+impl RequestCredentials {
+    /// Returns whether the request was admitted without any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.api_keys.is_empty()
+    }
+}
+
 /// Identifies the entry of a request. Only the request's exchange can remove the entry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registration(usize);
@@ -86,7 +106,7 @@ pub struct Ending {
 #[derive(Debug)]
 struct OpenRequest {
     context: u32,
-    tokens: Vec<Rc<VerifiedToken>>,
+    credentials: RequestCredentials,
     is_due: bool,
 }
 
@@ -100,10 +120,10 @@ struct DueEntry {
 }
 
 impl OpenRequests {
-    /// Registers a request that was admitted with these tokens.
+    /// Registers a request that was admitted with these credentials.
     #[must_use]
-    pub fn register(&mut self, context: u32, tokens: Vec<Rc<VerifiedToken>>) -> Registration {
-        Registration(self.entries.insert(OpenRequest { context, tokens, is_due: false }))
+    pub fn register(&mut self, context: u32, credentials: RequestCredentials) -> Registration {
+        Registration(self.entries.insert(OpenRequest { context, credentials, is_due: false }))
     }
 
     /// Removes a request that has ended, or that must not end early any more.
@@ -139,7 +159,7 @@ impl OpenRequests {
         &mut self,
         basis: Basis,
         now: u64,
-        objection: impl Fn(&VerifiedToken) -> Option<Refusal>,
+        objection: impl Fn(&RequestCredentials) -> Option<Refusal>,
     ) {
         let first = match self.next {
             Some(next) => next,
@@ -156,7 +176,7 @@ impl OpenRequests {
             let Some(entry) = self.entries.get_mut(index).filter(|entry| !entry.is_due) else {
                 continue;
             };
-            if let Some(refusal) = entry.tokens.iter().find_map(|token| objection(token)) {
+            if let Some(refusal) = objection(&entry.credentials) {
                 entry.is_due = true;
                 self.due.push_back(DueEntry { index, refusal, unknown_at: self.swept_before });
             }
@@ -189,17 +209,19 @@ mod tests {
     use crate::token::builder::{NOW, TokenBuilder, ring};
     use crate::token::{Policy, Verifier};
 
-    fn tokens(count: usize) -> Vec<Rc<VerifiedToken>> {
+    /// Returns the credentials of a request with one token.
+    fn one_token(n: usize) -> RequestCredentials {
         let verifier = Verifier::new(ring(), Policy::default());
-        let token = |n: usize| TokenBuilder::new().claim("jti", format!("\"{n}\"")).sign();
-        (0..count).map(|n| verifier.verify(token(n).as_bytes(), NOW).unwrap()).collect()
+        let token = TokenBuilder::new().claim("jti", format!("\"{n}\"")).sign();
+        let tokens = vec![verifier.verify(token.as_bytes(), NOW).unwrap()];
+        RequestCredentials { tokens, api_keys: vec![] }
     }
 
     fn at(generation: u32) -> Basis {
         Basis { generation: Some(Version(generation)), unix_seconds: None }
     }
 
-    fn revoked(_: &VerifiedToken) -> Option<Refusal> {
+    fn revoked(_: &RequestCredentials) -> Option<Refusal> {
         Some(Refusal::Revoked)
     }
 
@@ -210,12 +232,13 @@ mod tests {
     #[test]
     fn a_request_is_due_once() {
         let mut requests = OpenRequests::default();
-        let all = tokens(2);
+        let all = [0, 1].map(one_token);
         let registrations: Vec<_> =
-            (7..).zip(&all).map(|(id, token)| requests.register(id, vec![token.clone()])).collect();
-        let first = all[0].record_id();
-        let revoked =
-            |token: &VerifiedToken| (token.record_id() == first).then_some(Refusal::Revoked);
+            (7..).zip(&all).map(|(id, it)| requests.register(id, it.clone())).collect();
+        let first = all[0].tokens[0].record_id();
+        let revoked = |it: &RequestCredentials| {
+            (it.tokens[0].record_id() == first).then_some(Refusal::Revoked)
+        };
         for generation in 0..3 {
             requests.sweep(at(generation), 0, revoked);
         }
@@ -230,7 +253,7 @@ mod tests {
     #[test]
     fn a_request_that_has_ended_is_not_due() {
         let mut requests = OpenRequests::default();
-        let token = tokens(1);
+        let token = one_token(0);
         let it = requests.register(7, token.clone());
         requests.sweep(at(0), 0, revoked);
         requests.unregister(it);
@@ -242,7 +265,7 @@ mod tests {
     fn a_changed_set_or_time_checks_all_again() {
         let asked = |sweeps: &[(u32, Option<u64>)]| {
             let mut requests = OpenRequests::default();
-            let _registration = requests.register(7, tokens(1));
+            let _registration = requests.register(7, one_token(0));
             let count = std::cell::Cell::new(0);
             for (generation, unix_seconds) in sweeps {
                 requests.sweep(Basis { unix_seconds: *unix_seconds, ..at(*generation) }, 0, |_| {
@@ -260,7 +283,7 @@ mod tests {
     #[test]
     fn many_requests_are_checked_in_slices_once_per_change() {
         let mut requests = OpenRequests::default();
-        let token = tokens(1);
+        let token = one_token(0);
         for id in 0..2_500 {
             let _ = requests.register(id, token.clone());
         }
@@ -280,7 +303,7 @@ mod tests {
     #[test]
     fn a_bounded_number_is_due_at_a_time() {
         let mut requests = OpenRequests::default();
-        let token = tokens(1);
+        let token = one_token(0);
         for id in 0..150 {
             let _ = requests.register(id, token.clone());
         }
@@ -293,7 +316,7 @@ mod tests {
         let late = |looks: &[u64], found_at: u64, ended_at: u64| {
             let mut requests = OpenRequests::default();
             requests.note_clear(0);
-            let _ = requests.register(7, tokens(1));
+            let _ = requests.register(7, one_token(0));
             looks.iter().for_each(|look| requests.sweep(at(1), *look, |_| None));
             requests.sweep(at(2), found_at, revoked);
             requests.due(ended_at)[0].is_late
@@ -307,7 +330,7 @@ mod tests {
     #[test]
     fn lateness_is_measured_from_the_previous_sweep() {
         let mut requests = OpenRequests::default();
-        let token = tokens(1);
+        let token = one_token(0);
         for id in 0..1_500 {
             let _ = requests.register(id, token.clone());
         }

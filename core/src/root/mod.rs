@@ -432,7 +432,7 @@ impl Root {
             shared: host.shared,
         };
         let basis = self.admission.basis(moment);
-        let objection = |token: &_| self.admission.objection(token, moment);
+        let objection = |credentials: &_| self.admission.objection(credentials, moment);
         self.open_requests.sweep(basis, now, objection);
         effects.end = self.open_requests.due(now);
     }

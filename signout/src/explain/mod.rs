@@ -350,7 +350,7 @@ fn outcome(forward: &Forward) -> String {
         return format!("continues, but {}", reason.line());
     }
     let revoked = forward.sign_out.len() + forward.signed_out.len();
-    match (revoked, forward.tokens.first()) {
+    match (revoked, forward.credentials.tokens.first()) {
         (0, None) => "continues without a user".to_owned(),
         (0, Some(_)) if forward.cutoff.is_some() => {
             "continues; a 2xx response signs the user out everywhere".to_owned()

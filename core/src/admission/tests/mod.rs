@@ -71,10 +71,13 @@ impl AdmissionBench {
     fn decide(&self, path: &str, lines: &[(&str, &str)]) -> Decision {
         let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
         all.extend(lines);
+        self.admission.decide(&Headers::from_pairs(&all), self.moment())
+    }
+
+    fn moment(&self) -> Moment<'_> {
         let Self { knowledge, keys_settled, .. } = *self;
         let unix_milliseconds = NOW * 1_000 + self.elapsed_milliseconds.get();
-        let moment = Moment { unix_milliseconds, knowledge, keys_settled, shared: &self.shared };
-        self.admission.decide(&Headers::from_pairs(&all), moment)
+        Moment { unix_milliseconds, knowledge, keys_settled, shared: &self.shared }
     }
 
     fn revoke(&self, record: Record) {
@@ -295,6 +298,31 @@ fn a_revoked_api_key_is_refused() {
 }
 
 #[test]
+fn an_open_request_ends_with_its_api_key() {
+    let own = format!("token={}", token("ada", "1"));
+    let junk = "token=junk".to_owned();
+    for (path, cookie, ends) in [
+        ("/page", "", true),
+        ("/page", &*own, true),
+        ("/socket", &own, true), // a new one with this key would be refused, too
+        ("/optional", "", true),
+        ("/optional", &junk, true),
+        ("/public", "", false),
+        ("/sign-out", &own, false),
+    ] {
+        let bench = AdmissionBench::new("refuse");
+        let lines = [("authorization", "Bearer sk-0"), ("cookie", cookie)];
+        let Decision::Forward(forward) = bench.decide(path, &lines) else { panic!("{path}") };
+        let objection = || bench.admission.objection(&forward.credentials, bench.moment());
+        assert_eq!(objection(), None, "{path} {cookie}");
+        bench.revoke(Record::token(RecordId::of_credential("", b"sk-1"), NEVER));
+        assert_eq!(objection(), None, "{path} {cookie}: another key");
+        bench.revoke(Record::token(RecordId::of_credential("", b"sk-0"), NEVER));
+        assert_eq!(objection(), ends.then_some(Refusal::Revoked), "{path} {cookie}");
+    }
+}
+
+#[test]
 fn a_request_has_few_api_keys() {
     let text = CONFIGURATION.replace("WHEN", "refuse").replace("FORWARD", "keep");
     let source = r#"{"query": "key", "pass_prefix": "sk-"}"#;
@@ -345,7 +373,7 @@ fn a_sign_out_separates_live_and_revoked_tokens() {
     };
     assert_eq!(ids(&forward.sign_out), ["1", "2"].map(|jti| RecordId::of_token("", None, jti)));
     assert_eq!(ids(&forward.signed_out), [RecordId::of_token("", None, "gone")]);
-    assert!(forward.tokens.is_empty(), "it is to be answered, not ended");
+    assert!(forward.credentials.is_empty(), "it is to be answered, not ended");
 }
 
 #[test]
