@@ -29,12 +29,18 @@ pub fn kept_until(exp: u64, unix_seconds: u64, max_lifetime_seconds: Option<u64>
     exp.max(if longer > 0 { unix_seconds.saturating_add(longer) } else { 0 })
 }
 
-/// Returns whether the service need not store this record, because no proxy can accept its token
-/// any more, not even a proxy whose clock is a minute behind.
+/// Returns whether the service need not store this record. A cutoff is past when no proxy can accept
+/// its tokens any more, not even a proxy whose clock is a minute behind. A token's record is past
+/// shortly before the service would delete it: until then a store that has lost it gets it back from
+/// the proxies, because a token with the same `jti` may still be valid. The minute between the two
+/// keeps a record from coming back if the service's clock is set back.
 #[must_use]
 pub fn is_past_for_service(record: &Record, service_unix_seconds: u64) -> bool {
-    record.exp.saturating_add(LARGEST_SKEW_SECONDS + CLOCK_DIFFERENCE_SECONDS)
-        < service_unix_seconds
+    let kept_seconds = match record.kind {
+        Kind::Token => KEPT_AFTER_EXP_SECONDS - CLOCK_DIFFERENCE_SECONDS,
+        Kind::User | Kind::All => LARGEST_SKEW_SECONDS + CLOCK_DIFFERENCE_SECONDS,
+    };
+    record.exp.saturating_add(kept_seconds) < service_unix_seconds
 }
 
 /// A time in seconds since 1970 UTC. A cutoff whose `exp` is earlier may be removed. A token's
@@ -64,7 +70,8 @@ impl Horizon {
     }
 }
 
-/// The most by which the clocks of a proxy and the service may differ.
+/// The most by which the clocks of a proxy and the service may differ, and by which a clock may be
+/// set back.
 const CLOCK_DIFFERENCE_SECONDS: u64 = 60;
 
 #[cfg(test)]
@@ -88,6 +95,17 @@ mod tests {
         assert!(!Horizon::of(87_400, 99_999).has_passed(&record));
         assert!(!Horizon::of(99_999, 87_400).has_passed(&record));
         assert!(!Horizon::NONE.has_passed(&Record::token(RecordId::FIRST, 0)));
+    }
+
+    #[test]
+    fn the_service_stores_a_tokens_record_for_a_day_after_its_exp() {
+        let is_past = |record: Record, now| is_past_for_service(&record, now);
+        let token = Record::token(RecordId::FIRST, 1_000);
+        assert!(!is_past(token, 87_340) && is_past(token, 87_341), "a day less a minute");
+        for cutoff in [Record::user(RecordId::FIRST, 5, 1_000), Record::all("", 5, 1_000)] {
+            assert!(!is_past(cutoff, 1_360) && is_past(cutoff, 1_361), "{cutoff:?}");
+        }
+        assert!(!is_past(Record::token(RecordId::FIRST, NEVER), u64::MAX));
     }
 
     #[test]
