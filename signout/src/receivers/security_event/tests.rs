@@ -200,7 +200,7 @@ fn mutated_tokens_are_refused() {
     let mutations: [(&str, Value, RejectionReason); 18] = [
         ("/jti", json!(null), RejectionReason::BadClaims),
         ("/jti", json!(""), RejectionReason::BadClaims),
-        ("/iat", json!(NOW + 61), RejectionReason::NotYetValid),
+        ("/iat", json!(NOW + 60), RejectionReason::NotYetValid),
         ("/iat", json!("now"), RejectionReason::BadClaims),
         ("/aud", json!("https://other.example.com"), RejectionReason::WrongAudience),
         ("/aud", json!([]), RejectionReason::WrongAudience),
@@ -223,7 +223,7 @@ fn mutated_tokens_are_refused() {
         ),
         (
             "/events",
-            json!({SESSION_REVOKED: {"event_timestamp": NOW + 61}}),
+            json!({SESSION_REVOKED: {"event_timestamp": NOW + 60}}),
             RejectionReason::NotYetValid,
         ),
         (

@@ -14,6 +14,7 @@ use super::rejection::Rejection;
 use super::subject::Subject;
 use crate::audit::AuditSubject;
 use crate::issuers::settings::IssuerSettings;
+use crate::request::CUTOFF_AHEAD_SECONDS;
 
 /// The records to store when the holder of a genuine access token revokes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +53,10 @@ pub(super) fn read(
     if let (Some(sid), Some(iat)) = (sid, iat) {
         // As for a sign-out in the filter: all tokens of the session that were issued until now are
         // revoked, and a new sign-in works.
+        // No cutoff is further ahead than one of the API; the token's own record revokes it anyway.
         let session = Subject::session(&sid)?;
-        let cutoff = MessageEffect::cutoff(&session, settings, now.max(iat), now);
+        let latest = now.saturating_add(CUTOFF_AHEAD_SECONDS - 1);
+        let cutoff = MessageEffect::cutoff(&session, settings, now.max(iat).min(latest), now);
         effect.respond_at = cutoff.respond_at;
         effect.records.extend(cutoff.records);
     }

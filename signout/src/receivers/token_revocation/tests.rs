@@ -45,6 +45,18 @@ fn a_token_revokes_itself_and_cuts_off_its_session() {
 }
 
 #[test]
+fn a_token_from_the_future_sets_no_later_cutoff_than_the_api() {
+    let mut future = token();
+    for (iat, issued_before) in
+        [(NOW + 59, NOW + 60), (NOW + 60, NOW + 60), (NOW + 9_000, NOW + 60)]
+    {
+        future["iat"] = json!(iat);
+        let revoked = read_as(&future).unwrap().unwrap();
+        assert_eq!(revoked.effect.records[1].issued_before, issued_before, "{iat}");
+    }
+}
+
+#[test]
 fn a_token_never_cuts_off_its_user() {
     for token in [without(&["sid"]), without(&["iat"]), without(&["sid", "iat"])] {
         let revoked = read_as(&token).unwrap().unwrap();
