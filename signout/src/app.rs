@@ -165,7 +165,10 @@ async fn verification(
     Extension(receivers): Extension<Option<Receivers>>,
     Path(state): Path<String>,
 ) -> Result<Response, Error> {
-    let has_arrived = receivers.is_some_and(|receivers| receivers.has_verified(&state));
+    let has_arrived = match receivers {
+        Some(receivers) => receivers.has_verified(&state).await,
+        None => false,
+    };
     has_arrived.then(|| Json(json!({"verified": true})).into_response()).ok_or(Error::NotFound)
 }
 

@@ -39,6 +39,7 @@ mod token_revocation;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use session_guard_core::keys::KeyRing;
 use session_guard_core::token::JwtType;
@@ -199,7 +200,7 @@ impl Receivers {
                 return Ok(respond_at);
             }
             EventMeaning::Verification { state } => {
-                self.state.verifications.note(state);
+                self.note_verification(state).await;
                 tracing::info!(issuer = name, "the transmitter has verified the stream");
                 reports.ignored(protocol, name, "stream verification");
             }
@@ -220,9 +221,36 @@ impl Receivers {
         Ok(0)
     }
 
-    /// Returns whether a verification event with this state has arrived (SSF 1.0 §8.1.4).
-    pub(crate) fn has_verified(&self, state: &str) -> bool {
+    /// Records that a verification event with this state has arrived (SSF 1.0 §8.1.4): in memory, and
+    /// for the other services on the store as a lease.
+    async fn note_verification(&self, state: Option<String>) {
+        let Some(state) = state.filter(|state| state.len() <= VERIFICATION_STATE_BYTES) else {
+            return;
+        };
+        let lease = || self.lease_verification(&state, HAS_ARRIVED, VERIFICATION_LEASE);
+        for _ in 0..VERIFICATION_TRIES {
+            if lease().await != Ok(false) {
+                break; // a store that cannot be reached is asked no longer: `verify` says so
+            }
+            tokio::time::sleep(ASKING_LEASE).await; // another service is just asking for it
+        }
+        self.state.verifications.note(state);
+    }
+
+    /// Returns whether a verification event with this state has arrived, at this service or another
+    /// one on its store. Only the lease of a service at which it has arrived outlives the question.
+    pub(crate) async fn has_verified(&self, state: &str) -> bool {
         self.state.verifications.hold(state)
+            || self.lease_verification(state, IS_ASKING, ASKING_LEASE).await == Ok(false)
+    }
+
+    async fn lease_verification(
+        &self,
+        state: &str,
+        owner: u64,
+        duration: Duration,
+    ) -> Result<bool, Error> {
+        self.state.service.lease(format!("verification {state}"), owner, duration).await
     }
 
     /// Stores the records of a message durably. Returns the second (since 1970 UTC) from which on
@@ -260,10 +288,7 @@ impl Receivers {
 struct Verifications(Mutex<VecDeque<String>>);
 
 impl Verifications {
-    fn note(&self, state: Option<String>) {
-        let Some(state) = state.filter(|state| state.len() <= VERIFICATION_STATE_BYTES) else {
-            return;
-        };
+    fn note(&self, state: String) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.push_back(state);
         if states.len() > VERIFICATIONS {
@@ -289,6 +314,21 @@ const REQUESTS_AT_A_TIME: usize = 1_024;
 /// The number of verification events that are remembered. `signout stream verify` requests an event
 /// and then asks whether it has arrived.
 const VERIFICATIONS: usize = 64;
+
+/// The owners of the lease for a verification event: the services at which it has arrived, and those
+/// that ask whether it has.
+const HAS_ARRIVED: u64 = 1;
+const IS_ASKING: u64 = 2;
+
+/// How long other services know of a verification event. `signout stream verify` waits for 30 s.
+const VERIFICATION_LEASE: Duration = Duration::from_secs(300);
+
+/// How long the question whether an event has arrived keeps the lease: the shortest time that Redis
+/// knows.
+const ASKING_LEASE: Duration = Duration::from_millis(1);
+
+/// Most tries to take the lease for an event that has arrived.
+const VERIFICATION_TRIES: usize = 100;
 
 /// Longest state of a verification event that is remembered. `signout stream verify` uses 32 bytes.
 const VERIFICATION_STATE_BYTES: usize = 128;

@@ -115,7 +115,7 @@ fn an_operator_creates_verifies_and_deletes_a_stream() {
 }
 
 #[test]
-fn one_of_two_services_on_a_redis_polls() {
+fn one_of_two_services_on_a_redis_polls_and_both_know_what_it_verified() {
     let (folder, transmitter) = (tempfile::tempdir().unwrap(), Transmitter::start());
     let redis = testbed::Redis::start();
     let file = folder.path().join("issuers.json");
@@ -137,4 +137,12 @@ fn one_of_two_services_on_a_redis_polls() {
     assert_eq!(transmitter.state().acknowledged, ["a", "b", "c"]);
     assert_eq!(services.iter().filter(|service| polled(service)).count(), 1);
     eventually(|| services.iter().all(|service| service.live_ids().len() == 3));
+    for service in &services {
+        let mut verify = signout();
+        verify.args(["stream", "verify", "--stream", "stream-1", "--url", &service.url]);
+        verify.arg("--issuers").arg(&file);
+        verify.env("SIGNOUT_TOKEN", TOKEN).env("SSF_TOKEN", SSF_TOKEN);
+        let Output { status, stderr, .. } = verify.output().unwrap();
+        assert!(status.success(), "asked another than polls: {}", String::from_utf8_lossy(&stderr));
+    }
 }
