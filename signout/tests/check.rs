@@ -281,6 +281,64 @@ fn no_secret_is_printed() {
 }
 
 #[test]
+fn every_error_of_an_issuers_file_is_reported_at_once() {
+    let issuer = |name: &str| json!({"issuer": name, "jwks": {"url": "https://a.example/jwks"}});
+    let mut file = json!({"issuers": [issuer("https://a.example"), issuer("https://b.example")]});
+    file["issuers"][0]["backchannel_logut"] = json!({"audiences": ["app"]});
+    file["issuers"][0]["jwks"]["url"] = json!("http://a.example/jwks");
+    file["issuers"][0]["max_lifetime_seconds"] = json!(5);
+    file["issuers"][1]["algorithms"] = json!(["HS256"]);
+    file["issuers"][1]["events"] = json!({"audiences": [], "transmitter": {"poll": "ftp://b"}});
+    let came = check(&file.to_string(), &["--json"], &[]);
+    let report: Value = serde_json::from_str(&came.out).unwrap();
+    let errors = report["errors"].as_array().unwrap();
+    let mut paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
+    paths.sort_unstable();
+    assert_eq!((came.code, &report["good"]), (1, &json!(false)), "{}", came.err);
+    assert_eq!(
+        paths,
+        [
+            "issuers[0].backchannel_logut",
+            "issuers[0].jwks.url",
+            "issuers[0].max_lifetime_seconds",
+            "issuers[1].algorithms[0]",
+            "issuers[1].events.audiences",
+            "issuers[1].events.transmitter.poll",
+        ]
+    );
+    for error in errors {
+        let [problem, remedy] = ["problem", "remedy"].map(|name| error[name].as_str().unwrap());
+        assert!(!problem.is_empty() && !remedy.is_empty(), "{error}");
+    }
+    assert_eq!(errors[0]["remedy"], "did you mean `backchannel_logout`?");
+}
+
+#[test]
+fn an_issuers_file_is_explained() {
+    let transmitter = json!({"token": {"env": "SSF_TOKEN"}, "poll": "https://id.example.com/poll"});
+    let file = json!({"issuers": [{
+        "issuer": "https://id.example.com", "realm": "shop",
+        "jwks": {"url": "https://id.example.com/jwks"}, "backchannel_logout": {"audiences": ["app"]},
+        "events": {"audiences": ["https://signout.example.com"], "transmitter": transmitter},
+    }]});
+    let file = file.to_string();
+    let came = check(&file, &[], &[]);
+    assert_eq!(came.code, 0, "{}", came.err);
+    for line in [
+        "is accepted",
+        "back-channel logout: POST /v1/realms/shop/backchannel-logout, for app",
+        "events: polled from https://id.example.com/poll, for https://signout.example.com",
+        "SSF_TOKEN: NOT SET HERE",
+    ] {
+        assert!(came.out.contains(line), "{line}:\n{}", came.out);
+    }
+    assert_eq!(check(&file, &["--require-env"], &[]).code, 1);
+    let came = check(&file, &["--require-env"], &[("SSF_TOKEN", "a-secret")]);
+    assert!(came.code == 0 && !came.out.contains("a-secret"), "{}", came.out);
+    assert_eq!(check(&file, &["--request", "/page"], &[]).code, 2, "it has no routes");
+}
+
+#[test]
 fn the_route_of_a_request_is_told() {
     let text = filter("public").to_string();
     let arguments = [

@@ -1,9 +1,9 @@
-//! Promise: the JSON Schema of the configuration agrees with the filter's code. It accepts every
-//! configuration that loads, and rejects unknown names and wrong types as the filter does.
-//! Method: a real validator checks all shipped configurations, and variants of them with one
-//! change.
+//! Promise: the JSON Schemas of the filter's configuration and of the issuers file agree with the code
+//! that reads them. They accept everything that loads, and reject unknown names and wrong types as the
+//! code does.
+//! Method: a real validator checks all shipped files, and variants of them with one change.
 //!
-//! `UPDATE_DOCUMENTS=1 cargo test -p signout --test schema` regenerates the committed schema.
+//! `UPDATE_DOCUMENTS=1 cargo test -p signout --test schema` regenerates the committed schemas.
 
 use std::process::Command;
 use std::{env, fs};
@@ -13,19 +13,58 @@ use serde_json::{Value, json};
 use session_guard_core::config::schema::schema;
 use session_guard_core::config::settings::SETTINGS;
 use session_guard_core::config::{Config, ConfigError};
+use signout::issuers;
 use testbed::repository;
 
 #[test]
-fn the_committed_schema_equals_the_code() {
-    let made = format!("{:#}\n", schema());
-    if env::var_os("UPDATE_DOCUMENTS").is_some() {
-        let path = format!("{}/../{COMMITTED}", env!("CARGO_MANIFEST_DIR"));
-        fs::write(path, &made).expect("written");
+fn the_committed_schemas_equal_the_code() {
+    for (committed, schema, arguments) in [
+        ("docs/configuration.schema.json", schema(), ["schema"].as_slice()),
+        ("docs/issuers.schema.json", issuers::schema::schema(), &["schema", "--issuers"]),
+    ] {
+        let made = format!("{schema:#}\n");
+        if env::var_os("UPDATE_DOCUMENTS").is_some() {
+            let path = format!("{}/../{committed}", env!("CARGO_MANIFEST_DIR"));
+            fs::write(path, &made).expect("written");
+        }
+        let remedy = "run UPDATE_DOCUMENTS=1 cargo test -p signout --test schema";
+        assert!(repository::read(committed) == made, "{committed}: {remedy}");
+        let mut print = Command::new(env!("CARGO_BIN_EXE_signout"));
+        let printed = print.args(arguments).output().unwrap();
+        assert_eq!(String::from_utf8(printed.stdout).unwrap(), made);
     }
-    let remedy = "run UPDATE_DOCUMENTS=1 cargo test -p signout --test schema";
-    assert!(repository::read(COMMITTED) == made, "{COMMITTED}: {remedy}");
-    let printed = Command::new(env!("CARGO_BIN_EXE_signout")).arg("schema").output().unwrap();
-    assert_eq!(String::from_utf8(printed.stdout).unwrap(), made);
+}
+
+#[test]
+fn every_issuers_file_in_the_documents_is_valid() {
+    let validator = validator_of(&issuers::schema::schema());
+    let files = issuers_files();
+    assert!(files.len() > 5, "{}", files.len());
+    for file in files {
+        let wrong: Vec<_> = validator.iter_errors(&file).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, [""; 0], "{file:#}");
+        read_issuers(&file).unwrap_or_else(|error| panic!("{error}: {file:#}"));
+    }
+}
+
+#[test]
+fn schema_and_service_agree_on_changed_issuers_files() {
+    let schema = issuers::schema::schema();
+    agree(&schema, &[every_issuer_setting()], read_issuers, 300, 10);
+}
+
+#[test]
+fn every_setting_of_an_issuer_is_described_and_documented() {
+    let (schema, document) = (issuers::schema::schema(), repository::read("docs/sessions.md"));
+    let mut names = vec![];
+    collect_names(&schema, &mut names);
+    assert!(names.len() > 15, "{names:?}");
+    for (name, setting) in names {
+        assert!(setting["description"].is_string(), "{name}");
+        let is_named =
+            [format!("\"{name}\""), format!("{name}`")].iter().any(|it| document.contains(it));
+        assert!(is_named, "{name}");
+    }
 }
 
 #[test]
@@ -60,25 +99,36 @@ fn every_setting_is_described_with_its_default_and_its_limit() {
 
 #[test]
 fn schema_and_filter_agree_on_changed_configurations() {
-    let validator = validator();
+    agree(&schema(), &goods(), |config| parse(config).map(drop), 500, 50);
+}
+
+/// Checks that schema and code agree on every variant of these files. At least as many variants must
+/// be rejected by both, and accepted by both, as the last arguments say.
+fn agree(
+    schema: &Value,
+    goods: &[Value],
+    read: impl Fn(&Value) -> Result<(), ConfigError>,
+    least_refused: usize,
+    least_loaded: usize,
+) {
+    let validator = validator_of(schema);
     let (mut refused_by_both, mut loaded) = (0, 0);
-    for good in goods() {
-        for changed in changes(&good) {
-            let valid = validator.is_valid(&changed);
-            match parse(&changed) {
-                Ok(_) => {
-                    assert!(valid, "it loads, but the schema refuses it: {changed:#}");
-                    loaded += 1;
-                }
-                Err(error) if is_of_form(&error) => {
-                    assert!(!valid, "{error}, but the schema takes it: {changed:#}");
-                    refused_by_both += 1;
-                }
-                Err(_) => {} // more than a schema can know
+    for changed in goods.iter().flat_map(changes) {
+        let valid = validator.is_valid(&changed);
+        match read(&changed) {
+            Ok(()) => {
+                assert!(valid, "it loads, but the schema refuses it: {changed:#}");
+                loaded += 1;
             }
+            Err(error) if is_of_form(&error) => {
+                assert!(!valid, "{error}, but the schema takes it: {changed:#}");
+                refused_by_both += 1;
+            }
+            Err(_) => {} // more than a schema can know
         }
     }
-    assert!(refused_by_both > 500 && loaded > 50, "{refused_by_both} {loaded}");
+    let enough = refused_by_both > least_refused && loaded > least_loaded;
+    assert!(enough, "{refused_by_both} {loaded}");
 }
 
 #[test]
@@ -121,9 +171,50 @@ fn typical_mistakes_are_rejected() {
 }
 
 fn validator() -> Validator {
-    let schema = schema();
-    assert!(jsonschema::meta::is_valid(&schema), "no schema at all");
-    jsonschema::validator_for(&schema).expect("a schema")
+    validator_of(&schema())
+}
+
+fn validator_of(schema: &Value) -> Validator {
+    assert!(jsonschema::meta::is_valid(schema), "no schema at all");
+    jsonschema::validator_for(schema).expect("a schema")
+}
+
+fn read_issuers(file: &Value) -> Result<(), ConfigError> {
+    let environment = |name: &str| Some(format!("{name:-<64}"));
+    issuers::settings::read(file.to_string().as_bytes(), &environment).map(drop)
+}
+
+/// Returns the issuers files in the documents.
+fn issuers_files() -> Vec<Value> {
+    let texts = ["docs/sessions.md", "examples/identity-provider/README.md"].map(repository::read);
+    let blocks = texts.iter().flat_map(|text| text.split("```json\n").skip(1));
+    let blocks = blocks.filter_map(|block| block.split("```").next());
+    let files = blocks.filter(|block| block.contains("\"issuers\": ["));
+    files.map(|block| serde_json::from_str(block).expect(block)).collect()
+}
+
+/// Returns an issuers file in which every setting is written.
+fn every_issuer_setting() -> Value {
+    let [url, audiences] = [json!("https://id.example.com/x"), json!({"audiences": ["app"]})];
+    json!({"issuers": [{
+        "issuer": "https://id.example.com", "realm": "shop", "token_issuers": ["https://a.example"],
+        "jwks": {"url": url, "refresh_seconds": 300}, "algorithms": ["RS256", "ES256"],
+        "user_id": "email", "max_lifetime_seconds": 3600, "backchannel_logout": audiences,
+        "events": {
+            "audiences": ["app"], "types": ["session-revoked"],
+            "transmitter": {"metadata": url, "token": {"env": "SSF_TOKEN"}, "poll": url},
+        },
+        "global_token_revocation": audiences, "token_revocation": true,
+    }]})
+}
+
+/// Collects the settings of a schema, with their names.
+fn collect_names<'a>(schema: &'a Value, names: &mut Vec<(&'a str, &'a Value)>) {
+    for (name, setting) in schema["properties"].as_object().into_iter().flatten() {
+        names.push((name, setting));
+        collect_names(setting, names);
+        collect_names(&setting["items"], names);
+    }
 }
 
 fn parse(config: &Value) -> Result<Config, ConfigError> {
@@ -213,5 +304,3 @@ fn inner(schema: &Value) -> &Value {
         .get("anyOf")
         .map_or(schema, |any| if any[0].get("required").is_some() { schema } else { &any[0] })
 }
-
-const COMMITTED: &str = "docs/configuration.schema.json";

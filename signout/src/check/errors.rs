@@ -1,4 +1,4 @@
-//! Finds all errors of a configuration.
+//! Finds all errors of a configuration, or of an issuers file.
 //!
 //! The filter stops at the first error. Here each error is corrected on a copy of the configuration,
 //! and the filter's own code reads the copy again, until it loads. A correction renames a misspelt
@@ -13,30 +13,48 @@ use crate::check::{ProcessEnvironment, similar};
 
 /// Returns every error of the configuration, the first one as the filter reports it; empty if it loads.
 pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<ConfigError> {
-    let Err(first) = Config::parse(text, environment) else { return vec![] };
+    let read = |text: &[u8]| Config::parse(text, environment).err().into_iter().collect();
+    all_errors(text, &FileReader { read: &read, about: &about })
+}
+
+/// How a kind of file is read.
+pub(crate) struct FileReader<'a> {
+    /// Returns the errors of a file at which reading it stops; empty if it is accepted.
+    pub(crate) read: &'a dyn Fn(&[u8]) -> Vec<ConfigError>,
+    /// Returns what the setting with this path is for.
+    pub(crate) about: &'a dyn Fn(&str) -> String,
+}
+
+/// Returns every error of a file; empty if it is accepted.
+pub(crate) fn all_errors(text: &[u8], reader: &FileReader<'_>) -> Vec<ConfigError> {
+    let with_remedy = |error| with_remedy(error, reader.about);
+    let mut found = (reader.read)(text);
     let Ok(mut copy) = serde_json::from_slice::<Value>(text) else {
-        return vec![with_remedy(first)];
+        return found.into_iter().map(with_remedy).collect();
     };
     let (mut errors, mut corrected) = (vec![], vec![]);
-    let mut next = Some(first);
-    while let Some(error) = next.take().filter(|_| corrected.len() < CORRECTIONS_LIMIT) {
-        let path = steps(&error.path);
-        // At the path of a correction, above it or below it, the correction may be the cause.
-        let is_near = |known: &Vec<PathStep>| known.starts_with(&path) || path.starts_with(known);
-        let consequence = corrected.iter().any(is_near);
-        if !consequence {
-            errors.push(with_remedy(error.clone()));
+    while !found.is_empty() && corrected.len() < CORRECTIONS_LIMIT {
+        let mut corrected_now = vec![];
+        for error in found {
+            let path = steps(&error.path);
+            // At the path of a correction, above it or below it, the correction may be the cause.
+            let is_near =
+                |known: &Vec<PathStep>| known.starts_with(&path) || path.starts_with(known);
+            let consequence = corrected.iter().any(is_near);
+            if !consequence {
+                errors.push(with_remedy(error.clone()));
+            }
+            let is_corrected = match consequence {
+                false => correct(&mut copy, &path, &error),
+                true => replace_item(&mut copy, &path),
+            };
+            corrected_now.extend(is_corrected.then_some(path));
         }
-        let is_corrected = match consequence {
-            false => correct(&mut copy, &path, &error),
-            true => replace_item(&mut copy, &path),
-        };
-        if !is_corrected {
+        if corrected_now.is_empty() {
             break;
         }
-        corrected.push(path);
-        let text = copy.to_string();
-        next = Config::parse(text.as_bytes(), environment).err();
+        corrected.append(&mut corrected_now);
+        found = (reader.read)(copy.to_string().as_bytes());
     }
     errors
 }
@@ -96,6 +114,10 @@ fn replace_item(copy: &mut Value, path: &[PathStep]) -> bool {
                 "algorithm": "HS256", "id": format!("{HARMLESS}{index}"),
                 "secret": {"inline": format!("{HARMLESS}{index}").repeat(8)},
             }),
+            "issuers" => json!({
+                "issuer": format!("https://{HARMLESS}{index}.invalid"), "token_revocation": true,
+                "jwks": {"url": format!("https://{HARMLESS}{index}.invalid/jwks")},
+            }),
             _ => continue,
         };
         let Some(Value::Array(items)) = find(copy, outer) else { return false };
@@ -116,7 +138,7 @@ fn find<'a>(value: &'a mut Value, path: &[PathStep]) -> Option<&'a mut Value> {
 }
 
 /// An error whose code knows no remedy gets the name that may be meant, or what the setting is for.
-fn with_remedy(error: ConfigError) -> ConfigError {
+fn with_remedy(error: ConfigError, about: &dyn Fn(&str) -> String) -> ConfigError {
     if !error.remedy.is_empty() {
         return error;
     }

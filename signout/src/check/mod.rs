@@ -16,8 +16,9 @@
 pub mod find;
 pub mod words;
 
+pub(crate) mod errors;
+
 mod doubts;
-mod errors;
 mod plugin;
 mod resource;
 mod similar;
@@ -98,6 +99,13 @@ pub struct Variable {
     pub state: SecretState,
 }
 
+impl Variable {
+    pub(crate) fn named(names: Vec<String>, state: SecretState) -> Self {
+        let shown = names.into_iter().map(|name| if is_shown(&name) { name } else { "…".into() });
+        Self { names: shown.collect(), state }
+    }
+}
+
 /// Whether a secret could be checked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,8 +174,7 @@ pub fn check(
         if state == SecretState::NotSetHere {
             standing_in.extend(passed_on.cloned());
         }
-        let shown = names.into_iter().map(|name| if is_shown(&name) { name } else { "…".into() });
-        report.variables.push(Variable { names: shown.collect(), state });
+        report.variables.push(Variable::named(names, state));
     }
     let in_filter = |name: &str| {
         // The names are unknown while the text cannot be read, but it is read after a correction.
@@ -254,7 +261,7 @@ pub(crate) fn access_name(access: Access) -> &'static str {
 
 impl Wrong {
     /// Reads `path: problem; remedy`.
-    fn read(message: &str) -> Self {
+    pub(crate) fn read(message: &str) -> Self {
         let is_path = |path: &&str| !path.contains(' ');
         let (path, rest) =
             message.split_once(": ").filter(|(path, _)| is_path(path)).unwrap_or(("", message));

@@ -13,11 +13,7 @@ use crate::check::{Answered, Report, SecretState, Variable, Wrong};
 #[must_use]
 pub fn words(report: &Report) -> String {
     let mut out = Lines::default();
-    for error in &report.errors {
-        let path = if error.path.is_empty() { "configuration" } else { &error.path };
-        out.section("error", vec![format!("{path}: {}", error.problem)]);
-        out.more(Some(error.remedy.clone()).filter(|remedy| !remedy.is_empty()));
-    }
+    out.errors(&report.errors);
     if report.good {
         let config = &report.configuration;
         out.section("keys", keys(config, report));
@@ -34,12 +30,20 @@ pub fn words(report: &Report) -> String {
 
 /// Sections of lines, each with its title on the left.
 #[derive(Default)]
-struct Lines {
-    text: String,
+pub(crate) struct Lines {
+    pub(crate) text: String,
 }
 
 impl Lines {
-    fn section(&mut self, title: &str, lines: Vec<String>) {
+    pub(crate) fn errors(&mut self, errors: &[Wrong]) {
+        for error in errors {
+            let path = if error.path.is_empty() { "configuration" } else { &error.path };
+            self.section("error", vec![format!("{path}: {}", error.problem)]);
+            self.more(Some(error.remedy.clone()).filter(|remedy| !remedy.is_empty()));
+        }
+    }
+
+    pub(crate) fn section(&mut self, title: &str, lines: Vec<String>) {
         for (index, line) in lines.iter().enumerate() {
             let title = if index == 0 { title } else { "" };
             let _ = writeln!(self.text, "  {title:<13} {line}"); // writing to a String cannot fail
@@ -319,7 +323,7 @@ fn request(answered: &Answered) -> String {
     line
 }
 
-fn variable(variable: &Variable, good: bool) -> String {
+pub(crate) fn variable(variable: &Variable, good: bool) -> String {
     let names = variable.names.join(" or ");
     match variable.state {
         SecretState::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),

@@ -1,4 +1,5 @@
-//! `signout check`: checks a configuration of the filter, and explains what it means.
+//! `signout check`: checks a configuration of the filter or an issuers file, and explains what it
+//! means.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -6,21 +7,22 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use signout::check::{Asked, Report, Secrets, check, find, words};
+use signout::issuers::report as issuers;
 
 use super::CommandError;
 
-/// Check a configuration of the filter, and explain what it means.
+/// Check a configuration of the filter or an issuers file, and explain what it means.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckCommand {
-    /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that contains it. `-` reads
-    /// standard input.
+    /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that contains it; or an issuers
+    /// file. `-` reads standard input.
     config: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-    /// Fail if a variable that contains a secret is not set here. Use it on the proxy's own
-    /// machine.
+    /// Fail if a variable that contains a secret is not set here. Use it on the machine of the proxy
+    /// or the service.
     #[arg(long)]
     require_env: bool,
     /// Print which route a request matches: 'POST /logout', 'https://app.example.com/'. May be
@@ -42,6 +44,14 @@ impl CheckCommand {
         if text.len() as u64 > TEXT_BYTES {
             return Err(unusable(&format!("longer than {TEXT_BYTES} bytes")));
         }
+        let environment = |name: &str| std::env::var(name).ok();
+        let secrets = if self.require_env { Secrets::Required } else { Secrets::StoodInFor };
+        if issuers::is_issuers_file(&text) {
+            if !self.request.is_empty() {
+                return Err(unusable("an issuers file has no routes; leave out --request"));
+            }
+            return self.report_issuers(&name, &issuers::check(&text, &environment, secrets));
+        }
         let findings = find(&text).map_err(|why| unusable(&why))?;
         if findings.ours.is_empty() {
             let others = match findings.others.len() {
@@ -50,8 +60,6 @@ impl CheckCommand {
             };
             return Err(unusable(&format!("no configuration of this filter is in it{others}")));
         }
-        let environment = |name: &str| std::env::var(name).ok();
-        let secrets = if self.require_env { Secrets::Required } else { Secrets::StoodInFor };
         let ours = findings.ours.iter();
         let reports: Vec<_> =
             ours.map(|found| check(found, &environment, secrets, &self.request)).collect();
@@ -68,6 +76,25 @@ impl CheckCommand {
                 "{name}: {bad} of {} does not load",
                 reports.len()
             ))),
+        }
+    }
+
+    fn report_issuers(
+        &self,
+        name: &str,
+        report: &issuers::IssuersReport,
+    ) -> Result<(), CommandError> {
+        if self.json {
+            let mut object = json!(report);
+            object["version"] = json!(VERSION);
+            println!("{object}");
+        } else {
+            let verdict = if report.good { "is accepted" } else { "IS NOT ACCEPTED" };
+            println!("{name}: {verdict} (version {VERSION})\n{}", issuers::words(report));
+        }
+        match report.good {
+            true => Ok(()),
+            false => Err(CommandError::Refused(format!("{name}: the service does not accept it"))),
         }
     }
 
@@ -117,6 +144,8 @@ Secrets: a variable that the configuration names and that is set here is checked
 not set here is reported, and all else is checked; with --require-env it is an error. One that the
 proxy does not pass on to the filter (host_env_keys, vmConfig.env, env.hostKeys) is an error always.
 
+A JSON object with a list `issuers` is an issuers file of `signout serve`: docs/sessions.md.
+
 Exit codes: 0 all load; 1 one does not; 2 wrong use, unreadable, or no configuration in it.
 
 Examples:
@@ -124,4 +153,5 @@ Examples:
   signout check --json filter.json | jq '.configurations[].warnings'
   signout check envoy/envoy.yaml --request 'POST /sign-out' --request '/page'
   kubectl kustomize envoy/istio/gateway | signout check -
+  signout check issuers.json
   SESSION_SECRET=$(cat session.secret) signout check --require-env envoy/envoy.yaml";

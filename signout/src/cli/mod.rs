@@ -28,7 +28,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Keygen { file } => keygen(&file),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
-        Command::Schema => schema(),
+        Command::Schema { issuers } => schema(issuers),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
         Command::Audit(audit) => audit.run(),
@@ -75,13 +75,18 @@ enum Command {
     Status(status::StatusCommand),
     /// Manage the stream of events of an identity provider.
     Stream(stream::Stream),
-    /// Check a configuration of the filter, and explain what it means.
+    /// Check a configuration of the filter or an issuers file, and explain what it means.
     Check(check::CheckCommand),
     /// Explain why the filter accepts or refuses a token or a request.
     Explain(explain::ExplainCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.
-    #[command(after_help = "Example:\n  signout schema > configuration.schema.json")]
-    Schema,
+    #[command(after_help = "Examples:\n  signout schema > configuration.schema.json\n  \
+        signout schema --issuers > issuers.schema.json")]
+    Schema {
+        /// Print the schema of the issuers file instead.
+        #[arg(long)]
+        issuers: bool,
+    },
 }
 
 /// The service that a command calls.
@@ -139,8 +144,12 @@ fn keygen(file: &std::path::Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn schema() -> Result<(), CommandError> {
-    println!("{:#}", session_guard_core::config::schema::schema());
+fn schema(issuers: bool) -> Result<(), CommandError> {
+    let schema = match issuers {
+        true => signout::issuers::schema::schema(),
+        false => session_guard_core::config::schema::schema(),
+    };
+    println!("{schema:#}");
     Ok(())
 }
 

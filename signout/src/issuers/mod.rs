@@ -4,8 +4,11 @@
 //! through the [receivers](crate::receivers).
 
 pub mod keys;
-mod raw;
+pub mod report;
+pub mod schema;
 pub mod settings;
+
+mod raw;
 
 use std::sync::Arc;
 

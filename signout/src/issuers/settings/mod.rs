@@ -120,83 +120,113 @@ pub fn read(
     file: &[u8],
     environment: VariableLookup<'_>,
 ) -> Result<Vec<IssuerSettings>, ConfigError> {
-    let raw::IssuersFile { issuers } = text::read_object(file, &OBJECTS)?;
+    let (issuers, errors) = read_all(file, environment);
+    errors.into_iter().next().map_or(Ok(issuers), Err)
+}
+
+/// Reads an issuers file. Returns the issuers that have no errors, and all errors. If the file has not
+/// the right structure, that is the only error.
+#[must_use]
+pub fn read_all(
+    file: &[u8],
+    environment: VariableLookup<'_>,
+) -> (Vec<IssuerSettings>, Vec<ConfigError>) {
+    let (mut errors, mut checked) = (FileErrors::default(), Vec::<IssuerSettings>::new());
+    let issuers = errors.note(text::read_object(file, &OBJECTS));
+    let Some(raw::IssuersFile { issuers }) = issuers else { return (vec![], errors.0) };
     let at = At::root().field("issuers");
-    limits::some(&at, issuers.len(), ISSUERS, "name the identity providers that end sessions")?;
-    let mut checked: Vec<IssuerSettings> = Vec::with_capacity(issuers.len());
-    for (index, written) in issuers.into_iter().enumerate() {
+    let remedy = "name the identity providers that end sessions";
+    errors.note(limits::some(&at, issuers.len(), ISSUERS, remedy));
+    for (index, written) in issuers.into_iter().enumerate().take(ISSUERS) {
         let at = at.item(index);
-        let issuer = check(&at, written, environment)?;
+        let Some(issuer) = check(&at, written, environment, &mut errors) else { continue };
         let is_twin = |other: &IssuerSettings| {
             (&other.issuer, &other.realm) == (&issuer.issuer, &issuer.realm)
         };
         if checked.iter().any(is_twin) {
             let remedy = "an issuer has one entry for each realm";
-            return Err(at.field("issuer").error("comes twice in this realm", remedy));
+            errors.0.push(at.field("issuer").error("comes twice in this realm", remedy));
         }
         checked.push(issuer);
     }
-    Ok(checked)
+    (checked, errors.0)
 }
 
+/// The errors of a file that were found so far.
+#[derive(Default)]
+struct FileErrors(Vec<ConfigError>);
+
+impl FileErrors {
+    /// Returns the value, or notes the error.
+    fn note<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
+        checked.map_err(|error| self.0.push(error)).ok()
+    }
+}
+
+/// Checks one entry. `None` if it has errors.
 fn check(
     at: &At,
     written: raw::WrittenIssuer,
     environment: VariableLookup<'_>,
-) -> Result<IssuerSettings, ConfigError> {
+    errors: &mut FileErrors,
+) -> Option<IssuerSettings> {
+    let before = errors.0.len();
     let long = settings::TEXT_BYTES;
-    let issuer = limits::text(&at.field("issuer"), &written.issuer, long)?;
+    errors.note(limits::text(&at.field("issuer"), &written.issuer, long));
+    let issuer = written.issuer;
     if !written.realm.is_empty() {
-        limits::text(&at.field("realm"), &written.realm, settings::NAME_BYTES)?;
+        errors.note(limits::text(&at.field("realm"), &written.realm, settings::NAME_BYTES));
     }
-    let token_issuers = match &written.token_issuers {
-        None => vec![issuer.clone()],
-        Some(list) => {
-            let at = at.field("token_issuers");
-            limits::some(&at, list.len(), TOKEN_ISSUERS, "leave it out for the issuer itself")?;
-            limits::texts(&at, list, TOKEN_ISSUERS, long)?
-        }
-    };
-    let algorithms = algorithms(&at.field("algorithms"), written.algorithms.as_deref())?;
-    let mut warnings = vec![];
-    let keys = keys(&at.field("jwks"), &written.jwks, &issuer, &algorithms, &mut warnings)?;
+    if let Some(list) = &written.token_issuers {
+        let at = at.field("token_issuers");
+        let remedy = "leave it out for the issuer itself";
+        errors.note(limits::some(&at, list.len(), TOKEN_ISSUERS, remedy));
+        errors.note(limits::texts(&at, list, TOKEN_ISSUERS, long));
+    }
+    let token_issuers = written.token_issuers.unwrap_or_else(|| vec![issuer.clone()]);
+    let algorithms = algorithms(&at.field("algorithms"), written.algorithms.as_deref());
+    let algorithms = errors.note(algorithms).unwrap_or_else(|| vec![PublicAlgorithm::Rs256]);
+    let (at_keys, mut warnings) = (at.field("jwks"), vec![]);
+    let keys = errors.note(keys(&at_keys, &written.jwks, &issuer, &algorithms, &mut warnings));
     let at_lifetime = at.field("max_lifetime_seconds");
-    let lifetime =
-        limits::number(&at_lifetime, written.max_lifetime_seconds, MAX_LIFETIME_SECONDS)?;
-    let receiver = |name: &str, receiver: Option<raw::WrittenReceiver>| {
+    let lifetime = limits::number(&at_lifetime, written.max_lifetime_seconds, MAX_LIFETIME_SECONDS);
+    let lifetime = errors.note(lifetime).flatten();
+    let mut receiver = |name: &str, receiver: Option<raw::WrittenReceiver>| {
         let at = at.field(name).field("audiences");
-        receiver.map(|receiver| audiences(&at, &receiver.audiences)).transpose()
+        receiver.map(|it| errors.note(audiences(&at, &it.audiences)).unwrap_or_default())
     };
+    let backchannel_logout = receiver("backchannel_logout", written.backchannel_logout);
+    let global_token_revocation =
+        receiver("global_token_revocation", written.global_token_revocation);
     let events = written
         .events
-        .map(|events| check_events(&at.field("events"), events, &issuer, environment));
-    let checked = IssuerSettings {
-        realm: written.realm,
-        token_issuers,
-        keys,
-        algorithms,
-        user_id: written.user_id,
-        max_lifetime_seconds: lifetime.unwrap_or_default(),
-        backchannel_logout: receiver("backchannel_logout", written.backchannel_logout)?,
-        events: events.transpose()?,
-        global_token_revocation: receiver(
-            "global_token_revocation",
-            written.global_token_revocation,
-        )?,
-        token_revocation: written.token_revocation,
-        issuer,
-        warnings,
-    };
-    let receives = checked.backchannel_logout.is_some()
-        || checked.events.is_some()
-        || checked.global_token_revocation.is_some()
-        || checked.token_revocation;
+        .map(|events| check_events(&at.field("events"), events, &issuer, environment, errors));
+    let receives = backchannel_logout.is_some()
+        || events.is_some()
+        || global_token_revocation.is_some()
+        || written.token_revocation;
     if !receives {
         let remedy = "add `backchannel_logout`, `events`, `global_token_revocation` or \
                       `token_revocation`";
-        return Err(at.error("this issuer may send nothing", remedy));
+        errors.0.push(at.error("this issuer may send nothing", remedy));
     }
-    Ok(checked)
+    if errors.0.len() > before {
+        return None;
+    }
+    Some(IssuerSettings {
+        issuer,
+        realm: written.realm,
+        token_issuers,
+        keys: keys?,
+        algorithms,
+        user_id: written.user_id,
+        max_lifetime_seconds: lifetime.unwrap_or_default(),
+        backchannel_logout,
+        events,
+        global_token_revocation,
+        token_revocation: written.token_revocation,
+        warnings,
+    })
 }
 
 fn check_events(
@@ -204,20 +234,19 @@ fn check_events(
     written: raw::WrittenEvents,
     issuer: &str,
     environment: VariableLookup<'_>,
-) -> Result<EventSettings, ConfigError> {
-    let audiences = audiences(&at.field("audiences"), &written.audiences)?;
-    let types = match written.types {
-        None => vec![EventType::SessionRevoked, EventType::CredentialChange],
-        Some(types) => {
-            let remedy = "leave it out for session-revoked and credential-change";
-            limits::some(&at.field("types"), types.len(), 2, remedy)?;
-            types
-        }
-    };
+    errors: &mut FileErrors,
+) -> EventSettings {
+    let checked = audiences(&at.field("audiences"), &written.audiences);
+    let audiences = errors.note(checked).unwrap_or_default();
+    let both = || vec![EventType::SessionRevoked, EventType::CredentialChange];
+    let types = written.types.unwrap_or_else(both);
+    let remedy = "leave it out for session-revoked and credential-change";
+    errors.note(limits::some(&at.field("types"), types.len(), 2, remedy));
     let at = at.field("transmitter");
-    let transmitter =
-        written.transmitter.map(|written| check_transmitter(&at, written, issuer, environment));
-    Ok(EventSettings { audiences, types, transmitter: transmitter.transpose()? })
+    let transmitter = written
+        .transmitter
+        .and_then(|written| errors.note(check_transmitter(&at, written, issuer, environment)));
+    EventSettings { audiences, types, transmitter }
 }
 
 fn check_transmitter(
@@ -364,11 +393,11 @@ const OBJECTS: [&str; 8] = [
 ];
 
 /// Most entries. Each needs a thread if its keys are fetched.
-const ISSUERS: usize = 64;
+pub(super) const ISSUERS: usize = 64;
 
 /// Most values of `iss` in the access tokens of one issuer. Each sign-out stores one record per
 /// value.
-const TOKEN_ISSUERS: usize = 8;
+pub(super) const TOKEN_ISSUERS: usize = 8;
 
 /// `max_lifetime_seconds`: by default 30 days, the longest lifetime that the consoles of the usual
 /// providers offer; up to ten years.
