@@ -324,6 +324,9 @@ impl Admission {
             forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
+        if let (Ok(keys), None) = (api_keys, &api_key_objection) {
+            forward.credentials.api_keys = keys.ids;
+        }
         let removal = if api_key_objection.is_some() {
             self.sources.removal_with_api_keys(headers)
         } else if outcome.is_err() || self.upstream.strips_token() {
@@ -345,9 +348,6 @@ impl Admission {
                 tokens.into_iter().flatten().filter_map(|judged| judged.token).collect();
             let bound = self.router_bound(headers, &forward.credentials.tokens, moment);
             forward.edits.extend(bound);
-        }
-        if let (Ok(keys), None) = (api_keys, &api_key_objection) {
-            forward.credentials.api_keys = keys.ids;
         }
         Decision::Forward(forward)
     }
