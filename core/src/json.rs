@@ -51,7 +51,7 @@ pub(crate) fn object_text(bytes: &[u8]) -> Option<&str> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; `None` if the bytes are not a strict object.
+    /// Reads an object. Returns `None` if the bytes are not a strict object.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
@@ -73,7 +73,8 @@ impl<'a> Object<'a> {
         self.members.get(at).map(|(_, value)| value)
     }
 
-    /// The value of the member with the last of these names, inside the objects with the others.
+    /// Returns the value of the member with the last of these names, inside the objects with the
+    /// names before it.
     #[must_use]
     pub fn find_at(&self, path: &[String]) -> Option<Value<'a>> {
         let (name, rest) = path.split_first()?;

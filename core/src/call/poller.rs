@@ -53,7 +53,7 @@ impl<P> Poller<P> {
         self.pending = Some(pending);
     }
 
-    /// Ends the pending call and returns what it was about.
+    /// Ends the pending call and returns its description.
     pub fn end(&mut self) -> Option<P> {
         self.pending.take()
     }

@@ -4,10 +4,10 @@
 //! and the responses to its calls, and applies the [`Next`] that it returns. The decision about the
 //! request itself comes from [`admission`](crate::admission).
 //!
-//! Two exchanges wait for something. A sign-out waits until the service has responded. If it ends a
-//! session, its response waits until the session's cutoff lies in the past. The response on a
-//! `revoke_user` route waits until the service has responded to the user's cutoff, and then
-//! likewise.
+//! Two kinds of exchanges wait. A sign-out waits until the service has responded; if it ends a
+//! session, its response waits until the time of the session's cutoff has passed. On a
+//! `revoke_user` route, the application's response waits until the service has responded to the
+//! user's cutoff, and then until the time of the cutoff has passed.
 //!
 //! ```text
 //! request headers ── Change ──┬── Continue
@@ -48,7 +48,7 @@ pub struct Exchange {
     /// Whether the request continues only because this is a dry run.
     is_objectionable: bool,
     delivery: Option<PendingDelivery>,
-    /// The entry among the open requests, if the request may have to end early.
+    /// The request's entry among the open requests, if the request may have to end early.
     registration: Option<Registration>,
 }
 
@@ -56,7 +56,8 @@ pub struct Exchange {
 #[derive(Debug)]
 struct PendingDelivery {
     sign_out: SignOut,
-    /// The cutoff, if the application's response waits. `None` if the request waits.
+    /// The cutoff to hold the application's response for. `None` if the request waits, not the
+    /// response.
     cutoff: Option<Record>,
 }
 
@@ -66,7 +67,7 @@ pub enum Next {
     /// Apply the edits to the request's headers and publish the user id. Then call
     /// [`Exchange::changed`] with whether both succeeded.
     Change(Forward),
-    /// Let this half continue. Resume it if it was paused.
+    /// Let this half continue. If it was paused, resume it.
     Continue(Half),
     /// Respond in place of the application.
     Respond(LocalResponse),
@@ -241,7 +242,7 @@ impl Exchange {
         self.follow(root, step, delivery.cutoff, host)
     }
 
-    /// Ends the exchange and removes everything of it from the root.
+    /// Ends the exchange and removes its entries from the root.
     pub fn end(&mut self, root: &mut Root) {
         self.unregister(root);
         if let Some(revocation) = &mut root.revocation {

@@ -1,7 +1,7 @@
 //! The gauges for the state of all feeds of this process.
 //!
-//! Most processes have one feed. A process has several if its configurations use several realms,
-//! also while an old configuration drains. The gauges are combined so that one feed that is cut off
+//! Most processes have one feed. A process has several if its configurations use several realms, or
+//! while an old configuration drains. The gauges are combined so that a single feed that is cut off
 //! remains visible.
 
 use crate::revocation::sweep::Counts;
@@ -14,13 +14,14 @@ use crate::shared::names::KeySpace;
 pub struct Gauges {
     /// `feed_current_timestamp_seconds`: Unix time of the last complete update, 0 before the first.
     pub feed_current_timestamp_seconds: u64,
-    /// `clock_difference_seconds`: the absolute difference between the service's clock and ours, at
-    /// the service's last response.
+    /// `clock_difference_seconds`: the absolute difference between the service's clock and the
+    /// proxy's, at the service's last response.
     pub clock_difference_seconds: u64,
     /// `revocations` by kind, in the order of [`Kind::ALL`](crate::revocation::record::Kind::ALL),
     /// as of the last complete sweep.
     pub revocations: Counts,
-    /// `outbox`: revocations that the service has not both acknowledged and shown in the feed.
+    /// `outbox`: revocations that the service has not yet acknowledged, or not yet shown in the
+    /// feed.
     pub outbox: u64,
 }
 

@@ -5,15 +5,15 @@
 //! the response completely, and polls again. All VMs use the same set, and check on their tick
 //! whether it is [recent enough](staleness).
 //!
-//! [`Feed`] is the state machine of one VM. The host calls it on events (a tick, a response) with the
-//! time and a random number, and applies the [`FeedEffects`] that it returns. It reads no clock and
-//! makes no call.
+//! [`Feed`] is the state machine of one VM. The host calls it on events (a tick, a response) with
+//! the time and a random number, and applies the [`FeedEffects`] that it returns. `Feed` itself
+//! reads no clock and makes no call.
 //!
 //! # Why a page removes nothing from the set
 //!
-//! The service may be restored from an old backup, a replica may be behind, and a proxy in between
-//! may replay a response. Applying a page is therefore a union, and pages may come in any order. A
-//! page of a reset contains the range of ids that it covers. If the set contains records in that
+//! The service may be restored from an old backup, a replica may be behind, and an intermediary may
+//! replay a response. Applying a page therefore only adds records, and pages may come in any order.
+//! Each page of a reset names the range of ids that it covers. If the set contains records in that
 //! range that the page lacks, the service has lost them, and the leader re-sends them through the
 //! [outbox].
 
@@ -58,7 +58,7 @@ pub struct FeedSettings {
     pub cluster: String,
     /// `:authority` of calls to the service.
     pub authority: String,
-    /// The largest age of the last complete update.
+    /// The age of the last complete update above which the set is stale.
     pub max_staleness_seconds: u64,
     /// How long to wait for the response to a delivery.
     pub delivery_timeout_milliseconds: u64,
@@ -98,7 +98,7 @@ pub enum FeedCount {
     Damaged,
 }
 
-/// The feed as seen by one VM (strictly: by one root context).
+/// One VM's part in the feed (strictly: one root context's).
 pub struct Feed {
     space: KeySpace,
     page_key: PageKey,
@@ -123,8 +123,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Creates a feed that has not been loaded. `page_key` belongs to the API token with which the
-    /// feed polls. `owner` is a fresh random UUID.
+    /// Creates a feed that has not been loaded. `page_key` must be that of the API token with which
+    /// the feed polls. `owner` must be a new random UUID.
     #[must_use]
     pub fn new(settings: &FeedSettings, page_key: PageKey, owner: Owner) -> Self {
         let FeedSettings { realm, cluster, authority, .. } = settings;
@@ -168,15 +168,16 @@ impl Feed {
         self.knowledge
     }
 
-    /// Returns the state of the set now. Used for a request that the state of the last tick would
-    /// refuse.
+    /// Returns the state of the set now. Call this before a request is refused because of the state
+    /// at the last tick.
     #[must_use]
     pub fn known_at(&self, shared: &dyn SharedData, now: Now) -> Knowledge {
         let (state, _) = FeedState::read(shared, &self.space);
         Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
-    /// Records that this VM serves requests, so that another VM becomes the leader.
+    /// Records that this VM serves requests, so that it offers the leader lease to a VM that serves
+    /// none.
     pub fn note_request(&mut self) {
         self.lease.note_request();
     }
@@ -292,8 +293,8 @@ impl Feed {
         effects
     }
 
-    /// Returns how long a VM whose API token was rejected leaves the lease to other VMs, which may
-    /// have a newer configuration.
+    /// Returns how long this VM does not compete for the lease after its API token was rejected.
+    /// Other VMs may have a newer configuration.
     fn barred_milliseconds(&self) -> u64 {
         match self.knowledge {
             Knowledge::Current => BARRED_MILLISECONDS,
@@ -307,7 +308,7 @@ impl Feed {
             return;
         }
         effects.notices.push(FeedNotice::Knows(self.knowledge));
-        // Only damage makes a loaded set unknown; the leader counts it.
+        // A loaded set becomes unknown only by damage, which the leader counts.
         if self.knowledge == Knowledge::Never && self.lease.is_held(now.monotonic_milliseconds) {
             effects.counts.push(FeedCount::Damaged);
             effects.notices.push(FeedNotice::Damaged);
@@ -328,8 +329,8 @@ impl Feed {
         let target = PageTarget { shared, space, set, outbox, realm_feeds };
         let resent = page::apply(target, page.clone(), sent, now);
         if matches!(resent, Ok(_) | Err(PollRejection::NoRoom)) {
-            // If an entry remains by mistake, it is found to be missing later, and the feed is
-            // reloaded.
+            // If this fails, an entry remains in the outbox. It is later found to be missing in the
+            // feed, which is then reloaded.
             let _ = outbox.shown(shared, &page.records);
         }
         let resent = resent?;
@@ -424,14 +425,15 @@ impl Feed {
     }
 }
 
-/// How often the leader runs maintenance; a tick may be a little early.
+/// How often the leader runs maintenance. It is a little less than a second, because a tick may
+/// come early.
 const MAINTENANCE_MILLISECONDS: u64 = 900;
 
-/// How long a VM whose API token was rejected does not compete for the lease.
+/// How long a VM does not compete for the lease after its API token was rejected.
 const BARRED_MILLISECONDS: u64 = 60_000;
 
-/// Longest wait between two polls while the set is stale or not loaded. Meanwhile protected routes
-/// respond 503, so they work again within five seconds after the service has returned.
+/// Longest wait between two polls while the set is stale or not loaded. Protected routes respond
+/// 503 in that time, so they work again within five seconds after the service has returned.
 const LONGEST_WAIT_WHILE_UNKNOWN_MILLISECONDS: u64 = 4_000;
 
 #[cfg(test)]

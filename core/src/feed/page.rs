@@ -18,7 +18,7 @@ use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
 
-/// Most records of one page that are re-sent to the service at once. The others follow after these
+/// Most records that are re-sent to the service because of one page. The others follow when these
 /// have been delivered.
 pub const RESENT_RECORDS: usize = 4_096;
 
@@ -76,7 +76,7 @@ pub fn apply(
         0
     };
     if state.current_at.is_none() && next.current_at.is_some() {
-        // A damaged shard may have lost records that only this process knows.
+        // A damaged shard may have lost records that are only in this process's outbox.
         let own = outbox.records(shared);
         repair::add(shared, set, &own, Horizon::NONE).map_err(|_| PollRejection::Contended)?;
         // Another configuration of this realm may have left revocations that no service has.
@@ -101,8 +101,8 @@ fn resend(target: PageTarget<'_>, lacking: &[Record]) -> Result<usize, PollRejec
 
 /// Moves back cutoffs that are further ahead than any clock skew explains, and returns the latest
 /// of them. If the service's clock is wrong, such a cutoff would lock out everybody who signs in
-/// again. If our own clock was wrong, the feed is reloaded as soon as our clock makes that cutoff
-/// plausible.
+/// again. If the proxy's clock was wrong, the feed is reloaded as soon as the corrected clock makes
+/// that cutoff plausible.
 fn clamp(records: &mut [Record], unix_seconds: u64) -> Option<u64> {
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let mut furthest = None;

@@ -16,10 +16,11 @@ use crate::feed::wire::{CONTENT_TYPE, Cursor, Page, PageKey, WireError};
 /// The longest time for which the service may hold a poll.
 const LONGEST_WAIT_SECONDS: u64 = 30;
 
-/// How long after the longest hold the response may arrive.
+/// How much later than the longest hold the response may arrive.
 const GRACE_SECONDS: u64 = 5;
 
-/// Shortest time between two polls, unless the last page said that there are more.
+/// The shortest time between two polls, unless the last page said that the service has more
+/// records.
 pub const PAUSE_MILLISECONDS: u64 = 20;
 
 /// If two resets begin within this time, the proxy waits before it polls again.
@@ -46,7 +47,7 @@ pub enum PollRejection {
     Damaged,
     /// The page is intact, but its content is invalid.
     Unsound,
-    /// Another VM has moved the cursor meanwhile, or the set was found to be damaged.
+    /// Another VM has moved the cursor since the poll was sent, or the set was found to be damaged.
     Superseded,
     /// Other VMs kept writing the same shard.
     Contended,
@@ -135,17 +136,17 @@ pub struct Poll {
 /// A poll that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentPoll {
-    /// The poll requests everything after this cursor, or everything if there is none.
+    /// The poll requests everything after this cursor, or the whole set if there is none.
     pub cursor: Option<Cursor>,
-    /// When it was sent.
+    /// The time when the poll was sent.
     pub at_milliseconds: u64,
 }
 
 impl SentPoll {
-    /// Returns a time at which the page in the response was complete: when the poll was sent, plus
-    /// the time for which the service held it. The network delay is unknown, so all of it is
-    /// attributed to the way back. A service cannot have held a poll for longer than until its
-    /// response arrived, `now`.
+    /// Returns a time at which the page was complete: the time when the poll was sent, plus the
+    /// time for which the service held it. The network delay on each way is unknown, so all of it
+    /// is attributed to the way back. The hold cannot have lasted beyond `now`, when the response
+    /// arrived.
     #[must_use]
     pub fn complete_at(&self, page: &Page, now: u64) -> u64 {
         self.at_milliseconds.saturating_add(u64::from(page.held_milliseconds)).min(now)

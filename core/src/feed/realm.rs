@@ -27,7 +27,7 @@ use crate::shared::swap::{Contended, swap};
 /// dropped from the list, or the oldest feed if no outbox is empty.
 const FEEDS: usize = 64;
 
-/// The leader stops adopting after it has read this many entries and continues a second later, so
+/// The number of entries after which the leader stops adopting. It continues a second later, so
 /// that it does not block its thread for more than some milliseconds.
 const ENTRIES_A_STEP: usize = 1_000;
 
@@ -49,7 +49,7 @@ impl RealmFeeds {
     ///
     /// # Errors
     ///
-    /// [`Contended`]: it is not in the list.
+    /// [`Contended`]: this feed is not in the list.
     pub fn register(&self, shared: &dyn SharedData) -> Result<(), Contended> {
         swap(shared, &self.name, |value| {
             let mut feeds = read(value.unwrap_or_default());
@@ -65,7 +65,7 @@ impl RealmFeeds {
         })
     }
 
-    /// Returns every record in the outboxes of the other feeds.
+    /// Returns every record in the outboxes of the other feeds of the realm.
     #[must_use]
     pub fn records_of_others(&self, shared: &dyn SharedData) -> Vec<OutgoingRecord> {
         let outboxes = self.others(shared).into_iter().map(Outbox::new);
@@ -135,7 +135,7 @@ impl Adoption {
             for other in &others {
                 let (entries, due) = Outbox::new(*other).due_in(shared, now, self.next);
                 seen += entries;
-                // If this fails, the records are adopted a second later.
+                // If this fails, the next step adopts the records, a second later.
                 adopted += adopt(shared, set, outbox, due, horizon).unwrap_or(0);
             }
             self.next = (self.next + 1) % VALUES;

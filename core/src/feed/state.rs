@@ -1,6 +1,6 @@
 //! The position of this process in the feed.
 //!
-//! The state is one value in shared data, which is written last. If it contains a cursor,
+//! The state is one value in shared data. A page writes it last, so if it contains a cursor,
 //! everything up to the cursor is in the set. A VM that finds the set damaged empties the value
 //! ([`forget`]). The set is then treated as not loaded until the whole feed has been reloaded.
 
@@ -15,16 +15,18 @@ use crate::shared::{Expect, SharedData};
 pub struct FeedState {
     /// The cursor of the last page. If there is none, the next poll requests everything.
     pub cursor: Option<Cursor>,
-    /// During a reset: the id with which its next page must begin.
+    /// During a reset, the id with which its next page must begin.
     pub next_id: Option<RecordId>,
-    /// Monotonic milliseconds at which the set was last known to be complete.
+    /// The time when the set was last known to be complete, in monotonic milliseconds. `None` if
+    /// the set is not loaded.
     pub current_at: Option<u64>,
-    /// The head that a response contained, and a time at which it was the head. When the cursor has
-    /// passed the head, the set is known to be complete as of that time.
+    /// The head that a response named, and a time at which it was the head. When the cursor has
+    /// passed this head, the set is known to be complete as of that time.
     pub target: Option<(Cursor, u64)>,
     /// The service's clock in its last response, seconds since 1970 UTC.
     pub service_now: u64,
-    /// The latest cutoff that was too far ahead and was moved back, in seconds since 1970 UTC.
+    /// The latest cutoff that was moved back because it was too far ahead, in seconds since 1970
+    /// UTC.
     pub clamped: Option<u64>,
 }
 
@@ -46,7 +48,7 @@ impl FeedState {
         shared.set_if(&name(space), &self.to_bytes(), expect)
     }
 
-    /// Returns the horizon for records that may be removed from the set now.
+    /// Returns the horizon: records that it has passed may be removed from the set now.
     #[must_use]
     pub fn horizon(&self, proxy_unix_seconds: u64) -> Horizon {
         Horizon::of(proxy_unix_seconds, self.service_now)
@@ -95,8 +97,8 @@ impl FeedState {
         self.cursor.is_none() || self.next_id.is_some()
     }
 
-    /// Returns whether a cutoff that was moved back is plausible now, so that the feed must be
-    /// reloaded.
+    /// Returns whether a cutoff that was moved back is no longer too far ahead, so that the feed
+    /// must be reloaded.
     #[must_use]
     pub fn wants_clamped(&self, unix_seconds: u64) -> bool {
         let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
@@ -110,7 +112,8 @@ impl FeedState {
         let named_at = self.target.as_ref().map_or(NONE, |target| target.1);
         bytes.extend_from_slice(&named_at.to_be_bytes());
         bytes.extend_from_slice(&self.clamped.unwrap_or(NONE).to_be_bytes());
-        // A page with the lowest id begins a reset, so this value can stand for no next id.
+        // The lowest id stands for no next id. That is possible because a page with the lowest id
+        // begins a reset.
         bytes.extend_from_slice(&self.next_id.unwrap_or(RecordId::FIRST).0);
         for cursor in [self.cursor.as_ref(), self.target.as_ref().map(|target| &target.0)] {
             let text = cursor.map_or("", Cursor::as_str);
@@ -147,7 +150,7 @@ pub fn begins_reset(page: &Page) -> bool {
     page.reset && page.range.0 == RecordId::FIRST
 }
 
-/// Returns whether the feed has been read up to that head with this page. Sequence numbers
+/// Returns whether, with this page, the feed has been read up to this head. Sequence numbers
 /// determine the order of two cursors. Cursors without one can only be compared for equality.
 fn passes(page: &Page, head: &Cursor) -> bool {
     match (sequence(&page.cursor), sequence(head)) {

@@ -15,8 +15,8 @@
 //! | 33 each | the records |
 //! | 16 | the first bytes of HMAC-SHA-256 of all preceding bytes; the key is the caller's API token |
 //!
-//! A response is accepted only if it is complete and every bit is as the service wrote it. An error
-//! changes nothing.
+//! A response is accepted only if it is complete and every bit is as the service wrote it.
+//! Otherwise it changes nothing.
 //!
 //! # Why the checksum has a key
 //!
@@ -37,12 +37,12 @@ use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 /// The media type of the binary form.
 pub const CONTENT_TYPE: &str = "application/vnd.session-guard.feed";
 
-/// Most records in one page of a reset. Our service sends far fewer, so that no page blocks a
-/// worker for long.
+/// Most records in one page of a reset. The signout service sends far fewer, so that no page blocks
+/// a worker for long.
 pub const RESET_PAGE_RECORDS: usize = 20_000;
 
-/// Most records in one page of changes, each of which may be in another shard. Our service sends
-/// fewer.
+/// Most records in one page of changes, each of which may be in another shard. The signout service
+/// sends fewer.
 pub const CHANGES_PAGE_RECORDS: usize = 1_000;
 
 /// The number of leading bits that determine the range of one page of a reset. A page covers 1/32
@@ -84,9 +84,9 @@ impl fmt::Display for Cursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Whether the page is a part of the whole live set, sorted by id and kind without duplicates.
-    /// Otherwise it contains changes in the order in which they were made.
+    /// If not, it contains changes in the order in which they were made.
     pub reset: bool,
-    /// Whether there is more to fetch at once.
+    /// Whether the service has more records, so that the proxy should poll again at once.
     pub more: bool,
     /// The service's wall clock, seconds since 1970 UTC.
     pub now: u64,

@@ -1,8 +1,8 @@
 //! Parses a published JWK Set.
 //!
 //! Each key is parsed separately (RFC 7517 §5). A key that is invalid or of an unknown kind is left
-//! out and reported with the reason, so that it does not affect the other keys. A secret is left
-//! out as well, because everybody who can fetch the set could sign with it.
+//! out and reported with the reason, so that it does not affect the other keys. A secret (`oct`) is
+//! left out as well, because anybody who can fetch the set could sign with it.
 
 use std::fmt;
 
@@ -19,9 +19,10 @@ use crate::keys::{Key, PublicAlgorithm};
 pub struct KeySetRules {
     /// The algorithm of RSA keys without `alg`.
     pub rsa: Option<PublicAlgorithm>,
-    /// The required `iss` of their tokens.
+    /// The `iss` that tokens signed with these keys must have.
     pub issuer: Option<String>,
-    /// If not empty, `aud` of their tokens must contain one of these.
+    /// The audiences of which `aud` of these tokens must contain one. If the list is empty, any
+    /// `aud` is accepted.
     pub audiences: Vec<String>,
 }
 

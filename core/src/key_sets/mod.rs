@@ -5,15 +5,15 @@
 //! has changed, and a new configuration reads it before its first request.
 //!
 //! [`KeySets`] is the state machine of one VM. The host calls it on events (a tick, a response)
-//! with the time and a random number, and applies the [`KeySetEffects`] that it returns. It reads
-//! no clock and makes no call.
+//! with the time and a random number, and applies the [`KeySetEffects`] that it returns. `KeySets`
+//! itself reads no clock and makes no call.
 //!
 //! # Why old keys stay
 //!
 //! If an issuer is unreachable, or its response is invalid, nothing is known about its keys. Keys
 //! are therefore replaced only by a complete set that contains at least one key. Before the first
-//! set arrives, the filter cannot tell whether a token is genuine. [`KeyRing::lacks_some`] makes
-//! the verifier respond 503 instead of 401.
+//! set arrives, the filter cannot tell whether a token is genuine, so [`KeyRing::lacks_some`] makes
+//! it respond 503 instead of 401.
 //!
 //! # Why each set has its own leader lease
 //!
@@ -44,7 +44,7 @@ use stored::{KeySetNames, Published};
 /// The settings of one key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetSettings {
-    /// Its path in the configuration: `keys[1].jwks`.
+    /// The set's path in the configuration: `keys[1].jwks`.
     pub name: String,
     /// The name of the cluster that publishes it.
     pub cluster: String,
@@ -52,9 +52,9 @@ pub struct KeySetSettings {
     pub authority: String,
     /// `:path` of the request for it.
     pub path: String,
-    /// Largest age of the set before it is fetched again.
+    /// The age at which the set is fetched again.
     pub refresh_seconds: u64,
-    /// How its keys are interpreted.
+    /// The rules for its keys.
     pub rules: KeySetRules,
 }
 
@@ -86,7 +86,7 @@ pub enum KeySetCount {
     Rejected(KeySetRejection),
 }
 
-/// The key sets of one configuration, as one VM (strictly: one root context) sees them.
+/// One VM's view of the key sets of one configuration (strictly: one root context's).
 pub struct KeySets {
     /// The keys that the configuration itself contains.
     fixed: KeyRing,
@@ -98,7 +98,7 @@ struct KeySet {
     settings: KeySetSettings,
     names: KeySetNames,
     lease: Lease,
-    /// The version of the set in shared data that this VM has read.
+    /// The version of the set in shared data that this VM has loaded.
     seen: Option<Version>,
     digest: Option<Fingerprint>,
     keys: Vec<Arc<Key>>,
@@ -120,7 +120,7 @@ struct KeySet {
 /// A fetch that is pending.
 #[derive(Clone, Debug)]
 struct PendingFetch {
-    /// The version in shared data when the fetch was sent.
+    /// The version of the set in shared data when the fetch was sent.
     seen: Option<Version>,
 }
 
@@ -139,9 +139,9 @@ impl KeySets {
         self.sets.is_empty()
     }
 
-    /// Loads the present key sets of this process, and returns all keys. A new configuration begins
-    /// with these, and a thread that does not tick replaces its keys in this way. `random` may be any
-    /// number, here and below.
+    /// Loads the key sets that are in shared data, and returns all keys. A new configuration begins
+    /// with these keys. A thread that does not tick calls this to replace its keys. `random` may be
+    /// any number, here and below.
     #[must_use]
     pub fn load(&mut self, shared: &dyn SharedData, now: Now, random: u32) -> KeyRing {
         let _changed = self.read_sets(shared, now, random, |_| true);
@@ -178,19 +178,21 @@ impl KeySets {
         changed
     }
 
-    /// Returns whether, for each set, keys are loaded or fetching has failed. An unreachable issuer
-    /// must not keep a proxy from getting ready for the users of other issuers.
+    /// Returns whether every set has keys or a failed fetch. An unreachable issuer must not keep
+    /// the proxy from getting ready for the users of other issuers.
     #[must_use]
     pub fn are_settled(&self, shared: &dyn SharedData) -> bool {
         self.sets.iter().all(|set| !set.keys.is_empty() || set.names.has_failed(shared))
     }
 
-    /// Records that this VM serves requests, so that another VM becomes the leader.
+    /// Records that this VM serves requests, so that it offers the leader leases to a VM that
+    /// serves none.
     pub fn note_request(&mut self) {
         self.sets.iter_mut().for_each(|set| set.lease.note_request());
     }
 
-    /// Records that no key has the `kid` of a token, so that the leader may fetch early.
+    /// Records that a token has named a key that is not known, so that the leader may fetch the
+    /// keys early.
     pub fn note_missed_key(&self, shared: &dyn SharedData, now: Now) {
         for set in &self.sets {
             set.names.note_missed(shared, now.monotonic_milliseconds);
@@ -270,7 +272,7 @@ impl KeySets {
 impl KeySet {
     fn new(settings: KeySetSettings, owner: Owner) -> Self {
         let KeySetSettings { cluster, authority, path, rules, .. } = &settings;
-        // VMs that interpret the set differently do not share it: one might reject a response that
+        // VMs with different rules for the set do not share it: one might reject a response that
         // the other accepts.
         let rsa = rules.rsa.map_or("", PublicAlgorithm::name);
         let space = KeySpace::of_key_set(cluster, authority, path, rsa);
@@ -331,7 +333,7 @@ impl KeySet {
         true
     }
 
-    /// Returns the time until the next refresh, which is a little less than `refresh_seconds` and
+    /// Returns the time until the next refresh. It is a little less than `refresh_seconds`, and
     /// different in each process.
     fn period_milliseconds(&self, random: u32) -> u64 {
         let longest = self.settings.refresh_seconds.saturating_mul(1_000);
@@ -468,7 +470,7 @@ const JITTER_SHARE: u64 = 5;
 /// How often a VM without keys checks whether they have been fetched.
 const LACKING_TICK_MILLISECONDS: u64 = 100;
 
-/// Longest wait between two fetches while a set has no keys, because its users get 503 meanwhile.
+/// Longest wait between two fetches while a set has no keys. In that time its users get 503.
 const LONGEST_WAIT_WITHOUT_KEYS_MILLISECONDS: u64 = 4_000;
 
 #[cfg(test)]

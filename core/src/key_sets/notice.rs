@@ -25,7 +25,7 @@ pub enum KeySetEvent {
     Loaded(usize),
     /// One of the published keys cannot be used.
     LeftOut(LeftOut),
-    /// A response was rejected for the first time in a row. The flag says whether keys from an
+    /// A response was rejected, and the one before it was not. The flag says whether keys from an
     /// earlier response are in use.
     Rejected(KeySetRejection, bool),
     /// A response was accepted after a rejection.

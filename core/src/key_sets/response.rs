@@ -1,6 +1,6 @@
 //! Decides whether a response to a fetch of keys is accepted.
 //!
-//! A response is accepted if its status is exactly 200, its content type is right, and it is
+//! A response is accepted if its status is exactly 200, its content type is that of JSON, and it is
 //! complete. Any other response is rejected: it changes nothing, is counted by reason, and is
 //! followed by a [wait](crate::call::backoff).
 
@@ -29,7 +29,7 @@ pub enum KeySetRejection {
     TooManyKeys,
     /// None of the keys can verify a token.
     NoKeys,
-    /// Another VM has fetched the set meanwhile.
+    /// Another VM has fetched the set since this fetch was sent.
     Superseded,
 }
 
@@ -65,7 +65,7 @@ impl KeySetRejection {
         }
     }
 
-    /// Returns what happened, for the log.
+    /// Returns the reason in words, for the log.
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Self::NoResponse => "the connection ended before the response was complete",

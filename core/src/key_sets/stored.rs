@@ -17,7 +17,7 @@ pub(super) struct KeySetNames {
 
 /// A set as it was published.
 pub(super) struct Published {
-    /// Monotonic milliseconds.
+    /// The time when the set was fetched, in monotonic milliseconds.
     pub(super) fetched_at: u64,
     pub(super) json: Vec<u8>,
 }

@@ -1,16 +1,16 @@
 //! The expected times of signature checks.
 //!
-//! They were measured in Envoy 1.40 (V8) on one machine. Other machines are faster or slower by one
-//! factor for all of them, so the ratios hold. Every check also hashes its text.
+//! The times were measured in Envoy 1.40 (V8) on one machine. On another machine all times differ
+//! by about the same factor, so their ratios hold. Every check also hashes its text.
 
 use crate::keys::PublicAlgorithm;
 
-/// The time for decoding and parsing a token in WebAssembly, without any check.
+/// Returns the time for decoding and parsing a token in WebAssembly, without any check.
 pub(super) fn of_reading_nanoseconds(token_bytes: usize) -> u64 {
     with_text(1_000, token_bytes, READ_NANOSECONDS_PER_BYTE)
 }
 
-/// The time of a check by HMAC in WebAssembly.
+/// Returns the time of a check by HMAC in WebAssembly.
 pub(super) fn of_hmac_nanoseconds(text_bytes: usize) -> u64 {
     with_text(1_500, text_bytes, HASH_NANOSECONDS_PER_BYTE)
 }
@@ -58,13 +58,14 @@ fn with_text(base: u64, bytes: usize, nanoseconds_per_byte: u64) -> u64 {
     base.saturating_add(text)
 }
 
-/// Base64url and JSON in WebAssembly.
+/// The time for decoding base64url and parsing JSON in WebAssembly.
 const READ_NANOSECONDS_PER_BYTE: u64 = 6;
 
-/// SHA-256 in WebAssembly.
+/// The time for SHA-256 in WebAssembly.
 const HASH_NANOSECONDS_PER_BYTE: u64 = 7;
 
-/// The proxy hashes with processor instructions. The text is copied twice on its way to the proxy.
+/// The time for copying and hashing a text in the proxy. The text is copied twice on its way to the
+/// proxy, which hashes it with processor instructions.
 const COPY_NANOSECONDS_PER_BYTE: u64 = 1;
 
 #[cfg(test)]

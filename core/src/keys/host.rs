@@ -1,9 +1,10 @@
 //! The interface to a host that checks signatures faster than WebAssembly.
 //!
 //! A proxy checks an RSA signature in a fortieth of the time that WebAssembly takes. The core
-//! prepares each check so that *yes* means the same wherever it comes from: the key was read and
-//! re-encoded by our own library, and an ECDSA signature is converted to DER only if it is in its
-//! one valid form. If the host cannot tell, the core checks the signature itself.
+//! prepares each check so that the host accepts exactly the signatures that the core would accept:
+//! the core has parsed and re-encoded the key, and it converts an ECDSA signature to DER only if
+//! the signature is in its one valid form. If the host cannot tell, the core checks the signature
+//! itself.
 
 /// Checks signatures outside of this VM.
 pub trait SignatureHost {

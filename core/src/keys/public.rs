@@ -2,12 +2,13 @@
 //!
 //! A key is given as PEM of SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) or as the members of a JWK.
 //! jwt-simple reads and checks it: RSA of 2,048 to 4,096 bits with exponent 65,537, points on their
-//! curve, no Ed25519 key of small order. It can only verify together with its own parser and its own
-//! checks of claims, so signatures go directly to the crates below it, in the versions that it uses.
+//! curve, no Ed25519 key of small order. It verifies signatures only together with its own parser
+//! and its own checks of claims. Signatures are therefore checked by the crates on which it
+//! depends, in the versions that it uses.
 //!
 //! An ECDSA signature (r, s) has a twin (r, n − s) that anybody can compute and that is valid as
-//! well (FIPS 186-5 allows both). Both spellings are one token here: revocations name a token by its
-//! jti or its signing input, never by its signature.
+//! well (FIPS 186-5 allows both). Both signatures belong to one token here: revocations name a
+//! token by its jti or its signing input, never by its signature.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -64,7 +65,7 @@ impl PublicAlgorithm {
         Self::EdDsa,
     ];
 
-    /// Its name in `alg`.
+    /// Returns its name in `alg`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,7 +87,8 @@ impl PublicAlgorithm {
         !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
     }
 
-    /// Returns the name of its hash if a host can check it. Envoy supports neither PSS nor Ed25519.
+    /// Returns the name of its hash if a host can check signatures of this algorithm. Envoy
+    /// supports neither PSS nor Ed25519.
     fn hash_of_host(self) -> Option<&'static str> {
         match self {
             Self::Rs256 | Self::Es256 => Some("sha256"),
@@ -109,9 +111,9 @@ impl PublicAlgorithm {
 /// The reason why a text is not a public key for an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Not one PEM block `PUBLIC KEY`, but a certificate, a private key, or no PEM.
+    /// The text is not one PEM block `PUBLIC KEY`, but a certificate, a private key, or no PEM.
     NotPublicKeyPem,
-    /// Damaged, of another kind than the algorithm needs, or too weak.
+    /// The key is damaged, of another kind than the algorithm needs, or too weak.
     Unfit(PublicAlgorithm),
 }
 
@@ -225,8 +227,8 @@ impl PublicKey {
 
     /// Returns the signature in the form that a host expects, or `None` if its form is wrong.
     ///
-    /// For ECDSA, r and s must be 1 to n − 1 (FIPS 186-5 §6.4.2). Some verifiers forgot to check
-    /// that (CVE-2022-21449).
+    /// For ECDSA, r and s must be 1 to n − 1 (FIPS 186-5 §6.4.2). Some verifiers did not check this
+    /// (CVE-2022-21449).
     fn form<'a>(&self, signature: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let of_length = |bytes| (signature.len() == bytes).then_some(Cow::Borrowed(signature));
         match &self.native {

@@ -1,8 +1,8 @@
 //! Checks a signature with a key of any kind.
 //!
-//! HMAC uses the `hmac` crate, which keeps the two blocks that depend on the secret only; they are
-//! about a quarter of the work for a token. Public keys use jwt-simple's cryptography, without its
-//! parser and its checks of claims.
+//! HMAC uses the `hmac` crate, which computes the two blocks that depend only on the secret once.
+//! These are about a quarter of the work for a token. Public keys use jwt-simple's cryptography,
+//! without its parser and its checks of claims.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384, Sha512};

@@ -1,22 +1,22 @@
 //! Lets Envoy's router end a stream shortly after its token expires.
 //!
-//! This takes effect even if the VM that has registered the stream dies. The router reads the limit
+//! This limit works even if the VM that has registered the stream dies. The router reads the limit
 //! from a header of the request. The header can be set only before the request goes to the
-//! application, when the content type of the response is not yet known. It is therefore set only on
-//! requests that [ask for a stream](kind::asks_for_stream).
+//! application, when the content type of the response is not yet known. The filter therefore sets
+//! it only on requests that [ask for a stream](kind::asks_for_stream).
 //!
 //! # Why this is only a second line of defence
 //!
-//! The router does not know about revocation. It reports the end under another name in the access
-//! log, and responds 504 if the response has not begun. The limit is therefore one second later
-//! than the end of the token, when the sweep ends the stream.
+//! The router does not know about revocation. In the access log, it reports the end of the stream
+//! under a name of its own, and it responds 504 if the response has not begun. The limit is
+//! therefore one second after the token expires. The filter's sweep ends the stream before that.
 
 use crate::headers::{Edit, Headers};
 use crate::open_requests::kind;
 
 /// Returns the edit that limits how long the router keeps this request open. `end` is the time when
-/// its tokens expire, in seconds since 1970 UTC. Without a limit of our own, the edit removes the
-/// client's header, which would let the client choose when its stream ends.
+/// its tokens expire, in seconds since 1970 UTC. If the filter sets no limit, the edit removes the
+/// client's header, with which a client could choose when its stream ends.
 #[must_use]
 pub fn router_bound(request: &Headers, end: Option<u64>, unix_seconds: u64) -> Option<Edit> {
     match end.filter(|_| kind::asks_for_stream(request)) {

@@ -1,8 +1,8 @@
 //! Recognises requests that ask for a stream.
 //!
-//! These are requests for another protocol (WebSocket), requests that accept events, and RPCs. Only
-//! the [limit in Envoy's router](super::bound) depends on this. The filter itself ends every open
-//! request with its token, whatever the response contains.
+//! Such a request asks for another protocol (WebSocket), accepts events, or is an RPC. Only the
+//! [limit in Envoy's router](super::bound) depends on this. The filter itself ends every open
+//! request with its token, regardless of the content of the response.
 
 use crate::headers::Headers;
 

@@ -1,10 +1,10 @@
 //! The registry of open requests, which finds those that must end.
 //!
-//! Sign-out does not close a WebSocket, an event stream, a download or a long poll that was opened
-//! with the token. The filter must end it. The same holds for one that was opened with an API key
-//! that is revoked later. Every admitted request is therefore registered here until its context
-//! ends, regardless of its content type. After a change of the revocation set, the tick checks
-//! every entry again.
+//! A sign-out does not by itself close a WebSocket, an event stream, a download or a long poll that
+//! was opened with the token, so the filter must end it. The same holds for a request that was
+//! opened with an API key that is revoked later. Every admitted request is therefore registered
+//! here until its context ends, regardless of its content type. After a change of the revocation
+//! set, the tick checks every entry again.
 //!
 //! # Why every request is registered
 //!
@@ -39,7 +39,8 @@ pub const AT_ONCE_LIMIT: usize = 64;
 /// four lookups.
 pub const CHECKED_AT_ONCE_LIMIT: usize = 1_000;
 
-/// An end is late if it comes this long after the VM could have known its reason.
+/// The delay from which an end counts as late, measured from when the VM could have known its
+/// reason.
 pub const LATE_MILLISECONDS: u64 = 1_000;
 
 /// The open requests of one VM.
@@ -58,8 +59,8 @@ pub struct OpenRequests {
     swept_before: Option<u64>,
 }
 
-/// The state on which verdicts about open requests depend. While it is unchanged, so are the
-/// verdicts.
+/// The state on which verdicts about open requests depend. While it is unchanged, the verdicts are
+/// unchanged, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
     /// The version of the last change to the revocation set.
@@ -99,7 +100,7 @@ pub struct Ending {
     /// The reason why it ends.
     pub refusal: Refusal,
     /// Whether the VM could have known the reason for more than a second. This happens if the last
-    /// sweep without the reason began that long ago, or if too many requests had to end.
+    /// sweep that found no reason began more than a second ago, or if too many requests had to end.
     pub is_late: bool,
 }
 

@@ -37,7 +37,7 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rest {
     whole: Option<Version>,
-    /// Of the token, its session and its user.
+    /// The versions of the stripes of the token, its session and its user.
     stripes: [Option<Version>; 3],
 }
 
@@ -52,7 +52,7 @@ impl Generations {
         Self { space }
     }
 
-    /// Returns the version of the last change; `None` before the first.
+    /// Returns the version of the last change, or `None` before the first change.
     #[must_use]
     pub fn current(&self, shared: &dyn SharedData) -> Option<Version> {
         written(shared, &self.space.name(GENERATION, None))
@@ -113,14 +113,14 @@ impl Generations {
 /// Whether an earlier verdict still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The token is still live: nothing that concerns it has been written since.
+    /// The token is still live, because nothing that concerns it has been written since.
     AsBefore,
     /// The token must be looked up.
     Unknown,
 }
 
-/// Returns the stripe of an id, one of 1,024. A page of changes touches only few stripes, and there
-/// are far fewer stripes than shards.
+/// Returns the stripe of an id, which is one of 1,024. A page of changes touches few stripes, and
+/// there are far fewer stripes than shards.
 fn stripe(id: RecordId) -> u16 {
     id.leading_bits() >> 6
 }

@@ -8,7 +8,7 @@
 //! # Why a token's record is kept for a day longer
 //!
 //! A sliding session renews its token: the `exp` changes, and the `jti` stays. A record contains
-//! the `exp` of the token that signed out. A token with the same `jti` that was issued later
+//! the `exp` that the token had at the sign-out. A token with the same `jti` that was issued later
 //! expires later, and must be refused as well. The proxy and the service therefore keep a token's
 //! record for 24 hours after its `exp`. If `max_lifetime_seconds` is longer, the record gets a
 //! later `exp` ([`kept_until`]).
@@ -43,8 +43,8 @@ pub fn is_past_for_service(record: &Record, service_unix_seconds: u64) -> bool {
     record.exp.saturating_add(kept_seconds) < service_unix_seconds
 }
 
-/// A time in seconds since 1970 UTC. A cutoff whose `exp` is earlier may be removed. A token's
-/// record is kept for longer.
+/// The time that decides which records may be removed, in seconds since 1970 UTC. A cutoff whose
+/// `exp` is earlier may be removed. A token's record is kept for longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Horizon(u64);
 
@@ -70,8 +70,8 @@ impl Horizon {
     }
 }
 
-/// The most by which the clocks of a proxy and the service may differ, and by which a clock may be
-/// set back.
+/// The largest difference between the clocks of a proxy and the service, and the largest step back
+/// of a clock, that is allowed for.
 const CLOCK_DIFFERENCE_SECONDS: u64 = 60;
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! One shard: the form in which a part of the revocation set is stored in shared data.
 //!
 //! A shard is one value that contains the sorted records of one kind whose ids begin with the same
-//! bits. Its form is canonical, because sizes are fixed and the order is strict: the same records
-//! always give the same bytes. Any other value is damaged.
+//! bits. Its form is canonical: sizes are fixed and the order is strict, so the same records always
+//! give the same bytes. A value of any other form is damaged.
 //!
 //! # Why there are so many shards
 //!
 //! A lookup copies its shard into the VM, and a change copies it back. Many shards keep these
 //! copies short. But shared data never deletes a name and needs 155 bytes for each. It is also
-//! locked while its table grows: for 2 ms at 26,000 names, and for 5 ms at 52,000. The number of
-//! shards stays below the latter.
+//! locked while its table grows: for 2 ms at 26,000 names, and for 5 ms at 52,000. There are fewer
+//! than 52,000 shards for that reason.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -90,8 +90,8 @@ impl ShardSlot {
     }
 }
 
-/// Returns the number of an id's first 16 bits that do not choose the shard. There are 32,768
-/// shards for tokens, 4,096 for users, and one for the cutoffs of all.
+/// Returns how many of an id's first 16 bits do not choose the shard. There are 32,768 shards for
+/// tokens, 4,096 for users and sessions, and one for the cutoff for all.
 fn bits_below(kind: Kind) -> u32 {
     match kind {
         Kind::Token => 1,

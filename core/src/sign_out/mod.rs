@@ -2,25 +2,26 @@
 //!
 //! Two events end tokens. A request to a sign-out route ends the tokens that it carries and their
 //! sessions. A 2xx response of the application on a `revoke_user` route ends all tokens of a user.
-//! Both are handled alike. The records go into the [outbox](Outbox), so that the service receives
-//! them even if the next steps fail. They also go into the [set](RevocationSet), so that every
-//! worker of this process refuses the tokens from now on. Then the filter calls the service at
-//! once. [`begin`] writes the records and returns the next step. [`SignOut`] waits for the
+//! The same code handles both. The records go into the [outbox](Outbox), so that the service
+//! receives them even if the next steps fail. They also go into the [set](RevocationSet), so that
+//! every worker of this process refuses the tokens from now on. Then the filter calls the service
+//! at once. [`begin`] writes the records and returns the next step. [`SignOut`] waits for the
 //! response.
 //!
 //! # Why the outbox is written first
 //!
-//! A record that is only in the outbox still reaches the service, and comes back through the feed.
-//! A record that is only in the set would be enforced on this proxy only. Nobody would deliver it
-//! later: if the user clicks again, the token is already revoked.
+//! If a write fails between the two, the record is only in the outbox: it still reaches the
+//! service, and comes back through the feed. If the set were written first, the record could be
+//! only in the set, and only this proxy would enforce it. Nobody would deliver it later: if the
+//! user clicks again, the token is already revoked.
 //!
 //! # The response to the user
 //!
 //! If the service accepts the records, the request continues. If the service cannot be reached, the
-//! configuration decides whether it continues. The records are enforced on this proxy in any case,
-//! and the leader delivers them later. If the service definitely rejects the records, other proxies
-//! would still accept the token. The user then gets 503 and can try again, whatever the
-//! configuration says.
+//! configuration decides whether the request continues. The records are enforced on this proxy in
+//! any case, and the leader delivers them later. If the service definitely rejects the records,
+//! other proxies would still accept the token. The user then gets 503 and can try again, regardless
+//! of the configuration.
 
 pub mod without_effect;
 
@@ -43,7 +44,7 @@ use crate::token::GenuineToken;
 /// Longest time for which a response is held until the time of a cutoff has passed.
 pub const LONGEST_HOLD_MILLISECONDS: u64 = 2_000;
 
-/// A server's `Date` header may be this old.
+/// The largest age of a server's `Date` header.
 const OLDEST_DATE_SECONDS: u64 = 1;
 
 /// What to do if the service cannot be reached: `revocation.signout.when_unreachable`.
@@ -89,8 +90,8 @@ pub struct SignOut {
     when_unreachable: WhenUnreachable,
 }
 
-/// Returns the revocation of a verified token with this record id and `exp`. The record is kept as
-/// long as a renewed token with the same `jti` may live.
+/// Returns the record of a verified token with this record id and `exp`. The record is kept for as
+/// long as a renewed token with the same `jti` may be valid.
 #[must_use]
 pub fn of_token(
     id: RecordId,
@@ -101,8 +102,9 @@ pub fn of_token(
     Record::token(id, end(Some(kept_until(end(exp), unix_seconds, max_lifetime_seconds))))
 }
 
-/// Returns the cutoff that ends the session of this genuine token. `None` if the token names no
-/// session, or has no `iat`: every later token without `iat` would be refused, too.
+/// Returns the cutoff that ends the session of this genuine token. Returns `None` if the token
+/// names no session, or has no `iat`: a cutoff would then refuse the new tokens of the session,
+/// too, because they have no `iat` either.
 #[must_use]
 pub fn of_token_session(
     token: &GenuineToken,
@@ -114,19 +116,19 @@ pub fn of_token_session(
 }
 
 /// Returns the cutoff that ends the session of a token with these times: every token of the session
-/// that was issued before is refused.
+/// that was issued before the sign-out is refused.
 ///
 /// # Why a cutoff, not a ban
 ///
-/// A user who signs out of the application only keeps the session at the identity provider. The
-/// next sign-in gets tokens of the same session, and must work. Its tokens have an `iat` from the
-/// cutoff on, because the response to the sign-out is [held](Hold) until then.
+/// A user may sign out of the application, but not of the identity provider, which then keeps the
+/// session. The next sign-in gets tokens of the same session, and must work. Its tokens have an
+/// `iat` from the cutoff on, because the response to the sign-out is [held](Hold) until then.
 ///
 /// # How long it is kept
 ///
-/// Until the session's last token that was issued before has expired: its lifetime is at most
-/// `max_lifetime_seconds`. Without that setting it is taken to be 24 hours, or the lifetime of this
-/// token if that is longer.
+/// The cutoff is kept until the last token of the session that was issued before it has expired.
+/// The lifetime of such a token is at most `max_lifetime_seconds`. Without that setting it is
+/// assumed to be 24 hours, or the lifetime of this token if that is longer.
 #[must_use]
 pub fn of_session(
     session: RecordId,
@@ -135,8 +137,8 @@ pub fn of_session(
     unix_seconds: u64,
     max_lifetime_seconds: Option<u64>,
 ) -> Record {
-    // The service accepts no cutoff further ahead. A token from then is accepted nowhere yet; its
-    // own record revokes it.
+    // The service accepts no cutoff that is further ahead. A token whose `iat` is later than that
+    // is accepted nowhere yet, and its own record revokes it.
     let latest = unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let issued_before = unix_seconds.max(iat).saturating_add(1).min(latest);
     let lifetime = exp.map_or(NEVER, |exp| exp.saturating_sub(iat));
@@ -168,7 +170,7 @@ pub fn of_user(
     let date = date.and_then(unix_seconds);
     let responded_at =
         date.map_or(now.unix_seconds, |date| date.saturating_add(OLDEST_DATE_SECONDS));
-    // Tokens issued later than this are not accepted, so a cutoff need not be later.
+    // Tokens whose `iat` is later than this are not accepted, so the cutoff need not be later.
     let latest = now.unix_seconds.saturating_add(LARGEST_SKEW_SECONDS);
     let last_token = responded_at.max(iat.unwrap_or(0)).min(latest);
     let issued_before = last_token.saturating_add(1);

@@ -1,7 +1,7 @@
 //! The reasons why a sign-out revokes nothing.
 //!
-//! The application still responds to such a request, so its user believes that they have signed
-//! out. The filter counts these sign-outs by reason, and logs what the operator can do about it.
+//! The application still responds to such a sign-out, so the user believes that it worked. The
+//! filter counts these sign-outs by reason, and logs what the operator can do about it.
 
 use crate::refusal::Refusal;
 use crate::request::routes;
@@ -26,7 +26,7 @@ pub enum WithoutEffect {
     /// The request comes from another site.
     CrossSite,
     /// A `revoke_user` route sets no cutoff, because the request's own token has no `iat`. A cutoff
-    /// would refuse every later token of that user.
+    /// would refuse all later tokens of that user, which probably have no `iat` either.
     NoIat,
 }
 

@@ -1,10 +1,10 @@
 //! A bounded memory of tokens, keyed by their exact bytes.
 //!
-//! The verifier keeps two: verified tokens, and tokens that it refused after a signature check. A
-//! forged token can therefore not displace a verified one. An entry is found by a hash and then
-//! compared byte by byte, so a token never gets another token's verdict. The least recently used
-//! entries are dropped first. The limit counts bytes, not entries, so no mix of tokens can use more
-//! memory than planned.
+//! The verifier has two of these: one for verified tokens, and one for tokens that it refused after
+//! a signature check. A forged token can therefore not displace a verified one. An entry is found
+//! by a hash and then compared byte by byte, so a token never gets another token's verdict. The
+//! least recently used entries are dropped first. The limit counts bytes, not entries, so no mix of
+//! tokens can use more memory than planned.
 //!
 //! # Which bytes are hashed
 //!
@@ -36,7 +36,7 @@ pub(super) struct TokenCache<V> {
 /// The last bytes of a token, which are 24 characters of base64url or 144 bits; or a hash.
 type CacheKey = [u8; 24];
 
-/// The bytes of a token that make its key.
+/// The bytes of a token from which its key is made.
 enum KeyedBy {
     End,
     AllBytes(RandomState),
@@ -133,8 +133,8 @@ fn are_equal(a: &[u8], b: &[u8]) -> bool {
         && a_rest == b_rest
 }
 
-/// The reference counts, the list node, the slot of the hash table when it is emptiest, and the
-/// allocator's overhead for five allocations.
+/// The memory of an entry besides token and value: the reference counts, the list node, the slot of
+/// the hash table when it is emptiest, and the allocator's overhead for five allocations.
 const ENTRY_OVERHEAD_BYTES: usize = 192;
 
 #[cfg(test)]

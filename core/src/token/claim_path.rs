@@ -1,8 +1,9 @@
-//! Which claim does a setting name?
+//! The path of the claim that a setting names.
 //!
 //! Most claims are members of the payload and have one name. Some providers nest them: Keycloak's
-//! roles are `roles` inside `realm_access`. A path has the names from the outside in. It is a list
-//! and not a text with dots, because names of claims contain dots: `https://example.com/roles`.
+//! roles are `roles` inside `realm_access`. A path lists the names from the outermost object
+//! inwards. It is a list and not a text with dots, because names of claims may contain dots:
+//! `https://example.com/roles`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +15,14 @@ pub struct ClaimPath {
 }
 
 impl ClaimPath {
-    /// The claim with the last of these names, inside the objects with the others. Without a name
-    /// there is no such claim.
+    /// Creates the path of the claim with the last of these names, inside the objects with the
+    /// names before it. A path without a name finds no claim.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         Self { names: names.into() }
     }
 
-    /// The names, from the outside in.
+    /// Returns the names, from the outermost object inwards.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
@@ -35,7 +36,7 @@ impl From<&str> for ClaimPath {
 }
 
 impl fmt::Display for ClaimPath {
-    /// For people: the names joined by dots.
+    /// Formats the path for people: the names joined by dots.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names.join("."))
     }

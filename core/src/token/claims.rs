@@ -1,8 +1,8 @@
 //! Reads a token's claims and checks them against the policy.
 //!
-//! The signature is checked before the claims. They are checked in the order time, issuer, audience,
-//! the rest. A claim of the wrong type or size causes a refusal, which comes last in this order; it
-//! is never treated as absent (CVE-2026-25537).
+//! The signature is checked before the claims. Claims are checked in this order: times, issuer,
+//! audience, all others. A claim of the wrong type or size causes a refusal, which comes last in
+//! this order. It is never treated as absent (CVE-2026-25537).
 
 use std::borrow::Cow;
 
@@ -24,9 +24,10 @@ pub(super) struct Claims {
     pub(super) session_id: Option<String>,
     /// The user id, if the policy names its claim and it is well-formed.
     pub(super) user_id: Option<Box<str>>,
-    /// Whether times and `jti` are well-formed. No configuration accepts the token otherwise.
+    /// Whether times and `jti` are well-formed. If not, no configuration accepts the token.
     pub(super) is_well_formed: bool,
-    /// The policy's verdict, except on the times; with the claims for the application.
+    /// The verdict of the policy on all claims but the times. If it is positive, contains the
+    /// claims for the application.
     pub(super) verdict: Result<Forwarded, Objection>,
 }
 
@@ -224,7 +225,7 @@ pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>,
     }
 }
 
-/// The `jti`: a text of 1 to 256 bytes.
+/// Returns the `jti`: a text of 1 to 256 bytes.
 pub(super) fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
     match text(claims, "jti")? {
         Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => {
@@ -234,7 +235,7 @@ pub(super) fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
     }
 }
 
-/// The user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
+/// Returns the user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
 fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Box<str>, Objection> {
     match claims.find_at(path.names()) {
         None | Some(Value::Null) => Err(Objection::absent(&path.to_string())),
@@ -245,7 +246,7 @@ fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Box<str>, Objection>
     }
 }
 
-/// The session id, written like a user id. `null` names no session.
+/// Returns the session id, in the same form as a user id. `null` names no session.
 fn session_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Option<String>, Objection> {
     match claims.find_at(path.names()) {
         None | Some(Value::Null) => Ok(None),

@@ -1,9 +1,9 @@
 //! Parses a token's compact form.
 //!
-//! A token is a JWS in compact form (RFC 7515 §7.1) whose header and payload are strict JSON objects.
-//! Each token has one spelling: base64url without padding, white space, other alphabets or stray bits
-//! (RFC 7515 §2). Only `alg`, `kid` and `typ` of the header are read, so a key inside a token is never
-//! used. Headers that would change the meaning of a token cause a refusal.
+//! A token is a JWS in compact form (RFC 7515 §7.1) whose header and payload are strict JSON
+//! objects. Each token has one spelling: base64url without padding, white space, other alphabets or
+//! stray bits (RFC 7515 §2). Only `alg`, `kid` and `typ` of the header are read, so a key inside a
+//! token is never used. Header members that would change the meaning of a token cause a refusal.
 
 use std::borrow::Cow;
 
@@ -89,11 +89,11 @@ fn text<'a>(
     }
 }
 
-/// The purpose of a JWT. An issuer signs all of them with the same keys, so the `typ` in the header
-/// prevents that one is accepted as another (RFC 8725 §3.11).
+/// The purpose of a JWT. An issuer signs JWTs for all purposes with the same keys, so the `typ` in
+/// the header prevents that a JWT is accepted for another purpose (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtType {
-    /// An access token (RFC 9068 §2.1), or a JWT without a purpose of its own.
+    /// An access token (RFC 9068 §2.1), or a JWT whose `typ` names no purpose.
     Access,
     /// A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). Some issuers send it without `typ`.
     Logout,
@@ -118,8 +118,8 @@ impl JwtType {
     }
 }
 
-/// Headers that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11; none is
-/// supported), an unencoded payload (RFC 7797), compression and encryption (RFC 7516).
+/// Header members that would change the meaning of a token: critical extensions (RFC 7515 §4.1.11;
+/// none is supported), an unencoded payload (RFC 7797), compression and encryption (RFC 7516).
 const FORBIDDEN: [(&str, RefusalRule); 4] = [
     ("crit", RefusalRule::Crit),
     ("b64", RefusalRule::B64),

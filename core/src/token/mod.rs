@@ -1,9 +1,9 @@
 //! Verifies tokens.
 //!
 //! [`Verifier::verify`] returns a [`VerifiedToken`], which nothing else can make, or the first
-//! [`Refusal`] in the order form, algorithm, key, signature, time, issuer, audience, claims. Parser
-//! and claim checks are our own and strict (RFC 7515, 7519, 8725); libraries do the cryptography.
-//! [`revocation`](crate::revocation) tells whether a genuine token is revoked.
+//! [`Refusal`] in the order form, algorithm, key, signature, time, issuer, audience, claims. The
+//! parser and the claim checks are part of this crate and strict (RFC 7515, 7519, 8725); libraries
+//! do the cryptography. [`revocation`](crate::revocation) tells whether a genuine token is revoked.
 //!
 //! # Genuine and acceptable
 //!
@@ -16,9 +16,10 @@
 //!
 //! Most requests carry a token that this VM has verified before. The exact bytes of verified tokens
 //! are remembered, so such a request costs one look-up; its times are checked on every call. The
-//! bytes of refused tokens are remembered separately, so the same forged token costs one signature
-//! check per key. A token whose checks were cut off is remembered with the number of keys that were
-//! tried, so a retry continues there. [`effort`](crate::keys) bounds the time for all other checks.
+//! bytes of refused tokens are remembered separately, so each key checks the same forged token only
+//! once. If the checks of a token were cut off, the number of keys that were tried is remembered,
+//! so a retry continues with the next key. [`effort`](crate::keys) bounds the time for all other
+//! checks.
 
 mod cache;
 mod claim_path;
@@ -67,11 +68,11 @@ pub struct Policy {
     pub session_id: Option<ClaimPath>,
     /// Claims that must be present and not null.
     pub required: Vec<ClaimPath>,
-    /// Claims with the values of which each must have one.
+    /// Claims with the values that are accepted. Each of these claims must have one of its values.
     pub values: Vec<(ClaimPath, Vec<String>)>,
     /// Whether tokens are accepted that are bound to a key of their client.
     pub bound_tokens: BoundTokens,
-    /// The tolerated difference between the issuer's clock and ours, in seconds.
+    /// The tolerated difference between the clocks of issuer and proxy, in seconds.
     pub clock_skew_seconds: u64,
     /// The longest time from `iat` to `exp`, in seconds; both are then required.
     pub max_lifetime_seconds: Option<u64>,
@@ -157,8 +158,8 @@ impl Verifier {
         }
     }
 
-    /// Asks this host first, and spends at most this time of each second on failed signature checks,
-    /// for admissions and for sign-outs separately.
+    /// Makes this host check signatures first. Limits the time for failed signature checks in each
+    /// second, separately for admissions and for sign-outs.
     #[must_use]
     pub fn with_host(
         self,
@@ -173,8 +174,8 @@ impl Verifier {
         }
     }
 
-    /// Replaces the keys, and forgets every refused token and every token of a key that is gone.
-    /// Tokens of the other keys stay known.
+    /// Replaces the keys. Refused tokens, and verified tokens of keys that are gone, are no longer
+    /// remembered.
     pub fn replace_keys(&self, keys: KeyRing) {
         self.verified.borrow_mut().retain(|verified| keys.holds(verified.signer));
         self.refused.borrow_mut().retain(|_| false);
@@ -187,13 +188,14 @@ impl Verifier {
         !self.keys.borrow().lacks_some()
     }
 
-    /// Returns whether, since the last call, a token has named a key that is missing, or a public
-    /// algorithm that no key is bound to.
+    /// Returns whether a token has named a missing key since the last call, or a public algorithm
+    /// that no key is bound to.
     pub fn take_missed_key(&self) -> bool {
         self.misses_key.take()
     }
 
-    /// Returns the number of tokens that were not checked because of a limit, since the last call.
+    /// Returns the number of tokens that were not checked since the last call, because a limit was
+    /// reached.
     pub fn take_unchecked(&self) -> u64 {
         self.unchecked.take()
     }
@@ -215,7 +217,7 @@ impl Verifier {
         self.check(token, &effort)?.verdict
     }
 
-    /// The limits for the signature checks of one request.
+    /// Returns the limits for the signature checks of one request.
     pub(crate) fn effort(&self, purpose: Purpose, unix_milliseconds: u64) -> Effort<'_> {
         let (budget, most_failed_nanoseconds) = match purpose {
             Purpose::Admission => (&self.admissions, FAILED_NANOSECONDS_TO_ADMIT),
@@ -254,8 +256,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The objection to a token that is not known to be genuine. [`Refusal::Unavailable`] if that
-    /// cannot be told now, because keys are missing or the request may not spend more time.
+    /// The objection to a token that is not known to be genuine. It is [`Refusal::Unavailable`] if
+    /// keys are missing, or if the request may not spend more time.
     pub(crate) fn check(&self, token: &[u8], effort: &Effort<'_>) -> Result<Genuine, Objection> {
         let known = self.verified.borrow_mut().find(token).map(|known| Rc::clone(&known.token));
         if let Some(token) = known {
@@ -404,7 +406,8 @@ impl Verifier {
         self.unchecked.set(self.unchecked.get().saturating_add(1));
     }
 
-    /// Notes a missing key. While keys are expected, one of them may verify the token.
+    /// Returns this refusal, or [`Refusal::Unavailable`] while keys are expected, because one of
+    /// them may verify the token. Records a missing key.
     fn unless_keys_are_missing(&self, refusal: Refusal, misses_key: bool) -> Objection {
         if misses_key {
             self.misses_key.set(true);
@@ -443,31 +446,33 @@ impl GenuineToken {
         Self { names, times: Times { iat, exp, nbf: None } }
     }
 
-    /// The id of this token's revocation: its issuer and `jti`, or its signing input if it has none.
+    /// Returns the id of this token's revocation: its issuer and `jti`, or its signing input if it
+    /// has no `jti`.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
         self.names.token.own()
     }
 
-    /// The id of its session's cutoff, if it names its session.
+    /// Returns the id of its session's cutoff, if it names its session.
     #[must_use]
     pub fn session(&self) -> Option<RecordId> {
         self.names.session.map(NamePair::own)
     }
 
-    /// The id of its user's cutoff, if it names its user.
+    /// Returns the id of its user's cutoff, if it names its user.
     #[must_use]
     pub fn user(&self) -> Option<RecordId> {
         self.names.user.map(NamePair::own)
     }
 
-    /// Whether a sign-out with this token ends its session: it names one and has an `iat`.
+    /// Returns whether a sign-out with this token ends its session: it names a session and has an
+    /// `iat`.
     #[must_use]
     pub fn ends_session(&self) -> bool {
         self.names.session.is_some() && self.times.iat.is_some()
     }
 
-    /// Everything by which this token may be revoked.
+    /// Returns all ids under which this token may be revoked.
     #[must_use]
     pub fn names(&self) -> &TokenNames {
         &self.names
@@ -487,7 +492,7 @@ impl GenuineToken {
 }
 
 impl fmt::Debug for GenuineToken {
-    /// Shows the hash that names the token, no claims.
+    /// Formats the hash that names the token, and no claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GenuineToken({})", self.record_id())
     }
@@ -536,13 +541,13 @@ impl VerifiedToken {
     }
 
     /// Returns the id of this token's revocation: its issuer and `jti`, or its signing input if it
-    /// has none.
+    /// has no `jti`.
     #[must_use]
     pub fn record_id(&self) -> RecordId {
         self.genuine.record_id()
     }
 
-    /// Everything by which this token may be revoked.
+    /// Returns all ids under which this token may be revoked.
     #[must_use]
     pub fn names(&self) -> &TokenNames {
         &self.genuine.names
@@ -594,7 +599,7 @@ impl VerifiedToken {
         self.live_at.set(Some(mark));
     }
 
-    /// Returns the length of its texts, in bytes.
+    /// Returns the length of the token's texts, in bytes.
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
         let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
@@ -604,14 +609,14 @@ impl VerifiedToken {
 }
 
 impl fmt::Debug for VerifiedToken {
-    /// Shows the hash that names the token, neither user nor claims.
+    /// Formats the hash that names the token, and neither user nor claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VerifiedToken({})", self.record_id())
     }
 }
 
 impl fmt::Debug for User {
-    /// Shows the hash that names the user.
+    /// Formats the hash that names the user.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "User({})", self.record_id())
     }
@@ -651,8 +656,8 @@ impl Remembered for Refused {
 /// The memory for verified tokens of one VM: about 6,000 tokens of usual length.
 const VERIFIED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Longer tokens are verified every time (Envoy's jwt_authn does so above 4 KiB). Tokens with many
-/// groups, of about 9 KiB, are remembered.
+/// The longest token that is remembered. Longer tokens are verified on every request, as Envoy's
+/// jwt_authn does above 4 KiB. Tokens with many groups, of about 9 KiB, are remembered.
 const LONGEST_VERIFIED_BYTES: usize = 16 * 1024;
 
 /// The default of `max_token_bytes`.

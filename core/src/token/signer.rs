@@ -1,7 +1,7 @@
 //! Finds the key that made a token's signature.
 //!
 //! The verifier of [access tokens](super::Verifier) and that of [statements](super::statement) both
-//! use it. It keeps no state: what a result means for the next token is for its caller.
+//! use it. This module keeps no state: its callers remember results.
 
 use crate::keys::effort::Effort;
 use crate::keys::{Key, KeyRing, OutOfTime, PublicAlgorithm};
@@ -11,17 +11,18 @@ use crate::token::compact::{Compact, Header};
 /// The error when no key may have signed a token.
 pub(super) struct NoCandidate {
     pub(super) refusal: Refusal,
-    /// Whether the issuer may have published such a key meanwhile.
+    /// Whether the issuer may have published a matching key since the keys were fetched.
     pub(super) misses_key: bool,
 }
 
-/// The error when no key was found to have signed a token.
+/// The error when none of the keys that were tried signed a token.
 pub(super) enum NoSigner {
     /// The request may not spend the time for more checks. This many keys did not sign the token.
     OutOfTime { tried: usize },
     /// No key signed it.
     Forged {
-        /// Whether the issuer may have published the key with the token's `kid` meanwhile.
+        /// Whether the issuer may have published the key with the token's `kid` since the keys were
+        /// fetched.
         misses_key: bool,
     },
 }

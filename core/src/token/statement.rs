@@ -8,8 +8,8 @@
 //! # Bounded work
 //!
 //! Anybody can send a statement. [`StatementVerifier`] has one budget for the failed checks of all
-//! senders: while it is used up, a statement is refused as unavailable and may be sent again. Genuine
-//! statements are never charged.
+//! senders: while the budget is used up, a statement is refused as unavailable, and its sender may
+//! send it again. Genuine statements are never charged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,8 +30,8 @@ pub struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// Reads a JWT in compact form; `None` if it is longer than [`STATEMENT_BYTES_LIMIT`], not
-    /// well-formed, or of another type.
+    /// Reads a JWT in compact form. Returns `None` if it is longer than [`STATEMENT_BYTES_LIMIT`],
+    /// not well-formed, or of another type.
     #[must_use]
     pub fn parse(jwt: &'a [u8], purpose: JwtType) -> Option<Self> {
         if jwt.len() > STATEMENT_BYTES_LIMIT {
@@ -45,14 +45,15 @@ impl<'a> Statement<'a> {
         Some(Self { compact, issuer })
     }
 
-    /// Returns the issuer that the statement names, whose keys must be used to check it. Nothing is
-    /// proven yet.
+    /// Returns the issuer that the statement names, whose keys must be used to check it. The
+    /// signature has not been checked yet.
     #[must_use]
     pub fn named_issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// Returns the text that the signature covers. It names a token without `jti`.
+    /// Returns the text that the signature covers. A token without `jti` is revoked under this
+    /// text.
     #[must_use]
     pub fn signing_input(&self) -> &'a [u8] {
         self.compact.signing_input
@@ -76,7 +77,7 @@ pub struct NotGenuine {
     /// Unsupported algorithm, unknown key or bad signature; or unavailable, if this cannot be
     /// decided now.
     pub refusal: Refusal,
-    /// Whether the issuer may have published the key meanwhile.
+    /// Whether the issuer may have published the key since the keys were fetched.
     pub misses_key: bool,
 }
 
@@ -144,8 +145,8 @@ impl fmt::Debug for VerifiedStatement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedClaim(pub &'static str);
 
-/// The members of an object in a statement. A claim that is absent is `None`; one that is `null` or of
-/// another type is malformed.
+/// The members of an object in a statement. The accessors return `None` for a claim that is absent,
+/// and an error for one that is `null` or of another type.
 pub struct StatementClaims<'a>(Object<'a>);
 
 impl<'a> StatementClaims<'a> {
@@ -155,7 +156,7 @@ impl<'a> StatementClaims<'a> {
         Object::parse(json).map(Self)
     }
 
-    /// Returns whether a claim is present, whatever its value.
+    /// Returns whether a claim is present, with any value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.find(name).is_some()
@@ -184,12 +185,12 @@ impl<'a> StatementClaims<'a> {
         claims::time(&self.0, name, f64::floor).map_err(|_| MalformedClaim(name))
     }
 
-    /// Returns `aud`, which is one string or a list of strings (RFC 7519 §4.1.3). Empty if it is
-    /// absent.
+    /// Returns `aud`, which is one string or a list of strings (RFC 7519 §4.1.3). The result is
+    /// empty if `aud` is absent.
     ///
     /// # Errors
     ///
-    /// It is neither.
+    /// `aud` is neither a string nor a list of strings.
     pub fn audiences(&self) -> Result<Vec<Cow<'_, str>>, MalformedClaim> {
         claims::audiences(&self.0).map_err(|_| MalformedClaim("aud"))
     }
@@ -217,7 +218,7 @@ impl<'a> StatementClaims<'a> {
 /// Longest statement. A logout token or a Security Event Token has one or two kilobytes.
 pub const STATEMENT_BYTES_LIMIT: usize = 16 * 1024;
 
-/// A statement is one token: no limit for further ones applies.
+/// The limit for invalid tokens, which never applies, because a statement is only one token.
 const ONE_TOKEN: u64 = u64::MAX;
 
 #[cfg(test)]

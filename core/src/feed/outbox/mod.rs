@@ -1,29 +1,29 @@
 //! The outbox: revocations that the service may not have.
 //!
-//! They are stored in shared data, so they outlive the request and the VM that made them, but not
-//! the process. A record is added before the service is called. After the service has acknowledged
-//! it, it remains until the feed has shown it. There are 64 values with at most 4,096 entries each.
-//! The last byte of the id chooses the value, because the ids that one page of a reset lacks all
-//! begin alike.
+//! The outbox is stored in shared data, so it outlives the request and the VM that wrote it, but
+//! not the process. A record is added before the service is called. After the service has
+//! acknowledged the record, it remains until the feed has shown it. There are 64 values with at
+//! most 4,096 entries each. The last byte of the id chooses the value. The first bytes would not
+//! spread the records of one page of a reset, whose ids all begin alike.
 //!
 //! # Why the acknowledgement is not enough
 //!
 //! The proxy has read the feed up to its cursor. If the service returns to an earlier state (a
 //! restored backup, a replica that was behind), it does not know that cursor. It then sends
 //! everything again, and the proxy re-sends what is missing. But the service could also lose a
-//! record that it acknowledged *after* our cursor, and nothing would show that. The entry therefore
-//! remains until the cursor has passed it. Every record in the set either came through the feed, or
-//! is in the outbox.
+//! record that it acknowledged *after* the proxy's cursor, and then it still knows the cursor. The
+//! entry therefore remains until the cursor has passed it. Every record in the set either came
+//! through the feed, or is in the outbox.
 //!
 //! If the feed is complete ten seconds after an acknowledgement and has not shown the record, the
 //! service has lost it, or has shown it before it was added to the outbox. The record is then
 //! [missing](Outbox::is_missing_any), and the feed is reloaded, which shows the record or re-sends
-//! it. The alternative would be to reload the feed periodically. That would cost every proxy 33 MB
-//! an hour at a million revocations, and other proxies would lack the record for an hour.
+//! it. Reloading the feed periodically instead would cost every proxy 33 MB an hour at a million
+//! revocations, and other proxies would lack the record for an hour.
 //!
-//! A value is `SGO2`, then sorted entries of fixed size. A value that is not well-formed is lost.
-//! Its records are still in the set, so the feed is [reloaded](state::forget), which re-sends the
-//! records that the service lacks.
+//! A value is `SGO2`, then sorted entries of fixed size. If a value is not well-formed, its entries
+//! are lost. Their records are still in the set, so the feed is [reloaded](state::forget), which
+//! re-sends the records that the service lacks.
 //!
 //! | bytes of an entry | content |
 //! | --- | --- |
@@ -57,12 +57,13 @@ pub const ENTRIES_A_KEY: usize = 4_096;
 /// How long the VM that added an entry has to deliver it. After that the leader delivers it.
 pub const GRACE_MILLISECONDS: u64 = 2_000;
 
-/// The feed shows a record at most this long after its acknowledgement. No replica is further
-/// behind.
+/// The longest time from the acknowledgement of a record until the feed shows it. No replica is
+/// further behind.
 pub const SHOWN_WITHIN_MILLISECONDS: u64 = 10_000;
 
-/// The leader delivers a cutoff only if it is at most this far ahead of our clock. This is four
-/// minutes less than the service accepts, because its clock may be behind ours.
+/// The leader delivers a cutoff only if it is at most this far ahead of the proxy's clock. The
+/// service accepts cutoffs that are four minutes further ahead of its own clock, which may be
+/// behind.
 const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
 /// The undelivered revocations of one feed.
@@ -83,7 +84,7 @@ pub enum DueTime {
 /// The reason why records could not be added to the outbox. Some of them may have been added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutError {
-    /// Their value has 4,096 entries.
+    /// The value for the records already has 4,096 entries.
     Full,
     /// Other VMs kept writing the same value.
     Contended,
@@ -179,7 +180,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Removes expired entries, which the service neither stores nor shows.
+    /// Removes expired entries. The service neither stores nor shows their records.
     pub fn forget_past(&self, shared: &dyn SharedData, service_unix_seconds: u64) {
         let is_past =
             |entry: &OutboxEntry| is_past_for_service(&entry.record(), service_unix_seconds);
@@ -243,13 +244,14 @@ impl Outbox {
         entries.map(|entry| entry.outgoing).collect()
     }
 
-    /// Returns whether there is a record with this key that has not been acknowledged.
+    /// Returns whether the outbox has an entry with this record's key that the service has not
+    /// acknowledged.
     #[must_use]
     pub fn owes(&self, shared: &dyn SharedData, record: &Record) -> bool {
         self.owed(shared, record).is_some()
     }
 
-    /// Returns the record with the account of the entry of its key, if the service has not
+    /// Returns the record, with the account of the entry that has its key, if the service has not
     /// acknowledged that entry.
     #[must_use]
     pub fn owed(&self, shared: &dyn SharedData, record: &Record) -> Option<OutgoingRecord> {
@@ -308,7 +310,7 @@ impl Outbox {
 struct OutboxEntry {
     outgoing: OutgoingRecord,
     state: DeliveryState,
-    /// Monotonic milliseconds.
+    /// The time of the acknowledgement, or of the addition, in monotonic milliseconds.
     since: u64,
 }
 
@@ -442,7 +444,8 @@ fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<OutboxEntry> {
 const MAGIC: &[u8] = b"SGO2";
 const ENTRY_BYTES: usize = RECORD_BYTES + 1 + 8 + 1 + 16 + 8;
 
-/// Older than the grace period, except in the first two seconds of a monotonic clock.
+/// The time of an entry that is due at once. It lies before the grace period, except in the first
+/// two seconds of a monotonic clock.
 const AT_ONCE: u64 = 0;
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct Candidate<'a> {
 
 /// The distinct candidates of one request, in the order in which they were found.
 ///
-/// It dereferences to a slice. The fixed array avoids an allocation for most requests.
+/// The type dereferences to a slice. The fixed array avoids an allocation for most requests.
 #[derive(Clone, Debug, Default)]
 pub struct Candidates<'a> {
     found: [Candidate<'a>; MOST_TOKENS],
@@ -45,21 +45,21 @@ pub struct Candidates<'a> {
 
 /// The distinct candidates of a sign-out in the order in which they were found.
 ///
-/// There may be [`MOST_TOKENS_TO_SIGN_OUT`]. A keyed hash finds equal ones, so the work grows with
-/// the number of bytes, whatever a client sends.
+/// There may be up to [`MOST_TOKENS_TO_SIGN_OUT`]. A keyed hash finds equal ones, so the work is
+/// proportional to the number of bytes, and a client cannot choose values that make it slower.
 pub(super) struct SignOutCandidates<'a, S = RandomState> {
     found: Vec<Candidate<'a>>,
     index: HashMap<Cow<'a, [u8]>, usize, S>,
 }
 
 impl SourceSet {
-    /// The set of the source with that index.
+    /// Returns the set that contains only the source with this index.
     #[must_use]
     pub(super) fn of(index: usize) -> Self {
         Self(u32::try_from(index).ok().and_then(|index| 1_u8.checked_shl(index)).unwrap_or(0))
     }
 
-    /// The set of those sources of a list that fulfil a condition.
+    /// Returns the set of the sources in a list that fulfil a condition.
     pub(super) fn of_all<S>(sources: &[S], is_in: impl Fn(&S) -> bool) -> Self {
         let sources = sources.iter().enumerate().filter(|(_, source)| is_in(source));
         sources.map(|(index, _)| Self::of(index)).fold(Self::default(), Self::union)
@@ -105,7 +105,7 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Returns all sources that hold it.
+    /// Returns all sources that contain the candidate, under any spelling.
     #[must_use]
     pub fn sources(&self) -> SourceSet {
         self.exact.union(self.other)

@@ -1,4 +1,4 @@
-//! Finds the cookies that a server may read as the one with the token.
+//! Finds the cookies that some server may read as the cookie with the token.
 //!
 //! PHP turns `.`, space and `[` of a name into `_`, and ends it at NUL. Python's `SimpleCookie`
 //! begins a new cookie at white space, readers of RFC 2109 at a comma, WebOb and Undertow after a
@@ -33,7 +33,7 @@ pub(super) fn value_of<'a>(cookie: &'a [u8], name: &str) -> Option<(&'a [u8], Sp
 fn value_of_other_spelling<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut start = 0;
     let at = memchr::memchr_iter(b'=', cookie).find(|&at| {
-        // Includes the previous `=`, which ends no word: `x=token=1` is one cookie.
+        // The text includes the previous `=`, which does not end a word: `x=token=1` is one cookie.
         let before = cookie.get(start..at).unwrap_or_default();
         start = at;
         ends_in(before, name.as_bytes(), divides_cookies)

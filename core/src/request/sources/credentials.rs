@@ -2,9 +2,9 @@
 //!
 //! `Authorization` holds exactly one credential: a scheme, spaces and `token68` (RFC 9110 §11.4,
 //! §11.6.2; RFC 6750 §2.1 for Bearer). It is not a list. Applications disagree about every other
-//! form: one takes the first word after the scheme, one the last word of the field, one joins two
-//! lines with a comma. If the scheme occurs in a field that has any other form, the field is
-//! therefore malformed, and no part of it admits a request.
+//! form: some take the first word after the scheme, some take the last word of the field, and some
+//! join two lines with a comma. If the scheme occurs in a field that has any other form, the field
+//! is therefore malformed, and no part of it admits a request.
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -17,9 +17,9 @@ use crate::request::sources::{is_token_byte, trimmed};
 pub(super) enum Credentials<'a> {
     /// The scheme does not occur in the field, or nothing follows it.
     Absent,
-    /// The field is one credential of the scheme, which is this `token68`.
+    /// The field is exactly one credential of the scheme, which is this `token68`.
     One(&'a [u8]),
-    /// The scheme occurs in the field together with anything else.
+    /// The field contains the scheme and something else.
     Malformed,
 }
 
@@ -44,9 +44,9 @@ impl<'a> Credentials<'a> {
 
 /// Returns every part of a line that looks like a JWT, because its first segment is a JSON object.
 ///
-/// Such a word is judged even if the configuration does not name its place. In a field of another
-/// scheme it may be the token of an application that takes the last word of any field. In a
-/// malformed field of a sign-out it is revoked.
+/// Such a part is judged even if the configuration does not name its place. In a field of another
+/// scheme, it may be the token of an application that takes the last word of any field. In a
+/// malformed field of a sign-out, it is revoked.
 pub(super) fn jwt_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_in_jwt = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     line.split(move |byte| !is_in_jwt(byte)).filter(|word| looks_like_jwt(word))
@@ -92,7 +92,8 @@ fn is_token68(text: &[u8]) -> bool {
         && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
 }
 
-/// Lenient, so that a word that is not exactly base64url is judged and refused, not overlooked.
+/// This decoder is lenient, so that a word that is not exactly base64url is judged and refused, not
+/// overlooked.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new()

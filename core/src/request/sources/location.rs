@@ -1,4 +1,4 @@
-//! A place in a request that may contain a token.
+//! The kinds of places in a request that may contain a token.
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ pub enum TokenLocation {
     Header {
         /// Its name in lower case.
         name: String,
-        /// The scheme of its one credential (RFC 9110 §11.6.2), compared without case. With `*`,
-        /// the token is the text after any scheme. If absent, the token is the whole value.
+        /// The scheme of the credential (RFC 9110 §11.6.2), compared without case. With `*`, the
+        /// token is the text after any scheme. With `None`, the token is the whole value.
         scheme: Option<String>,
     },
     /// A cookie with this name.
@@ -95,7 +95,8 @@ fn each_in_header<'a>(
     })
 }
 
-/// Returns the token of one header line if its scheme is not compared.
+/// Returns the token of one header line: the text after the scheme, whichever it is, or the whole
+/// line if the source has no scheme. Returns `None` if there is no token.
 pub(super) fn whole<'a>(line: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
     let value = if scheme.is_some() { any_scheme::credentials(line) } else { trimmed(line) };
     Some(value).filter(|value| !value.is_empty())

@@ -1,17 +1,17 @@
 //! Finds the tokens of a request.
 //!
 //! The application may read a token from another place than this filter, or may take the last one
-//! where this filter would take the first. Every value that some server may take for a token is
+//! where this filter would take the first. Every value that some server may read as a token is
 //! therefore found and judged: all lines of a header, all cookie lines, duplicates, header names
 //! with `_` for `-`, and cookie names with other case or escapes.
 //!
 //! # Strict when admitting, lenient only when refusing
 //!
-//! A value counts in a request's favour only if it is in the exact configured place, spelt exactly
-//! as configured ([`Spelling::Exact`]). A value under another spelling can cause a refusal, and
-//! never admits a request: an attacker on a neighbouring host can set a cookie whose name only some
-//! servers read as the configured one. A client that sends odd spellings may be refused; a token
-//! that no spelling hides is never missed.
+//! A value admits a request only if it is in the exact configured place, spelt exactly as
+//! configured ([`Spelling::Exact`]). A value under another spelling can only cause a refusal: an
+//! attacker on a neighbouring host can set a cookie whose name only some servers read as the
+//! configured one. A client that sends unusual spellings may be refused, but no token is missed
+//! because of its spelling.
 //!
 //! A [source](Source) that is limited to some routes follows the same rule: elsewhere it admits
 //! nothing, and its tokens can only refuse.
@@ -52,9 +52,9 @@ pub const MOST_TOKENS_TO_SIGN_OUT: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Sources {
     sources: Vec<Source>,
-    /// Those of the sources that are cookies.
+    /// The sources that are cookies.
     cookies: SourceSet,
-    /// All of the sources, if none is limited to some routes.
+    /// All sources, if none of them is limited to some routes; otherwise `None`.
     admitting_everywhere: Option<SourceSet>,
 }
 
@@ -81,7 +81,7 @@ impl Sources {
         })
     }
 
-    /// Returns each source with its index and the place of the request seen from it.
+    /// Returns each source with its index, and whether the request is on one of its routes.
     fn scoped(&self, headers: &Headers) -> impl Iterator<Item = (usize, &Source, Scope)> {
         let admitting = self.admitting(headers);
         self.sources.iter().enumerate().map(move |(index, source)| {
@@ -273,12 +273,12 @@ fn without_parameters(headers: &Headers, is_removed: impl Fn(&[u8]) -> bool) -> 
     Some(Edit::Set(b":path".to_vec(), target))
 }
 
-/// The API keys of one request. The application judges them.
+/// The API keys of one request. The application checks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundApiKeys<'a> {
     /// The distinct keys, percent-decoded in a query.
     pub values: Vec<Cow<'a, [u8]>>,
-    /// Whether one of them is exactly in its place and may admit the request.
+    /// Whether one of the keys is in the exact configured place and may admit the request.
     pub admits: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::request::path;
 
-/// Returns whether the last word of the text is this name to some server. The text may be
+/// Returns whether some server reads the last word of the text as this name. The text may be
 /// percent-encoded.
 pub(super) fn ends_in(text: &[u8], name: &[u8], divides: fn(u8) -> bool) -> bool {
     let fits = |mut text: &[u8]| {

@@ -1,4 +1,4 @@
-//! Finds the query parameters that a server may read as the one with the token.
+//! Finds the query parameters that some server may read as the parameter with the token.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::request::sources::names::{divides, ends_in};
 /// Returns the parameters of a query, and for each whether every server splits the query there.
 ///
 /// `&` is the separator (WHATWG URL, `application/x-www-form-urlencoded`). Some servers also split
-/// at `;`. The parts of such a parameter count as another spelling.
+/// at `;`. The parts between `;` therefore have [`Spelling::Other`].
 pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], Spelling)> {
     divided(query, |rest| memchr::memchr(b'&', rest)).flat_map(|parameter| {
         let is_divided = memchr::memchr(b';', parameter).is_some();
@@ -18,8 +18,8 @@ pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], Spelling)
     })
 }
 
-/// Returns how the name of the parameter is spelt, if it has this name to some server and has a
-/// value.
+/// Returns the spelling of the parameter's name, if some server reads it as this name and the
+/// parameter has a value.
 pub(super) fn spelling_of(parameter: &[u8], name: &str) -> Option<Spelling> {
     let end = memchr::memchr(b'=', parameter)?;
     let (found, value) = parameter.split_at_checked(end)?;

@@ -1,17 +1,18 @@
 //! One token source: a place, and the prefix of API keys that may be there.
 //!
 //! Some applications accept API keys where they accept tokens. A source may name the prefix of such
-//! keys. A value with that prefix is no token and is left for the application to judge. No decoder
-//! of tokens, however lenient, may decode it as a token: the configuration checks the first
-//! character of the prefix, and a value with other characters than letters, digits and `-._~` is
-//! judged as a token and refused. An API key does not change how other values are judged.
+//! keys. A value with that prefix is not a token, and the application checks it. No decoder of
+//! tokens may accept such a value as a token, not even a lenient one. The configuration therefore
+//! checks the first character of the prefix, and a value with other characters than letters, digits
+//! and `-._~` is judged as a token and refused. An API key does not change how other values are
+//! judged.
 //!
 //! # Sources of some routes
 //!
-//! A source may belong to some routes only, for example a query parameter that only the WebSocket
-//! endpoint reads. Elsewhere it admits no request, and its API keys are not accepted. Elsewhere the
-//! name may also mean something else (`/reset?token=…`), so only values that look like a JWT are
-//! judged there. An application that reads one nevertheless must not see a revoked token.
+//! A source may be limited to some routes, for example a query parameter that only the WebSocket
+//! endpoint reads. On other routes it admits no request, and its API keys are not accepted. There
+//! the same name may mean something else (`/reset?token=…`), so only values that look like a JWT
+//! are judged: an application that reads such a value nevertheless must not see a revoked token.
 
 use std::borrow::Cow;
 
@@ -30,11 +31,11 @@ pub struct Source {
     pub location: TokenLocation,
     /// The first characters of API keys, which are not tokens.
     pub pass_prefix: Option<String>,
-    /// The requests that the source may admit; empty: all.
+    /// The requests that the source may admit. If the list is empty, it may admit all requests.
     pub routes: Vec<RequestPattern>,
 }
 
-/// Where a request is, seen from one source.
+/// Whether a request is on one of the routes of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// On one of the source's routes.
@@ -188,5 +189,5 @@ pub(super) enum Removed {
     TokensAndApiKeys,
 }
 
-/// The length of the longest API key: those in use have fewer than 200 characters.
+/// The longest API key, in bytes. Keys in use have fewer than 200 characters.
 const API_KEY_BYTES_LIMIT: usize = 512;

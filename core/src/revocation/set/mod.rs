@@ -1,6 +1,6 @@
 //! The revocation set: looks up tokens and adds revocations.
 //!
-//! The set consists of all shards in one [key space](KeySpace). Adding records is a union. It
+//! The set consists of all shards in one [key space](KeySpace). Adding records is a union, which
 //! removes only records that the [horizon](Horizon) has passed. Writes may therefore come in any
 //! order, twice or at the same time. After writing its shards, every writer renews the
 //! [generation](Generations). While the generation is unchanged, every verdict stays the same.
@@ -36,7 +36,7 @@ pub enum SetError {
     Damaged,
 }
 
-/// What a change does with a damaged shard if its records do not replace the whole shard.
+/// How a change treats a damaged shard if its records do not replace the whole shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnDamage {
     Fail,
@@ -104,12 +104,12 @@ impl RevocationSet {
         Ok(false)
     }
 
-    /// Whether this credential is revoked. It has no `iat`, so cutoffs do not apply to it: a cutoff
-    /// for all ends sessions, whose users can sign in again.
+    /// Returns whether this credential is revoked. A credential has no `iat`, so cutoffs do not
+    /// apply to it: a cutoff for all ends sessions, whose users can sign in again.
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the set cannot tell.
+    /// [`Damaged`]: the shard cannot be read.
     pub fn is_credential_revoked(
         &self,
         shared: &dyn SharedData,
@@ -119,7 +119,8 @@ impl RevocationSet {
         Ok(self.read(shared, slot, |shard| shard.find(credential))?.flatten().is_some())
     }
 
-    /// Returns the record of that id and kind; `None` if the set has none or cannot tell.
+    /// Returns the record with this id and kind. Returns `None` if the set has none, or the shard
+    /// is damaged.
     #[must_use]
     pub fn find(&self, shared: &dyn SharedData, id: RecordId, kind: Kind) -> Option<Record> {
         self.read(shared, ShardSlot::of((id, kind)), |shard| shard.find(id)).ok()??
@@ -213,11 +214,12 @@ impl RevocationSet {
         Ok(lacking)
     }
 
-    /// Removes from one shard the records that the horizon has passed; returns how many are left.
+    /// Removes from one shard the records that the horizon has passed. Returns the number of
+    /// records that are left.
     ///
     /// # Errors
     ///
-    /// [`Damaged`]: the shard was left as it is. The feed must be read again from its beginning.
+    /// [`Damaged`]: the shard was not changed. The whole feed must be reloaded.
     pub fn prune(
         &self,
         shared: &dyn SharedData,
@@ -234,7 +236,7 @@ impl RevocationSet {
         pruned.unwrap_or(Ok(0)) // another VM keeps writing this shard: the next round counts it
     }
 
-    /// Returns the records of one shard; none if it is damaged.
+    /// Returns the records of one shard. Returns none if the shard is damaged.
     #[must_use]
     pub fn records(&self, shared: &dyn SharedData, slot: ShardSlot) -> Vec<Record> {
         let mut records = Vec::new();
