@@ -1,10 +1,9 @@
 //! Reads the log from a store, and restores a store that has lost records.
 //!
-//! At its start the service reads everything that its store holds. The store may later lose
-//! entries: it is emptied, restored from a backup, or fails over to a replica that was behind. Then
-//! the service reads it again, and stores the records that it still knows. Revocations are only
-//! ever added, so this is harmless. Proxies do the same when the service does not find their
-//! cursors.
+//! At its start the service reads its whole store. The store may later lose entries, because it is
+//! emptied, restored from a backup, or fails over to a replica that was behind. Then the service
+//! reads the store again, and stores the records that it still knows. Revocations are only ever
+//! added, so this is harmless. Proxies do the same when the service does not find their cursors.
 
 use std::time::Instant;
 
@@ -53,8 +52,8 @@ fn read_once(store: &mut dyn Store) -> Result<(Log, Obsolete), StoreError> {
 }
 
 /// Stores the records that `old` holds and `log` lacks, and adds them to `log`. Returns their
-/// number. Calls `progress` with the number of records that are stored so far, and the number of
-/// all.
+/// number. Calls `progress` with the number of records that are stored so far, and the total
+/// number.
 pub(crate) fn restore(
     store: &mut dyn Store,
     old: &Log,
@@ -88,7 +87,7 @@ pub(crate) fn restore(
     Ok(missing.len())
 }
 
-/// Returns the records that `old` holds and `log` lacks, except obsolete ones.
+/// Returns the records that `old` contains and `log` lacks, except obsolete ones.
 pub(crate) fn missing(old: &Log, log: &Log) -> Vec<Record> {
     let now = unix_seconds();
     let is_missing = |record: &Record| {

@@ -1,7 +1,7 @@
 //! Finds settings that load and are probably not what the operator wants.
 //!
-//! The [effective](session_guard_core::config::effective) configuration is examined, so defaults and
-//! presets are included. A doubt never fails a check.
+//! This module examines the [effective](session_guard_core::config::effective) configuration, which
+//! includes defaults and presets. A doubt is reported as a warning and never fails a check.
 
 use serde_json::Value;
 
@@ -273,7 +273,7 @@ fn signs_out_elsewhere(rules: &[&Value], path: &str) -> bool {
     })
 }
 
-/// Returns the methods that a rule matches; `None` means all.
+/// Returns the methods that a rule matches, or `None` if it matches all.
 fn methods(rule: &Value) -> Option<Vec<&str>> {
     match rule["methods"].as_array() {
         Some(methods) => Some(methods.iter().filter_map(Value::as_str).collect()),
@@ -298,9 +298,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The ends of paths that applications use to sign out.
+/// The usual ends of paths that sign out.
 const SIGN_OUTS: [&str; 6] =
     ["/logout", "/log-out", "/signout", "/sign-out", "/sign_out", "/logoff"];
 
-/// An hour.
+/// The age in seconds above which `max_staleness_seconds` is doubtful: an hour.
 const LONG_SECONDS: u64 = 3_600;

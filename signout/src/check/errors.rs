@@ -11,7 +11,8 @@ use session_guard_core::config::{Config, ConfigError};
 
 use crate::check::{ProcessEnvironment, similar};
 
-/// Returns every error of the configuration, the first one as the filter reports it; empty if it loads.
+/// Returns every error of the configuration. The first one is the error that the filter reports.
+/// The list is empty if the configuration loads.
 pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<ConfigError> {
     let read = |text: &[u8]| Config::parse(text, environment).err().into_iter().collect();
     all_errors(text, &FileReader { read: &read, about: &about })
@@ -19,13 +20,14 @@ pub(super) fn all(text: &[u8], environment: ProcessEnvironment<'_>) -> Vec<Confi
 
 /// How a kind of file is read.
 pub(crate) struct FileReader<'a> {
-    /// Returns the errors of a file at which reading it stops; empty if it is accepted.
+    /// Returns the errors that reading the file stops at. The list is empty if the file is
+    /// accepted.
     pub(crate) read: &'a dyn Fn(&[u8]) -> Vec<ConfigError>,
     /// Returns what the setting with this path is for.
     pub(crate) about: &'a dyn Fn(&str) -> String,
 }
 
-/// Returns every error of a file; empty if it is accepted.
+/// Returns every error of a file. The list is empty if the file is accepted.
 pub(crate) fn all_errors(text: &[u8], reader: &FileReader<'_>) -> Vec<ConfigError> {
     let with_remedy = |error| with_remedy(error, reader.about);
     let mut found = (reader.read)(text);
@@ -37,7 +39,8 @@ pub(crate) fn all_errors(text: &[u8], reader: &FileReader<'_>) -> Vec<ConfigErro
         let mut corrected_now = vec![];
         for error in found {
             let path = steps(&error.path);
-            // At the path of a correction, above it or below it, the correction may be the cause.
+            // An error at the path of a correction, above it or below it, may be caused by the
+            // correction.
             let is_near =
                 |known: &Vec<PathStep>| known.starts_with(&path) || path.starts_with(known);
             let consequence = corrected.iter().any(is_near);
@@ -137,7 +140,7 @@ fn find<'a>(value: &'a mut Value, path: &[PathStep]) -> Option<&'a mut Value> {
     })
 }
 
-/// An error whose code knows no remedy gets the name that may be meant, or what the setting is for.
+/// If the error has no remedy, adds one: the name that may be meant, or what the setting is for.
 fn with_remedy(error: ConfigError, about: &dyn Fn(&str) -> String) -> ConfigError {
     if !error.remedy.is_empty() {
         return error;

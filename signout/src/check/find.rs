@@ -1,9 +1,9 @@
 //! Finds the configurations of the filter in a text.
 //!
 //! The text is the JSON of a configuration itself, or YAML or JSON that contains configurations:
-//! Envoy's bootstrap, listeners or extension configurations, Kubernetes objects with Wasm plugins, an
-//! `EnvoyFilter`, a `ConfigMap` with such files, or several documents of any kind (`kustomize
-//! build`). A Wasm plugin is recognised by its form, whatever the document is.
+//! Envoy's bootstrap, listeners or extension configurations, Kubernetes objects with Wasm plugins,
+//! an `EnvoyFilter`, a `ConfigMap` with such files, or several documents of any kind (`kustomize
+//! build`). A Wasm plugin is recognised by its form, in any document.
 
 use std::collections::BTreeSet;
 
@@ -18,17 +18,17 @@ use crate::check::similar::closest;
 /// One configuration, as the filter would get it.
 #[derive(Debug)]
 pub struct FoundConfiguration {
-    /// Its place in the document: names from the outermost to its own. Empty if it is the whole
-    /// text.
+    /// Its place in the document: the names from the outermost object to the plugin itself. Empty
+    /// if the configuration is the whole text.
     pub place: String,
     /// Its JSON text, or the reason why the proxy cannot pass it to the filter.
     pub text: Result<Vec<u8>, ConfigError>,
-    /// Probable mistakes in the configuration around it.
+    /// Probable mistakes in the part of the document around it.
     pub warnings: Vec<String>,
     pub(super) passed: Passed,
-    /// The clusters of its Envoy, if all are known.
+    /// The names of all clusters of its Envoy, or `None` if the text may not contain all of them.
     clusters: Option<BTreeSet<String>>,
-    /// Under Istio, the hosts for which the text defines a `ServiceEntry`.
+    /// Under Istio, the hosts for which the text defines a `ServiceEntry`. Otherwise `None`.
     istio_hosts: Option<BTreeSet<String>>,
 }
 
@@ -45,7 +45,7 @@ pub struct Findings {
 ///
 /// # Errors
 ///
-/// The text cannot be parsed. The message quotes nothing of the text.
+/// The text cannot be parsed. The message does not quote the text, which may contain secrets.
 pub fn find(text: &[u8]) -> Result<Findings, String> {
     if text.trim_ascii_start().first().is_none_or(|first| *first == b'{') {
         return Ok(find_in_json(text));
@@ -112,7 +112,8 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
 }
 
 impl FoundConfiguration {
-    /// Returns a warning if its Envoy has no cluster of that name, or Istio no such service.
+    /// Returns a warning if the Envoy of this configuration has no cluster with this name, or Istio
+    /// has no such service.
     pub(super) fn lacks(&self, cluster: &str) -> Option<Wrong> {
         let known = match (&self.clusters, &self.istio_hosts) {
             (Some(known), _) => known,
@@ -131,7 +132,7 @@ impl FoundConfiguration {
     }
 }
 
-/// Returns a warning if Istio has no cluster of that name, as far as the text tells.
+/// Returns a warning if Istio has no cluster with this name, judged by the text alone.
 fn lacks_in_mesh(cluster: &str, hosts: &BTreeSet<String>) -> Option<Wrong> {
     let path = format!("cluster {cluster}");
     let Some(host) = cluster.strip_prefix("outbound|").and_then(|it| it.split("||").nth(1)) else {
@@ -150,7 +151,7 @@ fn lacks_in_mesh(cluster: &str, hosts: &BTreeSet<String>) -> Option<Wrong> {
 }
 
 impl Findings {
-    /// Gives the hosts of all `ServiceEntry` resources to the configurations under Istio.
+    /// Adds the hosts of all `ServiceEntry` resources to the configurations under Istio.
     fn add_service_entries(&mut self, documents: &[Value]) {
         let lists = documents.iter().filter_map(|it| it["items"].as_array()).flatten();
         let entries = documents.iter().chain(lists).filter(|it| it["kind"] == "ServiceEntry");
@@ -252,5 +253,5 @@ const PROXYS_OWN: &[&str] = &[
     "typed_config",
 ];
 
-/// The beginnings of places under Istio.
+/// The first words of the places of plugins under Istio.
 const ISTIO_KINDS: [&str; 2] = ["WasmPlugin ", "TrafficExtension "];

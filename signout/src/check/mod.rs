@@ -7,8 +7,8 @@
 //! # Variables that are not set here
 //!
 //! Secrets are set where the proxy runs, but a configuration is checked where it is written. If a
-//! variable is not set here, and the proxy passes it to the filter, a placeholder replaces it that
-//! every key accepts, and the report names the variable. Everything except that secret is then
+//! variable is not set here, but the proxy passes it to the filter, the check uses a placeholder
+//! that every key accepts, and the report names the variable. Everything except that secret is then
 //! checked. On the proxy's own machine, [`Secrets::Required`] demands all variables. A variable
 //! that the proxy does not pass on is always an error, because the filter can never see it.
 #![allow(clippy::indexing_slicing)] // only JSON is indexed, which returns null for a missing member
@@ -45,7 +45,7 @@ pub type ProcessEnvironment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub enum Secrets {
     /// The check uses a placeholder as its value, and the report names the variable.
     StoodInFor,
-    /// Report that the configuration does not load.
+    /// The check reports that the configuration does not load.
     Required,
 }
 
@@ -60,11 +60,12 @@ pub struct Asked {
 /// The report about one configuration.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Its place in the file; empty if it is the whole text.
+    /// Its place in the file. Empty if the configuration is the whole text.
     pub place: String,
-    /// Whether it loads.
+    /// Whether the filter would load it.
     pub good: bool,
-    /// Why it does not: every error, the first one as the filter reports it.
+    /// Every error. The first one is the error that the filter reports. Empty if the configuration
+    /// loads.
     pub errors: Vec<Wrong>,
     /// Settings that load and are probably not intended.
     pub warnings: Vec<Wrong>,
@@ -72,13 +73,13 @@ pub struct Report {
     pub variables: Vec<Variable>,
     /// The accepted algorithms, except those of keys that are fetched.
     pub algorithms: Vec<&'static str>,
-    /// The configuration with all defaults filled in; null if it cannot be read.
+    /// The configuration with all defaults filled in, or null if it cannot be read.
     pub configuration: Value,
     /// The routes of the requests in question.
     pub requests: Vec<Answered>,
 }
 
-/// The error that the filter's log would contain.
+/// An error or warning, as the filter's log would contain it.
 #[derive(Debug, Serialize)]
 pub struct Wrong {
     /// The field.
@@ -110,11 +111,11 @@ impl Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretState {
-    /// It is set and was checked.
+    /// The variable is set and was checked.
     Set,
-    /// It is not set here. Everything else was checked.
+    /// The variable is not set here. Everything else was checked.
     NotSetHere,
-    /// The proxy does not pass it on to the filter.
+    /// The proxy does not pass the variable to the filter.
     NotPassedOn,
 }
 
@@ -125,7 +126,7 @@ pub struct Answered {
     pub request: String,
     /// The access of its route.
     pub access: &'static str,
-    /// Whether it revokes its own tokens.
+    /// Whether the request revokes its own tokens.
     pub revokes: bool,
     /// The user whose tokens a 2xx response revokes.
     pub revokes_user: Option<String>,
@@ -177,7 +178,8 @@ pub fn check(
         report.variables.push(Variable::named(names, state));
     }
     let in_filter = |name: &str| {
-        // The names are unknown while the text cannot be read, but it is read after a correction.
+        // While the text cannot be read, the names of its variables are unknown. They are needed
+        // nevertheless, because the text is read again after a correction.
         let is_known = standing_in.iter().any(|it| it == name);
         let may_be_known = !is_readable && found.passed.holds(name) && visible(name).is_none();
         let stands_in = secrets == Secrets::StoodInFor && (is_known || may_be_known);
@@ -206,8 +208,8 @@ impl Report {
 }
 
 impl Asked {
-    /// Parses `METHOD TARGET`. The target is a path, or an address with a host. The default method
-    /// is GET.
+    /// Parses `METHOD TARGET`, where the target is a path, or a URL with a host. Without a method,
+    /// it is `GET`. Returns `None` for any other text.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let (method, target) = text.trim().split_once(' ').unwrap_or(("GET", text.trim()));

@@ -1,4 +1,5 @@
-//! Reads a Wasm plugin of Envoy: what it passes to the filter, and probable mistakes.
+//! Reads a Wasm plugin of Envoy: the configuration and environment that it passes to the filter,
+//! and probable mistakes.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,9 @@ use crate::check::ProcessEnvironment;
 /// The environment variables that the proxy passes to the filter.
 #[derive(Debug)]
 pub(super) enum Passed {
-    /// Unknown, because there is only the filter's configuration.
+    /// Unknown, because the text is only the filter's configuration.
     Unknown,
-    /// Known.
+    /// These variables and no others.
     These {
         /// Names of variables from the proxy's own environment.
         host: Vec<String>,
@@ -34,7 +35,7 @@ pub(super) struct Plugin {
 }
 
 impl Passed {
-    /// Returns the value of the variable that the filter sees.
+    /// Returns the value that the filter sees for this variable.
     pub(super) fn value(&self, name: &str, environment: ProcessEnvironment<'_>) -> Option<String> {
         match self {
             Self::Unknown => environment(name),
@@ -45,7 +46,7 @@ impl Passed {
         }
     }
 
-    /// Returns whether the proxy passes that variable to the filter.
+    /// Returns whether the proxy passes this variable to the filter.
     pub(super) fn holds(&self, name: &str) -> bool {
         match self {
             Self::Unknown => true,

@@ -15,7 +15,7 @@ pub(super) fn plugins_of(resource: &Value) -> Option<Vec<Plugin>> {
     let name = &resource["metadata"]["name"];
     match resource["kind"].as_str()? {
         "WasmPlugin" => Some(vec![of_istio(name, spec, spec)]),
-        // It may contain a Lua script instead of a module.
+        // The object may contain a Lua script instead of a module.
         "TrafficExtension" => {
             let wasm = spec.get("wasm").filter(|wasm| wasm.is_object());
             Some(wasm.map(|wasm| of_istio(name, spec, wasm)).into_iter().collect())

@@ -1,6 +1,7 @@
 //! Finds the name that may be meant by a misspelt one.
 
-/// Returns the field that is meant by `unknown field `a`, expected one of `b`, `c``.
+/// Returns the name that is probably meant in a message like `unknown field `a`, expected one of
+/// `b`, `c``.
 pub(super) fn field(problem: &str) -> Option<String> {
     let (unknown, expected) = problem.strip_prefix("unknown field `")?.split_once('`')?;
     let known = expected.split('`').skip(1).step_by(2);
@@ -17,7 +18,8 @@ pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     similar.min().map(|(_, closest)| closest)
 }
 
-/// The number of characters to insert, remove, replace or exchange with their neighbour.
+/// Returns the edit distance: the number of characters to insert, remove, replace or exchange with
+/// their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];

@@ -98,7 +98,7 @@ fn key(key: &Value) -> String {
     line
 }
 
-/// Describes where a secret comes from, never its value.
+/// Returns where a secret comes from, never its value.
 fn secret(secret: &Value) -> String {
     let encoding = match secret["encoding"].as_str() {
         None | Some("utf8") => String::new(),
@@ -208,7 +208,8 @@ fn routes(config: &Value) -> Vec<String> {
     lines
 }
 
-/// Which requests a rule or a token source means. A wide prefix also matches within a segment.
+/// Returns the requests that a rule or a token source matches. With `is_wide`, a prefix also
+/// matches within a segment.
 fn pattern(pattern: &Value, all_methods: &str, is_wide: bool) -> String {
     let methods = match pattern["methods"].is_array() {
         true => list(&pattern["methods"], "or"),
@@ -339,7 +340,8 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// Returns what is said about each claim, in an object by claim or in a list of objects.
+/// Returns each claim with its value. `of` is an object whose members are claims, or a list of
+/// objects with `claim` and the member `name`.
 fn per_claim<'a>(of: &'a Value, name: &'a str) -> impl Iterator<Item = (String, &'a Value)> {
     let by_name = of.as_object().into_iter().flatten();
     let by_name = by_name.map(|(claim, value)| (claim.clone(), value));

@@ -13,14 +13,14 @@ use super::{CommandError, Target};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct AuditCommand {
-    /// Only revocations since then: a duration such as 90s, 30m, 12h or 7d, seconds since 1970 UTC,
-    /// or RFC 3339.
+    /// Only revocations since this time: a duration such as 90s, 30m, 12h or 7d, seconds since 1970
+    /// UTC, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<String>,
     /// Only revocations of this user, and of tokens and sessions of this user.
     #[arg(long, value_name = "USER_ID", conflicts_with = "id")]
     user: Option<String>,
-    /// The issuer (`iss`) of the user's tokens. Needed if the tokens name one.
+    /// The issuer (`iss`) of the user's tokens. Needed if the tokens have an `iss`.
     #[arg(long, requires = "user")]
     issuer: Option<String>,
     /// Only revocations of the record with this id, as `signout list` prints it.
@@ -32,7 +32,8 @@ pub(super) struct AuditCommand {
     /// Only revocations of this kind.
     #[arg(long, value_parser = ["token", "credential", "session", "user", "all"])]
     kind: Option<String>,
-    /// Only revocations from there: proxy, command_line, api, or a protocol of an identity provider.
+    /// Only revocations from this origin: proxy, command_line, api, or a protocol of an identity
+    /// provider.
     #[arg(long)]
     origin: Option<String>,
     /// Most entries to show, the newest first.

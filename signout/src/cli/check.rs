@@ -25,8 +25,8 @@ pub(super) struct CheckCommand {
     /// or the service.
     #[arg(long)]
     require_env: bool,
-    /// Print which route a request matches: 'POST /logout', 'https://app.example.com/'. May be
-    /// given several times.
+    /// Print which route a request matches, for example 'POST /logout' or
+    /// 'https://app.example.com/'. May be given several times.
     #[arg(long, value_name = "REQUEST", value_parser = asked)]
     request: Vec<Asked>,
 }

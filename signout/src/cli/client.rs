@@ -148,8 +148,9 @@ fn refusal(status: u16, body: &str) -> String {
     }
 }
 
-/// Returns the API tokens in `SIGNOUT_TOKEN`, else in the file that `SIGNOUT_TOKEN_FILE` names,
-/// separated by commas. `None` if neither is set or both are empty.
+/// Returns the API tokens in `SIGNOUT_TOKEN` or, if that is not set, in the file that
+/// `SIGNOUT_TOKEN_FILE` names. Tokens are separated by commas. Returns `None` if neither is set or
+/// both are empty.
 pub(super) fn api_tokens() -> Result<Option<Vec<String>>, CommandError> {
     let list = match (set("SIGNOUT_TOKEN"), set("SIGNOUT_TOKEN_FILE")) {
         (Some(list), _) => list,
@@ -171,8 +172,8 @@ fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Longer than any request of the command line takes.
+/// The longest wait for a response. No request of the command line takes as long.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most bytes of a response: a full page of a reset in JSON has 2.5 MB.
+/// The most bytes of a response that are read. A full page of a reset in JSON has 2.5 MB.
 const ANSWER_BYTES: u64 = 16 << 20;

@@ -15,7 +15,7 @@ pub(super) struct Copy {
     /// The store to read: `redb:PATH`, or the address of a Redis as in `serve --store`.
     #[arg(long, value_name = "STORE")]
     from: String,
-    /// The store to add to. It keeps its own revocations.
+    /// The store to which the revocations are added. It keeps its own revocations.
     #[arg(long, value_name = "STORE")]
     to: String,
     #[command(flatten)]

@@ -29,19 +29,20 @@ pub(super) struct ExplainCommand {
     /// The token, or the header lines of a request; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
-    /// The request: 'POST /sign-out', 'https://app.example.com/'. Default: a protected path.
+    /// The request, for example 'POST /sign-out' or 'https://app.example.com/'. Default: a
+    /// protected path.
     #[arg(long, value_parser = asked)]
     request: Option<Asked>,
     /// A published key set, in the order of the configuration. May be given several times.
     #[arg(long, value_name = "FILE")]
     jwks: Vec<PathBuf>,
-    /// Address of the service: revocations are checked, too.
+    /// Address of the service, with which revocations are checked, too.
     #[arg(long, env = "SIGNOUT_URL", value_parser = super::url)]
     url: Option<String>,
     /// Certificates (PEM) to verify an https service with, instead of the system's.
     #[arg(long, env = "SIGNOUT_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -11,7 +11,7 @@ use session_guard_core::token::statement::StatementClaims;
 use crate::clock::rfc_3339;
 use crate::explain::Stage;
 
-/// The facts of one token. Those that cannot be read are empty.
+/// The facts of one token. A fact that cannot be read is empty.
 #[derive(Debug, Default)]
 pub struct TokenFacts {
     algorithm: Option<String>,

@@ -234,8 +234,8 @@ fn host<'a>(shared: &'a InMemory, now: &'a Now) -> Host<'a> {
     Host { shared, clock: now, random: || 0 }
 }
 
-/// Runs the filter's timer until keys and revocations are loaded. Ends also when a call for them
-/// has failed, where a filter would wait and retry.
+/// Runs the filter's timer until keys and revocations are loaded. Also stops when a call for them
+/// has failed; a real filter would wait and retry.
 fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
     let (mut feed_failed, mut keys_failed) = (false, false);
     let mut calls = VecDeque::new();
@@ -264,7 +264,7 @@ fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
     }
 }
 
-/// Returns the response of a service without revocations to this poll.
+/// Returns the response to this poll from a service that has no revocations.
 #[must_use]
 pub fn empty_page(destination: &Destination, call: &Call, unix_seconds: u64) -> Response {
     let log = Log::new(Entry { position: Position { sequence: 1, tag: 0 }, record: None });
@@ -280,8 +280,9 @@ pub fn empty_page(destination: &Destination, call: &Call, unix_seconds: u64) -> 
     }
 }
 
-/// Returns the header lines of a request. If the text consists of header lines, these are returned.
-/// Otherwise it is a token, and the result carries it in the first place of the configuration.
+/// Returns the header lines of the request to explain. If the text consists of header lines,
+/// returns these. Otherwise the text is a token, and the returned lines contain it in the first of
+/// the configured token sources.
 #[must_use]
 pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
     let text = text.trim();
@@ -308,7 +309,8 @@ pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
     }
 }
 
-/// The name that [`lines_with`] gives a token in the query. No header can have this name.
+/// The header name that [`lines_with`] uses for a token in the query. No real header can have this
+/// name.
 pub const QUERY: &str = "?";
 
 fn place(sources: &Sources, exact: SourceSet, other: SourceSet) -> String {
@@ -361,7 +363,8 @@ fn outcome(forward: &Forward) -> String {
     }
 }
 
-/// Returns method, host and path. The query is left out, because it may contain a token.
+/// Returns method, host and path for the report. The query is left out, because it may contain a
+/// token.
 fn shown_request(headers: &Headers) -> String {
     let text = |name: &[u8]| String::from_utf8_lossy(headers.first(name).unwrap_or_default());
     let target = text(b":path");
@@ -369,12 +372,13 @@ fn shown_request(headers: &Headers) -> String {
     format!("{} {}{}", text(b":method"), text(b":authority"), path.escape_debug())
 }
 
-/// The state machine's clock at the beginning. It is not 0, which some of its parts read as
-/// *never*.
+/// The state machine's clock at the beginning. It is not 0, because 0 means *never* in some parts
+/// of the core.
 const STARTED_AT: u64 = 1_000_000;
 
-/// The period of the state machine's clock.
+/// The time by which the state machine's clock advances at each step.
 const TICK_MILLISECONDS: u64 = 50;
 
-/// Loading ends after this time of the state machine's clock: 400 pages have a million revocations.
+/// Loading ends after this time of the state machine's clock. It suffices for a million
+/// revocations, which have 400 pages.
 const LOADING_MILLISECONDS: u64 = 200_000;

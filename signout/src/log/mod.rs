@@ -2,11 +2,11 @@
 //!
 //! The service serves everything from here: the live set in order of id and kind, and the newest
 //! entries in order of sequence. Every change is an entry with a new sequence number, and an entry
-//! holds the whole record after the merge. Therefore the set is the join of all entries and records
-//! of a store, in whatever order they are read. An entry whose record was replaced is needed only
-//! while a proxy may have it as its cursor.
+//! holds the whole record after the merge. The set is therefore the join of all entries and records
+//! of a store, read in any order. An entry whose record was replaced is needed only while a proxy
+//! may have it as its cursor.
 //!
-//! The log does no I/O and knows no clock.
+//! The log does no I/O and reads no clock.
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
 
@@ -61,8 +61,8 @@ impl Log {
     pub(crate) fn append(&mut self, entry: Entry, obsolete: &mut Obsolete) {
         let sequence = entry.position.sequence;
         if self.head.sequence + 1 != sequence {
-            // Happens only while a store is read: the rows in between were deleted. The log is
-            // contiguous, so it starts after the gap.
+            // This happens only while a store is read, if the rows in between were deleted. The log
+            // is contiguous, so it starts after the gap.
             self.shorten(0, obsolete);
         }
         self.newest.push_back(LoggedEntry { entry, is_held: entry.record.is_some() });
@@ -126,8 +126,8 @@ impl Log {
     }
 
     /// Examines up to `most` records, starting with id `from`, and deletes the
-    /// [obsolete](is_obsolete) ones. Returns the id to continue with; after the last record this is
-    /// the lowest id.
+    /// [obsolete](is_obsolete) ones. Returns the id from which the next sweep must continue, which
+    /// after the last record is the lowest id.
     pub(crate) fn sweep(
         &mut self,
         from: RecordId,
@@ -150,24 +150,25 @@ impl Log {
         next
     }
 
-    /// Returns the live record of that key.
+    /// Returns the live record with this key.
     pub(crate) fn find(&self, key: (RecordId, Kind)) -> Option<Record> {
         self.live.get(&key).map(|held| held.record(key))
     }
 
-    /// Returns the live records from that id on, in order of id and kind.
+    /// Returns the live records from this id on, in order of id and kind.
     pub(crate) fn live_from(&self, first: RecordId) -> impl Iterator<Item = Record> {
         self.live.range((first, Kind::Token)..).map(|(key, held)| held.record(*key))
     }
 
-    /// Returns the entries after that position, oldest first; `None` if the log does not hold it.
+    /// Returns the entries after this position, oldest first. Returns `None` if the log does not
+    /// hold the entry at this position.
     pub(crate) fn entries_after(&self, position: Position) -> Option<impl Iterator<Item = &Entry>> {
         let at = self.index_of(position.sequence)?;
         let found = self.newest.get(at)?.entry.position == position;
         found.then(|| self.newest.range(at + 1..).map(|logged| &logged.entry))
     }
 
-    /// Returns whether the log holds exactly that entry.
+    /// Returns whether the log holds exactly this entry.
     pub(crate) fn holds(&self, position: Position) -> bool {
         self.entries_after(position).is_some()
     }
@@ -238,7 +239,8 @@ impl Held {
     }
 }
 
-/// Returns whether a record with that `exp` may be deleted at `now`, because no proxy needs it.
+/// Returns whether a record with this `exp` may be deleted at `now`, because no proxy needs it any
+/// more.
 pub(crate) fn is_obsolete(exp: u64, now: u64) -> bool {
     exp != NEVER && exp.saturating_add(KEPT_AFTER_EXP_SECONDS) < now
 }

@@ -3,8 +3,9 @@
 //! If the log contains the entry that the proxy's cursor names, the page contains the changes after
 //! it. Otherwise the proxy gets a *reset*: pages of the live set that cover the record ids from the
 //! lowest to the highest without gaps. The cursor of the last page names the entry at which the
-//! reset began, so the changes made meanwhile follow. A reset begins again if the log no longer
-//! contains that entry, or the newest entry that its pages may contain.
+//! reset began, so the changes made during the reset follow. A reset begins again if the log no
+//! longer contains that entry, or no longer contains the newest entry whose record the pages may
+//! contain.
 
 use session_guard_core::feed::wire::{Page, RESET_PAGE_PREFIX_BITS};
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
@@ -13,7 +14,7 @@ use crate::cursor::ProxyPosition;
 use crate::entry::Position;
 use crate::log::Log;
 
-/// Returns whether a proxy at that position gets a page of a reset.
+/// Returns whether a proxy at this position gets a page of a reset.
 pub(crate) fn is_reset(log: &Log, place: ProxyPosition) -> bool {
     match place {
         ProxyPosition::After(after) => !log.holds(after),
@@ -22,9 +23,9 @@ pub(crate) fn is_reset(log: &Log, place: ProxyPosition) -> bool {
     }
 }
 
-/// Returns the page for a proxy at that position at `now` (seconds since 1970 UTC), with at most
+/// Returns the page for a proxy at this position at `now` (seconds since 1970 UTC), with at most
 /// `limit` records and no more than a page may have. If nothing has changed, the page is empty, and
-/// its cursor is the proxy's. The caller sets `held_milliseconds`.
+/// its cursor is that of the proxy. The caller sets `held_milliseconds`.
 pub(crate) fn page(log: &Log, place: ProxyPosition, limit: usize, now: u64) -> Page {
     let changes = match place {
         ProxyPosition::After(after) => changes(log, after, after, limit, now),
@@ -78,8 +79,8 @@ fn reset(log: &Log, began: Position, first: RecordId, limit: usize, now: u64) ->
     }
 }
 
-/// Returns the position of a proxy that knows everything up to `after`, and maybe entries up to
-/// `seen`.
+/// Returns the position of a proxy that knows every entry up to `after`, and maybe further entries
+/// up to `seen`.
 fn place_after(after: Position, seen: Position) -> ProxyPosition {
     if seen.sequence > after.sequence {
         ProxyPosition::AfterReset { after, seen }
@@ -88,8 +89,8 @@ fn place_after(after: Position, seen: Position) -> ProxyPosition {
     }
 }
 
-/// Returns the live records from `first` on, and the highest id up to which they are complete.
-/// Records of one id stay together.
+/// Returns the live records from `first` on, and the highest id up to which they are complete. The
+/// records of one id are never divided between two pages.
 fn piece(log: &Log, first: RecordId, most: usize) -> (Vec<Record>, RecordId) {
     let end = end_of_piece(first);
     let mut records: Vec<_> =
@@ -118,8 +119,8 @@ fn successor(id: RecordId) -> Option<RecordId> {
 }
 
 /// Most records in one page of a reset, far below the limit of proxies. Applying a page occupies
-/// one of a proxy's workers for 1 ms, and for 4 ms if the hash table of shared data grows
-/// meanwhile.
+/// one of a proxy's workers for 1 ms, or for 4 ms if the hash table of shared data grows at that
+/// time.
 const RESET_RECORDS: usize = 2_500;
 
 /// Most records in one page of changes. Each record may belong to another shard, so with a million

@@ -1,4 +1,4 @@
-//! Plans a commit: which entries its batches add to the log.
+//! Plans a commit: the entries that its batches add to the log.
 //!
 //! Each record is merged with the known record of its key. A record that changes nothing gets no
 //! entry.
@@ -7,13 +7,13 @@
 //!
 //! Records of single tokens and cutoffs have separate limits, so a set full of tokens leaves room
 //! for cutoffs: a user can always be signed out everywhere. A batch is stored up to the first
-//! record that does not fit; its cutoffs come first.
+//! record that does not fit. Its cutoffs are stored first.
 //!
 //! No account can fill the set. When half of a limit is used, further records of an account that
-//! has more than a hundredth of the limit are replaced by one record: a cutoff of its user. The
-//! same happens to a record that names its account and does not fit. The cutoff also revokes the
-//! token of the replaced record, so the sign-out is effective. It also ends the other sessions of
-//! that account.
+//! has more than a hundredth of the limit are replaced by one record: a cutoff of the account's
+//! user. A record that names its account and does not fit is replaced in the same way. The cutoff
+//! also revokes the token of the replaced record, so the sign-out is effective; but it ends the
+//! account's other sessions, too.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ pub(crate) struct PlannedRecord {
     /// The cutoff of the record's user, if the proxy has named the account. It revokes everything
     /// that the record revokes, and may replace it.
     pub(crate) of_account: Option<Record>,
-    /// What the record revokes.
+    /// The subject that the record revokes, for the audit.
     pub(crate) subject: AuditSubject,
     /// Index of its realm and reason in the [`Submission`].
     pub(crate) note: u16,
@@ -61,7 +61,8 @@ impl From<Record> for PlannedRecord {
 }
 
 impl PlannedRecord {
-    /// Returns what the audit keeps if `stored` is stored: this record, or the cutoff of its account.
+    /// Returns the audit of this record, if `stored` is what was stored for it: the record itself,
+    /// or the cutoff of its account.
     fn audited(&self, stored: Record) -> AuditedRevocation {
         let is_own = stored.key() == self.record.key();
         let subject = if is_own { self.subject } else { stored.kind.into() };
@@ -152,8 +153,8 @@ impl<'a> Plan<'a> {
         self.cut_off
     }
 
-    /// Returns the record to store: the given one, or the cutoff of its account; `None` if neither
-    /// fits.
+    /// Returns the record to store: the given one, or the cutoff of its account. Returns `None` if
+    /// neither fits.
     fn fitting(&mut self, revocation: &PlannedRecord, accounts: &mut Accounts) -> Option<Record> {
         let PlannedRecord { record, of_account, .. } = *revocation;
         if self.find(record.key()).is_some() {
@@ -175,7 +176,7 @@ impl<'a> Plan<'a> {
         fits.then_some(cutoff)
     }
 
-    /// Returns the number of records that share a limit with that kind, and the limit.
+    /// Returns the number of records that share a limit with this kind, and that limit.
     fn room(&self, kind: Kind) -> (usize, usize) {
         let new = match kind {
             Kind::Token => self.new_tokens,

@@ -3,7 +3,7 @@
 //! The service responds at once if it has revocations that the caller does not know, or if the
 //! caller does not want to wait. Otherwise it responds when the next revocation arrives, the wait
 //! is over, or the service stops. Callers that accept the binary form of
-//! [`wire`](session_guard_core::feed::wire) get that form, all others JSON.
+//! [`wire`](session_guard_core::feed::wire) get that form. All others get JSON.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(crate) async fn poll(
     let wait = Duration::from_secs(query.wait.min(WAIT_SECONDS));
     let form = ResponseForm::of(&headers);
     if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
-        // Another service has sent the proxy an entry that this one has not yet read from the
+        // Another service has sent the proxy an entry that this service has not yet read from the
         // store.
         service.catch_up().await?;
     }
@@ -74,9 +74,9 @@ pub(crate) async fn poll(
     response.await.map_err(|_| Error::Busy("The page could not be built; try again."))?
 }
 
-/// Returns the page for a proxy at that position. If this service may not know everything that the
-/// others have stored, the page says that more will follow, so that the proxy does not consider its
-/// set complete.
+/// Returns the page for a proxy at this position. If this service may not know everything that the
+/// other services have stored, the page says that more will follow, so that the proxy does not
+/// consider its set complete.
 ///
 /// # Errors
 ///
@@ -87,8 +87,8 @@ fn current_page(
     limit: usize,
     received: Instant,
 ) -> Result<Page, Error> {
-    // Measured before the page is built: the proxy dates its set by this time, and the page may
-    // lack revocations that arrive later.
+    // The time is measured before the page is built. From it the proxy computes the time as of
+    // which its set is complete, and the page may lack revocations that arrive later.
     let held_milliseconds = u32::try_from(received.elapsed().as_millis()).unwrap_or(u32::MAX);
     let mut page = page(&service.log(), place, limit, unix_seconds());
     page.held_milliseconds = held_milliseconds;
@@ -101,7 +101,7 @@ fn current_page(
     Ok(page)
 }
 
-/// Returns when there are revocations after that position, the wait is over, or the service stops.
+/// Returns when there are revocations after this position, the wait is over, or the service stops.
 async fn wait_for_change(
     service: &Service,
     place: ProxyPosition,

@@ -27,8 +27,8 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// The text cannot be a session id. Then the user's other sessions are not revoked instead,
-    /// even if the message names the user, too.
+    /// The text cannot be a session id. The caller must not revoke the user's other sessions
+    /// instead, even if the message names the user, too.
     pub(super) fn session(sid: &str) -> Result<Self, Rejection> {
         if sid.is_empty() || sid.len() > SESSION_ID_BYTES {
             let detail = format!("A session id has 1 to {SESSION_ID_BYTES} bytes.");

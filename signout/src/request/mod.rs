@@ -1,12 +1,13 @@
 //! The body of a revocation call.
 //!
 //! There are two layers: the JSON as written (no unknown names, no repeated names, no `null`), and
-//! the records that it means. A list is one batch. [Times](time) are whole seconds since 1970 UTC,
-//! or RFC 3339. A time that can only be in milliseconds is rejected with a message that says so. As
-//! seconds it would lie in the year 58,000, and such a cutoff would sign out everybody for ever.
+//! the records that it stands for. A list is one batch. [Times](time) are whole seconds since 1970
+//! UTC, or RFC 3339. A time that can only be in milliseconds is rejected, and the message says so.
+//! Read as seconds, it would lie in the year 58,000, and such a cutoff would sign out everybody for
+//! ever.
 //!
-//! A token means two records: its own, and its session's cutoff if it names its session and has an
-//! `iat`, as a sign-out would write them.
+//! A token stands for the two records that a sign-out in the filter would write: its own, and the
+//! cutoff of its session if it names one and has an `iat`.
 
 pub(crate) mod time;
 
@@ -34,12 +35,12 @@ pub(crate) const BODY_BYTES: usize = 4 << 20;
 /// Longest list: more records than a proxy sends in one request.
 pub(crate) const LIST_RECORDS: usize = 10_000;
 
-/// How far in the future a cutoff may be: more than clocks differ, and so little that it does no
-/// harm.
+/// How far in the future a cutoff may be. Clocks usually differ by less, and a cutoff that is so
+/// little ahead does no harm.
 pub(crate) const CUTOFF_AHEAD_SECONDS: u64 = 60;
 
-/// The same limit for a record in the feed's form. The cutoff of a proxy is later than the `iat` of
-/// the request's token, which may be ahead of our clock by the largest clock skew.
+/// The same limit for a record in the form of the feed. A proxy sets a cutoff later than the `iat`
+/// of the request's token, which may be ahead of the service's clock by the largest clock skew.
 pub(crate) const RECORD_AHEAD_SECONDS: u64 = LARGEST_SKEW_SECONDS;
 
 /// Longest jti, user id and realm: what a proxy accepts in a token.
@@ -51,10 +52,11 @@ const ISSUER_BYTES: usize = 4_096;
 /// Longest token and credential: what a proxy may read.
 const TOKEN_BYTES: usize = 64 * 1024;
 
-/// How long a response waits for its cutoff's second: a token from the future may be further ahead.
+/// The longest wait of a response for the second of its cutoff. A cutoff for a token from the
+/// future may be further ahead.
 const LONGEST_HOLD_SECONDS: u64 = 2;
 
-/// Longest reason: a sentence.
+/// Longest reason, in bytes: enough for a sentence.
 const REASON_BYTES: usize = 256;
 
 /// The revocations of one call.
@@ -67,9 +69,9 @@ pub(crate) struct Batch {
     /// For each of `records`, the number of records of the request that come before it, with
     /// cutoffs first and expired records included. The last element is the number of all records.
     ranks: Vec<usize>,
-    /// Number of records that have expired and are not stored.
+    /// The number of records that have expired and are therefore not stored.
     pub(crate) past: usize,
-    /// The response is sent when this second (since 1970 UTC) has begun. If the service chose the
+    /// The second (since 1970 UTC) from which on the response may be sent. If the service chose the
     /// time of a cutoff, every token issued before the response is then refused, and every later
     /// one is accepted.
     pub(crate) answer_at: u64,
@@ -208,7 +210,8 @@ struct Written {
     /// The token itself. Its signature is not checked: to revoke a forged token does no harm.
     #[serde(default, deserialize_with = "present")]
     token: Option<String>,
-    /// The `iss` under which the value is revoked; absent: under every issuer.
+    /// The `iss` under which the value is revoked. If it is absent, the value is revoked under
+    /// every issuer.
     #[serde(default, deserialize_with = "present")]
     issuer: Option<String>,
     /// Why it is revoked, for people.
@@ -268,7 +271,8 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 }
 
 impl Written {
-    /// Returns what it means: one record, or those of a token and its session.
+    /// Returns the records that this revocation stands for: one record, or those of a token and its
+    /// session.
     fn revocations(self, now: u64) -> Result<Vec<PlannedRecord>, String> {
         self.check_texts()?;
         if self.token.is_some() {

@@ -1,10 +1,10 @@
-//! Stores: keep revocations beyond the life of the process.
+//! Stores, which keep revocations beyond the life of the process.
 //!
 //! A store appends a batch durably and reads everything back. A shared store also sends each
 //! service the entries that the others have appended. The embedded store belongs to one process.
 //!
 //! Everything else is the same for every store: the live set, the pages of the feed, and the
-//! decision which rows may be deleted.
+//! decision about which rows may be deleted.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub use redis::{Installation, Link, Options, RedisStore, Wait, WhenNotDurable};
 
 /// Keeps entries and records durably.
 pub trait Store: Send {
-    /// Creates the first entry, with that tag and without a record, if the store has none.
+    /// Creates the first entry, with this tag and without a record, if the store has no entry.
     ///
     /// # Errors
     ///
     /// The store cannot be used.
     fn begin(&mut self, tag: u64) -> Result<(), StoreError>;
 
-    /// Calls `each` with everything in the store: at least one entry, the entries in order of
+    /// Calls `each` with every row in the store: at least one entry, the entries in order of
     /// sequence, and all records whose entry was deleted. The first row is an entry.
     ///
     /// # Errors
@@ -36,15 +36,15 @@ pub trait Store: Send {
     fn read_all(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), StoreError>;
 
     /// Adds the `new` entries, whose sequence numbers follow `known`, and their audit, and deletes
-    /// the `obsolete` rows. Does all or nothing, and returns when it is durable. If several services
-    /// write, new entries may get other sequence numbers than given.
+    /// the `obsolete` rows. All of this is one transaction. Returns when it is durable. If several
+    /// services write, the new entries may get other sequence numbers than given.
     ///
     /// # Errors
     ///
-    /// The caller must acknowledge nothing. A later call may succeed, for example when a full disk
-    /// has room again. If the store has [lost](StoreError::is_lost) the entry `known`, it must be
-    /// read again. A store whose [`Durability`] refuses writes rejects those with
-    /// [`AppendReason::Acknowledge`].
+    /// On an error the caller must not acknowledge anything. A later call may succeed, for example
+    /// when a full disk has room again. If the store has [lost](StoreError::is_lost) the entry
+    /// `known`, it must be read again. A store whose [`Durability`] refuses writes returns an error
+    /// for [`AppendReason::Acknowledge`].
     fn append(
         &mut self,
         known: Position,
@@ -53,8 +53,8 @@ pub trait Store: Send {
         purpose: AppendReason,
     ) -> Result<Appended, StoreError>;
 
-    /// Returns at most `limit` rows of the audit. Only if there are none left, it returns none. The
-    /// default is a store without audit.
+    /// Returns at most `limit` rows of the audit. Returns none only if no rows are left in the
+    /// range. The default implementation is for a store without audit.
     ///
     /// # Errors
     ///
@@ -73,8 +73,8 @@ pub trait Store: Send {
     /// previous result stays.
     fn check(&mut self) {}
 
-    /// Takes or renews a lease of that name for an owner, and returns whether the owner has it now. A
-    /// store that belongs to one process always grants it.
+    /// Takes or renews the lease with this name for an owner, and returns whether the owner has it
+    /// now. A store that belongs to one process always grants it.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ pub trait Subscription: Send {
 pub enum AppendReason {
     /// A caller waits for the acknowledgement that the batch is durable.
     Acknowledge,
-    /// To restore records that were acknowledged before, or to delete rows.
+    /// Nobody waits: the batch restores records that were acknowledged before, or deletes rows.
     Maintain,
 }
 
@@ -119,7 +119,7 @@ pub enum Durability {
     AtRisk {
         /// The problem and its remedy, for the operator.
         problem: String,
-        /// Whether the store therefore refuses to acknowledge anything.
+        /// Whether the store refuses to acknowledge anything because of the problem.
         refuses: bool,
     },
 }
@@ -153,14 +153,14 @@ pub enum Row {
     Record(Record),
 }
 
-/// What an append adds.
+/// The entries and audit rows that an append adds.
 #[derive(Clone, Copy, Debug)]
 pub struct Additions<'a> {
     /// The entries of the log.
     pub entries: &'a [Entry],
     /// The audit of the entries.
     pub audit: &'a [AuditRow],
-    /// Number of audit rows that the store keeps. It deletes the oldest of any others.
+    /// The number of audit rows that the store keeps. If there are more, it deletes the oldest.
     pub audit_limit: usize,
 }
 
@@ -176,7 +176,7 @@ impl<'a> From<&'a [Entry]> for Additions<'a> {
 pub enum Appended {
     /// The entries were appended as given.
     AsGiven,
-    /// Other services have appended entries, too. These are all entries after the known one.
+    /// Other services have appended entries, too. Contains all entries after the known one.
     Instead(Vec<Entry>),
 }
 
@@ -251,19 +251,19 @@ enum Cause {
 }
 
 impl StoreError {
-    /// Returns an error: the store cannot be used for that reason.
+    /// Returns the error that the store cannot be used for this reason.
     #[must_use]
     pub fn new(store: impl ToString, reason: impl ToString) -> Self {
         Self { store: store.to_string(), reason: reason.to_string(), cause: Cause::Unusable }
     }
 
-    /// Returns an error: the store has lost entries.
+    /// Returns the error that the store has lost entries.
     #[must_use]
     pub fn lost(store: impl ToString, reason: impl ToString) -> Self {
         Self { cause: Cause::Lost, ..Self::new(store, reason) }
     }
 
-    /// Returns an error: the store refuses writes, because it may lose what it acknowledges.
+    /// Returns the error that the store refuses writes, because it may lose what it acknowledges.
     #[must_use]
     pub fn not_durable(store: impl ToString, problem: impl ToString) -> Self {
         Self { cause: Cause::NotDurable, ..Self::new(store, problem) }

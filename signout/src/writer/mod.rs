@@ -8,8 +8,8 @@
 //! Between two commits the thread deletes expired records in small steps, and rows that are no
 //! longer needed.
 //!
-//! A shared store is called even if a batch adds nothing, because a record may only be acknowledged
-//! if the store holds it now. If the store has lost records that this service knows, the thread
+//! A shared store is called even if a batch adds nothing, because a record may be acknowledged only
+//! if the store has it now. If the store has lost records that this service knows, the thread
 //! stores them again and then retries the batch.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -80,7 +80,7 @@ impl Writer {
     }
 
     /// Stores a batch up to the first record that does not fit. Returns when these records are
-    /// durable; they are stored together or not at all.
+    /// durable. They are stored together or not at all.
     pub(crate) async fn write(&self, submission: Submission) -> Result<BatchOutcome, Error> {
         let size = u32::try_from(submission.records.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size).map_err(|_| {
@@ -165,7 +165,7 @@ pub(crate) enum Message {
         limit: usize,
         response: oneshot::Sender<Result<Vec<AuditRow>, Error>>,
     },
-    /// Process the queue up to here, and end.
+    /// Process the messages before this one, and end.
     Stop,
 }
 

@@ -1,19 +1,20 @@
 //! The Redis store: a Redis or Valkey that several services share.
 //!
-//! The store has three keys with one hash tag: `records`, a hash that contains the set, `log`, a
-//! stream of its last changes, and `audit`, a set sorted by the bytes of its members. A member is
-//! the key of an audit entry (16 bytes, big endian) and its content. For each batch, one call of a script (`append.lua`) merges records
-//! by maximum and appends the changed ones to the stream. Services therefore never wait for each
-//! other, and the order of their batches does not matter. Each service follows the stream with a
-//! blocking read on its own connection.
+//! The store has three keys with one hash tag: `records`, a hash that contains the set; `log`, a
+//! stream of the newest changes; and `audit`, a sorted set that is ordered by the bytes of its
+//! members. A member of `audit` is the key of an audit entry (16 bytes, big endian) and its
+//! content. For each batch, one call of a script (`append.lua`) merges records by maximum and
+//! appends the changed ones to the stream. Services therefore never wait for each other, and the
+//! order of their batches does not matter. Each service follows the stream with a blocking read on
+//! its own connection.
 //!
 //! # How a loss is detected
 //!
-//! An entry contains its own random tag and that of the previous entry. A service that reads the
-//! entries after a known one checks that the first of them follows it. If there are none, the
-//! service reads the last entry and compares it with the known one. A Redis that was emptied,
-//! restored, or failed over to a replica that was behind is therefore detected at the next write or
-//! within a second, even if its sequence numbers match.
+//! An entry contains its own random tag and that of the previous entry. When a service reads the
+//! entries after one that it knows, it checks that the first of them follows the known entry. If
+//! there are no such entries, it reads the last entry and compares it with the known one. A Redis
+//! that was emptied, restored, or failed over to a replica that was behind is therefore detected at
+//! the next write or within a second, even if its sequence numbers match.
 //!
 //! The stream itself may be broken. When Redis loads an append-only file that ends within a
 //! transaction, it may keep the incomplete half and execute it at the next load. This does not harm
@@ -61,8 +62,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// The server cannot be reached or does not support the option `wait`. Or it does not keep what
-    /// it acknowledges, and the option `check` is [`WhenNotDurable::Refuse`].
+    /// The server cannot be reached or does not support the option `wait`; or the server does not
+    /// keep what it acknowledges, and the option `check` is [`WhenNotDurable::Refuse`].
     pub fn open(link: Link, options: Options) -> Result<Self, StoreError> {
         let keys = Keys::new(&options.prefix).ok_or_else(|| {
             let reason = "--redis-prefix must be 1 to 64 letters, digits and -_.:";
@@ -90,8 +91,8 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Opens a new connection, and checks the settings of the server: after a failover it is
-    /// another server.
+    /// Opens a new connection, and checks the settings of the server, because after a failover it
+    /// is another server.
     fn connect(&mut self) -> Result<(), StoreError> {
         let failed = |error| StoreError::new(self.link.name(), error);
         let mut connection = self.link.connect(RESPONSE_TIMEOUT).map_err(failed)?;
@@ -113,7 +114,7 @@ impl RedisStore {
         Ok(value)
     }
 
-    /// Records that the keys belong to our installation, or fails if they belong to another one.
+    /// Records that the keys belong to this installation, or fails if they belong to another one.
     fn claim(&mut self) -> Result<(), StoreError> {
         let Some(installation) = &self.options.installation else { return Ok(()) };
         let mut script = cmd("EVAL");
@@ -163,7 +164,8 @@ impl RedisStore {
         Ok((Position { sequence, tag: u64::from_be_bytes(tag) }, added))
     }
 
-    /// Waits until the replicas and disks of the option `wait` have everything, or fails.
+    /// Waits until the replicas and disks that the option `wait` requires have all writes, or
+    /// fails.
     fn wait(&mut self) -> Result<(), StoreError> {
         let Wait { replicas, fsync } = self.options.wait;
         if fsync {
@@ -185,14 +187,15 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Returns the entries of the log from that id on (`-`: from the first on), at most [`PAGE`].
+    /// Returns at most [`PAGE`] entries of the log, from this id on. The id `-` stands for the
+    /// first entry.
     fn entries_from(&mut self, from: &str) -> Result<Vec<Linked>, StoreError> {
         let rows: Vec<RawEntry> =
             self.run(cmd("XRANGE").arg(&self.keys.log).arg(from).arg("+").arg("COUNT").arg(PAGE))?;
         decode_all(&rows).ok_or_else(|| self.damaged("the log"))
     }
 
-    /// Returns all entries after that one.
+    /// Returns all entries after `known`.
     fn entries_after(&mut self, mut known: Position) -> Result<Vec<Entry>, StoreError> {
         let mut all = Vec::new();
         loop {
@@ -422,7 +425,7 @@ const APPEND: &str = include_str!("append.lua");
 const CLAIM: &str = include_str!("claim.lua");
 const LEASE: &str = include_str!("lease.lua");
 
-/// Number of entries or records in one response: a few hundred kilobytes.
+/// The most entries or records in one response. They have a few hundred kilobytes.
 const PAGE: usize = 5_000;
 
 /// How long to wait for a response: longer than Redis pauses while it rewrites its file or loads.
