@@ -20,7 +20,7 @@ pub struct ApiTokens {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) right: Right,
-    /// The number of its token in the list, from 1 on; 0 for the admin token.
+    /// The number of the caller's token in the list, from 1 on; 0 for the admin token.
     number: u32,
 }
 
@@ -34,12 +34,12 @@ impl Caller {
     }
 }
 
-/// What a caller may do.
+/// The rights of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// Everything except the cutoff for all users.
+    /// May do everything except set the cutoff for all users.
     Most,
-    /// Everything.
+    /// May do everything.
     All,
 }
 
@@ -56,7 +56,7 @@ impl ApiTokens {
     ///
     /// # Errors
     ///
-    /// There is no token, or it is none of the API tokens.
+    /// There is no token, or it is not one of the API tokens.
     pub(crate) fn caller(&self, presented: Option<&[u8]>) -> Result<Caller, Error> {
         let presented = sha256::<SHA256_BYTES>([presented.ok_or(Error::Unauthorized)?]);
         let number = (1..).zip(&self.api).fold(0, |found, (number, token)| {

@@ -2,8 +2,8 @@
 //!
 //! A proxy may name the account that a record belongs to, by the record id of its user. The
 //! [Misra–Gries] algorithm finds the accounts with a large share of the records in constant memory:
-//! an account's counter is too low by at most the number of records ÷ [`ACCOUNTS`], and never too
-//! high.
+//! an account's counter is never too high, and too low by at most the number of records ÷
+//! [`ACCOUNTS`].
 //!
 //! [Misra–Gries]: https://en.wikipedia.org/wiki/Misra%E2%80%93Gries_heavy_hitters_algorithm
 
@@ -36,7 +36,7 @@ impl Accounts {
     }
 }
 
-/// Number of counters: an account with more than a thousandth of all records has one.
+/// The number of counters. An account with more than a thousandth of all records has one.
 const ACCOUNTS: usize = 1_000;
 
 #[cfg(test)]

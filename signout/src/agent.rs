@@ -1,7 +1,8 @@
-//! Reads who a caller says it is: its `User-Agent` (RFC 9110 §10.1.5).
+//! Reads the name that a caller gives itself: its `User-Agent` (RFC 9110 §10.1.5).
 //!
-//! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is random and that of one VM. The
-//! command line sends `signout/0.1.0`. The API token of a caller is checked, these words are not.
+//! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is a random number of one VM. The
+//! command line sends `signout/0.1.0`. Only the API token of a caller is checked, so this name
+//! proves nothing.
 
 use axum::http::{HeaderMap, header};
 
@@ -10,9 +11,9 @@ use axum::http::{HeaderMap, header};
 pub(crate) struct Agent {
     /// Its name, for example `curl`.
     pub(crate) program: String,
-    /// Its version; empty if it names none.
+    /// Its version. Empty if the caller gives none.
     pub(crate) version: String,
-    /// The parts of the comment after it.
+    /// The parts of the comment after the version.
     comments: Vec<String>,
 }
 

@@ -124,7 +124,7 @@ async fn revoke(
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
 }
 
-/// Returns who calls, for the audit.
+/// Returns the caller, for the audit.
 fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
     let agent = Agent::of(headers);
     let (via, name) = match agent.proxy() {

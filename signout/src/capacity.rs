@@ -22,7 +22,7 @@ impl Capacity {
         Self { tokens: capacity, cutoffs: capacity.max(CUTOFFS_AT_LEAST) }
     }
 
-    /// Returns the limit for records of that kind.
+    /// Returns the limit for records of this kind.
     pub(crate) fn limit(self, kind: Kind) -> usize {
         match kind {
             Kind::Token => self.tokens,
@@ -31,7 +31,7 @@ impl Capacity {
     }
 }
 
-/// Returns the number of live records that share a limit with records of that kind.
+/// Returns the number of live records that share a limit with records of this kind.
 pub(crate) fn used(log: &Log, kind: Kind) -> usize {
     let tokens = usize::try_from(log.count_of(Kind::Token)).unwrap_or(usize::MAX);
     match kind {
@@ -40,6 +40,6 @@ pub(crate) fn used(log: &Log, kind: Kind) -> usize {
     }
 }
 
-/// Smallest reserve for cutoffs, about 100 MB of memory. With a larger `--capacity` the reserve is
-/// as large as that.
+/// The smallest reserve for cutoffs: about 100 MB of memory. If `--capacity` is larger than this,
+/// the reserve is as large as `--capacity`.
 const CUTOFFS_AT_LEAST: usize = 1_000_000;

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Returns whole seconds since 1970 UTC; 0 if the machine's clock shows an earlier time.
+/// Returns whole seconds since 1970 UTC, or 0 if the machine's clock shows an earlier time.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
-/// Returns milliseconds since 1970 UTC; 0 if the machine's clock shows an earlier time.
+/// Returns milliseconds since 1970 UTC, or 0 if the machine's clock shows an earlier time.
 #[must_use]
 pub fn unix_milliseconds() -> u64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Waits until `second` has begun, but at most [`WAIT_TIMEOUT`]: our clock may be set back, and the
-/// clock of an identity provider may be ahead of it.
+/// Waits until `second` has begun, but at most [`WAIT_TIMEOUT`]. The limit applies if this
+/// machine's clock is set back, or the clock of an identity provider is ahead of it.
 pub(crate) async fn wait_until(second: u64) {
     let began = Instant::now();
     while unix_seconds() < second && began.elapsed() < WAIT_TIMEOUT {
@@ -49,8 +49,8 @@ pub fn rfc_3339_milliseconds(unix_milliseconds: u64) -> String {
     format!("{}.{:03}Z", seconds.trim_end_matches('Z'), unix_milliseconds % 1_000)
 }
 
-/// Longest delay of a response until its cutoff has begun. If the clocks agree, it needs less than
-/// a second.
+/// The longest delay of a response until the second of its cutoff has begun. If the clocks agree,
+/// the delay is less than a second.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the clock is read while a response waits for the next second.

@@ -1,8 +1,8 @@
 //! Copies revocations from one store to another.
 //!
-//! The audit is copied, too. Records are merged, so the target keeps its own, and a store may be copied twice or in both
-//! directions. At the end the target is read again: the copy succeeds only if the target then holds
-//! every record of the source.
+//! Records are merged, so the target keeps its own, and a store may be copied twice or in both
+//! directions. The audit is copied, too. At the end the target is read again: the copy succeeds
+//! only if the target then holds every record of the source.
 //!
 //! When the services change to the target, the cursors of their proxies name entries that it does
 //! not hold. The proxies therefore receive the whole set, and send back what the target lacks.
@@ -17,12 +17,12 @@ use crate::store::{Additions, AppendReason, Obsolete, Store, StoreError};
 pub struct Copied {
     /// Number of live revocations in the source.
     pub read: usize,
-    /// Number of those that were new to the target or changed a record there.
+    /// The number of revocations that were new to the target or changed a record there.
     pub added: usize,
 }
 
 /// Adds all live revocations of `from` to `to`. Calls `progress` with the number of records that
-/// are stored so far, and the number of all.
+/// are stored so far, and the total number.
 ///
 /// # Errors
 ///
@@ -45,8 +45,8 @@ pub fn copy(
     Ok(Copied { read: source.len(), added })
 }
 
-/// Adds the audit of `from` to that of `to`, whose newest entry is `known`. An entry that is there
-/// already has the same key, so it is replaced by itself.
+/// Adds the audit of `from` to that of `to`, whose newest log entry is `known`. An audit entry that
+/// is already there has the same key, so the copy replaces it by the same content.
 fn copy_audit(from: &mut dyn Store, to: &mut dyn Store, known: Position) -> Result<(), StoreError> {
     let mut after = AuditKey::FIRST;
     loop {

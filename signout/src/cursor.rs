@@ -16,11 +16,11 @@
 //! # Why a reset names two entries
 //!
 //! The pages of a reset are read from the live set, so they may contain records that were added
-//! after its beginning. Assume that the store is then restored to a state between the two. It still
-//! holds the entry at which the reset began, so that entry alone would not show that the store has
-//! lost records which the proxy already enforces. The cursor therefore also names the newest entry
-//! that a page may contain, until the proxy has passed it. A service that does not hold that entry
-//! starts the reset again.
+//! after its beginning. Assume that the store is then restored to a state between the two. The
+//! store still holds the entry at which the reset began, so that entry alone would not show that
+//! the store has lost records that the proxy already enforces. The cursor therefore also names the
+//! newest entry that a page may contain, until the proxy has passed it. A service that does not
+//! hold that entry starts the reset again.
 
 use session_guard_core::feed::wire::Cursor;
 use session_guard_core::revocation::record::RecordId;
@@ -30,9 +30,9 @@ use crate::entry::Position;
 /// The position of a proxy in the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyPosition {
-    /// The proxy knows nothing, or its cursor is not one of ours.
+    /// The proxy knows nothing, or its cursor is not one of this service's forms.
     Start,
-    /// The proxy knows everything up to that entry.
+    /// The proxy knows everything up to this entry.
     After(Position),
     /// The proxy knows everything up to an entry, and from a reset also some later entries.
     AfterReset {
@@ -53,7 +53,7 @@ pub(crate) enum ProxyPosition {
 }
 
 impl ProxyPosition {
-    /// Parses a cursor. Any text that is not one of ours is [`ProxyPosition::Start`].
+    /// Parses a cursor. Any text in another form is [`ProxyPosition::Start`].
     pub(crate) fn parse(text: &str) -> Self {
         let place = match text.strip_prefix('r') {
             None => parse_after(text),

@@ -9,11 +9,11 @@ use session_guard_core::revocation::record::Record;
 
 /// Identifies an entry of the log.
 ///
-/// Two stores, or a store and its restored backup, may use one sequence number for different
-/// entries. Their random tags differ.
+/// Two stores, or a store and its restored backup, may use the same sequence number for different
+/// entries. The random tags of these entries differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Number of the entry: the first is 1, each next one is larger by 1.
+    /// The number of the entry. The first entry has 1, and each further entry one more.
     pub sequence: u64,
     /// Random number that is stored with the entry.
     pub tag: u64,
@@ -28,7 +28,7 @@ impl fmt::Display for Position {
 /// One entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number and tag.
+    /// The number and the tag of the entry.
     pub position: Position,
     /// The record after it was merged with the known one; `None` in the first entry of a new store.
     pub record: Option<Record>,

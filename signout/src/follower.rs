@@ -1,7 +1,8 @@
-//! Follower of a shared store: a thread that appends the entries of other services to our log.
+//! Follower of a shared store: a thread that appends the entries of other services to this
+//! service's log.
 //!
-//! It repeatedly reads the entries after our newest one from the store. Each complete response
-//! confirms that this service is up to date. If the store has lost our newest entry, the thread
+//! It repeatedly reads from the store the entries after the newest one of the log. Each complete
+//! response confirms that this service is up to date. If the store has lost that entry, the thread
 //! asks the writer thread to check the store, because only the writer restores a store.
 
 use std::sync::mpsc::Sender;

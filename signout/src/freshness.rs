@@ -1,15 +1,15 @@
 //! Freshness: whether a service with a shared store knows everything that the other services have
 //! acknowledged.
 //!
-//! A service that cannot read the shared store does not know what the others have stored meanwhile.
-//! It must not confirm to its proxies that they are up to date, because they would then accept
-//! tokens that were signed out elsewhere.
+//! A service that cannot read the shared store does not know what the other services have stored
+//! since its last read. It must not confirm to its proxies that they are up to date, because they
+//! would then accept tokens that were signed out elsewhere.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The time when this service last knew everything in its store. `None` for a store that no other
-/// service uses: then the service is always up to date.
+/// The time when this service last knew everything in its store. `None` if no other service uses
+/// the store: then the service is always up to date.
 #[derive(Debug)]
 pub(crate) struct Freshness(Option<Mutex<Instant>>);
 
@@ -19,7 +19,7 @@ impl Freshness {
         Self(is_shared.then(|| Mutex::new(now)))
     }
 
-    /// Records that the service knew everything that the store held at that time.
+    /// Records that the service knew everything that the store held at this time.
     pub(crate) fn confirm(&self, at: Instant) {
         if let Some(confirmed) = &self.0 {
             let mut confirmed = confirmed.lock().unwrap_or_else(PoisonError::into_inner);

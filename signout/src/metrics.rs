@@ -33,7 +33,7 @@ pub(crate) struct ServiceMetrics {
     pub(crate) answers: IntCounterVec,
     /// Messages of identity providers, by protocol and result.
     pub(crate) receiver_messages: IntCounterVec,
-    /// When the events of an issuer were last polled, in seconds since 1970 UTC.
+    /// The time of the last successful poll for events, by issuer, in seconds since 1970 UTC.
     pub(crate) events_polled_at: IntGaugeVec,
     /// Failed polls for events, by issuer.
     pub(crate) event_polls_failed: IntCounterVec,
@@ -51,7 +51,7 @@ pub(crate) struct ServiceMetrics {
     pub(crate) commit_seconds: Histogram,
     /// 1 if the last commit succeeded, else 0.
     pub(crate) store_up: IntGauge,
-    /// 1 if the settings of the store keep what it acknowledges, else 0.
+    /// 1 if, with its settings, the store keeps what it acknowledges, else 0.
     pub(crate) store_durable: IntGauge,
     /// Number of times that the store had lost entries that the log holds.
     pub(crate) store_losses: IntCounter,

@@ -4,7 +4,7 @@
 ///
 /// # Errors
 ///
-/// The operating system provides none.
+/// The operating system provides no random numbers.
 pub(crate) fn random_numbers(count: usize) -> Result<Vec<u64>, getrandom::Error> {
     let mut bytes = vec![0; count * 8];
     getrandom::fill(&mut bytes)?;
@@ -16,7 +16,7 @@ pub(crate) fn random_numbers(count: usize) -> Result<Vec<u64>, getrandom::Error>
 ///
 /// # Errors
 ///
-/// The operating system provides none.
+/// The operating system provides no random numbers.
 pub(crate) fn random_number() -> Result<u64, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;

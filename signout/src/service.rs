@@ -129,7 +129,8 @@ impl Service {
         Ok(Self { parts: Arc::new(parts) })
     }
 
-    /// Responds to all waiting polls at once, and to all later ones without waiting.
+    /// Closes the service: responds to all waiting polls at once, and to later polls without
+    /// waiting.
     pub fn close(&self) {
         self.parts.closing.send_replace(true);
     }
@@ -151,8 +152,8 @@ impl Service {
         self.parts.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a batch up to the first record that does not fit. Returns when it is durable.
-    /// Also writes what is new to the log.
+    /// Stores a batch up to the first record that does not fit. Returns when it is durable. Also
+    /// writes each new audit entry to the program's log.
     pub(crate) async fn write(&self, submission: Submission) -> Result<BatchOutcome, Error> {
         if submission.records.is_empty() {
             let position = self.log().head();
@@ -163,7 +164,7 @@ impl Service {
         Ok(written)
     }
 
-    /// Reads at most `limit` rows of the audit. Only if there are none left, it returns none.
+    /// Reads at most `limit` rows of the audit. Returns none only if no rows are left in the range.
     pub(crate) async fn read_audit(
         &self,
         range: AuditRange,
@@ -177,8 +178,8 @@ impl Service {
         self.parts.writer.sync().await
     }
 
-    /// Takes or renews a lease that at most one of the services on this store has, and returns whether
-    /// the owner has it now.
+    /// Takes or renews the lease with this name, which only one of the services on this store can
+    /// hold. Returns whether the owner holds it now.
     pub(crate) async fn lease(
         &self,
         name: String,
@@ -209,12 +210,13 @@ impl Service {
         self.parts.writer.is_alive()
     }
 
-    /// Returns whether this service should receive calls: it is not stopping, and is up to date.
+    /// Returns whether this service should receive calls. If not, its writer thread has ended, it
+    /// is stopping, or it is not up to date.
     pub(crate) fn is_ready(&self) -> bool {
         self.unready_reason().is_none()
     }
 
-    /// Returns why this service should receive no calls; `None` if it should.
+    /// Returns why this service should receive no calls, or `None` if it should.
     pub(crate) fn unready_reason(&self) -> Option<&'static str> {
         if !self.is_alive() {
             Some(WRITER_ENDED)
@@ -228,7 +230,7 @@ impl Service {
     }
 }
 
-/// Why a service is not alive.
+/// The reason why a service is not alive.
 pub(crate) const WRITER_ENDED: &str = "The writer thread has ended; restart the service.";
 
 /// Notifies all waiting polls together when the head has changed, at most once in

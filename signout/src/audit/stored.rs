@@ -1,7 +1,8 @@
 //! The form of an audit entry in a store.
 //!
-//! A version, then the entry in the compact form of [postcard](https://postcard.jamesmunns.com), then
-//! a checksum over key and content, so that a damaged entry is left out instead of shown.
+//! The form is a version, then the entry in the compact form of
+//! [postcard](https://postcard.jamesmunns.com), then a checksum over key and content. Because of
+//! the checksum, a damaged entry is left out instead of shown.
 
 use serde::{Deserialize, Serialize};
 use session_guard_core::hash::sha256;

@@ -39,7 +39,7 @@ pub(super) struct ExplainCommand {
     /// Address of the service, with which revocations are checked, too.
     #[arg(long, env = "SIGNOUT_URL", value_parser = super::url)]
     url: Option<String>,
-    /// Certificates (PEM) to verify an https service with, instead of the system's.
+    /// Certificates (PEM) to verify an https service with, instead of Mozilla's list.
     #[arg(long, env = "SIGNOUT_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Print one JSON object.

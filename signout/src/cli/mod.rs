@@ -20,7 +20,7 @@ mod status;
 mod store_address;
 mod stream;
 
-/// Runs the command on the command line and returns its exit code.
+/// Runs the command that the arguments name, and returns its exit code.
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),

@@ -67,7 +67,7 @@ struct TlsOptions {
     /// files are read again when they change, so a renewed certificate needs no restart.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key (PEM) of that certificate.
+    /// The private key (PEM) of the certificate.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }
@@ -180,8 +180,8 @@ impl Serve {
         let service = start.await.map_err(|error| failed("cannot start", &error))??;
         let receivers = issuers.map(|issuers| issuers.start(service.clone())).transpose()?;
         let guard = guard.map(|guard| guard.start(&service)).transpose()?;
-        // Signals are handled only from here on: before, they end the process at once, which is
-        // harmless while the store is read.
+        // Signals are handled only from here on. Before this, they end the process at once, which
+        // is harmless while the store is read.
         let stop = stop_signal()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         println!("listening on {scheme}://{address}");
@@ -257,7 +257,7 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> CommandError {
     CommandError::Refused(format!("{what}: {why}"))
 }
 
-/// A shorter API token causes a warning. Nobody can guess 16 random characters.
+/// API tokens shorter than this cause a warning. Nobody can guess 16 random characters.
 const SHORT_TOKEN_BYTES: usize = 16;
 
 const EXAMPLES: &str = "\

@@ -24,7 +24,8 @@ pub(super) struct RedisOptions {
     #[arg(long, value_name = "PREFIX", default_value = "session-guard")]
     redis_prefix: String,
     /// What to do if Redis may lose acknowledged revocations: it has no append-only file, its
-    /// maxmemory-policy deletes our keys, or its user may not run INFO. Checked with every write.
+    /// maxmemory-policy deletes the service's keys, or its user may not run INFO. Checked with
+    /// every write.
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
     redis_check: CheckOption,
     /// Acknowledge a revocation only when this many Redis replicas have it, too (WAIT).
@@ -64,7 +65,7 @@ impl StoreAddress {
         )))
     }
 
-    /// Returns whether both are the same store.
+    /// Returns whether both addresses name the same store.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Redb(one), Self::Redb(other)) => {

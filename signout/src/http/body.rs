@@ -14,7 +14,7 @@ use crate::http::connections::ServiceConnection;
 ///
 /// # Errors
 ///
-/// It is longer than `most_bytes` (the limit that the route has set), takes too long, or is
+/// The body is longer than `most_bytes` (the limit that the route has set), takes too long, or is
 /// incomplete.
 pub(crate) async fn read(request: Request, most_bytes: usize) -> Result<Bytes, Error> {
     let connection = request.extensions().get::<Arc<ServiceConnection>>();

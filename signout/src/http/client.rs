@@ -13,7 +13,7 @@ use session_guard_core::headers::Headers;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// A client with its roots of trust.
+/// An HTTP client with the certificates that it trusts.
 #[derive(Clone)]
 pub struct HttpClient {
     agent: ureq::Agent,
@@ -85,9 +85,10 @@ impl HttpClient {
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoResponse {
-    /// It took longer than the request allows.
+    /// The response took longer than the request allows.
     TimedOut,
-    /// Unreachable, no trusted certificate, too long, or incomplete.
+    /// The server is unreachable or its certificate is not trusted, or the response is too long or
+    /// incomplete.
     Failed(String),
 }
 
@@ -113,7 +114,7 @@ impl fmt::Display for NoResponse {
 ///
 /// # Errors
 ///
-/// It cannot be read, or holds none.
+/// The file cannot be read, or contains no certificate.
 pub fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let pem = std::fs::read(file).map_err(|error| error.to_string())?;
     let items: Result<Vec<_>, _> = parse_pem(&pem).collect();

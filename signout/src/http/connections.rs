@@ -1,4 +1,4 @@
-//! Limits on connections: how many are open, and for how long one may stay without a request.
+//! Limits on connections: how many may be open, and how long each may stay open without a request.
 //!
 //! A connection is *authenticated* from its first request with a valid API token until it is
 //! closed. An unauthenticated connection may be an attacker's, so the limits differ:
@@ -9,8 +9,8 @@
 //! | above it | 503 to the request that would authenticate one more | the oldest is closed |
 //! | closed if no request has begun for | `idle_timeout` | `head_timeout` |
 //!
-//! A new connection is therefore always accepted, and closes the oldest unauthenticated one if
-//! there are too many. An attacker who opens many connections closes only the attacker's own,
+//! A new connection is therefore always accepted. If there are too many, the service closes the
+//! oldest unauthenticated one. If an attacker opens many connections, these are the attacker's own,
 //! because a genuine caller sends its token within a millisecond. `/healthz` and `/metrics` need no
 //! token; they keep working because a new connection is served at once.
 //!
@@ -47,15 +47,15 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
-/// Number of unauthenticated connections that are possible whatever the number of authenticated
-/// ones: for health checks, Prometheus, and callers that are about to authenticate.
+/// The number of unauthenticated connections that are always possible, regardless of the number of
+/// authenticated ones: for health checks, Prometheus, and callers that are about to authenticate.
 pub const RESERVE: usize = 64;
 
 /// Longest `body_timeout`.
 pub const LONGEST_BODY_SECONDS: u64 = 20;
 
-/// Longest time from the beginning of a request to the end of its response: the body, the wait of a
-/// poll, and 10 s for the rest.
+/// The longest time from the beginning of a request to the end of its response: the time-out of the
+/// body, the wait of a poll, and 10 s for everything else.
 pub const LONGEST_REQUEST_SECONDS: u64 = LONGEST_BODY_SECONDS + WAIT_SECONDS + 10;
 
 /// Returns the number of connections that this process can open, at most `connections`. First
@@ -81,7 +81,7 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct OpenConnection {
     authenticated: usize,
-    /// Ordered by the connection's number, so the first is the oldest.
+    /// The unauthenticated connections by number, so the first is the oldest.
     unauthenticated: BTreeMap<u64, Arc<Notify>>,
     next_number: u64,
 }
@@ -97,7 +97,8 @@ pub(crate) struct ServiceConnection {
 #[derive(Clone, Copy)]
 struct ConnectionsState {
     is_authenticated: bool,
-    /// When the connection was opened, or its last request began.
+    /// The time when the last request began or, before the first request, when the connection was
+    /// opened.
     last_request_at: Instant,
 }
 
@@ -237,7 +238,8 @@ impl Drop for ServiceConnection {
     }
 }
 
-/// Number of open files besides authenticated connections: the [`RESERVE`], the store, the log.
+/// The number of files that are open besides authenticated connections: the [`RESERVE`], the store
+/// and the log.
 const OTHER_FILES: usize = RESERVE + 64;
 
 #[cfg(test)]

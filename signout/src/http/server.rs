@@ -24,7 +24,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Creates the server; nothing listens yet.
+    /// Creates the server. It does not listen yet.
     #[must_use]
     pub fn new(service: Service, limits: Limits) -> Self {
         let connections = Connections::new(limits, Arc::clone(&service.parts.metrics));
@@ -32,8 +32,8 @@ impl HttpServer {
     }
 
     /// Serves plain HTTP, or HTTPS with `tls`, until `stop` completes. Then it closes the service,
-    /// so that waiting polls get their response, and gives all other requests [`STOP_TIMEOUT`] to
-    /// finish.
+    /// so that waiting polls get their response, and waits up to [`STOP_TIMEOUT`] for all other
+    /// requests.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -148,7 +148,7 @@ async fn serve_http(
     }
 }
 
-/// Returns whether only this connection failed, because its client has closed it meanwhile.
+/// Returns whether only this connection failed, because its client has already closed it.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -160,6 +160,6 @@ const HEAD_BYTES: usize = 64 << 10;
 /// Pause after the operating system could not accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Time that requests have to finish when the service stops. Kubernetes kills the process after 30
-/// s.
+/// The time that requests have to finish when the service stops. Kubernetes kills the process 30 s
+/// after it has asked it to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

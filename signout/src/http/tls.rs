@@ -2,9 +2,9 @@
 //! change.
 //!
 //! Tools that renew certificates (certbot, cert-manager, a mounted Secret) replace the files. The
-//! service reads them every [`CHECK_INTERVAL`]. New connections get the new certificate; open ones
-//! keep theirs. While the two files do not belong together, because only one of them has been
-//! replaced so far, the service keeps its present certificate.
+//! service reads them every [`CHECK_INTERVAL`]. New connections use the new certificate. Open
+//! connections keep the old one. While the two files do not belong together, because only one of
+//! them has been replaced so far, the service keeps its present certificate.
 //!
 //! The program has one TLS implementation: rustls with *ring*, which the Redis client and the
 //! command line use as well. Envoy's upstream connections use TLS 1.2 by default, so the service

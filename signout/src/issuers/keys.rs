@@ -1,6 +1,6 @@
 //! The keys of an issuer: fetched, kept up to date, and read by requests.
 //!
-//! The state machine is the filter's ([`KeySets`]): it decides when to fetch, keeps the present
+//! The state machine [`KeySets`] is that of the filter. It decides when to fetch, keeps the present
 //! keys while the issuer fails, and limits early fetches to one between two refreshes. In the
 //! service, each issuer has its own thread, which makes the calls, and its own shared data.
 
@@ -27,7 +27,7 @@ use crate::random::random_number;
 /// The keys of an issuer, as requests see them.
 pub(crate) struct IssuerKeys {
     current: watch::Receiver<KeyRing>,
-    /// The thread that fetches them; it ends when this is dropped.
+    /// The thread that fetches the keys. It ends when this sender is dropped.
     fetcher: Option<SyncSender<oneshot::Sender<()>>>,
 }
 
@@ -67,8 +67,9 @@ impl IssuerKeys {
         self.current.borrow().clone()
     }
 
-    /// Fetches the keys if an early fetch is allowed now, and waits for its end. Called if the key
-    /// of a message is unknown, because the issuer may have just replaced its keys.
+    /// Fetches the keys if an early fetch is allowed now, and waits until the fetch has ended.
+    /// Called if no key has the `kid` of a message, because the issuer may have just replaced its
+    /// keys.
     pub(crate) async fn refresh(&self) {
         let Some(fetcher) = &self.fetcher else { return };
         let (done, is_done) = oneshot::channel();
@@ -189,7 +190,7 @@ fn random() -> u32 {
 /// Longest time between two ticks of the state machine, which holds a lease that it must renew.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Most requests that wait for one fetch. Further ones are verified with the present keys.
+/// The most requests that wait for one fetch. Further requests are verified with the present keys.
 const WAITING_REQUESTS: usize = 64;
 
 /// How long a request waits for a fetch. The fetch itself takes at most five seconds.

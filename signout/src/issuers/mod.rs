@@ -1,7 +1,7 @@
 //! Identity providers whose messages end sessions: their settings and their keys.
 //!
-//! An operator lists them in a file (`signout serve --issuers FILE`). Only they can end a session
-//! through the [receivers](crate::receivers).
+//! An operator lists the identity providers in a file (`signout serve --issuers FILE`). Only they
+//! can end a session through the [receivers](crate::receivers).
 
 pub mod keys;
 pub mod report;

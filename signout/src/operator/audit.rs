@@ -1,7 +1,8 @@
 //! `GET /v1/audit`: who revoked what, when, from where and why.
 //!
 //! The newest entries come first. A query reads the store page by page and stops at its limit, at
-//! the time `since`, or after [`EXAMINED_ROWS`]. The response then names the entry to continue with.
+//! the time `since`, or after [`EXAMINED_ROWS`]. The response then names the entry with which the
+//! next query must continue.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -27,22 +28,22 @@ pub(crate) struct AuditQuery {
     before: Option<String>,
     /// Only entries about this user, and about tokens and sessions of this user.
     user: Option<String>,
-    /// The issuer of that user.
+    /// The issuer (`iss`) of the user's tokens.
     issuer: Option<String>,
     /// Only entries about the record with this id.
     id: Option<String>,
     realm: Option<String>,
     kind: Option<AuditSubject>,
-    /// Where it comes from: `proxy`, `command_line`, `api`, or a protocol.
+    /// Only entries of this origin: `proxy`, `command_line`, `api`, or a protocol.
     origin: Option<String>,
     limit: Option<usize>,
 }
 
-/// Which entries a query returns.
+/// The conditions for the entries that a query returns.
 #[derive(Debug)]
 struct AuditFilter {
     since_milliseconds: u64,
-    /// Records of which an entry must concern one; `None`: any.
+    /// The records of which an entry must concern at least one, or `None` for all entries.
     ids: Option<Vec<RecordId>>,
     realm: Option<String>,
     kind: Option<AuditSubject>,
@@ -67,7 +68,7 @@ pub(crate) async fn audit(
     Ok(Json(json!({"entries": entries, "next": next.map(|key| key.to_string())})).into_response())
 }
 
-/// Returns the entries before that key that the filter selects, and where to continue.
+/// Returns the entries before this key that the filter selects, and the key with which to continue.
 async fn find(
     service: &Service,
     filter: &AuditFilter,
@@ -163,11 +164,11 @@ const DEFAULT_LIMIT: usize = 100;
 /// Most entries of a response.
 const LONGEST_LIMIT: usize = 1_000;
 
-/// Most revocations of an entry that a response shows: a call may have 10,000.
+/// The most revocations of an entry that a response shows. A call may have 10,000.
 const SHOWN_REVOCATIONS: usize = 100;
 
 /// Rows that are read at a time. Between two reads the writer thread does its other work.
 const PAGE_ROWS: usize = 1_000;
 
-/// Most rows that one request examines: some hundred milliseconds.
+/// The most rows that one request examines. This takes some hundred milliseconds.
 const EXAMINED_ROWS: usize = 100_000;

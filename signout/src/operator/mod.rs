@@ -1,3 +1,4 @@
-//! What operators ask: who revoked what, whether something is revoked, and how the service is.
+//! The questions of operators: who revoked what, whether something is revoked, and how the service
+//! is.
 
 pub(crate) mod audit;

@@ -11,7 +11,7 @@ use session_guard_core::token::statement::MalformedClaim;
 /// The kind of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RejectionReason {
-    /// Content type, parameters or body are not those of this protocol.
+    /// The content type, the parameters or the body are not those of this protocol.
     BadRequest,
     /// The message is not a well-formed JWT of the expected type.
     Malformed,
@@ -19,7 +19,7 @@ pub(crate) enum RejectionReason {
     UnknownIssuer,
     /// The issuer does not sign with this algorithm.
     Algorithm,
-    /// The issuer has published no such key.
+    /// The issuer has published no key with the `kid` of the message.
     UnknownKey,
     /// The signature is wrong.
     BadSignature,
@@ -31,7 +31,7 @@ pub(crate) enum RejectionReason {
     NotYetValid,
     /// A claim is missing or malformed.
     BadClaims,
-    /// The message reports no event, or not one of this protocol.
+    /// The message reports no event, or an event of another protocol.
     WrongEvent,
     /// The subject is missing or malformed.
     BadSubject,

@@ -94,7 +94,7 @@ async fn events(State(receivers): State<Receivers>, realm: Realm, request: Reque
     response
 }
 
-/// `POST …/global-token-revocation`: 204, or an error as the draft requires it.
+/// `POST …/global-token-revocation`: 204, or an error in the form that the draft requires.
 async fn global_token_revocation(
     State(receivers): State<Receivers>,
     realm: Realm,
@@ -195,7 +195,8 @@ impl Receivers {
         Ok(())
     }
 
-    /// Revokes a token in the realm of this issuer's entry. Returns whether that is new.
+    /// Revokes a token in the realm of this issuer's entry. Returns whether this has changed
+    /// anything.
     async fn end_token_of(
         &self,
         issuer: &TrustedIssuer,

@@ -1,7 +1,7 @@
-//! Times as people and programs write them.
+//! Times in the two forms in which people and programs write them.
 //!
-//! Seconds since 1970 UTC, as in a token, or RFC 3339 (`2026-11-29T12:00:00Z`), which the output of
-//! `date --iso-8601=seconds`, most logs and most databases have.
+//! They are seconds since 1970 UTC, as in a token, or RFC 3339 (`2026-11-29T12:00:00Z`), as in the
+//! output of `date --iso-8601=seconds`, and in most logs and databases.
 
 use std::fmt;
 
@@ -10,12 +10,13 @@ use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A time, rounded up to whole seconds since 1970 UTC: a later end and a later cutoff revoke more.
+/// A time, rounded up to whole seconds since 1970 UTC. It is rounded up because a later `exp` or
+/// cutoff revokes more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrittenTime(u64);
 
 impl WrittenTime {
-    /// Seconds since 1970 UTC.
+    /// Returns the seconds since 1970 UTC.
     pub(crate) fn rounded_up(self) -> u64 {
         self.0
     }

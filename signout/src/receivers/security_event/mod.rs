@@ -10,14 +10,14 @@ use crate::issuers::settings::{EventSettings, EventType, IssuerSettings};
 /// The meaning of a Security Event Token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EventMeaning {
-    /// It ends sessions.
+    /// The event ends sessions.
     Cutoff(MessageEffect),
     /// The transmitter verifies the stream (SSF 1.0 §8.1.4), possibly with a state that the
     /// receiver has chosen.
     Verification { state: Option<String> },
     /// The transmitter has changed the status of the stream (SSF 1.0 §8.1.5).
     StreamUpdated { status: String },
-    /// An event that changes nothing here.
+    /// The event changes nothing here.
     Ignored,
 }
 
@@ -97,9 +97,9 @@ fn of_event(
     }
 }
 
-/// Returns the session or user that a complex subject (SSF 1.0 §3.2) names. A subject that is
-/// narrowed to something unknown here (a device, a group) is refused, because the event must not
-/// end more sessions than it names.
+/// Returns the session or user that a complex subject (SSF 1.0 §3.2) names. A subject that also
+/// names something unknown here (a device, a group) is rejected, because the event must not end
+/// more sessions than it names.
 fn of_complex(
     identifier: &StatementClaims<'_>,
     settings: &IssuerSettings,
@@ -120,8 +120,8 @@ fn of_complex(
     let user = user.map(|user| Subject::of_user_identifier(&user, settings));
     match (session, user, event_type) {
         (Some(session), user, EventType::SessionRevoked) => {
-            // Only the session is revoked. But if the user belongs to another issuer, the message
-            // is wrong.
+            // Only the session is revoked. The user is checked nevertheless, because the message is
+            // wrong if the user belongs to another issuer.
             if let Some(Err(error)) = user
                 && error.reason != RejectionReason::UnsupportedSubject
             {

@@ -6,7 +6,7 @@ use session_guard_core::revocation::record::{RECORD_BYTES, Record};
 use crate::entry::{Entry, Position};
 use crate::store::StoreError;
 
-/// An entry, and the tag of the one before it.
+/// An entry, and the tag of the entry before it.
 pub(super) struct Linked {
     pub(super) entry: Entry,
     before: u64,

@@ -3,9 +3,9 @@
 //! Two installations, for example production and staging, must not share keys: each would sign out
 //! the users of the other. Services of one installation share their API tokens, and installations
 //! have different ones. At its start a service therefore compares fingerprints of its API tokens
-//! with the stored ones, and does not start if none of them is stored. Then it stores all of its
-//! own. While tokens are rotated, old and new tokens are valid together, so an installation always
-//! recognises its Redis.
+//! with those in Redis, and does not start if Redis contains fingerprints but none of its own. Then
+//! it stores the fingerprints of all its tokens. While tokens are rotated, old and new tokens are
+//! valid together, so an installation always recognises its Redis.
 //!
 //! # Why a fingerprint has 16 bits
 //!

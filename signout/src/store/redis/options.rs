@@ -30,9 +30,9 @@ pub enum WhenNotDurable {
 /// Where a batch must be stored before it is acknowledged, in addition to the primary's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// On that many replicas (`WAIT`).
+    /// The number of replicas that must have the batch (`WAIT`).
     pub replicas: u32,
-    /// On the disks of the primary and of those replicas (`WAITAOF`).
+    /// Whether the batch must be on the disks of the primary and of these replicas (`WAITAOF`).
     pub fsync: bool,
 }
 
@@ -61,12 +61,13 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Returns the name of a lease. It holds a hash, because the lease's own name may hold anything.
+    /// Returns the name of the key for a lease. It contains a hash of the lease's own name, in
+    /// which any character may occur.
     pub(super) fn lease(&self, name: &str) -> String {
         format!("{}{}", self.lease_prefix, hex(&sha256::<16>([name.as_bytes()])))
     }
 
-    /// Returns the names with that prefix, or `None` if the prefix is not allowed.
+    /// Returns the names with this prefix, or `None` if the prefix is not allowed.
     pub(super) fn new(prefix: &str) -> Option<Self> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         let is_valid = (1..=PREFIX_BYTES).contains(&prefix.len()) && prefix.chars().all(is_allowed);

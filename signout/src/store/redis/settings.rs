@@ -41,8 +41,8 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Returns an error if the store refuses writes because of the server's settings. Checks them
-    /// again first, because they may have been corrected.
+    /// Returns an error if the store refuses writes because of the server's settings. Checks the
+    /// settings again first, because they may have been corrected.
     pub(super) fn require_durability(&mut self) -> Result<(), StoreError> {
         if self.durability.refusal().is_some() {
             self.check();
@@ -64,7 +64,7 @@ struct SettingCheck {
     is_rewriting: bool,
 }
 
-/// Reads the settings of the server that holds that key.
+/// Reads the settings of the server that holds this key.
 fn read(connection: &mut Connected, key: &str) -> RedisResult<SettingCheck> {
     let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
     Ok(found_in(&info))

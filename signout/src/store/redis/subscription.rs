@@ -41,7 +41,8 @@ impl Subscription for StreamReader {
             let last = decode_all(&last).ok_or_else(damaged)?.pop().map(|last| last.entry.position);
             match last {
                 Some(last) if last == known => NextEntries { entries: Vec::new(), is_all: true },
-                // An entry has arrived since the read. The next read shows whether it follows ours.
+                // An entry has arrived since the read. The next read shows whether it follows the
+                // entry `known`.
                 Some(last) if last.sequence > known.sequence => {
                     NextEntries { entries: Vec::new(), is_all: false }
                 }
@@ -56,7 +57,7 @@ impl Subscription for StreamReader {
     }
 }
 
-/// How long a blocking read waits: a loss is detected within this time.
+/// How long a blocking read waits. A loss is detected within this time.
 const BLOCK_MS: u64 = 500;
 
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
