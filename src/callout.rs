@@ -1,4 +1,4 @@
-//! How does the filter call the signout service and the issuers of keys?
+//! Calls the signout service and the issuers of keys.
 
 use std::time::Duration;
 

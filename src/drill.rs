@@ -63,5 +63,5 @@ fn arm_reader(value: Option<&[u8]>) {
 /// The main thread's VM gets no requests, so the panic is armed through shared data.
 const READER: &str = "panic-drill";
 
-/// Contexts are counted from 1.
+/// A context that does not exist, because contexts are counted from 1.
 const GHOST: u32 = u32::MAX;

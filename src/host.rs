@@ -1,4 +1,4 @@
-//! What Envoy provides to the core: shared data, clocks and random numbers.
+//! The functions of Envoy that the core uses: shared data, clocks and random numbers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
-//! How do counters, gauges and durations reach Envoy?
+//! Writes counters, gauges and durations to Envoy.
 //!
-//! The core sums counters inside the VM and the tick writes the sums to Envoy. A request therefore
+//! The core sums counters inside the VM, and the tick writes the sums to Envoy. A request therefore
 //! makes no host call for its counters.
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Host functions that the SDK does not offer in a form we can use.
+//! Host functions that the SDK does not offer in a usable form.
 //!
 //! - Header functions: the SDK assumes that names are UTF-8, copies each line separately and panics
 //!   on every unexpected status. Here names and values are bytes and a failure is a return value.
@@ -192,7 +192,7 @@ unsafe extern "C" {
 
 const OK: u32 = 0;
 
-/// The status when the proxy does not have the function or item.
+/// The status that means that the proxy does not have the function or item.
 pub(crate) const NOT_FOUND: u32 = 1;
 
 const NO_GRPC_STATUS: i32 = -1;

@@ -39,7 +39,7 @@ impl RootOfVm {
     }
 
     /// Runs one step of the root and applies its effects. If a call cannot be sent, reports the
-    /// failure to the root and applies the effects of that, too.
+    /// failure to the root and also applies the effects of that report.
     fn step(&mut self, take: impl FnOnce(&mut Root) -> Effects) {
         let Some(Active { root, metrics }) = &self.active else { return };
         let mut pending = vec![take(&mut root.borrow_mut())];

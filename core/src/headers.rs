@@ -1,15 +1,15 @@
 //! The header lines of a request, as bytes.
 //!
 //! The headers are read once per request. The host passes them as one buffer (proxy-wasm's
-//! serialised map). The lines are kept as ranges into that buffer, so nothing is copied. Nothing is
-//! assumed about the encoding, because a header may contain any byte.
+//! serialised map). The lines are kept as ranges into that buffer, so nothing is copied. The filter
+//! assumes nothing about the encoding, because a header may contain any byte.
 //!
 //! # Spellings
 //!
 //! CGI and its successors (WSGI, Rack, PHP) turn header names into variable names. They ignore case
 //! and map `-`, `_` and sometimes every other special character to the same character. To detect
-//! forged names, names are therefore compared without regard to case, and all characters other than
-//! letters and digits are equal.
+//! forged names, the filter therefore compares names without regard to case, and treats all
+//! characters other than letters and digits as equal.
 
 use std::ops::Range;
 

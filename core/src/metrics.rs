@@ -42,7 +42,7 @@ pub enum Counter {
     Resets,
     /// Rejected responses of the feed, by reason.
     RefreshRejected(PollRejection),
-    /// Revocations that the service rejected for good.
+    /// Revocations that the service rejected permanently.
     OutboxDropped,
     /// Revocations that the leader delivered because the call of their own request had failed.
     OutboxSent,
@@ -158,11 +158,11 @@ impl Counters {
 pub enum Gauge {
     /// Unix time of the last complete update of the revocation set; alert on `time() - x`.
     FeedCurrent,
-    /// Unix time at which the oldest key set was fetched; 0 while one is missing.
+    /// Unix time at which the oldest key set was fetched, or 0 while a key set is missing.
     KeysCurrent,
-    /// Absolute difference between the service's clock and ours, in seconds.
+    /// Absolute difference between the service's clock and the proxy's, in seconds.
     ClockDifference,
-    /// Revocations that the service has not acknowledged.
+    /// Revocations that the service has not yet acknowledged, or not yet shown in the feed.
     Outbox,
     /// Live revocations, by kind.
     Revocations(Kind),

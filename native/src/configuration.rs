@@ -21,7 +21,7 @@ pub(crate) struct Loaded {
     pub(crate) metrics: FilterMetrics,
     /// `None` while Envoy only validates its configuration.
     pub(crate) ticker: Option<Ticker>,
-    /// The version of the fetched keys; it increases whenever they change.
+    /// The version of the fetched keys. It increases whenever they change.
     keys: AtomicU64,
     is_over: AtomicBool,
 }

@@ -1,4 +1,4 @@
-//! What this process provides to the core: shared data, clocks and random numbers.
+//! The functions that this process provides to the core: shared data, clocks and random numbers.
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,7 +31,8 @@ fn random() -> u32 {
 struct SystemClock;
 
 impl Clock for SystemClock {
-    /// A clock before 1970 reads as 0; no token with a past `iat` is valid then.
+    /// Returns 0 if the clock is set before 1970. Tokens with an `iat` are then refused, because
+    /// their `iat` lies in the future.
     fn unix_milliseconds(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

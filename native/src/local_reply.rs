@@ -3,9 +3,9 @@
 //! # Why the module names the gRPC status itself
 //!
 //! For a gRPC request, Envoy turns a local reply into a gRPC response: HTTP status 200, and the
-//! failure in `grpc-status`. It derives that status from the HTTP status for its own filters, but
-//! takes 0 for every dynamic module. 0 means success, so a client would take a refused call for one
-//! that worked. A header `grpc-status` of the reply replaces it.
+//! failure in `grpc-status`. For its own filters, Envoy derives `grpc-status` from the HTTP status,
+//! but for every dynamic module it uses 0. 0 means success, so a client would believe that a
+//! refused call has worked. A header `grpc-status` in the reply replaces Envoy's value.
 
 use crate::abi::{Map, RequestHandle};
 
@@ -34,6 +34,6 @@ fn grpc_status(http: u16) -> &'static str {
     }
 }
 
-/// The beginning of the media type of every gRPC request. Envoy compares it exactly. A header
-/// `grpc-status` on a response that Envoy does not turn into gRPC does no harm.
+/// The beginning of the media type of every gRPC request. Envoy compares the media type exactly, so
+/// it may not turn the response into gRPC; then the header `grpc-status` does no harm.
 const GRPC: &[u8] = b"application/grpc";

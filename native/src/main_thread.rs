@@ -34,7 +34,7 @@ pub(crate) struct MainThread {
     calls: RefCell<HashMap<u64, Question>>,
     /// Responses that arrived before Envoy had returned from sending their calls.
     early: RefCell<HashMap<u64, Option<Response>>>,
-    /// The generation of the set for which the workers were last woken.
+    /// The generation of the revocation set at which the workers were last woken.
     rung_for: Cell<Option<Version>>,
 }
 
@@ -123,7 +123,7 @@ impl MainThread {
     }
 
     /// Runs one step of the root and applies its effects. If the outcome of a call is known at
-    /// once, passes it to the root and applies the effects of that, too.
+    /// once, passes it to the root and also applies the effects of that.
     fn step(&self, envoy: ConfigurationHandle<'_>, take: impl FnOnce(&mut Root) -> Effects) {
         let mut pending = vec![take(&mut self.root.borrow_mut())];
         while let Some(effects) = pending.pop() {

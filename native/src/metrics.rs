@@ -1,4 +1,4 @@
-//! How do counters, gauges and durations reach Envoy?
+//! Writes counters, gauges and durations to Envoy.
 
 use std::time::Instant;
 

@@ -4,8 +4,8 @@
 //! that sleeps until something is due and then asks Envoy to call a hook. Dropping the
 //! configuration ends the thread and waits for it.
 //!
-//! A scheduler must not be used after its request or configuration is gone. The thread therefore
-//! wakes only while it holds the lock under which schedulers are removed.
+//! A scheduler must not be used after its request or configuration has ended. The thread therefore
+//! uses a scheduler only while it holds the lock under which schedulers are removed.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -32,7 +32,7 @@ struct TickerState {
     main_thread: Option<ConfigurationScheduler>,
     tick_at: Instant,
     period: Duration,
-    /// The main thread was woken and has not yet ticked.
+    /// Whether the main thread was woken and has not yet ticked.
     is_ticking: bool,
     alarms: Vec<PendingAlarm>,
     last_alarm: u64,

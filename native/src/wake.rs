@@ -8,8 +8,8 @@
 //! # Why no wake-up is lost
 //!
 //! [`Mailbox::ring`] sets a flag before it looks for a request to wake. If the mailbox is empty,
-//! the next request that enters sees the flag. If the request that was woken ends before its event
-//! runs, it leaves the mailbox after the flag was set, so it sees the flag when it leaves.
+//! the next request that enters it sees the flag. If the request that was woken ends before its
+//! event runs, it leaves the mailbox after the flag was set, so it sees the flag when it leaves.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use crate::abi::RequestScheduler;
 #[derive(Default)]
 pub(crate) struct Mailbox {
     is_wanted: AtomicBool,
-    /// The key is the number that the worker gave to the request.
+    /// The schedulers of the open requests, by the number that the worker gave to the request.
     requests: Mutex<BTreeMap<u32, RequestScheduler>>,
 }
 

@@ -65,7 +65,8 @@ impl Worker {
         Some(worker)
     }
 
-    /// Returns a number that no other open request of this worker has.
+    /// Returns a new number for a request. No other open request of this worker has the same
+    /// number.
     pub(crate) fn next_context(&self) -> u32 {
         let context = self.last_context.get().wrapping_add(1);
         self.last_context.set(context);
@@ -118,8 +119,8 @@ impl Worker {
     }
 }
 
-/// How long a worker uses the age of the set that it has read. A wasm VM reads it on its tick, as
-/// often.
+/// How long a worker uses the age of the revocation set that it has read. A wasm VM reads it as
+/// often, on its tick.
 const REFRESH_MILLISECONDS: u64 = 1_000;
 
 /// How often a worker checks whether a held response may continue.

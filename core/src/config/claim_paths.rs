@@ -1,11 +1,12 @@
-//! Which claims do settings name?
+//! Checks the claims that settings name.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::lists::{ClaimValues, Names, PerClaim};
 use crate::config::{limits, settings};
 use crate::token::ClaimPath;
 
-/// A claim: one name, or the names on the way to it.
+/// Returns the path of a claim, which is written as one name, or as a list of names from the
+/// outermost object inwards.
 pub(super) fn check(at: &At, Names(names): &Names) -> Result<ClaimPath, ConfigError> {
     limits::some(at, names.len(), settings::CLAIM_NAMES, "name the claim")?;
     for (index, name) in names.iter().enumerate() {
@@ -15,7 +16,7 @@ pub(super) fn check(at: &At, Names(names): &Names) -> Result<ClaimPath, ConfigEr
     Ok(ClaimPath::new(names.clone()))
 }
 
-/// Claims with the values of which each must have one.
+/// Returns claims with the values that are accepted. Each claim must have one of its values.
 pub(super) fn check_values(
     at: &At,
     PerClaim(written): &PerClaim<ClaimValues>,
@@ -31,7 +32,7 @@ pub(super) fn check_values(
     written.iter().map(check_one).collect()
 }
 
-/// Distinct claims, not too many.
+/// Returns the paths of distinct claims, if there are not too many.
 pub(super) fn check_list(at: &At, list: &[Names]) -> Result<Vec<ClaimPath>, ConfigError> {
     limits::count(at, list.len(), settings::LIST_ITEMS)?;
     let mut claims: Vec<ClaimPath> = vec![];

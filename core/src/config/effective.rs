@@ -1,8 +1,8 @@
 //! Returns a configuration with all defaults and the facts of its preset filled in.
 //!
-//! This is for people and programs that read configurations, not for the filter. The result has the
-//! same JSON form: it can be loaded, and means the same. Secrets are replaced, except for the names
-//! of the variables that contain them.
+//! The result is for people and programs that read configurations, not for the filter. It has the
+//! same JSON form, loads, and has the same meaning. Secrets are replaced, except for the names of
+//! the variables that contain them.
 
 use serde_json::{Map, Value, json};
 
@@ -41,8 +41,8 @@ pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
     Ok(config)
 }
 
-/// Returns the environment variables that the configuration names. Of each list, the first variable
-/// that is set is used.
+/// Returns the environment variables that the configuration names, one list for each secret. The
+/// first variable of a list that is set is used.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
     Ok(keys.chain(service).filter_map(names).collect())
 }
 
-/// Inserts a default at each place that the path leads to, if the setting is absent there.
+/// Inserts a default at each place to which the path leads, if the setting is absent there.
 fn fill(place: &mut Value, path: &[&str], setting: &str, default: &Value) {
     let (Some(fields), Some((name, rest))) = (place.as_object_mut(), path.split_first()) else {
         return;
@@ -85,7 +85,7 @@ fn fill_field(fields: &mut Map<String, Value>, name: &str, setting: &str, defaul
         "routes[].cross_site" => fields.get("access").is_some_and(|access| access == "signout"),
         _ => true,
     };
-    // There null is a value: no user, no session.
+    // For these settings null is a value: it means no user, or no session.
     let means_none = matches!(name, "user_id" | "session_id");
     let is_written = has(name) || (means_none && fields.contains_key(name));
     if is_meant && !is_written {
@@ -128,7 +128,7 @@ fn hide_unless_a_name(name: &mut Value) {
     }
 }
 
-/// Objects whose absence has a meaning. They are not created only to hold a default.
+/// Objects whose absence has a meaning. They are not created only to contain a default.
 const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
 
 /// The members of a JWK that may be shown.

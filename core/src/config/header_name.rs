@@ -21,10 +21,9 @@ pub(super) fn carrying_a_token(at: &At, written: &str) -> Result<String, ConfigE
 
 /// Returns the lower-case name of a header that may be set for the application.
 ///
-/// Refused are headers on which HTTP or Envoy relies (pseudo, hop-by-hop, message body,
-/// `x-envoy-…`), headers with credentials, and headers in which proxies state the origin of a
-/// request. Other `x-forwarded-…` names are allowed, because `x-forwarded-user` is a common name
-/// for a user id.
+/// Refuses headers on which HTTP or Envoy relies (pseudo, hop-by-hop, message body, `x-envoy-…`),
+/// headers with credentials, and headers in which proxies state the origin of a request. Other
+/// `x-forwarded-…` names are allowed, because `x-forwarded-user` is a common name for a user id.
 pub(super) fn to_be_set(at: &At, written: &str) -> Result<String, ConfigError> {
     let name = well_formed(at, written)?;
     if is_taken(&name) {

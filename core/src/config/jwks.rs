@@ -1,9 +1,9 @@
 //! Checks the JWK Sets of the configuration, and reads their keys.
 //!
 //! A set is either part of the configuration or is fetched later. Each key is checked separately. A
-//! key that is invalid or has an unknown algorithm is left out and reported in the log, because an
-//! issuer's next key must not disable the present one. A key that names another purpose (`use`,
-//! `key_ops`) is left out without a message.
+//! key that is invalid or has an unknown algorithm is left out and reported in the log: an issuer
+//! may publish a new kind of key, and that must not disable its present keys. A key that names
+//! another purpose (`use`, `key_ops`) is left out without a message.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::key_entry::{FoundKeys, issuer_and_audiences, refuse};

@@ -1,8 +1,8 @@
 //! Secrets that are publicly known.
 //!
 //! These are values from tutorials, example files and defaults of well-known software. Anybody who
-//! guesses such a secret can sign tokens for any user. They are never accepted, whatever else is
-//! configured. The list cannot be complete. It protects against the mistake of going live with the
+//! guesses such a secret can sign tokens for any user. They are never accepted, under any other
+//! settings. The list cannot be complete. It protects against the mistake of going live with the
 //! secret of an example.
 
 use base64::Engine;
@@ -20,7 +20,7 @@ fn solid(secret: &[u8]) -> Vec<u8> {
     secret.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// In lower case, with letters and digits only.
+/// The known secrets, in lower case, with letters and digits only.
 const KNOWN: &[&[u8]] = &[
     // FastAPI's tutorial
     b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",

@@ -1,4 +1,4 @@
-//! How are lists read that may be written in more ways than one?
+//! Parses settings that may be written in more than one form.
 //!
 //! [`Names`] may be one name or several; [`PerClaim`] is an object by claim, or a list of objects
 //! if a claim needs a path.
@@ -131,7 +131,7 @@ where
 }
 
 impl<E: OfClaim> PerClaim<E> {
-    /// A claim that comes twice is an error, as it is for objects of known names.
+    /// Adds a claim. A claim that comes twice is an error, as it is in an object with known names.
     fn push<Err: Error>(&mut self, claim: Names, value: E::Value) -> Result<(), Err> {
         if self.0.iter().any(|(Names(known), _)| *known == claim.0) {
             return Err(Err::custom("a claim comes twice"));

@@ -2,8 +2,8 @@
 //!
 //! There are two layers. [`raw`] is the JSON text as written. [`Config`] is the checked form: keys
 //! are ready to use, rules are compiled, and every value is within its [limits](settings). Each of
-//! the other files checks one part. Everything is parsed once, and not again while requests are
-//! served.
+//! the other files checks one part. Everything is parsed once, and nothing is parsed again for a
+//! request.
 
 mod claim_paths;
 pub mod effective;
@@ -66,7 +66,7 @@ pub struct Config {
     pub routes: Routes,
     /// Whether refusals take effect.
     pub enforcement: Enforcement,
-    /// The settings of revocation; `None` if tokens are only verified.
+    /// The settings of revocation. `None` if tokens are only verified and nobody is signed out.
     pub revocation: Option<RevocationSettings>,
     /// Messages about settings that are unusual but valid, for the operator's log. They contain no
     /// secrets.
@@ -78,7 +78,7 @@ pub struct Config {
 pub struct RevocationSettings {
     /// The name of the signout service's cluster.
     pub cluster: String,
-    /// `:authority` of calls to it.
+    /// `:authority` of calls to the service.
     pub authority: String,
     /// The API token, sent as `authorization: Bearer …`: visible ASCII.
     pub token: Secret,

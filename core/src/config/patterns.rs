@@ -1,6 +1,6 @@
 //! Checks and compiles patterns of requests.
 //!
-//! Rules and token sources describe requests in the same words.
+//! Rules and token sources describe requests with the same settings.
 
 use crate::config::error::{At, ConfigError};
 use crate::config::{limits, raw, settings};

@@ -5,7 +5,7 @@ use crate::config::patterns::{self, WrittenPattern};
 use crate::config::{limits, raw, settings};
 use crate::request::routes::{Access, Revokes, Routes, Rule};
 
-/// Other settings on which rules depend.
+/// The other settings on which rules depend.
 #[derive(Clone, Copy)]
 pub(super) struct Given {
     /// Whether there is a signout service.

@@ -134,19 +134,19 @@ fn conditions() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Exactly one of these groups is written.
+/// Returns the condition that exactly one of these groups of settings is written.
 fn one_of(groups: &[&[&str]]) -> Value {
     let all =
         |names: &&[&str]| json!({"allOf": names.iter().copied().map(given).collect::<Vec<_>>()});
     json!({"oneOf": groups.iter().map(all).collect::<Vec<_>>()})
 }
 
-/// Written, and not as null, which mostly means absent.
+/// Returns the condition that this setting is written, and is not null, which mostly means absent.
 fn given(name: &str) -> Value {
     json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}})
 }
 
 const TITLE: &str = "session-guard: the filter's configuration";
 
-/// A name, not an address: nothing has to be fetched.
+/// The `$id` of the schema. It is a name and not an address, so nothing can be fetched from it.
 const ID: &str = "urn:session-guard:configuration";

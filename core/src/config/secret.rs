@@ -80,7 +80,8 @@ pub(super) struct Weak {
     is_short: bool,
 }
 
-/// Returns an error if the bytes are publicly known, are a key, or are too short.
+/// Returns an error if the bytes are publicly known, are the text of an asymmetric key, or are too
+/// short.
 pub(super) fn strength(bytes: &[u8], algorithm: Algorithm) -> Result<(), Weak> {
     let (length, needed) = (bytes.len(), algorithm.minimum_secret_bytes());
     if known_secrets::contain(bytes) {

@@ -18,15 +18,15 @@ pub const PREFIX_BYTES: usize = 32;
 /// Most bytes of other texts: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// Most keys, where each key of an inline JWK Set counts. A fetched set may have as many keys
-/// again.
+/// The most keys of a configuration, including each key of its inline JWK Sets. Each fetched set
+/// may have as many keys in addition.
 pub const KEYS: usize = 64;
 
 /// Most JWK Sets to fetch. Each VM checks each set on every tick.
 pub const KEY_SETS: usize = 8;
 
-/// Most keys of one algorithm without id. All of these are tried on one token. A `kid` selects a
-/// key with that id.
+/// The most keys of one algorithm without id. All of these are tried on one token, unless its `kid`
+/// selects keys with that id.
 pub const KEYS_TRIED: usize = 8;
 
 /// The supported algorithms.
@@ -38,7 +38,7 @@ pub const ALGORITHMS: &[&str] = &[
 /// Most audiences, required claims, forwarded claims, and environment variables of one secret.
 pub const LIST_ITEMS: usize = 32;
 
-/// Most names on the way to a claim. No provider nests its claims deeper than three levels.
+/// Most names in the path of a claim. No provider nests its claims deeper than three levels.
 pub const CLAIM_NAMES: usize = 8;
 
 /// Most places for tokens. Each is searched on every request.
@@ -47,8 +47,8 @@ pub const TOKEN_SOURCES: usize = 8;
 /// Most rules. They are tried one after the other.
 pub const ROUTES: usize = 512;
 
-/// `claims.clock_skew_seconds`. Every proxy keeps records for the largest allowed value after
-/// `exp`.
+/// `claims.clock_skew_seconds`. Every proxy keeps a record for at least the largest allowed value
+/// after its `exp`.
 pub const CLOCK_SKEW_SECONDS: Whole = Whole { default: Some(60), least: 0, most: 300 };
 
 /// `claims.max_lifetime_seconds`: up to ten years.
@@ -88,7 +88,7 @@ pub enum Form {
     Texts(usize),
     /// A list with at most this number of objects.
     Objects(usize),
-    /// A claim: its name, or a list of the names on the way to it.
+    /// A claim: its name, or a list of names from the outermost object inwards.
     Claim,
     /// A list with at most this number of claims.
     Claims(usize),

@@ -1,8 +1,8 @@
 //! Checks that objects, not lists, are used where objects belong.
 //!
-//! serde also accepts a list for an object and assigns its items to the fields in the order of the
-//! code. That is never intended: `"claims": []` would be accepted as an object without claims, and
-//! each further item would change the meaning.
+//! serde also accepts a list in place of an object, and assigns its items to the fields in the
+//! order of the code. That is never intended: `"claims": []` would be accepted as an object without
+//! claims, and each further item would set the next field.
 
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
-/// Returns an error if the value at this path is a list in place of an object. A path may lead into
+/// Returns an error if the value at this path is a list in place of an object. A path may lead to
 /// every item of a list.
 fn look(at: &At, value: &Value, path: &str) -> Result<(), ConfigError> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));

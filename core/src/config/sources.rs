@@ -6,7 +6,7 @@ use crate::config::{header_name, limits, raw, settings};
 use crate::request::routes::RequestPattern;
 use crate::request::sources::{Source, TokenLocation};
 
-/// Returns the places. Duplicates are an error.
+/// Returns the token sources. Duplicates are an error.
 pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Source>, ConfigError> {
     let at = At::root().field("token_sources");
     let bearer = || Source {
@@ -35,7 +35,7 @@ pub(super) fn check(written: Option<&[raw::RawTokenSource]>) -> Result<Vec<Sourc
     Ok(sources)
 }
 
-/// Returns the requests that the source may admit; an empty list means all.
+/// Returns the requests that the source may admit. An empty list stands for all requests.
 fn routes(
     at: &At,
     written: Option<&[raw::RawSourceRoute]>,
@@ -92,5 +92,6 @@ fn prefix_of_keys(at: &At, written: &str) -> Result<String, ConfigError> {
     Ok(prefix)
 }
 
-/// The first characters for NUL, tab and line ends, space, `{`, and byte order marks.
+/// The first characters of the base64url of NUL, tab and line ends, space, `{`, and byte order
+/// marks.
 const BEGINS_TOKENS: &[u8] = b"ACDIe7";

@@ -1,7 +1,7 @@
 //! Parses the text of a configuration into [`raw::RawConfig`].
 //!
-//! Errors name the field, but never contain its value, because it may be a secret in the wrong
-//! place.
+//! Errors name the field, but never contain its value, because the value may be a secret that was
+//! written in the wrong field.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -93,7 +93,8 @@ fn told(error: &serde_json::Error) -> String {
     }
 }
 
-/// Returns a message that lists what is allowed in the field with this path.
+/// Returns the message for a value of the wrong kind: it says what is allowed in the field with
+/// this path.
 fn of_another_kind(path: &str) -> String {
     let digits = |piece: &str| piece.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
     let general = path.split('[').map(digits).collect::<Vec<_>>().join("[");

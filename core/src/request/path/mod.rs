@@ -2,8 +2,8 @@
 //!
 //! Rules match paths, but one path has many spellings: `/a/../b`, `/a//b`, `/%61`, `/a;x/b`,
 //! `/a\b`. Servers disagree about which of them are equal, and the application reads the path after
-//! us. The filter therefore does not normalise paths. A path is either [`canonical`], so that no
-//! server can normalise it further, or it is not, and then no rule opens it.
+//! the filter. The filter therefore does not normalise paths. A path is either [`canonical`], so
+//! that no server can normalise it further, or it is not, and then no rule opens it.
 //!
 //! # Why
 //!
@@ -17,16 +17,16 @@ use std::borrow::Cow;
 /// Returns the path of a request target (RFC 9112 §3.2.1) without its query, or `None` if the path
 /// is not canonical.
 ///
-/// A canonical path starts with `/`. It contains no `//`, `\`, `;`, `#`, dot segment, space, control
-/// byte or non-ASCII byte, and no segment starts or ends with `%20`, because a server may strip
-/// spaces and then find an empty or another segment. Every `%XX` is upper-case hex of a byte that is neither unreserved (RFC 3986
-/// §2.3), nor one of `/ \ ; %`, nor a control byte. One or two dots followed by an escape count as
-/// a dot segment, because a server may cut the name after the dots: in `..%3F` if it decodes before
-/// it splits off the query. Escaped bytes of other languages
-/// are canonical, except overlong UTF-8 (`%C0%AE` was a dot to old decoders) and characters that
-/// compatibility normalisation or a conversion to a Windows code page turns into a separator or a dot
-/// (`%EF%BC%8F`, a full-width slash). Anything that is not a path (`*`, `http://host/`, empty) is not
-/// canonical either.
+/// A canonical path starts with `/`. It contains no `//`, `\`, `;`, `#`, dot segment, space,
+/// control byte or non-ASCII byte. No segment starts or ends with `%20`, because a server may strip
+/// spaces and then find an empty or another segment. Every `%XX` is upper-case hex of a byte that
+/// is neither unreserved (RFC 3986 §2.3), nor one of `/ \ ; %`, nor a control byte. One or two dots
+/// followed by an escape count as a dot segment, because a server may cut the name after the dots,
+/// for example in `..%3F` if it decodes before it splits off the query. Escaped bytes of other
+/// languages are canonical, except overlong UTF-8 (`%C0%AE` was a dot to old decoders) and
+/// characters that compatibility normalisation or a conversion to a Windows code page turns into a
+/// separator or a dot (`%EF%BC%8F`, a full-width slash). Anything that is not a path (`*`,
+/// `http://host/`, empty) is not canonical either.
 #[must_use]
 pub fn canonical(target: &[u8]) -> Option<&[u8]> {
     let (path, _) = split(target);
@@ -77,7 +77,7 @@ fn is_canonical(path: &[u8]) -> bool {
     !has_other_bytes || !has_lookalike(&decoded(path))
 }
 
-/// Returns whether some server takes a sequence of non-ASCII bytes for an ASCII character that
+/// Returns whether some server reads a sequence of non-ASCII bytes as an ASCII character that
 /// structures a path.
 fn has_lookalike(decoded: &[u8]) -> bool {
     let is_overlong = |pair: &[u8]| {
@@ -97,8 +97,8 @@ const LOOKALIKES: [&str; 21] = [
     "\u{ff1f}",
 ];
 
-/// Returns whether the rest of a path after a slash starts with neither another slash nor a space
-/// nor a dot segment, also after decoding.
+/// Returns whether the rest of a path after a slash does not start with another slash, a space or a
+/// dot segment, also after decoding.
 fn starts_a_segment(rest: &[u8]) -> bool {
     match rest {
         [b'/', ..] | [b'%', b'2', b'0', ..] => false,
@@ -110,7 +110,8 @@ fn starts_a_segment(rest: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the rest of a path after a `%` is that of the last character of a segment, a space.
+/// Returns whether the `%` before this rest of a path begins an escaped space that ends its
+/// segment.
 fn ends_with_a_space(rest: &[u8]) -> bool {
     matches!(rest, [b'2', b'0'] | [b'2', b'0', b'/', ..])
 }
