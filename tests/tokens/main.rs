@@ -4,6 +4,7 @@
 
 mod peer;
 mod seeds;
+mod shown;
 mod table;
 
 use std::fmt::Write as _;
@@ -18,8 +19,9 @@ use session_guard_core::refusal::Objection;
 use session_guard_core::refusal::Refusal::*;
 use session_guard_core::request::sources::Sources;
 use session_guard_core::token::Verifier;
+use shown::{answer, shown};
 use table::{ADA, Draft, TokenCase, TokenVerdict, cases, filter, spellings, times};
-use testbed::{HttpResponse, Request, Shared, Testbed, Token, until};
+use testbed::{Request, Shared, Testbed, Token, until};
 
 static BED: Shared<Testbed> = Shared::new(start);
 
@@ -175,42 +177,6 @@ fn forged(token: &str) -> Token {
     let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a JWS") };
     let claims = r#"{"sub":"eve","jti":"1","exp":1099511627775}"#;
     Token::text(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims)))
-}
-
-/// The parts of a response that are part of the contract.
-#[derive(Debug, PartialEq)]
-enum Shown {
-    /// A response of the application, with the user ids that it received.
-    Admitted(Vec<String>),
-    /// A refusal: status, body and the documented headers.
-    Refused(u16, serde_json::Value, [Option<String>; 4]),
-}
-
-fn shown(answer: &HttpResponse) -> Shown {
-    if answer.status == 200 {
-        let users = answer.seen();
-        return Shown::Admitted(
-            users.headers("x-user-id").into_iter().map(str::to_owned).collect(),
-        );
-    }
-    let names = ["content-type", "cache-control", "www-authenticate", "retry-after"];
-    let headers = names.map(|name| answer.header(name).map(str::to_owned));
-    Shown::Refused(answer.status, answer.json(), headers)
-}
-
-/// Returns the documented response for a verdict.
-fn answer(verdict: TokenVerdict) -> Shown {
-    match verdict {
-        // The application returns bytes as Latin-1.
-        Ok(user) => Shown::Admitted(vec![user.bytes().map(char::from).collect()]),
-        Err(refusal) => {
-            let table = refusal.answer();
-            let body = json!({"code": table.code, "detail": table.detail});
-            let headers = ["application/json", "no-store", "Bearer error=\"invalid_token\""];
-            let [kind, cache, challenge] = headers.map(|text| Some(text.to_owned()));
-            Shown::Refused(401, body, [kind, cache, challenge, None])
-        }
-    }
 }
 
 fn counter(verdict: TokenVerdict) -> String {

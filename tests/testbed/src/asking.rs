@@ -77,10 +77,29 @@ impl AskingBed {
         edit_proxy: impl FnOnce(String) -> String,
     ) -> Self {
         let application = Application::start();
+        let address = application.address();
+        let mut bed = Self::before(kind, service, address, edit, edit_proxy);
+        bed.application = application;
+        bed
+    }
+
+    /// Like the above, in front of another application.
+    #[must_use]
+    #[track_caller]
+    pub fn before(
+        kind: AskingProxy,
+        service: ServiceSetup,
+        upstream: SocketAddr,
+        edit: impl FnOnce(&mut Value),
+        edit_proxy: impl FnOnce(String) -> String,
+    ) -> Self {
         let directory = TempDir::with_prefix("session-guard-asking-").expect("a directory");
         let text = repository::read("examples/nginx/filter.json");
         let mut filter: Value = serde_json::from_str(&text).expect("JSON");
         edit(&mut filter);
+        // A table of the tests of the filter may have this route, which does not load here.
+        let routes = filter["routes"].as_array_mut().expect("a list of routes");
+        routes.retain(|route| route["access"] != "ready");
         let file = directory.path().join("filter.json");
         fs::write(&file, filter.to_string()).expect("a file in the directory");
         let guard = free_address();
@@ -93,13 +112,14 @@ impl AskingBed {
             .start();
         let ready = || Connection::try_to(guard).ok()?.try_send(&Request::get("/readyz")).ok();
         until(WITHIN, || ready().filter(|response| response.status == 200));
-        let addresses = ProxyAddresses { guard, application: application.address() };
+        let addresses = ProxyAddresses { guard, application: upstream };
         let (proxy, address) = match kind {
             AskingProxy::Nginx => nginx(addresses, directory.path(), edit_proxy),
             AskingProxy::Caddy => caddy(addresses, directory.path(), edit_proxy),
             AskingProxy::Envoy => envoy(addresses, edit_proxy),
         };
         until(WITHIN, || Connection::try_to(address).ok().map(drop));
+        let application = Application::start();
         Self { service, application, guard, kind, address, proxy, directory }
     }
 

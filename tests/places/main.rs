@@ -3,7 +3,11 @@
 //! Method: a table of requests with tokens in all places, and the effect of a bad token on each
 //! kind of route.
 
+mod table;
+
 use serde_json::json;
+use table::{MALFORMED, NO_PLACES, OTHER_SPELLINGS, PAIRS, PLACES, RequestLines};
+use table::{at, both, sources, with_lines};
 use testbed::{Configuration, Request, Shared, Testbed, Token};
 
 static BED: Shared<Testbed> = Shared::new(|| Testbed::with(places));
@@ -22,14 +26,7 @@ static LENIENT: Shared<Testbed> = Shared::new(|| {
 });
 
 fn places(configuration: &mut Configuration) {
-    configuration.filter["token_sources"] = json!([
-        {"header": "authorization", "scheme": "Bearer"},
-        {"header": "x-token"},
-        {"cookie": "token"},
-        {"cookie": "__Host-session"},
-        {"query": "access_token"},
-        {"query": "ticket", "routes": [{"path": "/socket", "methods": ["GET"]}]},
-    ]);
+    configuration.filter["token_sources"] = sources();
     let routes = configuration.filter["routes"].as_array_mut().expect("a list of routes");
     routes.push(json!({"path": "/optional", "access": "optional"}));
 }
@@ -387,112 +384,4 @@ fn a_refused_cookie_is_cleared_and_no_other_one() {
     for (request, code, lines) in cases {
         assert_eq!(cleared(request.clone()), (code.to_owned(), lines), "{request:?}");
     }
-}
-
-/// The target, then header lines. `TOKEN` stands for the token.
-type RequestLines = (&'static str, &'static [(&'static str, &'static str)]);
-
-const PLACES: &[RequestLines] = &[
-    ("/page", &[("authorization", "Bearer TOKEN")]),
-    ("/page", &[("authorization", "bearer TOKEN")]),
-    ("/page", &[("authorization", "BEARER   TOKEN")]),
-    ("/page", &[("Authorization", "Bearer TOKEN ")]),
-    ("/page", &[("x-token", "TOKEN")]),
-    ("/page", &[("X-Token", "  TOKEN  ")]),
-    ("/page", &[("cookie", "token=TOKEN")]),
-    ("/page", &[("cookie", "a=1;token=TOKEN;b=2")]),
-    ("/page", &[("cookie", "token=\"TOKEN\"")]),
-    ("/page", &[("cookie", "a=1"), ("cookie", "token=TOKEN"), ("cookie", "b=2")]),
-    ("/page", &[("cookie", "__Host-session=TOKEN")]),
-    ("/page?access_token=TOKEN", &[]),
-    ("/page?a=1&access_token=TOKEN&b", &[]),
-];
-
-/// Spellings that some servers read as a configured place.
-const OTHER_SPELLINGS: &[RequestLines] = &[
-    ("/page", &[("authorization", "TOKEN")]),
-    ("/page", &[("authorization", "Basic TOKEN")]),
-    ("/page", &[("authorization", "Token token=\"TOKEN\"")]),
-    ("/page", &[("x.token", "TOKEN")]),
-    ("/page", &[("cookie", "a=1; token = TOKEN; b=2")]),
-    ("/page", &[("cookie", "to%6ben=TOKEN")]),
-    ("/page", &[("cookie", "a=1 token=TOKEN")]),
-    ("/page", &[("cookie", "a=1\ttoken=TOKEN; b=2")]),
-    ("/page", &[("cookie", "a=1,token=TOKEN")]),
-    ("/page", &[("cookie", "$Version=1,token=TOKEN")]),
-    ("/page", &[("cookie", "..Host-session=TOKEN")]),
-    ("/page", &[("cookie", "__HOST-session=TOKEN")]),
-    ("/page", &[("cookie", "__%48ost-session=TOKEN")]),
-    ("/page", &[("cookie", "Token=TOKEN")]),
-    ("/page", &[("cookie", "a=\"1\"token=TOKEN")]),
-    ("/page?Access_Token=TOKEN", &[]),
-    ("/page?a=1;access_token=TOKEN", &[]),
-    ("/page?access%5Ftoken=TOKEN", &[]),
-    ("/page?access.token=TOKEN", &[]),
-    ("/page?access%20token=TOKEN", &[]),
-    ("/page?access[token=TOKEN", &[]),
-    ("/page?access%5Btoken%00=TOKEN", &[]),
-];
-
-const NO_PLACES: &[RequestLines] = &[
-    ("/page", &[("authorization", "Bearer")]),
-    ("/page", &[("proxy-authorization", "Bearer TOKEN")]),
-    ("/page", &[("cookie", "TOKEN")]),
-    ("/page", &[("cookie", "token")]),
-    ("/page", &[("cookie", "token=")]),
-    ("/page", &[("cookie", "token2=TOKEN")]),
-    ("/page", &[("cookie", "a=token=TOKEN")]),
-    ("/page", &[("cookie", "a=1 mytoken=TOKEN")]),
-    ("/page", &[("x-token", "")]),
-    ("/page", &[("xtoken", "TOKEN")]),
-    ("/page?token=TOKEN", &[]),
-    ("/page?access_token", &[]),
-    ("/page?access-token=TOKEN", &[]),
-    ("/page/TOKEN", &[]),
-];
-
-/// Header lines of one field that contain a credential and something else.
-const MALFORMED: &[&[(&str, &str)]] = &[
-    &[("authorization", "Bearer FIRST, SECOND")],
-    &[("authorization", "Bearer FIRST, Bearer SECOND")],
-    &[("authorization", "Bearer FIRST"), ("authorization", "Bearer SECOND")],
-    &[("authorization", "Bearer FIRST"), ("authorization", "x SECOND")],
-    &[("authorization", "x SECOND"), ("authorization", "Bearer FIRST")],
-    &[("authorization", "Bearer FIRST SECOND")],
-    &[("authorization", "Bearer FIRST"), ("authorization", "Bearer FIRST")],
-    &[("authorization", "Basic YTpi, Bearer FIRST")],
-    &[("authorization", "Basic YTpi"), ("authorization", "Bearer FIRST")],
-    &[("authorization", "Bearer\tFIRST")],
-    &[("authorization", "Bearer token=\"FIRST\"")],
-];
-
-/// Requests with two tokens, `FIRST` and `SECOND`.
-const PAIRS: &[RequestLines] = &[
-    ("/page", &[("authorization", "Bearer FIRST"), ("cookie", "token=SECOND")]),
-    ("/page", &[("authorization", "Bearer FIRST"), ("x-token", "SECOND")]),
-    ("/page", &[("x-token", "FIRST"), ("x-token", "SECOND")]),
-    ("/page", &[("x-token", "FIRST"), ("x.token", "SECOND")]),
-    ("/page", &[("cookie", "token=FIRST; token=SECOND")]),
-    ("/page", &[("cookie", "token=FIRST; x=1 token=SECOND")]),
-    ("/page", &[("cookie", "token=FIRST"), ("cookie", "token=SECOND")]),
-    ("/page", &[("cookie", "token=FIRST; __Host-session=SECOND")]),
-    ("/page?access_token=FIRST", &[("cookie", "token=SECOND")]),
-    ("/page?access_token=FIRST&access_token=SECOND", &[]),
-    ("/page?access_token=FIRST&access.token=SECOND", &[]),
-];
-
-fn at(place: &RequestLines, token: &Token) -> Request {
-    filled(place, |text| text.replace("TOKEN", token.as_str()))
-}
-
-fn both(place: &RequestLines, first: &Token, second: &Token) -> Request {
-    filled(place, |text| text.replace("FIRST", first.as_str()).replace("SECOND", second.as_str()))
-}
-
-fn filled((target, lines): &RequestLines, fill: impl Fn(&str) -> String) -> Request {
-    with_lines(Request::get(&fill(target)), lines, fill)
-}
-
-fn with_lines(request: Request, lines: &[(&str, &str)], fill: impl Fn(&str) -> String) -> Request {
-    lines.iter().fold(request, |request, (name, value)| request.header(name, fill(value)))
 }
