@@ -2,7 +2,7 @@
 
 .PHONY: help demo picture pages compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
-    test-native nginx caddy forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
+    test-native nginx caddy forward-auth bench-forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
@@ -28,6 +28,10 @@ test: wasm wasm-drill native native-drill envoy redis valkey nginx caddy stream-
 
 test-native: native native-drill envoy redis stream-peers programs ## runs the Envoy tests with the dynamic module
 	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
+
+bench-forward-auth: nginx redis ## measures forward auth with NGINX, compared with a look-up in Redis on each request
+	@cargo build --profile measure -p bench -p signout
+	@$${CARGO_TARGET_DIR:-target}/measure/bench --only forward_auth
 
 forward-auth: envoy nginx caddy programs ## tests NGINX, Caddy and Envoy's ext_authz in front of signout serve --guard
 	cargo test --workspace --test forward_auth

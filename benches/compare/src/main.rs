@@ -6,6 +6,8 @@
 //! 3. [`contest`]: processor time of Envoy for each request, all peers interleaved in one process.
 //! 4. [`propagation`]: from a sign-out on one Envoy to the refusal by another.
 //!
+//! [`forward_auth`] runs only if it is named: `make bench-forward-auth`.
+//!
 //! With `--all` also: ten million, the memory of a VM ([`memory`]), the contest with two workers, and
 //! the same check in an [`application`].
 //!
@@ -39,6 +41,7 @@ mod cold_start;
 mod contest;
 mod fill;
 mod forged;
+mod forward_auth;
 mod listeners;
 mod load;
 mod machine;
@@ -69,7 +72,7 @@ struct BenchArguments {
     #[arg(long, value_name = "MODULE")]
     before: Option<PathBuf>,
     /// Only these peers (names as in samples.csv) and parts: revocations, cold_start, propagation,
-    /// forged.
+    /// forged, forward_auth.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "record")]
     only: Vec<String>,
     /// Keeps this run in the repository: benches/results, docs/performance.md, the picture.
@@ -138,6 +141,9 @@ impl Run {
         }
         if selection.includes(RunPart::Propagation) {
             self.propagation()?;
+        }
+        if selection.includes(RunPart::ForwardAuth) {
+            self.forward_auth()?;
         }
         self.conclude(&samples);
         if record { record::keep(Path::new(OUT), &self.report) } else { Ok(()) }
@@ -287,6 +293,20 @@ impl Run {
         let milliseconds = propagation::measure(self.sign_outs)?;
         self.tell("propagation_p50_ms", median(&milliseconds));
         self.tell("propagation_p99_ms", quantile(&milliseconds, 0.99));
+        Ok(())
+    }
+
+    fn forward_auth(&mut self) -> Result<(), String> {
+        self.progress.step("filling a service and a Redis, and asking them through NGINX");
+        let asked = forward_auth::measure(LIVE, &self.extent, self.processors)?;
+        let [guard, redis] = &asked.added_microseconds;
+        self.tell("nginx_request_microseconds", median(&asked.bare_microseconds));
+        self.tell("forward_auth_added_microseconds", median(guard));
+        self.tell("redis_lookup_added_microseconds", median(redis));
+        self.tell("forward_auth_over_redis_lookup", median(guard) / median(redis));
+        let [guard, redis] = &asked.milliseconds;
+        self.tell("forward_auth_p50_milliseconds", median(guard));
+        self.tell("redis_lookup_p50_milliseconds", median(redis));
         Ok(())
     }
 

@@ -24,10 +24,13 @@ pub(crate) enum RunPart {
     Propagation,
     /// Requests with forged tokens.
     Forged,
+    /// Requests through NGINX, which asks the service. Only if it is named.
+    ForwardAuth,
 }
 
 impl RunPart {
-    const ALL: [Self; 4] = [Self::Revocations, Self::ColdStart, Self::Propagation, Self::Forged];
+    const ALL: [Self; 5] =
+        [Self::Revocations, Self::ColdStart, Self::Propagation, Self::Forged, Self::ForwardAuth];
 
     fn name(self) -> &'static str {
         match self {
@@ -35,6 +38,7 @@ impl RunPart {
             Self::ColdStart => "cold_start",
             Self::Propagation => "propagation",
             Self::Forged => "forged",
+            Self::ForwardAuth => "forward_auth",
         }
     }
 }
@@ -55,7 +59,8 @@ impl Selection {
 
     /// Whether this part is measured.
     pub(crate) fn includes(&self, part: RunPart) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == part.name())
+        let is_named = self.only.iter().any(|name| name == part.name());
+        is_named || self.only.is_empty() && part != RunPart::ForwardAuth
     }
 
     /// Whether any peer is measured.

@@ -129,6 +129,12 @@ impl AskingBed {
         self.kind
     }
 
+    /// Returns the address of the proxy.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Opens a connection to the proxy.
     #[must_use]
     #[track_caller]

@@ -4,6 +4,9 @@
 //! and whether the `jti` is among a million in memory. It has one thread, no log and no store, and
 //! caches verified tokens. It speaks HTTP/1.1 and gRPC on one port. A real service does more and is
 //! slower. Envoy's part, which the benchmark compares, is the same.
+//!
+//! With `--redis` it looks for each token in a Redis instead, over HTTP/1.1 only: one connection to
+//! Redis for each connection of the proxy.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -13,6 +16,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clap::Parser;
 use http_body_util::BodyExt as _;
@@ -27,7 +32,8 @@ use session_guard_core::config::Config;
 use session_guard_core::revocation::record::RecordId;
 use session_guard_core::token::{User, Verifier};
 use testbed::unix_seconds;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 /// Runs the authorization service.
@@ -39,6 +45,9 @@ struct AuthzArguments {
     configuration: String,
     /// Number of revoked tokens, whose ids are `revoked-0` and so on.
     revoked: usize,
+    /// Look for the key `revoked:<jti>` here on each request.
+    #[arg(long)]
+    redis: Option<SocketAddr>,
 }
 
 fn main() {
@@ -52,7 +61,8 @@ fn main() {
         revoked: (0..arguments.revoked).map(revoked).collect(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    LocalSet::new().block_on(&runtime.expect("a runtime"), serve(arguments.listen, judge));
+    let serve = serve(arguments.listen, judge, arguments.redis);
+    LocalSet::new().block_on(&runtime.expect("a runtime"), serve);
 }
 
 struct Judge {
@@ -70,15 +80,21 @@ impl Judge {
     }
 }
 
-async fn serve(address: SocketAddr, judge: Rc<Judge>) {
+async fn serve(address: SocketAddr, judge: Rc<Judge>, redis: Option<SocketAddr>) {
     let listener = TcpListener::bind(address).await.expect("a free port");
     println!("listening on http://{}", listener.local_addr().expect("a bound socket"));
     std::io::stdout().flush().expect("standard output");
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).expect("an open socket");
         let judge = Rc::clone(&judge);
+        let redis = match redis {
+            Some(redis) => Some(RedisLookup::to(redis).await),
+            None => None,
+        };
+        let redis = Rc::new(redis);
         spawn_local(async move {
-            let service = service_fn(|request| answer(request, Rc::clone(&judge)));
+            let service =
+                service_fn(|request| answer(request, Rc::clone(&judge), Rc::clone(&redis)));
             let _ = Builder::new(Local).serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -87,6 +103,7 @@ async fn serve(address: SocketAddr, judge: Rc<Judge>) {
 async fn answer(
     request: Request<Incoming>,
     judge: Rc<Judge>,
+    redis: Rc<Option<RedisLookup>>,
 ) -> Result<Response<WholeBody>, Infallible> {
     if request.uri().path() == CHECK {
         let body = request.into_body().collect().await.map(|body| body.to_bytes());
@@ -94,11 +111,46 @@ async fn answer(
     }
     let line = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let mut answer = Response::new(WholeBody::default());
-    match judge.user(line).and_then(|user| HeaderValue::from_str(&user).ok()) {
+    let is_revoked = match (&*redis, line) {
+        (Some(redis), Some(line)) => redis.holds(&jti_of(line)).await,
+        _ => false,
+    };
+    let user = judge.user(line).filter(|_| !is_revoked);
+    match user.and_then(|user| HeaderValue::from_str(&user).ok()) {
         Some(user) => drop(answer.headers_mut().insert("x-user-id", user)),
         None => *answer.status_mut() = hyper::StatusCode::UNAUTHORIZED,
     }
     Ok(answer)
+}
+
+/// A connection to Redis.
+struct RedisLookup(tokio::sync::Mutex<BufReader<TcpStream>>);
+
+impl RedisLookup {
+    async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("Redis");
+        stream.set_nodelay(true).expect("an open socket");
+        Self(tokio::sync::Mutex::new(BufReader::new(stream)))
+    }
+
+    /// Returns whether the token with this `jti` is revoked.
+    async fn holds(&self, jti: &str) -> bool {
+        let key = format!("revoked:{jti}");
+        let command = format!("*2\r\n$6\r\nEXISTS\r\n${}\r\n{key}\r\n", key.len());
+        let mut stream = self.0.lock().await;
+        stream.write_all(command.as_bytes()).await.expect("an open connection to Redis");
+        let mut line = String::new();
+        stream.read_line(&mut line).await.expect("a response of Redis");
+        line != ":0\r\n"
+    }
+}
+
+/// Returns the `jti` of a token, which is verified elsewhere.
+fn jti_of(authorization: &str) -> String {
+    let payload = authorization.split('.').nth(1).unwrap_or_default();
+    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+    let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap_or_default();
+    claims["jti"].as_str().unwrap_or_default().to_owned()
 }
 
 fn grpc(body: &[u8], judge: &Judge) -> Response<WholeBody> {
