@@ -60,9 +60,9 @@ pub(crate) struct ServiceMetrics {
 /// Why the service closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// It is unauthenticated, and no request has begun within `--head-timeout`.
+    /// The connection is unauthenticated, and no request has begun within `--head-timeout`.
     Slow,
-    /// It is authenticated, and no request has begun within `--idle-timeout`.
+    /// The connection is authenticated, and no request has begun within `--idle-timeout`.
     Idle,
     /// There are too many connections.
     Limit,

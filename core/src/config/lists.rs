@@ -38,14 +38,14 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// What is said about each of several claims, in the order written: an object whose names are
-/// claims, or a list of objects, each with `claim` and one more member. Only in the list can a
-/// claim be a path.
+/// A value for each of several claims, in the order written. It is written as an object whose names
+/// are claims, or as a list of objects, each with `claim` and one more member. Only in the list can
+/// a claim be a path.
 pub(super) struct PerClaim<E: OfClaim>(pub(super) Vec<(Names, E::Value)>);
 
-/// One element of such a list.
+/// One element of the list of a [`PerClaim`].
 pub(super) trait OfClaim {
-    /// What is said about the claim.
+    /// The value for the claim.
     type Value;
 
     fn into_pair(self) -> (Names, Self::Value);

@@ -37,9 +37,9 @@ pub enum PollRejection {
     Unavailable,
     /// 504: from Envoy, if the service does not respond in time.
     TimedOut,
-    /// Any other status than 200.
+    /// The status is neither 200 nor one of the above.
     Status,
-    /// Another content type than the feed's, or several.
+    /// The content type is not that of the feed, or there are several.
     ContentType,
     /// The body does not begin like a page.
     NotAFeed,

@@ -149,11 +149,11 @@ pub const CHECKSUM_BYTES: usize = 16;
 /// The reason why a page is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireError {
-    /// It does not begin with `SGF2`.
+    /// The response does not begin with `SGF2`.
     NotAFeed,
     /// The checksum is wrong: the page was truncated or changed, or was made for another API token.
     Damaged,
-    /// It is intact, but its content is invalid.
+    /// The page is intact, but its content is invalid.
     Unsound,
 }
 

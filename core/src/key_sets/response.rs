@@ -17,15 +17,15 @@ pub enum KeySetRejection {
     Unavailable,
     /// Status 504: from Envoy, if the issuer does not respond in time.
     TimedOut,
-    /// Any other status than 200.
+    /// The status is neither 200 nor one of the above.
     Status,
     /// The content type is not JSON, a JWK Set (RFC 7517 §8.5) or plain text, or there are several.
     ContentType,
-    /// Longer than [`SET_BYTES_LIMIT`](super::document::SET_BYTES_LIMIT).
+    /// The body is longer than [`SET_BYTES_LIMIT`](super::document::SET_BYTES_LIMIT).
     TooLong,
-    /// Not a JSON object with a list `keys`, or incomplete.
+    /// The body is not a JSON object with a list `keys`, or it is incomplete.
     NotASet,
-    /// More keys than [`SET_KEYS_LIMIT`](super::document::SET_KEYS_LIMIT).
+    /// The set has more keys than [`SET_KEYS_LIMIT`](super::document::SET_KEYS_LIMIT).
     TooManyKeys,
     /// None of the keys can verify a token.
     NoKeys,

@@ -1,4 +1,4 @@
-//! Lets Envoy's router end a stream shortly after its token expires.
+//! Makes Envoy's router end a stream shortly after its token expires.
 //!
 //! This limit works even if the VM that has registered the stream dies. The router reads the limit
 //! from a header of the request. The header can be set only before the request goes to the

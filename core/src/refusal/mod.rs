@@ -17,7 +17,8 @@ pub use objection::{ClaimFault, Explanation, Objection, RefusalRule};
 pub enum Refusal {
     /// No configured place contains a token.
     MissingToken,
-    /// Not a JWS in compact form whose header and payload are strict JSON objects (RFC 7515 §7.1).
+    /// The token is not a JWS in compact form whose header and payload are strict JSON objects (RFC
+    /// 7515 §7.1).
     MalformedToken,
     /// No key is bound to the algorithm that the token names.
     UnsupportedAlgorithm,
@@ -100,11 +101,12 @@ impl LocalResponse {
 /// The sentences that the configuration replaces; `None` keeps the filter's own sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentences {
-    /// For a request without a token.
+    /// The sentence for a request without a token.
     pub missing_token: Option<String>,
-    /// For a request with a token that is refused: the error of RFC 6750 §3.1.
+    /// The sentence for a request with a token that is refused: the error `invalid_token` of RFC
+    /// 6750 §3.1.
     pub invalid_token: Option<String>,
-    /// For a request about which the filter cannot decide now.
+    /// The sentence for a request about which the filter cannot decide now.
     pub unavailable: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub enum Objection {
 pub enum ClaimFault {
     /// The token does not have the claim, or its value is `null`.
     Absent,
-    /// Its type, form or length is wrong.
+    /// The claim's type, form or length is wrong.
     Malformed,
     /// The configuration accepts no token with this value.
     NotAccepted,

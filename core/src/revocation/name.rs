@@ -165,11 +165,11 @@ impl From<RecordId> for NamePair {
 /// The ids under which a token may be revoked, besides the cutoff for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenNames {
-    /// The token itself.
+    /// The ids of the token itself.
     pub token: NamePair,
-    /// Its session, if it names one.
+    /// The ids of its session, if the token names one.
     pub session: Option<NamePair>,
-    /// Its user, if the configuration requires one.
+    /// The ids of its user, if the configuration requires one.
     pub user: Option<NamePair>,
 }
 

@@ -91,11 +91,11 @@ impl KeySpace {
 /// The number of digits of the number in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HexDigits {
-    /// For up to 256 values.
+    /// Two digits, for up to 256 values.
     Two = 2,
-    /// For up to 4,096 values.
+    /// Three digits, for up to 4,096 values.
     Three = 3,
-    /// For up to 65,536 values.
+    /// Four digits, for up to 65,536 values.
     Four = 4,
 }
 

@@ -636,11 +636,11 @@ impl Remembered for Verified {
 
 /// The entry of a refused token in the cache.
 enum Refused {
-    /// The first candidate keys did not sign it. The others have not been tried.
+    /// The first candidate keys did not sign the token. The others have not been tried.
     Partly { keys_tried: usize },
-    /// None of its candidate keys signed it.
+    /// None of the token's candidate keys signed it.
     Forged { misses_key: bool },
-    /// It is genuine, but its issuer, audience or other claims are refused.
+    /// The token is genuine, but its issuer, audience or other claims are refused.
     Unacceptable { token: GenuineToken, objection: Objection },
 }
 

@@ -1,8 +1,8 @@
-//! Which records revoke a token, if nobody checks its signature?
+//! Reads a token that is to be revoked, without checking its signature.
 //!
-//! An operator who has a token in hand wants it revoked. To revoke a forged token does no harm: the
-//! caller could have named the same ids. So form and claims are read here, and no key is needed.
-//! Nothing here admits a request.
+//! An operator may have a token that must be revoked, and no key. Revoking a forged token does no
+//! harm, because the caller could have named the same ids directly. Only form and claims are
+//! therefore read here. Nothing in this module admits a request.
 
 use crate::json::Object;
 use crate::revocation::name::{NamePair, TokenNames};
@@ -16,16 +16,16 @@ pub struct UnverifiedToken {
     /// The names of the token and its session (claim `sid`). The user is not among them, because
     /// the claim with the user id depends on the filter's configuration.
     pub names: TokenNames,
-    /// When it was issued, in seconds since 1970 UTC.
+    /// The time when the token was issued, in seconds since 1970 UTC.
     pub iat: Option<u64>,
-    /// When it expires, in seconds since 1970 UTC.
+    /// The time when the token expires, in seconds since 1970 UTC.
     pub exp: Option<u64>,
 }
 
 impl UnverifiedToken {
-    /// Reads a token of that realm. `issuer` is the issuer of a token that names none. `None` if a
-    /// filter would refuse the token whatever its configuration, or if the token names another
-    /// issuer.
+    /// Reads a token of this realm. If the token names no issuer, `issuer` is its issuer. Returns
+    /// `None` if a filter would refuse the token under any configuration, or if the token names
+    /// another issuer.
     #[must_use]
     pub fn read(token: &[u8], realm: &str, issuer: Option<&str>) -> Option<Self> {
         let compact = Compact::parse(token, JwtType::Access).ok()?;

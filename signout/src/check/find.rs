@@ -236,7 +236,8 @@ fn clusters(document: &Value) -> Option<BTreeSet<String>> {
     (!discovers).then(|| names.collect())
 }
 
-/// Top-level members of documents that are not configurations of the filter.
+/// Top-level members that occur in documents of a proxy, and never in a configuration of the
+/// filter.
 const PROXYS_OWN: &[&str] = &[
     "@type",
     "admin",

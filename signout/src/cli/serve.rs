@@ -132,9 +132,9 @@ impl ConnectionOptions {
 /// The form of the log.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum LogFormat {
-    /// For people.
+    /// Lines of text, for people.
     Text,
-    /// For programs: `timestamp`, `level`, `target`, `message` and the event's own fields.
+    /// JSON, for programs: `timestamp`, `level`, `target`, `message` and the event's own fields.
     Json,
 }
 

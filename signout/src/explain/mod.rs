@@ -88,7 +88,7 @@ pub struct RefusalReport {
 /// The checks of one token, in order.
 #[derive(Debug, Serialize)]
 pub struct TokenReport {
-    /// Where it was found.
+    /// The place where the token was found.
     pub place: String,
     /// The checks.
     pub steps: Vec<CheckStep>,

@@ -19,9 +19,9 @@ use crate::check::{SecretState, Secrets, Variable, Wrong};
 pub struct IssuersReport {
     /// Whether the service accepts it.
     pub good: bool,
-    /// Every error; the service reports the first.
+    /// Every error. The service reports only the first one.
     pub errors: Vec<Wrong>,
-    /// What is accepted and probably not intended.
+    /// Settings that are accepted and probably not intended.
     pub warnings: Vec<Wrong>,
     /// The environment variables that it names.
     pub variables: Vec<Variable>,
@@ -29,14 +29,14 @@ pub struct IssuersReport {
     pub issuers: Vec<IssuerInWords>,
 }
 
-/// What the entry of one issuer means.
+/// The meaning of one issuer's entry.
 #[derive(Debug, Serialize)]
 pub struct IssuerInWords {
     /// `iss` of its messages.
     pub issuer: String,
     /// The realm whose sessions it ends.
     pub realm: String,
-    /// What it may send, where, and what that ends.
+    /// The messages that the issuer may send, the routes for them, and the tokens that they end.
     pub lines: Vec<String>,
 }
 

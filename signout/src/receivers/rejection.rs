@@ -15,7 +15,7 @@ pub(crate) enum RejectionReason {
     BadRequest,
     /// The message is not a well-formed JWT of the expected type.
     Malformed,
-    /// No issuer with this name may send such messages to this realm.
+    /// No issuer with the `iss` of the message may send such messages to this realm.
     UnknownIssuer,
     /// The issuer does not sign with this algorithm.
     Algorithm,

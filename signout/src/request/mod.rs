@@ -64,7 +64,7 @@ const REASON_BYTES: usize = 256;
 pub(crate) struct Batch {
     /// The records to store, cutoffs first.
     pub(crate) records: Vec<PlannedRecord>,
-    /// Their realms and reasons.
+    /// The realms and reasons of the records.
     pub(crate) notes: Vec<AuditNote>,
     /// For each of `records`, the number of records of the request that come before it, with
     /// cutoffs first and expired records included. The last element is the number of all records.
@@ -157,7 +157,7 @@ struct Body {
 enum RevocationForm {
     One,
     List,
-    /// More than [`LIST_RECORDS`]. The rest was skipped.
+    /// A list of more than [`LIST_RECORDS`] revocations. The rest was skipped.
     LongList,
 }
 

@@ -8,7 +8,8 @@
 //!
 //! # Open WebUI
 //!
-//! The facts about its back end, and why a narrower configuration would accept a revoked token:
+//! The facts about Open WebUI's back end, and the reasons why a narrower configuration would accept
+//! a revoked token:
 //!
 //! - It accepts a token after any scheme of `Authorization`, in the cookie and in `x-api-key`. In
 //!   each of the three, a value that begins with `sk-` is an API key.
@@ -21,10 +22,10 @@
 //!   a sign-out, because an image in a chat can cause it.
 //! - Its WebSockets read the token from a frame, if at all. Every upgrade therefore needs a token
 //!   in the handshake, and an API key does not replace it.
-//! - Its page fetches `/api/config` first and shows nothing after a 401. It takes a 401 for the end
-//!   of the session only if `detail` is one of its own sentences. If another tab has ended the
-//!   session, a request carries no token, and the page shows the sentence as it is. Both 401
-//!   responses therefore use the same sentence, which asks the user to sign in.
+//! - Its page fetches `/api/config` first and shows nothing after a 401. It treats a 401 as the end
+//!   of the session only if `detail` is one of the back end's own sentences. If another tab has
+//!   ended the session, a request carries no token, and the page shows the sentence unchanged. Both
+//!   401 responses therefore use the same sentence, which asks the user to sign in.
 //! - The files of its page have no common prefix. Paths without a rule are therefore `optional`: a
 //!   bad token is removed, and the page loads. No response on these paths depends on a token that
 //!   was not verified.

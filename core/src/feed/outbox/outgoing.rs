@@ -1,32 +1,33 @@
-//! What does a proxy tell the service about a revocation?
+//! The form in which a proxy delivers a revocation to the service.
 //!
-//! The record, and whose it is. The service keeps the records of everybody, and no account may fill
-//! its store: once one account has made very many records, the service stores one cutoff of its
-//! user instead. For that it needs the id of the user's cutoff, and the token's `iat`, which the
-//! cutoff has to cover. The record itself tells neither.
+//! A delivery contains the record and the account to which it belongs. All users share the capacity
+//! of the service, and no account may fill it: if one account has very many records, the service
+//! stores one cutoff of the account's user instead. For this it needs the id of the user's cutoff,
+//! and the token's `iat`, which the cutoff must cover. The record itself contains neither of them.
 
 use crate::revocation::record::{Record, RecordId};
 
-/// A record on its way to the service.
+/// A record to be delivered to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutgoingRecord {
     /// The record.
     pub record: Record,
-    /// The account that it belongs to, if the token names its user.
+    /// The account to which the record belongs, if the token names its user.
     pub account: Option<Account>,
 }
 
-/// The account that a revoked token or session belongs to.
+/// The account to which a revoked token or session belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The id of the user's cutoff.
     pub user: RecordId,
-    /// The `iat` of the token; `None` for a session, whose cutoff has a time of its own.
+    /// The `iat` of the token. `None` for a session, whose cutoff has its own time.
     pub iat: Option<u64>,
 }
 
 impl OutgoingRecord {
-    /// The join of two records of one key. Both belong to one account, of which one may not know.
+    /// Merges two records of one key. Both belong to the same account, which one of them may not
+    /// name.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         let account = match (self.account, other.account) {
@@ -38,7 +39,7 @@ impl OutgoingRecord {
 }
 
 impl From<Record> for OutgoingRecord {
-    /// A record whose account is not known.
+    /// Creates a delivery of a record whose account is not known.
     fn from(record: Record) -> Self {
         Self { record, account: None }
     }

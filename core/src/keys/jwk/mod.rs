@@ -28,19 +28,19 @@ enum Material {
 /// The reason why a JWK cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JwkError {
-    /// It is too long, not a JSON object, or has a duplicate name.
+    /// The JWK is too long, not a JSON object, or has a duplicate name.
     NotAnObject,
     /// This member is absent or malformed.
     Member(&'static str),
     /// This member is base64url with padding (RFC 7515 §2).
     Padded(&'static str),
-    /// It contains a private key.
+    /// The JWK contains a private key.
     Private,
-    /// Its algorithm is not supported, or not for this kind of key.
+    /// The algorithm of the JWK is not supported, or not for this kind of key.
     Algorithm,
-    /// It is an RSA key or a secret without `alg`.
+    /// The JWK is an RSA key or a secret without `alg`.
     NoAlgorithm,
-    /// It is a public key that its algorithm cannot use.
+    /// The JWK is a public key that its algorithm cannot use.
     Key(KeyError),
 }
 

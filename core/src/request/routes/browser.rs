@@ -2,8 +2,8 @@
 //!
 //! A page can make a browser send a GET request without the user: for an image, a style sheet or a
 //! frame (`![x](/signout)` in a chat), or in advance as a prefetch. Browsers report this in Fetch
-//! Metadata and in purpose headers. If a client sends no such header, the request is taken to be
-//! intended.
+//! Metadata and in purpose headers. If a client sends no such header, the filter assumes that the
+//! user intended the request.
 
 use crate::headers::Headers;
 

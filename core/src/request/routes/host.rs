@@ -33,8 +33,8 @@ impl HostPattern {
         sound.then(pattern)
     }
 
-    /// Returns whether every server takes the request's host for one of this pattern. Hosts are
-    /// compared without case (RFC 9110 §4.2.3).
+    /// Returns whether every server reads the request's host as one that this pattern matches.
+    /// Hosts are compared without case (RFC 9110 §4.2.3).
     pub(super) fn is_exactly(&self, host: RequestHost<'_>) -> bool {
         let RequestHost::Named(host) = host else { return false };
         match self {
@@ -43,7 +43,7 @@ impl HostPattern {
         }
     }
 
-    /// Returns whether some server may take the request's host for one of this pattern.
+    /// Returns whether some server may read the request's host as one that this pattern matches.
     pub(super) fn may_be(&self, host: RequestHost<'_>) -> bool {
         let RequestHost::Named(host) = host else { return true };
         let host = host.strip_suffix(b".").unwrap_or(host);

@@ -14,8 +14,8 @@ use crate::request::sources::{MOST_TOKENS, MOST_TOKENS_TO_SIGN_OUT};
 pub enum Spelling {
     /// Exactly as configured, so every server finds the value there.
     Exact,
-    /// In a way that only some servers read as the configured name. Such a value never admits a
-    /// request.
+    /// Differently from the configuration, so that only some servers read it as the configured
+    /// name. Such a value never admits a request.
     Other,
 }
 

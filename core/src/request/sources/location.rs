@@ -14,7 +14,7 @@ use crate::request::sources::{ANY_SCHEME, any_scheme, cookies, query, trimmed};
 pub enum TokenLocation {
     /// A header.
     Header {
-        /// Its name in lower case.
+        /// The header's name in lower case.
         name: String,
         /// The scheme of the credential (RFC 9110 §11.6.2), compared without case. With `*`, the
         /// token is the text after any scheme. With `None`, the token is the whole value.

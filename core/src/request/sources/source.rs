@@ -38,9 +38,9 @@ pub struct Source {
 /// Whether a request is on one of the routes of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// On one of the source's routes.
+    /// The request is on one of the source's routes.
     Within,
-    /// On another route.
+    /// The request is on another route.
     Outside,
 }
 
@@ -180,7 +180,7 @@ impl Source {
     }
 }
 
-/// What is removed from a request.
+/// The values that are removed from a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Removed {
     /// Tokens; API keys stay.

@@ -5,14 +5,14 @@ use super::sync::{AtomicU32, Ordering, PoisonError, RwLock};
 /// A value and the number of its last write, which is 0 before the first.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Written under the lock of `value`, read without it.
+    /// The version, which is written under the lock of `value` and read without it.
     version: AtomicU32,
     value: RwLock<Box<[u8]>>,
 }
 
 impl Slot {
-    /// Returns the number of the last write. After that, everything that its writer had written
-    /// before is visible.
+    /// Returns the number of the last write. The caller then sees everything that the writer had
+    /// written before.
     pub(super) fn version(&self) -> Option<u32> {
         written(self.version.load(Ordering::Acquire))
     }

@@ -52,8 +52,8 @@ pub(super) fn read(
     let mut effect = MessageEffect { records, cutoffs_of, respond_at: now, notes: vec![] };
     if let (Some(sid), Some(iat)) = (sid, iat) {
         // As for a sign-out in the filter: all tokens of the session that were issued until now are
-        // revoked, and a new sign-in works.
-        // No cutoff is further ahead than one of the API; the token's own record revokes it anyway.
+        // revoked, and a new sign-in works. The cutoff is no further ahead than the API allows. A
+        // token with a later `iat` is revoked by its own record.
         let session = Subject::session(&sid)?;
         let latest = now.saturating_add(CUTOFF_AHEAD_SECONDS - 1);
         let cutoff = MessageEffect::cutoff(&session, settings, now.max(iat).min(latest), now);

@@ -170,7 +170,8 @@ const NO_ADDRESS: &str = "this is not the address of a Redis";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Retries of one command: enough to follow a slot to another node. After that the caller retries.
+/// The number of retries of one command. They suffice to follow a slot to another node. After that
+/// the caller retries.
 const CLUSTER_RETRIES: u32 = 2;
 
 #[cfg(test)]
