@@ -70,7 +70,7 @@ fi
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
 flags="-Ctarget-feature=+simd128 $remap" # SIMD: SHA-256 takes two thirds of the time; V8 supports it since 9.1
 
-set -- rustc --release --lib --crate-type cdylib --target $target -p $package
+set -- rustc --profile filter --lib --crate-type cdylib --target $target -p $package
 [ -z "$feature" ] || set -- "$@" --features "$feature"
 if [ -e "$with_debian" ]; then
     say "building with Debian's Rust (remembered in $with_debian; remove it to try rustup again)"
@@ -84,5 +84,5 @@ else
 fi
 
 # Envoy calls every callback that a module exports. Remove the exports that the filter does not use.
-cargo run --quiet -p trim-exports -- "$built/$target/release/$(echo "$package" | tr - _).wasm" "$output"
+cargo run --quiet -p trim-exports -- "$built/$target/filter/$(echo "$package" | tr - _).wasm" "$output"
 sha256sum "$output" 2>/dev/null || shasum -a 256 "$output"
