@@ -53,7 +53,8 @@ pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
     status == OK
 }
 
-/// Resumes the paused request or response of the effective context. Fails only if it has ended.
+/// Resumes the paused request or response of the effective context. Fails only if the request has
+/// ended.
 pub(crate) fn resume(half: Half) -> bool {
     let stream = match half {
         Half::Request => 0,

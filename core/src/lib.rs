@@ -20,8 +20,8 @@
 //! 2. [`request::routes`] finds what the path requires: public, optional, protected, sign-out or
 //!    ready. A path that is not [canonical](request::path) is protected, regardless of the rules.
 //! 3. [`request::sources`] finds the tokens in every configured place.
-//! 4. [`token`] verifies each token with a strict parser of our own; a library checks the signature.
-//!    Each of the [`keys`] is bound to one algorithm. Only the verifier can make a
+//! 4. [`token`] verifies each token: a strict parser of this crate reads it, and a library checks
+//!    the signature. Each of the [`keys`] is bound to one algorithm. Only the verifier can make a
 //!    [`token::VerifiedToken`].
 //! 5. [`revocation`] tells whether a token is revoked, on every request.
 //! 6. [`request::upstream`] decides which headers the application receives.
@@ -97,9 +97,9 @@
 //!
 //! # Fail closed
 //!
-//! Before the feed has been loaded, and when it is older than its limit, a valid token may have been
-//! revoked without our knowledge. The filter then responds 503; it never admits such a request by
-//! accident. See [`admission`] and [`feed`].
+//! Before the feed has been loaded, and when it is older than its limit, a valid token may have
+//! been revoked without the filter's knowledge. The filter then responds 503; it never admits such
+//! a request by accident. See [`admission`] and [`feed`].
 #![forbid(unsafe_code)]
 #![deny(
     clippy::expect_used,

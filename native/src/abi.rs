@@ -1,18 +1,18 @@
 //! Envoy's interface for dynamic modules (ABI v0.2.0): the functions of Envoy and the hooks that it
 //! calls.
 //!
-//! The declarations are our own, written from Envoy's documentation. `tests/symbols.rs` compares them
-//! with the pinned Envoy: it must export every function declared here, and the module must export
-//! every hook that Envoy looks up for an HTTP filter.
+//! The declarations were written for this crate, from Envoy's documentation. `tests/symbols.rs`
+//! compares them with the pinned Envoy: Envoy must export every function declared here, and the
+//! module must export every hook that Envoy looks up for an HTTP filter.
 //!
 //! # Why the rest of the crate needs no unsafe code
 //!
 //! - A handle of Envoy ([`RequestHandle`], [`ConfigurationHandle`]) exists only while a hook runs:
 //!   it borrows from the hook, and Envoy keeps the object alive for that time.
 //! - Only a scheduler outlives a hook. Envoy allows its use from any thread, and ignores it once
-//!   its request or configuration is gone. Its owner drops it before that.
-//! - Objects of ours that Envoy holds are reference-counted. Each hook takes one more reference
-//!   while it runs, because a call into Envoy may destroy the object during the hook.
+//!   its request or configuration has ended. The owner of a scheduler drops it before that.
+//! - The module's objects that Envoy holds are reference-counted. Each hook takes one more
+//!   reference while it runs, because a call into Envoy may destroy the object during the hook.
 //! - Header lines point into Envoy's memory until a header changes, so they are copied at once.
 //!
 //! # Why no panic reaches Envoy
@@ -64,7 +64,7 @@ pub(crate) enum Map {
 /// What Envoy does with a request or a response after a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HookStatus {
-    /// Envoy passes it on.
+    /// Envoy passes the request or response on.
     Continue,
     /// Envoy waits for [`RequestHandle::continue_request`] or [`RequestHandle::continue_response`],
     /// or for a local reply.
@@ -101,7 +101,7 @@ pub(crate) enum MetricKind {
 }
 
 impl RequestHandle<'_> {
-    /// Returns all lines of a header map; `None` if Envoy has no such map now.
+    /// Returns all lines of a header map. Returns `None` if Envoy has no such map now.
     pub(crate) fn headers(self, map: Map) -> Option<Headers> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =
@@ -364,7 +364,7 @@ unsafe impl Send for ConfigurationScheduler {}
 impl RequestScheduler {
     /// Makes Envoy call the request's hook with this number.
     pub(crate) fn wake(&self, event: u64) {
-        // SAFETY: the scheduler is ours until it is dropped.
+        // SAFETY: this object owns the scheduler until it is dropped.
         unsafe { envoy_dynamic_module_callback_http_filter_scheduler_commit(self.0, event) }
     }
 }
@@ -372,7 +372,7 @@ impl RequestScheduler {
 impl ConfigurationScheduler {
     /// Makes Envoy call the configuration's hook.
     pub(crate) fn wake(&self) {
-        // SAFETY: the scheduler is ours until it is dropped.
+        // SAFETY: this object owns the scheduler until it is dropped.
         unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0, 0) }
     }
 }
@@ -663,11 +663,12 @@ fn request<'hook>(envoy: *mut c_void) -> RequestHandle<'hook> {
     RequestHandle { envoy, hook: PhantomData }
 }
 
-/// Runs a hook of a request. If it panics, the request gets 503 and never passes.
+/// Runs a hook of a request. If the hook panics, the request gets 503 and is not forwarded.
 ///
 /// # Safety
 ///
-/// `envoy` and `held` are the hook's arguments: Envoy's object, and our object that Envoy holds.
+/// `envoy` and `held` are the hook's arguments: Envoy's object, and the module's object that Envoy
+/// holds.
 unsafe fn guarded<T>(
     envoy: *mut c_void,
     held: *const c_void,

@@ -104,7 +104,8 @@ impl Worker {
     }
 
     /// Checks the open requests and the held responses. Each request that must end, and each
-    /// response that may continue, is woken by an event and does so in a hook of its own.
+    /// response that may continue, is woken by an event, and ends or continues in the hook for that
+    /// event.
     pub(crate) fn check(&self) {
         let effects = self.root.borrow_mut().check_requests(host());
         for context in effects.resume {

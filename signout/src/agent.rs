@@ -48,7 +48,7 @@ impl Agent {
     }
 }
 
-/// Returns the visible ASCII characters of the text, but not too many.
+/// Returns the first visible ASCII characters of the text, at most [`PART_CHARACTERS`].
 fn shortened(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(PART_CHARACTERS).collect()
 }

@@ -68,8 +68,9 @@ impl Gauges {
     }
 }
 
-/// A feed is left out after it has had no leader for this long, because its configuration is gone.
-/// The time is shorter than alerts usually wait, and longer than it takes to replace a dead leader.
+/// A feed is left out of the gauges after it has had no leader for this long, because its
+/// configuration has ended. The time is shorter than alerts usually wait, and longer than it takes
+/// to replace a dead leader.
 const ALL_FEEDS: AggregatedGauges<6> =
     AggregatedGauges { key: "session-guard/1/feeds", live_milliseconds: 45_000 };
 

@@ -42,7 +42,8 @@ impl FeedState {
         }
     }
 
-    /// Writes the state unless another VM has written it meanwhile. Returns whether it was written.
+    /// Writes the state unless another VM has written it since it was read. Returns whether it was
+    /// written.
     #[must_use]
     pub fn write(&self, shared: &dyn SharedData, space: &KeySpace, expect: Expect) -> bool {
         shared.set_if(&name(space), &self.to_bytes(), expect)

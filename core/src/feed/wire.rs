@@ -59,7 +59,7 @@ pub const CURSOR_BYTES: usize = 128;
 pub struct Cursor(String);
 
 impl Cursor {
-    /// Parses a cursor: 1 to 128 bytes of printable ASCII without space.
+    /// Parses a cursor, which must be 1 to 128 bytes of printable ASCII without space.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let sound = (1..=CURSOR_BYTES).contains(&text.len())

@@ -463,8 +463,8 @@ impl KeySet {
 /// How long the issuer may take to respond.
 const TIMEOUT_MILLISECONDS: u64 = 5_000;
 
-/// A refresh comes early by up to a fifth of its period, so that proxies which started together
-/// drift apart.
+/// A refresh comes early by up to a fifth of its period, so that proxies that started together do
+/// not fetch together for ever.
 const JITTER_SHARE: u64 = 5;
 
 /// How often a VM without keys checks whether they have been fetched.

@@ -154,8 +154,8 @@ impl OpenRequests {
 
     /// Checks open requests, at most [`CHECKED_AT_ONCE_LIMIT`]. The next call continues where this
     /// one stopped. A request for which `objection` returns a refusal becomes due, once. While the
-    /// basis stays the same, no new sweep begins, because requests admitted meanwhile were judged
-    /// on the same basis. `now` is in monotonic milliseconds.
+    /// basis stays the same, no new sweep begins, because requests admitted since the last sweep
+    /// were judged on the same basis. `now` is in monotonic milliseconds.
     pub fn sweep(
         &mut self,
         basis: Basis,

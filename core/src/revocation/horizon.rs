@@ -22,7 +22,8 @@ pub const LARGEST_SKEW_SECONDS: u64 = 300;
 pub const KEPT_AFTER_EXP_SECONDS: u64 = 24 * 60 * 60;
 
 /// Returns the `exp` for the record of a token that expires at `exp` and is revoked at
-/// `unix_seconds`, so that the record is kept for at least `max_lifetime_seconds` from now.
+/// `unix_seconds`, so that the record is kept for at least `max_lifetime_seconds` after the
+/// revocation.
 #[must_use]
 pub fn kept_until(exp: u64, unix_seconds: u64, max_lifetime_seconds: Option<u64>) -> u64 {
     let longer = max_lifetime_seconds.unwrap_or(0).saturating_sub(KEPT_AFTER_EXP_SECONDS);

@@ -103,8 +103,8 @@ impl Record {
         }
     }
 
-    /// Returns whether `other` is superfluous beside this record: it has the same key, revokes no
-    /// further token, and need not be kept longer.
+    /// Returns whether this record makes `other` superfluous: both have the same key, and `other`
+    /// revokes no further token and need not be kept longer.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.key() == other.key() && self.merge(*other) == *self

@@ -1,7 +1,7 @@
 //! Removes expired records from the set, and counts the live records.
 //!
-//! Rewriting a shard also removes its expired records. For shards that nobody writes, the leader
-//! sweeps a few on each maintenance run. The sweep also counts the live records.
+//! Rewriting a shard also removes its expired records. To clean shards that are not written, the
+//! leader sweeps a few shards on each maintenance run. The sweep also counts the live records.
 
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;

@@ -73,8 +73,8 @@ fn write<const N: usize>(all: &[Contribution<N>]) -> Vec<u8> {
 /// The size of contributor and time.
 const HEADER_BYTES: usize = 24;
 
-/// The most contributors. An Envoy has fewer VMs, even while old configurations drain beside new
-/// ones.
+/// The most contributors. An Envoy has fewer VMs, even while old configurations drain and new ones
+/// already run.
 const MOST: usize = 1_024;
 
 #[cfg(test)]

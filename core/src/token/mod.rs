@@ -174,8 +174,7 @@ impl Verifier {
         }
     }
 
-    /// Replaces the keys. Refused tokens, and verified tokens of keys that are gone, are no longer
-    /// remembered.
+    /// Replaces the keys. Forgets refused tokens, and verified tokens whose keys were removed.
     pub fn replace_keys(&self, keys: KeyRing) {
         self.verified.borrow_mut().retain(|verified| keys.holds(verified.signer));
         self.refused.borrow_mut().retain(|_| false);

@@ -167,7 +167,8 @@ impl AuditEntry {
         AuditRow { key: self.key, content: stored::encode(self) }
     }
 
-    /// Returns the entry of a row; `None` if the row is damaged or was written by a later version.
+    /// Returns the entry of a row. Returns `None` if the row is damaged or was written by a later
+    /// version.
     pub(crate) fn of_row(row: &AuditRow) -> Option<Self> {
         stored::decode(row)
     }

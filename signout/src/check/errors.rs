@@ -103,7 +103,7 @@ fn correct(copy: &mut Value, path: &[PathStep], error: &ConfigError) -> bool {
     }
 }
 
-/// Replaces the innermost list item on the path that has a harmless form.
+/// Replaces the innermost list item on the path for which there is a harmless item.
 fn replace_item(copy: &mut Value, path: &[PathStep]) -> bool {
     for length in (1..=path.len()).rev() {
         let Some((inner, outer)) = path.get(..length).and_then(<[PathStep]>::split_last) else {

@@ -149,7 +149,8 @@ impl PollThread {
         let sent = self.client.send(self.request());
         self.poller.end();
         match sent {
-            // The transmitter held the poll until our time limit, because it had nothing to send.
+            // The transmitter held the poll until the service's time limit, because it had nothing
+            // to send.
             Err(NoResponse::TimedOut) => self.succeeded(receivers),
             Err(NoResponse::Failed(why)) => self.failed(receivers, None, &why),
             Ok(response) => match read(&response) {

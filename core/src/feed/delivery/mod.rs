@@ -2,8 +2,8 @@
 //!
 //! A delivery is a `POST /v1/revocations` with a list of records in the form of the feed. Only the
 //! service's own 200 or 201 is an acknowledgement: it is `application/json` and contains a cursor.
-//! A rejection is checked in the same way, because a 400 of another server must not make us drop a
-//! revocation.
+//! A rejection is checked in the same way, because a 400 of another server must not make the proxy
+//! drop a revocation.
 //!
 //! A sign-out request makes its own call. [`Delivery`] delivers the records that remain in the
 //! outbox, in the leader.

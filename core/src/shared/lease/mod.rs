@@ -37,7 +37,7 @@ pub struct Lease {
     has_successor: bool,
     /// Whether this VM has asked for the lease.
     is_successor: bool,
-    /// When this VM first saw that nobody has ever held the lease.
+    /// The time when this VM first saw that no VM has ever held the lease.
     vacant_since: Option<u64>,
     /// The time until which this VM does not compete for the lease.
     barred_until: u64,
