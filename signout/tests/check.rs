@@ -85,8 +85,9 @@ fn everything_that_ships_loads_and_is_explained() {
         "accepted: HS256; nothing else",
         "the header authorization, after Bearer",
         "signout   POST /sign-out: revokes the tokens of the request",
-        "protected everything else: needs a good token",
-        "service away: the last known set decides for 300 s, then as above",
+        "protected everything else: needs a valid token",
+        "a set that was last updated 300 s ago is stale",
+        "while the set is stale: 503 on protected routes",
         "SESSION_SECRET: NOT SET HERE",
     ] {
         assert!(envoy.contains(line), "{line}\n{envoy}");
@@ -359,6 +360,6 @@ fn the_route_of_a_request_is_told() {
         answers.map(|it| (it["access"].as_str().unwrap(), &it["revokes"])).collect();
     let (no, yes) = (&json!(false), &json!(true));
     assert_eq!(answers, [("public", no), ("signout", yes), ("protected", no), ("protected", no)]);
-    assert!(check(&text, &["--request", "//"], &[]).out.contains("not in canonical spelling"));
+    assert!(check(&text, &["--request", "//"], &[]).out.contains("the path is not canonical"));
     assert_eq!(check(&text, &["--request", "get page"], &[]).code, 2);
 }

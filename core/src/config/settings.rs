@@ -111,6 +111,19 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// The description, one sentence.
     pub about: &'static str,
+    /// What `signout check` says of a value, by value as JSON. The first row that fits applies;
+    /// [`ANY`] fits every value but null and the empty list. In a sentence, `{}` is the value.
+    pub says: &'static [(&'static str, &'static str)],
+}
+
+/// Any value, in [`Setting::says`].
+pub const ANY: &str = "any";
+
+impl Setting {
+    const fn says(mut self, says: &'static [(&'static str, &'static str)]) -> Self {
+        self.says = says;
+        self
+    }
 }
 
 /// All settings, in the order of the documentation.
@@ -216,13 +229,15 @@ pub const SETTINGS: &[Setting] = &[
         Form::Text(TEXT_BYTES),
         Some("null"),
         "The required `iss` of every token.",
-    ),
+    )
+    .says(&[(ANY, "iss must be {}")]),
     setting(
         "claims.audiences",
         Form::Texts(LIST_ITEMS),
         Some("[]"),
         "If not empty: every token needs one of these in `aud`.",
-    ),
+    )
+    .says(&[(ANY, "aud must contain {or}")]),
     setting(
         "claims.user_id",
         Form::Claim,
@@ -234,13 +249,15 @@ pub const SETTINGS: &[Setting] = &[
         Form::Claim,
         Some(r#""sid""#),
         "The claim with the session id, if a token has one: a sign-out ends the whole session. `null`: none.",
-    ),
+    )
+    .says(&[("null", "a sign-out ends the token, not its session"), (ANY, "a sign-out ends the session that the claim {} names")]),
     setting(
         "claims.required",
         Form::Claims(LIST_ITEMS),
         Some(r#"["exp", "jti"]"#),
         "Claims that a token must have; without `revocation` the default is `[\"exp\"]`.",
-    ),
+    )
+    .says(&[("[]", "no claim is required: a token without exp never expires"), (ANY, "required claims: {and}")]),
     setting(
         "claims.values",
         Form::Other,
@@ -252,31 +269,36 @@ pub const SETTINGS: &[Setting] = &[
         Form::Choice(&["accept", "refuse"]),
         Some(r#""accept""#),
         "Whether a token that is bound to a key of its client (`cnf`) is accepted as a bearer token.",
-    ),
+    )
+    .says(&[(r#""refuse""#, "a token that is bound to a key of its client (cnf) is refused")]),
     setting(
         "claims.clock_skew_seconds",
         Form::Number(CLOCK_SKEW_SECONDS),
         Some("60"),
         "The tolerated difference between the issuer's clock and the proxy's.",
-    ),
+    )
+    .says(&[(ANY, "the clocks of issuer and proxy may differ by {} s")]),
     setting(
         "claims.max_lifetime_seconds",
         Form::Number(MAX_LIFETIME_SECONDS),
         Some("null"),
         "The longest time from `iat` to `exp`.",
-    ),
+    )
+    .says(&[(ANY, "at most {} s from iat to exp")]),
     setting(
         "forged_token_milliseconds_per_second",
         Form::Number(FORGED_TOKEN_MILLISECONDS_PER_SECOND),
         Some("250"),
         "Time of each worker for checking wrong signatures, and again for sign-outs; beyond it 503.",
-    ),
+    )
+    .says(&[(ANY, "each worker spends at most {} ms of a second on wrong signatures, and again as much on sign-outs")]),
     setting(
         "max_token_bytes",
         Form::Number(MAX_TOKEN_BYTES),
         Some("16384"),
         "The longest token; a longer one is malformed.",
-    ),
+    )
+    .says(&[(ANY, "a token has at most {} bytes")]),
     setting(
         "token_sources",
         Form::Objects(TOKEN_SOURCES),
@@ -362,13 +384,15 @@ pub const SETTINGS: &[Setting] = &[
         Form::Choice(&["keep", "strip"]),
         Some(r#""keep""#),
         "Whether the application receives the token; `strip` breaks Envoy's internal redirects.",
-    ),
+    )
+    .says(&[(r#""strip""#, "does not receive the token, except on a sign-out"), (ANY, "receives the token, too")]),
     setting(
         "forward.filter_state",
         Form::Flag,
         Some("false"),
         "Whether access logs and other filters receive the user id, as `wasm.session_guard.user_id`.",
-    ),
+    )
+    .says(&[("true", "access logs receive the user id as wasm.session_guard.user_id")]),
     setting(
         "answers.missing_token",
         Form::Text(NAME_BYTES),
@@ -455,7 +479,8 @@ pub const SETTINGS: &[Setting] = &[
         Form::Flag,
         Some("true"),
         "Whether requests are refused. `false` is a dry run: `would_refuse` counts the refusals.",
-    ),
+    )
+    .says(&[("false", "DRY RUN: no request is refused; would_refuse counts the refusals")]),
     setting(
         "revocation.upstream.cluster",
         Form::Text(NAME_BYTES),
@@ -479,43 +504,50 @@ pub const SETTINGS: &[Setting] = &[
         Form::Text(NAME_BYTES),
         Some(r#""""#),
         "Separates applications that use one signout service.",
-    ),
+    )
+    .says(&[(r#""""#, ""), (ANY, "in the realm {}")]),
     setting(
         "revocation.max_staleness_seconds",
         Form::Number(MAX_STALENESS_SECONDS),
         Some("300"),
         "The age at which the revocation set is stale.",
-    ),
+    )
+    .says(&[(ANY, "a set that was last updated {} s ago is stale")]),
     setting(
         "revocation.when_unknown",
         Form::Choice(&["refuse", "use_last"]),
         Some(r#""refuse""#),
         "What happens while the set is stale: 503, or the last set decides.",
-    ),
+    )
+    .says(&[(r#""use_last""#, "while the set is stale: the last known set decides"), (ANY, "while the set is stale: 503 on protected routes; optional routes have no user")]),
     setting(
         "revocation.signout.timeout_seconds",
         Form::Number(SIGNOUT_TIMEOUT_SECONDS),
         Some("2"),
         "How long a sign-out waits for the signout service.",
-    ),
+    )
+    .says(&[(ANY, "a sign-out waits {} s for the service")]),
     setting(
         "revocation.signout.when_unreachable",
         Form::Choice(&["forward", "refuse"]),
         Some(r#""forward""#),
         "What happens to a sign-out if the service does not respond in time: forward it, or respond 503.",
-    ),
+    )
+    .says(&[(r#""refuse""#, "if the service does not respond: 503; the token stays revoked on this proxy"), (ANY, "if the service does not respond: the sign-out is forwarded; the token is revoked on this proxy, and the service receives the revocation later")]),
     setting(
         "revocation.streams.end_on_revocation",
         Form::Flag,
         Some("true"),
         "Whether open streams end when their token is revoked.",
-    ),
+    )
+    .says(&[("true", "open requests (WebSocket, events, gRPC) end when their token is revoked"), (ANY, "open requests stay open when their token is revoked")]),
     setting(
         "revocation.streams.end_at_expiry",
         Form::Flag,
         Some("false"),
         "Whether open streams end when their token expires.",
-    ),
+    )
+    .says(&[("true", "open requests end when their token expires")]),
 ];
 
 const fn setting(
@@ -524,5 +556,5 @@ const fn setting(
     default: Option<&'static str>,
     about: &'static str,
 ) -> Setting {
-    Setting { path, form, default, about }
+    Setting { path, form, default, about, says: &[] }
 }

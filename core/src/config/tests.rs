@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::settings::{Form, SETTINGS, Setting};
+use super::settings::{ANY, Form, SETTINGS, Setting};
 use super::*;
 use crate::headers::Headers;
 use crate::keys::fixtures::{P_256, RSA_1024, RSA_2048, TOKENS};
@@ -135,6 +135,30 @@ fn absent_settings_have_the_defaults_of_the_table() {
     }
     let shown = |config: &Value| format!("{:?}", parse(&config.to_string()).expect("loads"));
     assert_eq!(shown(&written), shown(&least()));
+}
+
+#[test]
+fn every_value_is_explained_once() {
+    // `signout check` composes the sentences of these from several settings.
+    let is_composed = |path: &str| {
+        let groups =
+            ["preset", "keys", "token_sources", "routes", "answers", "revocation.upstream"];
+        let single = ["claims.user_id", "claims.values", "forward.user_id", "forward.claims"];
+        groups.iter().any(|group| path.starts_with(group))
+            || single.contains(&path)
+            || path == "default_access"
+    };
+    for Setting { path, says, .. } in SETTINGS {
+        assert_eq!(says.is_empty(), is_composed(path), "{path}");
+        for (at, (value, _)) in says.iter().enumerate() {
+            let is_last = at + 1 == says.len();
+            let loads = || match serde_json::from_str(value) {
+                Ok(value) => wrong(&with(path, value)).is_empty(),
+                Err(_) => false,
+            };
+            assert!(*value == ANY && is_last || loads(), "{path}: {value}");
+        }
+    }
 }
 
 #[test]

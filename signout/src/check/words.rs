@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use serde_json::Value;
+use session_guard_core::config::settings::{ANY, SETTINGS};
 
 use crate::check::{Answered, Report, SecretState, Variable, Wrong};
 
@@ -20,7 +21,7 @@ pub fn words(report: &Report) -> String {
         out.section("tokens", tokens(config));
         out.section("application", application(config));
         out.section("routes", routes(config));
-        out.section("revocation", revocation(&config["revocation"]));
+        out.section("revocation", revocation(config));
         out.section("requests", report.requests.iter().map(request).collect());
     }
     out.section("secrets", report.variables.iter().map(|it| variable(it, report.good)).collect());
@@ -58,10 +59,10 @@ impl Lines {
 fn keys(config: &Value, report: &Report) -> Vec<String> {
     let mut lines: Vec<_> = items(&config["keys"]).map(key).collect();
     let fetched = items(&config["keys"]).any(|key| !key["jwks"]["cluster"].is_null());
-    let and = if fetched { ", and whatever public keys the fetched sets hold" } else { "" };
+    let and = if fetched { ", and the algorithms of the fetched public keys" } else { "" };
     lines.push(match report.algorithms.is_empty() {
         true => {
-            "accepted: tokens signed by public keys of the fetched sets, nothing else".to_owned()
+            "accepted: tokens signed by public keys of the fetched sets; nothing else".to_owned()
         }
         false => format!("accepted: {}{and}; nothing else", report.algorithms.join(", ")),
     });
@@ -79,7 +80,7 @@ fn key(key: &Value) -> String {
                 shown(&set["cluster"]),
                 shown(&set["refresh_seconds"]),
             ),
-            count => format!("a JWK Set of {count} that stands in the configuration"),
+            count => format!("a JWK Set of {count} in the configuration"),
         }
     } else if key["secret"].is_object() {
         format!("{} with the secret {}", algorithm.unwrap_or_default(), secret(&key["secret"]))
@@ -105,7 +106,7 @@ fn secret(secret: &Value) -> String {
         Some(encoding) => format!(", in {encoding}"),
     };
     match &secret["env"] {
-        Value::Null => format!("that stands in the configuration{encoding}"),
+        Value::Null => format!("in the configuration{encoding}"),
         Value::Array(_) => {
             format!("in the first of {} that is set{encoding}", list(&secret["env"], "and"))
         }
@@ -114,36 +115,34 @@ fn secret(secret: &Value) -> String {
 }
 
 fn tokens(config: &Value) -> Vec<String> {
-    let claims = &config["claims"];
     let mut lines: Vec<_> = items(&config["token_sources"]).map(source).collect();
-    lines.push("every token in every place counts; all must be good and name one user".to_owned());
-    let required = list(&claims["required"], "and");
-    lines.push(match required.is_empty() {
-        true => "no claim is required: a token without exp never expires".to_owned(),
-        false => format!("required: {required}"),
-    });
-    for (name, what) in [("issuer", "iss must be"), ("max_lifetime_seconds", "seconds to live:")] {
-        if !claims[name].is_null() {
-            lines.push(format!("{what} {}", shown(&claims[name])));
-        }
-    }
-    if items(&claims["audiences"]).next().is_some() {
-        lines.push(format!("aud must name {}", list(&claims["audiences"], "or")));
-    }
-    for (claim, values) in per_claim(&claims["values"], "values") {
+    lines.push("every token in these places must be valid, and all must name the same user".into());
+    lines.extend(sentences(config, "claims."));
+    for (claim, values) in per_claim(&config["claims"]["values"], "values") {
         lines.push(format!("{claim} must be {}", list(values, "or")));
     }
-    if claims["bound_tokens"] == "refuse" {
-        lines.push("no token that is bound to a key of its client (cnf)".to_owned());
-    }
-    lines.push(format!("clocks may differ by {} s", shown(&claims["clock_skew_seconds"])));
-    if !config["revocation"].is_null() {
-        lines.push(match &claims["session_id"] {
-            Value::Null => "a sign-out ends the token, not its session".to_owned(),
-            claim => format!("a sign-out ends the session that the claim {} names", shown(claim)),
-        });
-    }
+    lines.extend(sentences(config, "max_token_bytes"));
+    lines.extend(sentences(config, "forged_token"));
     lines
+}
+
+/// Returns what [`SETTINGS`] say about the values of the settings with this prefix.
+fn sentences(config: &Value, prefix: &str) -> Vec<String> {
+    let settings = SETTINGS.iter().filter(|setting| setting.path.starts_with(prefix));
+    let sentence = |(path, says): (&str, &[(&str, &str)])| {
+        let value = config.pointer(&format!("/{}", path.replace('.', "/"))).unwrap_or(&Value::Null);
+        let is_any = !value.is_null() && items(value).next().is_some() == value.is_array();
+        let fits = |row: &&(&str, &str)| match row.0 {
+            ANY => is_any,
+            json => value.to_string() == json,
+        };
+        let (_, text) = says.iter().find(fits)?;
+        Some(text.replace("{}", &shown(value)))
+            .map(|text| text.replace("{and}", &list(value, "and")))
+            .map(|text| text.replace("{or}", &list(value, "or")))
+            .filter(|text| !text.is_empty())
+    };
+    settings.filter_map(|setting| sentence((setting.path, setting.says))).collect()
 }
 
 fn source(source: &Value) -> String {
@@ -159,8 +158,10 @@ fn source(source: &Value) -> String {
         _ => format!("the query parameter {}", shown(&source["query"])),
     };
     if let Some(prefix) = source["pass_prefix"].as_str() {
-        let _ =
-            write!(line, "; what begins with {prefix} is an API key, for the application to judge");
+        let _ = write!(
+            line,
+            "; a value that starts with {prefix} is an API key, which the application checks"
+        );
     }
     if source["routes"].is_array() {
         let routes = items(&source["routes"]).map(|route| pattern(route, "any method", false));
@@ -181,29 +182,23 @@ fn application(config: &Value) -> Vec<String> {
         lines.push(format!("{}: the claim {claim}", shown(header)));
     }
     if lines.is_empty() {
-        lines.push("is told of no user".to_owned());
+        lines.push("receives no user id".to_owned());
     } else {
-        lines.push("whatever a client sends in these is removed, on every route".to_owned());
+        lines.push(
+            "the values that a client sends in these headers are removed, on every route".into(),
+        );
     }
-    lines.push(match forward["token"] == "strip" {
-        true => "does not get the token, but on a sign-out".to_owned(),
-        false => "gets the token as well".to_owned(),
-    });
-    if forward["filter_state"] == true {
-        lines.push("access logs get the user id as wasm.session_guard.user_id".to_owned());
-    }
+    lines.extend(sentences(config, "forward."));
     lines
 }
 
 fn routes(config: &Value) -> Vec<String> {
-    let mut lines: Vec<_> = items(&config["routes"]).map(rule).collect();
-    if config["enforce"] == false {
-        lines.insert(0, "DRY RUN: no request is refused, would_refuse counts the refusals".into());
-    }
+    let mut lines = sentences(config, "enforce");
+    lines.extend(items(&config["routes"]).map(rule));
     let default = shown(&config["default_access"]);
     lines.push(format!("{default:<9} everything else: {}", asks(&default)));
     if default != "protected" {
-        lines.push("protected every path that is not in canonical spelling".to_owned());
+        lines.push("protected every path that is not canonical".to_owned());
     }
     lines
 }
@@ -240,17 +235,17 @@ fn rule(rule: &Value) -> String {
     let mut line = format!("{access:<9} {place}");
     let _ = write!(line, ": {}", asks(&access));
     if rule["cross_site"] == "revoke" {
-        line.push_str(", also when another site's page causes it");
+        line.push_str(", also if another site's page sends it");
     }
     if rule["api_keys"] == "refuse" {
-        line.push_str(", which an API key does not replace");
+        line.push_str("; an API key is not enough");
     }
     match &rule["revoke_user"] {
         Value::Null => {}
-        Value::String(_) => line.push_str("; a 2xx answer signs its user out everywhere"),
+        Value::String(_) => line.push_str("; a 2xx response signs its user out everywhere"),
         named => {
             let segment = shown(&named["segment"]);
-            let _ = write!(line, "; a 2xx answer signs out the user in {{{segment}}} everywhere");
+            let _ = write!(line, "; a 2xx response signs out the user in {{{segment}}} everywhere");
         }
     }
     line
@@ -258,68 +253,45 @@ fn rule(rule: &Value) -> String {
 
 fn asks(access: &str) -> &'static str {
     match access {
-        "public" => "open, no token is looked at",
-        "optional" => "open; a good token names the user, a bad one is removed",
-        "signout" => "revokes the tokens of the request, then goes to the application",
-        "ready" => "answered by the filter, 200 when keys and revocations are there, else 503",
-        _ => "needs a good token",
+        "public" => "open; tokens are not checked",
+        "optional" => "open; a valid token names the user, an invalid one is removed",
+        "signout" => "revokes the tokens of the request, then forwards it",
+        "ready" => "the filter responds: 200 once keys and revocations are loaded, before that 503",
+        _ => "needs a valid token",
     }
 }
 
-fn revocation(revocation: &Value) -> Vec<String> {
+fn revocation(config: &Value) -> Vec<String> {
+    let revocation = &config["revocation"];
     if revocation.is_null() {
-        return vec!["none: tokens are good until they expire".to_owned()];
+        return vec!["none: a token is valid until it expires".to_owned()];
     }
     let service = &revocation["upstream"];
-    let mut lines = vec![format!(
-        "asked of cluster {} as {}, with the API token {}",
-        shown(&service["cluster"]),
-        shown(&service["authority"]),
-        secret(&service["token"]),
-    )];
-    if let Some(realm) = revocation["realm"].as_str().filter(|realm| !realm.is_empty()) {
-        lines.push(format!("in the realm {realm}"));
-    }
-    let age = shown(&revocation["max_staleness_seconds"]);
-    lines.push(
-        "service never reached: 503 on protected routes, optional ones without a user".into(),
-    );
-    lines.push(match revocation["when_unknown"] == "use_last" {
-        true => format!("service away: the last known set decides, also after {age} s"),
-        false => format!("service away: the last known set decides for {age} s, then as above"),
-    });
-    let signout = &revocation["signout"];
-    let seconds = shown(&signout["timeout_seconds"]);
-    lines.push(match signout["when_unreachable"] == "refuse" {
-        true => format!(
-            "sign-out while it is away: after {seconds} s 503, the token stays revoked here"
+    let mut lines = vec![
+        format!(
+            "from cluster {} as {}, with the API token {}",
+            shown(&service["cluster"]),
+            shown(&service["authority"]),
+            secret(&service["token"]),
         ),
-        false => format!(
-            "sign-out while it is away: after {seconds} s to the application; the token is revoked \
-             here, the service is told later"
-        ),
-    });
-    let streams = &revocation["streams"];
-    let ends = [("end_on_revocation", "is revoked"), ("end_at_expiry", "expires")];
-    let ends = ends.iter().filter(|(name, _)| streams[*name] == true).map(|(_, when)| *when);
-    lines.push(match ends.collect::<Vec<_>>().join(" or ") {
-        none if none.is_empty() => "open streams (WebSocket, events, gRPC) live on".to_owned(),
-        when => format!("open streams (WebSocket, events, gRPC) end when their token {when}"),
-    });
+        "until the service has been reached: 503 on protected routes; optional routes have no user"
+            .to_owned(),
+    ];
+    lines.extend(sentences(config, "revocation."));
     lines
 }
 
 fn request(answered: &Answered) -> String {
     let Answered { request, access, revokes, revokes_user, is_canonical } = answered;
     let mut line = match *access == "signout" && !revokes {
-        true => format!("{request}: signout, but of this method revokes nothing"),
+        true => format!("{request}: signout, but with this method it revokes nothing"),
         false => format!("{request}: {access}, {}", asks(access)),
     };
     if !is_canonical {
-        line.push_str("; no rule is asked, as its path is not in canonical spelling");
+        line.push_str("; no rule applies, because the path is not canonical");
     }
     if let Some(user) = revokes_user {
-        let _ = write!(line, "; a 2xx answer signs out {user} everywhere");
+        let _ = write!(line, "; a 2xx response signs out {user} everywhere");
     }
     line
 }
@@ -329,7 +301,7 @@ pub(crate) fn variable(variable: &Variable, good: bool) -> String {
     match variable.state {
         SecretState::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),
         SecretState::NotSetHere if good => {
-            format!("{names}: NOT SET HERE; all but this secret was checked")
+            format!("{names}: NOT SET HERE; everything except this secret was checked")
         }
         SecretState::NotSetHere => format!("{names}: NOT SET HERE"),
         SecretState::NotPassedOn => format!("{names}: NOT PASSED ON to the filter"),
