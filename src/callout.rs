@@ -21,6 +21,7 @@ pub(crate) fn send(destination: &Destination, call: &Call) -> Option<u32> {
         (":scheme", "http"),
     ];
     headers.extend(destination.authorization.as_deref().map(|value| ("authorization", value)));
+    headers.extend(destination.headers.iter().map(|(name, value)| (*name, value.as_str())));
     headers.extend(call.headers);
     let body = (!call.body.is_empty()).then_some(call.body.as_slice());
     let timeout = Duration::from_millis(call.timeout_milliseconds);

@@ -20,6 +20,7 @@ pub(crate) fn send(
     ];
     let authorization = destination.authorization.as_deref();
     headers.extend(authorization.map(|value| ("authorization", value)));
+    headers.extend(destination.headers.iter().map(|(name, value)| (*name, value.as_str())));
     headers.extend(call.headers);
     send(&Outgoing {
         cluster: &destination.cluster,

@@ -1,10 +1,19 @@
 //! Reads the name that a caller gives itself: its `User-Agent` (RFC 9110 §10.1.5).
 //!
-//! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is a random number of one VM. The
+//! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is a random number of the process. The
 //! command line sends `signout/0.1.0`. Only the API token of a caller is checked, so this name
 //! proves nothing.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, header};
+use percent_encoding::percent_decode;
+use session_guard_core::root::REALM_HEADER;
+
+/// The address of the caller, or of a proxy in front of the service. Each request has it as an
+/// extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
 /// The program that calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,8 +62,18 @@ fn shortened(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(PART_CHARACTERS).collect()
 }
 
+/// Returns the realm that a proxy names in its header.
+pub(crate) fn realm(headers: &HeaderMap) -> String {
+    let value = headers.get(REALM_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
+    let realm = percent_decode(value).decode_utf8_lossy();
+    realm.chars().filter(|it| !it.is_control()).take(REALM_CHARACTERS).collect()
+}
+
 /// The name of the filter.
 const PROXY: &str = "session-guard";
+
+/// Longest realm; a proxy's has at most 256 bytes.
+const REALM_CHARACTERS: usize = 256;
 
 /// Most parts of a comment.
 const COMMENTS: usize = 4;

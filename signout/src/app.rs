@@ -9,10 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::json;
-use session_guard_core::revocation::record::Kind;
 
 use crate::access::{Caller, Right, bearer};
-use crate::agent::Agent;
+use crate::agent::{self, Agent};
 use crate::audit::AuditOrigin;
 use crate::clock::{unix_seconds, wait_until};
 use crate::cursor::ProxyPosition;
@@ -21,6 +20,9 @@ use crate::http::body;
 use crate::http::connections::ServiceConnection;
 use crate::metrics;
 use crate::operator::audit::audit;
+use crate::operator::lookup::{lookup, lookup_body};
+use crate::operator::page::{form, overview};
+use crate::operator::status::status;
 use crate::plan::Submission;
 use crate::poll::poll;
 use crate::receivers::{Receivers, routes};
@@ -32,6 +34,7 @@ use crate::service::{Service, WRITER_ENDED};
 pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     let v1 = Router::new()
         .route("/v1/revocations", get(poll).post(revoke))
+        .route("/v1/revocations/lookup", get(lookup).post(lookup_body))
         .route("/v1/audit", get(audit))
         .route("/v1/status", get(status))
         .route("/v1/stream-verifications/{state}", get(verification))
@@ -41,6 +44,7 @@ pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
     Router::new()
         .merge(v1)
         .merge(receivers.map(routes::routes).unwrap_or_default())
+        .route("/", get(overview).post(form))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/metrics", get(render_metrics))
@@ -88,8 +92,13 @@ async fn revoke(
     }
     let records = std::mem::take(&mut batch.records);
     let size = records.len();
-    let notes = std::mem::take(&mut batch.notes);
-    let submission = Submission { records, origin: origin(&headers, caller), notes };
+    let mut notes = std::mem::take(&mut batch.notes);
+    let origin = origin(&headers, caller);
+    if origin.via == PROXY {
+        let realm = agent::realm(&headers); // a record in the feed's form names none
+        notes.iter_mut().for_each(|note| note.realm.clone_from(&realm));
+    }
+    let submission = Submission { records, origin, notes };
     let written = service.write(submission).await;
     let metrics = &service.parts.metrics;
     let received = |result, count| {
@@ -128,37 +137,15 @@ async fn revoke(
 fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
     let agent = Agent::of(headers);
     let (via, name) = match agent.proxy() {
-        Some((_, id)) => ("proxy", id.to_owned()),
+        Some((_, id)) => (PROXY, id.to_owned()),
         None if agent.is_command_line() => ("command_line", String::new()),
         None => ("api", agent.program),
     };
     AuditOrigin { via: via.to_owned(), name, api_token: caller.token_name() }
 }
 
-/// `GET /v1/status`: the data of `signout status`.
-async fn status(State(service): State<Service>) -> Response {
-    let (log, durability) = (service.log(), service.durability());
-    Json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "now": unix_seconds(),
-        "uptime_seconds": service.parts.began.elapsed().as_secs(),
-        "ready": service.is_ready(),
-        "store_up": service.parts.metrics.store_up.get() == 1,
-        "store_durable": durability.problem().is_none(),
-        "store_problem": durability.problem(),
-        "accepts_revocations": durability.refusal().is_none(),
-        "revocations": {
-            "token": log.count_of(Kind::Token),
-            "user": log.count_of(Kind::User),
-            "all": log.count_of(Kind::All),
-        },
-        "capacity": service.parts.capacity.tokens,
-        "log_entries": log.entry_count(),
-        "waiting_polls": service.parts.metrics.waiting_polls.get(),
-        "head": ProxyPosition::After(log.head()).cursor().as_str(),
-    }))
-    .into_response()
-}
+/// Origin of the revocations of a proxy.
+const PROXY: &str = "proxy";
 
 /// `GET /v1/stream-verifications/{state}`: whether a verification event with this state has arrived.
 async fn verification(

@@ -49,6 +49,19 @@ pub fn rfc_3339_milliseconds(unix_milliseconds: u64) -> String {
     format!("{}.{:03}Z", seconds.trim_end_matches('Z'), unix_milliseconds % 1_000)
 }
 
+/// Returns the time from `now` to `at` in words, such as "in 2 min" or "2 h ago".
+#[must_use]
+pub fn distance(at: u64, now: u64) -> String {
+    let seconds = at.abs_diff(now);
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
+        _ => (seconds / 86_400, "days"),
+    };
+    if at > now { format!("in {count} {unit}") } else { format!("{count} {unit} ago") }
+}
+
 /// The longest delay of a response until the second of its cutoff has begun. If the clocks agree,
 /// the delay is less than a second.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -74,5 +87,18 @@ mod tests {
             assert_eq!(rfc_3339(time), expected);
         }
         assert_eq!(rfc_3339_milliseconds(1_795_332_120_007), "2026-11-22T07:22:00.007Z");
+    }
+
+    #[test]
+    fn distances_have_a_fitting_unit() {
+        for (at, expected) in [
+            (1_000_000, "0 s ago"),
+            (1_000_119, "in 119 s"),
+            (1_000_120, "in 2 min"),
+            (992_800, "2 h ago"),
+            (827_200, "2 days ago"),
+        ] {
+            assert_eq!(distance(at, 1_000_000), expected);
+        }
     }
 }

@@ -54,19 +54,21 @@
 //! 21. [`issuers`][]: identity providers and their keys
 //! 22. [`metrics`][]: counters and gauges for Prometheus
 //! 23. [`capacity`][]: the largest numbers of live records
-//! 24. [`error`][]: rejections of calls
-//! 25. [`log`][]: the live set and its newest changes
-//! 26. [`store`][]: redb and Redis
-//! 27. [`freshness`][]: whether everything in a shared store is known
-//! 28. [`cursor`][]: the position of a proxy in the feed
-//! 29. [`entry`][]: an entry of the log
-//! 30. [`audit`][]: who revoked what, when, from where and why
-//! 31. [`agent`][]: the program that calls
-//! 32. [`check`][]: what a configuration of the filter means
-//! 33. [`http::client`][]: calls of identity providers
-//! 34. [`secret`][]: generated secrets
-//! 35. [`random`][]: random numbers
-//! 36. [`clock`][]: the wall clock
+//! 24. [`proxies`][]: the proxies that poll this service
+//! 25. [`error`][]: rejections of calls
+//! 26. [`log`][]: the live set and its newest changes
+//! 27. [`store`][]: redb and Redis
+//! 28. [`freshness`][]: whether everything in a shared store is known
+//! 29. [`cursor`][]: the position of a proxy in the feed
+//! 30. [`entry`][]: an entry of the log
+//! 31. [`audit`][]: who revoked what, when, from where and why
+//! 32. [`agent`][]: the program that calls
+//! 33. [`check`][]: what a configuration of the filter means
+//! 34. [`http::client`][]: calls of identity providers
+//! 35. [`secret`][]: generated secrets
+//! 36. [`random`][]: random numbers
+//! 37. [`clock`][]: the wall clock
+//! 38. [`proxies`][]: the proxies that poll this service
 //!
 //! # Promises
 //!
@@ -112,7 +114,9 @@ mod operator;
 mod page;
 mod plan;
 mod poll;
+mod proxies;
 mod random;
+mod rate;
 mod recovery;
 mod request;
 mod writer;

@@ -17,6 +17,8 @@ use crate::freshness::Freshness;
 use crate::log::Log;
 use crate::metrics::ServiceMetrics;
 use crate::plan::{BatchOutcome, Submission};
+use crate::proxies::Proxies;
+use crate::rate::RevocationRate;
 use crate::recovery;
 use crate::store::{Durability, Store, StoreError};
 use crate::writer::{Work, Writer};
@@ -53,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) resets: Semaphore,
     pub(crate) polls: Semaphore,
     pub(crate) began: Instant,
+    pub(crate) proxies: Proxies,
+    pub(crate) rate: RevocationRate,
     log: Arc<RwLock<Log>>,
     freshness: Arc<Freshness>,
     durability: watch::Receiver<Durability>,
@@ -84,6 +88,7 @@ impl Service {
         let freshness = Arc::new(Freshness::new(subscription.is_some(), began));
         let (head, head_changes) = watch::channel(log.head());
         let log = Arc::new(RwLock::new(log));
+        let rate = RevocationRate::default();
         let work = Work {
             store,
             log: Arc::clone(&log),
@@ -95,6 +100,7 @@ impl Service {
             capacity,
             obsolete,
             audit_limit: AUDIT_ENTRIES,
+            rate: rate.clone(),
         };
         let writer = Writer::start(work).map_err(|error| cannot_start(&error))?;
         let alive = Arc::new(());
@@ -118,6 +124,8 @@ impl Service {
             resets: Semaphore::new(RESETS_AT_A_TIME),
             polls: Semaphore::new(WAITING_POLLS),
             began: Instant::now(),
+            proxies: Proxies::default(),
+            rate,
             log,
             freshness,
             durability: durability_changes,

@@ -55,4 +55,6 @@ pub struct Destination {
     /// The value of `Authorization`: `Bearer <API token>` for the service, `None` for an issuer,
     /// which must not learn the API token.
     pub authorization: Option<String>,
+    /// Further headers, which tell the service who calls.
+    pub headers: Vec<(&'static str, String)>,
 }

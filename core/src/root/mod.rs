@@ -8,6 +8,7 @@
 //! [`Root::take_tick_period`] returns a period, the host sets the period of its tick.
 
 mod effects;
+mod identity;
 mod revocation;
 mod tick_period;
 
@@ -33,6 +34,7 @@ use crate::severity::Severity;
 use crate::shared::Version;
 
 pub use effects::{Destination, Effects, Host, Question};
+pub use identity::REALM_HEADER;
 
 pub(crate) use revocation::RevocationState;
 use tick_period::TickPeriod;
@@ -80,13 +82,14 @@ impl Root {
         let mut config = Config::parse(text, environment)?;
         let mut log: Vec<_> = config.warnings.drain(..).map(|it| (Severity::Warning, it)).collect();
         log.push((Severity::Info, format!("version {VERSION}, configuration accepted")));
-        let revocation = RevocationState::of(&config, uuid);
+        let revocation = RevocationState::of(&config, uuid(), host.shared);
         let sentences = mem::take(&mut config.sentences);
         let sets = mem::take(&mut config.key_sets);
         let issuers = sets.iter().map(|set| Destination {
             cluster: set.cluster.clone(),
             authority: set.authority.clone(),
             authorization: None,
+            headers: vec![("user-agent", identity::user_agent(None))],
         });
         let issuers = issuers.collect();
         let mut key_sets = KeySets::new(sets, mem::take(&mut config.keys), uuid());

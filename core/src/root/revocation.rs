@@ -6,7 +6,8 @@ use crate::feed::staleness::Knowledge;
 use crate::feed::wire::PageKey;
 use crate::feed::{Feed, FeedSettings};
 use crate::open_requests::AT_ONCE_LIMIT;
-use crate::root::Destination;
+use crate::root::{Destination, identity};
+use crate::shared::SharedData;
 use crate::sign_out::{self, Hold};
 
 /// The state of revocation in one VM.
@@ -25,7 +26,8 @@ pub(crate) struct RevocationState {
 }
 
 impl RevocationState {
-    pub(super) fn of(config: &Config, uuid: &dyn Fn() -> [u8; 16]) -> Option<Self> {
+    /// Returns the state before the first poll. `uuid` identifies this VM.
+    pub(super) fn of(config: &Config, uuid: [u8; 16], shared: &dyn SharedData) -> Option<Self> {
         let settings = config.revocation.as_ref()?;
         let timeout_milliseconds = settings.signout_timeout_seconds.saturating_mul(1_000);
         let feed = FeedSettings {
@@ -41,8 +43,9 @@ impl RevocationState {
                 cluster: settings.cluster.clone(),
                 authority: settings.authority.clone(),
                 authorization: Some(format!("Bearer {api_token}")),
+                headers: identity::headers(&feed, uuid, shared),
             },
-            feed: Feed::new(&feed, PageKey::new(settings.token.expose()), uuid()),
+            feed: Feed::new(&feed, PageKey::new(settings.token.expose()), uuid),
             sign_out: sign_out::Settings {
                 timeout_milliseconds,
                 when_unreachable: settings.when_unreachable,

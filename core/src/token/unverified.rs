@@ -16,6 +16,8 @@ pub struct UnverifiedToken {
     /// The names of the token and its session (claim `sid`). The user is not among them, because
     /// the claim with the user id depends on the filter's configuration.
     pub names: TokenNames,
+    /// The names of its user if the claim `sub` contains the user id, as it does by default.
+    pub sub: Option<NamePair>,
     /// The time when the token was issued, in seconds since 1970 UTC.
     pub iat: Option<u64>,
     /// The time when the token expires, in seconds since 1970 UTC.
@@ -44,7 +46,9 @@ impl UnverifiedToken {
         // Where `sid` is something else than a session id, the configuration does not name it.
         let session = claims::text(&payload, "sid").ok().flatten().filter(|sid| is_session_id(sid));
         let session = session.map(|sid| NamePair::of_session(realm, issuer, &sid));
-        Some(Self { names: TokenNames { token, session, user: None }, iat, exp })
+        let sub = claims::text(&payload, "sub").ok().flatten();
+        let sub = sub.map(|sub| NamePair::of_user(realm, issuer, &sub));
+        Some(Self { names: TokenNames { token, session, user: None }, sub, iat, exp })
     }
 }
 

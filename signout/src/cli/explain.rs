@@ -9,6 +9,7 @@ use session_guard_core::call::{Call, Response};
 use session_guard_core::config::effective::effective;
 use session_guard_core::config::{Config, ConfigError};
 use session_guard_core::headers::Headers;
+use session_guard_core::refusal::Refusal;
 use session_guard_core::root::{Destination, Question};
 use signout::check::{Asked, find_one, stand_in};
 use signout::clock::unix_seconds;
@@ -17,6 +18,7 @@ use signout::explain::{
 };
 
 use super::client::Client;
+use super::lookup::{self, look_up};
 use super::{CommandError, Target};
 
 /// Explain why the filter accepts or refuses a token or a request.
@@ -56,10 +58,9 @@ impl ExplainCommand {
             let is_needed = self.url.is_some() || !api_token.iter().any(|known| known == name);
             std::env::var(name).ok().or_else(|| (!is_needed).then(|| stand_in(name)))
         };
-        let sources =
-            Config::parse(&config, &environment).map_err(|it| self.unusable(&it))?.sources;
+        let parsed = Config::parse(&config, &environment).map_err(|it| self.unusable(&it))?;
         let lines = match &self.token {
-            Some(file) => lines_with(&sources, &read(file, TOKEN_BYTES)?),
+            Some(file) => lines_with(&parsed.sources, &read(file, TOKEN_BYTES)?),
             None => vec![],
         };
         let headers = headers(self.request.as_ref(), &lines);
@@ -78,11 +79,35 @@ impl ExplainCommand {
             unix_seconds: unix_seconds(),
             send: &mut send,
         };
-        let report = explain(input).map_err(|error| self.unusable(&error))?;
-        match failure.into_inner() {
-            Some(error) => Err(error),
-            None => self.print(&report),
+        let mut report = explain(input).map_err(|error| self.unusable(&error))?;
+        if let Some(error) = failure.into_inner() {
+            return Err(error);
         }
+        if report
+            .refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.name == Refusal::Revoked.answer().code)
+        {
+            report.revoked_by = self.revoked_by(&parsed, &headers)?;
+        }
+        self.print(&report)
+    }
+
+    /// Asks the service which records revoke the tokens.
+    fn revoked_by(&self, config: &Config, headers: &Headers) -> Result<Vec<String>, CommandError> {
+        let (Some(url), Some(revocation)) = (&self.url, &config.revocation) else {
+            return Ok(vec![]);
+        };
+        let api_token = String::from_utf8_lossy(revocation.token.expose()).into_owned();
+        let target = Target { url: url.clone(), ca: self.ca.clone() };
+        let client = Client::with_token(&target, api_token)?;
+        let mut records = Vec::new();
+        for candidate in config.sources.find(headers).unwrap_or_default().iter() {
+            let token = String::from_utf8_lossy(&candidate.bytes);
+            let question = serde_json::json!({"token": token, "realm": revocation.realm});
+            records.extend(look_up(&client, &question).map(|found| lookup::lines(&found))?);
+        }
+        Ok(records)
     }
 
     fn print(&self, report: &ExplainReport) -> Result<(), CommandError> {

@@ -14,6 +14,7 @@ mod explain;
 mod guard;
 mod issuers;
 mod list;
+mod lookup;
 mod revoke;
 mod serve;
 mod status;
@@ -31,6 +32,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Schema { issuers } => schema(issuers),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
+        Command::Lookup(lookup) => lookup.run(),
         Command::Audit(audit) => audit.run(),
         Command::Status(status) => status.run(),
         Command::Stream(stream) => stream.run(),
@@ -69,6 +71,8 @@ enum Command {
     Revoke(revoke::Revoke),
     /// List all revocations.
     List(list::ListCommand),
+    /// Look up whether a token, session, user or API key is revoked, by whom and why.
+    Lookup(lookup::LookupCommand),
     /// Show who revoked what, when, from where and why.
     Audit(audit::AuditCommand),
     /// Show the state of the service.

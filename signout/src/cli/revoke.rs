@@ -113,7 +113,7 @@ impl Revoke {
 }
 
 /// Returns the token as the service takes it. The word before it in a header may stay.
-fn token_text(argument: &str) -> Result<String, CommandError> {
+pub(super) fn token_text(argument: &str) -> Result<String, CommandError> {
     let text = if argument == "-" { from_standard_input("token")? } else { argument.to_owned() };
     let text = text.trim();
     let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
@@ -124,7 +124,7 @@ fn token_text(argument: &str) -> Result<String, CommandError> {
 }
 
 /// Returns the credential: the first line, without the line break that `echo` adds.
-fn credential_text() -> Result<String, CommandError> {
+pub(super) fn credential_text() -> Result<String, CommandError> {
     let text = from_standard_input("credential")?;
     match text.lines().next().unwrap_or_default() {
         "" => Err(CommandError::Usage("--credential: standard input is empty".to_owned())),

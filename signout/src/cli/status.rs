@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::Value;
+use signout::clock::{distance, rfc_3339};
 
 use super::client::Client;
 use super::{CommandError, Target};
@@ -43,23 +44,54 @@ impl StatusCommand {
 }
 
 fn table(status: &Value) {
-    let revocations = &status["revocations"];
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let yes = |value: &Value| if value == true { "yes" } else { "no" }.to_owned();
+    let percent = |share: &Value| format!("{:.1} %", share.as_f64().unwrap_or_default() * 100.0);
+    let (revocations, used) = (&status["revocations"], &status["capacity_used"]);
+    let now = number(&status["now"]);
+    let up = distance(now + number(&status["uptime_seconds"]), now);
     let rows = [
-        ("version", &status["version"]),
-        ("up (seconds)", &status["uptime_seconds"]),
-        ("ready", &status["ready"]),
-        ("store accepts writes", &status["store_up"]),
-        ("store is durable", &status["store_durable"]),
-        ("tokens revoked", &revocations["token"]),
-        ("users cut off", &revocations["user"]),
-        ("cutoffs for all", &revocations["all"]),
-        ("capacity", &status["capacity"]),
-        ("log entries", &status["log_entries"]),
-        ("polls waiting", &status["waiting_polls"]),
-        ("newest entry", &status["head"]),
+        ("version", status["version"].as_str().unwrap_or_default().to_owned()),
+        ("time", rfc_3339(now)),
+        ("up for", up.trim_start_matches("in ").to_owned()),
+        ("ready", yes(&status["ready"])),
+        ("store accepts writes", yes(&status["store_up"])),
+        ("store is durable", yes(&status["store_durable"])),
+        ("tokens revoked", revocations["token"].to_string()),
+        ("users and sessions cut off", revocations["user"].to_string()),
+        ("cutoffs for all", revocations["all"].to_string()),
+        ("capacity", status["capacity"].to_string()),
+        ("  used by tokens", percent(&used["tokens"])),
+        ("  used by cutoffs", percent(&used["cutoffs"])),
+        ("revocations per minute", status["revocations_per_minute"].to_string()),
+        ("log entries", status["log_entries"].to_string()),
+        ("polls waiting", status["waiting_polls"].to_string()),
+        ("newest entry", status["head"].as_str().unwrap_or_default().to_owned()),
     ];
     for (name, value) in rows {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        println!("{name:<20} {value:>12}");
+        println!("{name:<28} {value}");
     }
+    let proxies = status["proxies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    println!("{:<28} {}", "proxies", proxies.len());
+    if !proxies.is_empty() {
+        println!("\n{}", line(["proxy", "address", "version", "realm", "lag", "last poll"]));
+    }
+    for proxy in proxies {
+        let text = |name: &str| proxy[name].as_str().unwrap_or_default();
+        let version = format!("{} {}", text("version"), text("build"));
+        let lag = match proxy["behind"].as_u64() {
+            Some(0) => "up to date".to_owned(),
+            Some(behind) => format!("{behind} revocations"),
+            None => "loading".to_owned(),
+        };
+        let last = match proxy["is_polling"] == true {
+            true => "waiting now".to_owned(),
+            false => format!("{} s ago", number(&proxy["seconds_since_poll"])),
+        };
+        println!("{}", line([text("id"), text("address"), &version, text("realm"), &lag, &last]));
+    }
+}
+
+fn line([id, address, version, realm, lag, last]: [&str; 6]) -> String {
+    format!("{id:<16}  {address:<15}  {version:<14}  {realm:<12}  {lag:<16}  {last}")
 }

@@ -70,6 +70,8 @@ pub struct ExplainReport {
     pub refusal: Option<RefusalReport>,
     /// Warnings and errors that the filter would log, for example keys that are left out.
     pub log: Vec<String>,
+    /// The records that revoke its tokens, one line each, if a service was asked.
+    pub revoked_by: Vec<String>,
 }
 
 /// The refusal of a request.
@@ -203,6 +205,7 @@ pub fn explain(input: ExplainInput<'_>) -> Result<ExplainReport, ConfigError> {
         outcome: String::new(),
         refusal: None,
         log: log.collect(),
+        revoked_by: vec![],
     };
     match root.decide(headers, host) {
         Decision::Ready(_) => "the filter responds itself".clone_into(&mut report.outcome),

@@ -18,6 +18,9 @@ pub fn words(report: &ExplainReport, revocations_were_checked: bool) -> String {
     for line in &report.log {
         out.line("log", line);
     }
+    for record in &report.revoked_by {
+        out.line("revoked by", record);
+    }
     out.line("verdict", &report.outcome);
     if let Some(refusal) = &report.refusal {
         out.line("problem", &refusal.problem);

@@ -23,6 +23,7 @@
 //! is at least as long.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ struct OpenConnection {
 /// One open connection. It is removed from [`Connections`] when it is dropped.
 pub(crate) struct ServiceConnection {
     number: u64,
+    /// The address of the caller, or of a proxy in front of the service.
+    pub(crate) peer: IpAddr,
     connections: Arc<Connections>,
     gives_way: Arc<Notify>,
     state: Mutex<ConnectionsState>,
@@ -110,7 +113,7 @@ impl Connections {
 
     /// Registers a connection that was just accepted. If there are too many, closes the oldest
     /// unauthenticated one.
-    pub(crate) fn accept(self: &Arc<Self>) -> Arc<ServiceConnection> {
+    pub(crate) fn accept(self: &Arc<Self>, peer: IpAddr) -> Arc<ServiceConnection> {
         let gives_way = Arc::new(Notify::new());
         let mut open = self.open();
         let room = self.limits.max_connections.saturating_sub(open.authenticated).max(RESERVE);
@@ -125,7 +128,8 @@ impl Connections {
             is_authenticated: false,
             last_request_at: Instant::now(),
         });
-        Arc::new(ServiceConnection { number, connections: Arc::clone(self), gives_way, state })
+        let connections = Arc::clone(self);
+        Arc::new(ServiceConnection { number, peer, connections, gives_way, state })
     }
 
     /// Closes the oldest unauthenticated connection, because the system cannot open another one.
@@ -246,6 +250,8 @@ const OTHER_FILES: usize = RESERVE + 64;
 mod tests {
     use super::*;
 
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn connections(max_connections: usize) -> Arc<Connections> {
         let limits = Limits {
             max_connections,
@@ -266,9 +272,9 @@ mod tests {
     #[test]
     fn the_oldest_unauthenticated_connection_gives_way() {
         let connections = connections(100);
-        let all: Vec<_> = (0..100).map(|_| connections.accept()).collect();
+        let all: Vec<_> = (0..100).map(|_| connections.accept(PEER)).collect();
         all[0].authenticate().unwrap();
-        let newest = [connections.accept(), connections.accept()];
+        let newest = [connections.accept(PEER), connections.accept(PEER)];
         // One of 100 connections is authenticated, so 99 unauthenticated ones fit.
         let closed: Vec<_> = (0..100).filter(|&at| must_close(&all[at])).collect();
         assert_eq!(closed, [1, 2]);
@@ -279,9 +285,9 @@ mod tests {
     #[test]
     fn authenticated_connections_leave_the_reserve() {
         let connections = connections(3);
-        let known: Vec<_> = (0..3).map(|_| connections.accept()).collect();
+        let known: Vec<_> = (0..3).map(|_| connections.accept(PEER)).collect();
         assert!(known.iter().all(|connection| connection.authenticate().is_ok()));
-        let strangers: Vec<_> = (0..=RESERVE).map(|_| connections.accept()).collect();
+        let strangers: Vec<_> = (0..=RESERVE).map(|_| connections.accept(PEER)).collect();
         assert!(must_close(&strangers[0]) && !must_close(&strangers[1]));
         assert_eq!(strangers[1].authenticate(), Err(Error::TooManyConnections));
         drop(known);
@@ -294,7 +300,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_moves_with_each_request() {
         let connections = connections(3);
-        let (stranger, known) = (connections.accept(), connections.accept());
+        let (stranger, known) = (connections.accept(PEER), connections.accept(PEER));
         known.authenticate().unwrap();
         let start = Instant::now();
         tokio::time::sleep(Duration::from_secs(9)).await;

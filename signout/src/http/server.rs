@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::connections::{Connections, Limits, ServiceConnection};
 use super::tls::{Acceptor, Tls};
+use crate::agent::PeerAddress;
 use crate::service::Service;
 
 /// The server of one service. Its limits hold for all of its listeners together.
@@ -64,8 +65,8 @@ async fn serve(
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connections.accept();
+            Ok((stream, peer)) => {
+                let connection = connections.accept(peer.ip());
                 let (acceptor, app) = (acceptor.clone(), app.clone());
                 let watcher = shutdown.watcher();
                 tokio::spawn(serve_connection(stream, acceptor, connection, app, watcher));
@@ -134,6 +135,7 @@ async fn serve_http(
 ) {
     let respond = hyper::service::service_fn(|mut request: hyper::Request<Incoming>| {
         connection.note_request();
+        request.extensions_mut().insert(PeerAddress(connection.peer));
         request.extensions_mut().insert(Arc::clone(&connection));
         app.clone().oneshot(request)
     });

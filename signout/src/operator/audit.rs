@@ -4,6 +4,8 @@
 //! the time `since`, or after [`EXAMINED_ROWS`]. The response then names the entry with which the
 //! next query must continue.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -66,6 +68,36 @@ pub(crate) async fn audit(
     let (entries, next) = find(&service, &filter, before, limit).await?;
     let entries: Vec<_> = entries.iter().map(shown).collect();
     Ok(Json(json!({"entries": entries, "next": next.map(|key| key.to_string())})).into_response())
+}
+
+/// Returns the newest entries, at most `limit`.
+pub(super) async fn newest(service: &Service, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+    let filter = AuditFilter::of(AuditQuery::default())?;
+    find(service, &filter, AuditKey::LAST, limit).await.map(|(entries, _)| entries)
+}
+
+/// Returns the newest entry about each of these records, if there is one.
+pub(super) async fn newest_of_each(
+    service: &Service,
+    ids: &[RecordId],
+) -> Result<HashMap<RecordId, AuditEntry>, Error> {
+    let (mut found, mut before) = (HashMap::new(), Some(AuditKey::LAST));
+    while let Some(key) = before
+        && found.len() < ids.len()
+    {
+        let missing = ids.iter().copied().filter(|id| !found.contains_key(id)).collect();
+        let mut filter = AuditFilter::of(AuditQuery::default())?;
+        filter.ids = Some(missing);
+        let (entries, next) = find(service, &filter, key, 1).await?;
+        for entry in entries {
+            let named = entry.revocations.iter().map(|it| it.id).filter(|id| ids.contains(id));
+            for id in named.collect::<Vec<_>>() {
+                found.entry(id).or_insert_with(|| entry.clone());
+            }
+        }
+        before = next;
+    }
+    Ok(found)
 }
 
 /// Returns the entries before this key that the filter selects, and the key with which to continue.
@@ -136,7 +168,7 @@ impl AuditFilter {
 }
 
 /// Returns an entry as JSON.
-pub(crate) fn shown(entry: &AuditEntry) -> Value {
+pub(super) fn shown(entry: &AuditEntry) -> Value {
     let revocations = entry.revocations.iter().take(SHOWN_REVOCATIONS).map(|it| {
         json!({
             "kind": it.subject.name(),

@@ -2,3 +2,6 @@
 //! is.
 
 pub(crate) mod audit;
+pub(crate) mod lookup;
+pub(crate) mod page;
+pub(crate) mod status;

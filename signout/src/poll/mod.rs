@@ -5,23 +5,26 @@
 //! is over, or the service stops. Callers that accept the binary form of
 //! [`wire`](session_guard_core::feed::wire) get that form. All others get JSON.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use session_guard_core::feed::delivery::JsonRecord;
 use session_guard_core::feed::wire::{CONTENT_TYPE, Page, PageKey};
 use tokio::time::Instant;
 
 use crate::access::bearer;
+use crate::agent::{self, Agent, PeerAddress};
 use crate::clock::unix_seconds;
 use crate::cursor::ProxyPosition;
 use crate::error::Error;
 use crate::page::{is_reset, page};
+use crate::proxies::ProxyIdentity;
 use crate::service::Service;
 
 /// Longest wait of a poll. A longer `wait` in the query is shortened to this.
@@ -44,6 +47,7 @@ pub(crate) struct PollQuery {
 pub(crate) async fn poll(
     State(service): State<Service>,
     query: Result<Query<PollQuery>, QueryRejection>,
+    peer: Option<Extension<PeerAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let received = Instant::now();
@@ -55,6 +59,8 @@ pub(crate) async fn poll(
     let place = query.after.as_deref().map_or(ProxyPosition::Start, ProxyPosition::parse);
     let wait = Duration::from_secs(query.wait.min(WAIT_SECONDS));
     let form = ResponseForm::of(&headers);
+    let proxy = proxy(&headers, peer.map(|Extension(PeerAddress(address))| address));
+    let _poll = proxy.and_then(|proxy| service.parts.proxies.poll_begins(proxy, place));
     if place.newest().is_some_and(|newest| newest.sequence > service.log().head().sequence) {
         // Another service has sent the proxy an entry that this service has not yet read from the
         // store.
@@ -72,6 +78,15 @@ pub(crate) async fn poll(
     });
     service.parts.metrics.reset_pages.inc();
     response.await.map_err(|_| Error::Busy("The page could not be built; try again."))?
+}
+
+/// Returns the proxy that polls, if the caller is one.
+fn proxy(headers: &HeaderMap, address: Option<IpAddr>) -> Option<ProxyIdentity> {
+    let agent = Agent::of(headers);
+    let (build, id) = agent.proxy()?;
+    let (build, id) = (build.to_owned(), id.to_owned());
+    let realm = agent::realm(headers);
+    Some(ProxyIdentity { id, version: agent.version, build, realm, address })
 }
 
 /// Returns the page for a proxy at this position. If this service may not know everything that the

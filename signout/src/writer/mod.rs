@@ -30,6 +30,7 @@ use crate::freshness::Freshness;
 use crate::log::{Log, is_obsolete};
 use crate::metrics::ServiceMetrics;
 use crate::plan::{BatchOutcome, COMMIT_RECORDS, Plan, Submission};
+use crate::rate::RevocationRate;
 use crate::recovery;
 use crate::store::{Additions, AppendReason, Appended, Durability, Obsolete, Store, StoreError};
 
@@ -55,6 +56,7 @@ pub(crate) struct Work {
     pub(crate) obsolete: Obsolete,
     /// Number of audit entries that the store keeps.
     pub(crate) audit_limit: usize,
+    pub(crate) rate: RevocationRate,
 }
 
 impl Writer {
@@ -376,6 +378,8 @@ impl WriterThread {
 
     fn sweep(&mut self) {
         self.swept_at = Instant::now();
+        let head = self.work.log.read().unwrap_or_else(PoisonError::into_inner).head();
+        self.work.rate.note(head.sequence);
         if self.work.obsolete.len() < DELETED_ROWS {
             let mut log = self.work.log.write().unwrap_or_else(PoisonError::into_inner);
             let (from, now) = (self.sweep_from, unix_seconds());

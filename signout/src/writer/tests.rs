@@ -79,6 +79,7 @@ fn bench() -> WriterBench {
         capacity: Capacity::of(1_000_000),
         obsolete: Obsolete { rows: OBSOLETE_ROWS.to_vec(), ..Obsolete::default() },
         audit_limit: 10,
+        rate: RevocationRate::default(),
     });
     WriterBench { store, writer: writer.unwrap(), log }
 }

@@ -302,7 +302,7 @@ async fn health_and_metrics_need_no_token() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
     }
-    assert_eq!((open("/").await.status.as_u16(), &*open("/").await.code()), (404, "not_found"));
+    assert_eq!((open("/x").await.status.as_u16(), &*open("/x").await.code()), (404, "not_found"));
     let answer =
         service.call(request("PUT", "/v1/revocations", TOKEN).body(Body::empty()).unwrap()).await;
     assert_eq!((answer.status.as_u16(), &*answer.code()), (405, "method_not_allowed"));

@@ -8,6 +8,8 @@ mod copies;
 mod crash;
 mod feed;
 mod installations;
+mod lookup;
+mod page;
 mod provider;
 mod receivers;
 mod streams_of_events;
