@@ -62,11 +62,10 @@ fn shortened(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(PART_CHARACTERS).collect()
 }
 
-/// Returns the realm that a proxy names in its header.
-pub(crate) fn realm(headers: &HeaderMap) -> String {
-    let value = headers.get(REALM_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
-    let realm = percent_decode(value).decode_utf8_lossy();
-    realm.chars().filter(|it| !it.is_control()).take(REALM_CHARACTERS).collect()
+/// Returns the realm that a proxy names in its header; `None` if it names none.
+pub(crate) fn realm(headers: &HeaderMap) -> Option<String> {
+    let realm = percent_decode(headers.get(REALM_HEADER)?.as_bytes()).decode_utf8_lossy();
+    Some(realm.chars().filter(|it| !it.is_control()).take(REALM_CHARACTERS).collect())
 }
 
 /// The name of the filter.

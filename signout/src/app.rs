@@ -93,11 +93,11 @@ async fn revoke(
     let records = std::mem::take(&mut batch.records);
     let size = records.len();
     let mut notes = std::mem::take(&mut batch.notes);
-    let origin = origin(&headers, caller);
-    if origin.via == PROXY {
-        let realm = agent::realm(&headers); // a record in the feed's form names none
+    if let Some(realm) = agent::realm(&headers) {
+        // A record in the feed's form, which a proxy sends, names no realm.
         notes.iter_mut().for_each(|note| note.realm.clone_from(&realm));
     }
+    let origin = origin(&headers, caller);
     let submission = Submission { records, origin, notes };
     let written = service.write(submission).await;
     let metrics = &service.parts.metrics;
@@ -137,15 +137,16 @@ async fn revoke(
 fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
     let agent = Agent::of(headers);
     let (via, name) = match agent.proxy() {
-        Some((_, id)) => (PROXY, id.to_owned()),
+        Some((FORWARD_AUTH, _)) => (FORWARD_AUTH, String::new()),
+        Some((_, id)) => ("proxy", id.to_owned()),
         None if agent.is_command_line() => ("command_line", String::new()),
         None => ("api", agent.program),
     };
     AuditOrigin { via: via.to_owned(), name, api_token: caller.token_name() }
 }
 
-/// Origin of the revocations of a proxy.
-const PROXY: &str = "proxy";
+/// The sign-outs that this service has decided about for another proxy.
+const FORWARD_AUTH: &str = "forward_auth";
 
 /// `GET /v1/stream-verifications/{state}`: whether a verification event with this state has arrived.
 async fn verification(

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use session_guard_core::call::{Call, Response};
 use session_guard_core::headers::Headers;
-use session_guard_core::root::Destination;
+use session_guard_core::root::{Destination, REALM_HEADER};
 use tower::ServiceExt;
 
 /// Sends a call and returns the response, or `None` if there is none in time.
@@ -22,6 +22,9 @@ async fn respond(api: Router, destination: Destination, call: Call) -> Option<Re
     let authorization = destination.authorization.unwrap_or_default();
     let request = Request::builder().method(method).uri(path);
     let request = request.header(header::AUTHORIZATION, authorization);
+    let request = request.header(header::USER_AGENT, AGENT);
+    let realm = destination.headers.iter().filter(|(name, _)| *name == REALM_HEADER);
+    let request = realm.fold(request, |it, (name, value)| it.header(*name, value));
     let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
     let response: Result<_, Infallible> = api.oneshot(request.body(Body::from(body)).ok()?).await;
     let (parts, body) = response.ok()?.into_parts();
@@ -32,6 +35,9 @@ async fn respond(api: Router, destination: Destination, call: Call) -> Option<Re
     let lines: Vec<_> = std::iter::once(status).chain(lines).collect();
     Some(Response { headers: Headers::from_pairs(&lines), body: body.into() })
 }
+
+/// How the calls appear in the audit and among the proxies of this service.
+const AGENT: &str = concat!("session-guard/", env!("CARGO_PKG_VERSION"), " (forward_auth; local)");
 
 /// Longest response: more than the largest page of the feed.
 const LONGEST_RESPONSE_BYTES: usize = 16 << 20;

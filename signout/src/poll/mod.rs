@@ -85,7 +85,7 @@ fn proxy(headers: &HeaderMap, address: Option<IpAddr>) -> Option<ProxyIdentity> 
     let agent = Agent::of(headers);
     let (build, id) = agent.proxy()?;
     let (build, id) = (build.to_owned(), id.to_owned());
-    let realm = agent::realm(headers);
+    let realm = agent::realm(headers).unwrap_or_default();
     Some(ProxyIdentity { id, version: agent.version, build, realm, address })
 }
 
