@@ -82,10 +82,10 @@ kubernetes-envoy: wasm envoy programs ## runs the filter in a real Envoy as Isti
 monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashboard with a real Prometheus
 	cargo test --workspace --test monitoring -- --include-ignored
 
-pages: wasm envoy programs ## tests the demo's page in chromium
+pages: wasm envoy programs ## tests the demo's page and the status page of the service in chromium
 	@setup/chromium.sh
 	@setup/python-peers.sh browser
-	cargo test --workspace --test demo_page -- --include-ignored
+	cargo test --workspace --test demo_page --test status_page -- --include-ignored
 
 compose-test: ## runs compose-demo with both stores and the quick start without a container registry; needs root and Debian
 	@tests/compose.sh
