@@ -77,6 +77,13 @@ class Stack:
         envoy = self._start("envoy", self._envoy(data), **self._secrets())
         wait_for(f"http://{self.edge}/.session-guard/ready", envoy, 120)
 
+    def signout(self, *arguments: str, text: str = ""):
+        """Runs a command of the operator's tool, with this text as its standard input."""
+        own = {"SIGNOUT_URL": f"http://{self.service}", "SIGNOUT_TOKEN": self.api_token}
+        program = [ROOT / "target/debug/signout", *arguments]
+        subprocess.run(program, input=text, text=True, env=os.environ | own, check=True,
+                       stdout=subprocess.DEVNULL)
+
     def _secrets(self):
         return {"WEBUI_SECRET_KEY": self.secret, "SIGNOUT_TOKEN": self.api_token}
 

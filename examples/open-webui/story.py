@@ -190,3 +190,37 @@ class Story:
               told(httpx.get(edge, headers=bearer, cookies=stale)))
         check("a key that nobody has: the application's own answer", f"401 {EXPIRED}",
               told(httpx.get(edge, headers={"authorization": "Bearer sk-" + "0" * 32})))
+        self.revoked_api_key(key)
+
+    def revoked_api_key(self, key: str):
+        """Revokes a leaked key at the edge while an answer streams to the one who uses it."""
+        check, edge = self.steps.check, f"http://{self.edge}"
+        bearer, other = {"authorization": f"Bearer {key}"}, {"x-api-key": key}
+        chat = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        with httpx.stream("POST", f"{edge}/api/chat/completions", json=chat, headers=bearer,
+                          timeout=30) as answer:
+            check("an answer streams to the key", "200", str(answer.status_code))
+            lines = answer.iter_lines()
+            next(lines)
+            self.stack.signout("revoke", "--credential", text=key)
+            took = seconds_until_end(lines)
+        print(f"  (ended {took:.2f} s after the revocation)")
+        check("it ends within a second of the revocation", "yes",
+              "yes" if took <= 1 else f"{took:.2f} s")
+        for name, headers in [("Authorization", bearer), ("x-api-key", other)]:
+            check(f"the revoked key in {name}", "401 revoked",
+                  told(httpx.get(f"{edge}/api/v1/chats/", headers=headers)))
+        check("the same key at the application itself, past Envoy", "200",
+              told(httpx.get(f"http://{self.stack.application}/api/v1/chats/", headers=bearer)))
+        check("Ada's own session", "200", self.ada.uses())
+
+
+def seconds_until_end(lines) -> float:
+    """Reads a stream until it ends, or is cut off. Returns how long that took."""
+    start = time.monotonic()
+    try:
+        for _ in lines:
+            pass
+    except httpx.RemoteProtocolError:
+        pass
+    return time.monotonic() - start
