@@ -13,6 +13,7 @@ mod partitions;
 mod power;
 mod processes;
 mod propagation;
+mod providers;
 mod shim;
 mod soak;
 mod stores;

@@ -3,7 +3,10 @@
 //! Promises:
 //!
 //! - A proxy that has refused a token never accepts it again before it expires. The same holds for
-//!   a renewed token of the same `jti`, and for other tokens of a session that was signed out.
+//!   a renewed token of the same `jti`, and for other tokens of a session that was signed out, here
+//!   or at its identity provider.
+//! - No process refuses the tokens of a new sign-in to such a session, however often the provider
+//!   repeats its message.
 //! - Soon after the faults end, every proxy and the service know each revocation that any of them
 //!   still knew.
 //! - No proxy loses the set or treats it as stale without a reason.

@@ -194,6 +194,13 @@ impl SimulatedProcess {
         refuses(&self.vms[0].feed, &self.memory, record)
     }
 
+    /// Returns whether this process refuses a token of the session that was issued at `iat`.
+    pub(super) fn refuses_of_session(&self, session: RecordId, iat: u64) -> bool {
+        let names = TokenNames::of(OTHER_TOKEN).and_session(session);
+        let set = self.vms[0].feed.set();
+        set.is_revoked(&self.memory, &names, Some(iat)).expect("shared data is not damaged")
+    }
+
     pub(super) fn knowledge(&mut self, time: Duration) -> Knowledge {
         let now = self.now(time);
         self.vms[0].feed.known_at(&self.memory, now)
@@ -241,12 +248,21 @@ impl SimulatedVm {
 
 /// Looks up a token that only this record revokes, and returns whether it is refused.
 fn refuses(feed: &Feed, memory: &Memory, record: &Record) -> bool {
-    let other = TokenNames::of(RecordId([0x55; 16]));
+    let other = TokenNames::of(OTHER_TOKEN);
     let last = record.issued_before.checked_sub(1);
     let (names, iat) = match record.kind {
         Kind::Token => (TokenNames::of(record.id), Some(u64::MAX)),
+        Kind::User if sessions().contains(&record.id) => (other.and_session(record.id), last),
         Kind::User => (other.and_user(record.id), last),
         Kind::All => (other, last),
     };
     feed.set().is_revoked(memory, &names, iat).expect("shared data is not damaged")
 }
+
+/// Returns the sessions at the identity provider.
+pub(super) fn sessions() -> [RecordId; 2] {
+    [RecordId([3 << 5; 16]), RecordId([5 << 5; 16])]
+}
+
+/// A token without a record.
+const OTHER_TOKEN: RecordId = RecordId([0x55; 16]);

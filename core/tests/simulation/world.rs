@@ -12,7 +12,7 @@ use session_guard_core::revocation::record::{Kind, NEVER, Record, RecordId};
 
 use super::chance::Chance;
 use super::memory::Memory;
-use super::process::{MAX_STALENESS_SECONDS, SimulatedProcess, Which};
+use super::process::{MAX_STALENESS_SECONDS, SimulatedProcess, Which, sessions};
 use super::service::{ModelService, after, page_key, response};
 
 pub(super) struct World {
@@ -29,7 +29,7 @@ pub(super) struct World {
     /// The records that may be revoked. `refused` stores, for each process, whether it has ever
     /// refused them.
     records: Vec<Record>,
-    /// The cutoffs of sessions that sign-outs have set.
+    /// The cutoffs of sessions that sign-outs and the identity provider have set.
     session_cutoffs: Vec<Record>,
     /// By process, of the records and then of the cutoffs.
     refused: Vec<Vec<bool>>,
@@ -143,7 +143,8 @@ impl World {
                 self.say(|| format!("process {process} vm {vm}: sign-out {record:?} {session:?}"));
                 self.processes[process].sign_out(vm, record, session, self.time);
             }
-            74..82 if self.service_is_up => {
+            74..78 if self.service_is_up => self.log_out_at_provider(),
+            78..82 if self.service_is_up => {
                 let record = self.record();
                 let past = is_past_for_service(&record, self.service_unix_seconds());
                 self.say(|| format!("service: revoke {record:?}"));
@@ -171,20 +172,52 @@ impl World {
         self.records[record]
     }
 
-    /// The cutoff that a sign-out with this token sets: every other token names the one session.
+    /// The identity provider reports to the service that a session has ended, or repeats an earlier
+    /// report.
+    fn log_out_at_provider(&mut self) {
+        let earlier = self.session_cutoffs.len();
+        let cutoff = if earlier > 0 && self.chance.one_in(3) {
+            self.session_cutoffs[self.chance.below(earlier)]
+        } else {
+            let session = sessions()[self.chance.below(2)];
+            self.new_session_cutoff(session, self.service_unix_seconds())
+        };
+        self.say(|| format!("provider: logout {cutoff:?}"));
+        self.service.revoke(cutoff);
+    }
+
+    /// Returns the cutoff of a session that ends at `now`, and notes it.
+    fn new_session_cutoff(&mut self, session: RecordId, now: u64) -> Record {
+        let cutoff = Record::session(session, now + 1, now + 1 + KEPT_AFTER_EXP_SECONDS);
+        self.session_cutoffs.push(cutoff);
+        self.refused.iter_mut().for_each(|of_process| of_process.push(false));
+        cutoff
+    }
+
+    /// The cutoff that a sign-out with this token sets: every other token names a session.
     fn session_cutoff(&mut self, process: usize, record: &Record) -> Option<Record> {
         let names_session = record.kind == Kind::Token && record.id.0[0].is_multiple_of(2);
         if !names_session || self.clocks_jump {
             return None; // the service accepts no cutoff of a clock that is an hour ahead
         }
-        let id = RecordId::of_session("", Some("issuer"), "session");
+        let session = sessions()[usize::from(record.id.0[1] % 2)];
         let now = self.processes[process].now(self.time).unix_seconds;
-        let cutoff = Record::session(id, now + 1, now + 1 + KEPT_AFTER_EXP_SECONDS);
-        if !self.processes[process].refuses(record) {
-            self.session_cutoffs.push(cutoff);
-            self.refused.iter_mut().for_each(|of_process| of_process.push(false));
+        if self.processes[process].refuses(record) {
+            return Some(Record::session(session, now + 1, now + 1 + KEPT_AFTER_EXP_SECONDS));
         }
-        Some(cutoff)
+        Some(self.new_session_cutoff(session, now))
+    }
+
+    /// Returns, for each session that has ended, the time of its last cutoff or of that for all: a
+    /// sign-in from then on must work.
+    fn new_sign_ins(&self) -> Vec<(RecordId, u64)> {
+        let ended = |session: &RecordId| self.session_cutoffs.iter().any(|it| it.id == *session);
+        let latest = |session: RecordId| {
+            let applies = |it: &&Record| it.kind == Kind::All || it.id == session;
+            let all = self.records.iter().chain(&self.session_cutoffs).filter(applies);
+            (session, all.map(|it| it.issued_before).max().unwrap_or(0))
+        };
+        sessions().into_iter().filter(ended).map(latest).collect()
     }
 
     fn let_time_pass(&mut self) {
@@ -398,8 +431,13 @@ impl World {
     /// Checks the promises that every process must keep at all times.
     fn check(&mut self) {
         let early = self.service_unix_seconds() + 60;
+        let sign_ins = self.new_sign_ins();
         for (number, process) in self.processes.iter_mut().enumerate() {
             let knowledge = process.knowledge(self.time);
+            for &(session, iat) in &sign_ins {
+                let refuses = process.refuses_of_session(session, iat);
+                assert!(!refuses, "process {number} refuses a new sign-in to {session}");
+            }
             let records = self.records.iter().chain(&self.session_cutoffs);
             for (record, refused) in records.zip(&mut self.refused[number]) {
                 // After its feed was renamed, a process loads only records that the service still
@@ -407,6 +445,10 @@ impl World {
                 *refused &= knowledge != Knowledge::Never || !is_past_for_service(record, early);
                 // Before the set is loaded, every token is refused.
                 let refuses = knowledge == Knowledge::Never || process.refuses(record);
+                // A proxy reduces a cutoff that is too far ahead of its clock, and loads the set again
+                // when its clock has got there. Until then the tokens in between are not valid yet.
+                let latest = process.now(self.time).unix_seconds + LARGEST_SKEW_SECONDS;
+                *refused &= refuses || record.issued_before <= latest;
                 // A sliding session renews its token: the same `jti` with a later `exp`, at most a
                 // day later. A record may be dropped only after both clocks have passed that time.
                 let kept_seconds = match record.kind {

@@ -95,6 +95,19 @@ impl TokenSigner {
         let claims = claims.with_jwt_id(uuid::Uuid::new_v4());
         Token::text(&(self.sign)(claims).expect("a signed token"))
     }
+
+    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) of a session, issued now.
+    ///
+    /// # Panics
+    /// The key cannot sign.
+    #[must_use]
+    pub fn logout_token(&self, issuer: &str, audience: &str, sid: &str) -> String {
+        let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+        let claims = json!({"sid": sid, "events": events});
+        let claims = Claims::with_custom_claims(claims, Duration::from_mins(2));
+        let claims = claims.with_issuer(issuer).with_audience(audience);
+        (self.sign)(claims.with_jwt_id(uuid::Uuid::new_v4())).expect("a signed token")
+    }
 }
 
 /// Returns a token with a well-formed but wrong signature. Each `number` gives another token. An
