@@ -151,7 +151,7 @@ fn canonical(at: &At, text: &str) -> Result<(), ConfigError> {
 }
 
 fn methods(at: &At, written: &[String]) -> Result<Vec<String>, ConfigError> {
-    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out for all methods")?;
+    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out to match all methods")?;
     for (index, method) in written.iter().enumerate() {
         if !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
             return Err(at.item(index).error("is no method", "methods are upper case: GET"));
@@ -161,7 +161,7 @@ fn methods(at: &At, written: &[String]) -> Result<Vec<String>, ConfigError> {
 }
 
 fn hosts(at: &At, written: &[String]) -> Result<Vec<HostPattern>, ConfigError> {
-    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out for all hosts")?;
+    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out to match all hosts")?;
     limits::texts(at, written, settings::LIST_ITEMS, settings::NAME_BYTES)?;
     let remedy = "lower case, without port: app.example.com, *.example.com, [::1]";
     let patterns = written.iter().enumerate().map(|(index, host)| {

@@ -41,7 +41,7 @@ fn routes(
     written: Option<&[raw::RawSourceRoute]>,
 ) -> Result<Vec<RequestPattern>, ConfigError> {
     let Some(written) = written else { return Ok(vec![]) };
-    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out for all routes")?;
+    limits::some(at, written.len(), settings::LIST_ITEMS, "leave it out to match all routes")?;
     let routes = written.iter().enumerate().map(|(index, route)| {
         let written = WrittenPattern::of_source(route);
         patterns::check(&at.item(index), &written, vec![]).map(|(pattern, _)| pattern)

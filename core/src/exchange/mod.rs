@@ -403,7 +403,7 @@ fn rejection_line(verdict: Verdict) -> &'static str {
         }
         _ => {
             "a sign-out got 503: the signout service rejects its revocation; the token is refused on \
-             this proxy only; are both of the same version?"
+             this proxy only; compare the versions of filter and service"
         }
     }
 }

@@ -94,22 +94,28 @@ impl fmt::Display for FeedNotice {
                  max_staleness_seconds unless it comes back"
             ),
             Self::Rejected(reason) => {
-                write!(f, "feed: response rejected ({reason}); the set stays as it is")
+                write!(
+                    f,
+                    "feed: response rejected ({reason}); the set stays in force, and polling goes on"
+                )
             }
             Self::Accepted => write!(f, "feed: responses are accepted again"),
-            Self::Reset => write!(f, "feed: the service sends the whole set"),
+            Self::Reset => write!(
+                f,
+                "feed: loading the whole revocation set, as after a start or a long disconnection"
+            ),
             Self::Resends => {
                 write!(f, "feed: the service has lost revocations; this proxy sends them again")
             }
             Self::Damaged => write!(
                 f,
-                "set: shared data was damaged, so the whole feed is read again; does another \
-                 plugin write to this vm_id?"
+                "revocation set: shared data was damaged; protected routes respond 503 until the \
+                 feed is loaded again; check whether another plugin uses this vm_id"
             ),
             Self::ClocksDiffer(seconds) => {
-                write!(f, "feed: the service's clock is {seconds} s ahead of ours; check NTP")
+                write!(f, "feed: the clocks of service and proxy differ by {seconds} s; check NTP")
             }
-            Self::ClocksAgree => write!(f, "feed: the service's clock agrees with ours again"),
+            Self::ClocksAgree => write!(f, "feed: the clocks of service and proxy agree again"),
             Self::NotDelivered => write!(
                 f,
                 "outbox: revocations cannot be delivered to the service; this proxy enforces them \

@@ -443,11 +443,11 @@ impl RefusalRule {
                 "send the token unchanged: no quotes, no line breaks, no `=`",
             ),
             Self::Header => (
-                "the token's header is not a JSON object with distinct names",
+                "the token's header is not a JSON object, or repeats a name",
                 "send a signed JWT; an API key needs `pass_prefix`",
             ),
             Self::Payload => (
-                "the token's payload is not a JSON object with distinct names",
+                "the token's payload is not a JSON object, or repeats a name",
                 "let the issuer put claims into the token as a JSON object (RFC 7519 §7.2)",
             ),
             Self::Signature => (
@@ -483,7 +483,7 @@ impl RefusalRule {
                 "let the issuer sign the token without encrypting it",
             ),
             Self::Field => (
-                "a header field holds a credential of its scheme and anything else",
+                "a header field holds a credential of its scheme and something else",
                 "let the client send one line with one credential (RFC 9110 §11.6.2)",
             ),
             Self::Count => (
@@ -519,9 +519,9 @@ impl RefusalRule {
                 "raise max_lifetime_seconds to the lifetime of the application's tokens",
             ),
             Self::ApiKey => (
-                "the route signs out the user of the request's own token, and the request is \
-                 authorised by an API key",
-                "send the user's token alone",
+                "the route revokes the tokens of the request's user, and the request carries an \
+                 API key, which may be another user's",
+                "send the user's token without an API key",
             ),
             Self::Keys => (
                 "the key set of the token's issuer has not been fetched",
@@ -543,7 +543,7 @@ impl RefusalRule {
                  unreachable for that long",
             ),
             Self::SharedData => (
-                "a part of the revocations in shared data is damaged",
+                "a part of the revocations in shared data is damaged, so the token may be revoked",
                 "wait for the reload, which has begun; if it happens again, check the memory of \
                  the machine",
             ),

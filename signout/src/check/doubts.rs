@@ -95,9 +95,9 @@ impl Doubts {
             if header.contains('_') {
                 self.add(
                     format!("{at}.header"),
-                    "a name with `_`: Envoy rejects such requests with \
-                     headers_with_underscores_action: REJECT_REQUEST, as shipped",
-                    "let clients send the header with `-`",
+                    "a name with `_`: Envoy rejects requests with this header under \
+                     headers_with_underscores_action: REJECT_REQUEST, as in the shipped envoy.yaml",
+                    "let clients send the header with `-` in place of `_`, and name it so here",
                 );
             }
             let holds_keys = header.contains("api-key") || header.contains("apikey");

@@ -164,7 +164,9 @@ pub(super) fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Optio
         Some("FAIL_RELOAD") => None,
         Some("FAIL_OPEN") => Some(format!("{name}: FAIL_OPEN lets everybody in when the VM dies")),
         _ if opens => Some("fail_open: lets everybody in when the VM dies".to_owned()),
-        _ => Some(format!("{name}: not FAIL_RELOAD, so a VM that dies answers 503 until restart")),
+        _ => {
+            Some(format!("{name}: not FAIL_RELOAD, so a VM that dies responds 503 until a restart"))
+        }
     }
 }
 

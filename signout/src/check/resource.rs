@@ -43,7 +43,7 @@ fn of_istio(name: &Value, spec: &Value, wasm: &Value) -> Plugin {
     }
     let mut warnings = vec![];
     if !written.is_empty() {
-        let warning = "vmConfig.env: values written here can be read by whoever may read the \
+        let warning = "vmConfig.env: values written here can be read by anybody who may read the \
             resource; use valueFrom: HOST";
         warnings.push(warning.to_owned());
     }

@@ -166,8 +166,11 @@ fn source(source: &Value) -> String {
     if source["routes"].is_array() {
         let routes = items(&source["routes"]).map(|route| pattern(route, "any method", false));
         let routes: Vec<_> = routes.collect();
-        let _ =
-            write!(line, "; it admits only {}; elsewhere it can only refuse", routes.join("; "));
+        let _ = write!(
+            line,
+            "; it admits only {}; on other routes its tokens can only cause a refusal",
+            routes.join("; ")
+        );
     }
     line
 }
@@ -198,7 +201,7 @@ fn routes(config: &Value) -> Vec<String> {
     let default = shown(&config["default_access"]);
     lines.push(format!("{default:<9} everything else: {}", asks(&default)));
     if default != "protected" {
-        lines.push("protected every path that is not canonical".to_owned());
+        lines.push("protected every path that is not canonical: needs a valid token".to_owned());
     }
     lines
 }
@@ -242,7 +245,9 @@ fn rule(rule: &Value) -> String {
     }
     match &rule["revoke_user"] {
         Value::Null => {}
-        Value::String(_) => line.push_str("; a 2xx response signs its user out everywhere"),
+        Value::String(_) => {
+            line.push_str("; a 2xx response signs the request's user out everywhere")
+        }
         named => {
             let segment = shown(&named["segment"]);
             let _ = write!(line, "; a 2xx response signs out the user in {{{segment}}} everywhere");

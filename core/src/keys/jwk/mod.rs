@@ -48,7 +48,7 @@ impl JwkError {
     /// Returns the problem and the remedy, for the operator. They contain nothing of the key.
     pub(crate) fn told(self) -> (String, &'static str) {
         let problem = match self {
-            Self::NotAnObject => "not a JSON object with distinct names, or too long".to_owned(),
+            Self::NotAnObject => "not a JSON object, or repeats a name, or is too long".to_owned(),
             Self::Member(name) => {
                 format!("`{name}` is missing or violates RFC 7517 or RFC 7518")
             }
@@ -65,7 +65,7 @@ impl JwkError {
                 "use only the public members, and replace the key, because it was exposed"
             }
             Self::NoAlgorithm => {
-                "add `alg` to it; for RSA keys `\"algorithm\": \"RS256\"` beside `jwks` also does"
+                "add `alg` to it, or, for RSA keys, `\"algorithm\": \"RS256\"` next to `jwks`"
             }
             Self::Padded(_) => "remove the `=` from it, or ask the issuer to",
             Self::NotAnObject => {

@@ -179,7 +179,7 @@ fn check(
     }
     if let Some(list) = &written.token_issuers {
         let at = at.field("token_issuers");
-        let remedy = "leave it out for the issuer itself";
+        let remedy = "leave `token_issuers` out if tokens name the same issuer";
         errors.note(limits::some(&at, list.len(), TOKEN_ISSUERS, remedy));
         errors.note(limits::texts(&at, list, TOKEN_ISSUERS, long));
     }
@@ -240,7 +240,7 @@ fn check_events(
     let audiences = errors.note(checked).unwrap_or_default();
     let both = || vec![EventType::SessionRevoked, EventType::CredentialChange];
     let types = written.types.unwrap_or_else(both);
-    let remedy = "leave it out for session-revoked and credential-change";
+    let remedy = "leave `types` out to accept both session-revoked and credential-change";
     errors.note(limits::some(&at.field("types"), types.len(), 2, remedy));
     let at = at.field("transmitter");
     let transmitter = written
@@ -301,7 +301,12 @@ fn audiences(at: &At, list: &[String]) -> Result<Vec<String>, ConfigError> {
 fn algorithms(at: &At, names: Option<&[String]>) -> Result<Vec<PublicAlgorithm>, ConfigError> {
     let Some(names) = names else { return Ok(vec![PublicAlgorithm::Rs256]) };
     let known = PublicAlgorithm::ALL.map(PublicAlgorithm::name).join(", ");
-    limits::some(at, names.len(), PublicAlgorithm::ALL.len(), "leave it out for RS256")?;
+    limits::some(
+        at,
+        names.len(),
+        PublicAlgorithm::ALL.len(),
+        "leave it out for the default, RS256",
+    )?;
     let algorithm = |(index, name): (usize, &String)| {
         let at = at.item(index);
         PublicAlgorithm::from_name(name)

@@ -412,7 +412,10 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
         Some("INSTALLATION") => StoreError::new(name, installation::REMEDY),
         Some("FORMAT") => {
             let other = error.detail().unwrap_or_default();
-            let why = format!("it has format {other}, this version reads format {FORMAT}");
+            let why = format!(
+                "it has format {other}, and this version reads only format {FORMAT}: run the \
+                 version that wrote it, or use another --redis-prefix"
+            );
             StoreError::new(name, why)
         }
         _ => StoreError::new(name, error),
