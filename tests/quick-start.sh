@@ -43,11 +43,11 @@ await_ready() { # the port changes when the container restarts
     done
 }
 
+(cd "$work" && eval "$(sed -n 's/^ *\$ \(printf .*\)/\1/p' README.md)")
 for image in envoy signout; do
     docker image inspect "session-guard/$image" >/dev/null 2>&1 ||
         docker_compose -f examples/compose/docker-compose.yaml build
 done
-(cd "$work" && eval "$(sed -n 's/^ *\$ \(printf .*\)/\1/p' README.md)")
 quick_start up -d
 await_ready
 sed -n 's/^ *\$ curl \(.*\)/\1/p' "$work/README.md" | sed "s/127.0.0.1:8080/$address/" >"$work/requests"
