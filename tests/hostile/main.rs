@@ -244,10 +244,11 @@ fn no_request_holds_a_worker_for_long() {
         let page = time_of("GET", "/page", algorithm, "", 8);
         let sign_out = time_of("POST", "/sign-out", algorithm, "", 256);
         println!("{algorithm}: page {page:?}, sign-out {sign_out:?}, one check {slow_check:?}");
-        // The checks of one request are limited to 4.5 such checks. The rest is for reading 58 KB
-        // of tokens and for other load of the machine. Without a limit: 24 (RS256) and more.
+        // The promised time. On a machine that is slower, five such checks: the checks of one request
+        // are limited to three, and the rest is for reading 58 KB of tokens.
+        let most = PROMISED.max(5 * slow_check);
         for used in [page, sign_out] {
-            assert!(used < 15 * slow_check, "{algorithm}: {used:?}, one check {slow_check:?}");
+            assert!(used < most, "{algorithm}: {used:?}, one check {slow_check:?}");
         }
         stage.is_unharmed();
     }
@@ -326,12 +327,19 @@ fn repeated_forged_tokens_refuse_no_genuine_tokens() {
 #[test]
 fn a_panic_would_be_noticed() {
     let envoy = Envoy::setup().drill().workers(1).start();
+    let is_unharmed = || {
+        let reloads = envoy.stats("vm_reload");
+        !envoy.log().contains("panic") && reloads.iter().all(|(_, count)| *count == 0)
+    };
+    assert!(is_unharmed());
     let drill = Request::get("/page").header("x-panic-drill", "request");
     assert_eq!(envoy.send(&drill).status, 503);
     eventually(WITHIN, || envoy.send(&Request::get("/page")).code() == "missing_token");
-    assert!(envoy.stats("vm_reload").iter().any(|(_, count)| *count > 0));
-    assert!(envoy.log().contains("panic"));
+    assert!(!is_unharmed());
 }
+
+/// The longest time for which a request holds its worker.
+const PROMISED: Duration = Duration::from_millis(5);
 
 const WITHIN: Duration = Duration::from_secs(30);
 

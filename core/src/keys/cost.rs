@@ -71,14 +71,14 @@ const COPY_NANOSECONDS_PER_BYTE: u64 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::effort::{FREE_NANOSECONDS, MOST_NANOSECONDS};
+    use crate::keys::effort::{FREE_NANOSECONDS, LONGEST_CHECK_NANOSECONDS};
 
     #[test]
-    fn every_single_check_fits_into_one_request() {
+    fn every_single_check_takes_less_than_3_ms() {
         for algorithm in PublicAlgorithm::ALL {
             for (modulus, text) in [(256, 1_000), (512, 16_384)] {
-                assert!(here_nanoseconds(algorithm, modulus, text) <= MOST_NANOSECONDS);
-                assert!(by_host_nanoseconds(algorithm, modulus, text) <= MOST_NANOSECONDS);
+                assert!(here_nanoseconds(algorithm, modulus, text) <= LONGEST_CHECK_NANOSECONDS);
+                assert!(by_host_nanoseconds(algorithm, modulus, text) <= LONGEST_CHECK_NANOSECONDS);
             }
         }
     }
