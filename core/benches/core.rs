@@ -4,8 +4,11 @@
 //! as WebAssembly and also pays for each host call. `make bench` measures that.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use session_guard_core::admission::{Admission, Decision, Moment};
 use session_guard_core::config::Config;
@@ -20,12 +23,13 @@ use session_guard_core::revocation::horizon::Horizon;
 use session_guard_core::revocation::name::{NamePair, TokenNames};
 use session_guard_core::revocation::record::{Record, RecordId};
 use session_guard_core::revocation::set::RevocationSet;
-use session_guard_core::shared::InMemory;
 use session_guard_core::shared::names::KeySpace;
+use session_guard_core::shared::store::SharedStore;
+use session_guard_core::shared::{InMemory, SharedData};
 use session_guard_core::token::Verifier;
 use testbed::{SESSION_SECRET, Token, repository, unix_seconds};
 
-criterion_group!(benches, request, signatures, set, page);
+criterion_group!(benches, request, signatures, set, page, threads);
 criterion_main!(benches);
 
 /// Measures each stage of a request, and all of them together.
@@ -47,7 +51,7 @@ fn request(criterion: &mut Criterion) {
     group.bench_function("token: seen before", |bencher| {
         bencher.iter(|| verifier.verify(black_box(token.as_str().as_bytes()), now).is_ok());
     });
-    let (shared, set) = million();
+    let (shared, set) = million::<InMemory>();
     let admission = Admission::new(config, Some(set), &NoHost);
     let moment = Moment {
         unix_milliseconds: now * 1_000,
@@ -98,7 +102,7 @@ fn signatures(criterion: &mut Criterion) {
 /// Measures the revocation set with a million records.
 fn set(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("set of 1 million");
-    let (shared, set) = million();
+    let (shared, set) = million::<InMemory>();
     let issuer = Some("https://id.example.com");
     let live = TokenNames::of(NamePair::of_token("", issuer, "live"))
         .and_user(NamePair::of_user("", issuer, "ada"));
@@ -122,7 +126,7 @@ fn set(criterion: &mut Criterion) {
 fn page(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("page");
     group.sample_size(20);
-    let (shared, set) = million();
+    let (shared, set) = million::<InMemory>();
     let mut sorted: Vec<_> = (0..LIVE).map(record).collect();
     sorted.sort_unstable_by_key(|record| record.id);
     sorted.truncate(RESET_PAGE_RECORDS);
@@ -161,8 +165,59 @@ fn page(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn million() -> (InMemory, RevocationSet) {
-    let (shared, set) = (InMemory::default(), set_of_nothing());
+/// Measures the shared data of the native filter while several threads use it: the processor time of
+/// one operation of one thread. It stays the same if no thread waits for another one.
+fn threads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("native store of 1 million");
+    group.sample_size(20);
+    let (shared, set) = million::<SharedStore>();
+    let live = TokenNames::of(NamePair::of_token("", None, "live"))
+        .and_user(NamePair::of_user("", None, "ada"));
+    let next = AtomicUsize::new(LIVE);
+    let generation = || set.generations().current(black_box(&shared)).is_some();
+    let look_up = || set.is_revoked(&shared, black_box(&live), Some(1)).is_ok();
+    let insert = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        set.add(&shared, &[record(number)], Horizon::NONE).is_ok()
+    };
+    let acts: [(&str, &(dyn Fn() -> bool + Sync)); 3] = [
+        ("generation", &generation),
+        ("look up a token", &look_up),
+        ("insert one record", &insert),
+    ];
+    for (name, act) in acts {
+        for count in [1, 2, 4, 8, 16] {
+            let id = BenchmarkId::new(name, format!("{count} threads"));
+            group.bench_function(id, |bencher| {
+                bencher.iter_custom(|times| processor_time_of_each(act, count, times));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Returns the processor time in which a thread acts that many times, on average over the threads.
+fn processor_time_of_each(act: &(dyn Fn() -> bool + Sync), count: u32, times: u64) -> Duration {
+    let of_one = || {
+        let before = thread_nanoseconds();
+        (0..times).for_each(|_| assert!(act()));
+        Duration::from_nanos(thread_nanoseconds() - before)
+    };
+    let all: Duration = thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(of_one)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    });
+    all / count
+}
+
+/// The processor time of this thread, which Linux counts.
+fn thread_nanoseconds() -> u64 {
+    let counts = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    counts.split(' ').next().and_then(|first| first.parse().ok()).expect("a number")
+}
+
+fn million<S: SharedData + Default>() -> (S, RevocationSet) {
+    let (shared, set) = (S::default(), set_of_nothing());
     let mut records: Vec<_> = (0..LIVE).map(record).collect();
     records.sort_unstable_by_key(|record| record.id);
     set.add(&shared, &records, Horizon::NONE).expect("room in memory");
