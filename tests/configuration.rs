@@ -104,6 +104,7 @@ fn wrong() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ("/keys/0", "algorithm", json!("hs256"), "keys[0].algorithm"),
         ("/keys/0", "secret", json!({"env": "NOT_SET"}), "keys[0].secret.env"),
         ("/keys/0", "secret", json!({"inline": "secret"}), "keys[0].secret"),
+        ("/keys/0", "secret", json!({"sds": {"name": "absent"}}), "keys[0].secret.sds"),
         ("/keys/0", "issuer", json!(""), "keys[0].issuer"),
         ("/claims", "clock_skew_seconds", json!(301), "claims.clock_skew_seconds"),
         ("/claims", "clock_skew_seconds", json!("60"), "claims.clock_skew_seconds"),

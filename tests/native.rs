@@ -1,15 +1,16 @@
 //! Promise: the dynamic module accepts its configuration in every form in which Envoy passes it,
-//! passes the user id on as dynamic metadata, and ends open requests as soon as it learns of a
+//! replaces discovered secrets, passes the user id on as dynamic metadata, and ends open requests as soon as it learns of a
 //! revocation, without waiting for a tick. The tests of the proxy-wasm filter check everything else,
 //! with `SESSION_GUARD_BUILD=native`.
 
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use testbed::{
-    Application, Configuration, Envoy, Fault, Reply, Request, Testbed, Token, eventually,
-    native_configuration, repository,
+    Application, Configuration, Envoy, Fault, Reply, Request, SESSION_SECRET, Testbed, Token,
+    eventually, native_configuration, repository,
 };
 
 #[test]
@@ -68,6 +69,67 @@ fn the_user_is_dynamic_metadata_for_access_logs_and_rbac() {
     }
 }
 
+/// The test inserts the key of the documentation into the filter's configuration.
+#[test]
+fn a_discovered_secret_is_replaced_while_envoy_runs() {
+    let directory = TempDir::with_prefix("session-guard-secret-").expect("a directory");
+    let secret = |value: &str| write_secret(&directory, value);
+    let key = repository::yaml_block("docs/native.md", "sds_config").to_string();
+    let key = key.replace("/etc/envoy/secrets", &directory.path().to_string_lossy());
+    secret(SESSION_SECRET);
+    let edit = |configuration: &mut Configuration| {
+        configuration.filter["keys"] = json!([serde_json::from_str::<Value>(&key).unwrap()]);
+    };
+    let bed = Testbed::from(|setup| setup.native().edit(edit), Fault::None);
+    bed.envoy.await_guarding();
+    let old = Token::of("ada");
+    let new =
+        Token::signed("{\"alg\":\"HS256\"}", &Token::claims_of("ada").to_string(), OTHER_SECRET);
+    let mut workers = bed.envoy.connection_per_worker();
+    let mut is_admitted = |token: &Token| -> Vec<bool> {
+        let page = Request::get("/page").bearer(token);
+        let answers = workers.iter_mut().map(|worker| worker.send(&page));
+        answers.map(|answer| answer.status == 200 || answer.code() != "bad_signature").collect()
+    };
+    let (yes, no) = (vec![true; 2], vec![false; 2]);
+    assert_eq!([&old, &new].map(&mut is_admitted), [&*yes, &*no]);
+    secret("too short");
+    eventually(SOON, || bed.envoy.log().contains("; the previous secret stays"));
+    assert_eq!([&old, &new].map(&mut is_admitted), [&*yes, &*no]);
+    secret(OTHER_SECRET);
+    eventually(SOON, || [&old, &new].map(&mut is_admitted) == [&*no, &*yes]);
+    assert!(!bed.envoy.log().contains(OTHER_SECRET) && !bed.envoy.log().contains("too short"));
+}
+
+#[test]
+fn a_secret_of_the_bootstrap_is_a_key() {
+    let with = |value: &str| {
+        let secret =
+            json!({"name": "session", "generic_secret": {"secret": {"inline_string": value}}});
+        Envoy::setup().native().edit(|configuration| {
+            configuration.filter["keys"][0]["secret"] = json!({"sds": {"name": "session"}});
+            configuration.filter.as_object_mut().expect("settings").remove("revocation");
+            configuration.filter["routes"] = json!([]);
+            configuration.bootstrap["static_resources"]["secrets"] = json!([secret]);
+        })
+    };
+    let application = Application::start();
+    let envoy = with(OTHER_SECRET).application(application.address()).start();
+    assert_eq!(envoy.get("/page", &Token::of("ada")).code(), "bad_signature");
+    let log = with("too short").try_start().expect_err("no start");
+    assert!(log.contains("keys[0].secret.sds: 9 bytes, HS256 needs 32"), "{log}");
+}
+
+/// Writes the secret `session` as Envoy reads it: a file that is renamed into its directory.
+fn write_secret(directory: &TempDir, value: &str) {
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+    let secret = json!({"inline_string": value});
+    let resource = json!({"@type": kind, "name": "session", "generic_secret": {"secret": secret}});
+    let path = |name| directory.path().join(name);
+    fs::write(path("new"), json!({"resources": [resource]}).to_string()).expect("a file");
+    fs::rename(path("new"), path("session.json")).expect("a file");
+}
+
 /// The limit is less than half of the proxy-wasm filter's tick, because the machine may be busy
 /// with other tests. On a quiet machine it takes a millisecond (`make streams-report`).
 #[test]
@@ -103,5 +165,7 @@ fn with_struct(configuration: &mut Configuration) {
     let kind = "type.googleapis.com/google.protobuf.Struct";
     configuration.plugin()["configuration"] = json!({"@type": kind, "value": filter});
 }
+
+const OTHER_SECRET: &str = "another-session-secret-of-44-characters-long";
 
 const SOON: Duration = Duration::from_secs(30);

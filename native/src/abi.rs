@@ -92,6 +92,10 @@ pub(crate) struct Outgoing<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Metric(usize);
 
+/// Envoy's number for a secret that it discovers.
+#[derive(Clone, Copy)]
+pub(crate) struct SecretId(usize);
+
 /// The kind of a metric.
 #[derive(Clone, Copy)]
 pub(crate) enum MetricKind {
@@ -251,6 +255,18 @@ impl RequestHandle<'_> {
         };
     }
 
+    /// Returns the present value of a secret, if it has one. It may be an earlier value for a short
+    /// time after a change.
+    pub(crate) fn secret(self, SecretId(id): SecretId) -> Option<Vec<u8>> {
+        let mut value = Buffer::NONE;
+        // SAFETY: Envoy's object is alive while the hook runs.
+        let is_known = unsafe {
+            envoy_dynamic_module_callback_http_filter_get_generic_secret(self.envoy, id, &mut value)
+        };
+        // SAFETY: Envoy keeps the value alive while the hook runs.
+        is_known.then(|| unsafe { bytes(value.data, value.length) }.to_vec())
+    }
+
     /// Creates a scheduler, which can wake this request from any thread.
     pub(crate) fn scheduler(self) -> RequestScheduler {
         // SAFETY: Envoy's object is alive while the hook runs.
@@ -338,6 +354,34 @@ impl ConfigurationHandle<'_> {
                 value,
             )
         };
+    }
+
+    /// Makes Envoy discover a secret. `source` is a `ConfigSource` as JSON, or empty for a secret of
+    /// the bootstrap. Works only while the configuration loads. Returns `None` if Envoy refuses; its
+    /// log tells why.
+    pub(crate) fn discover(self, name: &str, source: &str) -> Option<SecretId> {
+        // SAFETY: Envoy's object is alive, and both texts live for the length of the call.
+        let id = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+                self.envoy,
+                Buffer::of(name.as_bytes()),
+                Buffer::of(source.as_bytes()),
+            )
+        };
+        (id != NO_SECRET).then_some(SecretId(id))
+    }
+
+    /// Returns the present value of a secret, if it has one.
+    pub(crate) fn secret(self, SecretId(id): SecretId) -> Option<Vec<u8>> {
+        let mut value = Buffer::NONE;
+        // SAFETY: Envoy's object is alive while the hook runs.
+        let is_known = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
+                self.envoy, id, &mut value,
+            )
+        };
+        // SAFETY: Envoy keeps the value alive while the hook runs.
+        is_known.then(|| unsafe { bytes(value.data, value.length) }.to_vec())
     }
 
     /// Creates a scheduler, which can wake this configuration's main thread from any thread.
@@ -480,6 +524,9 @@ const CALL_ANSWERED: u32 = 0;
 
 const METRIC_DONE: u32 = 0;
 
+/// The number that Envoy returns in place of a secret's.
+const NO_SECRET: usize = 0;
+
 impl HookStatus {
     /// Returns the status for a headers hook. `StopAllIterationAndWatermark` holds back the body,
     /// too, without buffering more than the connection's limit.
@@ -540,6 +587,24 @@ unsafe extern "C" {
         body: Buffer,
         details: Buffer,
     );
+
+    fn envoy_dynamic_module_callback_http_filter_get_generic_secret(
+        request: *mut c_void,
+        id: usize,
+        value: *mut Buffer,
+    ) -> bool;
+
+    fn envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+        configuration: *mut c_void,
+        name: Buffer,
+        source: Buffer,
+    ) -> usize;
+
+    fn envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
+        configuration: *mut c_void,
+        id: usize,
+        value: *mut Buffer,
+    ) -> bool;
 
     fn envoy_dynamic_module_callback_http_filter_continue_decoding(request: *mut c_void);
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use session_guard_core::config::ConfigError;
+use session_guard_core::config::{Config, ConfigError, DiscoveredSecret};
 use session_guard_core::root::Root;
+use session_guard_core::severity::Severity;
 
-use crate::abi::{self, ConfigurationHandle};
+use crate::abi::{self, ConfigurationHandle, SecretId};
 use crate::host::{host, random_id};
 use crate::log;
 use crate::metrics::FilterMetrics;
@@ -18,6 +19,8 @@ pub(crate) struct Loaded {
     /// The configuration's JSON. Each thread parses it and builds its own [`Root`], which cannot be
     /// shared.
     text: Vec<u8>,
+    /// Envoy's numbers for the secrets to discover, in the order of [`Root::secrets`].
+    secrets: Vec<SecretId>,
     pub(crate) metrics: FilterMetrics,
     /// `None` while Envoy only validates its configuration.
     pub(crate) ticker: Option<Ticker>,
@@ -31,6 +34,15 @@ impl Loaded {
     pub(crate) fn new(envoy: ConfigurationHandle<'_>, text: &[u8]) -> Result<Arc<Self>, String> {
         let mut root = configure(text).map_err(|error| error.to_string())?;
         root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
+        let secrets = discover(envoy, &root)?;
+        // A secret may have a value already, for example if it belongs to the bootstrap.
+        let notices = root.read_secrets(|index| envoy.secret(*secrets.get(index)?));
+        for (severity, line) in notices {
+            if severity == Severity::Error {
+                return Err(line);
+            }
+            log::write(severity, &line);
+        }
         let ticker = if abi::is_validating() {
             None
         } else {
@@ -38,6 +50,7 @@ impl Loaded {
         };
         Ok(Arc::new(Self {
             text: text.to_vec(),
+            secrets,
             metrics: FilterMetrics::define(envoy, &root),
             ticker,
             keys: AtomicU64::new(0),
@@ -51,6 +64,11 @@ impl Loaded {
         let mut root = configure(&self.text).ok()?;
         root.take_log(); // these lines were logged when the configuration loaded
         Some(root)
+    }
+
+    /// Returns Envoy's number for the secret with this index in [`Root::secrets`].
+    pub(crate) fn secret(&self, index: usize) -> Option<SecretId> {
+        self.secrets.get(index).copied()
     }
 
     /// Returns the version of the fetched keys.
@@ -76,5 +94,14 @@ impl Loaded {
 
 fn configure(text: &[u8]) -> Result<Root, ConfigError> {
     let environment = |name: &str| std::env::var(name).ok();
-    Root::configure(text, &environment, &RingSignatures, &random_id, host())
+    Ok(Root::of(Config::parse(text, &environment)?, &RingSignatures, &random_id, host()))
+}
+
+/// Makes Envoy discover the secrets of the configuration.
+fn discover(envoy: ConfigurationHandle<'_>, root: &Root) -> Result<Vec<SecretId>, String> {
+    let id = |secret: &DiscoveredSecret| {
+        let refused = || format!("{}: refused by Envoy, whose log tells why", secret.path());
+        envoy.discover(&secret.name, &secret.source).ok_or_else(refused)
+    };
+    root.secrets().map(id).collect()
 }

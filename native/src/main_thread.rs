@@ -96,6 +96,10 @@ impl MainThread {
         #[cfg(feature = "panic-drill")]
         crate::drill::at_tick();
         let began = Instant::now();
+        let secret = |index| envoy.secret(self.loaded.secret(index)?);
+        // Only this thread logs the changes. It verifies no token itself.
+        let notices = self.root.borrow_mut().read_secrets(secret);
+        notices.iter().for_each(|(severity, line)| log::write(*severity, line));
         self.step(envoy, |root| root.tick(host()));
         wake::ring_all(); // an open request's token may have expired
         self.loaded.metrics.took(envoy, Duration::Tick, began);

@@ -59,7 +59,7 @@ impl NativeExchange {
         let headers = request.headers(Map::RequestHeaders);
         #[cfg(feature = "panic-drill")]
         headers.iter().for_each(crate::drill::on_request);
-        self.worker.refresh();
+        self.worker.refresh(request);
         let status =
             self.act(request, |state, root| state.request_headers(root, headers.as_ref(), host()));
         self.worker.note_missed_key();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use session_guard_core::root::Root;
 
+use crate::abi::RequestHandle;
 use crate::configuration::Loaded;
 use crate::host::host;
 use crate::request::{RESUME, end_event};
@@ -74,16 +75,22 @@ impl Worker {
     }
 
     /// Loads the state that other threads have changed: the fetched keys and, at most once a
-    /// second, the age of the revocation set.
-    pub(crate) fn refresh(&self) {
+    /// second, the age of the revocation set and the discovered secrets.
+    pub(crate) fn refresh(&self, request: RequestHandle<'_>) {
         let keys = self.loaded.keys();
         if self.keys.replace(keys) != keys {
             self.root.borrow_mut().reload_keys(host());
         }
         let now = host().clock.monotonic_milliseconds();
-        if now.abs_diff(self.read_at.get()) >= REFRESH_MILLISECONDS {
+        let root = &mut self.root.borrow_mut();
+        let is_time = now.abs_diff(self.read_at.get()) >= REFRESH_MILLISECONDS;
+        if is_time {
             self.read_at.set(now);
-            self.root.borrow_mut().refresh(host());
+            root.refresh(host());
+        }
+        if is_time || root.lacks_secrets() {
+            let secret = |index| request.secret(self.loaded.secret(index)?);
+            let _notices = root.read_secrets(secret); // the main thread logs them
         }
     }
 

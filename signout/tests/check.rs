@@ -250,6 +250,16 @@ fn a_secret_is_checked_where_it_is_set_and_named_where_it_is_not() {
 }
 
 #[test]
+fn a_secret_that_envoy_discovers_is_named() {
+    let secret = json!({"sds": {"name": "session", "sds_config": {"ads": {}}}});
+    let config = json!({"keys": [{"algorithm": "HS384", "secret": secret}]}).to_string();
+    let came = check(&config, &[], &[]);
+    assert_eq!(came.code, 0, "{}", came.out);
+    let told = "HS384 with the secret session that Envoy discovers; dynamic module only";
+    assert!(came.out.contains(told) && came.out.contains("accepted: HS384;"), "{}", came.out);
+}
+
+#[test]
 fn no_secret_is_printed() {
     let canary = "CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15CANARY15";
     let set = [("SESSION_SECRET", canary), ("SIGNOUT_TOKEN", canary)];

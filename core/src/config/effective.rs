@@ -10,7 +10,7 @@ use crate::config::error::ConfigError;
 use crate::config::lists::Names;
 use crate::config::settings::SETTINGS;
 use crate::config::variable::is_shown;
-use crate::config::{preset, raw, text};
+use crate::config::{preset, text};
 
 /// Returns the configuration with absent settings filled in and without its secrets.
 ///
@@ -52,10 +52,9 @@ pub fn variables(written: &[u8]) -> Result<Vec<Vec<String>>, ConfigError> {
     if let Some(preset) = config.preset {
         config = text::read(&preset::filled(preset, written))?;
     }
-    let names = |secret: raw::RawSecret| secret.env.map(|Names(names)| names);
-    let keys = config.keys.into_iter().flatten().filter_map(|key| key.secret);
-    let service = config.revocation.map(|revocation| revocation.upstream.token);
-    Ok(keys.chain(service).filter_map(names).collect())
+    let keys = config.keys.into_iter().flatten().filter_map(|key| key.secret?.env);
+    let service = config.revocation.and_then(|revocation| revocation.upstream.token.env);
+    Ok(keys.chain(service).map(|Names(names)| names).collect())
 }
 
 /// Inserts a default at each place to which the path leads, if the setting is absent there.
@@ -111,6 +110,9 @@ fn hide_secrets(config: &mut Value) {
 }
 
 fn hide_secret(secret: &mut Value) {
+    if let Some(source) = secret.pointer_mut("/sds/sds_config").filter(|source| !source.is_null()) {
+        *source = json!(HIDDEN); // it may contain a credential for the discovery service
+    }
     if let Some(inline) = secret.get_mut("inline").filter(|inline| !inline.is_null()) {
         *inline = json!(HIDDEN);
     }
@@ -129,7 +131,7 @@ fn hide_unless_a_name(name: &mut Value) {
 }
 
 /// Objects whose absence has a meaning. They are not created only to contain a default.
-const WHOLE: &[&str] = &["revocation", "secret", "jwks"];
+const WHOLE: &[&str] = &["revocation", "secret", "sds", "jwks"];
 
 /// The members of a JWK that may be shown.
 const OF_A_KEY: &[&str] = &["kid", "kty", "alg", "crv", "use", "key_ops"];
@@ -192,6 +194,7 @@ mod tests {
             "keys": [
                 {"algorithm": "HS256", "secret": {"inline": canary}},
                 {"algorithm": "HS256", "secret": {"env": canary}},
+                {"algorithm": "HS256", "secret": {"sds": {"name": "a", "sds_config": {"b": canary}}}},
                 {"algorithm": "HS256", "secret": {"env": ["OK", canary.to_uppercase().repeat(2)]}},
                 {"jwks": {"inline": {"keys": [{"kty": "oct", "k": canary, "kid": "a"}, canary]}}},
             ],

@@ -106,7 +106,7 @@ fn inline(
             .map(|jwk| jwk.map(|jwk| jwk.into_key(rules.issuer.clone(), rules.audiences.clone())));
         let problem = match key {
             Ok(None) => continue,
-            Ok(Some(key)) if found.iter().any(|other| other.is_namesake_of(&key)) => {
+            Ok(Some(key)) if found.iter().any(|other| other.name().is_namesake_of(&key.name())) => {
                 at.error("its `kid` comes twice", "keep one of the two")
             }
             Ok(Some(key)) => {

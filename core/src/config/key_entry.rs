@@ -1,15 +1,27 @@
 //! Helpers for the entries of `keys`, used for single keys and for key sets.
 
+use crate::config::discovered::DiscoveredSecret;
 use crate::config::error::{At, ConfigError};
 use crate::config::{limits, raw, settings};
 use crate::key_sets;
-use crate::keys::Key;
+use crate::keys::{Key, KeyName};
 
-/// The keys that are ready to verify, and the key sets to fetch.
+/// The keys that are ready to verify, those that lack their secret, and the key sets to fetch.
 #[derive(Default)]
 pub(super) struct FoundKeys {
     pub(super) keys: Vec<Key>,
+    pub(super) discovered: Vec<DiscoveredSecret>,
     pub(super) sets: Vec<key_sets::KeySetSettings>,
+}
+
+impl FoundKeys {
+    /// Returns the names of all keys that are not fetched.
+    pub(super) fn names(&self) -> impl Iterator<Item = KeyName<'_>> {
+        self.keys
+            .iter()
+            .map(Key::name)
+            .chain(self.discovered.iter().map(DiscoveredSecret::key_name))
+    }
 }
 
 /// Returns the issuer and the audiences that tokens of this key must have.

@@ -1,18 +1,18 @@
 //! Checks the configured keys.
 
+use crate::config::discovered::DiscoveredSecret;
 use crate::config::error::{At, ConfigError};
 use crate::config::key_entry::{FoundKeys, issuer_and_audiences, optional, refuse};
 use crate::config::secret::{self, Environment};
 use crate::config::{jwks, limits, raw, settings};
-use crate::key_sets;
-use crate::keys::{Algorithm, Key, KeyRing, PublicAlgorithm};
+use crate::keys::{Algorithm, Key, KeyName, PublicAlgorithm};
 
-/// Returns the keys of the configuration, and the key sets to fetch.
+/// Returns the keys of the configuration, those that lack their secret, and the key sets to fetch.
 pub(super) fn check(
     written: Option<&[raw::RawKey]>,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
-) -> Result<(KeyRing, Vec<key_sets::KeySetSettings>), ConfigError> {
+) -> Result<FoundKeys, ConfigError> {
     let at = At::root().field("keys");
     let remedy = "give at least one: {\"algorithm\": \"HS256\", \"secret\": {\"env\": \"…\"}}";
     let written = written.ok_or_else(|| at.error("missing", remedy))?;
@@ -22,19 +22,33 @@ pub(super) fn check(
         let at = at.item(index);
         match &key.jwks {
             Some(set) => jwks::check(&at, key, set, &mut found, warnings)?,
-            None => {
-                let key = one(&at, key, environment, warnings)?;
-                if found.keys.iter().any(|other| other.is_namesake_of(&key)) {
-                    let remedy = "give each key a different id";
-                    return Err(at.field("id").error("comes twice", remedy));
+            None => match one(&at, key, environment, warnings)? {
+                SingleKey::Ready(key) => {
+                    check_name(&at, &found, &key.name())?;
+                    found.keys.push(key);
                 }
-                found.keys.push(key);
-            }
+                SingleKey::Discovered(secret) => {
+                    check_name(&at, &found, &secret.key_name())?;
+                    found.discovered.push(secret);
+                }
+            },
         }
-        check_number(&at, &found.keys, warnings)?;
+        check_number(&at, &found, warnings)?;
     }
-    let ring = KeyRing::new(found.keys).with(std::iter::empty(), !found.sets.is_empty());
-    Ok((ring, found.sets))
+    Ok(found)
+}
+
+/// One entry of `keys` that is not a key set.
+enum SingleKey {
+    Ready(Key),
+    Discovered(DiscoveredSecret),
+}
+
+fn check_name(at: &At, found: &FoundKeys, name: &KeyName<'_>) -> Result<(), ConfigError> {
+    if found.names().any(|other| other.is_namesake_of(name)) {
+        return Err(at.field("id").error("comes twice", "give each key a different id"));
+    }
+    Ok(())
 }
 
 fn one(
@@ -42,7 +56,7 @@ fn one(
     key: &raw::RawKey,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Key, ConfigError> {
+) -> Result<SingleKey, ConfigError> {
     let id = optional(&at.field("id"), key.id.as_deref(), settings::NAME_BYTES)?;
     let (issuer, audiences) = issuer_and_audiences(at, key)?;
     let name_at = at.field("algorithm");
@@ -51,11 +65,17 @@ fn one(
     if let Some(algorithm) = Algorithm::from_name(name) {
         let remedy = format!("{name} needs only a `secret`");
         refuse(at, "public_key_pem", key.public_key_pem.is_some(), &remedy)?;
+        let missing = || at.field("secret").error("missing", "give one");
+        let secret = key.secret.as_ref().ok_or_else(missing)?;
+        if let raw::RawKeySecret { env: None, inline: None, sds: Some(sds), .. } = secret {
+            let discovered = DiscoveredSecret::check(at, key, algorithm, secret, sds)?;
+            return Ok(SingleKey::Discovered(discovered));
+        }
         let at = at.field("secret");
-        let secret = key.secret.as_ref().ok_or_else(|| at.error("missing", "give one"))?;
         let weak = key.weak_secret.unwrap_or(raw::WeakSecret::Refuse);
         let secret = secret::of_key(&at, secret, algorithm, weak, environment, warnings)?;
-        return Ok(Key::hmac(algorithm, secret.expose(), id, issuer, audiences));
+        let key = Key::hmac(algorithm, secret.expose(), id, issuer, audiences);
+        return Ok(SingleKey::Ready(key));
     }
     let algorithm = PublicAlgorithm::from_name(name)
         .ok_or_else(|| name_at.error("not supported by this version", known()))?;
@@ -68,20 +88,21 @@ fn one(
         return Err(at.error(format!("longer than {} bytes", settings::TEXT_BYTES), ""));
     }
     Key::public(algorithm, pem, id, issuer, audiences)
+        .map(SingleKey::Ready)
         .map_err(|error| at.error(error.to_string(), ""))
 }
 
 /// Checks the number of keys: the total, and the keys without id of each algorithm, because all of
 /// those are tried on one token.
-fn check_number(at: &At, keys: &[Key], warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+fn check_number(at: &At, found: &FoundKeys, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let remedy = "remove keys that no longer sign";
-    if keys.len() > settings::KEYS {
+    if found.names().count() > settings::KEYS {
         return Err(at.error(format!("more than {} keys in all", settings::KEYS), remedy));
     }
     let most = settings::KEYS_TRIED;
     for name in settings::ALGORITHMS {
-        let of_name = || keys.iter().filter(|key| key.algorithm() == *name);
-        if of_name().filter(|key| key.id().is_none()).count() > most {
+        let of_name = || found.names().filter(|key| key.algorithm == *name);
+        if of_name().filter(|key| key.id.is_none()).count() > most {
             return Err(at.error(format!("more than {most} keys of {name} without id"), remedy));
         }
         if of_name().count() > most {

@@ -6,6 +6,7 @@
 //! request.
 
 mod claim_paths;
+mod discovered;
 pub mod effective;
 mod error;
 mod header_name;
@@ -28,6 +29,7 @@ mod sources;
 pub mod text;
 pub mod variable;
 
+pub use discovered::DiscoveredSecret;
 pub use error::{At, ConfigError};
 pub use secret::Secret;
 
@@ -49,6 +51,8 @@ use crate::token::Policy;
 pub struct Config {
     /// The keys that verify tokens.
     pub keys: KeyRing,
+    /// The keys whose secret the proxy discovers. [`Config::keys`] does not contain them.
+    pub discovered: Vec<DiscoveredSecret>,
     /// The key sets to fetch.
     pub key_sets: Vec<key_sets::KeySetSettings>,
     /// The requirements for the claims of tokens.
@@ -122,7 +126,10 @@ impl Config {
         }
         let root = At::root();
         let mut warnings = vec![];
-        let (keys, key_sets) = keys::check(written.keys.as_deref(), environment, &mut warnings)?;
+        let key_entry::FoundKeys { keys, discovered, sets: key_sets } =
+            keys::check(written.keys.as_deref(), environment, &mut warnings)?;
+        let lacks_some = !discovered.is_empty() || !key_sets.is_empty();
+        let keys = KeyRing::new(keys).with(std::iter::empty(), lacks_some);
         let revocation = written
             .revocation
             .as_ref()
@@ -148,6 +155,7 @@ impl Config {
         }
         Ok(Self {
             keys,
+            discovered,
             key_sets,
             policy,
             forged_token_milliseconds_per_second,
@@ -159,6 +167,21 @@ impl Config {
             revocation,
             warnings,
         })
+    }
+}
+
+impl Config {
+    /// Returns the algorithms of all keys that are not fetched, each once.
+    #[must_use]
+    pub fn algorithms(&self) -> Vec<&'static str> {
+        let mut names = self.keys.algorithms();
+        for secret in &self.discovered {
+            let name = secret.algorithm();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) enum Preset {
 pub(super) struct RawKey {
     pub(super) id: Option<String>,
     pub(super) algorithm: Option<String>,
-    pub(super) secret: Option<RawSecret>,
+    pub(super) secret: Option<RawKeySecret>,
     pub(super) weak_secret: Option<WeakSecret>,
     #[serde(default, deserialize_with = "not_null")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -107,7 +107,33 @@ pub(super) struct RawSecret {
     pub(super) encoding: Encoding,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKeySecret {
+    pub(super) env: Option<Names>,
+    pub(super) inline: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "schema", schemars(with = "RawSds"))]
+    pub(super) sds: Option<RawSds>,
+    #[serde(default)]
+    pub(super) encoding: Encoding,
+}
+
+/// Envoy's `SdsSecretConfig`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSds {
+    pub(super) name: String,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")
+    )]
+    pub(super) sds_config: Option<Box<RawValue>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Encoding {
@@ -118,7 +144,7 @@ pub(super) enum Encoding {
     Hex,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WeakSecret {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::config::error::{At, ConfigError};
+use crate::config::lists::Names;
 use crate::config::variable::is_shown;
 use crate::config::{known_secrets, limits, raw, settings};
 use crate::hash::from_hex;
@@ -39,14 +40,34 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Unusual but valid secrets add a message to `warnings`.
 pub(super) fn of_key(
     at: &At,
-    written: &raw::RawSecret,
+    written: &raw::RawKeySecret,
     algorithm: Algorithm,
     accepted: raw::WeakSecret,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Secret, ConfigError> {
-    let text = text(at, written, environment)?;
-    let bytes = decoded(at, &text, written.encoding)?;
+    if written.sds.is_some() {
+        return Err(at.error("needs exactly one of `env`, `inline` and `sds`", "prefer `env`"));
+    }
+    let text = text(at, written.env.as_ref(), written.inline.as_ref(), environment)?;
+    let secret = checked(at, &text, written.encoding, algorithm, accepted, warnings)?;
+    if written.inline.is_some() {
+        warnings.push(format!("{at}: `inline` is visible in Envoy's config_dump; use `env`"));
+    }
+    Ok(secret)
+}
+
+/// Returns the secret of a key with this text, which must be long enough for its algorithm and not
+/// publicly known.
+pub(super) fn checked(
+    at: &At,
+    text: &str,
+    encoding: raw::Encoding,
+    algorithm: Algorithm,
+    accepted: raw::WeakSecret,
+    warnings: &mut Vec<String>,
+) -> Result<Secret, ConfigError> {
+    let bytes = decoded(at, text, encoding)?;
     if known_secrets::contain(text.as_bytes()) {
         return Err(at.error(KNOWN, GENERATE));
     }
@@ -59,9 +80,6 @@ pub(super) fn of_key(
             return Err(at.error(weak.problem, remedy));
         }
         Ok(()) => {}
-    }
-    if written.inline.is_some() {
-        warnings.push(format!("{at}: `inline` is visible in Envoy's config_dump; use `env`"));
     }
     if bytes.last().is_some_and(u8::is_ascii_whitespace) {
         warnings.push(format!(
@@ -139,7 +157,8 @@ pub(super) fn of_service(
     written: &raw::RawSecret,
     environment: Environment<'_>,
 ) -> Result<Secret, ConfigError> {
-    let bytes = decoded(at, &text(at, written, environment)?, written.encoding)?;
+    let text = text(at, written.env.as_ref(), written.inline.as_ref(), environment)?;
+    let bytes = decoded(at, &text, written.encoding)?;
     let first = bytes.split(|byte| *byte == b',').next().unwrap_or_default();
     let token = first.strip_prefix(b" ").unwrap_or(first);
     if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
@@ -153,14 +172,21 @@ pub(super) fn of_service(
 
 fn text(
     at: &At,
-    written: &raw::RawSecret,
+    env: Option<&Names>,
+    inline: Option<&String>,
     environment: Environment<'_>,
 ) -> Result<String, ConfigError> {
-    let text = match (&written.env, &written.inline) {
+    let text = match (env, inline) {
         (Some(names), None) => from_environment(&at.field("env"), &names.0, environment)?,
         (None, Some(text)) => text.clone(),
         _ => return Err(at.error("needs exactly one of `env` and `inline`", "prefer `env`")),
     };
+    within_limits(at, &text)?;
+    Ok(text)
+}
+
+/// Returns the text of a secret if it is neither empty nor too long.
+pub(super) fn within_limits<'a>(at: &At, text: &'a str) -> Result<&'a str, ConfigError> {
     if text.is_empty() {
         return Err(at.error("is empty", GENERATE));
     }

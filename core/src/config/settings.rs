@@ -165,6 +165,18 @@ pub const SETTINGS: &[Setting] = &[
         "The secret itself, for tests only.",
     ),
     setting(
+        "keys[].secret.sds.name",
+        Form::Text(NAME_BYTES),
+        None,
+        "Dynamic module only: the name of a generic secret that Envoy discovers (SDS).",
+    ),
+    setting(
+        "keys[].secret.sds.sds_config",
+        Form::Other,
+        None,
+        "Envoy's `ConfigSource` of that secret. Absent: a secret of the bootstrap's `static_resources`.",
+    ),
+    setting(
         "keys[].secret.encoding",
         Form::Choice(&["utf8", "base64", "base64url", "hex"]),
         Some(r#""utf8""#),

@@ -87,7 +87,7 @@ fn one(
         return Err((problem, "the issuer must replace it, because everybody can read it"));
     }
     let key = jwk.into_key(rules.issuer.clone(), rules.audiences.clone());
-    if others.iter().any(|other| other.is_namesake_of(&key)) {
+    if others.iter().any(|other| other.name().is_namesake_of(&key.name())) {
         return Err(("its `kid` comes twice".to_owned(), "the first key of that `kid` is used"));
     }
     Ok(Some(key))

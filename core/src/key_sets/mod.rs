@@ -133,6 +133,13 @@ impl KeySets {
         Self { fixed, sets }
     }
 
+    /// Replaces the keys of the configuration itself, and returns all keys.
+    #[must_use]
+    pub fn replace_fixed(&mut self, fixed: KeyRing) -> KeyRing {
+        self.fixed = fixed;
+        self.ring()
+    }
+
     /// Returns whether the configuration fetches no key set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -264,7 +271,7 @@ impl KeySets {
     }
 
     fn ring(&self) -> KeyRing {
-        let lacks_some = self.sets.iter().any(|set| set.keys.is_empty());
+        let lacks_some = self.fixed.lacks_some() || self.sets.iter().any(|set| set.keys.is_empty());
         self.fixed.with(self.sets.iter().flat_map(|set| set.keys.iter().cloned()), lacks_some)
     }
 }

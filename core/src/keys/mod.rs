@@ -140,12 +140,10 @@ impl Key {
         self.fingerprint
     }
 
-    /// Returns whether a token's `kid` could mean either of the two keys: they have the same
-    /// algorithm, id and issuer. Different issuers may use the same id.
-    pub(crate) fn is_namesake_of(&self, other: &Self) -> bool {
-        self.id.is_some()
-            && (self.algorithm, &self.id, &self.issuer)
-                == (other.algorithm, &other.id, &other.issuer)
+    /// Returns everything by which a token may select this key.
+    pub(crate) fn name(&self) -> KeyName<'_> {
+        let (id, issuer) = (self.id.as_deref(), self.issuer.as_deref());
+        KeyName { algorithm: self.algorithm, id, issuer }
     }
 
     /// Returns the name of the algorithm that this key is bound to.
@@ -198,6 +196,22 @@ impl Key {
 
     fn is_named(&self, kid: Option<&str>) -> bool {
         self.id.as_deref() == kid
+    }
+}
+
+/// The algorithm, `kid` and issuer of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyName<'a> {
+    pub(crate) algorithm: &'static str,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) issuer: Option<&'a str>,
+}
+
+impl KeyName<'_> {
+    /// Returns whether a token's `kid` could mean either of the two keys: they have the same
+    /// algorithm, id and issuer. Different issuers may use the same id.
+    pub(crate) fn is_namesake_of(&self, other: &KeyName<'_>) -> bool {
+        self.id.is_some() && self == other
     }
 }
 

@@ -7,6 +7,7 @@
 //! After each call of a method the host also writes [`Root::take_log`] to its log. If
 //! [`Root::take_tick_period`] returns a period, the host sets the period of its tick.
 
+mod discovered;
 mod effects;
 mod identity;
 mod revocation;
@@ -18,12 +19,13 @@ use std::mem;
 
 use crate::admission::{Admission, Decision, Moment};
 use crate::call::Response;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, DiscoveredSecret};
 use crate::feed::FeedEffects;
 use crate::feed::gauges::Gauges;
 use crate::feed::staleness::Knowledge;
 use crate::headers::Headers;
 use crate::key_sets::{KeySetEffects, KeySets};
+use crate::keys::KeyRing;
 use crate::keys::host::SignatureHost;
 use crate::metrics::{Counter, Counters, Gauge, VERSION};
 use crate::open_requests::gauge::OpenRequestsGauge;
@@ -33,6 +35,7 @@ use crate::revocation::record::Kind;
 use crate::severity::Severity;
 use crate::shared::Version;
 
+use discovered::DiscoveredKeys;
 pub use effects::{Destination, Effects, Host, Question};
 pub use identity::REALM_HEADER;
 
@@ -55,6 +58,9 @@ pub struct Root {
     open_requests_gauge: OpenRequestsGauge,
     pub(crate) revocation: Option<RevocationState>,
     key_sets: KeySets,
+    /// The keys that the configuration itself contains.
+    written_keys: KeyRing,
+    discovered: DiscoveredKeys,
     /// The destination of each key set's issuer.
     issuers: Vec<Destination>,
     /// Whether every key set has keys or a failed attempt to fetch them.
@@ -66,12 +72,12 @@ pub struct Root {
 }
 
 impl Root {
-    /// Loads a configuration. `environment` returns the value of an environment variable. `uuid`
-    /// returns a new random UUID on each call.
+    /// Loads a configuration for a host that discovers no secrets. `environment` returns the value of
+    /// an environment variable. `uuid` returns a new random UUID on each call.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the configuration does not load.
+    /// [`ConfigError`] if the configuration does not load, or has a secret to discover.
     pub fn configure(
         text: &[u8],
         environment: &dyn Fn(&str) -> Option<String>,
@@ -79,7 +85,22 @@ impl Root {
         uuid: &dyn Fn() -> [u8; 16],
         host: Host<'_>,
     ) -> Result<Self, ConfigError> {
-        let mut config = Config::parse(text, environment)?;
+        let config = Config::parse(text, environment)?;
+        match config.discovered.first() {
+            Some(secret) => Err(secret.unsupported()),
+            None => Ok(Self::of(config, signatures, uuid, host)),
+        }
+    }
+
+    /// Creates the state of a checked configuration. If it has secrets to discover, the host calls
+    /// [`Root::read_secrets`] at once, and then about once a second.
+    #[must_use]
+    pub fn of(
+        mut config: Config,
+        signatures: &'static dyn SignatureHost,
+        uuid: &dyn Fn() -> [u8; 16],
+        host: Host<'_>,
+    ) -> Self {
         let mut log: Vec<_> = config.warnings.drain(..).map(|it| (Severity::Warning, it)).collect();
         log.push((Severity::Info, format!("version {VERSION}, configuration accepted")));
         let revocation = RevocationState::of(&config, uuid(), host.shared);
@@ -92,10 +113,13 @@ impl Root {
             headers: vec![("user-agent", identity::user_agent(None))],
         });
         let issuers = issuers.collect();
-        let mut key_sets = KeySets::new(sets, mem::take(&mut config.keys), uuid());
+        let discovered = DiscoveredKeys::new(mem::take(&mut config.discovered));
+        let written_keys = mem::take(&mut config.keys);
+        let fixed = written_keys.with(discovered.keys(), discovered.lacks_some());
+        let mut key_sets = KeySets::new(sets, fixed, uuid());
         config.keys = key_sets.load(host.shared, host.clock.now(), (host.random)());
         let set = revocation.as_ref().map(|revocation| *revocation.feed.set());
-        Ok(Self {
+        Self {
             enforcement: config.enforcement,
             admission: Admission::new(config, set, signatures),
             sentences,
@@ -107,11 +131,40 @@ impl Root {
             open_requests_gauge: OpenRequestsGauge::new(uuid()),
             revocation,
             key_sets,
+            written_keys,
+            discovered,
             issuers,
             keys_settled: false,
             has_other_keys: false,
             has_served: false,
-        })
+        }
+    }
+
+    /// Returns the secrets that the host must discover.
+    pub fn secrets(&self) -> impl Iterator<Item = &DiscoveredSecret> {
+        self.discovered.secrets()
+    }
+
+    /// Returns whether a secret has never had a usable value.
+    #[must_use]
+    pub fn lacks_secrets(&self) -> bool {
+        self.discovered.lacks_some()
+    }
+
+    /// Reads the discovered secrets, and replaces the keys whose secret has changed. `value` returns
+    /// the present value of the secret with this index in [`Root::secrets`]. Returns messages for the
+    /// log, which one thread of the process writes.
+    pub fn read_secrets(
+        &mut self,
+        value: impl Fn(usize) -> Option<Vec<u8>>,
+    ) -> Vec<(Severity, String)> {
+        let mut log = vec![];
+        if self.discovered.read(value, &mut log) {
+            let (keys, lacks_some) = (self.discovered.keys(), self.discovered.lacks_some());
+            let keys = self.key_sets.replace_fixed(self.written_keys.with(keys, lacks_some));
+            self.admission.replace_keys(keys);
+        }
+        log
     }
 
     /// Decides about a request with these headers.

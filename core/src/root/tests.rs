@@ -6,6 +6,7 @@ use crate::exchange::tests::ExchangeBench;
 use crate::keys::host::NoHost;
 use crate::shared::InMemory;
 use crate::sign_out::Hold;
+use crate::token::builder::{NOW, SECRET, TokenBuilder};
 
 const KEY: &str = r#""keys": [{"algorithm": "HS256", "secret": {"env": "SECRET"}}]"#;
 
@@ -17,6 +18,41 @@ fn a_configuration_that_does_not_load_is_an_error() {
     for text in ["", "{}", r#"{"keys": []}"#] {
         let root = Root::configure(text.as_bytes(), &|_| None, &NoHost, &|| [0; 16], host);
         assert!(root.is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_discovered_secret_is_loaded_and_replaced() {
+    let (shared, now) =
+        (InMemory::default(), crate::clock::Now { unix_seconds: NOW, monotonic_milliseconds: 0 });
+    let host = Host { shared: &shared, clock: &now, random: || 0 };
+    let text = br#"{"keys": [{"algorithm": "HS256", "secret": {"sds": {"name": "session"}}}]}"#;
+    let refused = Root::configure(text, &|_| None, &NoHost, &|| [0; 16], host).err();
+    assert_eq!(refused.map(|error| error.path).as_deref(), Some("keys[0].secret.sds"));
+
+    let config = Config::parse(text, &|_| None).unwrap();
+    let mut root = Root::of(config, &NoHost, &|| [0; 16], host);
+    let token = TokenBuilder::new().sign();
+    let (unavailable, bad) = (Some(Refusal::Unavailable), Some(Refusal::BadSignature));
+    let (info, error) = (vec![Severity::Info], vec![Severity::Error]);
+    for (value, logged, refusal) in [
+        (None, vec![], unavailable),
+        (Some(&b"too short"[..]), error.clone(), unavailable),
+        (Some(&b"too short"[..]), vec![], unavailable),
+        (Some(SECRET), info.clone(), None),
+        (Some(SECRET), vec![], None),
+        (Some(b"too short"), error.clone(), None),
+        (Some(b""), vec![], None),
+        (Some(b"\xff\xfe of more than thirty-two bytes"), error, None),
+        (Some(b"another secret of thirty-two bytes"), info.clone(), bad),
+        (Some(SECRET), info, None),
+    ] {
+        let log = root.read_secrets(|_| value.map(<[u8]>::to_vec));
+        assert_eq!(log.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), logged);
+        let objection = root.examine(token.as_bytes(), host).map(|it| it.refusal());
+        assert_eq!(objection, refusal, "{value:?}: {log:?}");
+        assert_eq!(root.lacks_secrets(), refusal == unavailable);
+        assert!(log.iter().all(|(_, line)| !line.contains("short") || line.contains("bytes")));
     }
 }
 

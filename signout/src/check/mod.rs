@@ -197,7 +197,7 @@ pub fn check(
 impl Report {
     fn of(&mut self, config: &Config, found: &FoundConfiguration, asked: &[Asked]) {
         self.good = true;
-        self.algorithms = config.keys.algorithms();
+        self.algorithms = config.algorithms();
         self.warnings.extend(config.warnings.iter().map(|warning| Wrong::read(warning)));
         let sets = config.key_sets.iter().map(|set| &set.cluster);
         let service = config.revocation.iter().map(|revocation| &revocation.cluster);

@@ -105,6 +105,9 @@ fn secret(secret: &Value) -> String {
         None | Some("utf8") => String::new(),
         Some(encoding) => format!(", in {encoding}"),
     };
+    if let Some(name) = secret["sds"]["name"].as_str() {
+        return format!("{name} that Envoy discovers{encoding}; dynamic module only");
+    }
     match &secret["env"] {
         Value::Null => format!("in the configuration{encoding}"),
         Value::Array(_) => {

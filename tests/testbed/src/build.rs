@@ -47,8 +47,7 @@ impl Build {
     }
 
     /// Returns the component whose log level is the filter's.
-    #[must_use]
-    pub fn log_component(self) -> &'static str {
+    pub(crate) fn log_component(self) -> &'static str {
         match self {
             Self::Wasm => "wasm",
             Self::Native => "dynamic_modules",
