@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use testbed::{
-    AskingBed, AskingProxy, Redis, Request, ServiceSetup, SignoutService, Token, eventually,
+    Application, AskingBed, AskingProxy, Redis, Reply, Request, ServiceSetup, SignoutService,
+    Token, TokenSigner, eventually,
 };
 
 #[test]
@@ -35,6 +36,31 @@ fn without_the_service_nothing_is_admitted() {
         bed.service.restart();
         eventually(WITHIN, || bed.get("/page", &ada).status == 200);
     }
+}
+
+#[test]
+fn keys_are_fetched_and_fetched_again() {
+    let signers = ["RS256", "ES256"].map(TokenSigner::new);
+    let issuer = Application::start();
+    let publish = |signer: &TokenSigner| {
+        let set = json!({"keys": [signer.jwk()]}).to_string();
+        let reply = Reply::status(200).header("content-type", "application/json");
+        issuer.on("/jwks.json", reply.text(&set));
+    };
+    publish(&signers[0]);
+    let address = format!("idp=http://{}", issuer.address());
+    let service = SignoutService::setup().argument("--guard-issuer").argument(&address);
+    let fetched = |filter: &mut serde_json::Value| {
+        let set = json!({"cluster": "idp", "authority": "id.example.com", "path": "/jwks.json"});
+        filter["keys"] = json!([{"jwks": set}]);
+    };
+    let bed = AskingBed::with(AskingProxy::Nginx, service, fetched, |text| text);
+    let [old, new] = signers.each_ref().map(|signer| signer.token_of("ada"));
+    assert_eq!(bed.get("/page", &old).status, 200);
+    assert_ne!(bed.get("/page", &new).status, 200);
+    publish(&signers[1]);
+    eventually(WITHIN, || bed.get("/page", &new).status == 200);
+    assert_ne!(bed.get("/page", &old).status, 200);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use session_guard_core::hash::hex;
 use signout::Service;
 use signout::check::find_one;
 use signout::forward_auth::{self, settings};
+use signout::http::client::HttpClient;
 use signout::http::server::HttpServer;
 use tokio::net::TcpListener;
 
@@ -27,6 +28,22 @@ pub(super) struct GuardOptions {
     /// reach it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091", requires = "guard")]
     guard_listen: SocketAddr,
+    /// Where to fetch the key set of a `jwks.cluster` of that configuration:
+    /// `idp=https://id.example.com`. May be given several times.
+    #[arg(long, value_name = "CLUSTER=URL", requires = "guard", value_parser = origin)]
+    guard_issuer: Vec<(String, String)>,
+}
+
+/// Reads `CLUSTER=URL`, where the URL has no path.
+fn origin(text: &str) -> Result<(String, String), String> {
+    let (cluster, url) =
+        text.split_once('=').ok_or("it must be like idp=https://id.example.com")?;
+    let url = super::url(url)?;
+    let origin = url.trim_end_matches('/');
+    match origin.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#'])) {
+        true => Err("the path belongs into `jwks.path`".to_owned()),
+        false => Ok((cluster.to_owned(), origin.to_owned())),
+    }
 }
 
 /// The configuration for forward auth, and where to listen.
@@ -59,8 +76,13 @@ impl GuardOptions {
         let api_token = hex(&random);
         let text = find_one(read(file, CONFIG_BYTES)?.as_bytes()).map_err(wrong)?;
         let environment = |name: &str| std::env::var(name).ok();
-        let settings = settings::read(&text, &environment, &api_token)
-            .map_err(|error| wrong(error.to_string()))?;
+        let context = settings::GuardContext {
+            environment: &environment,
+            api_token: &api_token,
+            origins: self.guard_issuer.iter().cloned().collect(),
+            client: HttpClient::new(None).map_err(wrong)?,
+        };
+        let settings = settings::read(&text, context).map_err(|error| wrong(error.to_string()))?;
         Ok(Some(ReadGuard { settings, address: self.guard_listen, api_token }))
     }
 }

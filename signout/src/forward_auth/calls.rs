@@ -1,5 +1,7 @@
-//! Carries out the core's calls to the service, as function calls in this process.
+//! Carries out the core's calls: to the service as function calls in this process, and to issuers of
+//! keys over HTTP.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -11,7 +13,27 @@ use session_guard_core::headers::Headers;
 use session_guard_core::root::{Destination, REALM_HEADER};
 use tower::ServiceExt;
 
-/// Sends a call and returns the response, or `None` if there is none in time.
+use crate::http::client::HttpClient;
+
+/// Fetches keys from issuers.
+#[derive(Clone)]
+pub(super) struct KeyOrigins {
+    /// The address of each issuer, by the name of its cluster.
+    pub(super) origins: HashMap<String, String>,
+    pub(super) client: HttpClient,
+}
+
+impl KeyOrigins {
+    /// Sends a call for keys and returns the response, or `None` if there is none.
+    pub(super) async fn fetch(&self, destination: Destination, call: Call) -> Option<Response> {
+        let origin = self.origins.get(&destination.cluster)?.clone();
+        let client = self.client.clone();
+        let fetched = tokio::task::spawn_blocking(move || client.fetch_keys(&origin, call)).await;
+        fetched.ok()?.inspect_err(|error| tracing::debug!(%error, "keys not fetched")).ok()
+    }
+}
+
+/// Sends a call to the service and returns the response, or `None` if there is none in time.
 pub(super) async fn send(api: Router, destination: Destination, call: Call) -> Option<Response> {
     let timeout = Duration::from_millis(call.timeout_milliseconds);
     tokio::time::timeout(timeout, respond(api, destination, call)).await.ok().flatten()

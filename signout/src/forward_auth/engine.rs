@@ -20,7 +20,7 @@ use session_guard_core::exchange::{Exchange, Half, Next};
 use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::refusal::LocalResponse;
-use session_guard_core::root::{Destination, Effects, Host, Root};
+use session_guard_core::root::{Destination, Effects, Host, Question, Root};
 use session_guard_core::severity::Severity;
 use session_guard_core::shared::InMemory;
 use tokio::runtime::Builder;
@@ -28,7 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep_until;
 
-use crate::forward_auth::calls;
+use crate::forward_auth::calls::{self, KeyOrigins};
 use crate::forward_auth::metrics::GuardMetrics;
 use crate::forward_auth::response::carried;
 use crate::forward_auth::settings::GuardSettings;
@@ -97,6 +97,7 @@ pub(super) struct Engine {
     names: Vec<HeaderName>,
     /// The service's HTTP interface, called without HTTP.
     api: Router,
+    keys: KeyOrigins,
     metrics: GuardMetrics,
     is_ready: Arc<AtomicBool>,
     /// The checks whose response is held, by context.
@@ -134,7 +135,7 @@ impl Engine {
         metrics: GuardMetrics,
         is_ready: Arc<AtomicBool>,
     ) -> Result<Self, session_guard_core::config::ConfigError> {
-        let GuardSettings { text, names } = settings;
+        let GuardSettings { text, names, origins, client } = settings;
         let (shared, clock) = (InMemory::default(), GuardClock { began: Instant::now() });
         let environment = |name: &str| std::env::var(name).ok();
         let host = Host { shared: &shared, clock: &clock, random };
@@ -145,6 +146,7 @@ impl Engine {
             clock,
             names,
             api,
+            keys: KeyOrigins { origins, client },
             metrics,
             is_ready,
             held: RefCell::default(),
@@ -191,7 +193,10 @@ impl Engine {
             let destination = self.root.borrow().destination(question).cloned();
             let engine = Rc::clone(self);
             spawn_local(async move {
-                let response = engine.send(destination, call).await;
+                let response = match (question, destination) {
+                    (Question::Keys(_), Some(issuer)) => engine.keys.fetch(issuer, call).await,
+                    (_, service) => engine.send(service, call).await,
+                };
                 let root = || engine.root.borrow_mut();
                 let effects = root().call_response(question, response.as_ref(), engine.host());
                 engine.apply(effects);

@@ -14,35 +14,49 @@
 //! exists only in this process. A service that does not accept a sign-out makes it fail
 //! (`when_unreachable: refuse`): there is no other process that could deliver it later.
 
+use std::collections::HashMap;
+
 use axum::http::HeaderName;
 use serde_json::{Value, json};
 use session_guard_core::config::effective::effective;
 use session_guard_core::config::{Config, ConfigError};
 
 use crate::check::ProcessEnvironment;
+use crate::http::client::HttpClient;
 
 /// A configuration of the filter that forward auth can apply.
-#[derive(Debug)]
 pub struct GuardSettings {
     /// The JSON text for the core.
     pub(super) text: Vec<u8>,
     /// The headers that every response to an admitted request has.
     pub(super) names: Vec<HeaderName>,
+    /// The address of each issuer of keys, by the name of its cluster.
+    pub(super) origins: HashMap<String, String>,
+    /// Fetches the keys.
+    pub(super) client: HttpClient,
 }
 
-/// Reads the JSON text of the filter's configuration. `environment` returns the values of the
-/// variables with its secrets. `api_token` is an API token that the service accepts.
+/// The surroundings in which a configuration is applied.
+pub struct GuardContext<'a> {
+    /// Returns the values of the variables with its secrets.
+    pub environment: ProcessEnvironment<'a>,
+    /// An API token that the service accepts.
+    pub api_token: &'a str,
+    /// The address of each issuer of keys, without a path, by the name of its cluster.
+    pub origins: HashMap<String, String>,
+    /// Fetches the keys.
+    pub client: HttpClient,
+}
+
+/// Reads the JSON text of the filter's configuration.
 ///
 /// # Errors
 ///
 /// It is invalid, or needs something that forward auth cannot do.
-pub fn read(
-    text: &[u8],
-    environment: ProcessEnvironment<'_>,
-    api_token: &str,
-) -> Result<GuardSettings, ConfigError> {
+pub fn read(text: &[u8], context: GuardContext<'_>) -> Result<GuardSettings, ConfigError> {
+    let GuardContext { environment, api_token, origins, client } = context;
     let effective = effective(text)?;
-    refuse_impossible(&effective)?;
+    refuse_impossible(&effective, &origins)?;
     let mut config: Value = serde_json::from_slice(text).unwrap_or_default();
     let fields = config.as_object_mut().filter(|_| effective.get("revocation").is_some());
     let revocation = fields.map(|fields| fields.entry("revocation").or_insert_with(|| json!({})));
@@ -63,21 +77,22 @@ pub fn read(
     let names = names.collect::<Result<_, _>>().map_err(|_| {
         ConfigError::new("forward", "has a name that no header can have", "rename the header")
     })?;
-    Ok(GuardSettings { text, names })
+    Ok(GuardSettings { text, names, origins, client })
 }
 
 /// Refuses settings that need more than a decision and headers. `config` has all defaults.
-fn refuse_impossible(config: &Value) -> Result<(), ConfigError> {
+fn refuse_impossible(config: &Value, origins: &HashMap<String, String>) -> Result<(), ConfigError> {
     let refused = |path: String, problem: &str, remedy: &str| {
         Err(ConfigError::new(path, format!("{problem} with --guard"), remedy))
     };
     let list = |name: &str| config.get(name).and_then(Value::as_array).into_iter().flatten();
     for (index, key) in list("keys").enumerate() {
-        if key.pointer("/jwks/cluster").is_some_and(|cluster| !cluster.is_null()) {
+        let cluster = key.pointer("/jwks/cluster").and_then(Value::as_str);
+        if cluster.is_some_and(|cluster| !origins.contains_key(cluster)) {
             return refused(
                 format!("keys[{index}].jwks.cluster"),
-                "cannot be fetched, because only a proxy has clusters,",
-                "write the key set as `jwks.inline`, or each key as `public_key_pem`",
+                "has no address",
+                "give it with --guard-issuer CLUSTER=https://HOST, or use `jwks.inline`",
             );
         }
     }
@@ -125,9 +140,24 @@ mod tests {
         (name == "SESSION_SECRET").then(|| "long-enough-for-any-algorithm-and-secret".to_owned())
     }
 
+    /// Reads a text where the cluster `idp` has an address.
+    fn read_text(text: &str) -> Result<GuardSettings, ConfigError> {
+        let context = GuardContext {
+            environment: &environment,
+            api_token: TOKEN,
+            origins: [("idp".to_owned(), "https://id.example".to_owned())].into(),
+            client: HttpClient::new(None).expect("a client"),
+        };
+        read(text.as_bytes(), context)
+    }
+
     fn read_with(more: &str) -> Result<GuardSettings, ConfigError> {
         let keys = r#""keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}]"#;
-        read(format!("{{{keys}{more}}}").as_bytes(), &environment, TOKEN)
+        read_text(&format!("{{{keys}{more}}}"))
+    }
+
+    fn error_of(text: &str) -> ConfigError {
+        read_text(text).err().expect("an error")
     }
 
     #[test]
@@ -168,17 +198,21 @@ mod tests {
                 "revocation.streams.end_at_expiry",
             ),
         ] {
-            let error = read_with(more).expect_err(more);
+            let error = read_with(more).err().expect(more);
             assert_eq!(error.path, path);
             assert!(!error.remedy.is_empty(), "{error}");
         }
+        let error = error_of(r#"{"preset": "open-webui"}"#);
+        assert!(error.path.starts_with("routes["), "{error}");
+    }
+
+    #[test]
+    fn a_fetched_key_set_needs_the_address_of_its_cluster() {
         let jwks = r#"{"keys": [{"jwks": {"cluster": "idp", "authority": "a", "path": "/"}}]}"#;
-        let error = read(jwks.as_bytes(), &environment, TOKEN).expect_err("not fetched");
+        assert!(read_text(jwks).is_ok());
+        let error = error_of(&jwks.replace("idp", "other"));
         assert_eq!(error.path, "keys[0].jwks.cluster");
         assert!(error.remedy.contains("jwks.inline"), "{error}");
-        let preset = br#"{"preset": "open-webui"}"#;
-        let error = read(preset, &environment, TOKEN).expect_err("it has such routes");
-        assert!(error.path.starts_with("routes["), "{error}");
     }
 
     #[test]

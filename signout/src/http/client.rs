@@ -8,8 +8,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use session_guard_core::call::Response;
+use session_guard_core::call::{Call, Response};
 use session_guard_core::headers::Headers;
+use session_guard_core::key_sets::document::SET_BYTES_LIMIT;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
@@ -55,6 +56,24 @@ impl HttpClient {
             .user_agent(concat!("session-guard-signout/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build());
         Ok(Self { agent: config.build().into() })
+    }
+
+    /// Sends the core's call for a key set to an issuer, and returns the whole response. `origin` is
+    /// the issuer's address without a path.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpClient::send`].
+    pub fn fetch_keys(&self, origin: &str, call: Call) -> Result<Response, NoResponse> {
+        let headers = call.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        self.send(HttpRequest {
+            method: Method::GET,
+            url: format!("{origin}{}", call.path),
+            headers: headers.collect(),
+            body: call.body,
+            timeout: Duration::from_millis(call.timeout_milliseconds),
+            longest_body: u64::try_from(SET_BYTES_LIMIT).unwrap_or(u64::MAX).saturating_add(1),
+        })
     }
 
     /// Sends a request and returns the whole response.

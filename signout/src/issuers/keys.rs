@@ -10,17 +10,15 @@ use std::time::{Duration, Instant};
 
 use session_guard_core::call::{Call, Response};
 use session_guard_core::clock::Now;
-use session_guard_core::key_sets::document::SET_BYTES_LIMIT;
 use session_guard_core::key_sets::{KeySetCount, KeySetEffects, KeySets};
 use session_guard_core::keys::KeyRing;
 use session_guard_core::severity::Severity;
 use session_guard_core::shared::store::SharedStore;
 use tokio::sync::{oneshot, watch};
-use ureq::http::Method;
 
 use super::settings::KeySource;
 use crate::clock::unix_seconds;
-use crate::http::client::{HttpClient, HttpRequest};
+use crate::http::client::HttpClient;
 use crate::metrics::ServiceMetrics;
 use crate::random::random_number;
 
@@ -137,16 +135,7 @@ impl KeyFetcher {
     }
 
     fn fetch(&self, call: Call) -> Option<Response> {
-        let headers = call.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let request = HttpRequest {
-            method: Method::GET,
-            url: format!("{}{}", self.origin, call.path),
-            headers: headers.collect(),
-            body: call.body,
-            timeout: Duration::from_millis(call.timeout_milliseconds),
-            longest_body: u64::try_from(SET_BYTES_LIMIT).unwrap_or(u64::MAX).saturating_add(1),
-        };
-        let response = self.client.send(request);
+        let response = self.client.fetch_keys(&self.origin, call);
         response
             .inspect_err(|error| {
                 tracing::debug!(issuer = self.issuer, %error, "keys not fetched");
