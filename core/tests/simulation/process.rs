@@ -194,6 +194,15 @@ impl SimulatedProcess {
         refuses(&self.vms[0].feed, &self.memory, record)
     }
 
+    /// Returns whether this process has a record that revokes what this one does. A session's cutoff
+    /// must be its own, because a cutoff for all may end earlier.
+    pub(super) fn holds(&self, record: &Record) -> bool {
+        if sessions().contains(&record.id) {
+            return self.vms[0].feed.set().covers(&self.memory, record) == Ok(true);
+        }
+        self.refuses(record)
+    }
+
     /// Returns whether this process refuses a token of the session that was issued at `iat`.
     pub(super) fn refuses_of_session(&self, session: RecordId, iat: u64) -> bool {
         let names = TokenNames::of(OTHER_TOKEN).and_session(session);

@@ -483,12 +483,16 @@ impl World {
         let (time, now) = (self.time, self.service_unix_seconds());
         let records = self.records.iter().chain(&self.session_cutoffs);
         for record in records.filter(|record| !is_past_for_service(record, now)) {
-            let there = self.service.refuses(record);
-            let holders = self.processes.iter().filter(|process| process.refuses(record)).count();
-            if there && holders < self.processes.len() {
+            // A session's cutoff must be there itself: one for all may end earlier.
+            let held = self.service.live.get(&record.key());
+            let there = match sessions().contains(&record.id) {
+                true => held.is_some_and(|held| held.covers(record)),
+                false => self.service.refuses(record),
+            };
+            if there && !self.processes.iter().all(|process| process.refuses(record)) {
                 return Some(format!("not everybody refuses {record:?}"));
             }
-            if !there && holders > 0 {
+            if !there && self.processes.iter().any(|process| process.holds(record)) {
                 return Some(format!("the service lacks {record:?}"));
             }
         }
