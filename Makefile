@@ -51,8 +51,9 @@ open-webui: wasm envoy ## tests the real Open WebUI behind Envoy with a browser;
 	@cd examples/open-webui && ../../target/open-webui/bin/python -m unittest
 	@target/open-webui/bin/python examples/open-webui/run.py
 
-identity-providers: wasm envoy ## signs out at a real identity provider and measures when two Envoys refuse the tokens; ROUNDS=100
+identity-providers: wasm envoy ## signs out at two real identity providers and measures when two Envoys refuse the tokens; ROUNDS=100
 	@setup/python-peers.sh identity-providers
+	@case '$(PROVIDERS)' in '' | *glewlwyd*) setup/glewlwyd.sh ;; esac
 	@cargo build --package signout
 	@target/identity-providers/bin/python examples/identity-provider/run.py
 

@@ -25,10 +25,6 @@ command -v apt-get >/dev/null || {
     exit 1
 }
 say "unpacking Debian's prometheus below target/ (25 MB, once)"
-rm -rf "$home" && mkdir -p "$home/packages"
-# Without root, apt-get cannot refresh its lists; the present ones may suffice.
-[ "$(id -u)" != 0 ] || apt-get update -qq
-(cd "$home/packages" && apt-get download -qq -o APT::Sandbox::User=root prometheus >&2)
-dpkg-deb --extract "$home"/packages/prometheus_*.deb "$home"
-rm -rf "$home/packages"
+. setup/debian.sh
+unpack_debian "$home" prometheus
 link "$home/usr/bin" || { say "Debian's prometheus does not run on this machine; set PROMETHEUS=/path/to/prometheus"; exit 1; }

@@ -1,8 +1,9 @@
-"""Signs out at a real identity provider, and measures when two Envoys refuse the session's tokens.
+"""Signs out at real identity providers, and measures when two Envoys refuse the session's tokens.
 
-Started by `make identity-providers`. Each round signs in at the provider, gets a second access token by refresh, opens
-a stream through each Envoy, and logs out *at the provider*. Then both tokens must be refused, both streams must have
-ended, and a new sign-in must work. Finally a token is revoked with authlib's client (RFC 7009).
+Started by `make identity-providers`; `PROVIDERS=glewlwyd` chooses one. Each round signs in at the provider, gets a
+second access token by refresh, opens a stream through each Envoy, and logs out *at the provider*. Then both tokens must
+be refused, both streams must have ended, and a new sign-in must work. Finally a token is revoked with authlib's client
+(RFC 7009). A dated record is written if all rounds succeed.
 """
 
 import json
@@ -16,20 +17,23 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 from contextlib import ExitStack
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 
-from provider import CLIENT, REDIRECT, SECRET
+from glewlwyd import Glewlwyd
+from idpyoidc_sign_in import Idpyoidc
+from provider import CLIENT, SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-ROUNDS = int(os.environ.get("ROUNDS", "100"))
-TIMEOUT_SECONDS = 30
+ROUNDS = int(os.environ.get("ROUNDS") or "100")
+PROVIDERS = [it for it in (Idpyoidc, Glewlwyd) if it.name in (os.environ.get("PROVIDERS") or "idpyoidc glewlwyd").split()]
+TIMEOUT_SECONDS = 120  # also for a busy machine
 ADMIN = "/tmp/session-guard-admin.sock"
 
 
@@ -118,51 +122,15 @@ def bearer(token):
     return {"authorization": f"Bearer {token}"}
 
 
-class Browser:
-    """A user of the provider: one session."""
-
-    def __init__(self, issuer):
-        self.issuer = issuer
-        query = {
-            "client_id": CLIENT,
-            "redirect_uri": REDIRECT,
-            "response_type": "code",
-            "scope": "openid offline_access",
-            "state": "s",
-            "nonce": secrets.token_hex(8),
-            "prompt": "consent",
-        }
-        response = requests.get(f"{issuer}/authorization", params=query, allow_redirects=False, timeout=TIMEOUT_SECONDS)
-        assert response.status_code == 302, response.text
-        self.cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in response.cookies)
-        code = urllib.parse.parse_qs(urllib.parse.urlparse(response.headers["location"]).query)["code"][0]
-        self.tokens = self.post({"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT})
-
-    def post(self, form):
-        form |= {"client_id": CLIENT, "client_secret": SECRET}
-        response = requests.post(f"{self.issuer}/token", data=form, timeout=TIMEOUT_SECONDS)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def two_tokens(self):
-        """An access token of the sign-in and one of a refresh."""
-        renewed = self.post({"grant_type": "refresh_token", "refresh_token": self.tokens["refresh_token"]})
-        return [self.tokens["access_token"], renewed["access_token"]]
-
-    def log_out(self):
-        response = requests.get(f"{self.issuer}/session", headers={"cookie": self.cookies}, timeout=TIMEOUT_SECONDS)
-        assert response.status_code == 200, response.text
-
-
 class Stack:
     """The provider, the application, the service and two Envoys. They stop at the end of the `with` block."""
 
-    def __init__(self):
+    def __init__(self, kind):
         self._stack = ExitStack()
         provider, application, service, *edges = free_ports(7)
-        self.issuer = f"http://127.0.0.1:{provider}"
+        self.provider = kind(provider)
         self.service = f"http://127.0.0.1:{service}"
-        self.ports = {"provider": provider, "application": application, "service": service}
+        self.ports = {"application": application, "service": service}
         self.envoys = [edges[:2], edges[2:]]
         self.edges = [f"http://127.0.0.1:{ports[0]}" for ports in self.envoys]
         self.environment = os.environ | {"SIGNOUT_TOKEN": secrets.token_hex(16), "SESSION_SECRET": secrets.token_hex(32)}
@@ -172,12 +140,16 @@ class Stack:
         try:
             self.start_all(folder)
         except BaseException:
+            for log in folder.glob("*.log"):
+                print(f"{log.name}:\n{log.read_text()[-2000:]}", file=sys.stderr)
             self._stack.close()
             raise
         return self
 
     def __exit__(self, *_):
         self._stack.close()
+
+    eventually = staticmethod(eventually)
 
     def start(self, name, folder, *command):
         log = open(folder / f"{name}.log", "wb")
@@ -191,16 +163,13 @@ class Stack:
         application = ThreadingHTTPServer(("127.0.0.1", self.ports["application"]), Application)
         threading.Thread(target=application.serve_forever, daemon=True).start()
         self._stack.callback(application.shutdown)
-        logout = f"{self.service}/v1/backchannel-logout"
-        provider = HERE / "provider.py"
-        log = self.start("provider", folder, sys.executable, str(provider), str(self.ports["provider"]), logout)
-        eventually("the provider is ready", lambda: "ready" in log())
+        self.provider.start(self, folder, f"{self.service}/v1/backchannel-logout")
         issuers = {
-            "issuer": self.issuer,
-            "jwks": {"url": f"{self.issuer}/jwks.json"},
-            "algorithms": ["RS256", "ES256"],
+            "issuer": self.provider.issuer,
+            "jwks": {"url": self.provider.jwks},
+            "algorithms": self.provider.algorithms,
             "max_lifetime_seconds": 3600,
-            "backchannel_logout": {"audiences": [CLIENT]},
+            "backchannel_logout": {"audiences": [self.provider.client]},
             "token_revocation": True,
         }
         (folder / "issuers.json").write_text(json.dumps({"issuers": [issuers]}))
@@ -220,9 +189,10 @@ class Stack:
 
     def envoy(self, ports, admin):
         """envoy/envoy.yaml with the keys of the provider, these ports and this file of the admin interface."""
-        keys = requests.get(f"{self.issuer}/jwks.json", timeout=TIMEOUT_SECONDS).json()
+        keys = requests.get(self.provider.jwks, timeout=TIMEOUT_SECONDS).json()
+        of_rsa = [{"algorithm": name} for name in self.provider.algorithms if name.startswith("RS")]  # keys without `alg`
         filter_configuration = {
-            "keys": [{"jwks": {"inline": keys}, "algorithm": "RS256", "issuer": self.issuer}],
+            "keys": [{"jwks": {"inline": keys}, "issuer": self.provider.issuer} | (of_rsa or [{}])[0]],
             "claims": {"user_id": "sub"},
             "routes": [{"path": "/.session-guard/ready", "access": "ready"}],
             "revocation": {"upstream": {"cluster": "signout", "authority": "signout", "token": {"env": "SIGNOUT_TOKEN"}}},
@@ -264,8 +234,9 @@ def status(edge, token):
 
 
 def one_round(stack):
-    """Returns the milliseconds from the logout to the last refusal, and to the end of the last stream."""
-    browser = Browser(stack.issuer)
+    """Returns the milliseconds from the logout to the last refusal, to the end of the last stream, and to a new sign-in
+    that works."""
+    browser = stack.provider.sign_in()
     tokens = browser.two_tokens()
     streams = [Stream(f"{edge}/stream", tokens[0]) for edge in stack.edges]
     assert all(stream.response.status_code == 200 for stream in streams)
@@ -274,15 +245,20 @@ def one_round(stack):
     browser.log_out()
     eventually("both tokens are refused on both Envoys", lambda: all(it.refused_at for it in refusals))
     eventually("both streams have ended", lambda: all(it.ended_at for it in streams))
-    again = Browser(stack.issuer).tokens["access_token"]
-    assert all(status(edge, again) == 200 for edge in stack.edges), "a new sign-in works"
-    milliseconds = lambda times: (max(times) - began) * 1000
-    return milliseconds(it.refused_at for it in refusals), milliseconds(it.ended_at for it in streams)
+    eventually("a new sign-in works", lambda: is_signed_in(stack, stack.provider.sign_in()))
+    milliseconds = lambda at: (at - began) * 1000
+    refused = max(it.refused_at for it in refusals)
+    ended = max(it.ended_at for it in streams)
+    return milliseconds(refused), milliseconds(ended), milliseconds(time.monotonic())
+
+
+def is_signed_in(stack, browser):
+    return all(status(edge, browser.tokens["access_token"]) == 200 for edge in stack.edges)
 
 
 def revoke_with_authlib(stack):
     """RFC 7009 with a client of somebody else."""
-    token = Browser(stack.issuer).tokens["access_token"]
+    token = stack.provider.sign_in().tokens["access_token"]
     assert all(status(edge, token) == 200 for edge in stack.edges)
     client = OAuth2Session(CLIENT, SECRET)
     response = client.revoke_token(f"{stack.service}/oauth/revoke", token=token, token_type_hint="access_token")
@@ -290,24 +266,48 @@ def revoke_with_authlib(stack):
     eventually("the revoked token is refused", lambda: all(status(edge, token) == 401 for edge in stack.edges))
 
 
-def shown(name, values):
-    values = sorted(values)
-    at = lambda part: values[math.ceil(part * len(values)) - 1]
-    print(f"{name:<44} p50 {at(0.5):6.0f} ms   p99 {at(0.99):6.0f} ms   max {values[-1]:6.0f} ms")
+def measured(kind):
+    """Returns the lines of the record about one provider."""
+    with Stack(kind) as stack:
+        provider = stack.provider
+        print(f"{provider.name} {provider.version()}, {ROUNDS} rounds", flush=True)
+        rounds = [one_round(stack) for _ in range(ROUNDS)]
+        revoke_with_authlib(stack)
+    lines = [f"## {provider.name} {provider.version()}", "", *provider.says.splitlines(), "",
+             "| from the logout at the provider | p50 | p99 | max |", "| --- | --- | --- | --- |"]  # fmt: skip
+    names = ["until both tokens are refused on two Envoys", "until both streams have ended", "until a new sign-in works"]
+    for name, values in zip(names, zip(*rounds)):
+        values = sorted(values)
+        at = [values[math.ceil(part * len(values)) - 1] for part in (0.5, 0.99, 1)]
+        lines.append(f"| {name} | " + " | ".join(f"{it:.0f} ms" for it in at) + " |")
+    return lines + ["", "A token revoked with authlib's client (RFC 7009) was refused on both Envoys."]
+
+
+def versions():
+    def said(*command):
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+    yield "Envoy", said("target/envoy", "--version").split("version: ")[-1].split("/")[1]
+    yield "session-guard", said("git", "log", "-1", "--format=%h", "--", "core", "src", "signout", "Cargo.lock", "envoy")
+    yield "Python", sys.version.split()[0]
 
 
 def main():
-    with Stack() as stack:
-        measured = []
-        for number in range(ROUNDS):
-            measured.append(one_round(stack))
-            if number == 0:
-                print("logout at the provider: both tokens refused, both streams ended, a new sign-in works")
-        shown("provider's logout -> refused on two Envoys", [it[0] for it in measured])
-        shown("provider's logout -> streams ended", [it[1] for it in measured])
-        revoke_with_authlib(stack)
-        print("token revocation with authlib's client: refused on two Envoys")
+    load = os.getloadavg()[0]
+    parts = [measured(kind) for kind in PROVIDERS]
+    busy = max(load, os.getloadavg()[0]) > (os.cpu_count() or 1)
+    lines = [f"# Sign-outs at identity providers, {date.today().isoformat()}", "",
+             f"Written by `make identity-providers`, {ROUNDS} rounds for each provider.{BUSY if busy else ''}", "",
+             "| part | version |", "| --- | --- |", *(f"| {part} | {number} |" for part, number in versions())]  # fmt: skip
+    for part in parts:
+        lines += ["", *part]
+    record = HERE / "record" / f"{date.today().isoformat()}.md"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines[3:]), f"\n\nAll came as expected: {record.relative_to(ROOT)}")
 
+
+BUSY = " The machine was busy with other programs."
 
 if __name__ == "__main__":
     main()
