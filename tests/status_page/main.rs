@@ -1,6 +1,6 @@
 //! Promise: the status page works in a browser without JavaScript, in light and dark, from 360 to 1600
 //! pixels, and shows the proxies and the last revocations.
-//! Method: a real chromium, which `browser.py` drives, and a real Envoy that polls the service.
+//! Method: a real chromium, which `visit.py` drives, and a real Envoy that polls the service.
 //!
 //! The test needs a browser. `make pages` installs it and runs the test.
 
@@ -28,7 +28,7 @@ fn the_status_page_shows_proxies_and_revocations_in_a_browser() {
     fs::create_dir_all(pictures).expect("a directory below target/");
     let page = format!("http://{}/", service.address());
     let arguments = [&*page, pictures, SIGNOUT_TOKEN];
-    let mut browser = Script::start("browser", "tests/status_page/browser.py", &arguments);
+    let mut browser = Script::start("browser", "tests/status_page/visit.py", &arguments);
     eventually(Duration::from_secs(300), || browser.has_ended());
     assert!(browser.log().ends_with("as expected\n"), "{}", browser.log());
 }

@@ -291,9 +291,9 @@ fn revocation_row(entry: &AuditEntry, now: u64) -> Markup {
     html! {
         tr {
             td.time data-title="Time" { span title=(rfc_3339(at)) { (distance(at, now)) } }
-            td data-title="Kind" { (kind) @if count > 1 { " and " (count - 1) " more" } }
+            td.word data-title="Kind" { (kind) @if count > 1 { " and " (count - 1) " more" } }
             td data-title="Realm" { (entry.note.realm) }
-            td data-title="From" { (entry.origin.via) " " (entry.origin.name) }
+            td data-title="From" { span.nowrap { (entry.origin.via) } " " (entry.origin.name) }
             td data-title="Reason" { (entry.note.reason) }
         }
     }
@@ -325,11 +325,11 @@ fn record_row(record: &FoundRecord) -> Markup {
     let since = record.since.as_deref().unwrap_or("unknown");
     html! {
         tr {
-            td data-title="Record" { (record.kind.name()) }
+            td.word data-title="Record" { (record.kind.name()) }
             td data-title="Effect" { (record.effect()) }
             td.time data-title="Since" { (since) }
             td.time data-title="Until" { (record.exp.as_deref().unwrap_or("for ever")) }
-            td data-title="From" { (text("origin")) " " (text("by")) }
+            td data-title="From" { span.nowrap { (text("origin")) } " " (text("by")) }
             td data-title="Reason" { (text("reason")) }
         }
     }
