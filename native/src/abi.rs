@@ -105,7 +105,8 @@ pub(crate) enum MetricKind {
 }
 
 impl RequestHandle<'_> {
-    /// Returns all lines of a header map. Returns `None` if Envoy has no such map now.
+    /// Returns all lines of a header map. Returns `None` if the request has no header map of this
+    /// kind now, for example no trailers.
     pub(crate) fn headers(self, map: Map) -> Option<Headers> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =
@@ -155,7 +156,8 @@ impl RequestHandle<'_> {
         }
     }
 
-    /// Removes all lines of this name. Returns whether Envoy has such a header map now.
+    /// Removes all lines of this name from a header map. Returns `false` only if the request has no
+    /// header map of this kind now, for example no trailers.
     pub(crate) fn remove_header(self, map: Map, name: &[u8]) -> bool {
         // SAFETY: as in `set_header`. A null value removes the header.
         unsafe {

@@ -15,8 +15,10 @@ pub fn unix_milliseconds() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Waits until `second` has begun, but at most [`WAIT_TIMEOUT`]. The limit applies if this
-/// machine's clock is set back, or the clock of an identity provider is ahead of it.
+/// Delays a response until `second` has begun, but at most [`WAIT_TIMEOUT`]. A cutoff also revokes
+/// tokens of the second in which it was made. The response to it therefore waits for the next
+/// second, so that a new sign-in gets a token that is not revoked. This takes less than a second,
+/// unless this machine's clock is set back, or the clock of an identity provider is ahead of it.
 pub(crate) async fn wait_until(second: u64) {
     let began = Instant::now();
     while unix_seconds() < second && began.elapsed() < WAIT_TIMEOUT {
@@ -62,8 +64,8 @@ pub fn distance(at: u64, now: u64) -> String {
     if at > now { format!("in {count} {unit}") } else { format!("{count} {unit} ago") }
 }
 
-/// The longest delay of a response until the second of its cutoff has begun. If the clocks agree,
-/// the delay is less than a second.
+/// The maximum time for which [`wait_until`] delays a response. After that, the response is sent
+/// although the second has not begun.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the clock is read while a response waits for the next second.

@@ -1,4 +1,4 @@
-//! The proxies that poll this service: their versions, and how far each follows the feed.
+//! The proxies that poll this service: their versions, and how far each is behind the feed.
 //!
 //! Everything is known from the polls themselves. A proxy names its version and its process's random
 //! id in `User-Agent`, and its cursor shows the newest entry that it knows. If several services share
@@ -19,7 +19,7 @@ pub(crate) struct Proxies {
     by_id: Arc<Mutex<HashMap<String, KnownProxy>>>,
 }
 
-/// What a poll tells about its proxy.
+/// The identity of a proxy, as its polls state it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProxyIdentity {
     /// Random, and the same for all VMs of the process.
@@ -83,8 +83,10 @@ impl Proxies {
         Some(ProxyPoll { proxies: self.clone(), id })
     }
 
-    /// Returns all proxies, those that follow the feed least first. `head` is the sequence number of
-    /// the newest entry.
+    /// Returns all known proxies, the worst first. A proxy whose last poll is longer ago comes
+    /// first. Among proxies with equal times, such as those with a waiting poll, the one with the
+    /// largest [`behind`](ProxyStatus::behind) comes first, and one that loads the whole set comes
+    /// before all of these. `head` is the sequence number of the newest entry in the feed.
     pub(crate) fn list(&self, head: u64) -> Vec<ProxyStatus> {
         let now = Instant::now();
         let mut by_id = self.by_id();
@@ -143,7 +145,7 @@ impl Drop for ProxyPoll {
 /// least once a minute, so this one has ended or polls another service.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
-/// Most proxies that are remembered: as many as may poll at a time.
+/// The maximum number of proxies in the table, which is also the maximum that may poll at a time.
 const PROXIES: usize = 10_000;
 
 #[cfg(test)]

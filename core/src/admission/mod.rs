@@ -6,27 +6,37 @@
 //!
 //! # Why nothing is forwarded by accident
 //!
-//! On a protected route, [`Forward`] requires a [`VerifiedToken`] that is not revoked in a set that
-//! is up to date, or an API key that the configuration leaves to the application. Only the verifier
-//! can make a [`VerifiedToken`]. Every other path through [`Admission::decide`] ends in a [`Refusal`].
+//! On a protected route, [`Forward`] requires one of two: a [`VerifiedToken`] that is not revoked,
+//! or an API key that is not revoked and that the configuration leaves to the application. Only the
+//! verifier can make a [`VerifiedToken`]. Every other path through [`Admission::decide`] ends in a
+//! [`Refusal`], except in a dry run.
+//!
+//! The revocation set must be up to date. If `when_unknown` is `use_last`, a stale set is
+//! sufficient, but not one that was never loaded. Without the setting `revocation` nothing is
+//! revoked.
 //!
 //! # API keys
 //!
 //! An API key takes the place of a missing token. The application checks the key; the filter only
 //! looks up, by the key's hash, whether it is revoked. The filter does not know the user of a key,
-//! so it forwards no user id. A revoked key causes a refusal, or is removed on an optional route;
-//! so is any key while the revocation set is unknown. A request that is open when its key is revoked
-//! ends. Tokens in the same request must still be acceptable. On a route that signs out the user of
-//! the request's token, an API key is not enough, because it names no user.
+//! so it forwards no user id. On a protected route, a request with a revoked key is refused. On an
+//! optional route, the request continues without its keys and tokens. The same holds for every key
+//! while the revocation set cannot be used. A request that is open when its key is revoked ends.
+//! Tokens in the same request must still be acceptable. On a route that signs out the user of the
+//! request's token, an API key is not enough, because it names no user.
 //!
 //! # Which code a refusal has
 //!
-//! The code is that of the first failure over all tokens, in the order of [`Refusal`]. To find it
-//! with little work, the filter first makes the checks that need no signature, on all tokens: form,
-//! algorithm and key. Only if all tokens pass, it checks signatures in the order of the tokens,
-//! until one fails. The remaining tokens are then not checked, since no failure of theirs could
-//! come first. A refusal never clears the cookie of a token that was not checked. A cookie that a
-//! good cookie of the same name may still replace does not end the checks.
+//! The code is that of the first failure over all tokens, in the order of [`Refusal`]: form,
+//! algorithm, key, signature, and then all others. To find it with little work, the filter first
+//! makes the checks that need no signature, on all tokens: form, algorithm and key. Only if all
+//! tokens pass, it checks signatures in the order of the tokens, until one fails. The other tokens
+//! need no check then, because in the order of [`Refusal`] no failure that they may still have
+//! comes before a bad signature. A refusal never clears the cookie of a token that was not checked.
+//!
+//! A browser may send two cookies of one name, of which only one is good. The good one then
+//! replaces the bad one, so a bad cookie does not end the checks while another cookie of its name
+//! may be good.
 //!
 //! # Dry run
 //!
@@ -39,11 +49,14 @@
 //! A sign-out revokes every genuine token that it carries, even if its times or claims are not
 //! acceptable, and ends the token's session. An expired token needs no record, but its session
 //! ends. A token that is revoked already has no effect: otherwise a thief of an old token could end
-//! the user's new sessions again and again. Tokens that this VM has verified in earlier requests
-//! are checked first, so they are revoked regardless of how many other tokens the request carries.
-//! Tokens under another spelling are checked last. If the limits for signature checks do not
-//! suffice for all tokens, the response is 503 and the tokens that were checked are revoked. A
-//! retry continues with the others.
+//! the user's new sessions again and again.
+//!
+//! Tokens that this VM has verified in earlier requests are checked first, so they are revoked
+//! regardless of how many other tokens the request carries. Tokens in a header, cookie or parameter
+//! whose name is spelt differently from the configuration are checked last. If the limits for
+//! signature checks do not suffice for all tokens, the response is 503 and the tokens that were
+//! checked are revoked. A retry at the same VM continues with the others, because the VM remembers
+//! the signatures that it has checked.
 
 use std::cell::Cell;
 use std::rc::Rc;

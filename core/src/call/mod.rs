@@ -44,8 +44,9 @@ impl Response {
         })
     }
 
-    /// Returns whether the response has exactly one content type and it equals this one, without
-    /// parameters.
+    /// Returns whether the response has exactly one `content-type` line, whose value is exactly
+    /// `content_type`. A value with a parameter, such as `; charset=utf-8`, or in other case is not
+    /// equal.
     #[must_use]
     pub fn is_of_type(&self, content_type: &str) -> bool {
         self.headers.values(b"content-type").eq([content_type.as_bytes()])

@@ -6,27 +6,29 @@
 
 pub use crate::config::limits::Whole;
 
-/// Most bytes of a configuration. Envoy copies it into every VM.
+/// The maximum size of a configuration, in bytes. Envoy copies it into every VM.
 pub const CONFIGURATION_BYTES: usize = 1 << 20;
 
-/// Most bytes of a name: of a claim, cookie, header, query parameter, key or cluster.
+/// The maximum length in bytes of a name: of a claim, cookie, header, query parameter, key or
+/// cluster.
 pub const NAME_BYTES: usize = 256;
 
-/// Most bytes of a `pass_prefix`, which has at least two characters.
+/// The maximum length of a `pass_prefix`, in bytes. The minimum is two characters.
 pub const PREFIX_BYTES: usize = 32;
 
-/// Most bytes of other texts: path, issuer, audience, inline secret.
+/// The maximum length in bytes of other texts: path, issuer, audience, inline secret.
 pub const TEXT_BYTES: usize = 4096;
 
-/// The most keys of a configuration, including each key of its inline JWK Sets. Each fetched set
-/// may have as many keys in addition.
+/// The maximum number of keys in a configuration, including each key of its inline JWK Sets. Each
+/// fetched set may have as many keys in addition.
 pub const KEYS: usize = 64;
 
-/// Most JWK Sets to fetch. Each VM checks each set on every tick.
+/// The maximum number of JWK Sets to fetch. Each VM checks each set on every tick.
 pub const KEY_SETS: usize = 8;
 
-/// The most keys of one algorithm without id. All of these are tried on one token, unless its `kid`
-/// selects keys with that id.
+/// The maximum number of keys that have no `id`, for each algorithm. A configuration with more does
+/// not load. All of these keys may have to be tried on one token: on a token without `kid`, and on
+/// one whose `kid` is the `id` of no key.
 pub const KEYS_TRIED: usize = 8;
 
 /// The supported algorithms.
@@ -35,16 +37,18 @@ pub const ALGORITHMS: &[&str] = &[
     "ES384", "EdDSA", "Ed25519",
 ];
 
-/// Most audiences, required claims, forwarded claims, and environment variables of one secret.
+/// The maximum number of audiences, of required claims, of forwarded claims, and of environment
+/// variables of one secret.
 pub const LIST_ITEMS: usize = 32;
 
-/// Most names in the path of a claim. No provider nests its claims deeper than three levels.
+/// The maximum number of names in the path of a claim. No provider nests its claims deeper than
+/// three levels.
 pub const CLAIM_NAMES: usize = 8;
 
-/// Most places for tokens. Each is searched on every request.
+/// The maximum number of token sources. Each is searched on every request.
 pub const TOKEN_SOURCES: usize = 8;
 
-/// Most rules. They are tried one after the other.
+/// The maximum number of route rules. They are tried one after the other.
 pub const ROUTES: usize = 512;
 
 /// `claims.clock_skew_seconds`. Every proxy keeps a record for at least the largest allowed value

@@ -113,8 +113,9 @@ pub struct Feed {
     delivery: Delivery,
     sweep: Sweep,
     knowledge: Knowledge,
-    /// Whether the outbox has no room for the records that a page lacks. The next poll then waits
-    /// until the outbox has been delivered.
+    /// Whether the last page was rejected because the outbox is full: the service has lost records
+    /// of this set, and the outbox has no room to re-send them. The next poll then waits until the
+    /// outbox has been delivered to the service.
     waits_for_room: bool,
     /// Whether the current reset re-sends records that the service has lost.
     resends: bool,

@@ -32,15 +32,14 @@ use crate::revocation::record::RecordId;
 use crate::shared::Version;
 use crate::token::VerifiedToken;
 
-/// Most requests to end in one call into the VM. About 300 exhaust its stack.
+/// The maximum number of requests to end in one call into the VM. About 300 exhaust its stack.
 pub const AT_ONCE_LIMIT: usize = 64;
 
-/// Most open requests to check in one call into the VM. This takes 3 ms, because each takes up to
-/// four lookups.
+/// The maximum number of open requests to check in one call into the VM. This takes 3 ms, because
+/// each request takes up to four lookups.
 pub const CHECKED_AT_ONCE_LIMIT: usize = 1_000;
 
-/// The delay from which an end counts as late, measured from when the VM could have known its
-/// reason.
+/// The delay above which the end of a request is [late](Ending::is_late).
 pub const LATE_MILLISECONDS: u64 = 1_000;
 
 /// The open requests of one VM.
@@ -52,10 +51,11 @@ pub struct OpenRequests {
     basis: Option<Basis>,
     /// The index at which the sweep continues; `None` if it has checked all entries.
     next: Option<usize>,
-    /// When the last sweep began: every revocation known at this time has been checked against the
-    /// open requests, or is being checked by that sweep.
+    /// When the last sweep began or [`OpenRequests::note_clear`] was last called, whichever is
+    /// later, in monotonic milliseconds. `None` before both. Every revocation in the set at this
+    /// time has been checked against the open requests, or is being checked by the current sweep.
     swept_at: Option<u64>,
-    /// When the sweep before the last one began.
+    /// The value of `swept_at` just before the last sweep began.
     swept_before: Option<u64>,
 }
 
@@ -99,8 +99,10 @@ pub struct Ending {
     pub context: u32,
     /// The reason why it ends.
     pub refusal: Refusal,
-    /// Whether the VM could have known the reason for more than a second. This happens if the last
-    /// sweep that found no reason began more than a second ago, or if too many requests had to end.
+    /// Whether more than a second has passed since the VM last found no reason to end this request.
+    /// That time is the start of the last sweep in which the request could stay open. It is long
+    /// ago if the next sweep began late, or if so many requests had to end that this one had to
+    /// wait.
     pub is_late: bool,
 }
 
@@ -111,8 +113,8 @@ struct OpenRequest {
     is_due: bool,
 }
 
-/// An entry that must end. `unknown_at` is the start of the last sweep that found no reason to end
-/// it.
+/// An entry that must end. `unknown_at` is the last time, in monotonic milliseconds, at which the
+/// VM knew no reason to end it.
 #[derive(Debug)]
 struct DueEntry {
     index: usize,

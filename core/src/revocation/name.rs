@@ -32,7 +32,9 @@ use std::str::FromStr;
 
 use crate::hash::{SHA256_BYTES, from_hex, hex_digits, sha256};
 
-/// The id of a record: a hash of what it revokes.
+/// The id of a record: a hash that names the token, user, session, API key or realm that it
+/// revokes. In the constructors, `issuer` is the `iss` of the tokens. Without it, the id is that of
+/// a revocation that applies to every issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub [u8; 16]);
 
@@ -42,7 +44,7 @@ impl RecordId {
     /// The highest id.
     pub const LAST: Self = Self([0xff; 16]);
 
-    /// Returns the id of the token with this `jti`.
+    /// Returns the id under which the token with this `jti` is revoked.
     #[must_use]
     pub fn of_token(realm: &str, issuer: Option<&str>, jti: &str) -> Self {
         NameHash::of_token(realm, jti).under(issuer)
@@ -55,13 +57,13 @@ impl RecordId {
         NameHash::of_input(realm, signing_input).under(issuer)
     }
 
-    /// Returns the id of a user's tokens.
+    /// Returns the id under which all tokens of a user are revoked.
     #[must_use]
     pub fn of_user(realm: &str, issuer: Option<&str>, user_id: &str) -> Self {
         NameHash::of_user(realm, user_id).under(issuer)
     }
 
-    /// Returns the id of a session's tokens. `sid` names the session.
+    /// Returns the id under which all tokens of the session `sid` are revoked.
     #[must_use]
     pub fn of_session(realm: &str, issuer: Option<&str>, sid: &str) -> Self {
         NameHash::of_session(realm, sid).under(issuer)
@@ -74,7 +76,7 @@ impl RecordId {
         NameHash::of("credential", realm, credential).under(None)
     }
 
-    /// Returns the id for the tokens of every user.
+    /// Returns the id under which the tokens of every user of a realm are revoked.
     #[must_use]
     pub fn of_all(realm: &str) -> Self {
         NameHash::of("all", realm, b"").under(None)
@@ -118,25 +120,25 @@ pub struct NamePair {
 }
 
 impl NamePair {
-    /// Returns the ids of the token with this `jti`.
+    /// Returns the two ids under which the token with this `jti` may be revoked.
     #[must_use]
     pub fn of_token(realm: &str, issuer: Option<&str>, jti: &str) -> Self {
         NameHash::of_token(realm, jti).pair(issuer)
     }
 
-    /// Returns the ids of a token without `jti`.
+    /// Returns the two ids under which a token without `jti` may be revoked.
     #[must_use]
     pub fn of_input(realm: &str, issuer: Option<&str>, signing_input: &[u8]) -> Self {
         NameHash::of_input(realm, signing_input).pair(issuer)
     }
 
-    /// Returns the ids of a user's tokens.
+    /// Returns the two ids under which all tokens of a user may be revoked.
     #[must_use]
     pub fn of_user(realm: &str, issuer: Option<&str>, user_id: &str) -> Self {
         NameHash::of_user(realm, user_id).pair(issuer)
     }
 
-    /// Returns the ids of a session's tokens.
+    /// Returns the two ids under which all tokens of a session may be revoked.
     #[must_use]
     pub fn of_session(realm: &str, issuer: Option<&str>, sid: &str) -> Self {
         NameHash::of_session(realm, sid).pair(issuer)

@@ -1,8 +1,9 @@
 //! A revocation, as a value.
 //!
-//! A [`Record`] is the revocation of one token, the cutoff of a user or a session, or the cutoff
-//! for all. It names them by a [hash](crate::revocation::name). Records form a join-semilattice
-//! under [`Record::merge`], so reordering, duplicates and replays lose nothing.
+//! A [`Record`] revokes one token, or it is a cutoff: it revokes all tokens of a user, a session or
+//! a realm that were issued before a given time. A record names the token, user, session or realm
+//! by a [hash](crate::revocation::name). Records form a join-semilattice under [`Record::merge`],
+//! so reordering, duplicates and replays lose nothing.
 
 pub use crate::revocation::name::RecordId;
 
@@ -53,8 +54,9 @@ pub struct Record {
     pub id: RecordId,
     /// The kind of the revocation.
     pub kind: Kind,
-    /// For a cutoff: every token whose `iat` is earlier is revoked, and every token without `iat`;
-    /// seconds since 1970 UTC. For one token: 0.
+    /// For a cutoff ([`Kind::User`] or [`Kind::All`]), a time in seconds since 1970 UTC: of the
+    /// user, session or realm, every token whose `iat` is earlier and every token without `iat` is
+    /// revoked. For one token ([`Kind::Token`]): 0.
     pub issued_before: u64,
     /// The time when the last revoked token has expired, in seconds since 1970 UTC, or [`NEVER`].
     pub exp: u64,

@@ -1,7 +1,9 @@
 //! Removes expired records from the set, and counts the live records.
 //!
 //! Rewriting a shard also removes its expired records. To clean shards that are not written, the
-//! leader sweeps a few shards on each maintenance run. The sweep also counts the live records.
+//! leader of the feed (the VM that holds the [lease](crate::shared::lease)) sweeps a few shards on
+//! each maintenance run. The sweep also counts the live records. A record has expired here when its
+//! [horizon](Horizon) allows to remove it, which is later than its `exp`.
 
 use crate::revocation::horizon::Horizon;
 use crate::revocation::record::Kind;
@@ -9,11 +11,11 @@ use crate::revocation::set::RevocationSet;
 use crate::revocation::shard::{Damaged, ShardSlot};
 use crate::shared::SharedData;
 
-/// Shards that one step sweeps. A step takes a millisecond at a million records. A sweep of all
-/// shards takes a little over two minutes.
+/// The number of shards that one step sweeps. A step takes a millisecond at a million records. A
+/// sweep of all shards takes a little over two minutes.
 pub const SHARDS_A_STEP: usize = 256;
 
-/// Live records of each kind, in the order of [`Kind::ALL`].
+/// The number of live records of each kind, in the order of [`Kind::ALL`].
 pub type Counts = [u64; 3];
 
 /// The position of the sweep.
@@ -57,7 +59,8 @@ impl Sweep {
         result
     }
 
-    /// Returns the numbers of the last complete sweep.
+    /// Returns the numbers of live records that the last complete sweep has counted; `None` before
+    /// the first one is complete.
     #[must_use]
     pub fn counts(&self) -> Option<Counts> {
         self.last

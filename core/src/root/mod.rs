@@ -65,7 +65,8 @@ pub struct Root {
     issuers: Vec<Destination>,
     /// Whether every key set has keys or a failed attempt to fetch them.
     keys_settled: bool,
-    /// Whether the fetched keys have changed since the last [`Root::take_key_change`].
+    /// Whether newly fetched keys have replaced the keys of this root since the last call of
+    /// [`Root::take_key_change`].
     has_other_keys: bool,
     /// Whether this VM has served a request since the last tick.
     has_served: bool,
@@ -247,7 +248,8 @@ impl Root {
         self.admission.replace_keys(keys);
     }
 
-    /// Returns whether the fetched keys have changed since the last call.
+    /// Returns whether newly fetched keys have replaced the keys of this root since the last call.
+    /// Other threads must then call [`Root::reload_keys`].
     pub fn take_key_change(&mut self) -> bool {
         mem::take(&mut self.has_other_keys)
     }

@@ -17,7 +17,8 @@ const NAME_BYTES: usize = 40;
 
 const PREFIX_BYTES: usize = 32;
 
-/// The part of shared data that belongs to one feed, to one realm, or to one key set.
+/// A namespace in shared data: all names with the same prefix and 16 hex digits. Each feed, realm
+/// and key set has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySpace {
     prefix: [u8; PREFIX_BYTES],
@@ -44,15 +45,15 @@ impl KeySpace {
         Self::of(&["key set", cluster, authority, path, rsa])
     }
 
-    /// Returns the key space with these digits, which must come from [`KeySpace::digits`]. Returns
-    /// `None` if they are not lower-case hex digits.
+    /// Returns the key space for which [`KeySpace::digits`] has returned these digits. Returns
+    /// `None` unless all are lower-case hex digits; nothing else about them is checked.
     #[must_use]
     pub fn from_digits(digits: &[u8; 16]) -> Option<Self> {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         digits.iter().all(is_hex).then(|| Self::with_digits(digits.iter().copied()))
     }
 
-    /// Returns the digits that identify this key space.
+    /// Returns the 16 lower-case hex digits that identify this key space.
     #[must_use]
     pub fn digits(&self) -> [u8; 16] {
         *self.prefix.last_chunk().unwrap_or(&[0; 16])

@@ -20,7 +20,8 @@ use lru::LruCache;
 
 /// A value in a memory of tokens.
 pub(super) trait Remembered {
-    /// Returns the memory that the value owns or shares, in bytes, without the value itself.
+    /// Returns the memory that belongs to the value, in bytes, in addition to its `size_of`. Memory
+    /// that it shares through an `Rc` is included in full.
     fn bytes(&self) -> usize;
 }
 

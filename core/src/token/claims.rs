@@ -164,9 +164,13 @@ fn check_audiences(named: &[Cow<'_, str>], key: &Key, policy: &Policy) -> Result
     }
 }
 
-/// Returns a NumericDate: a JSON number that is not negative and below [`TIME_LIMIT_SECONDS`]. The
-/// parser has checked that the text is a JSON number. A 64-bit float holds every integer below the
-/// limit exactly.
+/// Returns the claim `name` in seconds since 1970 UTC (RFC 7519 §2, NumericDate), or `None` if it
+/// is absent. `round` rounds a fraction. The parser has checked that the text is a JSON number. A
+/// 64-bit float holds every integer below the limit exactly.
+///
+/// # Errors
+///
+/// The claim is not a JSON number, has a minus sign, or is not below [`TIME_LIMIT_SECONDS`].
 pub(super) fn time(
     claims: &Object<'_>,
     name: &str,
@@ -196,7 +200,7 @@ fn check_lifetime(times: &Times, max_seconds: Option<u64>) -> Result<(), Objecti
     }
 }
 
-/// Returns a string claim, or `None` if it is absent.
+/// Returns a string claim, or `None` if it is absent. Returns an error if it has another type.
 pub(super) fn text<'a>(
     claims: &'a Object<'_>,
     name: &str,
@@ -208,7 +212,8 @@ pub(super) fn text<'a>(
     }
 }
 
-/// Returns `aud`, which is one string or a list of strings (RFC 7519 §4.1.3).
+/// Returns the audiences in `aud`, which is one string or a list of strings (RFC 7519 §4.1.3); none
+/// if it is absent. Returns an error if it has another type.
 pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>, Objection> {
     let malformed = || Objection::malformed("aud");
     match claims.find("aud") {
@@ -225,7 +230,8 @@ pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>,
     }
 }
 
-/// Returns the `jti`: a text of 1 to 256 bytes.
+/// Returns the `jti`, or `None` if it is absent. Returns an error if it is not a string of 1 to 256
+/// bytes.
 pub(super) fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
     match text(claims, "jti")? {
         Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => {

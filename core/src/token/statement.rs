@@ -145,8 +145,9 @@ impl fmt::Debug for VerifiedStatement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedClaim(pub &'static str);
 
-/// The members of an object in a statement. The accessors return `None` for a claim that is absent,
-/// and an error for one that is `null` or of another type.
+/// The members of a JSON object: the payload of a verified statement, an object in that payload, or
+/// the body of a request. The accessors return `None` for a member that is absent, and an error for
+/// one that is `null` or of another type.
 pub struct StatementClaims<'a>(Object<'a>);
 
 impl<'a> StatementClaims<'a> {

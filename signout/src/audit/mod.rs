@@ -173,8 +173,8 @@ impl AuditEntry {
         stored::decode(row)
     }
 
-    /// Returns whether the entry concerns one of these records: as its subject, or as the user to
-    /// whom the subject belongs.
+    /// Returns whether one of these ids is in the entry: as the id of a changed record, or as the
+    /// id of the user to whom its token or session belongs.
     pub(crate) fn concerns(&self, ids: &[RecordId]) -> bool {
         let mut revocations = self.revocations.iter();
         revocations

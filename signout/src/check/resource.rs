@@ -1,7 +1,8 @@
 //! Reads the Wasm plugins of a Kubernetes object.
 //!
 //! Istio has the kinds `TrafficExtension` and `WasmPlugin`, and Envoy Gateway has
-//! `EnvoyExtensionPolicy`. The values follow from what each control plane makes of its kind.
+//! `EnvoyExtensionPolicy`. Each object is read as its control plane translates it for Envoy: the
+//! configuration and the environment variables are those that the filter will receive.
 
 use std::collections::BTreeMap;
 

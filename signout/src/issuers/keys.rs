@@ -1,8 +1,9 @@
-//! The keys of an issuer: fetched, kept up to date, and read by requests.
+//! The public keys of an issuer: fetched, kept up to date, and read by the handlers of requests.
 //!
-//! The state machine [`KeySets`] is that of the filter. It decides when to fetch, keeps the present
-//! keys while the issuer fails, and limits early fetches to one between two refreshes. In the
-//! service, each issuer has its own thread, which makes the calls, and its own shared data.
+//! The filter uses the same state machine, [`KeySets`]. It decides when to fetch, and keeps the
+//! present keys while the issuer fails. If no key has the `kid` of a message, it fetches before the
+//! next refresh is due, but only once between two refreshes. In the service, each issuer has its
+//! own thread, which makes the calls, and its own shared data.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -22,7 +23,7 @@ use crate::http::client::HttpClient;
 use crate::metrics::ServiceMetrics;
 use crate::random::random_number;
 
-/// The keys of an issuer, as requests see them.
+/// The keys of an issuer, for the handlers of requests.
 pub(crate) struct IssuerKeys {
     current: watch::Receiver<KeyRing>,
     /// The thread that fetches the keys. It ends when this sender is dropped.

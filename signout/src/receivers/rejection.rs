@@ -31,7 +31,8 @@ pub(crate) enum RejectionReason {
     NotYetValid,
     /// A claim is missing or malformed.
     BadClaims,
-    /// The message reports no event, or an event of another protocol.
+    /// A logout token does not contain the logout event, or a Security Event Token does not contain
+    /// exactly one event. An unknown event in a Security Event Token is acknowledged, not rejected.
     WrongEvent,
     /// The subject is missing or malformed.
     BadSubject,

@@ -1,8 +1,10 @@
 //! Counts and logs the messages of issuers.
 //!
-//! Each accepted message is logged, because its issuer has signed it. Anybody can send messages
-//! that are rejected or change nothing, so those are logged at most once a minute for each receiver
-//! and reason. A line never contains a token, a user or a session.
+//! Each accepted message is logged, because its issuer has signed it. This includes a repeated
+//! message whose sessions have ended before. Other messages are logged at most once a minute for
+//! each protocol and reason, because anybody can cause such lines: messages that are rejected, and
+//! messages that are acknowledged without effect, such as the revocation of an unknown token. A
+//! line never contains a token, a user or a session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -126,7 +126,11 @@ pub(super) fn iss_sub(
     member(identifier, "sub")
 }
 
-/// Returns a member of a subject identifier, which must be a string.
+/// Returns the string member `name` of a subject identifier (RFC 9493 §3).
+///
+/// # Errors
+///
+/// The member is missing or is not a string.
 pub(super) fn member(
     identifier: &StatementClaims<'_>,
     name: &'static str,

@@ -10,9 +10,10 @@
 //! # Sources of some routes
 //!
 //! A source may be limited to some routes, for example a query parameter that only the WebSocket
-//! endpoint reads. On other routes it admits no request, and its API keys are not accepted. There
+//! endpoint reads. On other routes no token and no API key from this source admits a request. There
 //! the same name may mean something else (`/reset?token=…`), so only values that look like a JWT
-//! are judged: an application that reads such a value nevertheless must not see a revoked token.
+//! are judged. They are judged because the application may read such a value nevertheless, and must
+//! not see a revoked token.
 
 use std::borrow::Cow;
 
@@ -31,7 +32,9 @@ pub struct Source {
     pub location: TokenLocation,
     /// The first characters of API keys, which are not tokens.
     pub pass_prefix: Option<String>,
-    /// The requests that the source may admit. If the list is empty, it may admit all requests.
+    /// The requests that a token or an API key from this source may admit. An empty list means all
+    /// requests. On other requests only values that look like a JWT are judged: they can cause a
+    /// refusal, but cannot admit the request.
     pub routes: Vec<RequestPattern>,
 }
 

@@ -214,8 +214,9 @@ impl RevocationSet {
         Ok(lacking)
     }
 
-    /// Removes from one shard the records that the horizon has passed. Returns the number of
-    /// records that are left.
+    /// Removes from one shard the records that may be removed, because no proxy can accept their
+    /// tokens any more (see [`Horizon::has_passed`]). Returns the number of records that are left.
+    /// If other VMs keep writing the shard, changes nothing and returns 0.
     ///
     /// # Errors
     ///

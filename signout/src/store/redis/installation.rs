@@ -15,7 +15,7 @@
 
 use session_guard_core::hash::{hex, sha256};
 
-/// Identifies the installation of a service.
+/// The installation that this service belongs to, identified by fingerprints of its API tokens.
 #[derive(Clone, Debug)]
 pub struct Installation {
     fingerprints: Vec<String>,
@@ -23,8 +23,9 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Returns the installation with these API tokens. If it `adopts`, it takes over a Redis of
-    /// another installation.
+    /// Returns the installation whose services use these API tokens. `adopts` is whether the
+    /// service may start with a Redis of another installation. It then keeps the data in that Redis
+    /// and replaces the fingerprints there by its own.
     #[must_use]
     pub fn of_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>, adopts: bool) -> Self {
         Self { fingerprints: tokens.into_iter().map(fingerprint).collect(), adopts }

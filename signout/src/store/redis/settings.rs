@@ -1,4 +1,4 @@
-//! The settings of a Redis that decide whether it keeps what it acknowledges.
+//! The settings of a Redis that decide whether it keeps the revocations that it acknowledges.
 
 use redis::{RedisError, RedisResult, cmd};
 
@@ -8,7 +8,7 @@ use super::options::WhenNotDurable;
 use crate::store::{Durability, Store, StoreError};
 
 impl RedisStore {
-    /// Checks the settings of the server, and logs a change.
+    /// Reads the durability settings of the Redis server, and logs if the result has changed.
     pub(super) fn inspect(&mut self, connection: &mut Connected) -> Result<(), RedisError> {
         let found = read(connection, &self.keys.records)?;
         if found.problems.is_empty() && found.is_rewriting && self.durability.problem().is_some() {
@@ -41,8 +41,9 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Returns an error if the store refuses writes because of the server's settings. Checks the
-    /// settings again first, because they may have been corrected.
+    /// Returns an error if this service must reject revocations, because the Redis server has
+    /// settings that may lose acknowledged data. Before it returns the error it reads the settings
+    /// again, because an operator may have corrected them.
     pub(super) fn require_durability(&mut self) -> Result<(), StoreError> {
         if self.durability.refusal().is_some() {
             self.check();
@@ -64,7 +65,7 @@ struct SettingCheck {
     is_rewriting: bool,
 }
 
-/// Reads the settings of the server that holds this key.
+/// Reads the durability settings of the Redis server that holds this key.
 fn read(connection: &mut Connected, key: &str) -> RedisResult<SettingCheck> {
     let info: String = connection.query(cmd("EVAL").arg(INFO).arg(1).arg(key))?;
     Ok(found_in(&info))
