@@ -22,28 +22,14 @@ pub(super) fn check(
         let at = at.item(index);
         match &key.jwks {
             Some(set) => jwks::check(&at, key, set, &mut found, warnings)?,
-            None => match one(&at, key, environment, warnings)? {
-                SingleKey::Ready(key) => {
-                    check_name(&at, &found, &key.name())?;
-                    found.keys.push(key);
-                }
-                SingleKey::Discovered(secret) => {
-                    check_name(&at, &found, &secret.key_name())?;
-                    found.discovered.push(secret);
-                }
-            },
+            None => one(&at, key, environment, &mut found, warnings)?,
         }
         check_number(&at, &found, warnings)?;
     }
     Ok(found)
 }
 
-/// One entry of `keys` that is not a key set.
-enum SingleKey {
-    Ready(Key),
-    Discovered(DiscoveredSecret),
-}
-
+/// Returns an error if another key has the same name.
 fn check_name(at: &At, found: &FoundKeys, name: &KeyName<'_>) -> Result<(), ConfigError> {
     if found.names().any(|other| other.is_namesake_of(name)) {
         return Err(at.field("id").error("comes twice", "give each key a different id"));
@@ -51,12 +37,14 @@ fn check_name(at: &At, found: &FoundKeys, name: &KeyName<'_>) -> Result<(), Conf
     Ok(())
 }
 
+/// Adds a key that is not part of a set.
 fn one(
     at: &At,
     key: &raw::RawKey,
     environment: Environment<'_>,
+    found: &mut FoundKeys,
     warnings: &mut Vec<String>,
-) -> Result<SingleKey, ConfigError> {
+) -> Result<(), ConfigError> {
     let id = optional(&at.field("id"), key.id.as_deref(), settings::NAME_BYTES)?;
     let (issuer, audiences) = issuer_and_audiences(at, key)?;
     let name_at = at.field("algorithm");
@@ -69,27 +57,35 @@ fn one(
         let secret = key.secret.as_ref().ok_or_else(missing)?;
         if let raw::RawKeySecret { env: None, inline: None, sds: Some(sds), .. } = secret {
             let discovered = DiscoveredSecret::check(at, key, algorithm, secret, sds)?;
-            return Ok(SingleKey::Discovered(discovered));
+            check_name(at, found, &discovered.key_name())?;
+            found.discovered.push(discovered);
+            return Ok(());
         }
-        let at = at.field("secret");
+        let secret_at = at.field("secret");
         let weak = key.weak_secret.unwrap_or(raw::WeakSecret::Refuse);
-        let secret = secret::of_key(&at, secret, algorithm, weak, environment, warnings)?;
+        let secret = secret::of_key(&secret_at, secret, algorithm, weak, environment, warnings)?;
         let key = Key::hmac(algorithm, secret.expose(), id, issuer, audiences);
-        return Ok(SingleKey::Ready(key));
+        return add(at, found, key);
     }
     let algorithm = PublicAlgorithm::from_name(name)
         .ok_or_else(|| name_at.error("not supported by this version", known()))?;
     let remedy = format!("{name} needs only a `public_key_pem`");
     refuse(at, "secret", key.secret.is_some(), &remedy)?;
     refuse(at, "weak_secret", key.weak_secret.is_some(), &remedy)?;
-    let at = at.field("public_key_pem");
-    let pem = key.public_key_pem.as_deref().ok_or_else(|| at.error("missing", "give one"))?;
+    let pem_at = at.field("public_key_pem");
+    let pem = key.public_key_pem.as_deref().ok_or_else(|| pem_at.error("missing", "give one"))?;
     if pem.len() > settings::TEXT_BYTES {
-        return Err(at.error(format!("longer than {} bytes", settings::TEXT_BYTES), ""));
+        return Err(pem_at.error(format!("longer than {} bytes", settings::TEXT_BYTES), ""));
     }
-    Key::public(algorithm, pem, id, issuer, audiences)
-        .map(SingleKey::Ready)
-        .map_err(|error| at.error(error.to_string(), ""))
+    let key = Key::public(algorithm, pem, id, issuer, audiences)
+        .map_err(|error| pem_at.error(error.to_string(), ""))?;
+    add(at, found, key)
+}
+
+fn add(at: &At, found: &mut FoundKeys, key: Key) -> Result<(), ConfigError> {
+    check_name(at, found, &key.name())?;
+    found.keys.push(key);
+    Ok(())
 }
 
 /// Checks the number of keys: the total, and the keys without id of each algorithm, because all of
