@@ -158,6 +158,11 @@ impl<'a> Effort<'a> {
         is_allowed
     }
 
+    /// Returns the time of a check that was not made.
+    pub(super) fn return_unspent(&self, nanoseconds: u64) {
+        self.spent_nanoseconds.set(self.spent_nanoseconds.get().saturating_sub(nanoseconds));
+    }
+
     /// Charges the time spent since the total was `spent_before` to the budget for failed checks.
     /// All checks since then must have failed. The request's free time is not charged.
     pub(crate) fn charge_since(&self, spent_before: u64) {
@@ -234,6 +239,10 @@ mod tests {
         assert!(full.spend(MOST_NANOSECONDS) && !full.spend(1));
         let long = effort();
         assert!(long.spend(LONGEST_CHECK_NANOSECONDS) && !long.spend(1), "only the first");
+        let by_host = effort();
+        assert!(by_host.spend(FREE_NANOSECONDS));
+        by_host.return_unspent(FREE_NANOSECONDS);
+        assert!(by_host.spend(LONGEST_CHECK_NANOSECONDS), "the host has not made the check");
         budget.charge(20 * MILLISECOND);
         budget.is_left(1_000);
         budget.charge(20 * MILLISECOND);

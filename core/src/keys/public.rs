@@ -218,6 +218,7 @@ impl PublicKey {
             if let Some(is_valid) = effort.host().verify(&check) {
                 return Ok(is_valid);
             }
+            effort.return_unspent(cost); // the host has not made the check
         }
         if !effort.spend(cost::here_nanoseconds(self.algorithm, key_bytes, text_bytes)) {
             return Err(OutOfTime);
