@@ -6,8 +6,8 @@
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
-NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys cutoffs dry_run feed filter_state fleet key_sets open_webui \
-    paths places reload sessions signout streams tokens)
+NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys callouts configuration cutoffs dry_run feed filter_state fleet hostile \
+    hygiene keys key_sets monitoring open_webui paths places readiness reload sessions signout streams tokens)
 
 FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 
