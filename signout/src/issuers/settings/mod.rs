@@ -26,7 +26,7 @@ pub struct IssuerSettings {
     pub token_issuers: Vec<String>,
     /// The source of its keys.
     pub keys: KeySource,
-    /// The algorithms of its signatures.
+    /// The algorithms that may sign its messages.
     pub algorithms: Vec<PublicAlgorithm>,
     /// The claim that contains the user id in its access tokens.
     pub user_id: UserIdClaim,
