@@ -68,7 +68,7 @@
 //! 35. [`secret`][]: generated secrets
 //! 36. [`random`][]: random numbers
 //! 37. [`clock`][]: the wall clock
-//! 38. [`proxies`][]: the proxies that poll this service
+//! 38. [`rate`][]: how many revocations come in
 //!
 //! # Promises
 //!
