@@ -345,7 +345,7 @@ pub const SETTINGS: &[Setting] = &[
         "token_sources[].routes",
         Form::Objects(LIST_ITEMS),
         None,
-        "The source admits only these requests; each item has `path`, `prefix` or `template`. If absent: all.",
+        "Tokens of this source admit only these requests; each item has `path`, `prefix` or `template`. If absent: all.",
     ),
     setting(
         "token_sources[].routes[].path",

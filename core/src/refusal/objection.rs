@@ -277,15 +277,15 @@ fn of_refusal(refusal: Refusal) -> (&'static str, &'static str) {
         ),
         Refusal::WrongIssuer => (
             "the token's `iss` is not claims.issuer",
-            "write the issuer exactly as in the token, including a slash at its end",
+            "write the issuer exactly as in the token; a slash at the end must be in both or in neither",
         ),
         Refusal::WrongAudience => (
             "the token's `aud` has none of claims.audiences",
             "write the audience exactly as in the token, or let the issuer add this one",
         ),
         Refusal::BadClaims => (
-            "the token's claims are not as required",
-            "compare them with `claims` in the configuration",
+            "a claim of the token is missing, malformed or not accepted",
+            "compare the token's claims with `claims` in the configuration",
         ),
         Refusal::ConflictingTokens => (
             "the tokens of the request name different users",
@@ -443,11 +443,11 @@ impl RefusalRule {
                 "send the token unchanged: no quotes, no line breaks, no `=`",
             ),
             Self::Header => (
-                "the token's header is not a JSON object, or repeats a name",
+                "the token's header is not a JSON object, or has two members of one name",
                 "send a signed JWT; an API key needs `pass_prefix`",
             ),
             Self::Payload => (
-                "the token's payload is not a JSON object, or repeats a name",
+                "the token's payload is not a JSON object, or has two members of one name",
                 "let the issuer put claims into the token as a JSON object (RFC 7519 §7.2)",
             ),
             Self::Signature => (
@@ -504,7 +504,7 @@ impl RefusalRule {
             ),
             Self::IssuerOfKey => (
                 "the token's `iss` is not the `issuer` of the key that signed it",
-                "write the issuer exactly as in the token, including a slash at its end",
+                "write the issuer exactly as in the token; a slash at the end must be in both or in neither",
             ),
             Self::AudienceAbsent => (
                 "the token has no `aud`, and the configuration requires an audience",

@@ -87,8 +87,8 @@ impl Doubts {
             if source["query"].is_string() && is_empty(&source["routes"]) {
                 self.add(
                     format!("{at}.query"),
-                    "on every route: tokens in addresses end up in logs, histories and Referer",
-                    "use a header or a cookie, or limit the source to the routes that need it",
+                    "on every route: tokens in URLs end up in logs, browser histories and Referer headers",
+                    "use a header or a cookie, or limit this token source with `routes` to the routes that need it",
                 );
             }
             let Some(header) = source["header"].as_str() else { continue };

@@ -171,7 +171,7 @@ fn source(source: &Value) -> String {
         let routes: Vec<_> = routes.collect();
         let _ = write!(
             line,
-            "; it admits only {}; on other routes its tokens can only cause a refusal",
+            "; its tokens admit only {}; elsewhere they admit nothing, and an invalid one is refused",
             routes.join("; ")
         );
     }
@@ -253,7 +253,10 @@ fn rule(rule: &Value) -> String {
         }
         named => {
             let segment = shown(&named["segment"]);
-            let _ = write!(line, "; a 2xx response signs out the user in {{{segment}}} everywhere");
+            let _ = write!(
+                line,
+                "; a 2xx response signs out everywhere the user in the segment {{{segment}}}"
+            );
         }
     }
     line
@@ -309,7 +312,7 @@ pub(crate) fn variable(variable: &Variable, good: bool) -> String {
     match variable.state {
         SecretState::Set => format!("{names}: set here{}", if good { ", and checked" } else { "" }),
         SecretState::NotSetHere if good => {
-            format!("{names}: NOT SET HERE; everything except this secret was checked")
+            format!("{names}: NOT SET HERE; this secret was not checked, everything else was")
         }
         SecretState::NotSetHere => format!("{names}: NOT SET HERE"),
         SecretState::NotPassedOn => format!("{names}: NOT PASSED ON to the filter"),

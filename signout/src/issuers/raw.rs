@@ -35,8 +35,8 @@ pub(super) struct WrittenIssuer {
     pub(super) token_issuers: Option<Vec<String>>,
     /// Its keys: `url` or `inline`.
     pub(super) jwks: WrittenJwks,
-    /// The algorithms of its signatures; RS256 by default. RSA keys without `alg` are for the RSA
-    /// algorithm of the list, if there is exactly one.
+    /// The algorithms that may sign its messages; RS256 by default. RSA keys without `alg` are used
+    /// if the list has exactly one RSA algorithm.
     #[serde(default, deserialize_with = "not_null")]
     #[schemars(with = "Vec<String>", length(min = 1))]
     pub(super) algorithms: Option<Vec<String>>,

@@ -275,7 +275,7 @@ fn check_transmitter(
             .filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()));
         let remedy = "set it to the token that the identity provider has issued";
         value.map(TransmitterToken).ok_or_else(|| {
-            at.error(format!("the variable {name} is not set, or holds no token"), remedy)
+            at.error(format!("the variable {name} is not set, is empty, or contains a space or a character outside ASCII"), remedy)
         })
     });
     Ok(TransmitterSettings {

@@ -94,7 +94,7 @@ impl Embedded {
         let format = guarded(&self.name, || check_format(&database))?;
         if format != FORMAT {
             let reason = format!(
-                "it has format {format}, and this version reads only format {FORMAT}: run the \
+                "its data has format {format}, and this version reads only format {FORMAT}: run the \
                  version that wrote it, or start with an empty store"
             );
             return Err(StoreError::new(&self.name, reason));

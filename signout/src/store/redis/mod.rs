@@ -413,7 +413,7 @@ fn failure(name: &str, error: redis::RedisError) -> StoreError {
         Some("FORMAT") => {
             let other = error.detail().unwrap_or_default();
             let why = format!(
-                "it has format {other}, and this version reads only format {FORMAT}: run the \
+                "its data has format {other}, and this version reads only format {FORMAT}: run the \
                  version that wrote it, or use another --redis-prefix"
             );
             StoreError::new(name, why)
