@@ -55,20 +55,20 @@
 //! 22. [`metrics`][]: counters and gauges for Prometheus
 //! 23. [`capacity`][]: the largest numbers of live records
 //! 24. [`proxies`][]: the proxies that poll this service
-//! 25. [`error`][]: rejections of calls
-//! 26. [`log`][]: the live set and its newest changes
-//! 27. [`store`][]: redb and Redis
-//! 28. [`freshness`][]: whether everything in a shared store is known
-//! 29. [`cursor`][]: the position of a proxy in the feed
-//! 30. [`entry`][]: an entry of the log
-//! 31. [`audit`][]: who revoked what, when, from where and why
-//! 32. [`agent`][]: the program that calls
-//! 33. [`check`][]: what a configuration of the filter means
-//! 34. [`http::client`][]: calls of identity providers
-//! 35. [`secret`][]: generated secrets
-//! 36. [`random`][]: random numbers
-//! 37. [`clock`][]: the wall clock
-//! 38. [`rate`][]: how many revocations come in
+//! 25. [`rate`][]: revocations per minute
+//! 26. [`error`][]: rejections of calls
+//! 27. [`log`][]: the live set and its newest changes
+//! 28. [`store`][]: redb and Redis
+//! 29. [`freshness`][]: whether everything in a shared store is known
+//! 30. [`cursor`][]: the position of a proxy in the feed
+//! 31. [`entry`][]: an entry of the log
+//! 32. [`audit`][]: who revoked what, when, from where and why
+//! 33. [`agent`][]: the program that calls
+//! 34. [`check`][]: what a configuration of the filter means
+//! 35. [`http::client`][]: calls of identity providers
+//! 36. [`secret`][]: generated secrets
+//! 37. [`random`][]: random numbers
+//! 38. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
