@@ -137,7 +137,7 @@ fn sentences(config: &Value, prefix: &str) -> Vec<String> {
         let is_any = !value.is_null() && items(value).next().is_some() == value.is_array();
         let fits = |row: &&(&str, &str)| match row.0 {
             ANY => is_any,
-            json => value.to_string() == json,
+            json => serde_json::from_str::<Value>(json).is_ok_and(|known| known == *value),
         };
         let (_, text) = says.iter().find(fits)?;
         Some(text.replace("{}", &shown(value)))
