@@ -1,7 +1,7 @@
 //! Shared data for a process without a sandbox, whose threads share memory.
 //!
 //! [`SharedStore`] behaves like Envoy's shared data: it maps keys to values and keeps the number of
-//! each value's last write. Keys cannot be deleted or listed.  The native filter has one store per
+//! each value's last write. Keys cannot be deleted or listed. The native filter has one store per
 //! process.
 //!
 //! # Why a request waits for no lock
@@ -47,12 +47,6 @@ impl SharedStore {
         Self { lists: std::iter::repeat_with(NextNode::new).take(LISTS).collect() }
     }
 
-    /// Returns the number of the last write to a key, without reading its value.
-    #[must_use]
-    pub fn version(&self, key: &str) -> Option<Version> {
-        self.find(key)?.version().map(Version)
-    }
-
     fn find(&self, key: &str) -> Option<&Slot> {
         let mut link = self.list(key)?;
         loop {
@@ -94,6 +88,15 @@ impl SharedData for SharedStore {
         let read =
             |value: &[u8], version| Stored { value: value.to_vec(), version: Version(version) };
         self.find(key)?.read(read)
+    }
+
+    fn version(&self, key: &str) -> Option<Version> {
+        self.find(key)?.version().map(Version)
+    }
+
+    fn read(&self, key: &str, reader: &mut dyn FnMut(&[u8], Version)) -> bool {
+        let slot = self.find(key);
+        slot.and_then(|slot| slot.read(|value, version| reader(value, Version(version)))).is_some()
     }
 
     fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
