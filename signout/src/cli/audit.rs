@@ -36,7 +36,7 @@ pub(super) struct AuditCommand {
     /// provider.
     #[arg(long)]
     origin: Option<String>,
-    /// Most entries to show, the newest first.
+    /// The maximum number of entries to show, the newest first.
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// Print one JSON object per line.

@@ -1,19 +1,19 @@
 //! `signout lookup`: whether a token, session, user or API key is revoked, by whom and why.
 
-use clap::Args;
-use serde_json::{Value, json};
+use clap::{ArgGroup, Args};
+use serde_json::Value;
 
 use super::client::Client;
-use super::revoke::{credential_text, token_text};
+use super::subject::{SUBJECTS, SubjectArgs, add_texts};
 use super::{CommandError, Target};
 
 /// Look up whether a token, session, user or API key is revoked, by which record, since when, by whom
 /// and why.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("subject").required(true).args(SUBJECTS)))]
 pub(super) struct LookupCommand {
     #[command(flatten)]
-    subject: LookupSubject,
+    subject: SubjectArgs,
     /// The issuer (`iss`) of the token, session or user. Without it only what was revoked under every
     /// issuer is found. A token names its own issuer.
     #[arg(long, conflicts_with = "credential")]
@@ -26,27 +26,6 @@ pub(super) struct LookupCommand {
     json: bool,
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-struct LookupSubject {
-    /// The token itself. Without a value, or with `-`, it is read from standard input, so that it
-    /// appears in no process list and no shell history.
-    #[arg(long, num_args = 0..=1, default_missing_value = "-")]
-    token: Option<String>,
-    /// The id of one token (its `jti` claim).
-    #[arg(long)]
-    jti: Option<String>,
-    /// A session (the `sid` claim of its tokens).
-    #[arg(long, value_name = "SID")]
-    session: Option<String>,
-    /// An API key or another opaque value, read from standard input.
-    #[arg(long)]
-    credential: bool,
-    /// A user.
-    #[arg(long, value_name = "USER_ID")]
-    user: Option<String>,
 }
 
 impl LookupCommand {
@@ -63,20 +42,8 @@ impl LookupCommand {
     }
 
     fn question(&self) -> Result<Value, CommandError> {
-        let LookupSubject { token, jti, session, credential, user } = &self.subject;
-        let mut question = match (token, jti, session, user) {
-            (Some(token), ..) => json!({"token": token_text(token)?}),
-            (_, Some(jti), ..) => json!({"jti": jti}),
-            (_, _, Some(sid), _) => json!({"sid": sid}),
-            (.., Some(user)) => json!({"user_id": user}),
-            _ if *credential => json!({"credential": credential_text()?}),
-            _ => json!({}),
-        };
-        for (name, text) in [("realm", &self.realm), ("issuer", &self.issuer)] {
-            if let Some(text) = text {
-                question[name] = json!(text);
-            }
-        }
+        let mut question = self.subject.fields()?;
+        add_texts(&mut question, &[("realm", &self.realm), ("issuer", &self.issuer)]);
         Ok(question)
     }
 }

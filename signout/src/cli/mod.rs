@@ -20,6 +20,7 @@ mod serve;
 mod status;
 mod store_address;
 mod stream;
+mod subject;
 
 /// Runs the command that the arguments name, and returns its exit code.
 pub(crate) fn run() -> ExitCode {

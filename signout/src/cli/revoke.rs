@@ -1,19 +1,24 @@
 //! `signout revoke`: revokes a token, all tokens of a user, or all tokens.
 
-use std::io::{IsTerminal, Read};
-
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::subject::{SUBJECTS, SubjectArgs, add_texts};
 use super::{CommandError, Target};
 
 /// Revoke a token, a session, an API key, all of a user's tokens, or all tokens.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    group(ArgGroup::new("subject").required(true).args(SUBJECTS).arg("all"))
+)]
 pub(super) struct Revoke {
     #[command(flatten)]
-    what: What,
+    subject: Option<SubjectArgs>,
+    /// All tokens of all users.
+    #[arg(long)]
+    all: bool,
     /// The issuer (`iss`) of the token, session or user. Default: every issuer.
     #[arg(long, conflicts_with_all = ["credential", "all"])]
     issuer: Option<String>,
@@ -38,35 +43,10 @@ pub(super) struct Revoke {
     target: Target,
 }
 
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-struct What {
-    /// The token itself, and its session if it names one (`sid`). Without a value, or with `-`, the
-    /// token is read from standard input, so that it appears in no process list and no shell
-    /// history.
-    #[arg(long, num_args = 0..=1, default_missing_value = "-")]
-    token: Option<String>,
-    /// The id of one token (its `jti` claim).
-    #[arg(long)]
-    jti: Option<String>,
-    /// All tokens of this session (their `sid` claim).
-    #[arg(long, value_name = "SID")]
-    session: Option<String>,
-    /// An API key or another opaque value, read from standard input.
-    #[arg(long)]
-    credential: bool,
-    /// All tokens of this user.
-    #[arg(long, value_name = "USER_ID")]
-    user: Option<String>,
-    /// All tokens of all users.
-    #[arg(long)]
-    all: bool,
-}
-
 impl Revoke {
     /// Sends the revocation, and prints the result once it is durable.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let client = match self.what.all {
+        let client = match self.all {
             true => Client::admin(&self.target)?,
             false => Client::new(&self.target)?,
         };
@@ -88,14 +68,9 @@ impl Revoke {
     }
 
     fn body(&self) -> Result<Value, CommandError> {
-        let What { token, jti, session, credential, user, all: _ } = &self.what;
-        let mut body = match (token, jti, session, user) {
-            (Some(token), ..) => json!({"token": token_text(token)?}),
-            (_, Some(jti), ..) => json!({"jti": jti}),
-            (_, _, Some(sid), _) => json!({"sid": sid}),
-            (.., Some(user)) => json!({"user_id": user}),
-            _ if *credential => json!({"credential": credential_text()?}),
-            _ => json!({"kind": "all"}),
+        let mut body = match &self.subject {
+            Some(subject) => subject.fields()?,
+            None => json!({"kind": "all"}),
         };
         for (name, time) in [("issued_before", &self.issued_before), ("exp", &self.exp)] {
             if let Some(time) = time {
@@ -103,49 +78,10 @@ impl Revoke {
             }
         }
         let texts = [("realm", &self.realm), ("issuer", &self.issuer), ("reason", &self.reason)];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                body[name] = json!(text);
-            }
-        }
+        add_texts(&mut body, &texts);
         Ok(body)
     }
 }
-
-/// Returns the token as the service takes it. The word before it in a header may stay.
-pub(super) fn token_text(argument: &str) -> Result<String, CommandError> {
-    let text = if argument == "-" { from_standard_input("token")? } else { argument.to_owned() };
-    let text = text.trim();
-    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
-    match token.split('.').count() {
-        3 => Ok(token.to_owned()),
-        _ => Err(CommandError::Usage("--token: this is not a JWT".to_owned())),
-    }
-}
-
-/// Returns the credential: the first line, without the line break that `echo` adds.
-pub(super) fn credential_text() -> Result<String, CommandError> {
-    let text = from_standard_input("credential")?;
-    match text.lines().next().unwrap_or_default() {
-        "" => Err(CommandError::Usage("--credential: standard input is empty".to_owned())),
-        line => Ok(line.to_owned()),
-    }
-}
-
-fn from_standard_input(what: &str) -> Result<String, CommandError> {
-    if std::io::stdin().is_terminal() {
-        eprintln!("paste the {what}, then Enter and Ctrl-D:");
-    }
-    let mut text = String::new();
-    std::io::stdin()
-        .take(TOKEN_BYTES)
-        .read_to_string(&mut text)
-        .map_err(|error| CommandError::Usage(format!("--{what}: {error}")))?;
-    Ok(text)
-}
-
-/// Longest input; longer than any token that a proxy accepts.
-const TOKEN_BYTES: u64 = 64 * 1024;
 
 const EXAMPLES: &str = "\
 From a token the service reads `jti`, `iss`, `sid`, `iat` and `exp`. If the token has no `jti`, the hash

@@ -86,9 +86,10 @@ impl TlsOptions {
 /// Limits for slow, idle and too many clients, so that they cannot keep other clients out.
 #[derive(Args)]
 struct ConnectionOptions {
-    /// Most connections with a valid API token. A proxy opens one per worker and one for its poll.
-    /// Connections without a token get the rest, at least 64; the oldest of them is closed for a
-    /// new one. If the system's limit of open files is lower, fewer connections are allowed.
+    /// The maximum number of connections with a valid API token. A proxy opens one per worker and
+    /// one for its poll. Connections without a token get the rest, at least 64; the oldest of them
+    /// is closed for a new one. If the system's limit of open files is lower, fewer connections are
+    /// allowed.
     #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
         value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
