@@ -5,6 +5,7 @@
 //! each limit is the last value that loads.
 
 pub use crate::config::limits::Whole;
+pub use crate::keys::KEYS_TRIED;
 
 /// The maximum size of a configuration, in bytes. Envoy copies it into every VM.
 pub const CONFIGURATION_BYTES: usize = 1 << 20;
@@ -25,11 +26,6 @@ pub const KEYS: usize = 64;
 
 /// The maximum number of JWK Sets to fetch. Each VM checks each set on every tick.
 pub const KEY_SETS: usize = 8;
-
-/// The maximum number of keys that have no `id`, for each algorithm. A configuration with more does
-/// not load. All of these keys may have to be tried on one token: on a token without `kid`, and on
-/// one whose `kid` is the `id` of no key.
-pub const KEYS_TRIED: usize = 8;
 
 /// The supported algorithms.
 pub const ALGORITHMS: &[&str] = &[

@@ -327,8 +327,10 @@ impl KeyRing {
     }
 }
 
-/// The most keys that are tried on one token.
-const KEYS_TRIED: usize = 8;
+/// The maximum number of keys that have no `id`, for each algorithm. A configuration with more does
+/// not load. All of these keys may have to be tried on one token: on a token without `kid`, and on
+/// one whose `kid` is the `id` of no key.
+pub const KEYS_TRIED: usize = 8;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
