@@ -74,10 +74,10 @@ const PROXY: &str = "session-guard";
 /// Longest realm; a proxy's has at most 256 bytes.
 const REALM_CHARACTERS: usize = 256;
 
-/// Most parts of a comment.
+/// The maximum number of parts of a comment.
 const COMMENTS: usize = 4;
 
-/// Most characters of a part that are kept.
+/// The maximum number of characters of a part that are kept.
 const PART_CHARACTERS: usize = 64;
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl Feed {
         Knowledge::of(&state, now, self.max_staleness_seconds)
     }
 
-    /// Records that this VM serves requests, so that it offers the leader lease to a VM that serves
+    /// Notes that this VM has served a request. It then offers its leader lease to a VM that serves
     /// none.
     pub fn note_request(&mut self) {
         self.lease.note_request();

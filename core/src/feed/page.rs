@@ -18,8 +18,8 @@ use crate::revocation::set::RevocationSet;
 use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
 
-/// Most records that are re-sent to the service because of one page. The others follow when these
-/// have been delivered.
+/// The maximum number of records that are re-sent to the service because of one page. The others
+/// follow when these have been delivered.
 pub const RESENT_RECORDS: usize = 4_096;
 
 /// The parts of shared data that a page changes.

@@ -23,8 +23,8 @@ use crate::shared::SharedData;
 use crate::shared::names::{KeySpace, SharedName};
 use crate::shared::swap::{Contended, swap};
 
-/// Most feeds of one realm in the list. If there are more, the oldest feed with an empty outbox is
-/// dropped from the list, or the oldest feed if no outbox is empty.
+/// The maximum number of feeds of one realm in the list. If there are more, the oldest feed with an
+/// empty outbox is dropped from the list, or the oldest feed if no outbox is empty.
 const FEEDS: usize = 64;
 
 /// The number of entries after which the leader stops adopting. It continues a second later, so

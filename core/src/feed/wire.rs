@@ -37,12 +37,12 @@ use crate::revocation::record::{RECORD_BYTES, Record, RecordId};
 /// The media type of the binary form.
 pub const CONTENT_TYPE: &str = "application/vnd.session-guard.feed";
 
-/// Most records in one page of a reset. The signout service sends far fewer, so that no page blocks
-/// a worker for long.
+/// The maximum number of records in one page of a reset. The signout service sends far fewer, so
+/// that no page blocks a worker for long.
 pub const RESET_PAGE_RECORDS: usize = 20_000;
 
-/// Most records in one page of changes, each of which may be in another shard. The signout service
-/// sends fewer.
+/// The maximum number of records in one page of changes, each of which may be in another shard. The
+/// signout service sends fewer.
 pub const CHANGES_PAGE_RECORDS: usize = 1_000;
 
 /// The number of leading bits that determine the range of one page of a reset. A page covers 1/32

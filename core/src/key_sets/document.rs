@@ -122,11 +122,11 @@ struct PublishedSet<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// Most bytes of a set. Public sets have up to about 20 KB, including certificates. Every VM parses
-/// the set, and Envoy's shared data keeps a copy.
+/// The maximum number of bytes of a set. Public sets have up to about 20 KB, including
+/// certificates. Every VM parses the set, and Envoy's shared data keeps a copy.
 pub const SET_BYTES_LIMIT: usize = 128 * 1024;
 
-/// Most keys of a set, including those that are not for verifying.
+/// The maximum number of keys of a set, including those that are not for verifying.
 pub const SET_KEYS_LIMIT: usize = 64;
 
 /// Longest part of a `kid` that is shown in the log.

@@ -192,8 +192,8 @@ impl KeySets {
         self.sets.iter().all(|set| !set.keys.is_empty() || set.names.has_failed(shared))
     }
 
-    /// Records that this VM serves requests, so that it offers the leader leases to a VM that
-    /// serves none.
+    /// Notes that this VM has served a request. It then offers its leader leases to a VM that serves
+    /// none.
     pub fn note_request(&mut self) {
         self.sets.iter_mut().for_each(|set| set.lease.note_request());
     }

@@ -16,7 +16,8 @@ pub struct UnverifiedToken {
     /// The names of the token and its session (claim `sid`). The user is not among them, because
     /// the claim with the user id depends on the filter's configuration.
     pub names: TokenNames,
-    /// The names of its user if the claim `sub` contains the user id, as it does by default.
+    /// The names under which the token's user can be revoked, if `sub` is the claim with the user id
+    /// (the default).
     pub sub: Option<NamePair>,
     /// The time when the token was issued, in seconds since 1970 UTC.
     pub iat: Option<u64>,

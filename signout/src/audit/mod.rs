@@ -22,7 +22,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 
-/// Most entries that a store keeps: 150 MB with redb, 250 MB with Redis.
+/// The maximum number of entries that a store keeps: 150 MB with redb, 250 MB with Redis.
 pub const AUDIT_ENTRIES: usize = 1_000_000;
 
 /// The position of an entry: its time and a random number. Entries sort by it.

@@ -162,7 +162,8 @@ fn about(path: &str) -> String {
     }
 }
 
-/// Most corrections of one configuration, which also limits the number of reported errors.
+/// The maximum number of corrections of one configuration, which also limits the number of reported
+/// errors.
 const CORRECTIONS_LIMIT: usize = 100;
 
 /// Part of the names in harmless items.

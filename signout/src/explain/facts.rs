@@ -68,10 +68,10 @@ fn shortened(text: &str) -> String {
     text.escape_debug().take(CHARACTERS_LIMIT).collect()
 }
 
-/// Most names of claims that are shown.
+/// The maximum number of names of claims that are shown.
 const NAMES_LIMIT: usize = 32;
 
-/// Most characters of one name.
+/// The maximum number of characters of one name.
 const CHARACTERS_LIMIT: usize = 64;
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use crate::poll::WAIT_SECONDS;
 /// The limits that an operator can set.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most authenticated connections at a time.
+    /// The maximum number of authenticated connections at a time.
     pub max_connections: usize,
     /// How long an unauthenticated connection may stay open without beginning a request.
     pub head_timeout: Duration,

@@ -128,8 +128,7 @@ pub(super) struct WrittenEvents {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenTransmitter {
-    /// The address of the provider's metadata; `/.well-known/ssf-configuration` of the issuer by
-    /// default.
+    /// The URL of the provider's metadata. Default: `/.well-known/ssf-configuration` at the issuer.
     #[serde(default, deserialize_with = "not_null")]
     #[schemars(with = "String")]
     pub(super) metadata: Option<String>,

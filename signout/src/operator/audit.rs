@@ -193,7 +193,7 @@ pub(super) fn shown(entry: &AuditEntry) -> Value {
 /// Entries of a response without `limit`.
 const DEFAULT_LIMIT: usize = 100;
 
-/// Most entries of a response.
+/// The maximum number of entries of a response.
 const LONGEST_LIMIT: usize = 1_000;
 
 /// The most revocations of an entry that a response shows. A call may have 10,000.

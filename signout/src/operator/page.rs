@@ -356,5 +356,5 @@ const STYLE: &str = include_str!("page.css");
 /// Longest body of the form: the longest token that a proxy reads, and the encoding of a form.
 const BODY_BYTES: usize = 256 * 1024;
 
-/// Most proxies on the page.
+/// The maximum number of proxies on the page.
 const SHOWN_PROXIES: usize = 100;

@@ -118,13 +118,13 @@ fn successor(id: RecordId) -> Option<RecordId> {
     Some(RecordId(next.to_be_bytes()))
 }
 
-/// Most records in one page of a reset, far below the limit of proxies. Applying a page occupies
-/// one of a proxy's workers for 1 ms, or for 4 ms if the hash table of shared data grows at that
-/// time.
+/// The maximum number of records in one page of a reset, far below the limit of proxies. Applying a
+/// page occupies one of a proxy's workers for 1 ms, or for 4 ms if the hash table of shared data
+/// grows at that time.
 const RESET_RECORDS: usize = 2_500;
 
-/// Most records in one page of changes. Each record may belong to another shard, so with a million
-/// records in the set, applying 250 of them also takes 1 ms.
+/// The maximum number of records in one page of changes. Each record may belong to another shard,
+/// so with a million records in the set, applying 250 of them also takes 1 ms.
 const CHANGES_RECORDS: usize = 250;
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) struct PollQuery {
     /// How long to wait for a revocation, in seconds.
     #[serde(default)]
     wait: u64,
-    /// Most records in the response.
+    /// The maximum number of records in the response.
     limit: Option<usize>,
 }
 

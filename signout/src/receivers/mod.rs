@@ -327,7 +327,7 @@ const VERIFICATION_LEASE: Duration = Duration::from_secs(300);
 /// knows.
 const ASKING_LEASE: Duration = Duration::from_millis(1);
 
-/// Most tries to take the lease for an event that has arrived.
+/// The maximum number of tries to take the lease for an event that has arrived.
 const VERIFICATION_TRIES: usize = 100;
 
 /// Longest state of a verification event that is remembered. `signout stream verify` uses 32 bytes.

@@ -423,7 +423,8 @@ const AUDIT_SWEEP_ROWS: usize = 500;
 /// Pause after all audit entries were examined.
 const AUDIT_SWEEP_PAUSE: Duration = Duration::from_secs(600);
 
-/// Most records that may wait to be stored: some seconds of work, and 10 MB of memory.
+/// The maximum number of records that may wait to be stored: some seconds of work, and 10 MB of
+/// memory.
 const QUEUE_RECORDS: usize = 200_000;
 
 /// Number of rows that a commit may delete even if it adds fewer. Each may lie on a different page

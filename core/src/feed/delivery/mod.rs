@@ -20,7 +20,7 @@ use crate::json::object_text;
 use crate::revocation::record::{Kind, NEVER, Record};
 use crate::shared::SharedData;
 
-/// Most records in one batch of the leader.
+/// The maximum number of records in one batch of the leader.
 pub const BATCH_RECORDS: usize = 1_000;
 
 /// Returns the call that delivers these records.

@@ -51,7 +51,7 @@ use crate::shared::swap::{Contended, swap};
 /// The number of values over which the outbox is spread.
 pub const VALUES: u16 = 64;
 
-/// Most entries in one value. The whole value is copied whenever an entry changes.
+/// The maximum number of entries in one value. The whole value is copied whenever an entry changes.
 pub const ENTRIES_A_KEY: usize = 4_096;
 
 /// How long the VM that added an entry has to deliver it. After that the leader delivers it.

@@ -170,7 +170,7 @@ pub(super) enum Reading {
     Wide,
 }
 
-/// Whether a slash at the end of the path matters, and whether `GET` includes `HEAD`.
+/// How a slash at the end of the path is compared, and whether `GET` includes `HEAD`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slash {
     /// A slash at the end must be as in the pattern. `GET` does not include `HEAD`.

@@ -67,7 +67,7 @@ impl Lease {
         self.held_until.is_some_and(|end| now < end)
     }
 
-    /// Records that this VM serves requests.
+    /// Notes that this VM has served a request.
     pub fn note_request(&mut self) {
         self.has_served = true;
     }

@@ -397,11 +397,11 @@ const OBJECTS: [&str; 8] = [
     "issuers[].global_token_revocation",
 ];
 
-/// Most entries. Each needs a thread if its keys are fetched.
+/// The maximum number of entries. Each needs a thread if its keys are fetched.
 pub(super) const ISSUERS: usize = 64;
 
-/// Most values of `iss` in the access tokens of one issuer. Each sign-out stores one record per
-/// value.
+/// The maximum number of values of `iss` in the access tokens of one issuer. Each sign-out stores
+/// one record per value.
 pub(super) const TOKEN_ISSUERS: usize = 8;
 
 /// `max_lifetime_seconds`: by default 30 days, the longest lifetime that the consoles of the usual
