@@ -52,6 +52,11 @@ def shows(page: Page, state: str, picture: Path):
         expect(page.locator(panel)).to_have_attribute("data-state", state, timeout=30_000)
         for field in page.locator(f"{panel} dd").all():
             expect(field).to_have_class(f"{field.get_attribute('class').split()[0]} {state}")
+    fits(page, picture)
+
+
+def fits(page: Page, picture: Path):
+    """Checks at every width that no text leaves its box, and saves a screenshot."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate(OVERFLOWING) == [], (width, page.evaluate(OVERFLOWING))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, expect, sync_playwright
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "examples/demo"))
-from browser import CHROMIUM, OVERFLOWING, WIDTHS  # noqa: E402
+from browser import CHROMIUM, fits  # noqa: E402
 
 
 def main():
@@ -52,14 +52,6 @@ def submit(page: Page, token: str, user: str, realm: str = ""):
     page.get_by_label("Value").fill(user)
     page.get_by_label("Realm").fill(realm)
     page.get_by_role("button", name="Show").click()
-
-
-def fits(page: Page, picture: Path):
-    """Checks every width."""
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate(OVERFLOWING) == [], (width, page.evaluate(OVERFLOWING))
-        page.screenshot(path=f"{picture}-{width}.png", full_page=True)
 
 
 if __name__ == "__main__":
