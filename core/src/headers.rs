@@ -54,11 +54,20 @@ impl Headers {
     /// Builds headers from pairs of name and value.
     #[must_use]
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
-        let mut headers = Self::default();
-        for (name, value) in pairs {
-            let name = headers.append(name.as_ref());
-            let value = headers.append(value.as_ref());
-            headers.lines.push((name, value));
+        Self::from_lines(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
+    }
+
+    /// Builds headers from lines. Their text is copied once, because its length is added up first.
+    #[must_use]
+    pub fn from_lines<'a>(
+        lines: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Self {
+        let bytes = lines.clone().map(|(name, value)| name.len() + value.len()).sum();
+        let mut headers =
+            Self { buffer: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines.len()) };
+        for (name, value) in lines {
+            let line = (headers.append(name), headers.append(value));
+            headers.lines.push(line);
         }
         headers
     }

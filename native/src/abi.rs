@@ -464,10 +464,11 @@ impl<'a> Outgoing<'a> {
 unsafe fn copied(lines: &[HeaderLine]) -> Headers {
     // SAFETY: guaranteed by the caller.
     let text = |data, length| unsafe { bytes(data, length) };
-    let pair = |line: &HeaderLine| {
-        (text(line.name, line.name_length), text(line.value, line.value_length))
-    };
-    Headers::from_pairs(&lines.iter().map(pair).collect::<Vec<(&[u8], &[u8])>>())
+    Headers::from_lines(
+        lines
+            .iter()
+            .map(|line| (text(line.name, line.name_length), text(line.value, line.value_length))),
+    )
 }
 
 /// Returns bytes in Envoy's memory as a slice, which is empty if the address is null.
