@@ -11,7 +11,7 @@ use crate::abi::{self, ConfigurationHandle, SecretId};
 use crate::host::{host, random_id};
 use crate::log;
 use crate::metrics::FilterMetrics;
-use crate::signatures::RingSignatures;
+use crate::signatures::AwsLcSignatures;
 use crate::ticker::Ticker;
 
 /// One configuration that Envoy has accepted.
@@ -94,7 +94,7 @@ impl Loaded {
 
 fn configure(text: &[u8]) -> Result<Root, ConfigError> {
     let environment = |name: &str| std::env::var(name).ok();
-    Ok(Root::of(Config::parse(text, &environment)?, &RingSignatures, &random_id, host()))
+    Ok(Root::of(Config::parse(text, &environment)?, &AwsLcSignatures, &random_id, host()))
 }
 
 /// Makes Envoy discover the secrets of the configuration.
