@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use session_guard_core::root::Root;
 
-use crate::abi::RequestHandle;
+use crate::abi::{RequestHandle, RequestScheduler};
 use crate::configuration::Loaded;
 use crate::host::host;
 use crate::request::{RESUME, end_event};
-use crate::wake::Mailbox;
+use crate::wake::{self, Mailbox};
 
 thread_local! {
     static ALL: RefCell<Vec<Rc<Worker>>> = const { RefCell::new(Vec::new()) };
@@ -25,7 +25,7 @@ thread_local! {
 pub(crate) struct Worker {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) root: RefCell<Root>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox<RequestScheduler>>,
     /// The version of the fetched keys that this worker uses.
     keys: Cell<u64>,
     /// When this worker last read the age of the revocation set, in monotonic milliseconds.
@@ -52,7 +52,7 @@ impl Worker {
         let worker = Rc::new(Self {
             loaded: loaded.clone(),
             root: RefCell::new(loaded.root()?),
-            mailbox: Mailbox::new(),
+            mailbox: wake::new_mailbox(),
             keys,
             read_at: Cell::new(0),
             last_context: Cell::new(0),
