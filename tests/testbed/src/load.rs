@@ -64,7 +64,11 @@ struct LoadState {
     stop: AtomicBool,
 }
 
-/// Tokens and a path that must never reach the application.
+/// Tokens and a path that must never reach the application with a request of a [`Load`].
+///
+/// Requests of the test itself do not count. A test asks whether a token is refused yet; a proxy that
+/// learns of the revocation meanwhile ends that request with the response of a refusal, and the
+/// application may receive it later.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tripwire {
     texts: Arc<Mutex<HashSet<String>>>,
@@ -76,7 +80,7 @@ impl Tripwire {
     pub(crate) fn look(&self, path: &str, authorization: Option<&str>) {
         let texts = locked(&self.texts);
         let token = authorization.unwrap_or_default().trim_start_matches("Bearer ");
-        if texts.contains(path) || texts.contains(token) {
+        if path == WITHOUT_TOKEN || path == PAGE && texts.contains(token) {
             locked(&self.breaches).push(format!("{path} {token}"));
         }
     }
@@ -97,7 +101,6 @@ impl Load {
         enforced: &[Token],
     ) -> Self {
         let tripwire = application.tripwire();
-        tripwire.forbid(WITHOUT_TOKEN);
         let addresses: Vec<_> = proxies.into_iter().map(Mutex::new).collect();
         let admitted = addresses.iter().map(|_| AtomicU64::new(0)).collect();
         let (enforced_tokens, stop) = (Mutex::default(), AtomicBool::new(false));
@@ -225,7 +228,7 @@ impl LoadState {
 
     /// Returns the next request and the code of the expected refusal.
     fn request(&self, number: usize, forged: &Token) -> (Request, Option<&'static str>) {
-        let page = Request::get("/page");
+        let page = Request::get(PAGE);
         let enforced = locked(&self.enforced);
         match (number % 6, enforced.get(number / 6 % enforced.len().max(1))) {
             (1, Some(token)) => (page.bearer(token), Some("revoked")),
@@ -240,8 +243,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A page that is only requested without a token.
-const WITHOUT_TOKEN: &str = "/page?without-token";
+/// The page of the requests with a token. Only a [`Load`] adds this query.
+const PAGE: &str = "/page?load";
+
+/// The page of the requests without a token.
+const WITHOUT_TOKEN: &str = "/page?load-without-token";
 
 /// Pause between requests: several hundred requests a second to each proxy.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(1);
@@ -261,5 +267,17 @@ mod tests {
             Load::start(&application, [application.address()], UnavailablePolicy::Always, &[]);
         load.await_more();
         load.end();
+    }
+
+    #[test]
+    fn only_requests_of_the_load_are_checked() {
+        let (tripwire, token) = (Tripwire::default(), Token::of("ada"));
+        tripwire.forbid(token.as_str());
+        let authorization = format!("Bearer {token}");
+        let breaches = |path| {
+            tripwire.look(path, Some(&authorization));
+            locked(&tripwire.breaches).drain(..).count()
+        };
+        assert_eq!(["/page", PAGE, WITHOUT_TOKEN].map(breaches), [0, 1, 1]);
     }
 }
