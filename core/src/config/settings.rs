@@ -67,7 +67,7 @@ pub const REFRESH_SECONDS: Whole = Whole { default: Some(300), least: 5, most: 8
 /// `forged_token_milliseconds_per_second`. A worker spends at most twice this time of each second:
 /// once for admissions and once for sign-outs.
 pub const FORGED_TOKEN_MILLISECONDS_PER_SECOND: Whole =
-    Whole { default: Some(250), least: 1, most: 400 };
+    Whole { default: Some(100), least: 1, most: 400 };
 
 /// `max_token_bytes`. Entra's tokens with 150 groups have about 9 KiB. Envoy limits all headers of
 /// a request to 60 KiB by default.
@@ -300,7 +300,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "forged_token_milliseconds_per_second",
         Form::Number(FORGED_TOKEN_MILLISECONDS_PER_SECOND),
-        Some("250"),
+        Some("100"),
         "Time of each worker for checking wrong signatures, and again for sign-outs; beyond it 503.",
     )
     .says(&[(ANY, "each worker spends at most {} ms of a second on wrong signatures, and again as much on sign-outs")]),

@@ -10,14 +10,16 @@
 //! 2. Once the invalid tokens of a request have used [`FAILED_NANOSECONDS_TO_ADMIT`], or
 //!    [`FAILED_NANOSECONDS_TO_SIGN_OUT`], no further unseen token of the request is read. A token
 //!    is unseen if this VM has not verified it before. The time for reading invalid tokens counts,
-//!    too.
-//! 3. The first [`FREE_NANOSECONDS`] of a request's checks, its free time, are always allowed. This
-//!    suffices for one check by HMAC, or by the proxy with RSA or P-256, so a flood of forged
-//!    tokens never keeps a worker from checking such a token. A forged request then costs no more
-//!    than a valid one.
+//!    too. While the budget of point 4 is empty, the limit is [`FAILED_NANOSECONDS_IN_A_FLOOD`].
+//! 3. Some checks are always allowed, which is the free time of a request: its first check, if it takes
+//!    at most [`FREE_NANOSECONDS`], and further checks up to [`FREE_NANOSECONDS_OF_SEVERAL`] in all.
+//!    This suffices for one check by the proxy with RSA or P-256, or for several by HMAC, so a flood
+//!    of forged tokens never keeps a worker from checking such a token. A forged request then costs
+//!    no more than a valid one.
 //! 4. Beyond that, failed checks use a [`FailureBudget`]: a token bucket that refills continuously.
-//!    While it is empty, a request that needs more than its free time is refused with 503.
-//!    Successful checks are never charged. Requests for pages and sign-outs have separate buckets.
+//!    While it is empty, a request that needs more than its free time is refused with 503. Of a
+//!    request's second and later invalid tokens, all the time is charged. Successful checks are
+//!    never charged. Requests for pages and sign-outs have separate buckets.
 //!
 //! # Why many invalid tokens end a request early
 //!
@@ -37,12 +39,16 @@
 //!
 //! # The bound
 //!
-//! With F forged requests per second and the default of 250 ms per second, a worker spends at most
-//! F × 60 µs + 2 × (250 ms + one request's 3 ms) of each second on wrong signatures, and at most
-//! 3 ms in one callback, for any tokens and keys (2 ms, or one check of the slowest kind). The forged tokens that use up a bucket, per second
-//! and worker: 1,660 for EdDSA, 380 for PS256 (2,048 bits), 700 for ES384. Each needs its own bytes,
-//! since repeated bytes are not checked again: 150 KB/s and more. At n times that rate, one in n
-//! unseen tokens is still checked, because the bucket refills all the time.
+//! With F forged requests per second and the default of 100 ms per second, a worker spends at most
+//! F × 60 µs + 2 × (100 ms + one request's 3 ms) of each second on wrong signatures, and at most
+//! 3 ms in one callback, for any tokens and keys (2 ms, or one check of the slowest kind). The
+//! forged tokens that use up a bucket, per second and worker: 1,110 for EdDSA, 165 for PS256 (2,048
+//! bits), 250 for ES384. Each needs its own bytes, since repeated bytes are not checked again: 70
+//! KB/s and more. At n times that rate, one in n unseen tokens is still checked, because the bucket
+//! refills all the time.
+//!
+//! While the bucket is empty, a token that the second or a later key without an id has signed may
+//! get 503 once for each key before it, because each retry tries the next key.
 
 use std::cell::Cell;
 
@@ -119,15 +125,21 @@ impl<'a> Effort<'a> {
 
     /// Returns whether another unseen token of the request may be read and checked.
     pub(crate) fn is_left_for_a_token(&self) -> bool {
-        self.failed_nanoseconds.get() < self.most_failed_nanoseconds
+        let failed = self.failed_nanoseconds.get();
+        failed < FAILED_NANOSECONDS_IN_A_FLOOD
+            || failed < self.most_failed_nanoseconds && self.budget.is_left(self.unix_milliseconds)
     }
 
-    /// Records the time of a token that is not genuine, or whose checks were cut off: the time for
-    /// reading it, and for the checks made since the total was `spent_before`.
+    /// Records and charges the time of a token that is not genuine, or whose checks were cut off:
+    /// the time for reading it, and for the checks made since the total was `spent_before`. The
+    /// request's first such token has free time.
     pub(crate) fn note_failure(&self, token_bytes: usize, spent_before: u64) {
         let checks = self.spent_nanoseconds.get().saturating_sub(spent_before);
         let failed = checks.saturating_add(cost::of_reading_nanoseconds(token_bytes));
-        self.failed_nanoseconds.set(self.failed_nanoseconds.get().saturating_add(failed));
+        let before =
+            self.failed_nanoseconds.replace(self.failed_nanoseconds.get().saturating_add(failed));
+        let charged = if before == 0 { checks.saturating_sub(FREE_NANOSECONDS) } else { failed };
+        self.budget.charge(charged);
     }
 
     /// Returns the host that may check signatures faster.
@@ -150,8 +162,9 @@ impl<'a> Effort<'a> {
         let before = self.spent_nanoseconds.get();
         let spent = before.saturating_add(nanoseconds);
         let is_within_limit = before == 0 || spent <= MOST_NANOSECONDS;
-        let is_allowed = spent <= FREE_NANOSECONDS
-            || is_within_limit && self.budget.is_left(self.unix_milliseconds);
+        let free = if before == 0 { FREE_NANOSECONDS } else { FREE_NANOSECONDS_OF_SEVERAL };
+        let is_allowed =
+            spent <= free || is_within_limit && self.budget.is_left(self.unix_milliseconds);
         if is_allowed {
             self.spent_nanoseconds.set(spent);
         }
@@ -161,13 +174,6 @@ impl<'a> Effort<'a> {
     /// Returns the time of a check that was not made.
     pub(super) fn return_unspent(&self, nanoseconds: u64) {
         self.spent_nanoseconds.set(self.spent_nanoseconds.get().saturating_sub(nanoseconds));
-    }
-
-    /// Charges the time spent since the total was `spent_before` to the budget for failed checks.
-    /// All checks since then must have failed. The request's free time is not charged.
-    pub(crate) fn charge_since(&self, spent_before: u64) {
-        let from = spent_before.max(FREE_NANOSECONDS);
-        self.budget.charge(self.spent_nanoseconds.get().saturating_sub(from));
     }
 }
 
@@ -184,6 +190,11 @@ pub(crate) const LONGEST_CHECK_NANOSECONDS: u64 = 3_000_000;
 /// proxy itself needs about as much time to forward a request.
 pub(crate) const FREE_NANOSECONDS: u64 = 60_000;
 
+/// The free time of a request that makes several checks: five by HMAC, for tokens of usual length. It
+/// is less than a second check by the proxy takes, so that a token that was forged costs no more than
+/// a valid one even if many keys may have signed it.
+pub(crate) const FREE_NANOSECONDS_OF_SEVERAL: u64 = 20_000;
+
 /// The longest time for the invalid tokens of a request that is no sign-out: about what the proxy
 /// itself needs for a request. Two checks by the proxy with P-256 exceed it.
 pub(crate) const FAILED_NANOSECONDS_TO_ADMIT: u64 = FREE_NANOSECONDS;
@@ -192,6 +203,11 @@ pub(crate) const FAILED_NANOSECONDS_TO_ADMIT: u64 = FREE_NANOSECONDS;
 /// sign-out and to call the service. It suffices for 45 tokens of usual length with HMAC, or 6 with
 /// P-256.
 pub(crate) const FAILED_NANOSECONDS_TO_SIGN_OUT: u64 = 250_000;
+
+/// The longest time for the invalid tokens of any request while the budget for failed checks is
+/// empty. It suffices for three tokens that are refused without a check, so that a user's old cookies
+/// of other applications do not keep a new token from being checked in a flood.
+pub(crate) const FAILED_NANOSECONDS_IN_A_FLOOD: u64 = 10_000;
 
 const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
@@ -246,46 +262,70 @@ mod tests {
         budget.charge(20 * MILLISECOND);
         budget.is_left(1_000);
         budget.charge(20 * MILLISECOND);
-        let empty = effort();
-        assert!(empty.spend(FREE_NANOSECONDS) && !empty.spend(1));
+        let one = effort();
+        assert!(one.spend(FREE_NANOSECONDS) && !one.spend(1));
         assert!(!effort().spend(FREE_NANOSECONDS + 1));
+        let several = effort();
+        for _ in 0..4 {
+            assert!(several.spend(FREE_NANOSECONDS_OF_SEVERAL / 4));
+        }
+        assert!(!several.spend(1));
+    }
+
+    /// Returns how many failed tokens of a sign-out are read until the limit is reached.
+    fn failed_tokens(budget: &FailureBudget, check_nanoseconds: u64, token_bytes: usize) -> usize {
+        let effort = Effort::new(&NoHost, budget, 1_000, FAILED_NANOSECONDS_TO_SIGN_OUT);
+        let mut count = 0;
+        while effort.is_left_for_a_token() {
+            let before = effort.spent_nanoseconds();
+            assert!(effort.spend(check_nanoseconds));
+            effort.note_failure(token_bytes, before);
+            count += 1;
+        }
+        count
     }
 
     #[test]
     fn failed_tokens_end_a_request() {
         let budget = FailureBudget::new(100);
         let limit = FAILED_NANOSECONDS_TO_SIGN_OUT;
-        let fails = |check_nanoseconds, token_bytes| {
-            let effort = Effort::new(&NoHost, &budget, 1_000, limit);
-            let mut count = 0;
-            while effort.is_left_for_a_token() {
-                let before = effort.spent_nanoseconds();
-                assert!(effort.spend(check_nanoseconds));
-                effort.note_failure(token_bytes, before);
-                count += 1;
-            }
-            count
-        };
-        assert_eq!([fails(limit, 0), fails(limit - 1, 0), fails(limit / 10, 0)], [1, 1, 10]);
-        assert!(fails(0, 1_000) < fails(0, 100), "reading counts");
+        let count = |check_nanoseconds, bytes| failed_tokens(&budget, check_nanoseconds, bytes);
+        assert_eq!([count(limit, 0), count(limit - 1, 0), count(limit / 10, 0)], [1, 1, 10]);
+        assert!(count(0, 1_000) < count(0, 100), "reading counts");
         let effort = Effort::new(&NoHost, &budget, 1_000, limit);
         assert!(effort.spend(2 * limit) && effort.is_left_for_a_token(), "of a genuine token");
     }
 
     #[test]
-    fn only_time_beyond_the_free_time_is_charged() {
+    fn in_a_flood_few_failed_tokens_end_a_request() {
         let budget = FailureBudget::new(100);
         assert!(budget.is_left(1_000));
-        let charged = |before: u64, after: u64| {
-            let was = budget.left_nanoseconds.get();
-            let effort = Effort::new(&NoHost, &budget, 1_000, FAILED_NANOSECONDS_TO_ADMIT);
-            assert!(effort.spend(after));
-            effort.charge_since(before);
-            was - budget.left_nanoseconds.get()
+        budget.charge(20 * MILLISECOND);
+        let count = |check_nanoseconds, bytes| failed_tokens(&budget, check_nanoseconds, bytes);
+        assert_eq!(count(FREE_NANOSECONDS, 300), 1);
+        assert_eq!(count(cost::of_hmac_nanoseconds(300), 300), 2);
+        assert!(count(0, 300) >= 3, "tokens that are refused without a check");
+    }
+
+    #[test]
+    fn the_first_failed_token_has_free_time_and_later_ones_have_none() {
+        let budget = FailureBudget::new(100);
+        assert!(budget.is_left(1_000));
+        let effort = Effort::new(&NoHost, &budget, 1_000, FAILED_NANOSECONDS_TO_SIGN_OUT);
+        let charged = |nanoseconds| {
+            let (left, before) = (budget.left_nanoseconds.get(), effort.spent_nanoseconds());
+            assert!(effort.spend(nanoseconds));
+            effort.note_failure(100, before);
+            left - budget.left_nanoseconds.get()
         };
-        assert_eq!(charged(0, FREE_NANOSECONDS), 0);
-        assert_eq!(charged(0, FREE_NANOSECONDS + 5), 5);
-        assert_eq!(charged(FREE_NANOSECONDS + 5, FREE_NANOSECONDS + 9), 4);
+        let reading = i64::try_from(cost::of_reading_nanoseconds(100)).unwrap();
+        assert_eq!(charged(FREE_NANOSECONDS + 5), 5);
+        assert_eq!([charged(0), charged(7)], [reading, reading + 7]);
+        let effort = Effort::new(&NoHost, &budget, 1_000, FAILED_NANOSECONDS_TO_SIGN_OUT);
+        let left = budget.left_nanoseconds.get();
+        assert!(effort.spend(FREE_NANOSECONDS));
+        effort.note_failure(100, 0);
+        assert_eq!(budget.left_nanoseconds.get(), left);
     }
 
     #[test]
@@ -300,7 +340,7 @@ mod tests {
                     let effort =
                         Effort::new(&NoHost, &budget, 1_000 + at, FAILED_NANOSECONDS_TO_ADMIT);
                     if effort.spend(150_000) {
-                        effort.charge_since(0);
+                        effort.note_failure(0, 0);
                         made += 1;
                         longest_pause = longest_pause.max(at - last);
                         last = at;

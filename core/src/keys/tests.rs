@@ -164,7 +164,7 @@ fn empty_budget() -> FailureBudget {
     for _ in 0..2 {
         let effort = Effort::new(&NoHost, &budget, 1_000, u64::MAX);
         effort.spend(MOST_NANOSECONDS);
-        effort.charge_since(0);
+        effort.note_failure(0, 0);
     }
     budget
 }

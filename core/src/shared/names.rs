@@ -13,7 +13,7 @@ use std::ops::Deref;
 use crate::hash::{hex_digit, hex_digits, sha256_of_list};
 
 /// The longest name: the prefix, a slash, a word and a number.
-const NAME_BYTES: usize = 40;
+pub(super) const NAME_BYTES: usize = 40;
 
 const PREFIX_BYTES: usize = 32;
 

@@ -45,15 +45,13 @@ pub(super) fn candidates<'k>(
     })
 }
 
-/// Returns the key among `untried` that made the signature. Failed checks are charged to the budget
-/// of `effort`.
+/// Returns the key among `untried` that made the signature.
 pub(super) fn find<'k>(
     untried: impl Iterator<Item = &'k Key>,
     keys: &KeyRing,
     compact: &Compact<'_>,
     effort: &Effort<'_>,
 ) -> Result<&'k Key, NoSigner> {
-    let spent_before = effort.spent_nanoseconds();
     let mut out_of_time = None;
     for (tried, key) in untried.enumerate() {
         match key.verify(compact.signing_input, &compact.signature, effort) {
@@ -65,7 +63,6 @@ pub(super) fn find<'k>(
             }
         }
     }
-    effort.charge_since(spent_before);
     let Header { algorithm, kid } = &compact.header;
     // Keys without an id were tried, but the key with the token's `kid` may be missing.
     let misses_key = PublicAlgorithm::from_name(algorithm).is_some()

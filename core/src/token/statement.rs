@@ -108,7 +108,8 @@ impl StatementVerifier {
         let candidates = signer::candidates(keys, &compact.header, issuer.as_deref())
             .map_err(|NoCandidate { refusal, misses_key }| refuse(refusal, misses_key))?;
         let effort = Effort::new(&NoHost, &self.failures, unix_milliseconds, ONE_TOKEN);
-        match signer::find(candidates.into_iter(), keys, compact, &effort) {
+        let found = signer::find(candidates.into_iter(), keys, compact, &effort);
+        match found.inspect_err(|_| effort.note_failure(compact.signing_input.len(), 0)) {
             Ok(_) => Ok(VerifiedStatement { payload: compact.payload.clone() }),
             Err(NoSigner::OutOfTime { .. }) => {
                 Err(NotGenuine { refusal: Refusal::Unavailable, misses_key: false })

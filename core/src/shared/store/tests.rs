@@ -134,3 +134,15 @@ fn colliding(count: usize) -> Vec<String> {
     assert_eq!(keys.iter().collect::<HashSet<_>>().len(), count);
     keys
 }
+
+#[test]
+fn a_key_that_is_too_long_is_never_taken_for_another() {
+    let store = SharedStore::new();
+    let longest = "k".repeat(NAME_BYTES);
+    assert!(store.set_if(&longest, b"value", Expect::Absent));
+    let too_long = longest.clone() + "k";
+    assert!(!store.set_if(&too_long, b"other", Expect::Anything));
+    assert_eq!(store.get(&too_long), None);
+    assert_eq!(store.get(&longest).map(|stored| stored.value), Some(b"value".to_vec()));
+    assert_eq!(store.version(&longest[1..]), None);
+}

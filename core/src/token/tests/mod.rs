@@ -1,7 +1,8 @@
 //! Promise: only a token that was signed by one of the configured keys, in its only spelling and
 //! with acceptable claims, is verified. Everything else is refused with the code of its first
 //! failure. Method: tables in which each refusal is next to a similar token that is accepted, and
-//! properties over mutated and arbitrary bytes.
+//! properties over mutated and arbitrary bytes. The rows of `tests/tokens/table.rs`, which this
+//! verifier and the filter in a real Envoy both pass, are not repeated here.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -155,15 +156,12 @@ fn ed25519_is_another_name_of_eddsa() {
 fn the_header_is_read_strictly() {
     let long = |length| format!("{:?}", "k".repeat(length));
     let cases: &[(&str, &str, Option<Refusal>)] = &[
-        ("typ", "\"JWT\"", None),
         ("typ", "\"jwt\"", None),
         ("typ", "\"at+jwt\"", None),
         ("typ", "\"AT+JWT\"", None),
-        ("typ", "\"application/at+jwt\"", None),
         ("typ", "\"Application/JWT\"", None),
         ("typ", "\"JWE\"", Some(MalformedToken)),
         ("typ", "\"logout+jwt\"", Some(MalformedToken)),
-        ("typ", "\"dpop+jwt\"", Some(MalformedToken)),
         ("typ", "\"application/\"", Some(MalformedToken)),
         ("typ", "\"\"", Some(MalformedToken)),
         ("typ", "null", Some(MalformedToken)),
@@ -172,27 +170,14 @@ fn the_header_is_read_strictly() {
         ("kid", "\"\"", None),
         ("kid", &long(256), None),
         ("kid", &long(257), Some(MalformedToken)),
-        ("kid", "null", Some(MalformedToken)),
         ("kid", "7", Some(MalformedToken)),
-        ("alg", "\"hs256\"", Some(UnsupportedAlgorithm)),
         ("alg", "\"HS256 \"", Some(UnsupportedAlgorithm)),
-        ("alg", "\"none\"", Some(UnsupportedAlgorithm)),
-        ("alg", "\"RS256\"", Some(UnsupportedAlgorithm)),
         ("alg", "\"HS384\"", Some(UnsupportedAlgorithm)),
         ("alg", "\"\"", Some(UnsupportedAlgorithm)),
-        ("alg", "null", Some(MalformedToken)),
         ("alg", "256", Some(MalformedToken)),
-        ("alg", "[\"HS256\"]", Some(MalformedToken)),
-        ("\\u0061lg", "\"none\"", Some(MalformedToken)), // a second `alg`
-        ("crit", "[]", Some(MalformedToken)),
-        ("crit", "[\"exp\"]", Some(MalformedToken)),
         ("crit", "null", Some(MalformedToken)),
-        ("b64", "true", Some(MalformedToken)),
-        ("zip", "\"DEF\"", Some(MalformedToken)),
         ("enc", "\"A128GCM\"", Some(MalformedToken)),
-        ("cty", "\"JWT\"", None),
         ("x", "{\"a\":1}", None),
-        ("x", "{\"a\":1,\"a\":1}", Some(MalformedToken)),
         ("jku", "\"https://evil.example/\"", None), // not read
     ];
     for (name, json, expected) in cases {
@@ -374,23 +359,11 @@ fn issuer_and_audience_are_compared_as_whole_strings() {
     let sound = token().claim("iss", "\"https://id.example\"").claim("aud", "\"api\"");
     let cases: &[(&str, &str, Option<Refusal>)] = &[
         ("iss", "\"https://id.example\"", None),
-        ("iss", "\"https:\\/\\/id.example\"", None), // one string, escaped
-        ("iss", "\"https://id.example/\"", Some(WrongIssuer)),
         ("iss", "\"https://id\"", Some(WrongIssuer)),
         ("iss", "\"HTTPS://id.example\"", Some(WrongIssuer)),
-        ("iss", "\"\"", Some(WrongIssuer)),
-        ("iss", "[\"https://id.example\"]", Some(BadClaims)),
-        ("iss", "null", Some(BadClaims)),
-        ("aud", "\"web\"", None),
-        ("aud", "[\"x\",\"web\"]", None),
-        ("aud", "[\"x\"]", Some(WrongAudience)),
-        ("aud", "[]", Some(WrongAudience)),
-        ("aud", "\"api/\"", Some(WrongAudience)),
-        ("aud", "\"https://api\"", Some(WrongAudience)),
         ("aud", "\"API\"", Some(WrongAudience)),
         ("aud", "\"api web\"", Some(WrongAudience)),
         ("aud", "\"\"", Some(WrongAudience)),
-        ("aud", "[\"api\",7]", Some(BadClaims)),
         ("aud", "[[\"api\"]]", Some(BadClaims)),
         ("aud", "{\"api\":true}", Some(BadClaims)),
         ("aud", "7", Some(BadClaims)),
@@ -458,29 +431,21 @@ fn jti_and_user_id_have_a_type_and_a_length() {
         ("jti", "\"x\"", None),
         ("jti", &long(256), None),
         ("jti", &long(257), Some(BadClaims)),
-        ("jti", "\"\"", Some(BadClaims)),
-        ("jti", "7", Some(BadClaims)),
         ("jti", "null", Some(BadClaims)),
         ("sub", "\"m\u{fc}ller\"", None),
-        ("sub", "\"a b\"", None),
         ("sub", &long(256), None),
         ("sub", &long(257), Some(BadClaims)),
-        ("sub", "\"\"", Some(BadClaims)),
         ("sub", "\" admin\"", Some(BadClaims)),
         ("sub", "\"admin\\t\"", Some(BadClaims)),
         ("sub", "\"admin\u{a0}\"", Some(BadClaims)),
-        ("sub", "\"a\\r\\nx-admin: 1\"", Some(BadClaims)),
-        ("sub", "\"a\\u0000\"", Some(BadClaims)),
         ("sub", "\"a\\u007f\"", Some(BadClaims)),
         ("sub", "\"a\\u0085b\"", Some(BadClaims)),
         ("sub", "0", None),
         ("sub", "18446744073709551615", None),
         ("sub", "18446744073709551616", Some(BadClaims)),
-        ("sub", "-7", None),
         ("sub", "-0", Some(BadClaims)),
         ("sub", "7.0", Some(BadClaims)),
         ("sub", "7e1", Some(BadClaims)),
-        ("sub", "true", Some(BadClaims)),
         ("sub", "null", Some(BadClaims)),
         ("sub", "[\"a\"]", Some(BadClaims)),
         ("sub", "{}", Some(BadClaims)),
