@@ -9,15 +9,7 @@ say() { echo "tests/open-webui-compose: $*" >&2; }
 
 export PORT='' WEBUI_SECRET_KEY=for-this-test-and-long-enough-0123456789 SIGNOUT_TOKEN=for-this-test-0123456789
 compose() { docker_compose -p session-guard-open-webui "$@"; }
-finish() {
-    code=$?
-    trap - EXIT
-    [ "$code" = 0 ] || compose logs --no-color --tail=50 >&2 || true
-    compose down --volumes --remove-orphans >/dev/null 2>&1 || say "could not remove everything"
-    exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+remove_on_exit compose
 
 compose config >/dev/null
 compose up -d --no-deps envoy signout

@@ -13,16 +13,7 @@ chmod 0755 "$work"
 cp -r examples/quick-start/. "$work"
 export PORT='' # any free port
 quick_start() { docker_compose -p session-guard-quick-start -f "$work/compose.yaml" --project-directory "$work" "$@"; }
-finish() {
-    code=$?
-    trap - EXIT
-    [ "$code" = 0 ] || quick_start logs --no-color --tail=50 >&2 || true
-    quick_start down --volumes --remove-orphans >/dev/null 2>&1 || say "could not remove everything"
-    rm -rf "$work"
-    exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+remove_on_exit quick_start "$work"
 
 check() { # expected status and code, arguments of curl
     expected=$1

@@ -21,15 +21,7 @@ compose() { docker_compose -p session-guard-demo $files "$@"; }
 export FRONT_PORT='' EDGE_1_PORT='' EDGE_2_PORT='' EDGE_1_METRICS_PORT='' EDGE_2_METRICS_PORT=''
 unset SESSION_SECRET SIGNOUT_TOKEN SIGNOUT_STORE # the demo creates its own
 
-finish() {
-    code=$?
-    trap - EXIT
-    [ "$code" = 0 ] || compose logs --no-color --tail=50 >&2 || true
-    compose down --volumes --remove-orphans >/dev/null 2>&1 || say "could not remove everything"
-    exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+remove_on_exit compose
 
 say "building the images (the first time takes several minutes)"
 compose build

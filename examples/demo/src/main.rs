@@ -1,14 +1,14 @@
 //! The demo: starts the signout service, an application and two Envoys, and shows what ends at a
 //! sign-out. `make demo` builds what it needs.
 //!
-//! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. DemoSecrets
-//! and revocations are stored in `target/demo/`. The exit status is 0 only if every step had the
-//! expected result.
+//! On a terminal everything keeps running until Ctrl-C, so that a person can try requests. Secrets and
+//! revocations are stored in a new directory below `target/`, so that two demos do not share them; it
+//! is removed at the end. The exit status is 0 only if every step had the expected result.
 
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
@@ -18,20 +18,23 @@ use demo::IdentityProvider;
 use demo::story::{Door, Story};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 use testbed::{Build, Envoy, Program, SignoutService, address_at, command, stop_everything};
 
 fn main() -> ExitCode {
-    let stop = stop_on_signal();
-    fs::create_dir_all(HOME).expect("a directory below target/");
+    fs::create_dir_all("target").expect("a directory");
+    let folder = TempDir::with_prefix_in("demo-", "target").expect("a directory below target/");
+    let home = folder.path();
+    let stop = stop_on_signal(home.to_owned());
     let filter = match Build::chosen() {
         Build::Wasm => "proxy-wasm",
         Build::Native => "dynamic module",
     };
     println!("starting the signout service, an application and two Envoys ({filter}) …");
     let start = Instant::now();
-    let secrets = DemoSecrets::read();
+    let secrets = DemoSecrets::make(home);
     let provider = IdentityProvider::new();
-    let service = start_service(&secrets, &provider);
+    let service = start_service(home, &secrets, &provider);
     let application = start_application(&secrets);
     let start_envoy = |port| start_envoy(port, &secrets, application.address(), service.address());
     // Both compile the filter at their start, which takes longest.
@@ -49,36 +52,41 @@ fn main() -> ExitCode {
         if as_expected { "All results are as expected." } else { "Some results are not (✗)." }
     );
     if stdout().is_terminal() {
-        print_what_to_try(&edges, service.address());
+        print_what_to_try(home, &edges, service.address());
         let _ = stop.recv();
     }
     if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The secrets of this demo, which the first start generates.
+/// The secrets of this demo.
 struct DemoSecrets {
     session: String,
     api_token: String,
 }
 
 impl DemoSecrets {
-    fn read() -> Self {
-        Self { session: secret("session-secret"), api_token: secret("api-token") }
+    fn make(home: &Path) -> Self {
+        Self { session: secret(home, "session-secret"), api_token: secret(home, "api-token") }
     }
 }
 
-fn secret(name: &str) -> String {
-    let path = Path::new(HOME).join(name);
+fn secret(home: &Path, name: &str) -> String {
+    let path = home.join(name);
     let made = command("signout").arg("keygen").arg(&path).output().expect("signout runs");
     assert!(made.status.success(), "signout keygen: {}", String::from_utf8_lossy(&made.stderr));
     fs::read_to_string(path).expect("the secret just made").trim().to_owned()
 }
 
-fn start_service(secrets: &DemoSecrets, provider: &IdentityProvider) -> SignoutService {
-    let issuers = format!("{HOME}/issuers.json");
+fn start_service(
+    home: &Path,
+    secrets: &DemoSecrets,
+    provider: &IdentityProvider,
+) -> SignoutService {
+    let home = home.display();
+    let issuers = format!("{home}/issuers.json");
     fs::write(&issuers, provider.issuers_file().to_string()).expect("a file below target/");
     let setup = SignoutService::setup().prefer(address_at(8090));
-    let setup = setup.store(&format!("redb:{HOME}/revocations")).argument("--issuers");
+    let setup = setup.store(&format!("redb:{home}/revocations")).argument("--issuers");
     setup.argument(&issuers).env("SIGNOUT_TOKEN", &secrets.api_token).start()
 }
 
@@ -117,7 +125,8 @@ fn doors(edges: &[Envoy]) -> Vec<Door> {
     doors
 }
 
-fn print_what_to_try(edges: &[Envoy], service: SocketAddr) {
+fn print_what_to_try(home: &Path, edges: &[Envoy], service: SocketAddr) {
+    let home = home.display();
     let [edge_1, edge_2] = [0, 1].map(|edge| edges[edge].address());
     let [admin_1, admin_2] = [0, 1].map(|edge| edges[edge].admin_address());
     println!(
@@ -130,33 +139,31 @@ Everything keeps running until Ctrl-C.
   the signout service             http://{service}
 
 Sign in, and open a stream at edge 2:
-  curl -c {HOME}/cookies -d name=ada http://{edge_1}/sign-in
-  curl -N -b {HOME}/cookies http://{edge_2}/events
+  curl -c {home}/cookies -d name=ada http://{edge_1}/sign-in
+  curl -N -b {home}/cookies http://{edge_2}/events
 Sign out at edge 1, in another terminal, and send the same token again:
-  curl -b {HOME}/cookies -X POST http://{edge_1}/sign-out
-  curl -b {HOME}/cookies http://{edge_2}/whoami
+  curl -b {home}/cookies -X POST http://{edge_1}/sign-out
+  curl -b {home}/cookies http://{edge_2}/whoami
 Sign ada out everywhere:
   curl -d '{{\"user_id\": \"ada\"}}' \\
-       -H \"authorization: Bearer $(cat {HOME}/api-token)\" http://{service}/v1/revocations
+       -H \"authorization: Bearer $(cat {home}/api-token)\" http://{service}/v1/revocations
 "
     );
 }
 
 /// Returns a channel that receives a message on Ctrl-C or SIGTERM. Before the demo waits for it,
-/// a signal stops all processes and ends the program.
-fn stop_on_signal() -> Receiver<()> {
+/// a signal stops all processes, removes the directory and ends the program.
+fn stop_on_signal(home: PathBuf) -> Receiver<()> {
     let (sender, stop) = sync_channel(0);
     let mut signals = Signals::new([SIGINT, SIGTERM]).expect("signals can be watched");
     thread::spawn(move || {
         for _ in signals.forever() {
             if sender.try_send(()).is_err() {
                 stop_everything();
+                let _ = fs::remove_dir_all(&home);
                 process::exit(130);
             }
         }
     });
     stop
 }
-
-/// Directory of the demo's secrets and revocations.
-const HOME: &str = "target/demo";
