@@ -132,3 +132,33 @@ fn in_compose_only_the_service_mounts_the_operators_tokens() {
         }
     }
 }
+
+/// The command at the top of each generated policy names its file and all its options.
+#[test]
+fn policies_for_istio_are_generated_from_the_routes() {
+    for (variant, arguments) in [
+        (
+            "gateway",
+            "--name application --namespace default --selector app=application \
+             --principal cluster.local/ns/session-guard/sa/edge",
+        ),
+        ("sidecar", "--name application --namespace default --selector app=application"),
+        ("waypoint", "--name application-users --namespace default --target Service/application"),
+    ] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_signout"))
+            .args(["check", "envoy/istio/base/plugin.yaml", "--authorization-policy"])
+            .args(arguments.split(' '))
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let policy = String::from_utf8(run.stdout).unwrap();
+        let file = root().join(format!("envoy/istio/{variant}/policy.yaml"));
+        if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+            fs::write(&file, &policy).unwrap();
+        }
+        let known = fs::read_to_string(&file).unwrap_or_default();
+        let update = "UPDATE_DOCUMENTS=1 cargo test -p signout --test manifests";
+        assert_eq!(known, policy, "{}: run {update}", file.display());
+    }
+}

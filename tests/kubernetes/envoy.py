@@ -7,6 +7,9 @@ so it cannot show whether Istio and Envoy Gateway still translate in this way.
 
 - Istio (pilot/pkg/model/extensions.go): extension discovery (ECDS), no vm_id, the configuration as a
   string. Envoy gets the resource from a file.
+- Istio (pilot/pkg/security/authz/model): the AuthorizationPolicy of the application as RBAC behind the
+  filter. The test of the policy alone runs it without the filter. Principals are left out: they need
+  certificates of a mesh.
 - Envoy Gateway (internal/xds/translator/wasm.go, jsonpatch.go): the filter is disabled in the connection
   manager and enabled by each route, has its own vm_id, and its module comes from an HTTP server. Our
   EnvoyPatchPolicy is applied to the result.
@@ -37,6 +40,7 @@ import yaml
 
 import chart
 import manifests
+import schemas
 from manifests import ROOT, build, find
 
 WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
@@ -134,7 +138,7 @@ class WebServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_GET
+            do_POST = do_OPTIONS = do_GET
 
             def log_message(self, *_):
                 pass
@@ -196,7 +200,7 @@ class Stage:
             connection.request("GET", path)
             return connection.getresponse().status
 
-    def start_envoy(self, configuration, variables):
+    def start_envoy(self, configuration, variables, ready="/.session-guard/ready"):
         """Starts Envoy with these environment variables only, as its container has them."""
         path = self.folder / "envoy.json"
         path.write_text(json.dumps(configuration))
@@ -204,7 +208,7 @@ class Stage:
         self.run("envoy", [envoy, "--config-path", path, "--use-dynamic-base-id", "--concurrency", "2"],
                  **{name: SECRETS[name] for name in variables})
         eventually("Envoy is ready",
-                   lambda: self.send("GET", "/.session-guard/ready")[0] == 200)
+                   lambda: self.send("GET", ready)[0] == 200)
 
     def send(self, method, path, token=None, **headers):
         """Returns status and body as JSON, if it is JSON."""
@@ -289,6 +293,75 @@ def istio(stage, resource):
     manager["http_filters"][0] = {
         "name": name, "config_discovery": {"config_source": source, "type_urls": [WASM]}}
     return envoy
+
+
+def add_policy(envoy, policy):
+    """Adds RBAC behind the filter, as Istio makes it of an AuthorizationPolicy."""
+    manager = envoy["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["http_filters"].insert(1, rbac(policy))
+
+
+def rbac(policy):
+    assert policy["spec"]["action"] == "ALLOW"
+    return {"name": "envoy.filters.http.rbac", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+        "rules": {"action": "ALLOW", "policies": {
+            f"rule[{index}]": rbac_policy(rule) for index, rule in enumerate(policy["spec"]["rules"])}}}}
+
+
+def rbac_policy(rule):
+    """One rule: any of its operations, and all of its conditions on headers."""
+    assert set(rule) <= {"from", "to", "when"}, rule
+    rules_of = lambda name, rules: {name: {"rules": rules}}
+    ids_of = lambda name, ids: {name: {"ids": ids}}
+    operations = [rbac_operation(one["operation"]) for one in rule.get("to", [])]
+    principals = []
+    for condition in rule.get("when", []):
+        header = re.fullmatch(r"request\.headers\[(.+)\]", condition["key"])[1]
+        for member, is_not in [("values", False), ("notValues", True)]:
+            if member in condition:
+                found = ids_of("or_ids", [
+                    {"header": rbac_header(header, value)} for value in condition[member]])
+                principals.append({"not_id": found} if is_not else found)
+    return {
+        "permissions": [rules_of("or_rules", operations) if operations else {"any": True}],
+        "principals": [ids_of("and_ids", principals) if principals else {"any": True}],
+    }
+
+
+def rbac_operation(operation):
+    makers = {
+        "paths": rbac_path,
+        "methods": lambda method: {"header": rbac_header(":method", method)},
+        "hosts": lambda host: {"header": rbac_header(":authority", host, ignore_case=True)},
+    }
+    rules = []
+    for member, values in operation.items():
+        is_not = member.startswith("not")
+        make = makers[member[3:].lower() if is_not else member]
+        found = {"or_rules": {"rules": [make(value) for value in values]}}
+        rules.append({"not_rule": found} if is_not else found)
+    return {"and_rules": {"rules": rules}}
+
+
+def rbac_path(path):
+    if "{" in path:
+        return {"uri_template": {"name": "uri-template", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
+            "path_template": path.replace("{*}", "*")}}}
+    return {"url_path": {"path": string_match(path)}}
+
+
+def rbac_header(name, value, ignore_case=False):
+    if value == "*":
+        return {"name": name, "present_match": True}
+    return {"name": name, "string_match": {**string_match(value), "ignore_case": ignore_case}}
+
+
+def string_match(text):
+    if text.endswith("*"):
+        return {"prefix": text[:-1]}
+    return {"suffix": text[1:]} if text.startswith("*") else {"exact": text}
 
 
 def envoy_gateway(stage, extension, patches, listener):
@@ -416,6 +489,8 @@ def run(name, objects, issuer=None):
             variables = plugin["spec"]["wasm"][0]["env"]["hostKeys"]
         else:
             configuration = istio(stage, plugin)
+            for policy in manifests.user_policies(objects):
+                add_policy(configuration, policy)
             variables = [one["name"] for one in manifests.wasm_of(plugin)["vmConfig"]["env"]]
         if isinstance(issuer, Issuer):
             add_issuer(configuration, issuer, find(objects, "ServiceEntry", "issuer"))
@@ -426,6 +501,66 @@ def run(name, objects, issuer=None):
         print(f"{name}: protects", flush=True)
     except BaseException:
         print(f"{name}: failed\n{stage.logs()}", file=sys.stderr)
+        raise
+    finally:
+        stage.stop()
+
+
+POLICY_CONFIG = {
+    "keys": [{"algorithm": "HS256", "secret": {"env": "SESSION_SECRET"}}],
+    "claims": {"user_id": "id"},
+    "forward": {"user_id": "x-user-id"},
+    "routes": [
+        {"preflight": True, "access": "public"},
+        {"path": "/sign-out", "access": "signout"},
+        {"prefix": "/files/private", "access": "protected"},
+        {"path": "/files/list", "methods": ["POST"], "access": "protected"},
+        {"prefix": "/files", "access": "public"},
+        {"template": "/users/{id}/picture", "methods": ["GET"], "access": "optional"},
+        {"prefix": "/hosted/", "hosts": ["app.example.com", "*.app.example.com"], "access": "public"},
+    ],
+    "revocation": {},
+}
+# Requests without a user id, and whether the policy alone admits them.
+POLICY_REQUESTS = [
+    ("POST", "/sign-out", {}, True), ("POST", "/sign-out/", {}, True), ("GET", "/sign-out", {}, False),
+    ("GET", "/files", {}, True), ("GET", "/files/a?b=c", {}, True), ("GET", "/filesystem", {}, False),
+    ("GET", "/files/private", {}, False), ("GET", "/files/private/a", {}, False),
+    ("GET", "/files/privately", {}, False), ("POST", "/files/list", {}, False),
+    ("GET", "/users/1/picture", {}, True), ("GET", "/users/1/picture?size=2", {}, True),
+    ("POST", "/users/1/picture", {}, False), ("GET", "/users//picture", {}, False),
+    ("GET", "/users/1/2/picture", {}, False), ("GET", "/users/1/picture/", {}, False),
+    ("GET", "/hosted/a", {"host": "App.Example.com"}, True),
+    ("GET", "/hosted/a", {"host": "b.app.example.com"}, True),
+    ("GET", "/hosted/a", {"host": "app.example.org"}, False),
+    ("OPTIONS", "/page", {"origin": "https://a.example", "access-control-request-method": "PUT"}, True),
+    ("OPTIONS", "/page", {"origin": "", "access-control-request-method": "PUT"}, False),
+    ("OPTIONS", "/page", {}, False), ("GET", "/page", {}, False), ("GET", "/", {}, False),
+]
+
+
+def run_policy():
+    """Runs a generated AuthorizationPolicy without the filter: it admits what the filter opens."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    program = artifact(Path(os.environ.get("SIGNOUT", target / "debug/signout")))
+    printed = subprocess.run(
+        [program, "check", "-", "--authorization-policy", "--name", "application", "--selector",
+         "app=application", "--principal", "cluster.local/ns/default/sa/edge"],
+        input=json.dumps(POLICY_CONFIG).encode(), stdout=subprocess.PIPE, check=True).stdout
+    policy = yaml.safe_load(printed)
+    assert not schemas.problems(policy), schemas.problems(policy)
+    stage = Stage()
+    try:
+        envoy, manager, _ = base_configuration(stage)
+        manager["http_filters"][0] = rbac(policy)
+        stage.start_envoy(envoy, [], ready="/files")
+        for method, path, headers, admitted in POLICY_REQUESTS:
+            status, _ = stage.send(method, path, **headers)
+            assert status == (200 if admitted else 403), (method, path, headers, status)
+            assert stage.send(method, path, **headers, x_user_id="ada")[0] == 200, (method, path)
+        print("AuthorizationPolicy without the filter: admits what the filter opens", flush=True)
+    except BaseException:
+        print(f"AuthorizationPolicy: failed\n{stage.logs()}", file=sys.stderr)
         raise
     finally:
         stage.stop()
@@ -449,6 +584,7 @@ def rendered(**filter):
 
 
 def main():
+    run_policy()
     for kind in chart.ISTIO:
         run(f"chart, {kind}", rendered(kind=kind, selector={"app": "edge"}))
     gateway = {"kind": "EnvoyExtensionPolicy", "targetRefs": [chart.GATEWAY],

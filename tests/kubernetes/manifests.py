@@ -48,6 +48,8 @@ def check_sentences(documents):
     check_disruption(documents)
     plugins = [one for one in documents if one["kind"] in PLUGINS]
     assert len(plugins) <= 1, "one filter"
+    if plugins and plugins[0]["kind"] != "EnvoyExtensionPolicy":
+        assert len(user_policies(documents)) == 1, "one policy that demands a user"
     for plugin in plugins:
         proxy, account = proxy_of(documents, plugin)
         check_variables(plugin, proxy)
@@ -78,6 +80,13 @@ PLUGINS = ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"]
 def wasm_of(plugin):
     """The part of it that Istio's two kinds share."""
     return plugin["spec"]["wasm"] if plugin["kind"] == "TrafficExtension" else plugin["spec"]
+
+
+def user_policies(documents):
+    """Returns the policies that demand a header with the user id."""
+    return [one for one in documents if one["kind"] == "AuthorizationPolicy" and any(
+        condition["key"].startswith("request.headers[") and condition.get("values") == ["*"]
+        for rule in one["spec"]["rules"] for condition in rule.get("when", []))]
 
 
 def selects(plugin, deployment):

@@ -13,6 +13,7 @@
 //! that the proxy does not pass on is always an error, because the filter can never see it.
 #![allow(clippy::indexing_slicing)] // only JSON is indexed, which returns null for a missing member
 
+pub mod authorization_policy;
 pub mod find;
 pub mod words;
 

@@ -234,11 +234,16 @@ fn pattern(pattern: &Value, all_methods: &str, is_wide: bool) -> String {
     line
 }
 
+/// Returns the requests that a rule matches.
+pub(super) fn place(rule: &Value) -> String {
+    let access = &rule["access"];
+    let all_methods = if access == "signout" { "POST" } else { "any method" };
+    pattern(rule, all_methods, access == "protected")
+}
+
 fn rule(rule: &Value) -> String {
     let access = shown(&rule["access"]);
-    let all_methods = if access == "signout" { "POST" } else { "any method" };
-    let place = pattern(rule, all_methods, access == "protected");
-    let mut line = format!("{access:<9} {place}");
+    let mut line = format!("{access:<9} {}", place(rule));
     let _ = write!(line, ": {}", asks(&access));
     if rule["cross_site"] == "revoke" {
         line.push_str(", also if another site's page sends it");

@@ -10,6 +10,7 @@ use signout::check::{Asked, Report, Secrets, check, find, words};
 use signout::issuers::report as issuers;
 
 use super::CommandError;
+use super::authorization_policy::PolicyArguments;
 
 /// Check a configuration of the filter or an issuers file, and explain what it means.
 #[derive(Args)]
@@ -29,6 +30,8 @@ pub(super) struct CheckCommand {
     /// 'https://app.example.com/'. May be given several times.
     #[arg(long, value_name = "REQUEST", value_parser = asked)]
     request: Vec<Asked>,
+    #[command(flatten)]
+    policy: PolicyArguments,
 }
 
 impl CheckCommand {
@@ -46,6 +49,9 @@ impl CheckCommand {
         }
         let environment = |name: &str| std::env::var(name).ok();
         let secrets = if self.require_env { Secrets::Required } else { Secrets::StoodInFor };
+        if self.policy.is_asked_for() {
+            return self.policy.print(&self.config.display().to_string(), &text, secrets);
+        }
         if issuers::is_issuers_file(&text) {
             if !self.request.is_empty() {
                 return Err(unusable("an issuers file has no routes; leave out --request"));
@@ -154,4 +160,6 @@ Examples:
   signout check envoy/envoy.yaml --request 'POST /sign-out' --request '/page'
   kubectl kustomize envoy/istio/gateway | signout check -
   signout check issuers.json
+  signout check plugin.yaml --authorization-policy --selector app=application \\
+    --principal cluster.local/ns/session-guard/sa/edge > policy.yaml
   SESSION_SECRET=$(cat session.secret) signout check --require-env envoy/envoy.yaml";

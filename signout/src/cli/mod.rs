@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
 mod audit;
+mod authorization_policy;
 mod check;
 mod client;
 mod copy;
