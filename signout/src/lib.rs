@@ -67,8 +67,9 @@
 //! 34. [`check`][]: what a configuration of the filter means
 //! 35. [`http::client`][]: calls of identity providers
 //! 36. [`secret`][]: generated secrets
-//! 37. [`random`][]: random numbers
-//! 38. [`clock`][]: the wall clock
+//! 37. [`log_limit`][]: at most one log line a minute for each cause
+//! 38. [`random`][]: random numbers
+//! 39. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -109,6 +110,7 @@ mod entry;
 mod follower;
 mod freshness;
 mod log;
+mod log_limit;
 mod metrics;
 mod operator;
 mod page;

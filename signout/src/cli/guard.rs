@@ -11,10 +11,12 @@ use signout::check::find_one;
 use signout::forward_auth::{self, settings};
 use signout::http::client::HttpClient;
 use signout::http::server::HttpServer;
+use signout::http::tls::Tls;
 use tokio::net::TcpListener;
 
 use super::CommandError;
 use super::explain::{CONFIG_BYTES, read};
+use super::serve::TlsOptions;
 
 /// Forward auth for NGINX, Caddy, Traefik and Envoy's `ext_authz`.
 #[derive(Args)]
@@ -28,6 +30,10 @@ pub(super) struct GuardOptions {
     /// reach it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091", requires = "guard")]
     guard_listen: SocketAddr,
+    /// Serve these checks over HTTPS, with the certificate of `--tls-cert`. Without it they come over
+    /// HTTP, as from a proxy on the same machine.
+    #[arg(long, requires = "guard", requires = "tls_cert")]
+    guard_tls: bool,
     /// Where to fetch the key set of a `jwks.cluster` of that configuration:
     /// `idp=https://id.example.com`. May be given several times.
     #[arg(long, value_name = "CLUSTER=URL", requires = "guard", value_parser = origin)]
@@ -50,6 +56,7 @@ fn origin(text: &str) -> Result<(String, String), String> {
 pub(super) struct ReadGuard {
     settings: settings::GuardSettings,
     address: SocketAddr,
+    tls: Option<Tls>,
     /// The API token with which forward auth calls the service. It never leaves this process.
     pub(super) api_token: String,
 }
@@ -58,17 +65,19 @@ pub(super) struct ReadGuard {
 pub(super) struct ListeningGuard {
     settings: settings::GuardSettings,
     listener: TcpListener,
+    tls: Option<Tls>,
 }
 
 /// Forward auth that can serve checks.
 pub(super) struct StartedGuard {
     app: Router,
     listener: TcpListener,
+    tls: Option<Tls>,
 }
 
 impl GuardOptions {
     /// Reads the configuration.
-    pub(super) fn read(&self) -> Result<Option<ReadGuard>, CommandError> {
+    pub(super) fn read(&self, tls: &TlsOptions) -> Result<Option<ReadGuard>, CommandError> {
         let Some(file) = &self.guard else { return Ok(None) };
         let wrong = |why: String| CommandError::Usage(format!("--guard {}: {why}", file.display()));
         let mut random = [0; 32];
@@ -83,7 +92,8 @@ impl GuardOptions {
             client: HttpClient::new(None).map_err(wrong)?,
         };
         let settings = settings::read(&text, context).map_err(|error| wrong(error.to_string()))?;
-        Ok(Some(ReadGuard { settings, address: self.guard_listen, api_token }))
+        let tls = if self.guard_tls { tls.read()? } else { None };
+        Ok(Some(ReadGuard { settings, address: self.guard_listen, tls, api_token }))
     }
 }
 
@@ -93,7 +103,7 @@ impl ReadGuard {
         let listener = TcpListener::bind(self.address).await.map_err(|error| {
             CommandError::Refused(format!("cannot listen on {}: {error}", self.address))
         })?;
-        Ok(ListeningGuard { settings: self.settings, listener })
+        Ok(ListeningGuard { settings: self.settings, listener, tls: self.tls })
     }
 }
 
@@ -104,15 +114,16 @@ impl ListeningGuard {
         let app = forward_auth::start(self.settings, service.clone()).map_err(failed)?;
         let address = self.listener.local_addr();
         let address = address.map_err(|error| failed(error.to_string()))?;
-        println!("guarding on http://{address}");
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        println!("guarding on {scheme}://{address}");
         tracing::info!(%address, "guarding");
-        Ok(StartedGuard { app, listener: self.listener })
+        Ok(StartedGuard { app, listener: self.listener, tls: self.tls })
     }
 }
 
 impl StartedGuard {
     /// Serves checks until the service closes.
     pub(super) async fn serve(self, server: &HttpServer, service: &Service) {
-        server.serve(self.listener, None, self.app, service.closed()).await;
+        server.serve(self.listener, self.tls, self.app, service.closed()).await;
     }
 }

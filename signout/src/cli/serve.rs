@@ -62,7 +62,7 @@ pub(super) struct Serve {
 
 /// HTTPS instead of HTTP.
 #[derive(Args)]
-struct TlsOptions {
+pub(super) struct TlsOptions {
     /// Serve HTTPS with this certificate chain (PEM), the service's own certificate first. The
     /// files are read again when they change, so a renewed certificate needs no restart.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -73,7 +73,7 @@ struct TlsOptions {
 }
 
 impl TlsOptions {
-    fn read(&self) -> Result<Option<Tls>, CommandError> {
+    pub(super) fn read(&self) -> Result<Option<Tls>, CommandError> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);
         };
@@ -159,7 +159,7 @@ impl Serve {
 
     async fn serve(self) -> Result<(), CommandError> {
         let place = StoreAddress::of(&self.store)?;
-        let guard = self.guard.read()?;
+        let guard = self.guard.read(&self.tls)?;
         let own_token = guard.as_ref().map(|guard| guard.api_token.as_str());
         let (access, installation) = access(&place, self.redis_adopt, own_token)?;
         let tls = self.tls.read()?;

@@ -48,6 +48,7 @@ use crate::forward_auth::metrics::GuardMetrics;
 use crate::forward_auth::original::RequestShape;
 use crate::forward_auth::settings::GuardSettings;
 use crate::http::connections::ServiceConnection;
+use crate::log_limit::LogLimit;
 use crate::service::Service;
 
 /// Starts the thread that decides, and returns the HTTP interface for proxies.
@@ -62,15 +63,23 @@ pub fn start(settings: GuardSettings, service: Service) -> Result<Router, String
     Ok(routes(engine.map_err(|error| error.to_string())?))
 }
 
+/// What each check needs.
+#[derive(Clone)]
+struct Guard {
+    engine: EngineHandle,
+    /// Limits the lines about checks that do not name their request, by the header that is wrong.
+    log_limit: Arc<LogLimit<&'static str>>,
+}
+
 fn routes(engine: EngineHandle) -> Router {
-    let original = async |engine, request| {
-        check(engine, request, RequestShape::Original, CheckPurpose::Decide).await
+    let original = async |guard, request| {
+        check(guard, request, RequestShape::Original, CheckPurpose::Decide).await
     };
-    let forwarded = async |engine, request| {
-        check(engine, request, RequestShape::Forwarded, CheckPurpose::Decide).await
+    let forwarded = async |guard, request| {
+        check(guard, request, RequestShape::Forwarded, CheckPurpose::Decide).await
     };
-    let refusal = async |engine, request| {
-        check(engine, request, RequestShape::Original, CheckPurpose::Refuse).await
+    let refusal = async |guard, request| {
+        check(guard, request, RequestShape::Original, CheckPurpose::Refuse).await
     };
     Router::new()
         .route("/check/original", any(original))
@@ -79,19 +88,19 @@ fn routes(engine: EngineHandle) -> Router {
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .fallback(whole_request)
-        .with_state(engine)
+        .with_state(Guard { engine, log_limit: Arc::new(LogLimit::new()) })
 }
 
 /// `/check/request/…`: the check repeats the request. A router would not match every path.
-async fn whole_request(engine: State<EngineHandle>, request: Request) -> Response {
+async fn whole_request(guard: State<Guard>, request: Request) -> Response {
     match original::target_of_whole(request.uri()) {
-        Some(_) => check(engine, request, RequestShape::Whole, CheckPurpose::Decide).await,
+        Some(_) => check(guard, request, RequestShape::Whole, CheckPurpose::Decide).await,
         None => Error::NotFound.into_response(),
     }
 }
 
 async fn check(
-    State(engine): State<EngineHandle>,
+    State(guard): State<Guard>,
     request: Request,
     shape: RequestShape,
     purpose: CheckPurpose,
@@ -103,28 +112,31 @@ async fn check(
     }
     let (parts, _) = request.into_parts();
     match original::headers(shape, &parts) {
-        Ok(headers) => match engine.check(headers, purpose).await {
+        Ok(headers) => match guard.engine.check(headers, purpose).await {
             Some(verdict) => response::of(verdict, purpose),
             None => Error::Busy(ENGINE_ENDED).into_response(),
         },
         Err(bad) => {
-            tracing::warn!(reason = %bad, "a check was refused: its proxy is not set up");
+            // A proxy that is not set up sends one such check for each request of its clients.
+            if guard.log_limit.admits(bad.header) {
+                tracing::warn!(reason = %bad, "a check was refused: its proxy is not set up");
+            }
             Error::BadCheck(bad.to_string()).into_response()
         }
     }
 }
 
 /// `GET /healthz`: responds 503 if the thread that decides has ended, so that only a restart helps.
-async fn health(State(engine): State<EngineHandle>) -> Response {
-    match engine.is_alive() {
+async fn health(State(guard): State<Guard>) -> Response {
+    match guard.engine.is_alive() {
         true => axum::Json(serde_json::json!({"status": "ok"})).into_response(),
         false => Error::Busy(ENGINE_ENDED).into_response(),
     }
 }
 
 /// `GET /readyz`: responds 200 once the keys and the revocations have been loaded.
-async fn ready(State(engine): State<EngineHandle>) -> Response {
-    match engine.is_alive() && engine.is_ready() {
+async fn ready(State(guard): State<Guard>) -> Response {
+    match guard.engine.is_alive() && guard.engine.is_ready() {
         true => axum::Json(serde_json::json!({"status": "ok"})).into_response(),
         false => Error::Busy("The revocations are not loaded yet.").into_response(),
     }

@@ -24,7 +24,7 @@ pub(super) enum RequestShape {
 /// A check that does not name its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NamelessCheck {
-    header: &'static str,
+    pub(super) header: &'static str,
     count: usize,
     remedy: &'static str,
 }

@@ -6,11 +6,10 @@
 //! messages that are acknowledged without effect, such as the revocation of an unknown token. A
 //! line never contains a token, a user or a session.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use super::rejection::{Rejection, RejectionReason};
+use crate::log_limit::LogLimit;
 use crate::metrics::ServiceMetrics;
 
 /// The protocol by which a message arrived.
@@ -53,7 +52,7 @@ impl ReceiverProtocol {
 /// Counts and reports messages.
 pub(super) struct Reports {
     metrics: Arc<ServiceMetrics>,
-    logged_at: Mutex<HashMap<(ReceiverProtocol, &'static str), Instant>>,
+    log_limit: LogLimit<(ReceiverProtocol, &'static str)>,
 }
 
 impl Reports {
@@ -66,7 +65,7 @@ impl Reports {
                 metrics.receiver_messages.with_label_values(&[protocol.name(), result]);
             }
         }
-        Self { metrics, logged_at: Mutex::default() }
+        Self { metrics, log_limit: LogLimit::new() }
     }
 
     /// Reports a message that was accepted: its sessions have ended now, or had ended before.
@@ -113,19 +112,9 @@ impl Reports {
     }
 
     fn may_log(&self, protocol: ReceiverProtocol, what: &'static str) -> bool {
-        let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let last = logged_at.get(&(protocol, what));
-        let may = last.is_none_or(|last| now.duration_since(*last) >= LOG_INTERVAL);
-        if may {
-            logged_at.insert((protocol, what), now);
-        }
-        may
+        self.log_limit.admits((protocol, what))
     }
 }
 
 const ACCEPTED: &str = "accepted";
 const IGNORED: &str = "ignored";
-
-/// Time between two log lines with the same cause.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ mod connections;
 mod copies;
 mod crash;
 mod feed;
+mod guard;
 mod installations;
 mod lookup;
 mod page;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::support::{ServiceProcess, TOKEN, signout};
 
 /// Writes a new certificate for 127.0.0.1 and its key.
-fn renew(folder: &Path, certificate: &str, key: &str) {
+pub(crate) fn renew(folder: &Path, certificate: &str, key: &str) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     fs::write(folder.join(certificate), made.cert.pem()).unwrap();
     fs::write(folder.join(key), made.signing_key.serialize_pem()).unwrap();
