@@ -23,9 +23,9 @@ use mailbox::{CHECK, Mailbox, Wake};
 /// The events that Envoy has not yet passed to a request.
 type Events = Arc<Mutex<Vec<u64>>>;
 
-struct Scheduler(Events);
+struct LoomScheduler(Events);
 
-impl Wake for Scheduler {
+impl Wake for LoomScheduler {
     fn wake(&self, event: u64) {
         self.0.lock().unwrap().push(event);
     }
@@ -33,21 +33,21 @@ impl Wake for Scheduler {
 
 /// What the threads share.
 #[derive(Default)]
-struct Shared {
-    mailbox: Mailbox<Scheduler>,
+struct WakeBench {
+    mailbox: Mailbox<LoomScheduler>,
     /// The revocation set: one bit for each change.
     set: AtomicU32,
 }
 
 /// The worker and its open requests.
-struct Worker {
-    shared: Arc<Shared>,
+struct LoomWorker {
+    shared: Arc<WakeBench>,
     open: Vec<(u32, Events)>,
     /// The set at the last check.
     checked: u32,
 }
 
-impl Worker {
+impl LoomWorker {
     fn new() -> Self {
         Self { shared: Arc::default(), open: Vec::new(), checked: 0 }
     }
@@ -63,7 +63,7 @@ impl Worker {
 
     fn begin(&mut self, context: u32) {
         let events = Events::default();
-        self.shared.mailbox.enter(context, Scheduler(events.clone()));
+        self.shared.mailbox.enter(context, LoomScheduler(events.clone()));
         self.open.push((context, events));
         self.check_if_asked();
     }
@@ -96,7 +96,7 @@ impl Worker {
 #[test]
 fn a_request_that_begins_during_a_change_is_checked() {
     loom::model(|| {
-        let mut worker = Worker::new();
+        let mut worker = LoomWorker::new();
         let change = worker.change(1);
         worker.begin(1);
         change.join().unwrap();
@@ -109,7 +109,7 @@ fn a_request_that_begins_during_a_change_is_checked() {
 #[test]
 fn the_end_of_the_woken_request_loses_no_check() {
     loom::model(|| {
-        let mut worker = Worker::new();
+        let mut worker = LoomWorker::new();
         worker.begin(1);
         worker.begin(2);
         let change = worker.change(1);
@@ -123,7 +123,7 @@ fn the_end_of_the_woken_request_loses_no_check() {
 #[test]
 fn a_change_while_an_earlier_one_is_checked_is_checked_too() {
     loom::model(|| {
-        let mut worker = Worker::new();
+        let mut worker = LoomWorker::new();
         worker.begin(1);
         let changes = [1, 2].map(|bit| worker.change(bit));
         worker.run();
@@ -136,7 +136,7 @@ fn a_change_while_an_earlier_one_is_checked_is_checked_too() {
 #[test]
 fn an_event_for_one_request_reaches_that_request() {
     loom::model(|| {
-        let mut worker = Worker::new();
+        let mut worker = LoomWorker::new();
         worker.begin(1);
         worker.begin(2);
         worker.shared.mailbox.wake(2, 7);
