@@ -366,7 +366,9 @@ pub(crate) fn make_room(configuration: &mut Configuration) {
     streams["max_concurrent_streams"] = 2_000.into();
     streams["allow_connect"] = true.into(); // for WebSocket over HTTP/2
     let most = 20_000;
-    configuration.cluster("application")["circuit_breakers"]["thresholds"] = serde_json::json!([
+    let application = configuration.cluster("application");
+    application["connect_timeout"] = "60s".into(); // thousands connect at once
+    application["circuit_breakers"]["thresholds"] = serde_json::json!([
         {"max_connections": most, "max_pending_requests": most, "max_requests": most}
     ]);
 }

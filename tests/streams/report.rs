@@ -86,11 +86,13 @@ fn times(bed: &Testbed, kind: StreamKind, count: usize) -> Vec<Duration> {
         }
     }
     let mut clients: Vec<_> = clients.into_iter().map(OpenClient::begun).collect();
-    eventually(LONG, || bed.envoy.metric("streams_open") == count as u64);
+    // The filter's own gauge follows after up to five seconds.
+    let open = || bed.envoy.stats(OPEN).iter().map(|(_, open)| open).sum::<u64>();
+    eventually(LONG, || open() == count as u64);
     sign_out(&bed.envoy, &token);
     let times = times_of_ends(&mut clients, LONG);
     clients.iter_mut().for_each(OpenClient::assert_revoked);
-    eventually(LONG, || bed.envoy.metric("streams_open") == 0);
+    eventually(LONG, || open() == 0);
     bed.application.forget();
     times
 }
@@ -108,5 +110,6 @@ fn milliseconds(time: Duration) -> String {
 
 /// A page to which Envoy itself responds, because the application is busy with the streams.
 const ANSWERED: &str = "/answered";
+const OPEN: &str = "http.edge.downstream_rq_active";
 const ONES: usize = 20;
 const LONG: Duration = Duration::from_secs(120);
