@@ -6,8 +6,8 @@
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
-NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys callouts configuration cutoffs dry_run feed filter_state fleet hostile \
-    hygiene keys key_sets monitoring open_webui paths places readiness reload sessions signout streams tokens)
+NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys callouts configuration cutoffs dry_run faults feed filter_state fleet \
+    hostile hygiene identity keys key_sets monitoring open_webui paths places readiness reload sessions signout streams tokens)
 
 FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 
@@ -57,19 +57,19 @@ identity-providers: wasm envoy ## signs out at two real identity providers and m
 	@cargo build --package signout
 	@target/identity-providers/bin/python examples/identity-provider/run.py
 
-faults: wasm wasm-drill envoy redis valkey programs ## injects every fault of tests/faults.list and prints a table of results; some need root
+faults: $(FILTER) $(FILTER)-drill envoy redis valkey programs ## injects every fault of tests/faults.list and prints a table of results; some need root
 	@FAULTS_LONG=1 tests/faults.sh
 	REDIS_SERVER=$(CURDIR)/target/valkey-server cargo test -p signout --lib store::redis
 
 soak: soak-streams soak-faults ## runs all long-running tests
 
-soak-faults: wasm wasm-drill envoy redis programs ## injects random faults for SOAK_MINUTES=60; SOAK_SEED repeats a run
+soak-faults: $(FILTER) $(FILTER)-drill envoy redis programs ## injects random faults for SOAK_MINUTES=60; SOAK_SEED repeats a run
 	SOAK_MINUTES=$${SOAK_MINUTES:-60} cargo test --workspace --test faults -- --nocapture soak::
 
-soak-streams: wasm wasm-drill envoy programs ## ends 100,000 streams in random ways; STREAMS_SEED repeats a run
+soak-streams: $(FILTER) $(FILTER)-drill envoy programs ## ends 100,000 streams in random ways; STREAMS_SEED repeats a run
 	STREAMS_ENDINGS=$${STREAMS_ENDINGS:-100000} cargo test --workspace --test streams -- --nocapture random
 
-streams-report: wasm wasm-drill envoy programs ## measures the time from a sign-out to the end of its streams: p50, p99, max
+streams-report: $(FILTER) $(FILTER)-drill envoy programs ## measures the time from a sign-out to the end of its streams: p50, p99, max
 	@cargo test --workspace --test streams -- --ignored --nocapture report
 
 kubernetes: ## checks the manifests and the Helm chart against the schemas of Istio and Kubernetes
