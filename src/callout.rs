@@ -22,7 +22,7 @@ pub(crate) fn send(destination: &Destination, call: &Call) -> Option<u32> {
     ];
     headers.extend(destination.authorization.as_deref().map(|value| ("authorization", value)));
     headers.extend(destination.headers.iter().map(|(name, value)| (*name, value.as_str())));
-    headers.extend(call.headers);
+    headers.extend(call.headers.iter().map(|(name, value)| (*name, &**value)));
     let body = (!call.body.is_empty()).then_some(call.body.as_slice());
     let timeout = Duration::from_millis(call.timeout_milliseconds);
     hostcalls::dispatch_http_call(&destination.cluster, headers, body, vec![], timeout).ok()

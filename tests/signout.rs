@@ -235,6 +235,27 @@ fn a_service_that_hangs_delays_sign_outs_by_the_timeout() {
 }
 
 #[test]
+fn a_sign_out_passes_its_trace_on_to_the_service() {
+    let bed = Testbed::with(|configuration| {
+        let rule = json!({"path": "/password", "access": "protected", "revoke_user": "token"});
+        configuration.filter["routes"].as_array_mut().expect("a list").insert(0, rule);
+    });
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace_id}-00f067aa0ba902b7-01");
+    let newest = || bed.service.get("/v1/audit?limit=1").json()["entries"][0].clone();
+    for path in ["/sign-out", "/password"] {
+        let request = |user| Request::post(path).bearer(&Token::of(user));
+        assert_eq!(bed.envoy.send(&request("ada").header("traceparent", &parent)).status, 200);
+        let entry = newest();
+        let caller = (entry["origin"].as_str(), entry["trace_id"].as_str());
+        assert_eq!(caller, (Some("proxy"), Some(trace_id)), "{path}");
+        assert_eq!(bed.envoy.send(&request("bob").header("traceparent", "00-x")).status, 200);
+        assert_eq!(newest()["trace_id"], Value::Null, "{path}");
+    }
+    assert!(bed.service.log().contains(&format!("trace_id={trace_id}")), "{}", bed.service.log());
+}
+
+#[test]
 fn a_sign_out_needs_no_feed() {
     let bed = Testbed::cut_off(|_| {});
     let token = Token::of("ada");

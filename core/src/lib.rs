@@ -83,17 +83,18 @@
 //! 36. [`call::poller`][]: pacing of calls, one at a time
 //! 37. [`call::backoff`][]: waits after failures
 //! 38. [`call`][]: calls and responses as values
-//! 39. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
-//! 40. [`shared::lease`][]: the leader lease
-//! 41. [`shared::swap`][]: compare-and-swap
-//! 42. [`shared::names`][]: names in shared data
-//! 43. [`shared`][]: the map that all VMs of a process share
-//! 44. [`headers`][]: header lines as bytes
-//! 45. [`json`][]: a strict JSON reader
-//! 46. [`refusal`][]: the table of refusals
-//! 47. [`severity`][]: how serious a log message is
-//! 48. [`hash`][]: SHA-256 and hex digits
-//! 49. [`clock`][]: the time as an argument
+//! 39. [`trace_context`][]: the trace of a request
+//! 40. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
+//! 41. [`shared::lease`][]: the leader lease
+//! 42. [`shared::swap`][]: compare-and-swap
+//! 43. [`shared::names`][]: names in shared data
+//! 44. [`shared`][]: the map that all VMs of a process share
+//! 45. [`headers`][]: header lines as bytes
+//! 46. [`json`][]: a strict JSON reader
+//! 47. [`refusal`][]: the table of refusals
+//! 48. [`severity`][]: how serious a log message is
+//! 49. [`hash`][]: SHA-256 and hex digits
+//! 50. [`clock`][]: the time as an argument
 //!
 //! # Fail closed
 //!
@@ -130,6 +131,7 @@ pub mod severity;
 pub mod shared;
 pub mod sign_out;
 pub mod token;
+pub mod trace_context;
 
 #[cfg(test)]
 extern crate self as session_guard_core; // tests of the core share the simulation's model service

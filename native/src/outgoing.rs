@@ -21,7 +21,7 @@ pub(crate) fn send(
     let authorization = destination.authorization.as_deref();
     headers.extend(authorization.map(|value| ("authorization", value)));
     headers.extend(destination.headers.iter().map(|(name, value)| (*name, value.as_str())));
-    headers.extend(call.headers);
+    headers.extend(call.headers.iter().map(|(name, value)| (*name, &**value)));
     send(&Outgoing {
         cluster: &destination.cluster,
         headers: &headers,

@@ -1,7 +1,8 @@
-//! Reads the name that a caller gives itself: its `User-Agent` (RFC 9110 §10.1.5).
+//! Reads what a caller says of itself: its name in `User-Agent` (RFC 9110 §10.1.5), its realm, and the
+//! trace to which its call belongs.
 //!
 //! A proxy sends `session-guard/0.1.0 (wasm; <id>)`, where the id is a random number of the process. The
-//! command line sends `signout/0.1.0`. Only the API token of a caller is checked, so this name
+//! command line sends `signout/0.1.0`. Only the API token of a caller is checked, so all of this
 //! proves nothing.
 
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, header};
 use percent_encoding::percent_decode;
 use session_guard_core::root::REALM_HEADER;
+use session_guard_core::trace_context::{TRACEPARENT, TraceId};
 
 /// The address of the caller, or of a proxy in front of the service. Each request has it as an
 /// extension.
@@ -66,6 +68,14 @@ fn shortened(text: &str) -> String {
 pub(crate) fn realm(headers: &HeaderMap) -> Option<String> {
     let realm = percent_decode(headers.get(REALM_HEADER)?.as_bytes()).decode_utf8_lossy();
     Some(realm.chars().filter(|it| !it.is_control()).take(REALM_CHARACTERS).collect())
+}
+
+/// Returns the id of the trace to which the call belongs. Returns `None` if the caller names no trace,
+/// or several.
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<TraceId> {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    let (Some(parent), None) = (lines.next(), lines.next()) else { return None };
+    TraceId::of_parent(parent.as_bytes())
 }
 
 /// The name of the filter.

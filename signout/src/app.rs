@@ -98,7 +98,7 @@ async fn revoke(
         notes.iter_mut().for_each(|note| note.realm.clone_from(&realm));
     }
     let origin = origin(&headers, caller);
-    let submission = Submission { records, origin, notes };
+    let submission = Submission { records, origin, trace_id: agent::trace_id(&headers), notes };
     let written = service.write(submission).await;
     let metrics = &service.parts.metrics;
     let received = |result, count| {

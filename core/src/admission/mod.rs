@@ -148,6 +148,15 @@ pub struct Forward {
     pub unless_removed: Option<Box<Unremoved>>,
 }
 
+impl Forward {
+    /// Returns whether the request revokes tokens, or may do so when the application has responded.
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        let signs_out = [&self.sign_out, &self.signed_out, &self.expired];
+        self.cutoff.is_some() || !signs_out.into_iter().all(Vec::is_empty)
+    }
+}
+
 /// The refusal of a request whose bad credentials cannot be removed.
 #[derive(Debug)]
 pub struct Unremoved {

@@ -7,6 +7,8 @@
 pub mod backoff;
 pub mod poller;
 
+use std::borrow::Cow;
+
 use crate::headers::Headers;
 
 /// One HTTP request to the signout service or to an issuer of keys.
@@ -17,7 +19,7 @@ pub struct Call {
     /// `:path`, with the query.
     pub path: String,
     /// Further headers. The host adds Authorization.
-    pub headers: &'static [(&'static str, &'static str)],
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Body; empty for GET.
     pub body: Vec<u8>,
     /// How long to wait for the response.

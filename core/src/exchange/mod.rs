@@ -33,6 +33,7 @@ use crate::severity::Severity;
 use crate::sign_out::without_effect::WithoutEffect;
 use crate::sign_out::{self, Hold, SignOut, Step};
 use crate::token::GenuineToken;
+use crate::trace_context::TraceContext;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Exchange {
     /// Whether the request continues only because this is a dry run.
     is_objectionable: bool,
     delivery: Option<PendingDelivery>,
+    /// The trace of the request, if the request may cause a call.
+    trace: Option<TraceContext>,
     /// The request's entry among the open requests, if the request may have to end early.
     registration: Option<Registration>,
 }
@@ -99,6 +102,7 @@ impl Exchange {
             has_undated_token: false,
             is_objectionable: false,
             delivery: None,
+            trace: None,
             registration: None,
         }
     }
@@ -115,7 +119,12 @@ impl Exchange {
             return Next::Respond(root.refuse(&RefusalRule::Headers.into(), &[], host));
         };
         match root.decide(headers, host) {
-            Decision::Forward(forward) => Next::Change(forward),
+            Decision::Forward(forward) => {
+                if forward.revokes() {
+                    self.trace = TraceContext::of(headers);
+                }
+                Next::Change(forward)
+            }
             Decision::Refuse { objection, clear_cookies, sign_out } => {
                 if !sign_out.is_empty() {
                     // The leader delivers the records of the outbox.
@@ -302,7 +311,8 @@ impl Exchange {
                 root.log_at_intervals(Severity::Error, rejection_line(verdict), host);
                 refuse(root, RefusalRule::Rejected, half, host)
             }
-            (Step::Deliver(call, sign_out), cutoff) => {
+            (Step::Deliver(mut call, sign_out), cutoff) => {
+                call.headers.extend(self.trace.iter().flat_map(TraceContext::lines));
                 self.delivery = Some(PendingDelivery { sign_out, cutoff });
                 Next::Call(call)
             }

@@ -164,6 +164,32 @@ fn a_request_continues_or_gets_its_refusal() {
 }
 
 #[test]
+fn a_call_belongs_to_the_trace_of_its_request() {
+    let mut bench = ExchangeBench::new();
+    let parent = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    for path in ["/sign-out", "/password"] {
+        for (lines, expected) in [
+            (vec![parent, ("tracestate", "a=1")], vec![parent, ("tracestate", "a=1")]),
+            (vec![("traceparent", "x"), ("tracestate", "a=1")], vec![]),
+        ] {
+            let bearer = format!("Bearer {}", token(lines[0].1, path));
+            let lines = [vec![("authorization", &*bearer)], lines].concat();
+            let (mut exchange, next) = bench.request(path, &lines);
+            let next = match next {
+                Next::Continue(Half::Request) => {
+                    bench.response(&mut exchange, &[(":status", "200")])
+                }
+                next => next,
+            };
+            let Next::Call(call) = next else { panic!("{path}: {next:?}") };
+            let mut sent = call.headers.iter().map(|(name, value)| (*name, &**value));
+            let traced: Vec<_> = sent.by_ref().filter(|line| line.0.starts_with("trace")).collect();
+            assert_eq!(traced, expected, "{path}");
+        }
+    }
+}
+
+#[test]
 fn a_refusal_names_the_claim_in_details_and_log_only() {
     let mut bench = ExchangeBench::new();
     let undated = TokenBuilder::new().claim("sub", "\"ada\"").without("jti").sign();

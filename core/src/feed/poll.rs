@@ -202,7 +202,7 @@ impl Poll {
         Call {
             method: "GET",
             path,
-            headers: &[("accept", CONTENT_TYPE)],
+            headers: vec![("accept", CONTENT_TYPE.into())],
             body: Vec::new(),
             timeout_milliseconds: (self.wait_seconds + GRACE_SECONDS) * 1_000,
         }

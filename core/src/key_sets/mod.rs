@@ -368,7 +368,7 @@ impl KeySet {
         Some(Call {
             method: "GET",
             path: self.settings.path.clone(),
-            headers: &[("accept", "application/json, application/jwk-set+json")],
+            headers: vec![("accept", "application/json, application/jwk-set+json".into())],
             body: Vec::new(),
             timeout_milliseconds: TIMEOUT_MILLISECONDS,
         })

@@ -21,6 +21,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
+use session_guard_core::trace_context::TraceId;
 
 /// The maximum number of entries that a store keeps: 150 MB with redb, 250 MB with Redis.
 pub const AUDIT_ENTRIES: usize = 1_000_000;
@@ -85,6 +86,8 @@ pub enum AuditRange {
 pub(crate) struct AuditEntry {
     pub(crate) key: AuditKey,
     pub(crate) origin: AuditOrigin,
+    /// The trace to which the call belongs, if the caller has named one.
+    pub(crate) trace_id: Option<TraceId>,
     pub(crate) note: AuditNote,
     /// When the last of the records may be deleted, in seconds since 1970 UTC, or [`NEVER`].
     pub(crate) exp: u64,
@@ -187,14 +190,17 @@ impl AuditEntry {
         let AuditNote { realm, reason } = &self.note;
         let count = self.revocations.len();
         let exp = (self.exp != NEVER).then_some(self.exp);
+        let trace_id = self.trace_id.map(tracing::field::display);
         if let [AuditedRevocation { subject, id, user }] = self.revocations.as_slice() {
             let (kind, user) = (subject.name(), user.map(tracing::field::display));
             tracing::info!(
-                audit = %self.key, via, name, api_token, realm, reason, kind, %id, user, exp, "revoked"
+                audit = %self.key, via, name, api_token, realm, reason, kind, %id, user, exp,
+                trace_id, "revoked"
             );
         } else {
             tracing::info!(
-                audit = %self.key, via, name, api_token, realm, reason, count, exp, "revoked"
+                audit = %self.key, via, name, api_token, realm, reason, count, exp, trace_id,
+                "revoked"
             );
         }
     }

@@ -1,12 +1,17 @@
 //! The form of an audit entry in a store.
 //!
 //! The form is a version, then the entry in the compact form of
-//! [postcard](https://postcard.jamesmunns.com), then a checksum over key and content. Because of
-//! the checksum, a damaged entry is left out instead of shown.
+//! [postcard](https://postcard.jamesmunns.com), then the trace id if the entry has one, then a
+//! checksum over key and content. Because of the checksum, a damaged entry is left out instead of
+//! shown.
+//!
+//! Postcard knows where its part ends, so a version that does not know the trace id ignores it. A
+//! later addition belongs behind it.
 
 use serde::{Deserialize, Serialize};
 use session_guard_core::hash::sha256;
 use session_guard_core::revocation::record::RecordId;
+use session_guard_core::trace_context::TraceId;
 
 use super::{
     AuditEntry, AuditKey, AuditNote, AuditOrigin, AuditRow, AuditSubject, AuditedRevocation,
@@ -33,6 +38,7 @@ pub(super) fn encode(entry: &AuditEntry) -> Vec<u8> {
     };
     // Only a type that postcard does not support could fail.
     let mut content = postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default();
+    content.extend(entry.trace_id.iter().flat_map(|trace| trace.0));
     content.extend(checksum(entry.key, &content));
     content
 }
@@ -44,14 +50,16 @@ pub(super) fn decode(row: &AuditRow) -> Option<AuditEntry> {
     if version != VERSION || checksum(row.key, content) != *stored {
         return None;
     }
-    let StoredAudit { origin, note, exp, revocations } = postcard::from_bytes(bytes).ok()?;
+    let (stored, rest) = postcard::take_from_bytes(bytes).ok()?;
+    let StoredAudit { origin, note, exp, revocations } = stored;
+    let trace_id = rest.first_chunk().copied().map(TraceId);
     let revocation = |(subject, id, user): (_, _, Option<_>)| AuditedRevocation {
         subject,
         id: RecordId(id),
         user: user.map(RecordId),
     };
     let revocations = revocations.into_iter().map(revocation).collect();
-    Some(AuditEntry { key: row.key, origin, note, exp, revocations })
+    Some(AuditEntry { key: row.key, origin, trace_id, note, exp, revocations })
 }
 
 fn checksum(key: AuditKey, content: &[u8]) -> [u8; 8] {

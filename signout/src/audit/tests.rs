@@ -7,6 +7,7 @@ fn entry() -> AuditEntry {
     AuditEntry {
         key: AuditKey::new(1_795_332_120_123, u64::MAX),
         origin: AuditOrigin { via: "api".into(), name: "curl".into(), api_token: "1".into() },
+        trace_id: Some(TraceId([5; 16])),
         note: AuditNote { realm: "shop".into(), reason: "a device was stolen".into() },
         exp: NEVER,
         revocations: vec![
@@ -19,6 +20,8 @@ fn entry() -> AuditEntry {
 #[test]
 fn an_entry_is_read_back() {
     assert_eq!(AuditEntry::of_row(&entry().row()), Some(entry()));
+    let without_trace = AuditEntry { trace_id: None, ..entry() };
+    assert_eq!(AuditEntry::of_row(&without_trace.row()), Some(without_trace));
     assert_eq!(entry().key.unix_milliseconds(), 1_795_332_120_123);
     assert_eq!(entry().key.to_string().parse(), Ok(entry().key));
 }

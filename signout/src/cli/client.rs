@@ -69,8 +69,8 @@ impl Client {
     /// Sends a call of the filter.
     pub(super) fn send(&self, call: &Call) -> Result<Response, CommandError> {
         let mut request = self.agent.get(format!("{}{}", self.url, call.path));
-        for (name, value) in call.headers {
-            request = request.header(*name, *value);
+        for (name, value) in &call.headers {
+            request = request.header(*name, &**value);
         }
         let sent = request.header("authorization", self.bearer()).call();
         let mut response = sent.map_err(|error| {

@@ -47,7 +47,7 @@ async fn respond(api: Router, destination: Destination, call: Call) -> Option<Re
     let request = request.header(header::USER_AGENT, AGENT);
     let realm = destination.headers.iter().filter(|(name, _)| *name == REALM_HEADER);
     let request = realm.fold(request, |it, (name, value)| it.header(*name, value));
-    let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+    let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, &**value));
     let response: Result<_, Infallible> = api.oneshot(request.body(Body::from(body)).ok()?).await;
     let (parts, body) = response.ok()?.into_parts();
     let body = to_bytes(body, LONGEST_RESPONSE_BYTES).await.ok()?;

@@ -65,7 +65,7 @@ impl HttpClient {
     ///
     /// As [`HttpClient::send`].
     pub fn fetch_keys(&self, origin: &str, call: Call) -> Result<Response, NoResponse> {
-        let headers = call.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let headers = call.headers.into_iter().map(|(name, value)| (name, value.into_owned()));
         self.send(HttpRequest {
             method: Method::GET,
             url: format!("{origin}{}", call.path),

@@ -182,6 +182,7 @@ pub(super) fn shown(entry: &AuditEntry) -> Value {
         "origin": entry.origin.via,
         "by": entry.origin.name,
         "api_token": entry.origin.api_token,
+        "trace_id": entry.trace_id.map(|trace| trace.to_string()),
         "realm": entry.note.realm,
         "reason": entry.note.reason,
         "exp": (entry.exp != NEVER).then(|| rfc_3339(entry.exp)),

@@ -18,6 +18,7 @@
 use std::collections::HashMap;
 
 use session_guard_core::revocation::record::{Kind, Record, RecordId};
+use session_guard_core::trace_context::TraceId;
 
 use crate::accounts::Accounts;
 use crate::audit::{AuditEntry, AuditKey, AuditNote, AuditOrigin, AuditSubject, AuditedRevocation};
@@ -37,6 +38,8 @@ pub(crate) struct Submission {
     pub(crate) records: Vec<PlannedRecord>,
     /// The caller.
     pub(crate) origin: AuditOrigin,
+    /// The trace to which the call belongs, if the caller has named one.
+    pub(crate) trace_id: Option<TraceId>,
     /// The realms and reasons of the records.
     pub(crate) notes: Vec<AuditNote>,
 }
@@ -132,6 +135,7 @@ impl<'a> Plan<'a> {
             let entry = audit.entry(revocation.note).or_insert_with(|| AuditEntry {
                 key: AuditKey::new(now, tag),
                 origin: batch.origin.clone(),
+                trace_id: batch.trace_id,
                 note: batch.notes.get(usize::from(revocation.note)).cloned().unwrap_or_default(),
                 exp: 0,
                 revocations: Vec::new(),

@@ -269,7 +269,7 @@ impl Receivers {
             api_token: String::new(),
         };
         let note = AuditNote { realm: settings.realm.clone(), reason: String::new() };
-        let submission = Submission { records, origin, notes: vec![note] };
+        let submission = Submission { records, origin, trace_id: None, notes: vec![note] };
         let written = self.state.service.write(submission).await;
         let not_stored = |error: &Error| {
             let (_, code, detail) = error.answer();

@@ -10,6 +10,9 @@ use signout::clock::unix_seconds;
 
 use crate::support::{ADMIN, InProcess, ServiceProcess, TOKEN, request, signout};
 
+/// The id of a trace.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 /// Returns the entries that a query finds.
 async fn found(service: &InProcess, query: &str) -> Vec<Value> {
     let response = service.get(&format!("/v1/audit?{query}")).await;
@@ -60,6 +63,42 @@ async fn a_repeated_revocation_adds_no_entry() {
     }
     assert_eq!(service.post(r#"{"jti": "past", "exp": 5}"#).await.status, 200);
     assert_eq!(found(&service, "").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_revocation_names_the_trace_of_its_call() {
+    let service = InProcess::new();
+    let revoke = async |traces: &[&str], jti: &str| {
+        let request = request("POST", "/v1/revocations", TOKEN);
+        let request = traces.iter().fold(request, |it, trace| it.header("traceparent", *trace));
+        let body = Body::from(json!({"jti": jti}).to_string());
+        assert_eq!(service.call(request.body(body).unwrap()).await.status, 201);
+        found(&service, "limit=1").await[0]["trace_id"].clone()
+    };
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    assert_eq!(revoke(&[&parent], "one").await, TRACE);
+    assert_eq!(revoke(&[], "none").await, Value::Null);
+    assert_eq!(revoke(&[&parent, &parent], "two").await, Value::Null);
+    assert_eq!(revoke(&[&parent.to_uppercase()], "upper case").await, Value::Null);
+}
+
+#[test]
+fn the_log_names_the_trace_as_text_and_as_json() {
+    for (format, line) in
+        [("text", format!("trace_id={TRACE}")), ("json", format!("\"trace_id\":\"{TRACE}\""))]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = [("SIGNOUT_TOKEN", TOKEN)];
+        let process =
+            ServiceProcess::receiving(folder.path(), &environment, &["--log-format", format]);
+        let headers = [("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))];
+        assert_eq!(process.post_with(&headers, r#"{"jti": "a"}"#).unwrap().0, 201);
+        assert_eq!(process.post(r#"[{"jti": "b"}, {"jti": "c"}]"#).unwrap().0, 201);
+        let log = process.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("revoked")).collect();
+        let [traced, other] = lines[..] else { panic!("{log}") };
+        assert!(traced.contains(&line) && !other.contains("trace_id"), "{log}");
+    }
 }
 
 #[tokio::test]

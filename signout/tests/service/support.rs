@@ -192,8 +192,14 @@ impl ServiceProcess {
 
     /// Sends a POST with the API token. Returns status and body, or `None` without a response.
     pub(crate) fn post(&self, body: &str) -> Option<(u16, Value)> {
+        self.post_with(&[], body)
+    }
+
+    /// Like [`ServiceProcess::post`], with further headers.
+    pub(crate) fn post_with(&self, headers: &[(&str, String)], body: &str) -> Option<(u16, Value)> {
         let request = agent().post(format!("{}/v1/revocations", self.url));
-        read(request.header("authorization", format!("Bearer {TOKEN}")).send(body))
+        let request = request.header("authorization", format!("Bearer {TOKEN}"));
+        read(headers.iter().fold(request, |it, (name, value)| it.header(*name, value)).send(body))
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<(u16, Value)> {

@@ -30,7 +30,7 @@ pub fn call(records: &[OutgoingRecord], timeout_milliseconds: u64) -> Call {
     Call {
         method: "POST",
         path: "/v1/revocations".to_owned(),
-        headers: &[("content-type", JSON), ("accept", JSON)],
+        headers: vec![("content-type", JSON.into()), ("accept", JSON.into())],
         body: serde_json::to_vec(&list).unwrap_or_default(),
         timeout_milliseconds,
     }
