@@ -57,12 +57,22 @@ fn every_link_has_a_target() {
             assert!(path.exists(), "{document}: {link}");
             if !anchor.is_empty() {
                 let text = fs::read_to_string(&path).expect("a document");
-                assert!(headings(&text).iter().any(|name| name == anchor), "{document}: {link}");
+                let anchor_exists = anchors_in(&text).iter().any(|name| name == anchor);
+                assert!(anchor_exists, "{document}: {link}");
                 anchors += 1;
             }
         }
     }
     assert!(anchors > 2, "{anchors}");
+}
+
+#[test]
+fn every_setting_has_its_own_anchor() {
+    let anchors = anchors_in(&read("docs/configuration.md"));
+    for setting in SETTINGS {
+        let own = setting.anchor();
+        assert_eq!(anchors.iter().filter(|name| **name == own).count(), 1, "{own}");
+    }
 }
 
 #[test]
@@ -128,6 +138,12 @@ fn links(text: &str) -> Vec<String> {
     links.filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
 }
 
+/// Returns all anchors: those of headings, and those in HTML.
+fn anchors_in(text: &str) -> Vec<String> {
+    let html = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    headings(text).into_iter().chain(html.map(str::to_owned)).collect()
+}
+
 /// Returns the anchors that GitHub generates for the headings.
 fn headings(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -157,7 +173,9 @@ fn settings() -> String {
     for setting in SETTINGS {
         let default = setting.default.map_or(String::new(), |json| format!("`{json}`"));
         let (path, form, about) = (setting.path, form(setting.form), setting.about);
-        writeln!(table, "| `{path}` | {form} | {default} | {about} |").unwrap();
+        let anchor = setting.anchor();
+        writeln!(table, "| <a id=\"{anchor}\"></a>`{path}` | {form} | {default} | {about} |")
+            .unwrap();
     }
     table
 }

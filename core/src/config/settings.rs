@@ -120,6 +120,22 @@ pub struct Setting {
 pub const ANY: &str = "any";
 
 impl Setting {
+    /// Returns the setting with this path, in which each item of a list may have its index.
+    #[must_use]
+    pub fn at(path: &str) -> Option<&'static Self> {
+        let without_index = |piece: &str| {
+            piece.trim_start_matches(|character: char| character.is_ascii_digit()).to_owned()
+        };
+        let general = path.split('[').map(without_index).collect::<Vec<_>>().join("[");
+        SETTINGS.iter().find(|setting| setting.path == general)
+    }
+
+    /// Returns the address of its row in the documentation.
+    #[must_use]
+    pub fn anchor(&self) -> String {
+        format!("setting-{}", self.path.replace("[]", "").replace('.', "-"))
+    }
+
     const fn says(mut self, says: &'static [(&'static str, &'static str)]) -> Self {
         self.says = says;
         self

@@ -6,7 +6,7 @@
 //! items stay. An error that a correction may have caused is not reported.
 
 use serde_json::{Value, json};
-use session_guard_core::config::settings::SETTINGS;
+use session_guard_core::config::settings::Setting;
 use session_guard_core::config::{Config, ConfigError};
 
 use crate::check::{ProcessEnvironment, similar};
@@ -153,10 +153,11 @@ fn with_remedy(error: ConfigError, about: &dyn Fn(&str) -> String) -> ConfigErro
 }
 
 fn about(path: &str) -> String {
-    let digits = |piece: &str| piece.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-    let general = path.split('[').map(digits).collect::<Vec<_>>().join("[");
-    match SETTINGS.iter().find(|setting| setting.path == general) {
-        Some(setting) => format!("this setting: {}", setting.about),
+    match Setting::at(path) {
+        Some(setting) => {
+            let (about, anchor) = (setting.about, setting.anchor());
+            format!("this setting: {about} See docs/configuration.md#{anchor}")
+        }
         None if path.is_empty() => "see docs/configuration.md for a complete example".to_owned(),
         None => "see this setting in docs/configuration.md".to_owned(),
     }
