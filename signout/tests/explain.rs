@@ -250,6 +250,21 @@ fn a_service_tells_whether_the_token_is_revoked() {
 }
 
 #[test]
+fn a_revoked_token_is_explained_with_who_revoked_it_and_when() {
+    let service = SignoutService::start();
+    let url = format!("http://{}", service.address());
+    let mut revoke = service.command(&["revoke", "--jti", "canary-jti", "--reason", "lost phone"]);
+    assert!(revoke.output().unwrap().status.success());
+    let before = service.get("/v1/audit").json()["entries"][0]["time"].clone();
+    let out = run(&config(), &token(json!({})), &["--url", &url]).out;
+    let line = out.lines().find(|line| line.starts_with("revoked by")).unwrap_or_default();
+    let since = before.as_str().unwrap();
+    for part in ["token: refused", since, "by command_line", "(lost phone)"] {
+        assert!(line.contains(part), "{part}: {out}");
+    }
+}
+
+#[test]
 fn wrong_use_is_named() {
     for (config, expected) in [
         (json!({"keys": []}), "keys"),
