@@ -1,6 +1,6 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
-.PHONY: help demo picture pages compose-demo test fuzz mutants bench faults soak soak-faults soak-streams streams-report open-webui \
+.PHONY: help demo picture pages compose-demo test fuzz thread-sanitizer mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native nginx caddy forward-auth bench-forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
     release release-check
@@ -38,6 +38,9 @@ forward-auth: envoy nginx caddy programs ## tests NGINX, Caddy and Envoy's ext_a
 
 fuzz: ## runs each fuzz target for FUZZ_SECONDS=20
 	@fuzz/run.sh
+
+thread-sanitizer: ## looks for data races in the native store; needs a nightly toolchain with rust-src
+	@tests/thread-sanitizer.sh
 
 mutants: ## mutation testing of the core with cargo-mutants: about an hour
 	@tests/mutants.sh
