@@ -81,7 +81,6 @@ impl Error {
             // The status is not 403: a proxy sends a rejected batch again, record by record, only
             // after 400, 413 or 422. With 403, one cutoff for all would hold back the other records
             // of its batch.
-            // 422. With 403, one cutoff for all would hold back the other records of its batch.
             Self::NeedsAdmin => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "needs_admin_token",
