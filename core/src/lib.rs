@@ -87,14 +87,15 @@
 //! 40. [`shared::aggregated_gauges`][]: gauges over all VMs of the process
 //! 41. [`shared::lease`][]: the leader lease
 //! 42. [`shared::swap`][]: compare-and-swap
-//! 43. [`shared::names`][]: names in shared data
-//! 44. [`shared`][]: the map that all VMs of a process share
-//! 45. [`headers`][]: header lines as bytes
-//! 46. [`json`][]: a strict JSON reader
-//! 47. [`refusal`][]: the table of refusals
-//! 48. [`severity`][]: how serious a log message is
-//! 49. [`hash`][]: SHA-256 and hex digits
-//! 50. [`clock`][]: the time as an argument
+//! 43. [`shared::store`][]: shared data of a process without a sandbox
+//! 44. [`shared::names`][]: names in shared data
+//! 45. [`shared`][]: the map that all VMs of a process share
+//! 46. [`headers`][]: header lines as bytes
+//! 47. [`json`][]: a strict JSON reader
+//! 48. [`refusal`][]: the table of refusals
+//! 49. [`severity`][]: how serious a log message is
+//! 50. [`hash`][]: SHA-256 and hex digits
+//! 51. [`clock`][]: the time as an argument
 //!
 //! # Fail closed
 //!
