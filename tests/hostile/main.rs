@@ -208,6 +208,17 @@ fn a_thousand_requests_in_one_write_delay_nobody() {
     }
 }
 
+/// Requests that are reset at once wait in Envoy's memory until the worker handles them.
+#[test]
+fn a_connection_that_resets_most_of_its_requests_is_closed() {
+    let stage = HostileBed::with(|_| {});
+    stage.worker_time_of(&[], 150);
+    let closed = |(_, count): &(String, u64)| *count > 0;
+    eventually(WITHIN, || stage.envoy.stats("too_many_premature_resets").iter().any(closed));
+    stage.serves();
+    stage.is_unharmed();
+}
+
 #[test]
 fn no_request_holds_a_worker_for_long() {
     for algorithm in ["HS256", "RS256", "PS256", "ES256", "ES384", "EdDSA"] {
