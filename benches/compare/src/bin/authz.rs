@@ -76,7 +76,9 @@ impl Judge {
         let token = authorization?.strip_prefix("Bearer ")?;
         let token = self.verifier.verify(token.as_bytes(), unix_seconds()).ok()?;
         let user = token.user().map(User::id).unwrap_or_default().to_owned();
-        (!self.revoked.contains(&token.record_id())).then_some(user)
+        let (one, other) = token.names().token.in_order(); // with and without its issuer
+        let is_revoked = self.revoked.contains(&one) || self.revoked.contains(&other);
+        (!is_revoked).then_some(user)
     }
 }
 
