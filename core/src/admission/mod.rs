@@ -152,8 +152,13 @@ impl Forward {
     /// Returns whether the request revokes tokens, or may do so when the application has responded.
     #[must_use]
     pub fn revokes(&self) -> bool {
-        let signs_out = [&self.sign_out, &self.signed_out, &self.expired];
-        self.cutoff.is_some() || !signs_out.into_iter().all(Vec::is_empty)
+        self.cutoff.is_some() || self.signs_out()
+    }
+
+    /// Returns whether the request carries tokens of a sign-out.
+    #[must_use]
+    pub fn signs_out(&self) -> bool {
+        ![&self.sign_out, &self.signed_out, &self.expired].into_iter().all(Vec::is_empty)
     }
 }
 

@@ -168,9 +168,10 @@ impl Exchange {
         if let Some(reason) = forward.without_effect {
             note_without_effect(root, reason, host);
         }
+        let signs_out = forward.signs_out();
         let Forward { credentials, sign_out, signed_out, expired, .. } = forward;
         self.register(root, credentials, host);
-        if [&sign_out, &signed_out, &expired].into_iter().all(Vec::is_empty) {
+        if !signs_out {
             return self.allow(root);
         }
         let records = records_of(root, &sign_out, &expired, host);

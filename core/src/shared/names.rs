@@ -108,6 +108,13 @@ pub struct SharedName {
 }
 
 impl SharedName {
+    /// Copies a name. Returns `None` if it is longer than every name of a [`KeySpace`].
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let mut bytes = [0; NAME_BYTES];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self { bytes, length: name.len() })
+    }
+
     fn push(&mut self, byte: u8) {
         if let Some(next) = self.bytes.get_mut(self.length) {
             *next = byte;

@@ -22,7 +22,7 @@ mod sync;
 
 use std::sync::OnceLock;
 
-use crate::shared::names::NAME_BYTES;
+use crate::shared::names::SharedName;
 use crate::shared::{Expect, SharedData, Stored, Version};
 
 use slot::Slot;
@@ -37,26 +37,11 @@ pub struct SharedStore {
 type NextNode = OnceLock<Box<KeyNode>>;
 
 struct KeyNode {
-    key: InlineKey,
+    /// The key itself, not a pointer to it, because a lookup spends most of its time waiting for
+    /// memory.
+    key: SharedName,
     slot: Slot,
     next: NextNode,
-}
-
-/// A key inside its node, so that a lookup waits for one cache line less. A lookup in a full set
-/// spends most of its time waiting for memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct InlineKey {
-    length: usize,
-    bytes: [u8; NAME_BYTES],
-}
-
-impl InlineKey {
-    /// Copies a key. Returns `None` if it is too long.
-    fn of(key: &str) -> Option<Self> {
-        let mut bytes = [0; NAME_BYTES];
-        bytes.get_mut(..key.len())?.copy_from_slice(key.as_bytes());
-        Some(Self { length: key.len(), bytes })
-    }
 }
 
 impl SharedStore {
@@ -67,7 +52,7 @@ impl SharedStore {
     }
 
     fn find(&self, key: &str) -> Option<&Slot> {
-        let (mut link, key) = (self.list(key)?, InlineKey::of(key)?);
+        let (mut link, key) = (self.list(key)?, SharedName::of(key)?);
         loop {
             let entry = link.get()?;
             if entry.key == key {
@@ -80,7 +65,7 @@ impl SharedStore {
     /// Finds the slot of a key, or adds an empty slot that has not been written. Returns `None` if
     /// the key is too long.
     fn find_or_add(&self, key: &str) -> Option<&Slot> {
-        let (mut link, key) = (self.list(key)?, InlineKey::of(key)?);
+        let (mut link, key) = (self.list(key)?, SharedName::of(key)?);
         loop {
             let entry = link.get_or_init(|| {
                 Box::new(KeyNode { key, slot: Slot::default(), next: NextNode::new() })

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::shared::InMemory;
+use crate::shared::names::NAME_BYTES;
 use crate::shared::swap::swap;
 
 #[derive(Clone, Debug)]
