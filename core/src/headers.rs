@@ -57,7 +57,7 @@ impl Headers {
         Self::from_lines(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
     }
 
-    /// Builds headers from lines. Their text is copied once, because its length is added up first.
+    /// Builds headers from lines. The lengths are added up first, so the buffer is allocated once.
     #[must_use]
     pub fn from_lines<'a>(
         lines: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,

@@ -7,10 +7,10 @@
 //! paths that the filter opens. Written by hand, that list is a second copy of the routes, and forgets
 //! what is added to them.
 //!
-//! The policy never admits more than the filter, as far as paths are written as in the rules: Istio
+//! For paths that are spelt as in the rules, the policy never admits more than the filter. Istio
 //! compares paths and methods byte by byte, and does not know which paths are
-//! [canonical](session_guard_core::request::path). Other spellings of a protected path are refused by
-//! the filter, before the policy.
+//! [canonical](session_guard_core::request::path). The filter runs first and refuses other spellings
+//! of a protected path.
 
 mod open;
 mod paths;
@@ -112,7 +112,8 @@ fn comments(
 ) {
     yaml.comment(&format!(
         "Generated from the filter's routes. Generate it again after each change of them:\n  {}\n\
-         Requests without {header}, which only the filter sets, are admitted on its open routes only.\n\
+         Only the filter sets {header}. Requests without it are admitted only on the routes\n\
+         that the filter opens.\n\
          Paths are compared as they are written: other spellings (letter case, `//`, `;`, escapes) of a\n\
          protected path are refused by the filter alone.",
         settings.command
@@ -141,7 +142,7 @@ fn comments(
     }
 }
 
-/// Returns the operations with equal conditions on headers together, and those conditions.
+/// Groups the operations by their conditions on headers. Returns each group with its conditions.
 fn rules(opened: &[Opened]) -> Vec<(Vec<String>, Option<String>)> {
     let mut rules: Vec<(Vec<String>, Option<String>)> = vec![];
     for operation in opened.iter().filter_map(|one| one.outcome.as_ref().ok()) {

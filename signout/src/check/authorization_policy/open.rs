@@ -13,7 +13,7 @@ use crate::check::words;
 pub(super) struct Opened {
     /// The rule in words.
     pub(super) about: String,
-    /// The operation, or the reason why the policy does not admit its requests.
+    /// The operation, or the reason why the policy does not admit the requests of this rule.
     pub(super) outcome: Result<Operation, &'static str>,
     /// Paths that the policy refuses although the filter admits some of their requests.
     pub(super) refused_more: Vec<String>,
