@@ -2,7 +2,7 @@
 
 .PHONY: help demo picture pages compose-demo test fuzz thread-sanitizer mutants bench faults soak soak-faults soak-streams streams-report open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
-    test-native nginx caddy forward-auth bench-forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus stream-peers programs lint ci \
+    test-native nginx caddy forward-auth bench-forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus alertmanager stream-peers programs lint ci \
     release release-check
 
 # The Envoy tests that also run with the dynamic module: docs/native.md.
@@ -83,7 +83,7 @@ kubernetes-envoy: wasm envoy programs ## runs the filter in a real Envoy as Isti
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes/envoy.py
 
-monitoring: wasm wasm-drill envoy prometheus programs ## tests alerts and dashboard with a real Prometheus
+monitoring: wasm wasm-drill envoy prometheus alertmanager programs ## tests alerts and dashboard with a real Prometheus and Alertmanager
 	cargo test --workspace --test monitoring -- --include-ignored
 
 pages: wasm envoy programs ## tests the demo's page and the status page of the service in chromium
@@ -145,6 +145,9 @@ stream-peers: # installs third-party WebSocket and gRPC clients for the tests: t
 
 prometheus: # finds or installs Prometheus: target/prometheus
 	@setup/prometheus.sh
+
+alertmanager: # finds or installs Alertmanager: target/alertmanager
+	@setup/alertmanager.sh
 
 programs: # builds the service and the demo's programs, which the tests start
 	@cargo build --workspace

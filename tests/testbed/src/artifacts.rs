@@ -75,6 +75,13 @@ pub(crate) fn prometheus(name: &str) -> PathBuf {
     path
 }
 
+/// Returns the path of `alertmanager` or `amtool`.
+pub(crate) fn alertmanager(name: &str) -> PathBuf {
+    let path = root().join("target/alertmanager").join(name);
+    assert!(path.exists(), "{} is missing: run `make monitoring`", path.display());
+    path
+}
+
 /// Returns a program of the workspace, next to the running test. Cargo's `.d` file lists its sources.
 pub(crate) fn program(name: &str) -> PathBuf {
     let running = env::current_exe().expect("the running program");

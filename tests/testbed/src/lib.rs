@@ -21,7 +21,7 @@
 //! | [`AskingBed`], [`AskingProxy`] | NGINX, Caddy or Envoy that asks the service about each request |
 //! | [`Front`] | a proxy in front of several guarded Envoys, as in the compose example |
 //! | [`Program`], [`Script`] | any other program of the workspace, or a Python script |
-//! | [`Prometheus`] | the metrics and alerts that an operator would see |
+//! | [`Prometheus`], [`Alertmanager`] | the metrics and alerts that an operator would see, and who is paged |
 //! | [`Application`], [`Reply`], [`Seen`] | the upstream: responds with the request it received, or as configured |
 //! | [`BareApplication`] | an upstream that accepts any request line |
 //! | [`FaultProxy`], [`Fault`] | a TCP proxy that delays, cuts, flips bits or responds with given bytes |
@@ -39,6 +39,7 @@
 //! keeps its directories. If something must be built first, the test fails with the command to run;
 //! no test is skipped silently.
 
+mod alertmanager;
 mod application;
 mod artifacts;
 mod asking;
@@ -68,6 +69,7 @@ mod signer;
 mod token;
 mod vitals;
 
+pub use alertmanager::Alertmanager;
 pub use application::{Application, Reply, Seen};
 pub use asking::{AskingBed, AskingProxy};
 pub use bare_application::BareApplication;

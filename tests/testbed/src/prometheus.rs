@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::ports::free_address;
 use crate::process::Process;
-use crate::{Connection, HttpResponse, Request, artifacts, until};
+use crate::{Alertmanager, Connection, HttpResponse, Request, artifacts, until};
 
 /// A running Prometheus. Stops when dropped.
 #[derive(Debug)]
@@ -26,22 +26,45 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes the targets (job, address, path) and evaluates the rules every second. Waits
+    /// Scrapes the targets (job, addresses, path) and evaluates the rules every second. Waits
     /// until it has done both once.
     #[must_use]
     #[track_caller]
-    pub fn start(targets: &[(&str, SocketAddr, &str)], rules: &Value) -> Self {
+    pub fn start(targets: &[(&str, Vec<SocketAddr>, &str)], rules: &Value) -> Self {
+        Self::launch(targets, rules, None)
+    }
+
+    /// Like the above, and sends the alerts to an Alertmanager.
+    #[must_use]
+    #[track_caller]
+    pub fn alerting(
+        targets: &[(&str, Vec<SocketAddr>, &str)],
+        rules: &Value,
+        alertmanager: &Alertmanager,
+    ) -> Self {
+        Self::launch(targets, rules, Some(alertmanager))
+    }
+
+    #[track_caller]
+    fn launch(
+        targets: &[(&str, Vec<SocketAddr>, &str)],
+        rules: &Value,
+        alertmanager: Option<&Alertmanager>,
+    ) -> Self {
         let directory = TempDir::with_prefix("session-guard-prometheus-").expect("a directory");
         let path = |name: &str| directory.path().join(name);
-        let jobs = targets.iter().map(|(job, address, path)| {
-            let targets = json!([{"targets": [address.to_string()]}]);
+        let jobs = targets.iter().map(|(job, addresses, path)| {
+            let targets = json!([{"targets": addresses}]);
             json!({"job_name": job, "metrics_path": path, "static_configs": targets})
         });
+        let receivers =
+            alertmanager.map(|it| json!({"static_configs": [{"targets": [it.address()]}]}));
         let every = "1s";
         let configuration = json!({
             "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
             "rule_files": [path("rules.yaml")],
             "scrape_configs": jobs.collect::<Vec<_>>(),
+            "alerting": {"alertmanagers": receivers.as_slice()},
         });
         fs::write(path("rules.yaml"), rules.to_string()).expect("written"); // JSON is YAML
         fs::write(path("prometheus.yaml"), configuration.to_string()).expect("written");
@@ -52,7 +75,8 @@ impl Prometheus {
         command.arg("--web.listen-address").arg(address.to_string());
         let _process = Process::start("Prometheus", command, &path("prometheus.log"));
         let prometheus = Self { _process, address, directory };
-        until(WITHIN, || (prometheus.query("up").len() == targets.len()).then_some(()));
+        let count: usize = targets.iter().map(|(_, addresses, _)| addresses.len()).sum();
+        until(WITHIN, || (prometheus.query("up").len() == count).then_some(()));
         until(WITHIN, || prometheus.has_evaluated().then_some(()));
         prometheus
     }
