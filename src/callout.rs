@@ -5,6 +5,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 use session_guard_core::call::{Call, Response};
+use session_guard_core::headers::Headers;
 use session_guard_core::root::Destination;
 
 use crate::raw;
@@ -37,6 +38,7 @@ pub(crate) fn response(num_headers: usize, body_size: usize) -> Option<Response>
         return None;
     }
     let headers = raw::headers(MapType::HttpCallResponseHeaders)?;
+    let headers = Headers::parse(&headers)?.into_owned();
     let body = match body_size {
         0 => Vec::new(),
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok()??,

@@ -11,11 +11,11 @@
 
 use proxy_wasm::types::MapType;
 use session_guard_core::exchange::Half;
-use session_guard_core::headers::Headers;
 use session_guard_core::refusal::LocalResponse;
 
-/// Returns all lines of one header map, or `None` if Envoy has no such map now.
-pub(crate) fn headers(map: MapType) -> Option<Headers> {
+/// Returns all lines of one header map in the form that the core's `Headers::parse` reads, or `None`
+/// if Envoy has no such map now.
+pub(crate) fn headers(map: MapType) -> Option<Vec<u8>> {
     let mut data: *mut u8 = std::ptr::null_mut();
     let mut size: usize = 0;
     // SAFETY: both pointers are to live locals of the types that the ABI names.
@@ -24,11 +24,11 @@ pub(crate) fn headers(map: MapType) -> Option<Headers> {
         return None;
     }
     if data.is_null() {
-        return Headers::parse(Vec::new());
+        return Some(Vec::new());
     }
     // SAFETY: Envoy obtained `data` from this module's `proxy_on_memory_allocate`, which gives
     // boxed slices of exactly the size asked for, filled it, and keeps no reference.
-    Headers::parse(unsafe { Vec::from_raw_parts(data, size, size) })
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
 /// Replaces all lines of this name by one line. Fails only if Envoy has no such map now.
@@ -132,7 +132,7 @@ pub(crate) fn call(name: &str, argument: &[u8]) -> Result<Vec<u8>, u32> {
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-/// Serialises headers in the format of proxy-wasm, which [`Headers::parse`] reads.
+/// Serialises headers in the format of proxy-wasm, which the core's `Headers::parse` reads.
 fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = number(headers.len()).to_vec();

@@ -8,7 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 use session_guard_core::admission::Forward;
 use session_guard_core::exchange::{Exchange, Half, Next};
-use session_guard_core::headers::Edit;
+use session_guard_core::headers::{Edit, Headers};
 use session_guard_core::root::Root;
 
 use crate::host::host;
@@ -91,6 +91,7 @@ impl HttpContext for RequestContext {
             return Action::Pause;
         }
         let headers = raw::headers(MapType::HttpRequestHeaders);
+        let headers = headers.as_deref().and_then(Headers::parse);
         #[cfg(feature = "panic-drill")]
         crate::drill::on_request(self.root.as_ref(), headers.as_ref());
         self.act(|exchange, root| exchange.request_headers(root, headers.as_ref(), host()))
@@ -98,6 +99,7 @@ impl HttpContext for RequestContext {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let trailers = raw::headers(MapType::HttpRequestTrailers);
+        let trailers = trailers.as_deref().and_then(Headers::parse);
         let (Some(root), Some(trailers)) = (&self.root, trailers) else {
             return Action::Continue;
         };
@@ -114,6 +116,7 @@ impl HttpContext for RequestContext {
             return Action::Continue;
         }
         let headers = raw::headers(MapType::HttpResponseHeaders);
+        let headers = headers.as_deref().and_then(Headers::parse);
         self.act(|exchange, root| exchange.response_headers(root, headers.as_ref(), host()))
     }
 }

@@ -3,9 +3,8 @@
 //! whatever way.
 //! Method: an issuer over HTTP, in which the tests inject faults, and tokens signed by new keys.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::iter;
 use std::time::Duration;
-use std::{iter, thread};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +12,8 @@ use jwt_simple::algorithms::{ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256
 use jwt_simple::claims::Claims;
 use serde_json::{Value, json};
 use testbed::{
-    Application, Configuration, Connection, ConnectionEnd, Envoy, Fault, FaultProxy, Reply,
-    Request, Testbed, Token, eventually,
+    Application, Configuration, Connection, ConnectionEnd, Fault, FaultProxy, Reply, Request,
+    Testbed, Token, eventually, under_load,
 };
 
 #[test]
@@ -260,7 +259,16 @@ fn reloads_under_load_change_keys_without_a_wrong_verdict() {
     ];
     for (keys, good) in steps {
         let bad = Signer::new("c").token();
-        let asked = under_load(&mut bed.envoy, &good, &bad, |envoy| {
+        let check = |address| {
+            let ask = |token| Connection::to(address).send(&page(token));
+            for token in &good {
+                let answer = ask(token);
+                assert_eq!(answer.status, 200, "{} {}", answer.code(), token.as_str());
+            }
+            assert_eq!(ask(&bad).code(), "bad_signature");
+            good.len() as u64 + 1
+        };
+        let asked = under_load(&mut bed.envoy, check, |envoy| {
             assert!(envoy.reload(|configuration| configuration.filter["keys"] = json!(keys)));
         });
         println!("{} keys, {asked} verdicts", keys.len());
@@ -270,40 +278,6 @@ fn reloads_under_load_change_keys_without_a_wrong_verdict() {
     }
     eventually(SOON, || bed.envoy.get("/page", &by("old", old)).status == 200);
     assert_eq!(issuer.asked(), 1, "what is fetched survives every configuration");
-}
-
-/// Runs `change` while two clients send these tokens on new connections. Checks every verdict, and
-/// returns their number.
-fn under_load(
-    envoy: &mut Envoy,
-    good: &[Token],
-    bad: &Token,
-    change: impl FnOnce(&mut Envoy),
-) -> usize {
-    let (stop, asked, address) = (AtomicBool::new(false), AtomicUsize::new(0), envoy.address());
-    thread::scope(|scope| {
-        let load = || {
-            while !stop.load(Ordering::Relaxed) {
-                let ask = |token| Connection::to(address).send(&page(token));
-                for token in good {
-                    let answer = ask(token);
-                    assert_eq!(answer.status, 200, "{} {}", answer.code(), token.as_str());
-                }
-                assert_eq!(ask(bad).code(), "bad_signature");
-                asked.fetch_add(good.len() + 1, Ordering::Relaxed);
-            }
-        };
-        let clients = [scope.spawn(load), scope.spawn(load)];
-        eventually(SOON, || asked.load(Ordering::Relaxed) > 20);
-        change(envoy);
-        let before = asked.load(Ordering::Relaxed);
-        eventually(SOON, || asked.load(Ordering::Relaxed) > before + 60);
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.join().expect("no wrong verdict");
-        }
-    });
-    asked.into_inner()
 }
 
 /// A way in which an issuer fails: the reason under which it is counted, the reply made from its

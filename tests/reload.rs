@@ -4,12 +4,11 @@
 //! Method: Envoy reads its listener from a file, which the tests replace while clients send
 //! requests, each on a new connection.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::{Envoy, Fault, Request, SESSION_SECRET, Testbed, Token, eventually};
+use testbed::{Connection, Fault, Request, SESSION_SECRET, Testbed, Token, eventually, under_load};
 
 #[test]
 fn changed_routes_and_claims_keep_the_revocation_set() {
@@ -60,11 +59,11 @@ fn a_key_is_rotated_under_load() {
     let revoked = Token::of("ada");
     bed.envoy.send(&sign_out(&revoked));
     assert_eq!(bed.envoy.get("/page", &new).code(), "bad_signature");
-    under_load(&mut bed.envoy, &old, &revoked, |envoy| {
+    under_load(&mut bed.envoy, check(&old, &revoked), |envoy| {
         assert!(envoy.reload(|configuration| configuration.filter["keys"] = keys(&[OLD, NEW])));
         eventually(SOON, || envoy.get("/page", &new).status == 200);
     });
-    under_load(&mut bed.envoy, &new, &revoked, |envoy| {
+    under_load(&mut bed.envoy, check(&new, &revoked), |envoy| {
         assert!(envoy.reload(|configuration| configuration.filter["keys"] = keys(&[NEW])));
         eventually(SOON, || envoy.get("/page", &old).status == 401);
     });
@@ -97,7 +96,7 @@ fn twenty_changes_under_load_make_no_wrong_verdict() {
     let mut bed = reloadable();
     let (live, revoked) = (Token::of("ada"), Token::of("ada"));
     bed.envoy.send(&sign_out(&revoked));
-    let asked = under_load(&mut bed.envoy, &live, &revoked, |envoy| {
+    let asked = under_load(&mut bed.envoy, check(&live, &revoked), |envoy| {
         for change in 0..20 {
             let skew = json!(30 + change);
             let set = |filter: &mut Value| filter["claims"]["clock_skew_seconds"] = skew;
@@ -133,36 +132,15 @@ fn reloadable() -> Testbed {
     bed
 }
 
-/// Runs `change` while two clients send requests on new connections. Checks every verdict, and
-/// returns their number.
-fn under_load(
-    envoy: &mut Envoy,
-    live: &Token,
-    revoked: &Token,
-    change: impl FnOnce(&mut Envoy),
-) -> usize {
-    let (stop, asked, address) = (AtomicBool::new(false), AtomicUsize::new(0), envoy.address());
-    thread::scope(|scope| {
-        let load = || {
-            while !stop.load(Ordering::Relaxed) {
-                let ask = |token: &Token| testbed::Connection::to(address).send(&page(token));
-                assert_eq!(ask(live).status, 200);
-                assert_eq!(ask(revoked).status, 401);
-                assert_eq!(ask(&live.forged()).code(), "bad_signature");
-                asked.fetch_add(3, Ordering::Relaxed);
-            }
-        };
-        let clients = [scope.spawn(load), scope.spawn(load)];
-        eventually(SOON, || asked.load(Ordering::Relaxed) > 20);
-        change(envoy);
-        let before = asked.load(Ordering::Relaxed);
-        eventually(SOON, || asked.load(Ordering::Relaxed) > before + 20);
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.join().expect("no wrong verdict");
-        }
-    });
-    asked.into_inner()
+/// Sends a good, a revoked and a forged token on new connections and checks the responses.
+fn check<'a>(live: &'a Token, revoked: &'a Token) -> impl Fn(SocketAddr) -> u64 + Sync + 'a {
+    |address| {
+        let ask = |token: &Token| Connection::to(address).send(&page(token));
+        assert_eq!(ask(live).status, 200);
+        assert_eq!(ask(revoked).status, 401);
+        assert_eq!(ask(&live.forged()).code(), "bad_signature");
+        3
+    }
 }
 
 fn keys(secrets: &[&str]) -> Value {

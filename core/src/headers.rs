@@ -1,8 +1,8 @@
 //! The header lines of a request, as bytes.
 //!
-//! The headers are read once per request. The host passes them as one buffer (proxy-wasm's
-//! serialised map). The lines are kept as ranges into that buffer, so nothing is copied. The filter
-//! assumes nothing about the encoding, because a header may contain any byte.
+//! The headers are read once per request. They borrow the host's memory, so nothing is copied:
+//! proxy-wasm's serialised map, or the lines of Envoy's own header map. The filter assumes nothing
+//! about the encoding, because a header may contain any byte.
 //!
 //! # Spellings
 //!
@@ -11,27 +11,26 @@
 //! forged names, the filter therefore compares names without regard to case, and treats all
 //! characters other than letters and digits as equal.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 /// The header lines of one request, in the order in which they arrived. Names are lower case.
 ///
 /// Pseudo-headers (`:path`, `:method`, `:authority`) are included.
 #[derive(Clone, Debug, Default)]
-pub struct Headers {
-    buffer: Vec<u8>,
-    lines: Vec<(Range<usize>, Range<usize>)>,
+pub struct Headers<'a> {
+    lines: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
 }
 
-impl Headers {
-    /// Parses proxy-wasm's serialised map: a u32 count, then two u32 lengths for each line, then
+impl<'a> Headers<'a> {
+    /// Reads proxy-wasm's serialised map: a u32 count, then two u32 lengths for each line, then
     /// each name and value followed by NUL, all little-endian. Returns `None` if the buffer does
     /// not have that form.
     #[must_use]
-    pub fn parse(buffer: Vec<u8>) -> Option<Self> {
+    pub fn parse(buffer: &'a [u8]) -> Option<Self> {
         if buffer.is_empty() {
             return Some(Self::default());
         }
-        let count = usize::try_from(number_at(&buffer, 0)?).ok()?;
+        let count = usize::try_from(number_at(buffer, 0)?).ok()?;
         let mut at = count.checked_mul(8)?.checked_add(4)?;
         if at > buffer.len() {
             return None;
@@ -39,46 +38,63 @@ impl Headers {
         let mut lines = Vec::with_capacity(count);
         let mut text = |length: u32| {
             let end = at.checked_add(usize::try_from(length).ok()?)?;
-            let range = at..end;
+            let text = buffer.get(at..end)?;
             at = end.checked_add(1)?;
-            (at <= buffer.len()).then_some(range)
+            (at <= buffer.len()).then_some(Cow::Borrowed(text))
         };
         for line in 0..count {
-            let name = text(number_at(&buffer, 4 + line * 8)?)?;
-            let value = text(number_at(&buffer, 8 + line * 8)?)?;
+            let name = text(number_at(buffer, 4 + line * 8)?)?;
+            let value = text(number_at(buffer, 8 + line * 8)?)?;
             lines.push((name, value));
         }
-        Some(Self { buffer, lines })
+        Some(Self { lines })
     }
 
-    /// Builds headers from pairs of name and value.
+    /// Returns headers that borrow these lines.
+    #[must_use]
+    pub fn from_lines(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        Self { lines: lines.map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+
+    /// Returns headers that own a copy of these lines.
     #[must_use]
     pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Self {
-        Self::from_lines(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
+        let copy = |(name, value): &(N, V)| {
+            (name.as_ref().to_vec().into(), value.as_ref().to_vec().into())
+        };
+        Self { lines: pairs.iter().map(copy).collect() }
     }
 
-    /// Builds headers from lines. The lengths are added up first, so the buffer is allocated once.
+    /// Copies the lines that are borrowed.
     #[must_use]
-    pub fn from_lines<'a>(
-        lines: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
-    ) -> Self {
-        let bytes = lines.clone().map(|(name, value)| name.len() + value.len()).sum();
-        let mut headers =
-            Self { buffer: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines.len()) };
-        for (name, value) in lines {
-            let line = (headers.append(name), headers.append(value));
-            headers.lines.push(line);
+    pub fn into_owned(self) -> Headers<'static> {
+        let own = |(name, value): (Cow<'_, [u8]>, Cow<'_, [u8]>)| {
+            (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
+        };
+        Headers { lines: self.lines.into_iter().map(own).collect() }
+    }
+
+    /// Returns the headers after these edits, as every host applies them. For tests.
+    #[must_use]
+    pub fn edited(&self, edits: &[Edit]) -> Headers<'static> {
+        let mut lines = self.clone().into_owned().lines;
+        for edit in edits {
+            let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
+            lines.retain(|line| *line.0 != **name);
+            if let Edit::Set(name, value) = edit {
+                lines.push((name.clone().into(), value.clone().into()));
+            }
         }
-        headers
+        Headers { lines }
     }
 
     /// Returns the name and value of every line.
     pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|(name, value)| (self.text(name), self.text(value)))
+        self.lines.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Returns the value of every line with this (lower-case) name.
-    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values<'s>(&'s self, name: &'s [u8]) -> impl Iterator<Item = &'s [u8]> {
         self.of_length(name.len()).filter(move |line| line.0 == name).map(|line| line.1)
     }
 
@@ -89,31 +105,19 @@ impl Headers {
     }
 
     /// Returns the name and value of every line whose name some server treats as equal to this one.
-    pub fn alike<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub fn alike<'s>(&'s self, name: &[u8]) -> impl Iterator<Item = (&'s [u8], &'s [u8])> {
         self.of_length(name.len()).filter(move |line| passes_for(line.0, name))
     }
 
     /// Returns the names whose length is one of these.
     pub(crate) fn names_of(&self, lengths: Lengths) -> impl Iterator<Item = &[u8]> {
-        let lines = self.lines.iter().filter(move |(name, _)| lengths.contain(name.len()));
-        lines.map(|(name, _)| self.text(name))
+        self.lines().map(|(name, _)| name).filter(move |name| lengths.contain(name.len()))
     }
 
     /// Returns the lines whose name has this length. Comparing lengths first rules out most lines
     /// cheaply.
     fn of_length(&self, length: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let lines = self.lines.iter().filter(move |(name, _)| name.len() == length);
-        lines.map(|(name, value)| (self.text(name), self.text(value)))
-    }
-
-    fn text(&self, range: &Range<usize>) -> &[u8] {
-        self.buffer.get(range.clone()).unwrap_or_default()
-    }
-
-    fn append(&mut self, text: &[u8]) -> Range<usize> {
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(text);
-        start..self.buffer.len()
+        self.lines().filter(move |(name, _)| name.len() == length)
     }
 }
 
@@ -196,23 +200,24 @@ mod tests {
         fn serialised_headers_are_read_back(
             pairs in prop::collection::vec(any::<(Vec<u8>, Vec<u8>)>(), 0..20),
         ) {
-            let headers = Headers::parse(serialised(&pairs)).expect("well-formed");
+            let buffer = serialised(&pairs);
+            let headers = Headers::parse(&buffer).expect("well-formed");
             let read: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
             prop_assert_eq!(read, pairs);
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(buffer: Vec<u8>) {
-            let _ = Headers::parse(buffer);
+            let _ = Headers::parse(&buffer);
         }
     }
 
     #[test]
     fn a_buffer_that_ends_early_is_refused() {
         let whole = serialised(&[(b"cookie".to_vec(), b"token=a".to_vec())]);
-        assert!(Headers::parse(whole.clone()).is_some());
+        assert!(Headers::parse(&whole).is_some());
         for length in 1..whole.len() {
-            assert!(Headers::parse(whole[..length].to_vec()).is_none(), "{length} bytes");
+            assert!(Headers::parse(&whole[..length]).is_none(), "{length} bytes");
         }
     }
 

@@ -27,7 +27,7 @@ use crate::moment::{NOW, signed};
 /// Checks the promise for an input.
 pub fn check(input: &[u8]) {
     let headers = match input {
-        [0, map @ ..] => Headers::parse(map.to_vec()),
+        [0, map @ ..] => Headers::parse(map),
         [_, lines @ ..] => Some(from_lines(lines)),
         [] => None,
     };
@@ -43,7 +43,7 @@ fn pairs(headers: &Headers) -> Vec<Pair> {
     headers.lines().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
-fn from_lines(lines: &[u8]) -> Headers {
+fn from_lines(lines: &[u8]) -> Headers<'static> {
     let line = |line: &[u8]| -> Pair {
         let start = usize::from(line.starts_with(b":"));
         let colon = line.iter().skip(start).position(|byte| *byte == b':');
@@ -149,7 +149,7 @@ impl HeadersInput {
             assert_eq!(users_seen(headers, &forward), [""; 0]);
         }
         let edits = self.admission.trailers(headers);
-        let left = applied(headers, &edits);
+        let left = headers.edited(&edits);
         let names = ["x-user-id", "x-user-role", "authorization", "x-token", "x-any", "cookie"];
         assert!(names.iter().all(|name| left.alike(name.as_bytes()).next().is_none()), "trailers");
     }
@@ -185,7 +185,7 @@ impl HeadersInput {
             assert!(!as_sloppy_servers_read(target).starts_with(b"/admin"), "{access:?}");
         }
         if matches!(access, Access::Protected | Access::Optional) {
-            let left = applied(headers, &forward.edits);
+            let left = headers.edited(&forward.edits);
             let left = self.sources.find(&left).expect("few enough");
             assert!(left.is_empty(), "stripped, but {left:?}");
         }
@@ -198,26 +198,12 @@ impl HeadersInput {
 
 /// Returns the users that the application reads from the request, in any spelling of the header.
 fn users_seen(headers: &Headers, forward: &Forward) -> Vec<String> {
-    let seen = applied(headers, &forward.edits);
+    let seen = headers.edited(&forward.edits);
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let roles: Vec<_> = seen.alike(b"x-user-role").map(|(_, role)| text(role)).collect();
     let users: Vec<_> = seen.alike(b"x-user-id").map(|(_, user)| text(user)).collect();
     assert_eq!(roles, users.iter().map(|user| format!("of-{user}")).collect::<Vec<_>>());
     users
-}
-
-fn applied(headers: &Headers, edits: &[Edit]) -> Headers {
-    let mut lines = pairs(headers);
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => lines.retain(|(known, _)| known != name),
-            Edit::Set(name, value) => {
-                lines.retain(|(known, _)| known != name);
-                lines.push((name.clone(), value.clone()));
-            }
-        }
-    }
-    Headers::from_pairs(&lines)
 }
 
 /// Normalises a path as a sloppy server might: decodes it until nothing changes, removes parameters

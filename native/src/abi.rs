@@ -39,7 +39,9 @@ use crate::{hooks, log};
 const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
 
 /// A request of Envoy. Valid while a hook runs.
-#[derive(Clone, Copy)]
+///
+/// [`RequestHandle::headers`] borrows it, and everything that may change or free a header borrows it
+/// mutably. So the compiler checks that no header line is read after a change.
 pub(crate) struct RequestHandle<'hook> {
     envoy: *mut c_void,
     hook: PhantomData<&'hook ()>,
@@ -105,9 +107,9 @@ pub(crate) enum MetricKind {
 }
 
 impl RequestHandle<'_> {
-    /// Returns all lines of a header map. Returns `None` if the request has no header map of this
+    /// Returns all lines of a header map, without copying them. Returns `None` if the request has no header map of this
     /// kind now, for example no trailers.
-    pub(crate) fn headers(self, map: Map) -> Option<Headers> {
+    pub(crate) fn headers(&self, map: Map) -> Option<Headers<'_>> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =
             unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.envoy, map as u32) };
@@ -121,12 +123,13 @@ impl RequestHandle<'_> {
                 lines.as_mut_ptr(),
             )
         };
-        // SAFETY: Envoy has filled the lines in, and they stay valid until a header changes.
-        found.then(|| unsafe { copied(&lines) })
+        // SAFETY: Envoy has filled the lines in, and they stay valid until a header changes. While
+        // they are borrowed, no method that changes a header can be called.
+        found.then(|| unsafe { borrowed(&lines) })
     }
 
     /// Returns the value of the first line of this name, if there is one.
-    pub(crate) fn first_header(self, map: Map, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn first_header(&self, map: Map, name: &str) -> Option<Vec<u8>> {
         let mut value = Buffer::NONE;
         // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         let is_found = unsafe {
@@ -144,7 +147,7 @@ impl RequestHandle<'_> {
     }
 
     /// Replaces all lines of this name by one line. Returns whether Envoy did it.
-    pub(crate) fn set_header(self, map: Map, name: &[u8], value: &[u8]) -> bool {
+    pub(crate) fn set_header(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
         // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_header(
@@ -158,7 +161,7 @@ impl RequestHandle<'_> {
 
     /// Removes all lines of this name from a header map. Returns `false` only if the request has no
     /// header map of this kind now, for example no trailers.
-    pub(crate) fn remove_header(self, map: Map, name: &[u8]) -> bool {
+    pub(crate) fn remove_header(&mut self, map: Map, name: &[u8]) -> bool {
         // SAFETY: as in `set_header`. A null value removes the header.
         unsafe {
             envoy_dynamic_module_callback_http_set_header(
@@ -171,7 +174,13 @@ impl RequestHandle<'_> {
     }
 
     /// Sends a local reply, for [`local_reply::send`](crate::local_reply::send).
-    pub(crate) fn respond(self, status: u16, details: &str, headers: &[(&str, &str)], body: &str) {
+    pub(crate) fn respond(
+        &mut self,
+        status: u16,
+        details: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) {
         let mut lines: Vec<_> = headers.iter().map(HeaderLine::of).collect();
         // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         unsafe {
@@ -187,19 +196,19 @@ impl RequestHandle<'_> {
     }
 
     /// Passes the request to the application, after [`HookStatus::Stop`].
-    pub(crate) fn continue_request(self) {
+    pub(crate) fn continue_request(&mut self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.envoy) }
     }
 
     /// Passes the response to the client, after [`HookStatus::Stop`].
-    pub(crate) fn continue_response(self) {
+    pub(crate) fn continue_response(&mut self) {
         // SAFETY: Envoy's object is alive while the hook runs.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_encoding(self.envoy) }
     }
 
     /// Publishes a value for other filters and the access log. Returns whether Envoy did it.
-    pub(crate) fn set_filter_state(self, key: &str, value: &[u8]) -> bool {
+    pub(crate) fn set_filter_state(&self, key: &str, value: &[u8]) -> bool {
         // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_filter_state_bytes(
@@ -211,7 +220,7 @@ impl RequestHandle<'_> {
     }
 
     /// Sets a string in the request's dynamic metadata.
-    pub(crate) fn set_metadata(self, namespace: &str, key: &str, value: &str) {
+    pub(crate) fn set_metadata(&self, namespace: &str, key: &str, value: &str) {
         // SAFETY: Envoy's object is alive, and all slices live for the length of the call.
         unsafe {
             envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
@@ -226,7 +235,7 @@ impl RequestHandle<'_> {
     /// Sends a call to a cluster and returns its number. Envoy delivers the response to this
     /// request's hook, under that number. Returns `None` if the call cannot be sent (no such
     /// cluster, no healthy host, circuit open).
-    pub(crate) fn call(self, outgoing: &Outgoing<'_>) -> Option<u64> {
+    pub(crate) fn call(&mut self, outgoing: &Outgoing<'_>) -> Option<u64> {
         let (mut id, mut lines) = (0, outgoing.lines());
         // SAFETY: Envoy's object is alive, and everything else lives for the length of the call.
         let result = unsafe {
@@ -244,7 +253,7 @@ impl RequestHandle<'_> {
     }
 
     /// Adds to a counter.
-    pub(crate) fn add(self, Metric(id): Metric, amount: u64) {
+    pub(crate) fn add(&self, Metric(id): Metric, amount: u64) {
         // SAFETY: Envoy's object is alive; the metric has no labels.
         let _result = unsafe {
             envoy_dynamic_module_callback_http_filter_increment_counter(
@@ -259,7 +268,7 @@ impl RequestHandle<'_> {
 
     /// Returns the present value of a secret, if it has one. It may be an earlier value for a short
     /// time after a change.
-    pub(crate) fn secret(self, SecretId(id): SecretId) -> Option<Vec<u8>> {
+    pub(crate) fn secret(&self, SecretId(id): SecretId) -> Option<Vec<u8>> {
         let mut value = Buffer::NONE;
         // SAFETY: Envoy's object is alive while the hook runs.
         let is_known = unsafe {
@@ -270,7 +279,7 @@ impl RequestHandle<'_> {
     }
 
     /// Creates a scheduler, which can wake this request from any thread.
-    pub(crate) fn scheduler(self) -> RequestScheduler {
+    pub(crate) fn scheduler(&self) -> RequestScheduler {
         // SAFETY: Envoy's object is alive while the hook runs.
         RequestScheduler(unsafe {
             envoy_dynamic_module_callback_http_filter_scheduler_new(self.envoy)
@@ -456,12 +465,12 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Copies header lines out of Envoy's memory.
+/// Returns header lines in Envoy's memory as headers that borrow them.
 ///
 /// # Safety
 ///
-/// Each line points to a name and a value that do not change during the call.
-unsafe fn copied(lines: &[HeaderLine]) -> Headers {
+/// Each line points to a name and a value that do not change during `'a`.
+unsafe fn borrowed<'a>(lines: &[HeaderLine]) -> Headers<'a> {
     // SAFETY: guaranteed by the caller.
     let text = |data, length| unsafe { bytes(data, length) };
     Headers::from_lines(
@@ -741,7 +750,7 @@ unsafe fn guarded<T>(
     envoy: *mut c_void,
     held: *const c_void,
     otherwise: T,
-    hook: impl FnOnce(RequestHandle<'_>, &NativeExchange) -> T,
+    hook: impl FnOnce(&mut RequestHandle<'_>, &NativeExchange) -> T,
 ) -> T {
     let run = || {
         // Take one more reference while the hook runs, because a call into Envoy may end the
@@ -751,10 +760,10 @@ unsafe fn guarded<T>(
             Rc::increment_strong_count(held.cast::<NativeExchange>());
             Rc::from_raw(held.cast::<NativeExchange>())
         };
-        hook(request(envoy), &exchange)
+        hook(&mut request(envoy), &exchange)
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        hooks::panicked(request(envoy));
+        hooks::panicked(&mut request(envoy));
         otherwise
     })
 }
@@ -794,7 +803,7 @@ unsafe fn answer(
         return None;
     }
     // SAFETY: guaranteed by the caller.
-    let headers = unsafe { copied(slice::from_raw_parts(headers, headers_length)) };
+    let headers = unsafe { borrowed(slice::from_raw_parts(headers, headers_length)) }.into_owned();
     let mut body = Vec::new();
     if !chunks.is_null() && chunks_length > 0 {
         // SAFETY: guaranteed by the caller.

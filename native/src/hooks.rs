@@ -57,13 +57,16 @@ pub(crate) fn end(exchange: Rc<NativeExchange>) {
 }
 
 /// Handles the headers of a request.
-pub(crate) fn request_headers(request: RequestHandle<'_>, exchange: &NativeExchange) -> HookStatus {
+pub(crate) fn request_headers(
+    request: &mut RequestHandle<'_>,
+    exchange: &NativeExchange,
+) -> HookStatus {
     exchange.request_headers(request)
 }
 
 /// Handles the trailers of a request.
 pub(crate) fn request_trailers(
-    request: RequestHandle<'_>,
+    request: &mut RequestHandle<'_>,
     exchange: &NativeExchange,
 ) -> HookStatus {
     exchange.request_trailers(request)
@@ -71,7 +74,7 @@ pub(crate) fn request_trailers(
 
 /// Handles the headers of the application's response.
 pub(crate) fn response_headers(
-    request: RequestHandle<'_>,
+    request: &mut RequestHandle<'_>,
     exchange: &NativeExchange,
 ) -> HookStatus {
     exchange.response_headers(request)
@@ -79,7 +82,7 @@ pub(crate) fn response_headers(
 
 /// Handles the outcome of a call made for a request: a response, or `None` if the call failed.
 pub(crate) fn called(
-    request: RequestHandle<'_>,
+    request: &mut RequestHandle<'_>,
     exchange: &NativeExchange,
     _: u64,
     answer: Option<Response>,
@@ -88,13 +91,13 @@ pub(crate) fn called(
 }
 
 /// Handles an event that a scheduler has sent to the request.
-pub(crate) fn woken(request: RequestHandle<'_>, exchange: &NativeExchange, event: u64) {
+pub(crate) fn woken(request: &mut RequestHandle<'_>, exchange: &NativeExchange, event: u64) {
     exchange.woken(request, event);
 }
 
 /// Responds 503 to a request whose hook has panicked. The state of this worker may be half written,
 /// so it is dropped and rebuilt for the next request.
-pub(crate) fn panicked(request: RequestHandle<'_>) {
+pub(crate) fn panicked(request: &mut RequestHandle<'_>) {
     Worker::forget_all();
     local_reply::send(request, 503, "session_guard_panicked", &[("retry-after", "2")], "");
 }

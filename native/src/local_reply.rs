@@ -12,7 +12,7 @@ use crate::abi::{Map, RequestHandle};
 /// Sends a local reply. If the application's response has already begun, Envoy only ends it. The
 /// access log shows the details as `%RESPONSE_CODE_DETAILS%`.
 pub(crate) fn send(
-    request: RequestHandle<'_>,
+    request: &mut RequestHandle<'_>,
     status: u16,
     details: &str,
     headers: &[(&str, &str)],

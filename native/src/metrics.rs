@@ -33,7 +33,7 @@ impl FilterMetrics {
     }
 
     /// Adds the core's counts to Envoy's counters, inside a hook of a request.
-    pub(crate) fn write(&self, request: RequestHandle<'_>, root: &mut Root) {
+    pub(crate) fn write(&self, request: &RequestHandle<'_>, root: &mut Root) {
         for (counter, amount) in root.take_counts() {
             if let Some(metric) = self.counter(counter) {
                 request.add(metric, amount);

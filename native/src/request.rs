@@ -55,19 +55,20 @@ impl NativeExchange {
     }
 
     /// Decides about a request by its headers.
-    pub(crate) fn request_headers(&self, request: RequestHandle<'_>) -> HookStatus {
+    pub(crate) fn request_headers(&self, request: &mut RequestHandle<'_>) -> HookStatus {
+        self.worker.refresh(request);
         let headers = request.headers(Map::RequestHeaders);
         #[cfg(feature = "panic-drill")]
         headers.iter().for_each(crate::drill::on_request);
-        self.worker.refresh(request);
-        let status =
-            self.act(request, |state, root| state.request_headers(root, headers.as_ref(), host()));
+        let next = self.take(|state, root| state.request_headers(root, headers.as_ref(), host()));
+        drop(headers);
+        let status = self.act(request, next);
         self.worker.note_missed_key();
         status
     }
 
     /// Removes forged headers from a request's trailers.
-    pub(crate) fn request_trailers(&self, request: RequestHandle<'_>) -> HookStatus {
+    pub(crate) fn request_trailers(&self, request: &mut RequestHandle<'_>) -> HookStatus {
         let Some(trailers) = request.headers(Map::RequestTrailers) else {
             return HookStatus::Continue;
         };
@@ -75,6 +76,7 @@ impl NativeExchange {
             let (state, root) = (self.state.borrow(), self.worker.root.borrow());
             state.request_trailers(&root, &trailers)
         };
+        drop(trailers);
         if edit(request, Map::RequestTrailers, &edits) {
             return HookStatus::Continue;
         }
@@ -86,26 +88,27 @@ impl NativeExchange {
 
     /// Handles the response of the application, for example to set the cutoff of a `revoke_user`
     /// route.
-    pub(crate) fn response_headers(&self, request: RequestHandle<'_>) -> HookStatus {
+    pub(crate) fn response_headers(&self, request: &mut RequestHandle<'_>) -> HookStatus {
         if !self.state.borrow().reads_response_headers() {
             return HookStatus::Continue;
         }
         let headers = request.headers(Map::ResponseHeaders);
-        self.act(request, |state, root| state.response_headers(root, headers.as_ref(), host()))
+        let next = self.take(|state, root| state.response_headers(root, headers.as_ref(), host()));
+        drop(headers);
+        self.act(request, next)
     }
 
     /// Handles the response to the call that the exchange waits for. `None` means that the call
     /// failed.
-    pub(crate) fn called(&self, request: RequestHandle<'_>, response: Option<Response>) {
+    pub(crate) fn called(&self, request: &mut RequestHandle<'_>, response: Option<Response>) {
         #[cfg(feature = "panic-drill")]
         crate::drill::at_callout();
         if self.is_sending.get() {
             self.early.replace(Some(response));
             return;
         }
-        let half =
-            self.step(request, |state, root| state.call_response(root, response.as_ref(), host()));
-        match half {
+        let next = self.take(|state, root| state.call_response(root, response.as_ref(), host()));
+        match self.apply(request, next) {
             Some(Half::Request) => request.continue_request(),
             Some(Half::Response) => request.continue_response(),
             None => {}
@@ -113,7 +116,7 @@ impl NativeExchange {
     }
 
     /// Handles an event that was sent to this request.
-    pub(crate) fn woken(&self, request: RequestHandle<'_>, event: u64) {
+    pub(crate) fn woken(&self, request: &mut RequestHandle<'_>, event: u64) {
         match event {
             CHECK => self.worker.check_if_asked(),
             HELD => {
@@ -148,23 +151,14 @@ impl NativeExchange {
         }
     }
 
-    /// Runs one step inside a hook, whose result is the returned status.
-    fn act(
-        &self,
-        request: RequestHandle<'_>,
-        take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
-    ) -> HookStatus {
-        if self.step(request, take).is_some() { HookStatus::Continue } else { HookStatus::Stop }
+    /// Applies what the exchange decided in a hook and returns the hook's status.
+    fn act(&self, request: &mut RequestHandle<'_>, next: Next) -> HookStatus {
+        if self.apply(request, next).is_some() { HookStatus::Continue } else { HookStatus::Stop }
     }
 
-    /// Runs one step of the exchange and applies the result. Returns the half (request or response)
-    /// that continues, if one does.
-    fn step(
-        &self,
-        request: RequestHandle<'_>,
-        take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next,
-    ) -> Option<Half> {
-        let mut next = self.take(take);
+    /// Applies what the exchange decided, until nothing is left to do. Returns the half (request or
+    /// response) that continues, if one does.
+    fn apply(&self, request: &mut RequestHandle<'_>, mut next: Next) -> Option<Half> {
         let continues = loop {
             next = match next {
                 Next::Change(forward) => self.change(request, forward),
@@ -190,13 +184,14 @@ impl NativeExchange {
         continues
     }
 
+    /// Runs one step of the exchange.
     fn take(&self, take: impl FnOnce(&mut exchange::Exchange, &mut Root) -> Next) -> Next {
         take(&mut self.state.borrow_mut(), &mut self.worker.root.borrow_mut())
     }
 
     /// Applies the changes to a request before it goes to the application.
-    fn change(&self, request: RequestHandle<'_>, forward: Forward) -> Next {
-        let applied = apply(request, &forward);
+    fn change(&self, request: &mut RequestHandle<'_>, forward: Forward) -> Next {
+        let applied = change(request, &forward);
         let may_end = !forward.credentials.is_empty();
         if may_end {
             self.enter_mailbox(request); // before the core registers it, so no wake-up is lost
@@ -210,7 +205,7 @@ impl NativeExchange {
 
     /// Sends a call. Returns its outcome if it is already known: `Some(None)` if Envoy could not
     /// send the call, or the response if Envoy delivered it while sending.
-    fn send(&self, request: RequestHandle<'_>, call: &Call) -> Option<Option<Response>> {
+    fn send(&self, request: &mut RequestHandle<'_>, call: &Call) -> Option<Option<Response>> {
         wake::ring_all(); // every call delivers revocations that were just added to the set
         let service = self.worker.root.borrow().service().cloned();
         self.is_sending.set(true);
@@ -221,13 +216,13 @@ impl NativeExchange {
         if id.is_some() { early } else { Some(None) }
     }
 
-    fn enter_mailbox(&self, request: RequestHandle<'_>) {
+    fn enter_mailbox(&self, request: &mut RequestHandle<'_>) {
         if !self.is_in_mailbox.replace(true) {
             self.worker.mailbox.enter(self.context, request.scheduler());
         }
     }
 
-    fn wait_on(&self, request: RequestHandle<'_>) {
+    fn wait_on(&self, request: &mut RequestHandle<'_>) {
         if let Some(ticker) = &self.worker.loaded.ticker {
             self.alarm.set(Some(ticker.wake_in(HOLD_PERIOD, request.scheduler(), HELD)));
         }
@@ -240,7 +235,7 @@ impl NativeExchange {
     }
 
     /// Writes the core's counts and log lines to Envoy.
-    fn write(&self, request: RequestHandle<'_>) {
+    fn write(&self, request: &mut RequestHandle<'_>) {
         let root = &mut self.worker.root.borrow_mut();
         self.worker.loaded.metrics.write(request, root);
         root.take_log().iter().for_each(|(severity, line)| log::write(*severity, line));
@@ -259,30 +254,30 @@ fn ending_of(event: u64, context: u32) -> Option<Ending> {
     Some(Ending { context, refusal, is_late: number % 2 == 1 })
 }
 
-fn respond(request: RequestHandle<'_>, response: &LocalResponse) {
+fn respond(request: &mut RequestHandle<'_>, response: &LocalResponse) {
     let LocalResponse { status, code_details, headers, body } = response;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     local_reply::send(request, *status, code_details, &headers, body);
 }
 
 /// Applies the changes to a request and returns whether all of them succeeded.
-fn apply(request: RequestHandle<'_>, forward: &Forward) -> bool {
-    let publish = |user: &str| {
-        request.set_metadata(METADATA_NAMESPACE, "user_id", user);
-        request.set_filter_state(USER_ID_STATE, user.as_bytes())
-    };
+fn change(request: &mut RequestHandle<'_>, forward: &Forward) -> bool {
     if let Some(objection) = &forward.would_refuse {
         let name = objection.name(); // for access logs
         request.set_metadata(METADATA_NAMESPACE, "would_refuse", &name);
         let _ = request.set_filter_state(WOULD_REFUSE_STATE, name.as_bytes());
     }
-    edit(request, Map::RequestHeaders, &forward.edits)
-        && forward.published_user.as_deref().is_none_or(publish)
+    let is_edited = edit(request, Map::RequestHeaders, &forward.edits);
+    let publish = |user: &str| {
+        request.set_metadata(METADATA_NAMESPACE, "user_id", user);
+        request.set_filter_state(USER_ID_STATE, user.as_bytes())
+    };
+    is_edited && forward.published_user.as_deref().is_none_or(publish)
 }
 
 /// Changes headers and returns whether all changes succeeded. Removing a header always counts as
 /// success, because Envoy fails only if there are no such headers.
-fn edit(request: RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
+fn edit(request: &mut RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
     edits.iter().all(|edit| match edit {
         Edit::Remove(name) => {
             request.remove_header(map, name);

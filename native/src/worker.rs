@@ -76,7 +76,7 @@ impl Worker {
 
     /// Loads the state that other threads have changed: the fetched keys and, at most once a
     /// second, the age of the revocation set and the discovered secrets.
-    pub(crate) fn refresh(&self, request: RequestHandle<'_>) {
+    pub(crate) fn refresh(&self, request: &RequestHandle<'_>) {
         let keys = self.loaded.keys();
         if self.keys.replace(keys) != keys {
             self.root.borrow_mut().reload_keys(host());

@@ -79,12 +79,7 @@ fn forged_tokens_get_a_bounded_share_of_a_worker() {
 
 #[test]
 fn a_sign_out_that_cannot_be_checked_now_is_refused() {
-    let mut filter = filter(keys_in_pem());
-    filter["forged_token_milliseconds_per_second"] = json!(1);
-    filter["routes"] = json!([
-        {"path": "/.session-guard/ready", "access": "ready"},
-        {"path": "/signout", "access": "signout"},
-    ]);
+    let filter = with_little_budget();
     let bed = Testbed::with(|configuration| set(configuration, filter));
     let mut connection = bed.envoy.connect();
     let mut status = |request: Request, token: &str| {
@@ -107,12 +102,7 @@ fn a_sign_out_that_cannot_be_checked_now_is_refused() {
 
 #[test]
 fn forged_tokens_for_pages_refuse_no_sign_out() {
-    let mut filter = filter(keys_in_pem());
-    filter["forged_token_milliseconds_per_second"] = json!(1);
-    filter["routes"] = json!([
-        {"path": "/.session-guard/ready", "access": "ready"},
-        {"path": "/signout", "access": "signout"},
-    ]);
+    let filter = with_little_budget();
     let bed = Testbed::with(|configuration| set(configuration, filter));
     let mut connection = bed.envoy.connect();
     let mut status = |request: Request, token: &str| {
@@ -133,13 +123,8 @@ fn forged_tokens_for_pages_refuse_no_sign_out() {
 
 #[test]
 fn forged_tokens_do_not_keep_a_known_token_alive() {
-    let mut filter = filter(keys_in_pem());
-    filter["forged_token_milliseconds_per_second"] = json!(1);
+    let mut filter = with_little_budget();
     filter["token_sources"] = json!([{"header": "authorization"}, {"cookie": "token"}]);
-    filter["routes"] = json!([
-        {"path": "/.session-guard/ready", "access": "ready"},
-        {"path": "/signout", "access": "signout"},
-    ]);
     let bed = Testbed::with(|configuration| set(configuration, filter));
     let mut connection = bed.envoy.connect();
     let own = token("ES256");
@@ -157,6 +142,17 @@ fn forged_tokens_do_not_keep_a_known_token_alive() {
     eventually(Duration::from_secs(10), || {
         bed.service.records().iter().any(|record| record["id"] == id)
     });
+}
+
+/// Returns a configuration with a sign-out route in which forged tokens soon use up their budget.
+fn with_little_budget() -> Value {
+    let mut filter = filter(keys_in_pem());
+    filter["forged_token_milliseconds_per_second"] = json!(1);
+    filter["routes"] = json!([
+        {"path": "/.session-guard/ready", "access": "ready"},
+        {"path": "/signout", "access": "signout"},
+    ]);
+    filter
 }
 
 fn set(configuration: &mut Configuration, filter: Value) {

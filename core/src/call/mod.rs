@@ -30,7 +30,7 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub struct Response {
     /// Headers, including `:status`.
-    pub headers: Headers,
+    pub headers: Headers<'static>,
     /// The whole body.
     pub body: Vec<u8>,
 }

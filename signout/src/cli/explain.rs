@@ -169,7 +169,7 @@ fn api_token_names(config: &[u8]) -> Vec<String> {
     }
 }
 
-fn headers(request: Option<&Asked>, lines: &[(String, String)]) -> Headers {
+fn headers(request: Option<&Asked>, lines: &[(String, String)]) -> Headers<'static> {
     let protected = [(":method", "GET"), (":authority", ""), (":path", PROTECTED_PATH)];
     let pseudo = request.map_or(protected, Asked::pseudo_headers);
     let query = lines.iter().find(|(name, _)| name == QUERY);

@@ -46,7 +46,7 @@ pub struct ExplainInput<'a> {
     /// The environment of the filter.
     pub environment: ProcessEnvironment<'a>,
     /// The request's headers with `:method`, `:authority` and `:path`.
-    pub headers: &'a Headers,
+    pub headers: &'a Headers<'a>,
     /// The time, in seconds since 1970 UTC.
     pub unix_seconds: u64,
     /// Sends the calls for keys and revocations.

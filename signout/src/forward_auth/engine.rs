@@ -59,7 +59,7 @@ pub(super) struct EngineHandle {
 }
 
 struct PendingCheck {
-    headers: Headers,
+    headers: Headers<'static>,
     purpose: CheckPurpose,
     answer: oneshot::Sender<CheckVerdict>,
 }
@@ -68,7 +68,7 @@ impl EngineHandle {
     /// Returns the decision about a request with these headers; `None` if the thread has ended.
     pub(super) async fn check(
         &self,
-        headers: Headers,
+        headers: Headers<'static>,
         purpose: CheckPurpose,
     ) -> Option<CheckVerdict> {
         let (answer, verdict) = oneshot::channel();

@@ -60,7 +60,10 @@ const FORWARDED: ShapeNames = ShapeNames {
 };
 
 /// Returns the headers of the original request, for the core.
-pub(super) fn headers(shape: RequestShape, check: &Parts) -> Result<Headers, NamelessCheck> {
+pub(super) fn headers(
+    shape: RequestShape,
+    check: &Parts,
+) -> Result<Headers<'static>, NamelessCheck> {
     let named = |names: &ShapeNames| {
         let one = |header| one(&check.headers, header, names.remedy).map(HeaderValue::as_bytes);
         Ok((one(names.method)?, one(names.path)?, one(names.host)?))

@@ -17,6 +17,7 @@
 //! | [`Envoy`], [`Configuration`] | `envoy/envoy.yaml` with changes, statistics, logs, reload |
 //! | [`SignoutService`] | the real `signout` with its own store; can be killed and restarted |
 //! | [`Redis`] | the store that several services share; can be killed, emptied and paused |
+//! | [`Server`] | what both have in common: kill, pause, restart, log |
 //! | [`Fleet`] | several Envoys and services over one Redis |
 //! | [`AskingBed`], [`AskingProxy`] | NGINX, Caddy or Envoy that asks the service about each request |
 //! | [`Front`] | a proxy in front of several guarded Envoys, as in the compose example |
@@ -28,6 +29,7 @@
 //! | [`Connection`], [`Http2`], [`Http2Stream`], [`Request`], [`HttpResponse`] | clients that can also send malformed requests |
 //! | [`frames`] | raw HTTP/2 frames |
 //! | [`Load`], [`UnavailablePolicy`] | continuous requests whose invariants hold during every fault |
+//! | [`under_load`] | a change of Envoy while clients send requests |
 //! | [`Token`] | valid and invalid tokens |
 //! | [`TokenSigner`], [`forged`] | keys of every algorithm, and tokens that are not signed by them |
 //! | [`repository`] | the files of the repository |
@@ -63,6 +65,7 @@ mod redis;
 pub mod repository;
 mod request;
 mod response;
+mod server;
 mod service;
 mod shared;
 mod signer;
@@ -82,7 +85,7 @@ pub use fault_proxy::{ConnectionEnd, Fault, FaultProxy};
 pub use fleet::Fleet;
 pub use front::Front;
 pub use http2::{Http2, Http2Stream};
-pub use load::{Load, ResponseCounts, UnavailablePolicy};
+pub use load::{Load, ResponseCounts, UnavailablePolicy, under_load};
 pub use ports::address_at;
 pub use process::stop_everything;
 pub use program::{Program, Script, command};
@@ -90,6 +93,7 @@ pub use prometheus::Prometheus;
 pub use redis::{Redis, RedisSetup};
 pub use request::Request;
 pub use response::HttpResponse;
+pub use server::{Server, ServerSetup};
 pub use service::{ServiceSetup, SignoutService};
 pub use shared::Shared;
 pub use signer::{TokenSigner, forged};

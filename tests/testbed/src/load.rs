@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::{Application, Connection, Request, Token, until};
+use crate::{Application, Connection, Envoy, Request, Token, eventually, until};
 
 /// Clients of several proxies of one application. Stops when dropped, and checks as
 /// [`Load::end`] does.
@@ -88,6 +88,34 @@ impl Tripwire {
     fn forbid(&self, text: &str) {
         locked(&self.texts).insert(text.to_owned());
     }
+}
+
+/// Runs `change` while two clients call `check` again and again, before and after it. `check` sends
+/// requests to Envoy, checks their responses and returns their number. Returns the sum.
+#[track_caller]
+pub fn under_load(
+    envoy: &mut Envoy,
+    check: impl Fn(SocketAddr) -> u64 + Sync,
+    change: impl FnOnce(&mut Envoy),
+) -> u64 {
+    let (stop, sent, address) = (AtomicBool::new(false), AtomicU64::new(0), envoy.address());
+    thread::scope(|scope| {
+        let load = || {
+            while !stop.load(Ordering::Relaxed) {
+                sent.fetch_add(check(address), Ordering::Relaxed);
+            }
+        };
+        let clients = [scope.spawn(load), scope.spawn(load)];
+        eventually(CURRENT_WITHIN, || sent.load(Ordering::Relaxed) > 20);
+        change(envoy);
+        let before = sent.load(Ordering::Relaxed);
+        eventually(CURRENT_WITHIN, || sent.load(Ordering::Relaxed) > before + 60);
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("no wrong verdict");
+        }
+    });
+    sent.into_inner()
 }
 
 impl Load {

@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::redis::{Client, Cmd, RedisError, Value};
-use rustix::process::Signal;
-use tempfile::TempDir;
 
 use crate::artifacts;
 use crate::ports::free_address;
-use crate::process::Process;
+use crate::server::{Server, ServerSetup};
 
 /// Builder for a [`Redis`].
 #[derive(Clone, Debug, Default)]
@@ -48,56 +45,47 @@ impl RedisSetup {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Redis {
-        let directory = TempDir::with_prefix("session-guard-redis-").expect("a directory");
-        let mut attempts = 0;
-        loop {
-            let address = free_address();
-            let mut process = self.spawn(&directory, address);
-            attempts += 1;
-            match await_answering(&mut process, address) {
-                Ok(()) => return Redis { process, address, directory, setup: self },
-                Err(log) if attempts == ATTEMPTS => panic!("Redis does not start:\n{log}"),
-                Err(_) => {} // another process may have taken the port
-            }
-        }
+        Redis::launch(self, free_address)
+    }
+}
+
+impl ServerSetup for RedisSetup {
+    const NAME: &'static str = "redis";
+
+    fn is_ready(address: SocketAddr) -> bool {
+        ask(address, &["PING"]).is_ok()
     }
 
-    fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
+    fn command(&self, directory: &Path, address: SocketAddr) -> Command {
         let server = if self.is_valkey { artifacts::valkey() } else { artifacts::redis() };
         let mut command = Command::new(server);
         if let Some((name, primary)) = &self.watches {
-            let file = directory.path().join("sentinel.conf");
+            let file = directory.join("sentinel.conf");
             let text = format!(
                 "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} {} {} 1\n\
                  sentinel down-after-milliseconds {name} 1000\n\
                  sentinel failover-timeout {name} 4000\n",
                 address.port(),
-                directory.path().display(),
+                directory.display(),
                 primary.ip(),
                 primary.port(),
             );
             fs::write(&file, text).expect("a configuration");
             command.arg(file).arg("--sentinel");
-            return Process::start("Sentinel", command, &directory.path().join("redis.log"));
+            return command;
         }
         command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "yes", "--dir"]).arg(directory.path());
+        command.args(["--save", "", "--appendonly", "yes", "--dir"]).arg(directory);
         for (name, value) in &self.settings {
             command.arg(format!("--{name}")).args(value.split(' '));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Process::start("Redis", command, &directory.path().join("redis.log"))
+        command
     }
 }
 
-/// A running Redis. Stops when dropped.
-#[derive(Debug)]
-pub struct Redis {
-    process: Process,
-    address: SocketAddr,
-    directory: TempDir,
-    setup: RedisSetup,
-}
+/// A running Redis.
+pub type Redis = Server<RedisSetup>;
 
 impl Redis {
     /// Returns a set-up with Redis' default settings and an append-only file instead of dumps.
@@ -117,16 +105,10 @@ impl Redis {
         RedisSetup { is_valkey: true, ..RedisSetup::default() }
     }
 
-    /// Returns its address, which a restart keeps.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Returns its address in the form of `signout serve --store`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("redis://{}", self.address())
     }
 
     /// Executes a command and returns the response as text, with one line per element of a list.
@@ -143,31 +125,7 @@ impl Redis {
     /// # Errors
     /// The error of Redis or of the connection.
     pub fn try_command(&self, words: &[&str]) -> Result<String, String> {
-        ask(self.address, words)
-    }
-
-    /// Sends SIGKILL.
-    pub fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    /// Restarts the server on the same port and files.
-    #[track_caller]
-    pub fn restart(&mut self) {
-        self.process.stop();
-        self.process = self.setup.spawn(&self.directory, self.address);
-        await_answering(&mut self.process, self.address)
-            .unwrap_or_else(|log| panic!("Redis does not start again:\n{log}"));
-    }
-
-    /// Sends SIGSTOP: connections stay open and nothing moves.
-    pub fn pause(&mut self) {
-        self.process.signal(Signal::STOP);
-    }
-
-    /// Sends SIGCONT.
-    pub fn resume(&mut self) {
-        self.process.signal(Signal::CONT);
+        ask(self.address(), words)
     }
 
     /// Returns the directory of its append-only files.
@@ -179,25 +137,6 @@ impl Redis {
     /// Deletes its append-only files. Redis must not run.
     pub fn lose_files(&self) {
         fs::remove_dir_all(self.files()).expect("the append-only files");
-    }
-
-    /// Returns its log.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Returns the process id.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.process.signal(Signal::CONT); // a stopped process cannot exit
-        self.directory.disable_cleanup(thread::panicking());
     }
 }
 
@@ -223,20 +162,4 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), String> {
-    let start = Instant::now();
-    while start.elapsed() < STARTS_WITHIN {
-        if process.has_ended() {
-            return Err(process.log());
-        }
-        if ask(address, &["PING"]).is_ok() {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Err(format!("not within {STARTS_WITHIN:?}:\n{}", process.log()))
-}
-
-const ATTEMPTS: u32 = 5;
-const STARTS_WITHIN: Duration = Duration::from_secs(20);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

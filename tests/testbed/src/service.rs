@@ -1,17 +1,13 @@
 //! Starts, kills and restarts a signout service for a test.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::ports::free_address;
-use crate::process::Process;
+use crate::server::{Server, ServerSetup};
 use crate::{Connection, HttpResponse, Request, SIGNOUT_TOKEN, Token, command};
 
 /// Builder for a [`SignoutService`].
@@ -61,24 +57,27 @@ impl ServiceSetup {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> SignoutService {
-        let directory = TempDir::with_prefix("session-guard-signout-").expect("a directory");
-        let mut attempts = 0;
+        let required = self.inside.as_ref().map(|(_, address)| *address);
         let mut preferred = self.preferred;
-        loop {
-            let required = self.inside.as_ref().map(|(_, address)| *address);
-            let address = required.or_else(|| preferred.take()).unwrap_or_else(free_address);
-            let mut process = self.spawn(&directory, address);
-            attempts += 1;
-            match await_answering(&mut process, address) {
-                Ok(()) => return SignoutService { process, address, directory, setup: self },
-                Err(log) if attempts == ATTEMPTS => panic!("signout does not start:\n{log}"),
-                Err(_) => {} // another process may have taken the port
-            }
-        }
+        SignoutService::launch(self, || {
+            required.or_else(|| preferred.take()).unwrap_or_else(free_address)
+        })
+    }
+}
+
+impl ServerSetup for ServiceSetup {
+    const NAME: &'static str = "signout";
+
+    fn is_ready(address: SocketAddr) -> bool {
+        let ready = || {
+            let mut connection = Connection::try_to(address).ok()?;
+            connection.try_send(&Request::get("/readyz")).ok()
+        };
+        ready().is_some_and(|answer| answer.status == 200)
     }
 
-    fn spawn(&self, directory: &TempDir, address: SocketAddr) -> Process {
-        let embedded = format!("redb:{}", directory.path().join(STORE_FILE).display());
+    fn command(&self, directory: &Path, address: SocketAddr) -> Command {
+        let embedded = format!("redb:{}", directory.join(STORE_FILE).display());
         let mut command = command("signout");
         let mut listen = address;
         if let Some((namespace, _)) = &self.inside {
@@ -91,18 +90,12 @@ impl ServiceSetup {
         command.arg("--store").arg(self.store.as_ref().unwrap_or(&embedded));
         command.args(&self.arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Process::start("signout", command, &directory.path().join("signout.log"))
+        command
     }
 }
 
-/// A running signout service. Stops when dropped.
-#[derive(Debug)]
-pub struct SignoutService {
-    process: Process,
-    address: SocketAddr,
-    directory: TempDir,
-    setup: ServiceSetup,
-}
+/// A running signout service.
+pub type SignoutService = Server<ServiceSetup>;
 
 impl SignoutService {
     /// Returns a set-up with an embedded store and the API token [`SIGNOUT_TOKEN`].
@@ -115,12 +108,6 @@ impl SignoutService {
     #[track_caller]
     pub fn start() -> Self {
         Self::setup().start()
-    }
-
-    /// Returns its address, which a restart keeps.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Sends a `GET` with the API token.
@@ -172,37 +159,8 @@ impl SignoutService {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command("signout");
         command.args(arguments).env("SIGNOUT_TOKEN", SIGNOUT_TOKEN);
-        command.env("SIGNOUT_URL", format!("http://{}", self.address));
+        command.env("SIGNOUT_URL", format!("http://{}", self.address()));
         command
-    }
-
-    /// Sends SIGKILL.
-    pub fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    /// Sends SIGTERM and waits for the exit.
-    pub fn stop(&mut self) {
-        self.process.stop();
-    }
-
-    /// Restarts the service on the same port and store.
-    #[track_caller]
-    pub fn restart(&mut self) {
-        self.process.stop();
-        self.process = self.setup.spawn(&self.directory, self.address);
-        await_answering(&mut self.process, self.address)
-            .unwrap_or_else(|log| panic!("signout does not start again:\n{log}"));
-    }
-
-    /// Sends SIGSTOP: connections stay open and nothing moves.
-    pub fn pause(&mut self) {
-        self.process.signal(Signal::STOP);
-    }
-
-    /// Sends SIGCONT.
-    pub fn resume(&mut self) {
-        self.process.signal(Signal::CONT);
     }
 
     /// Returns the file of the embedded store, which a test can remove.
@@ -211,50 +169,10 @@ impl SignoutService {
         self.directory.path().join(STORE_FILE)
     }
 
-    /// Returns its log, over all restarts.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Returns the process id.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-
     fn send(&self, request: &Request) -> HttpResponse {
         let request = request.clone().header("authorization", format!("Bearer {SIGNOUT_TOKEN}"));
-        Connection::to(self.address).send(&request)
+        Connection::to(self.address()).send(&request)
     }
-}
-
-impl Drop for SignoutService {
-    fn drop(&mut self) {
-        self.process.signal(Signal::CONT); // a stopped process cannot exit
-        self.directory.disable_cleanup(thread::panicking());
-    }
-}
-
-/// Returns the log as an error if the service exits before it responds.
-fn await_answering(process: &mut Process, address: SocketAddr) -> Result<(), String> {
-    let start = Instant::now();
-    while start.elapsed() < STARTS_WITHIN {
-        if process.has_ended() {
-            return Err(process.log());
-        }
-        let ready = || {
-            let mut connection = Connection::try_to(address).ok()?;
-            connection.try_send(&Request::get("/readyz")).ok()
-        };
-        if ready().is_some_and(|answer| answer.status == 200) {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(format!("not within {STARTS_WITHIN:?}:\n{}", process.log()))
 }
 
 const STORE_FILE: &str = "revocations";
-const ATTEMPTS: u32 = 5;
-const STARTS_WITHIN: Duration = Duration::from_secs(20);

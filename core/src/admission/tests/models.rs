@@ -47,19 +47,6 @@ fn cookies(headers: &Headers) -> impl Iterator<Item = Vec<u8>> {
     all.filter_map(|cookie| Some(cookie.trim_ascii().strip_prefix(b"token=")?.to_vec()))
 }
 
-/// Returns the headers as the application receives them.
-fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
-    let mut lines: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-    for edit in edits {
-        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
-        lines.retain(|line| line.0 != *name);
-        if let Edit::Set(name, value) = edit {
-            lines.push((name.clone(), value.clone()));
-        }
-    }
-    Headers::from_pairs(&lines)
-}
-
 /// Returns five tokens: two good ones of two users, a revoked one, an expired one and a forged one.
 fn tokens() -> Vec<String> {
     let expired = TokenBuilder::new().claim("exp", (NOW - 999).to_string()).sign();
@@ -124,7 +111,7 @@ proptest! {
             bench.admission.decide(&headers, moment)
         });
         let Decision::Forward(forward) = decision else { return Ok(()) };
-        let seen = edited(&headers, &forward.edits);
+        let seen = headers.edited(&forward.edits);
         let tokens = tokens();
         for (name, model) in MODELS {
             let Some(taken) = model(&seen) else { continue };

@@ -51,12 +51,12 @@ pub(in crate::request) struct RoutedRequest<'a> {
     decoded: Cow<'a, [u8]>,
     pub(super) method: &'a [u8],
     host: RequestHost<'a>,
-    pub(super) headers: &'a Headers,
+    pub(super) headers: &'a Headers<'a>,
 }
 
 impl<'a> RoutedRequest<'a> {
     /// Creates the view of a request whose canonical path is `path`.
-    pub(in crate::request) fn new(path: &'a [u8], headers: &'a Headers) -> Self {
+    pub(in crate::request) fn new(path: &'a [u8], headers: &'a Headers<'_>) -> Self {
         let header = |name| headers.first(name).unwrap_or_default();
         let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
         Self { path, decoded: path::decoded(path), method, host, headers }

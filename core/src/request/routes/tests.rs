@@ -18,7 +18,7 @@ fn routes(default: &str, rules: Value) -> Routes {
     Config::parse(config.to_string().as_bytes(), &|_| None).expect("loads").routes
 }
 
-fn request(method: &str, authority: &str, path: impl AsRef<[u8]>) -> Headers {
+fn request(method: &str, authority: &str, path: impl AsRef<[u8]>) -> Headers<'static> {
     let lines = [(":method", method.as_bytes()), (":authority", authority.as_bytes())];
     Headers::from_pairs(&[&lines[..], &[(":path", path.as_ref())]].concat())
 }

@@ -213,7 +213,7 @@ fn removal_leaves_api_keys() {
     let sources = Sources::new(sources.into_iter().map(passing).collect());
     let left = |name: &str, value: &str| {
         let headers = Headers::from_pairs(&[(name, value)]);
-        let left = edited(&headers, &sources.removal(&headers));
+        let left = headers.edited(&sources.removal(&headers));
         String::from_utf8_lossy(left.first(name.as_bytes()).unwrap_or(b"nothing")).into_owned()
     };
     for (name, value, expected) in [
@@ -402,7 +402,7 @@ fn elsewhere_a_limited_source_finds_only_jwts() {
         let headers = Headers::from_pairs(&lines);
         let found = limited().find(&headers).map(|found| joined(&found));
         let found = found.map_or("!".to_owned(), |found| String::from_utf8(found).expect("text"));
-        let left = edited(&headers, &limited().removal(&headers));
+        let left = headers.edited(&limited().removal(&headers));
         assert!(limited().find(&left).expect("few").is_empty(), "{lines:?}");
         (
             found,
@@ -602,19 +602,6 @@ fn only_cookies_with_given_values_are_removed() {
     assert_eq!(left(&[b"1"]), None);
 }
 
-/// Returns the headers after the edits, applied as Envoy does.
-fn edited(headers: &Headers, edits: &[Edit]) -> Headers {
-    let mut lines: Vec<_> = headers.lines().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-    for edit in edits {
-        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
-        lines.retain(|line| line.0 != *name);
-        if let Edit::Set(name, value) = edit {
-            lines.push((name.clone(), value.clone()));
-        }
-    }
-    Headers::from_pairs(&lines)
-}
-
 fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
     let name = prop::sample::select(vec![
         "authorization",
@@ -658,7 +645,7 @@ proptest! {
     #[test]
     fn after_removal_no_token_is_found(lines in prop::collection::vec(line(), 0..6)) {
         let headers = Headers::from_pairs(&lines);
-        let left = edited(&headers, &everywhere().removal(&headers));
+        let left = headers.edited(&everywhere().removal(&headers));
         let tokens = everywhere().find(&left).expect("few");
         prop_assert!(tokens.is_empty(), "{tokens:?}");
         prop_assert_eq!(everywhere().removal(&left), []);
@@ -673,7 +660,7 @@ proptest! {
             pieces.insert(at.index(kept.len() + 1), token.to_owned());
             let start = if name == ":path" { "/p?" } else { "" };
             let headers = Headers::from_pairs(&[(name, format!("{start}{}", pieces.join(joint)))]);
-            let left = edited(&headers, &everywhere().removal(&headers));
+            let left = headers.edited(&everywhere().removal(&headers));
             let value = left.first(name.as_bytes()).unwrap_or_default();
             let expected = format!("{start}{}", kept.join(joint));
             prop_assert_eq!(value, expected.trim_end_matches('?').as_bytes());
@@ -684,7 +671,7 @@ proptest! {
     fn any_bytes_are_read(lines in prop::collection::vec(("authorization|cookie|:path|x-token", any::<Vec<u8>>()), 0..4)) {
         let headers = Headers::from_pairs(&lines);
         let _ = everywhere().find(&headers);
-        let left = edited(&headers, &everywhere().removal(&headers));
+        let left = headers.edited(&everywhere().removal(&headers));
         prop_assert!(everywhere().find(&left).expect("few").is_empty());
     }
 }
