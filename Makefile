@@ -125,7 +125,7 @@ wasm-drill: # builds the filter with a request header that makes it panic: for t
 envoy: ## installs the pinned Envoy: target/envoy
 	@setup/envoy.sh
 
-envoys: wasm envoy programs ## runs the demo and the smoke tests on every tested version of Envoy
+envoys: wasm native envoy programs ## runs the demo, the smoke tests and the dynamic module on every tested version of Envoy
 	@tests/envoys.sh
 
 redis: # finds or installs Redis for the tests: target/redis-server
