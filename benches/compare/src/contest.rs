@@ -37,8 +37,9 @@ pub(crate) struct Contest<'a> {
     pub(crate) envoy: &'a Envoy,
     /// What decides behind ext_authz.
     pub(crate) authz: &'a Program,
-    /// The service of the million.
+    /// The service of the million for the proxy-wasm filter, and the one for the dynamic module.
     pub(crate) million: SocketAddr,
+    pub(crate) native_million: SocketAddr,
     /// The requests.
     pub(crate) circles: &'a Circles,
 }
@@ -102,7 +103,9 @@ impl Contest<'_> {
         let fresh = (peer.tokens == PeerTokens::FreshHs256).then(|| fresh(time));
         let requests =
             fresh.as_ref().map_or_else(|| self.circles.of(peer.tokens), |fresh| &fresh.1);
-        let writer = peer.busy.then(|| RevocationLoad::start(self.million, REVOCATIONS_PER_SECOND));
+        let is_native = peer.listener.starts_with("native");
+        let service = if is_native { self.native_million } else { self.million };
+        let writer = peer.busy.then(|| RevocationLoad::start(service, REVOCATIONS_PER_SECOND));
         match &fresh {
             Some((before, _)) => load.run_once(before, Duration::MAX)?,
             None => load.run_count(requests, WARM_TOKENS)?,

@@ -20,6 +20,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) none: SocketAddr,
     /// One with a million.
     pub(crate) million: SocketAddr,
+    /// Another one, for the dynamic module: Envoy's processor time is measured as a whole, so
+    /// revocations for one build must not also arrive at the other.
+    pub(crate) native_million: SocketAddr,
     /// One with ten million.
     pub(crate) ten_million: Option<SocketAddr>,
     /// What decides behind ext_authz.
@@ -81,6 +84,7 @@ fn clusters(configuration: &mut Configuration, around: &Surroundings<'_>) {
     for (name, address, http2) in [
         ("none", around.none, false),
         ("million", around.million, false),
+        ("native_million", around.native_million, false),
         ("ten_million", around.ten_million.unwrap_or(NOBODY), false),
         ("authz_http", around.authz, false),
         ("authz_grpc", around.authz, true),
@@ -172,8 +176,8 @@ fn filters(
         ("before", around.before.and_then(before)),
         ("million_rs256", plugin("million", &ours(&rs256_key, "million"))),
         ("ten_million", around.ten_million.and_then(ten_million)),
-        ("native_million", native(&ours(HS256_KEY, "million"))),
-        ("native_million_rs256", native(&ours(&rs256_key, "million"))),
+        ("native_million", native(&ours(HS256_KEY, "native_million"))),
+        ("native_million_rs256", native(&ours(&rs256_key, "native_million"))),
     ]
 }
 

@@ -169,7 +169,10 @@ impl Run {
         self.progress.step("signing RS256 tokens");
         let rsa = Rsa::generate();
         let circles = Circles::new(&rsa);
-        let ground = PeerContext { none, million, ten_million, rsa, circles };
+        self.progress.step("filling another service with 1,000,000 revocations");
+        let native_million = SignoutService::start();
+        fill::fill(native_million.address(), LIVE)?;
+        let ground = PeerContext { none, million, native_million, ten_million, rsa, circles };
         if selection.all && selection.only.is_empty() {
             self.memory(&ground);
             self.two_workers(&ground)?;
@@ -313,11 +316,12 @@ impl Run {
     /// One worker has a processor to itself; more share both with everything else.
     fn contest(&mut self, ground: &PeerContext, workers: usize) -> Result<Vec<Sample>, String> {
         self.progress.step("starting one Envoy with every peer");
-        let PeerContext { none, million, ten_million, rsa, circles } = ground;
+        let PeerContext { none, million, native_million, ten_million, rsa, circles } = ground;
         let authz = start_authz();
         let around = listeners::Surroundings {
             none: none.address(),
             million: million.address(),
+            native_million: native_million.address(),
             ten_million: ten_million.as_ref().map(SignoutService::address),
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
@@ -331,9 +335,10 @@ impl Run {
         if workers == 1 {
             let Processors { load, proxy } = self.processors;
             machine::pin(envoy.process_id(), proxy);
-            for service in [none.process_id(), million.process_id(), authz.process_id()] {
-                machine::pin(service, load);
+            for service in [none, million, native_million] {
+                machine::pin(service.process_id(), load);
             }
+            machine::pin(authz.process_id(), load);
             machine::pin_this_thread(load);
         }
         let is_there = |listener: &str| match listener {
@@ -345,8 +350,8 @@ impl Run {
             cold_start::await_ready(envoy.address_of(listener));
         }
         check::check(&envoy, &self.extent.selection)?;
-        let million = million.address();
-        let contest = Contest { envoy: &envoy, authz: &authz, million, circles };
+        let (million, native_million) = (million.address(), native_million.address());
+        let contest = Contest { envoy: &envoy, authz: &authz, million, native_million, circles };
         contest.run(&self.extent, &mut self.progress)
     }
 
@@ -395,6 +400,7 @@ impl Run {
 struct PeerContext {
     none: SignoutService,
     million: SignoutService,
+    native_million: SignoutService,
     ten_million: Option<SignoutService>,
     rsa: Rsa,
     circles: Circles,
