@@ -66,10 +66,11 @@
 //! 33. [`agent`][]: the program that calls
 //! 34. [`check`][]: what a configuration of the filter means
 //! 35. [`http::client`][]: calls of identity providers
-//! 36. [`secret`][]: generated secrets
-//! 37. [`log_limit`][]: at most one log line a minute for each cause
-//! 38. [`random`][]: random numbers
-//! 39. [`clock`][]: the wall clock
+//! 36. [`json_file`][]: schemas and errors of the JSON files of the service
+//! 37. [`secret`][]: generated secrets
+//! 38. [`log_limit`][]: at most one log line a minute for each cause
+//! 39. [`random`][]: random numbers
+//! 40. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!
@@ -109,6 +110,7 @@ mod cursor;
 mod entry;
 mod follower;
 mod freshness;
+mod json_file;
 mod log;
 mod log_limit;
 mod metrics;

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::settings::{ISSUERS, MAX_LIFETIME_SECONDS, TOKEN_ISSUERS};
+use crate::json_file::not_null;
 
 /// The identity providers that may end sessions.
 #[derive(Deserialize, JsonSchema)]
@@ -174,16 +175,6 @@ impl EventType {
             }
         }
     }
-}
-
-/// Parses a member that may be absent but not `null`: a template without a value for it must not
-/// disable a check.
-fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }
 
 const REFRESH: session_guard_core::config::limits::Whole =

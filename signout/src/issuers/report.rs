@@ -13,6 +13,7 @@ use super::settings::{self, IssuerSettings, KeySource, VariableLookup};
 use crate::check::errors::{FileReader, all_errors};
 use crate::check::words::{Lines, variable};
 use crate::check::{SecretState, Secrets, Variable, Wrong};
+use crate::json_file::{description, has_member};
 
 /// The report about an issuers file.
 #[derive(Debug, Serialize)]
@@ -43,7 +44,7 @@ pub struct IssuerInWords {
 /// Returns whether the text is an issuers file: a JSON object with a list `issuers`.
 #[must_use]
 pub fn is_issuers_file(text: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(text).is_ok_and(|file| file.get("issuers").is_some())
+    has_member(text, "issuers")
 }
 
 /// Checks an issuers file.
@@ -144,7 +145,7 @@ fn variables(text: &[u8], environment: VariableLookup<'_>) -> Vec<Variable> {
 }
 
 fn about(path: &str) -> String {
-    match schema::description(path) {
+    match description(&schema::schema(), path) {
         Some(description) if !path.is_empty() => format!("this setting: {description}"),
         _ => "see docs/sessions.md for a complete example".to_owned(),
     }

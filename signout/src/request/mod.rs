@@ -26,6 +26,7 @@ use session_guard_core::token::unverified::UnverifiedToken;
 
 use crate::audit::{AuditNote, AuditSubject};
 use crate::error::Error;
+use crate::json_file::not_null;
 use crate::plan::PlannedRecord;
 use crate::request::time::WrittenTime;
 
@@ -198,40 +199,40 @@ impl<'de> Deserialize<'de> for Body {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     jti: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     user_id: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     sid: Option<String>,
     /// An API key, or another opaque bearer value.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     credential: Option<String>,
     /// The token itself. Its signature is not checked: to revoke a forged token does no harm.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     token: Option<String>,
     /// The `iss` under which the value is revoked. If it is absent, the value is revoked under
     /// every issuer.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     issuer: Option<String>,
     /// Why it is revoked, for people.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     reason: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     kind: Option<WrittenKind>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     id: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     issued_before: Option<WrittenTime>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     exp: Option<WrittenTime>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     realm: Option<String>,
     /// The id of the user's records, if `id` names a token or a session of that user.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     user: Option<String>,
     /// The token's `iat`, together with `user`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "not_null")]
     iat: Option<u64>,
 }
 
@@ -263,11 +264,6 @@ enum WrittenKind {
     Token,
     User,
     All,
-}
-
-/// Parses a member that is present. Rejects `null`: a caller must leave out an absent member.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 impl Written {

@@ -14,6 +14,7 @@ use session_guard_core::keys::{Key, PublicAlgorithm};
 
 use super::raw;
 pub use super::raw::{EventType, UserIdClaim};
+use crate::json_file::FileErrors;
 
 /// The settings of one issuer in one realm: its keys, and the messages that it may send.
 #[derive(Debug)]
@@ -150,17 +151,6 @@ pub fn read_all(
         checked.push(issuer);
     }
     (checked, errors.0)
-}
-
-/// The errors of a file that were found so far.
-#[derive(Default)]
-struct FileErrors(Vec<ConfigError>);
-
-impl FileErrors {
-    /// Returns the value, or notes the error.
-    fn note<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
-        checked.map_err(|error| self.0.push(error)).ok()
-    }
 }
 
 /// Checks one entry. `None` if it has errors.
