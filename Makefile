@@ -1,6 +1,6 @@
 # All commands to build, try and check session-guard. Everything is built and installed below target/.
 
-.PHONY: help demo picture pages compose-demo test fuzz thread-sanitizer mutants bench faults soak soak-faults soak-streams streams-report open-webui \
+.PHONY: help demo picture pages compose-demo test fuzz thread-sanitizer mutants bench faults soak soak-faults soak-streams streams-report audit-bytes open-webui \
     identity-providers kubernetes kubernetes-envoy monitoring compose-test wasm native native-drill native-configuration \
     test-native nginx caddy forward-auth bench-forward-auth image reproducible wasm-drill envoy envoys redis valkey prometheus alertmanager stream-peers programs lint ci \
     release release-check
@@ -71,6 +71,9 @@ soak-faults: $(FILTER) $(FILTER)-drill envoy redis programs ## injects random fa
 
 soak-streams: $(FILTER) $(FILTER)-drill envoy programs ## ends 100,000 streams in random ways; STREAMS_SEED repeats a run
 	STREAMS_ENDINGS=$${STREAMS_ENDINGS:-100000} cargo test --workspace --test streams -- --nocapture random
+
+audit-bytes: redis ## measures what an audit entry takes in redb and in Redis
+	@cargo test -p signout --lib -- --ignored --nocapture bytes_of_an_audit_entry
 
 streams-report: $(FILTER) $(FILTER)-drill envoy programs ## measures the time from a sign-out to the end of its streams: p50, p99, max
 	@cargo test --workspace --test streams -- --ignored --nocapture report

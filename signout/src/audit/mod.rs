@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 use session_guard_core::trace_context::TraceId;
 
-/// The maximum number of entries that a store keeps: 180 MB with redb, 250 MB with Redis.
+/// The maximum number of entries that a store keeps: 180 MB with redb, 250 MB with Redis (`make
+/// audit-bytes` measures an entry).
 pub const AUDIT_ENTRIES: usize = 1_000_000;
 
 /// The position of an entry: its time and a random number. Entries sort by it.

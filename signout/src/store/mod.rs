@@ -284,8 +284,14 @@ impl StoreError {
 
 #[cfg(test)]
 mod audit_tests {
-    //! The tests of the audit that every store must pass.
+    //! The tests of the audit that every store must pass, and a measurement.
+    use session_guard_core::revocation::record::RecordId;
+    use session_guard_core::trace_context::TraceId;
+
     use super::*;
+    use crate::audit::{
+        AUDIT_ENTRIES, AuditEntry, AuditNote, AuditOrigin, AuditSubject, AuditedRevocation,
+    };
 
     fn row(number: u64) -> AuditRow {
         AuditRow { key: AuditKey::new(number, u64::MAX - number), content: vec![1, 0xff, 0] }
@@ -298,6 +304,17 @@ mod audit_tests {
     }
 
     fn append(store: &mut dyn Store, audit: &[u64], obsolete: &[u64], audit_limit: usize) {
+        let audit: Vec<_> = audit.iter().copied().map(row).collect();
+        let keys = obsolete.iter().map(|number| row(*number).key).collect();
+        append_rows(store, &audit, keys, audit_limit);
+    }
+
+    fn append_rows(
+        store: &mut dyn Store,
+        audit: &[AuditRow],
+        obsolete: Vec<AuditKey>,
+        audit_limit: usize,
+    ) {
         let mut known = None;
         store
             .read_all(&mut |found| {
@@ -306,12 +323,42 @@ mod audit_tests {
                 }
             })
             .unwrap();
-        let audit: Vec<_> = audit.iter().copied().map(row).collect();
-        let new = Additions { entries: &[], audit: &audit, audit_limit };
-        let keys = obsolete.iter().map(|number| row(*number).key).collect();
-        let obsolete = Obsolete { audit: keys, ..Obsolete::default() };
+        let new = Additions { entries: &[], audit, audit_limit };
+        let obsolete = Obsolete { audit: obsolete, ..Obsolete::default() };
         store.append(known.unwrap(), new, &obsolete, AppendReason::Acknowledge).unwrap();
     }
+
+    /// Appends the entries of sign-outs at a proxy, and returns their number.
+    pub(super) fn append_sign_outs(store: &mut dyn Store) -> u64 {
+        for commit in 0..COMMITS {
+            let numbers = commit * ROWS_PER_COMMIT..(commit + 1) * ROWS_PER_COMMIT;
+            let rows: Vec<_> = numbers.map(|number| sign_out(number).row()).collect();
+            append_rows(store, &rows, vec![], AUDIT_ENTRIES);
+        }
+        COMMITS * ROWS_PER_COMMIT
+    }
+
+    /// The entry of a sign-out at a proxy, which ends a token and its session.
+    fn sign_out(number: u64) -> AuditEntry {
+        let id = |kind: u64| RecordId(u128::from(number << 8 | kind).to_le_bytes());
+        let revocation =
+            |subject, kind| AuditedRevocation { subject, id: id(kind), user: Some(id(3)) };
+        let [via, name, api_token] = ["proxy", "0123456789abcdef", "1"].map(str::to_owned);
+        AuditEntry {
+            key: AuditKey::new(1_795_332_120_000 + number, number << 32),
+            origin: AuditOrigin { via, name, api_token },
+            trace_id: Some(TraceId([7; 16])),
+            note: AuditNote::default(),
+            exp: 1_795_332_120,
+            revocations: vec![
+                revocation(AuditSubject::Token, 1),
+                revocation(AuditSubject::Session, 2),
+            ],
+        }
+    }
+
+    const COMMITS: u64 = 100;
+    const ROWS_PER_COMMIT: u64 = 1_000;
 
     /// Leaves two rows.
     pub(super) fn rows_are_kept_in_order(store: &mut dyn Store) {

@@ -9,10 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::StorageBackend;
 use redb::backends::{FileBackend, InMemoryBackend};
 use session_guard_core::revocation::record::{NEVER, Record, RecordId};
-use session_guard_core::trace_context::TraceId;
 
 use super::*;
-use crate::audit::{AuditEntry, AuditNote, AuditOrigin, AuditSubject, AuditedRevocation};
 
 fn entry(sequence: u64) -> Entry {
     let position = Position { sequence, tag: sequence << 40 };
@@ -65,48 +63,19 @@ fn the_audit_is_kept_in_order_and_the_oldest_rows_go_first() {
 
 /// Prints the figure of docs/operations.md.
 #[test]
-#[ignore = "measures: cargo test -p signout --lib -- --ignored --nocapture bytes_of"]
+#[ignore = "measures: make audit-bytes"]
 fn bytes_of_an_audit_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let mut store = Embedded::open(&path).unwrap();
     store.begin(1).unwrap();
     let before = std::fs::metadata(&path).unwrap().len();
-    let mut known = Vec::new();
-    store.read_all(&mut |row| known.extend(matches!(row, Row::Entry(_)).then_some(row))).unwrap();
-    let [Row::Entry(first)] = known[..] else { panic!("the first entry") };
-    for commit in 0..AUDIT_COMMITS {
-        let rows = 0..ROWS_PER_COMMIT;
-        let audit: Vec<_> =
-            rows.map(|row| sign_out(commit * ROWS_PER_COMMIT + row).row()).collect();
-        let new = Additions { entries: &[], audit: &audit, audit_limit: usize::MAX };
-        store.append(first.position, new, &Obsolete::default(), AppendReason::Acknowledge).unwrap();
-    }
-    let count = AUDIT_COMMITS * ROWS_PER_COMMIT;
-    let content = sign_out(0).row().content.len();
+    let count = crate::store::audit_tests::append_sign_outs(&mut store);
     let grown = std::fs::metadata(&path).unwrap().len() - before;
-    println!("{count} entries of {content} bytes: {grown} bytes of redb, {} each", grown / count);
+    println!("redb: {count} audit entries take {grown} bytes, {} each", grown / count);
     assert!(grown / count <= LONGEST_AUDIT_BYTES, "docs/operations.md says less");
 }
 
-/// The entry of a sign-out at a proxy, which ends a token and its session.
-fn sign_out(number: u64) -> AuditEntry {
-    let id = |kind: u64| RecordId(u128::from(number << 8 | kind).to_le_bytes());
-    let revocation = |subject, kind| AuditedRevocation { subject, id: id(kind), user: Some(id(3)) };
-    let texts = ["proxy", "0123456789abcdef", "1"].map(str::to_owned);
-    let [via, name, api_token] = texts;
-    AuditEntry {
-        key: AuditKey::new(1_795_332_120_000 + number, number << 32),
-        origin: AuditOrigin { via, name, api_token },
-        trace_id: Some(TraceId([7; 16])),
-        note: AuditNote::default(),
-        exp: 1_795_332_120,
-        revocations: vec![revocation(AuditSubject::Token, 1), revocation(AuditSubject::Session, 2)],
-    }
-}
-
-const AUDIT_COMMITS: u64 = 100;
-const ROWS_PER_COMMIT: u64 = 1_000;
 const LONGEST_AUDIT_BYTES: u64 = 200;
 
 #[test]

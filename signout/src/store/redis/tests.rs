@@ -11,6 +11,8 @@ use crate::store::NextEntries;
 
 const RECORDS: &str = "{session-guard}:records";
 const LOG: &str = "{session-guard}:log";
+const AUDIT: &str = "{session-guard}:audit";
+const LONGEST_AUDIT_BYTES: u64 = 300;
 
 fn open(redis: &testbed::Redis) -> RedisStore {
     try_open(redis, WhenNotDurable::Refuse, Wait::default()).unwrap()
@@ -248,6 +250,20 @@ fn an_obsolete_record_is_deleted_unless_it_has_changed() {
         store.append(known, (&[][..]).into(), &obsolete, AppendReason::Maintain).unwrap();
     assert_eq!(appended, Appended::AsGiven);
     assert_eq!(redis.command(&["HLEN", RECORDS]), "2", "the format and one record");
+}
+
+/// Prints the figure of docs/operations.md.
+#[test]
+#[ignore = "measures: make audit-bytes"]
+fn bytes_of_an_audit_entry() {
+    let redis = testbed::Redis::start();
+    let mut store = open(&redis);
+    store.begin(1).unwrap();
+    let count = crate::store::audit_tests::append_sign_outs(&mut store);
+    let size = redis.command(&["MEMORY", "USAGE", AUDIT, "SAMPLES", "0"]);
+    let size: u64 = size.parse().expect("a number of bytes");
+    println!("Redis: {count} audit entries take {size} bytes, {} each", size / count);
+    assert!(size / count <= LONGEST_AUDIT_BYTES, "docs/operations.md says less");
 }
 
 #[test]
