@@ -1,16 +1,20 @@
 //! The routes of the HTTP interface.
+//!
+//! [`TOKEN_ROUTES`] says which rights the routes below `/v1` need. A route that is not in that table
+//! does not respond, so no route can be added without a decision about its rights.
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::json;
 
-use crate::access::{Caller, Right, bearer};
+use crate::access::right::Right;
+use crate::access::{Caller, bearer};
 use crate::agent::{self, Agent};
 use crate::audit::AuditOrigin;
 use crate::clock::{unix_seconds, wait_until};
@@ -53,7 +57,75 @@ pub fn app(service: Service, receivers: Option<Receivers>) -> Router {
         .with_state(service)
 }
 
-/// Checks the API token before anything else of a request is read.
+/// A route that needs an API token.
+#[derive(Debug)]
+pub struct TokenRoute {
+    /// The method. `HEAD` needs what `GET` needs.
+    pub method: &'static str,
+    /// The path, with the names of its variable parts.
+    pub path: &'static str,
+    /// The rights of which the token must have at least one.
+    rights: &'static [Right],
+    scope: RealmScope,
+}
+
+/// What a token that is limited to some realms gets from a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RealmScope {
+    /// The part that concerns its realms; the handler rejects calls about other realms.
+    Own,
+    /// Nothing.
+    Every,
+}
+
+/// The routes that need an API token.
+pub const TOKEN_ROUTES: [TokenRoute; 7] = {
+    const READ: &[Right] = &[Right::Read];
+    const fn route(
+        method: &'static str,
+        path: &'static str,
+        rights: &'static [Right],
+        scope: RealmScope,
+    ) -> TokenRoute {
+        TokenRoute { method, path, rights, scope }
+    }
+    [
+        route("GET", "/v1/revocations", READ, RealmScope::Every),
+        // The handler checks which of them the revocations need.
+        route("POST", "/v1/revocations", &[Right::Revoke, Right::Admin], RealmScope::Own),
+        route("GET", "/v1/revocations/lookup", READ, RealmScope::Own),
+        route("POST", "/v1/revocations/lookup", READ, RealmScope::Own),
+        route("GET", "/v1/audit", READ, RealmScope::Own),
+        route("GET", "/v1/status", READ, RealmScope::Own),
+        route("GET", "/v1/stream-verifications/{state}", READ, RealmScope::Own),
+    ]
+};
+
+impl TokenRoute {
+    /// Returns the route of a request.
+    fn of(request: &Request) -> Result<&'static Self, Error> {
+        let path = request.extensions().get::<MatchedPath>().ok_or(Error::NotFound)?;
+        let method = match request.method() {
+            &Method::HEAD => "GET",
+            method => method.as_str(),
+        };
+        let mut routes = TOKEN_ROUTES.iter().filter(|route| route.path == path.as_str()).peekable();
+        routes.peek().ok_or(Error::NotFound)?;
+        routes.find(|route| route.method == method).ok_or(Error::MethodNotAllowed)
+    }
+
+    /// Checks that the caller may use the route.
+    fn permit(&self, caller: &Caller) -> Result<(), Error> {
+        let right = self.rights.iter().find(|right| caller.has(**right)).or(self.rights.first());
+        let right = *right.ok_or(Error::NotFound)?;
+        match self.scope {
+            RealmScope::Own => caller.require(right),
+            RealmScope::Every => caller.require_everywhere(right),
+        }
+    }
+}
+
+/// Checks the API token and its rights before anything else of a request is read.
 async fn authorize(
     State(service): State<Service>,
     headers: HeaderMap,
@@ -65,14 +137,28 @@ async fn authorize(
         Some(connection) => connection.authenticate().map(|()| caller),
         None => Ok(caller), // a test calls without a connection
     };
-    let mut answer = match service.parts.access.caller(bearer(&headers)).and_then(authenticate) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
+    let caller = service.parts.access.caller(bearer(&headers)).and_then(authenticate);
+    let mut answer = match &caller {
+        Ok(caller) => match TokenRoute::of(&request).and_then(|route| route.permit(caller)) {
+            Ok(()) => {
+                request.extensions_mut().insert(caller.clone());
+                next.run(request).await
+            }
+            Err(error) => error.into_response(),
+        },
+        Err(error) => error.clone().into_response(),
     };
     let status = answer.status();
+    if let Ok(caller) = &caller
+        && status == StatusCode::FORBIDDEN
+        && service.parts.forbidden.admits(caller.token_name().to_owned())
+    {
+        tracing::warn!(
+            api_token = caller.token_name(),
+            "an API token lacks a right that its calls need, so they get 403: change its entry in the \
+             tokens file (--tokens), or give the caller another token"
+        );
+    }
     service.parts.metrics.answers.with_label_values(&[status.as_str()]).inc();
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
@@ -87,17 +173,15 @@ async fn revoke(
 ) -> Result<Response, Error> {
     let body = body::read(request, BODY_BYTES).await?;
     let mut batch = Batch::read(&body, unix_seconds())?;
-    if batch.has_all && caller.right != Right::All {
-        return Err(Error::NeedsAdmin);
-    }
+    permit(&caller, &batch)?;
     let records = std::mem::take(&mut batch.records);
     let size = records.len();
     let mut notes = std::mem::take(&mut batch.notes);
-    if let Some(realm) = agent::realm(&headers) {
+    if let Some(realm) = agent::realm(&headers).filter(|_| batch.has_records) {
         // A record in the feed's form, which a proxy sends, names no realm.
         notes.iter_mut().for_each(|note| note.realm.clone_from(&realm));
     }
-    let origin = origin(&headers, caller);
+    let origin = origin(&headers, &caller);
     let submission = Submission { records, origin, trace_id: agent::trace_id(&headers), notes };
     let written = service.write(submission).await;
     let metrics = &service.parts.metrics;
@@ -133,8 +217,26 @@ async fn revoke(
     Ok((status, Json(json!({"cursor": cursor.as_str()}))).into_response())
 }
 
+/// Checks that the caller may make these revocations.
+fn permit(caller: &Caller, batch: &Batch) -> Result<(), Error> {
+    if batch.has_others {
+        caller.require(Right::Revoke)?;
+    }
+    if batch.has_all && batch.has_records && !caller.has(Right::Admin) {
+        return Err(Error::NeedsAdmin);
+    }
+    if batch.has_all {
+        caller.require(Right::Admin)?;
+    }
+    let right = if batch.has_others { Right::Revoke } else { Right::Admin };
+    if batch.has_records {
+        caller.require_everywhere(right)?;
+    }
+    batch.notes.iter().try_for_each(|note| caller.require_in(right, &note.realm))
+}
+
 /// Returns the caller, for the audit.
-fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
+fn origin(headers: &HeaderMap, caller: &Caller) -> AuditOrigin {
     let agent = Agent::of(headers);
     let (via, name) = match agent.proxy() {
         Some((FORWARD_AUTH, _)) => (FORWARD_AUTH, String::new()),
@@ -142,7 +244,7 @@ fn origin(headers: &HeaderMap, caller: Caller) -> AuditOrigin {
         None if agent.is_command_line() => ("command_line", String::new()),
         None => ("api", agent.program),
     };
-    AuditOrigin { via: via.to_owned(), name, api_token: caller.token_name() }
+    AuditOrigin { via: via.to_owned(), name, api_token: caller.token_name().to_owned() }
 }
 
 /// The sign-outs that this service has decided about for another proxy.

@@ -9,6 +9,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::access::right::Right;
+
 /// Why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -30,7 +32,13 @@ pub enum Error {
     TooLarge(String),
     /// The body is JSON, but not a valid revocation.
     Unacceptable(String),
-    /// A cutoff for all users requires the admin token.
+    /// The API token lacks this right.
+    MissingRight(Right),
+    /// The API token has this right, but not in this realm.
+    OtherRealm(Right),
+    /// The API token has this right in some realms, and the call concerns all of them.
+    EveryRealm(Right),
+    /// The API token lacks the right `admin` for a cutoff for all in the form of the feed.
     NeedsAdmin,
     /// The service cannot process the request now, for example because it is overloaded.
     Busy(&'static str),
@@ -78,14 +86,40 @@ impl Error {
             Self::Unacceptable(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", detail)
             }
+            Self::MissingRight(right) => {
+                (StatusCode::FORBIDDEN, "missing_right", missing_right(*right))
+            }
+            Self::OtherRealm(right) => {
+                let detail = match right {
+                    Right::Revoke => "This API token has the right `revoke` in other realms only.",
+                    Right::Read => "This API token has the right `read` in other realms only.",
+                    Right::Admin => "This API token has the right `admin` in other realms only.",
+                };
+                (StatusCode::FORBIDDEN, "other_realm", detail)
+            }
+            Self::EveryRealm(right) => {
+                let detail = match right {
+                    Right::Revoke => {
+                        "Records in the feed's form name no realm: they need an API token that has the \
+                         right `revoke` in all realms."
+                    }
+                    Right::Read => {
+                        "This call concerns all realms: it needs an API token that has the right `read` \
+                         in all realms."
+                    }
+                    Right::Admin => {
+                        "This call concerns all realms: it needs an API token that has the right `admin` \
+                         in all realms."
+                    }
+                };
+                (StatusCode::FORBIDDEN, "every_realm", detail)
+            }
             // The status is not 403: a proxy sends a rejected batch again, record by record, only
             // after 400, 413 or 422. With 403, one cutoff for all would hold back the other records
             // of its batch.
-            Self::NeedsAdmin => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "needs_admin_token",
-                "The cutoff for all needs the admin token (SIGNOUT_ADMIN_TOKEN).",
-            ),
+            Self::NeedsAdmin => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "needs_admin_token", missing_right(Right::Admin))
+            }
             Self::Busy(detail) => (StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
             Self::TooManyConnections => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -112,6 +146,19 @@ impl Error {
                 "The service holds as many revocations as --capacity allows. The first `accepted` \
                  revocations of the request, cutoffs first, are stored or have expired.",
             ),
+        }
+    }
+}
+
+fn missing_right(right: Right) -> &'static str {
+    match right {
+        Right::Revoke => {
+            "This API token lacks the right `revoke` (for the cutoff for all: the right `admin`)."
+        }
+        Right::Read => "This API token lacks the right `read`.",
+        Right::Admin => {
+            "The cutoff for all needs the right `admin`, which this API token lacks (see \
+             SIGNOUT_ADMIN_TOKEN and --tokens)."
         }
     }
 }

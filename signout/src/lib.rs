@@ -50,27 +50,28 @@
 //! 17. [`request`][]: the bodies of calls
 //! 18. [`plan`][]: what a commit adds
 //! 19. [`accounts`][]: accounts that make most of the records
-//! 20. [`access`][]: API tokens and their rights
+//! 20. [`access`][]: API tokens
 //! 21. [`issuers`][]: identity providers and their keys
 //! 22. [`metrics`][]: counters and gauges for Prometheus
 //! 23. [`capacity`][]: the largest numbers of live records
 //! 24. [`proxies`][]: the proxies that poll this service
 //! 25. [`rate`][]: revocations per minute
 //! 26. [`error`][]: rejections of calls
-//! 27. [`log`][]: the live set and its newest changes
-//! 28. [`store`][]: redb and Redis
-//! 29. [`freshness`][]: whether everything in a shared store is known
-//! 30. [`cursor`][]: the position of a proxy in the feed
-//! 31. [`entry`][]: an entry of the log
-//! 32. [`audit`][]: who revoked what, when, from where and why
-//! 33. [`agent`][]: the program that calls
-//! 34. [`check`][]: what a configuration of the filter means
-//! 35. [`http::client`][]: calls of identity providers
-//! 36. [`json_file`][]: schemas and errors of the JSON files of the service
-//! 37. [`secret`][]: generated secrets
-//! 38. [`log_limit`][]: at most one log line a minute for each cause
-//! 39. [`random`][]: random numbers
-//! 40. [`clock`][]: the wall clock
+//! 27. [`access::right`][]: the rights of an API token
+//! 28. [`log`][]: the live set and its newest changes
+//! 29. [`store`][]: redb and Redis
+//! 30. [`freshness`][]: whether everything in a shared store is known
+//! 31. [`cursor`][]: the position of a proxy in the feed
+//! 32. [`entry`][]: an entry of the log
+//! 33. [`audit`][]: who revoked what, when, from where and why
+//! 34. [`agent`][]: the program that calls
+//! 35. [`check`][]: what a configuration of the filter means
+//! 36. [`http::client`][]: calls of identity providers
+//! 37. [`json_file`][]: schemas and errors of the JSON files of the service
+//! 38. [`secret`][]: generated secrets
+//! 39. [`log_limit`][]: at most one log line a minute for each cause
+//! 40. [`random`][]: random numbers
+//! 41. [`clock`][]: the wall clock
 //!
 //! # Promises
 //!

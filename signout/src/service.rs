@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::follower::Follower;
 use crate::freshness::Freshness;
 use crate::log::Log;
+use crate::log_limit::LogLimit;
 use crate::metrics::ServiceMetrics;
 use crate::plan::{BatchOutcome, Submission};
 use crate::proxies::Proxies;
@@ -50,6 +51,8 @@ pub(crate) const WAITING_POLLS: usize = 10_000;
 
 pub(crate) struct Parts {
     pub(crate) access: ApiTokens,
+    /// The names of API tokens whose calls lack a right, for the log.
+    pub(crate) forbidden: LogLimit<String>,
     pub(crate) metrics: Arc<ServiceMetrics>,
     pub(crate) capacity: Capacity,
     pub(crate) resets: Semaphore,
@@ -119,6 +122,7 @@ impl Service {
         tokio::spawn(notify(head_changes, changes.clone()));
         let parts = Parts {
             access,
+            forbidden: LogLimit::new(),
             metrics,
             capacity,
             resets: Semaphore::new(RESETS_AT_A_TIME),

@@ -350,6 +350,29 @@ fn an_issuers_file_is_explained() {
 }
 
 #[test]
+fn a_tokens_file_is_checked_and_explained() {
+    let secret = "a-token-that-no-report-may-contain";
+    let token = |name: &str| json!({"name": name, "token": secret, "rights": ["revoke", "read"]});
+    let mut file = json!({"tokens": [token("proxies")]});
+    file["tokens"][0]["realms"] = json!(["shop", ""]);
+    let came = check(&file.to_string(), &[], &[]);
+    let line = "proxies: revoke, read in realm shop, the default realm";
+    assert!(came.code == 0 && came.out.contains(line), "{}", came.out);
+    assert_eq!(check(&file.to_string(), &["--request", "/page"], &[]).code, 2, "it has no routes");
+    file["tokens"] = json!([token("7"), {"name": "a", "rigths": ["read"]}, token("proxies")]);
+    let came = check(&file.to_string(), &["--json"], &[]);
+    let report: Value = serde_json::from_str(&came.out).unwrap();
+    let errors = report["errors"].as_array().unwrap();
+    let mut paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
+    paths.sort_unstable();
+    assert_eq!((came.code, &report["good"]), (1, &json!(false)), "{}", came.err);
+    assert_eq!(paths, ["tokens[0].name", "tokens[1].rigths"], "{}", came.out);
+    for Came { out, err, .. } in [came, check(&file.to_string(), &[], &[])] {
+        assert!(!format!("{out}{err}").contains(secret), "{out}{err}");
+    }
+}
+
+#[test]
 fn the_route_of_a_request_is_told() {
     let text = filter("public").to_string();
     let arguments = [

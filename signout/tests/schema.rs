@@ -1,5 +1,5 @@
-//! Promise: the JSON Schemas of the filter's configuration and of the issuers file agree with the code
-//! that reads them. They accept everything that loads, and reject unknown names and wrong types as the
+//! Promise: the JSON Schemas of the filter's configuration, the issuers file and the tokens file agree with
+//! the code that reads them. They accept everything that loads, and reject unknown names and wrong types as the
 //! code does.
 //! Method: a real validator checks all shipped files, and variants of them with one change.
 //!
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use session_guard_core::config::schema::schema;
 use session_guard_core::config::settings::SETTINGS;
 use session_guard_core::config::{Config, ConfigError};
-use signout::issuers;
+use signout::{access, issuers};
 use testbed::repository;
 
 #[test]
@@ -21,6 +21,7 @@ fn the_committed_schemas_equal_the_code() {
     for (committed, schema, arguments) in [
         ("docs/configuration.schema.json", schema(), ["schema"].as_slice()),
         ("docs/issuers.schema.json", issuers::schema::schema(), &["schema", "--issuers"]),
+        ("docs/tokens.schema.json", access::schema::schema(), &["schema", "--tokens"]),
     ] {
         let made = format!("{schema:#}\n");
         if env::var_os("UPDATE_DOCUMENTS").is_some() {
@@ -65,6 +66,27 @@ fn every_setting_of_an_issuer_is_described_and_documented() {
             [format!("\"{name}\""), format!("{name}`")].iter().any(|it| document.contains(it));
         assert!(is_named, "{name}");
     }
+}
+
+#[test]
+fn every_tokens_file_in_the_documents_is_valid() {
+    let validator = validator_of(&access::schema::schema());
+    let files = files_in(&["docs/operations.md"], "\"tokens\": [");
+    assert!(!files.is_empty());
+    for file in files {
+        assert!(validator.is_valid(&file), "{file:#}");
+        read_tokens(&file).unwrap_or_else(|error| panic!("{error}: {file:#}"));
+    }
+}
+
+#[test]
+fn schema_and_service_agree_on_changed_tokens_files() {
+    let token = json!({"name": "support", "token": "a".repeat(64), "rights": ["revoke", "read"]});
+    let hash = "0".repeat(64);
+    let hashed =
+        json!({"name": "audit", "token_sha256": hash, "rights": ["read"], "realms": ["shop", ""]});
+    let file = json!({"tokens": [token, hashed]});
+    agree(&access::schema::schema(), &[file], read_tokens, 100, 5);
 }
 
 #[test]
@@ -184,13 +206,25 @@ fn read_issuers(file: &Value) -> Result<(), ConfigError> {
     issuers::settings::read(file.to_string().as_bytes(), &environment).map(drop)
 }
 
+fn read_tokens(file: &Value) -> Result<(), ConfigError> {
+    let (_, errors) = access::settings::read_all(file.to_string().as_bytes());
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// Returns the issuers files in the documents.
 fn issuers_files() -> Vec<Value> {
-    let texts = ["docs/sessions.md", "examples/identity-provider/README.md"].map(repository::read);
-    let blocks = texts.iter().flat_map(|text| text.split("```json\n").skip(1));
-    let blocks = blocks.filter_map(|block| block.split("```").next());
-    let files = blocks.filter(|block| block.contains("\"issuers\": ["));
-    files.map(|block| serde_json::from_str(block).expect(block)).collect()
+    files_in(&["docs/sessions.md", "examples/identity-provider/README.md"], "\"issuers\": [")
+}
+
+/// Returns the JSON blocks of the documents that contain the text.
+fn files_in(documents: &[&str], text: &str) -> Vec<Value> {
+    let documents = documents.iter().map(|name| repository::read(name));
+    let blocks = documents.flat_map(|document| {
+        let blocks = document.split("```json\n").skip(1);
+        blocks.filter_map(|it| it.split("```").next().map(str::to_owned)).collect::<Vec<_>>()
+    });
+    let files = blocks.filter(|block| block.contains(text));
+    files.map(|block| serde_json::from_str(&block).expect(&block)).collect()
 }
 
 /// Returns an issuers file in which every setting is written.

@@ -1,4 +1,4 @@
-//! Finds all errors of a configuration, or of an issuers file.
+//! Finds all errors of a configuration, or of another file that the service reads.
 //!
 //! The filter stops at the first error. Here each error is corrected on a copy of the configuration,
 //! and the filter's own code reads the copy again, until it loads. A correction renames a misspelt
@@ -120,6 +120,10 @@ fn replace_item(copy: &mut Value, path: &[PathStep]) -> bool {
             "issuers" => json!({
                 "issuer": format!("https://{HARMLESS}{index}.invalid"), "token_revocation": true,
                 "jwks": {"url": format!("https://{HARMLESS}{index}.invalid/jwks")},
+            }),
+            "tokens" => json!({
+                "name": format!("{HARMLESS}{index}"), "rights": ["read"],
+                "token_sha256": format!("{index:064x}"),
             }),
             _ => continue,
         };

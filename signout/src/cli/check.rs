@@ -1,23 +1,25 @@
-//! `signout check`: checks a configuration of the filter or an issuers file, and explains what it
-//! means.
+//! `signout check`: checks a configuration of the filter, an issuers file or a tokens file, and explains
+//! what it means.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
+use signout::access::report as tokens;
 use signout::check::{Asked, Report, Secrets, check, find, words};
 use signout::issuers::report as issuers;
 
 use super::CommandError;
 use super::authorization_policy::PolicyArguments;
 
-/// Check a configuration of the filter or an issuers file, and explain what it means.
+/// Check a configuration of the filter, an issuers file or a tokens file, and explain what it means.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckCommand {
     /// The filter's JSON, or YAML or JSON of Envoy, Istio or Kubernetes that contains it; or an issuers
-    /// file. `-` reads standard input.
+    /// file or a tokens file. `-` reads standard input.
     config: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
@@ -52,11 +54,18 @@ impl CheckCommand {
         if self.policy.is_asked_for() {
             return self.policy.print(&self.config.display().to_string(), &text, secrets);
         }
-        if issuers::is_issuers_file(&text) {
-            if !self.request.is_empty() {
-                return Err(unusable("an issuers file has no routes; leave out --request"));
-            }
-            return self.report_issuers(&name, &issuers::check(&text, &environment, secrets));
+        let (is_issuers, is_tokens) =
+            (issuers::is_issuers_file(&text), tokens::is_tokens_file(&text));
+        if (is_issuers || is_tokens) && !self.request.is_empty() {
+            return Err(unusable("this file has no routes; leave out --request"));
+        }
+        if is_issuers {
+            let report = issuers::check(&text, &environment, secrets);
+            return self.report(&name, report.good, &report, &issuers::words(&report));
+        }
+        if is_tokens {
+            let report = tokens::check(&text);
+            return self.report(&name, report.good, &report, &tokens::words(&report));
         }
         let findings = find(&text).map_err(|why| unusable(&why))?;
         if findings.ours.is_empty() {
@@ -85,20 +94,23 @@ impl CheckCommand {
         }
     }
 
-    fn report_issuers(
+    /// Prints the report about a file of the service, as JSON or in words.
+    fn report(
         &self,
         name: &str,
-        report: &issuers::IssuersReport,
+        good: bool,
+        report: &impl Serialize,
+        words: &str,
     ) -> Result<(), CommandError> {
         if self.json {
             let mut object = json!(report);
             object["version"] = json!(VERSION);
             println!("{object}");
         } else {
-            let verdict = if report.good { "is accepted" } else { "IS NOT ACCEPTED" };
-            println!("{name}: {verdict} (version {VERSION})\n{}", issuers::words(report));
+            let verdict = if good { "is accepted" } else { "IS NOT ACCEPTED" };
+            println!("{name}: {verdict} (version {VERSION})\n{words}");
         }
-        match report.good {
+        match good {
             true => Ok(()),
             false => Err(CommandError::Refused(format!("{name}: the service does not accept it"))),
         }
@@ -150,7 +162,8 @@ Secrets: a variable that the configuration names and that is set here is checked
 not set here is reported, and all else is checked; with --require-env it is an error. One that the
 proxy does not pass on to the filter (host_env_keys, vmConfig.env, env.hostKeys) is an error always.
 
-A JSON object with a list `issuers` is an issuers file of `signout serve`: docs/sessions.md.
+A JSON object with a list `issuers` is an issuers file of `signout serve`: docs/sessions.md. One with a
+list `tokens` is a tokens file: docs/operations.md#api-tokens.
 
 Exit codes: 0 all load; 1 one does not; 2 wrong use, unreadable, or no configuration in it.
 
@@ -160,6 +173,7 @@ Examples:
   signout check envoy/envoy.yaml --request 'POST /sign-out' --request '/page'
   kubectl kustomize envoy/istio/gateway | signout check -
   signout check issuers.json
+  signout check tokens.json
   signout check plugin.yaml --authorization-policy --selector app=application \\
     --principal cluster.local/ns/session-guard/sa/edge > policy.yaml
   SESSION_SECRET=$(cat session.secret) signout check --require-env envoy/envoy.yaml";

@@ -22,6 +22,7 @@ mod status;
 mod store_address;
 mod stream;
 mod subject;
+mod tokens;
 
 /// Runs the command that the arguments name, and returns its exit code.
 pub(crate) fn run() -> ExitCode {
@@ -31,7 +32,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Keygen { file } => keygen(&file),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
-        Command::Schema { issuers } => schema(issuers),
+        Command::Schema { issuers, tokens } => schema(issuers, tokens),
         Command::Revoke(revoke) => revoke.run(),
         Command::List(list) => list.run(),
         Command::Lookup(lookup) => lookup.run(),
@@ -81,17 +82,22 @@ enum Command {
     Status(status::StatusCommand),
     /// Manage the stream of events of an identity provider.
     Stream(stream::Stream),
-    /// Check a configuration of the filter or an issuers file, and explain what it means.
+    /// Check a configuration of the filter, an issuers file or a tokens file, and explain what it
+    /// means.
     Check(check::CheckCommand),
     /// Explain why the filter accepts or refuses a token or a request.
     Explain(explain::ExplainCommand),
     /// Print the JSON Schema of the filter's configuration, for editors.
     #[command(after_help = "Examples:\n  signout schema > configuration.schema.json\n  \
-        signout schema --issuers > issuers.schema.json")]
+        signout schema --issuers > issuers.schema.json\n  \
+        signout schema --tokens > tokens.schema.json")]
     Schema {
         /// Print the schema of the issuers file instead.
         #[arg(long)]
         issuers: bool,
+        /// Print the schema of the tokens file instead.
+        #[arg(long, conflicts_with = "issuers")]
+        tokens: bool,
     },
 }
 
@@ -150,10 +156,11 @@ fn keygen(file: &std::path::Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn schema(issuers: bool) -> Result<(), CommandError> {
-    let schema = match issuers {
-        true => signout::issuers::schema::schema(),
-        false => session_guard_core::config::schema::schema(),
+fn schema(issuers: bool, tokens: bool) -> Result<(), CommandError> {
+    let schema = match (issuers, tokens) {
+        (true, _) => signout::issuers::schema::schema(),
+        (_, true) => signout::access::schema::schema(),
+        _ => session_guard_core::config::schema::schema(),
     };
     println!("{schema:#}");
     Ok(())

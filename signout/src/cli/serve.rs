@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use signout::access::ApiTokens;
+use signout::access::settings::NamedToken;
+use signout::access::{ApiTokens, TokenHash, is_short, token_hash};
 use signout::http::connections::{
     LONGEST_BODY_SECONDS, LONGEST_REQUEST_SECONDS, Limits, fit_into_open_files,
 };
@@ -24,6 +25,7 @@ use super::CommandError;
 use super::guard::GuardOptions;
 use super::issuers::IssuerOptions;
 use super::store_address::{RedisOptions, StoreAddress};
+use super::tokens::TokenOptions;
 
 /// Run the service.
 #[derive(Args)]
@@ -49,6 +51,8 @@ pub(super) struct Serve {
     capacity: usize,
     #[command(flatten)]
     tls: TlsOptions,
+    #[command(flatten)]
+    tokens: TokenOptions,
     #[command(flatten)]
     connections: ConnectionOptions,
     #[command(flatten)]
@@ -161,7 +165,8 @@ impl Serve {
         let place = StoreAddress::of(&self.store)?;
         let guard = self.guard.read(&self.tls)?;
         let own_token = guard.as_ref().map(|guard| guard.api_token.as_str());
-        let (access, installation) = access(&place, self.redis_adopt, own_token)?;
+        let named = self.tokens.read()?;
+        let (access, installation) = access(&place, named, self.redis_adopt, own_token)?;
         let tls = self.tls.read()?;
         let issuers = self.issuers.read()?;
         let listener = TcpListener::bind(self.listen)
@@ -213,21 +218,24 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, CommandErr
     })
 }
 
-/// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, else the one in
-/// `<store>.token`, which the first start generates. Services that share a store must share the API
-/// token, so with Redis none is generated.
+/// Returns the API tokens of `SIGNOUT_TOKEN` or `SIGNOUT_TOKEN_FILE`, and the named ones of
+/// `--tokens`. If there are none, the API token is in `<store>.token`, which the first start generates.
+/// Services that share a store must share the API token, so with Redis none is generated.
 /// `own` is the API token of forward auth, which is valid in this process only.
 fn access(
     store: &StoreAddress,
+    named: Option<Vec<NamedToken>>,
     adopts: bool,
     own: Option<&str>,
 ) -> Result<(ApiTokens, Installation), CommandError> {
+    let has_named = named.is_some();
     let tokens = match (super::client::api_tokens()?, store) {
         (Some(tokens), _) => tokens,
+        (None, _) if has_named => vec![],
         (None, StoreAddress::Redis(_)) => {
             let way_out = "no API token: with a store that several services share, set \
                 SIGNOUT_TOKEN or SIGNOUT_TOKEN_FILE to the same value for each of them and for the \
-                proxies (`signout keygen FILE` generates one)";
+                proxies (`signout keygen FILE` generates one), or give each the same --tokens FILE";
             return Err(CommandError::Usage(way_out.to_owned()));
         }
         (None, StoreAddress::Redb(path)) => {
@@ -243,34 +251,44 @@ fn access(
         }
     };
     let admin = super::client::admin_token();
-    if tokens.iter().chain(&admin).any(|token| token.len() < SHORT_TOKEN_BYTES) {
+    if tokens.iter().chain(&admin).any(|token| is_short(token)) {
         tracing::warn!(
             "an API token has fewer than 16 characters, so it may be guessed; `signout keygen FILE` \
              generates a long one"
         );
     }
-    let tokens = || tokens.iter().map(String::as_str);
-    let installation = Installation::of_tokens(tokens(), adopts);
-    Ok((ApiTokens::new(tokens().chain(own), admin.as_deref()), installation))
+    let named = named.unwrap_or_default();
+    let of_environment: Vec<TokenHash> =
+        tokens.iter().chain(&admin).map(|token| token_hash(token)).collect();
+    if let Some(twin) = named.iter().find(|token| of_environment.contains(&token.hash)) {
+        let problem =
+            "is also a token of SIGNOUT_TOKEN or SIGNOUT_ADMIN_TOKEN, which has other rights";
+        return Err(CommandError::Usage(format!("--tokens: the token {} {problem}", twin.name)));
+    }
+    // More tokens would make it likelier that another installation is taken for this one.
+    let hashes: Vec<_> = match tokens.is_empty() {
+        false => tokens.iter().map(|token| token_hash(token)).collect(),
+        true => named.iter().map(|token| token.hash).collect(),
+    };
+    let installation = Installation::of_tokens(hashes, adopts);
+    let tokens = tokens.iter().map(String::as_str).chain(own);
+    Ok((ApiTokens::new(tokens, admin.as_deref()).and(named), installation))
 }
 
 fn failed(what: &str, why: &dyn std::fmt::Display) -> CommandError {
     CommandError::Refused(format!("{what}: {why}"))
 }
 
-/// API tokens shorter than this cause a warning. Nobody can guess 16 random characters.
-const SHORT_TOKEN_BYTES: usize = 16;
-
 const EXAMPLES: &str = "\
 Environment:
   SIGNOUT_TOKEN        API tokens, separated by commas. All are valid; the command line uses the
                        first
   SIGNOUT_TOKEN_FILE   a file that contains them, if SIGNOUT_TOKEN is not set
-  SIGNOUT_ADMIN_TOKEN  if set, a cutoff for all users needs this token
+  SIGNOUT_ADMIN_TOKEN  if set, a cutoff for all users needs this token, or one with the right `admin`
   RUST_LOG             log level on standard error (default: info)
   SIGNOUT_STORE        the store, for an address that contains a password
-If neither of the first two is set, the first start with a redb store generates a token in
-<store>.token and prints the path. With Redis, the start fails.
+If neither of the first two is set, and there is no --tokens, the first start with a redb store
+generates a token in <store>.token and prints the path. With Redis, the start fails.
 
 Examples:
   signout serve --listen 127.0.0.1:8090 --store redb:/var/lib/signout/revocations.redb

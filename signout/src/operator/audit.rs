@@ -6,14 +6,16 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use session_guard_core::revocation::record::{NEVER, RecordId};
 
+use crate::access::Caller;
+use crate::access::right::Right;
 use crate::audit::{AuditEntry, AuditKey, AuditRange, AuditSubject};
 use crate::clock::{rfc_3339, rfc_3339_milliseconds};
 use crate::error::Error;
@@ -42,12 +44,13 @@ pub(crate) struct AuditQuery {
 }
 
 /// The conditions for the entries that a query returns.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct AuditFilter {
     since_milliseconds: u64,
     /// The records of which an entry must concern at least one, or `None` for all entries.
     ids: Option<Vec<RecordId>>,
-    realm: Option<String>,
+    /// The realms of which an entry must have one, or `None` for all.
+    realms: Option<Vec<String>>,
     kind: Option<AuditSubject>,
     origin: Option<String>,
 }
@@ -55,6 +58,7 @@ struct AuditFilter {
 /// `GET /v1/audit`.
 pub(crate) async fn audit(
     State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Response, Error> {
     let Query(query) = query.map_err(|error| Error::BadQuery(format!("{}.", error.body_text())))?;
@@ -64,21 +68,27 @@ pub(crate) async fn audit(
     }
     let before = query.before.as_deref().map_or(Ok(AuditKey::LAST), str::parse);
     let before = before.map_err(|_| Error::BadQuery("`before` is no `next`.".to_owned()))?;
-    let filter = AuditFilter::of(query)?;
+    let filter = AuditFilter::of(query, &caller)?;
     let (entries, next) = find(&service, &filter, before, limit).await?;
     let entries: Vec<_> = entries.iter().map(shown).collect();
     Ok(Json(json!({"entries": entries, "next": next.map(|key| key.to_string())})).into_response())
 }
 
-/// Returns the newest entries, at most `limit`.
-pub(super) async fn newest(service: &Service, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-    let filter = AuditFilter::of(AuditQuery::default())?;
+/// Returns the newest entries that the caller may see, at most `limit`.
+pub(super) async fn newest(
+    service: &Service,
+    caller: &Caller,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, Error> {
+    let filter =
+        AuditFilter { realms: caller.realms().map(<[_]>::to_vec), ..AuditFilter::default() };
     find(service, &filter, AuditKey::LAST, limit).await.map(|(entries, _)| entries)
 }
 
-/// Returns the newest entry about each of these records, if there is one.
+/// Returns the newest entry about each of these records, if there is one that the caller may see.
 pub(super) async fn newest_of_each(
     service: &Service,
+    caller: &Caller,
     ids: &[RecordId],
 ) -> Result<HashMap<RecordId, AuditEntry>, Error> {
     let (mut found, mut before) = (HashMap::new(), Some(AuditKey::LAST));
@@ -86,8 +96,8 @@ pub(super) async fn newest_of_each(
         && found.len() < ids.len()
     {
         let missing = ids.iter().copied().filter(|id| !found.contains_key(id)).collect();
-        let mut filter = AuditFilter::of(AuditQuery::default())?;
-        filter.ids = Some(missing);
+        let realms = caller.realms().map(<[_]>::to_vec);
+        let filter = AuditFilter { ids: Some(missing), realms, ..AuditFilter::default() };
         let (entries, next) = find(service, &filter, key, 1).await?;
         for entry in entries {
             let named = entry.revocations.iter().map(|it| it.id).filter(|id| ids.contains(id));
@@ -133,7 +143,7 @@ async fn find(
 }
 
 impl AuditFilter {
-    fn of(query: AuditQuery) -> Result<Self, Error> {
+    fn of(query: AuditQuery, caller: &Caller) -> Result<Self, Error> {
         let AuditQuery { since, user, issuer, id, realm, kind, origin, .. } = query;
         let wrong = |name: &str| Error::BadQuery(format!("`{name}` is not valid."));
         let since = since.map(|text| WrittenTime::of_query(&text).ok_or_else(|| wrong("since")));
@@ -150,18 +160,22 @@ impl AuditFilter {
                 return Err(Error::BadQuery("Give either `user` or `id`.".to_owned()));
             }
         };
+        if let Some(realm) = &realm {
+            caller.require_in(Right::Read, realm)?;
+        }
+        let realms = realm.map(|realm| vec![realm]).or(caller.realms().map(<[_]>::to_vec));
         let since_milliseconds = since.saturating_mul(1_000);
-        Ok(Self { since_milliseconds, ids, realm, kind, origin })
+        Ok(Self { since_milliseconds, ids, realms, kind, origin })
     }
 
     fn selects_all(&self) -> bool {
-        self.ids.is_none() && self.realm.is_none() && self.kind.is_none() && self.origin.is_none()
+        self.ids.is_none() && self.realms.is_none() && self.kind.is_none() && self.origin.is_none()
     }
 
     fn selects(&self, entry: &AuditEntry) -> bool {
         let is_of_kind = |kind| entry.revocations.iter().any(|it| it.subject == kind);
         self.ids.as_ref().is_none_or(|ids| entry.concerns(ids))
-            && self.realm.as_ref().is_none_or(|realm| *realm == entry.note.realm)
+            && self.realms.as_ref().is_none_or(|realms| realms.contains(&entry.note.realm))
             && self.origin.as_ref().is_none_or(|origin| *origin == entry.origin.via)
             && self.kind.is_none_or(is_of_kind)
     }

@@ -7,7 +7,8 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::{Json, response::IntoResponse, response::Response};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_guard_core::revocation::name::NamePair;
@@ -15,6 +16,8 @@ use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 use session_guard_core::token::unverified::UnverifiedToken;
 
 use super::audit;
+use crate::access::Caller;
+use crate::access::right::Right;
 use crate::audit::{AuditEntry, AuditSubject};
 use crate::clock::{rfc_3339, rfc_3339_milliseconds};
 use crate::error::Error;
@@ -87,24 +90,26 @@ enum Issued {
 /// `GET /v1/revocations/lookup`.
 pub(crate) async fn lookup(
     State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<LookupQuery>, QueryRejection>,
 ) -> Result<Response, Error> {
     let Query(query) = query.map_err(|error| Error::BadQuery(format!("{}.", error.body_text())))?;
     if query.token.is_some() || query.credential.is_some() {
         return Err(Error::BadQuery(NO_SECRETS.to_owned()));
     }
-    Ok(Json(query.answer(&service).await?).into_response())
+    Ok(Json(query.answer(&service, &caller).await?).into_response())
 }
 
 /// `POST /v1/revocations/lookup`.
 pub(crate) async fn lookup_body(
     State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Error> {
     let body = body::read(request, BODY_BYTES).await?;
     let query: LookupQuery = serde_json::from_slice(&body)
         .map_err(|error| Error::Unacceptable(format!("The body is no question: {error}.")))?;
-    Ok(Json(query.answer(&service).await?).into_response())
+    Ok(Json(query.answer(&service, &caller).await?).into_response())
 }
 
 impl LookupQuery {
@@ -112,8 +117,14 @@ impl LookupQuery {
     ///
     /// # Errors
     ///
-    /// The question names none or several subjects, or the audit cannot be read.
-    pub(crate) async fn answer(&self, service: &Service) -> Result<LookupReport, Error> {
+    /// The caller may not read in this realm, the question names none or several subjects, or the audit
+    /// cannot be read.
+    pub(crate) async fn answer(
+        &self,
+        service: &Service,
+        caller: &Caller,
+    ) -> Result<LookupReport, Error> {
+        caller.require_in(Right::Read, &self.realm)?;
         let names = self.names()?;
         let all = names.has_all.then(|| RecordId::of_all(&self.realm));
         let mut records = {
@@ -135,7 +146,7 @@ impl LookupQuery {
         };
         records.sort_by_key(|(subject, record)| (*subject as u8, record.id));
         let ids: Vec<_> = records.iter().map(|(_, record)| record.id).collect();
-        let mut entries = audit::newest_of_each(service, &ids).await?;
+        let mut entries = audit::newest_of_each(service, caller, &ids).await?;
         let records: Vec<_> = (records.into_iter())
             .map(|(kind, record)| {
                 let cutoff = (record.kind != Kind::Token).then_some(record.issued_before);

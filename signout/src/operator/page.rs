@@ -22,6 +22,7 @@ use session_guard_core::hash::{SHA256_BYTES, sha256};
 use super::audit;
 use super::lookup::{FoundRecord, LookupQuery, LookupReport};
 use super::status::{LAST_REVOCATIONS, ServiceStatus};
+use crate::access::right::Right;
 use crate::audit::AuditEntry;
 use crate::clock::{distance, rfc_3339, unix_seconds};
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub(crate) async fn overview(State(service): State<Service>) -> Response {
     page(StatusCode::OK, &service, html! {})
 }
 
-/// `POST /`: everything, for a caller with an API token.
+/// `POST /`: everything, for a caller with an API token that has the right to read.
 pub(crate) async fn form(
     State(service): State<Service>,
     connection: Option<Extension<Arc<ServiceConnection>>>,
@@ -68,18 +69,19 @@ async fn submitted(
         fields.next().map(|(_, value)| value.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let token = field("api_token");
-    service.parts.access.caller(token.as_deref().map(str::as_bytes))?;
+    let caller = service.parts.access.caller(token.as_deref().map(str::as_bytes))?;
     connection.map_or(Ok(()), |connection| connection.authenticate())?;
+    caller.require(Right::Read)?;
     let found = match field("value") {
         Some(value) => {
             let query = question(&field("subject").unwrap_or_default(), value, field("issuer"));
             let query = LookupQuery { realm: field("realm").unwrap_or_default(), ..query? };
-            Some(query.answer(service).await?)
+            Some(query.answer(service, &caller).await?)
         }
         None => None,
     };
-    let last = audit::newest(service, LAST_REVOCATIONS).await.ok();
-    let status = ServiceStatus::of(service);
+    let last = audit::newest(service, &caller, LAST_REVOCATIONS).await.ok();
+    let status = ServiceStatus::of(service, &caller);
     Ok(html! {
         @if let Some(found) = &found { (look_up(found)) }
         (state(&status))

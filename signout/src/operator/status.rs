@@ -1,13 +1,14 @@
 //! `GET /v1/status`: how the service is.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use session_guard_core::revocation::record::Kind;
 
 use super::audit;
+use crate::access::Caller;
 use crate::capacity::used;
 use crate::clock::unix_seconds;
 use crate::cursor::ProxyPosition;
@@ -55,10 +56,12 @@ pub(crate) struct UsedCapacity {
 }
 
 impl ServiceStatus {
-    /// Returns the present state.
-    pub(crate) fn of(service: &Service) -> Self {
+    /// Returns the present state. A caller that is limited to some realms sees only the proxies there.
+    pub(crate) fn of(service: &Service, caller: &Caller) -> Self {
         let (log, durability) = (service.log(), service.durability());
         let (parts, head) = (&service.parts, log.head());
+        let mut proxies = parts.proxies.list(head.sequence);
+        proxies.retain(|proxy| caller.sees(&proxy.realm));
         let share = |kind| used(&log, kind) as f64 / parts.capacity.limit(kind).max(1) as f64;
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -80,7 +83,7 @@ impl ServiceStatus {
             revocations_per_minute: parts.rate.per_minute(head.sequence),
             waiting_polls: parts.metrics.waiting_polls.get(),
             head: ProxyPosition::After(head).cursor().as_str().to_owned(),
-            proxies: parts.proxies.list(head.sequence),
+            proxies,
         }
     }
 }
@@ -95,10 +98,13 @@ struct StatusResponse {
 }
 
 /// `GET /v1/status`.
-pub(crate) async fn status(State(service): State<Service>) -> Result<Response, Error> {
-    let last = audit::newest(&service, LAST_REVOCATIONS).await.ok();
+pub(crate) async fn status(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Error> {
+    let last = audit::newest(&service, &caller, LAST_REVOCATIONS).await.ok();
     let last_revocations = last.map(|entries| entries.iter().map(audit::shown).collect());
-    let status = ServiceStatus::of(&service);
+    let status = ServiceStatus::of(&service, &caller);
     Ok(Json(StatusResponse { status, last_revocations }).into_response())
 }
 

@@ -78,6 +78,10 @@ pub(crate) struct Batch {
     pub(crate) answer_at: u64,
     /// Whether the request contains a cutoff for all users.
     pub(crate) has_all: bool,
+    /// Whether the request contains anything but cutoffs for all users.
+    pub(crate) has_others: bool,
+    /// Whether the request contains records in the feed's form, which name no realm.
+    pub(crate) has_records: bool,
 }
 
 impl Batch {
@@ -95,11 +99,14 @@ impl Batch {
             past: 0,
             answer_at: now,
             has_all: false,
+            has_others: false,
+            has_records: false,
         };
         let mut all = Vec::with_capacity(written.len());
         let mut notes = HashMap::new();
         for (at, written) in written.into_iter().enumerate() {
             let made_here = written.issued_before.is_none();
+            batch.has_records |= written.id.is_some();
             let count = u16::try_from(notes.len()).unwrap_or(u16::MAX); // a list is shorter
             let note = *notes.entry(written.note()).or_insert(count);
             let revocations = written.revocations(now).map_err(|detail| {
@@ -114,6 +121,7 @@ impl Batch {
                 revocation.note = note;
                 let record = &revocation.record;
                 batch.has_all |= record.kind == Kind::All;
+                batch.has_others |= record.kind != Kind::All;
                 let is_past = is_past_for_service(record, now);
                 if made_here && !is_past {
                     let cutoff = record.issued_before.min(now + LONGEST_HOLD_SECONDS);

@@ -13,6 +13,7 @@ mod lookup;
 mod page;
 mod provider;
 mod receivers;
+mod rights;
 mod streams_of_events;
 mod support;
 mod tls;

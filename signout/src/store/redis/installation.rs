@@ -13,7 +13,7 @@
 //! a token. With 16 bits, two installations with one token each are confused with a probability of
 //! 1 in 65,536, and a random token stays impossible to guess.
 
-use session_guard_core::hash::{hex, sha256};
+use session_guard_core::hash::{SHA256_BYTES, hex, sha256};
 
 /// The installation that this service belongs to, identified by fingerprints of its API tokens.
 #[derive(Clone, Debug)]
@@ -23,12 +23,13 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Returns the installation whose services use these API tokens. `adopts` is whether the
+    /// Returns the installation whose services use the API tokens with these hashes. `adopts` is whether the
     /// service may start with a Redis of another installation. It then keeps the data in that Redis
     /// and replaces the fingerprints there by its own.
     #[must_use]
-    pub fn of_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>, adopts: bool) -> Self {
-        Self { fingerprints: tokens.into_iter().map(fingerprint).collect(), adopts }
+    pub fn of_tokens(hashes: impl IntoIterator<Item = [u8; SHA256_BYTES]>, adopts: bool) -> Self {
+        let fingerprints = hashes.into_iter().map(|hash| fingerprint(&hash)).collect();
+        Self { fingerprints, adopts }
     }
 
     /// Returns the arguments of `claim.lua`.
@@ -38,8 +39,8 @@ impl Installation {
     }
 }
 
-fn fingerprint(token: &str) -> String {
-    hex(&sha256::<2>([b"session-guard installation\0", token.as_bytes()]))
+fn fingerprint(hash: &[u8; SHA256_BYTES]) -> String {
+    hex(&sha256::<2>([b"session-guard installation\0", hash.as_slice()]))
 }
 
 /// What an operator can do about a Redis of another installation.
@@ -55,7 +56,10 @@ mod tests {
     #[test]
     fn a_fingerprint_is_four_digits_that_hide_the_token() {
         let of = |tokens: &[&str]| {
-            let installation = Installation::of_tokens(tokens.iter().copied(), false);
+            let installation = Installation::of_tokens(
+                tokens.iter().map(|token| sha256([token.as_bytes()])),
+                false,
+            );
             installation.arguments().map(str::to_owned).collect::<Vec<_>>()
         };
         let one = of(&["one", "two"]);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use session_guard_core::hash::sha256;
 use session_guard_core::revocation::record::{Kind, NEVER, RecordId};
 
 use super::*;
@@ -444,7 +445,10 @@ fn start_as(
     tokens: &[&str],
     adopts: bool,
 ) -> Result<usize, StoreError> {
-    let installation = Some(Installation::of_tokens(tokens.iter().copied(), adopts));
+    let installation = Some(Installation::of_tokens(
+        tokens.iter().map(|token| sha256([token.as_bytes()])),
+        adopts,
+    ));
     let options = Options { prefix: prefix.to_owned(), installation, ..Options::default() };
     let mut store = RedisStore::open(Link::new(&redis.url(), None).unwrap(), options)?;
     store.begin(rand_tag())?;
