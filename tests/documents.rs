@@ -22,6 +22,20 @@ fn every_table_equals_the_code() {
 }
 
 #[test]
+fn every_refusal_is_found_by_its_symptom() {
+    let document = read("docs/trouble.md");
+    let (before, rest) = document.split_once("<!-- objections -->").expect("the generated table");
+    let (_, after) = rest.split_once("<!-- end of objections -->").expect("its end");
+    let by_symptom = [before, after].concat();
+    let rules = RefusalRule::ALL.map(Objection::from).into_iter();
+    let rules = rules.filter(|objection| objection.refusal() == Refusal::Unavailable);
+    let refusals = Refusal::ALL.map(Objection::from).into_iter();
+    for name in refusals.chain(rules).map(|objection| objection.name()) {
+        assert!(by_symptom.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn every_configuration_in_the_documents_loads() {
     let environment = |_: &str| Some("long-enough-for-any-algorithm-".repeat(3));
     let mut found = 0;
@@ -191,7 +205,8 @@ fn answers() -> String {
 /// Each refusal, followed by its claims and rules.
 fn objections() -> String {
     let mut table = String::from("| refusal | what is wrong | what to do |\n| --- | --- | --- |\n");
-    let claims = [Objection::absent("…"), Objection::malformed("…")];
+    let claims =
+        [Objection::absent, Objection::malformed, Objection::not_accepted].map(|of| of("…"));
     for refusal in Refusal::ALL {
         let of_rules = RefusalRule::ALL.map(Objection::from).into_iter().chain(claims.clone());
         let of_rules = of_rules.filter(|objection| objection.refusal() == refusal);
