@@ -74,7 +74,7 @@ fn everything_that_ships_loads_and_is_explained() {
         let text = repository::read(&name);
         let came = check(&text, &[], &[]);
         let words =
-            ["pluginConfig:\n", "StringValue", "kind: EnvoyExtensionPolicy", "filter_config:"];
+            ["pluginConfig:\n", "StringValue", "\nkind: EnvoyExtensionPolicy", "filter_config:\n"];
         let holds_one = words.iter().any(|word| text.contains(word));
         assert_eq!(came.code, if holds_one { 0 } else { 2 }, "{name}: {}{}", came.out, came.err);
         checked += usize::from(holds_one);
@@ -182,6 +182,66 @@ fn traffic_extensions_and_extension_policies_are_read() {
     assert_eq!((code, &reports[0]["variables"][1]["state"]), (1, &json!("not_passed_on")));
     let warnings = reports[0]["warnings"].to_string();
     assert!(warnings.contains("not a Gateway") && warnings.contains("failOpen"), "{warnings}");
+}
+
+#[test]
+fn dynamic_modules_of_envoy_gateway_are_read() {
+    let policy = |kind: &str, access: &str| {
+        json!({
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "EnvoyExtensionPolicy",
+            "metadata": {"name": "edge"},
+            "spec": {"targetRefs": [{"kind": kind, "name": "edge"}], "dynamicModule": [
+                {"name": "guard", "filterName": "session-guard", "config": filter(access)},
+            ]},
+        })
+    };
+    let proxy = |entry: Value| {
+        json!({"kind": "EnvoyProxy", "metadata": {"name": "edge"},
+            "spec": {"dynamicModules": [{"name": "other"}, entry]}})
+    };
+    let stays = proxy(json!({"name": "guard", "doNotClose": true}));
+    let closes = proxy(json!({"name": "guard"}));
+    for (kind, access, proxy, code, paths) in [
+        ("Gateway", "public", &Value::Null, 0, &[][..]),
+        ("Gateway", "public", &stays, 0, &[]),
+        ("Gateway", "public", &closes, 0, &["EnvoyProxy/edge.spec.dynamicModules[1].doNotClose"]),
+        ("HTTPRoute", "public", &stays, 0, &["targetRefs"]),
+        ("Gateway", "open", &stays, 1, &[]),
+    ] {
+        for text in [
+            format!("---\n{}\n---\n{proxy}\n", policy(kind, access)),
+            json!({"kind": "List", "items": [proxy, policy(kind, access)]}).to_string(),
+        ] {
+            let (came, reports) = reports(&text, &[]);
+            let warnings = reports[0]["warnings"].as_array().unwrap();
+            let found: Vec<_> = warnings.iter().map(|it| it["path"].as_str().unwrap()).collect();
+            assert_eq!((came, found.as_slice()), (code, paths), "{reports:#}");
+            assert!(reports[0]["place"].as_str().unwrap().ends_with("EnvoyExtensionPolicy edge"));
+            assert_ne!(reports[0]["variables"][0]["state"], "not_passed_on", "{reports:#}");
+        }
+    }
+}
+
+#[test]
+fn clusters_of_an_envoy_filter_are_checked_as_istios() {
+    let wrong = "cluster signout";
+    let good = "outbound|8090||signout.signout.svc.cluster.local";
+    for (cluster, paths) in [(good, &[][..]), ("signout", &[wrong])] {
+        let mut config = filter("public");
+        config["revocation"]["upstream"] = json!({"cluster": cluster});
+        let configuration =
+            json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config});
+        let inserted = json!({"name": "session-guard", "typed_config": {
+            "dynamic_module_config": {"do_not_close": true}, "filter_name": "session-guard",
+            "filter_config": configuration,
+        }});
+        let object = json!({"kind": "EnvoyFilter", "metadata": {"name": "guard"},
+            "spec": {"configPatches": [{"patch": {"value": inserted}}]}});
+        let (code, reports) = reports(&object.to_string(), &[]);
+        let warnings = reports[0]["warnings"].as_array().unwrap();
+        let found: Vec<_> = warnings.iter().map(|it| it["path"].as_str().unwrap()).collect();
+        assert_eq!((code, found.as_slice()), (0, paths), "{reports:#}");
+    }
 }
 
 #[test]

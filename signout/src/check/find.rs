@@ -1,9 +1,9 @@
 //! Finds the configurations of the filter in a text.
 //!
 //! The text is the JSON of a configuration itself, or YAML or JSON that contains configurations:
-//! Envoy's bootstrap, listeners or extension configurations, Kubernetes objects with Wasm plugins,
-//! an `EnvoyFilter`, a `ConfigMap` with such files, or several documents of any kind (`kustomize
-//! build`). A Wasm plugin is recognised by its form, in any document.
+//! Envoy's bootstrap, listeners or extension configurations, Kubernetes objects with Wasm plugins or
+//! dynamic modules, an `EnvoyFilter`, a `ConfigMap` with such files, or several documents of any
+//! kind (`kustomize build`). Plugins and modules are recognised by their form, in any document.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use session_guard_core::config::ConfigError;
 
 use crate::check::Wrong;
 use crate::check::plugin::{Passed, Plugin, field};
-use crate::check::resource::plugins_of;
+use crate::check::resource::{on_registration, plugins_of};
 use crate::check::similar::closest;
 
 /// One configuration, as the filter would get it.
@@ -30,14 +30,16 @@ pub struct FoundConfiguration {
     clusters: Option<BTreeSet<String>>,
     /// Under Istio, the hosts for which the text defines a `ServiceEntry`. Otherwise `None`.
     istio_hosts: Option<BTreeSet<String>>,
+    /// The name under which an `EnvoyProxy` registers its dynamic module.
+    module: Option<String>,
 }
 
-/// All Wasm plugins in a text.
+/// All Wasm plugins and dynamic modules in a text.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Configurations of this filter.
     pub ours: Vec<FoundConfiguration>,
-    /// Places of Wasm plugins that are not this filter.
+    /// Places of plugins and modules that are not this filter.
     pub others: Vec<String>,
 }
 
@@ -56,7 +58,7 @@ pub fn find(text: &[u8]) -> Result<Findings, String> {
     for document in &documents {
         findings.look(document, &mut vec![], clusters(document).as_ref());
     }
-    findings.add_service_entries(&documents);
+    findings.add_other_objects(&documents);
     Ok(findings)
 }
 
@@ -83,12 +85,14 @@ fn find_in_json(text: &[u8]) -> Findings {
     let document: Value = serde_json::from_slice(text).unwrap_or_default();
     // A YAML text with several documents may begin like JSON.
     let several = || str::from_utf8(text).ok().and_then(|text| documents(text).ok());
-    let several = document.is_null().then(several).flatten().unwrap_or_default();
-    for document in several.iter().chain([&document]) {
+    let several = document.is_null().then(several).flatten();
+    let documents = several.unwrap_or_else(|| vec![document]);
+    for document in &documents {
         findings.look(document, &mut vec![], clusters(document).as_ref());
     }
-    findings.add_service_entries(&several);
-    let is_of_a_proxy = PROXYS_OWN.iter().any(|name| document.get(name).is_some());
+    findings.add_other_objects(&documents);
+    let is_of_a_proxy =
+        PROXYS_OWN.iter().any(|name| documents.iter().any(|it| it.get(name).is_some()));
     if findings.ours.is_empty() && findings.others.is_empty() && !is_of_a_proxy {
         findings.ours.push(FoundConfiguration {
             place: String::new(),
@@ -97,6 +101,7 @@ fn find_in_json(text: &[u8]) -> Findings {
             passed: Passed::Unknown,
             clusters: None,
             istio_hosts: None,
+            module: None,
         });
     }
     findings
@@ -151,14 +156,22 @@ fn lacks_in_mesh(cluster: &str, hosts: &BTreeSet<String>) -> Option<Wrong> {
 }
 
 impl Findings {
-    /// Adds the hosts of all `ServiceEntry` resources to the configurations under Istio.
-    fn add_service_entries(&mut self, documents: &[Value]) {
+    /// Adds what other objects say: the hosts of each `ServiceEntry` to the configurations under
+    /// Istio, and the modules of each `EnvoyProxy` to the policies that use them.
+    fn add_other_objects(&mut self, documents: &[Value]) {
         let lists = documents.iter().filter_map(|it| it["items"].as_array()).flatten();
-        let entries = documents.iter().chain(lists).filter(|it| it["kind"] == "ServiceEntry");
+        let objects: Vec<_> = documents.iter().chain(lists).collect();
+        let of_kind = |kind: &'static str| objects.iter().filter(move |it| it["kind"] == kind);
+        let entries = of_kind("ServiceEntry");
         let hosts = entries.filter_map(|it| it.pointer("/spec/hosts")?.as_array()).flatten();
         let hosts: BTreeSet<_> = hosts.filter_map(|it| Some(it.as_str()?.to_owned())).collect();
         for known in self.ours.iter_mut().filter_map(|it| it.istio_hosts.as_mut()) {
             known.extend(hosts.iter().cloned());
+        }
+        for found in &mut self.ours {
+            let Some(module) = &found.module else { continue };
+            let proxies = of_kind("EnvoyProxy");
+            found.warnings.extend(proxies.flat_map(|proxy| on_registration(proxy, module)));
         }
     }
 
@@ -211,11 +224,19 @@ impl Findings {
         if !plugin.is_ours() {
             return self.others.push(place);
         }
-        let Plugin { text, passed, warnings, .. } = plugin;
+        let Plugin { text, passed, warnings, module, .. } = plugin;
         let clusters = clusters.cloned();
         let is_istio = ISTIO_KINDS.iter().any(|kind| place.starts_with(kind));
         let istio_hosts = is_istio.then(BTreeSet::new);
-        self.ours.push(FoundConfiguration { place, text, warnings, passed, clusters, istio_hosts });
+        self.ours.push(FoundConfiguration {
+            place,
+            text,
+            warnings,
+            passed,
+            clusters,
+            istio_hosts,
+            module,
+        });
     }
 }
 
@@ -255,4 +276,4 @@ const PROXYS_OWN: &[&str] = &[
 ];
 
 /// The first words of the places of plugins under Istio.
-const ISTIO_KINDS: [&str; 2] = ["WasmPlugin ", "TrafficExtension "];
+const ISTIO_KINDS: [&str; 3] = ["WasmPlugin ", "TrafficExtension ", "EnvoyFilter "];

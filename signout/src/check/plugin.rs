@@ -1,5 +1,5 @@
-//! Reads a Wasm plugin of Envoy: the configuration and environment that it passes to the filter,
-//! and probable mistakes.
+//! Reads a Wasm plugin or a dynamic module of Envoy: the configuration and environment that it
+//! passes to the filter, and probable mistakes.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) enum Passed {
     },
 }
 
-/// One Wasm plugin.
+/// One Wasm plugin or dynamic module.
 pub(super) struct Plugin {
     /// Names of the plugin, its VM and its module, by which the filter is recognised.
     pub(super) names: Vec<String>,
@@ -32,6 +32,8 @@ pub(super) struct Plugin {
     pub(super) text: Result<Vec<u8>, ConfigError>,
     pub(super) passed: Passed,
     pub(super) warnings: Vec<String>,
+    /// The name under which an `EnvoyProxy` registers its dynamic module.
+    pub(super) module: Option<String>,
 }
 
 impl Passed {
@@ -88,6 +90,7 @@ impl Plugin {
             text: text(field(plugin, "configuration")),
             passed: Passed::These { host, written },
             warnings,
+            module: None,
         })
     }
 
@@ -103,9 +106,7 @@ impl Plugin {
             Some(configuration) => Ok(configuration["value"].to_string().into_bytes()),
             None => text(configuration),
         };
-        let closes = field(module, "do_not_close") != Some(&Value::Bool(true));
-        let warning = "dynamic_module_config.do_not_close: not true, so the revocation set is lost \
-            when the last listener with the filter goes; set it to true";
+        let stays = field(module, "do_not_close");
         Some(Self {
             names: names
                 .into_iter()
@@ -115,7 +116,8 @@ impl Plugin {
                 .collect(),
             text,
             passed: Passed::Unknown,
-            warnings: closes.then(|| warning.to_owned()).into_iter().collect(),
+            warnings: on_close("dynamic_module_config.do_not_close", stays).into_iter().collect(),
+            module: None,
         })
     }
 
@@ -168,6 +170,16 @@ pub(super) fn on_failure(name: &str, policy: Option<&str>, opens: bool) -> Optio
             Some(format!("{name}: not FAIL_RELOAD, so a VM that dies responds 503 until a restart"))
         }
     }
+}
+
+/// Returns a warning if Envoy may unload the dynamic module. `name` is the setting's path.
+pub(super) fn on_close(name: &str, stays: Option<&Value>) -> Option<String> {
+    (stays != Some(&Value::Bool(true))).then(|| {
+        format!(
+            "{name}: not true, so the revocation set is lost when the last listener with the \
+             filter goes; set it to true"
+        )
+    })
 }
 
 /// Returns a field of a protobuf message in JSON, under its `snake_case` or its `camelCase` name.

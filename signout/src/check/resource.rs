@@ -1,4 +1,4 @@
-//! Reads the Wasm plugins of a Kubernetes object.
+//! Reads the Wasm plugins and dynamic modules of a Kubernetes object.
 //!
 //! Istio has the kinds `TrafficExtension` and `WasmPlugin`, and Envoy Gateway has
 //! `EnvoyExtensionPolicy`. Each object is read as its control plane translates it for Envoy: the
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::check::plugin::{Passed, Plugin, on_failure, texts};
+use crate::check::plugin::{Passed, Plugin, on_close, on_failure, texts};
 
 /// Returns the plugins of an object, or `None` if its kind contains none.
 pub(super) fn plugins_of(resource: &Value) -> Option<Vec<Plugin>> {
@@ -22,8 +22,10 @@ pub(super) fn plugins_of(resource: &Value) -> Option<Vec<Plugin>> {
             Some(wasm.map(|wasm| of_istio(name, spec, wasm)).into_iter().collect())
         }
         "EnvoyExtensionPolicy" => {
-            let modules = spec["wasm"].as_array().into_iter().flatten();
-            Some(modules.map(|wasm| of_envoy_gateway(name, spec, wasm)).collect())
+            let list = |member: &str| spec[member].as_array().into_iter().flatten();
+            let wasm = list("wasm").map(|wasm| of_envoy_gateway(name, spec, wasm));
+            let modules = list("dynamicModule").map(|module| module_of(name, spec, module));
+            Some(wasm.chain(modules).collect())
         }
         _ => None,
     }
@@ -63,6 +65,7 @@ fn of_istio(name: &Value, spec: &Value, wasm: &Value) -> Plugin {
         text: Ok(text_of(&wasm["pluginConfig"])),
         passed: Passed::These { host, written },
         warnings,
+        module: None,
     }
 }
 
@@ -72,14 +75,7 @@ fn of_envoy_gateway(name: &Value, spec: &Value, wasm: &Value) -> Plugin {
     if wasm["failOpen"] == true {
         warnings.push("failOpen: admits every request when the VM dies".to_owned());
     }
-    let mut targets = spec["targetRefs"].as_array().into_iter().flatten();
-    let single = spec.get("targetRef");
-    let is_route = |target: &Value| target["kind"] != "Gateway";
-    if targets.any(is_route) || single.is_some_and(is_route) {
-        let warning = "targetRefs: not a Gateway; its routes without the policy forward a client's \
-            user id";
-        warnings.push(warning.to_owned());
-    }
+    warnings.extend(on_target(spec));
     let code = &wasm["code"];
     Plugin {
         names: names([name, &wasm["name"], &code["image"]["url"], &code["http"]["url"]]),
@@ -89,7 +85,44 @@ fn of_envoy_gateway(name: &Value, spec: &Value, wasm: &Value) -> Plugin {
             written: BTreeMap::new(),
         },
         warnings,
+        module: None,
     }
+}
+
+/// Reads one dynamic module of an `EnvoyExtensionPolicy`. The module reads Envoy's own environment.
+fn module_of(name: &Value, spec: &Value, module: &Value) -> Plugin {
+    Plugin {
+        names: names([name, &module["name"], &module["filterName"]]),
+        text: Ok(text_of(&module["config"])),
+        passed: Passed::Unknown,
+        warnings: on_target(spec).into_iter().collect(),
+        module: module["name"].as_str().map(str::to_owned),
+    }
+}
+
+/// Returns a warning if an `EnvoyExtensionPolicy` targets a single route.
+fn on_target(spec: &Value) -> Option<String> {
+    let mut targets = spec["targetRefs"].as_array().into_iter().flatten();
+    let single = spec.get("targetRef");
+    let is_route = |target: &Value| target["kind"] != "Gateway";
+    (targets.any(is_route) || single.is_some_and(is_route)).then(|| {
+        "targetRefs: not a Gateway; its routes without the policy forward a client's user id"
+            .to_owned()
+    })
+}
+
+/// Returns the warnings about a dynamic module that an `EnvoyProxy` registers under this name.
+pub(super) fn on_registration(proxy: &Value, module: &str) -> Vec<String> {
+    let name = proxy.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let entries = proxy.pointer("/spec/dynamicModules").and_then(Value::as_array);
+    let entries = entries.into_iter().flatten().enumerate();
+    entries
+        .filter(|(_, entry)| entry["name"] == module)
+        .filter_map(|(index, entry)| {
+            let path = format!("EnvoyProxy/{name}.spec.dynamicModules[{index}].doNotClose");
+            on_close(&path, entry.get("doNotClose"))
+        })
+        .collect()
 }
 
 fn names<const COUNT: usize>(values: [&Value; COUNT]) -> Vec<String> {

@@ -154,9 +154,9 @@ const TEXT_BYTES: u64 = 16 << 20;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const EXAMPLES: &str = "\
-The filter's own code decides. In YAML every Wasm filter of Envoy (its StringValue) and every
-TrafficExtension and WasmPlugin of Istio and EnvoyExtensionPolicy of Envoy Gateway that is this filter
-is checked, ConfigMaps included; other Wasm plugins are not.
+The filter's own code decides. In YAML every Wasm filter (its StringValue) and dynamic module of Envoy,
+every TrafficExtension, WasmPlugin and EnvoyFilter of Istio and EnvoyExtensionPolicy of Envoy Gateway
+that is this filter is checked, ConfigMaps included; other plugins are not.
 
 Secrets: a variable that the configuration names and that is set here is checked as well. One that is
 not set here is reported, and all else is checked; with --require-env it is an error. One that the
