@@ -11,6 +11,8 @@ NATIVE_TESTS = $(addprefix --test ,smoke panic api_keys callouts configuration c
 
 FILTER = $(if $(SESSION_GUARD_BUILD),$(SESSION_GUARD_BUILD),wasm)
 
+COMPOSE_FILES = $(wildcard examples/*/compose.yaml examples/compose/docker-compose.yaml examples/compose/redis.yaml)
+
 PROGRAMS = $${CARGO_TARGET_DIR:-target}/debug
 
 help: ## prints this list
@@ -158,13 +160,14 @@ programs: # builds the service and the demo's programs, which the tests start
 release: ## builds the files of a release that this machine can build: target/release-files; VERSION=0.1.0
 	@setup/release.sh "$(VERSION)" $(PARTS)
 
-release-check: ## checks workflows, update bot, Dockerfile and what they pin
+release-check: ## checks workflows, update bot, Dockerfile and what they pin, and the compose files
 	@setup/python-peers.sh release-check
 	@python3 tests/release/check.py pins
 	target/release-check/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	target/release-check/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	target/release-check/bin/zizmor --offline --quiet .github
 	target/release-check/bin/hadolint Dockerfile
+	target/release-check/bin/check-jsonschema --builtin-schema vendor.compose-spec $(COMPOSE_FILES)
 
 lint: ## checks formatting, clippy and documentation; warnings are errors
 	cargo fmt --all --check
