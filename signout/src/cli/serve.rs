@@ -20,6 +20,10 @@ use signout::store::Installation;
 use signout::{Service, ServiceSettings, app};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::CommandError;
 use super::guard::GuardOptions;
@@ -146,15 +150,17 @@ enum LogFormat {
 impl Serve {
     /// Runs until SIGTERM or SIGINT.
     pub(super) fn run(self) -> Result<(), CommandError> {
-        let level = tracing_subscriber::EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        let lines = tracing_subscriber::fmt()
-            .with_env_filter(level)
+        let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
+        let level = level.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
+        let log = tracing_subscriber::registry().with(level);
         match self.log_format {
-            LogFormat::Text => lines.init(),
-            LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
+            LogFormat::Text => log.with(lines).init(),
+            LogFormat::Json => {
+                log.with(lines.json().flatten_event(true).with_span_list(false)).init();
+            }
         }
         tokio::runtime::Runtime::new()
             .map_err(|error| failed("cannot start", &error))?
@@ -285,7 +291,7 @@ Environment:
                        first
   SIGNOUT_TOKEN_FILE   a file that contains them, if SIGNOUT_TOKEN is not set
   SIGNOUT_ADMIN_TOKEN  if set, a cutoff for all users needs this token, or one with the right `admin`
-  RUST_LOG             log level on standard error (default: info)
+  RUST_LOG             log level on standard error (default: info); also TARGET=LEVEL, with commas
   SIGNOUT_STORE        the store, for an address that contains a password
 If neither of the first two is set, and there is no --tokens, the first start with a redb store
 generates a token in <store>.token and prints the path. With Redis, the start fails.
