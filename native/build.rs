@@ -4,7 +4,7 @@
 
 fn main() {
     let argument = match std::env::var("CARGO_CFG_TARGET_OS").as_deref() {
-        Ok("linux") => "-Wl,--unresolved-symbols=ignore-all",
+        Ok("linux") => "-Wl,-z,undefs",
         Ok("macos") => "-Wl,-undefined,dynamic_lookup",
         _ => return,
     };

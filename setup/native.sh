@@ -1,23 +1,32 @@
 #!/bin/sh
 # Builds the filter as a dynamic module of Envoy: setup/native.sh OUTPUT [FEATURE]
 #
-# Prints its digest, and the glibc version that it needs at run time. Build it on a system that is as old as
-# the oldest system that it will run on.
+# Prints its digest, and the glibc version that it needs at run time, which depends on the glibc of this
+# machine. GLIBC=2.28 uses the C compiler and the linker of zig (from PyPI, 100 MB), which link with that
+# version on every machine. With it, TARGET=aarch64-unknown-linux-gnu builds for the other architecture.
 set -eu
 cd "$(dirname "$0")/.."
 
 output=$1
 feature=${2:-}
 
-# Panic messages contain the paths of source files. Remap them, so that every machine builds the same bytes.
-remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
+say() { echo "setup/native: $*" >&2; }
+. setup/rust.sh
 
 set -- rustc --profile native --lib --crate-type cdylib --package session-guard-native
 [ -z "$feature" ] || set -- "$@" --features "$feature"
 # A separate target directory, because the flags differ from those of other builds.
-RUSTFLAGS="${RUSTFLAGS:-} $remap" cargo "$@" --target-dir target/native
+set -- "$@" --target-dir target/native
+if [ -n "${GLIBC:-}" ]; then
+    target=${TARGET:-$(uname -m)-unknown-linux-gnu}
+    with_zig "$target.$GLIBC" "$@"
+    built=target/native/$target/native
+else
+    RUSTFLAGS="${RUSTFLAGS:-} $remap" cargo "$@"
+    built=target/native/native
+fi
 mkdir -p "$(dirname "$output")"
-cp target/native/native/libsession_guard_native.so "$output.new" # a running Envoy may have mapped the old one
+cp "$built/libsession_guard_native.so" "$output.new" # a running Envoy may have mapped the old one
 mv "$output.new" "$output"
 
 sha256sum "$output" 2>/dev/null || shasum -a 256 "$output"

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Builds the files of a release: setup/release.sh VERSION [PART …]
 #
-# Parts: wasm, native, signout, sbom, chart; all of them without an argument. The files of this machine's
-# architecture go to target/release-files, with their checksums in SHA256SUMS.
+# Parts: wasm, native, signout, sbom, chart; all of them without an argument. The files go to
+# target/release-files, with their checksums in SHA256SUMS. The programs are built for this machine's
+# architecture; ARCHITECTURES="x86_64 arm64" builds them for both.
 #
 # A part that this machine cannot build is named at the end. With RELEASE_COMPLETE=1 that is an error, as in
 # .github/workflows/release.yaml.
@@ -10,11 +11,13 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { echo "setup/release: $*" >&2; }
+. setup/rust.sh
 
 version=${1:?setup/release.sh VERSION [PART ...]}
 shift
 [ $# -gt 0 ] || set -- wasm native signout sbom chart
-architecture=$(uname -m | sed 's/^amd64$/x86_64/; s/^aarch64$/arm64/')
+architectures=$(echo "${ARCHITECTURES:-$(uname -m)}" | sed 's/amd64/x86_64/g; s/aarch64/arm64/g')
+glibc=2.28 # of Debian 10 and RHEL 8. PyPI's Envoy 1.40 itself needs 2.30
 files=target/release-files
 missing=
 
@@ -35,29 +38,32 @@ wasm() {
         --file "$files/session_guard-$version-oci.tar" --directory target/release-image .
 }
 
+target_for() { # part, architecture, system: sets `target`, if this machine can build for it
+    target=$(echo "$2" | sed 's/arm64/aarch64/')-unknown-$3
+    [ "$(uname -s)" = Linux ] || { leave_out "$1-$2" "setup/zig-requirements.txt is for Linux only"; return 1; }
+    has_target "$target" || add_target "$target" ||
+        { leave_out "$1-$2" "Rust has no target $target, and rustup cannot add it"; return 1; }
+}
+
 native() {
-    case $(uname -s) in
-    Linux) setup/native.sh "$files/libsession_guard_native-$version-linux-$architecture.so" ;;
-    *) leave_out native "Envoy loads modules on Linux only" ;;
-    esac
+    for architecture in $architectures; do
+        target_for native "$architecture" linux-gnu || continue
+        GLIBC=$glibc TARGET=$target setup/native.sh "$files/libsession_guard_native-$version-linux-$architecture.so"
+    done
 }
 
 # A binary without any library of the system, so it runs on every Linux.
 signout() {
-    target=$(uname -m)-unknown-linux-musl
-    has_target() { ls "$(rustc --print target-libdir --target "$target" 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1; }
-    if ! has_target && command -v rustup >/dev/null; then
-        timeout 90 rustup target add "$target" >&2 || true
-    fi
-    has_target || { leave_out signout "Rust has no target $target, and rustup cannot add it"; return; }
-    command -v musl-gcc >/dev/null || { leave_out signout "musl-gcc is missing (Debian: musl-tools)"; return; }
-    cargo build --locked --release --package signout --target "$target" --target-dir target/static
-    binary=$files/signout-$version-linux-$architecture
-    install -m 0755 "target/static/$target/release/signout" "$binary"
-    if readelf --program-headers "$binary" | grep -q INTERP; then
-        say "$binary is not static"
-        exit 1
-    fi
+    for architecture in $architectures; do
+        target_for signout "$architecture" linux-musl || continue
+        with_zig "$target" build --locked --release --package signout --target-dir target/static
+        binary=$files/signout-$version-linux-$architecture
+        install -m 0755 "target/static/$target/release/signout" "$binary"
+        if readelf --program-headers "$binary" | grep -q INTERP; then
+            say "$binary is not static"
+            exit 1
+        fi
+    done
 }
 
 # One CycloneDX file for each program, from its lock file.

@@ -16,20 +16,7 @@ packages="rustc-web cargo-web rust-web-src lld-22 wasi-libc"
 with_debian=target/setup/wasm-with-debian
 
 say() { echo "setup/wasm: $*" >&2; }
-
-bounded() { # seconds, command: runs the command with that time-out, if the system has `timeout`
-    if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
-}
-
-has_target() {
-    ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1
-}
-
-add_target() { # 90 s: rustup may hang if its server is unreachable; the download takes seconds
-    command -v rustup >/dev/null || return 1
-    say "adding the target $target to the Rust toolchain"
-    bounded 90 rustup target add $target >&2 && has_target
-}
+. setup/rust.sh
 
 has_packages() {
     command -v dpkg-query >/dev/null || return 1
@@ -60,14 +47,12 @@ for program in cargo cc; do
     exit 1
 done
 
-if has_target || { [ ! -e "$with_debian" ] && add_target; }; then
+if has_target $target || { [ ! -e "$with_debian" ] && add_target $target; }; then
     rm -f "$with_debian"
 else
     use_debian
 fi
 
-# Panic messages contain the paths of source files. Remap them, so that every machine builds the same bytes.
-remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/session-guard"
 flags="-Ctarget-feature=+simd128 $remap" # SIMD: SHA-256 takes two thirds of the time; V8 supports it since 9.1
 
 set -- rustc --profile filter --lib --crate-type cdylib --target $target -p $package
