@@ -2,15 +2,18 @@
 #
 #   signout       the service
 #   envoy         Envoy with the filter and envoy/envoy.yaml
+#   envoy-native  Envoy with the dynamic module and envoy/native/envoy.yaml (docs/native.md)
 #   application   the demo's application
 #   walk          the demo's steps, for `make compose-demo`
 #
 # Each image reads its secrets from files, one per variable (setup/with-secrets.sh), runs without root,
 # and writes only to its volumes.
 
-FROM rust:1.90.0-slim-bookworm AS build
+FROM rust:1.90.0-slim-bookworm AS sources
 WORKDIR /session-guard
 COPY . .
+
+FROM sources AS build
 RUN setup/wasm.sh target/session_guard.wasm && rm -rf target/wasm*
 # The demo's programs do not need a release build.
 RUN cargo build --locked --release --package signout \
@@ -47,12 +50,8 @@ FROM base AS walk
 COPY --from=build /programs/demo-walk /usr/local/bin/
 ENTRYPOINT ["demo-walk"]
 
-FROM envoyproxy/envoy:v1.40.0 AS envoy
+FROM envoyproxy/envoy:v1.40.0 AS proxy
 COPY setup/with-secrets.sh /usr/local/bin/with-secrets
-COPY envoy/envoy.yaml /session-guard/envoy/envoy.yaml
-# Makes a configuration for Open WebUI from it.
-COPY examples/open-webui/envoy.sh /session-guard/examples/open-webui/
-COPY --from=build /session-guard/target/session_guard.wasm /session-guard/target/
 WORKDIR /session-guard
 USER 65532:65532
 EXPOSE 8080 9902
@@ -62,3 +61,16 @@ HEALTHCHECK --interval=2s --timeout=2s --start-period=60s \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"]
 ENTRYPOINT ["with-secrets"]
 CMD ["envoy", "--config-path", "envoy/envoy.yaml"]
+
+FROM proxy AS envoy
+COPY envoy/envoy.yaml envoy/
+# Makes a configuration for Open WebUI from it.
+COPY examples/open-webui/envoy.sh examples/open-webui/
+COPY --from=build /session-guard/target/session_guard.wasm target/
+
+FROM sources AS build-native
+RUN setup/native.sh target/libsession_guard_native.so && rm -rf target/native
+
+FROM proxy AS envoy-native
+COPY envoy/native/envoy.yaml envoy/
+COPY --from=build-native /session-guard/target/libsession_guard_native.so target/

@@ -15,7 +15,7 @@ mkdir -p "$folder"
 bases=$(grep -v '^#' setup/base-images.txt | while read -r name digest; do
     echo "--build-context $name=docker-image://$name@$digest"
 done)
-for image in signout envoy; do
+for image in signout envoy envoy-native; do
     # shellcheck disable=SC2086 # $bases is a list of arguments
     docker buildx build . --target "$image" --platform "linux/$architecture" $bases \
         --provenance=mode=max --sbom=true --metadata-file "$folder/$image.json" \
