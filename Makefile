@@ -84,7 +84,7 @@ kubernetes: ## checks the manifests and the Helm chart against the schemas of Is
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes
 
-kubernetes-envoy: wasm envoy programs ## runs the filter in a real Envoy as Istio and Envoy Gateway deliver it
+kubernetes-envoy: wasm native envoy programs ## runs the filter in a real Envoy as Istio and Envoy Gateway deliver it
 	@setup/kubernetes.sh
 	@target/kubernetes/bin/python tests/kubernetes/envoy.py
 

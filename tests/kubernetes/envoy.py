@@ -10,9 +10,15 @@ so it cannot show whether Istio and Envoy Gateway still translate in this way.
 - Istio (pilot/pkg/security/authz/model): the AuthorizationPolicy of the application as RBAC behind the
   filter. The test of the policy alone runs it without the filter. Principals are left out: they need
   certificates of a mesh.
-- Envoy Gateway (internal/xds/translator/wasm.go, jsonpatch.go): the filter is disabled in the connection
-  manager and enabled by each route, has its own vm_id, and its module comes from an HTTP server. Our
-  EnvoyPatchPolicy is applied to the result.
+- Istio (pilot/pkg/networking/core/envoyfilter): the EnvoyFilter with the dynamic module puts its filter
+  before all others.
+- Envoy Gateway (internal/xds/translator/wasm.go, dynamicmodule.go, jsonpatch.go): the filter is disabled in
+  the connection manager and enabled by each route. A proxy-wasm filter has its own vm_id, and its module
+  comes from an HTTP server. The file and the other settings of a dynamic module come from the EnvoyProxy.
+  Our EnvoyPatchPolicy is applied to the result.
+
+The images have the dynamic module below the folder of the Dockerfile; here it is the one that `make native`
+has built.
 """
 
 import base64
@@ -166,6 +172,12 @@ class Stage:
         self.processes = []
         self.ports = {name: free_port() for name in ["edge", "metrics", "service"]}
 
+    def library(self, path):
+        """Returns the dynamic module that the image has at this path."""
+        assert path.startswith(manifests.IMAGE_FOLDER), path
+        return str(artifact(ROOT / path.removeprefix(f"{manifests.IMAGE_FOLDER}/"),
+                            ["native/src", "core/src"]))
+
     def run(self, name, command, **environment):
         log = (self.folder / f"{name}.log").open("wb")
         self.processes.append(subprocess.Popen(
@@ -262,13 +274,23 @@ def base_configuration(stage):
 
 
 def istio(stage, resource):
-    """Envoy's configuration with a TrafficExtension or a WasmPlugin, as Istio delivers it."""
-    metadata, spec = resource["metadata"], resource["spec"]
-    wasm = spec["wasm"] if resource["kind"] == "TrafficExtension" else spec
+    """Envoy's configuration with a TrafficExtension, a WasmPlugin or an EnvoyFilter, as Istio delivers it."""
     envoy, manager, clusters = base_configuration(stage)
     cluster = clusters["signout"]
-    cluster["name"] = wasm["pluginConfig"]["revocation"]["upstream"]["cluster"]
+    cluster["name"] = manifests.config_of(resource)["revocation"]["upstream"]["cluster"]
     cluster["load_assignment"]["cluster_name"] = cluster["name"]
+    if wasm := manifests.wasm_of(resource):
+        manager["http_filters"][0] = discovered_filter(stage, resource["metadata"], wasm)
+    else:
+        inserted = json.loads(json.dumps(manifests.inserted_filter(resource)))
+        local = inserted["typed_config"]["dynamic_module_config"]["module"]["local"]
+        local["filename"] = stage.library(local["filename"])
+        manager["http_filters"][0] = inserted
+    return envoy
+
+
+def discovered_filter(stage, metadata, wasm):
+    """A filter whose configuration Envoy discovers. Here it reads it from a file."""
     name = f"{metadata['namespace']}.{metadata['name']}"
     assert all(one["valueFrom"] == "HOST" for one in wasm["vmConfig"]["env"])
     discovered = {
@@ -290,9 +312,7 @@ def istio(stage, resource):
     file.write_text(json.dumps({"resources": [discovered]}))
     source = {"path_config_source": {"path": str(file)}, "resource_api_version": "V3",
               "initial_fetch_timeout": "0s"}
-    manager["http_filters"][0] = {
-        "name": name, "config_discovery": {"config_source": source, "type_urls": [WASM]}}
-    return envoy
+    return {"name": name, "config_discovery": {"config_source": source, "type_urls": [WASM]}}
 
 
 def add_policy(envoy, policy):
@@ -364,30 +384,15 @@ def string_match(text):
     return {"suffix": text[1:]} if text.startswith("*") else {"exact": text}
 
 
-def envoy_gateway(stage, extension, patches, listener):
+def envoy_gateway(stage, objects, extension, listener):
     """Envoy's configuration with an EnvoyExtensionPolicy and an EnvoyPatchPolicy, as Envoy Gateway makes it."""
-    metadata = extension["metadata"]
-    name = f"envoyextensionpolicy/{metadata['namespace']}/{metadata['name']}/wasm/0"
-    wasm = extension["spec"]["wasm"][0]
     envoy, manager, clusters = base_configuration(stage)
-    digest = hashlib.sha256(stage.module.read_bytes()).hexdigest()
-    remote = {"http_uri": {"uri": f"http://{HOST}/{digest}.wasm", "cluster": "wasm_cluster",
-                           "timeout": "10s"}, "sha256": digest}
-    manager["http_filters"][0] = {
-        "name": f"envoy.filters.http.wasm/{name}",
-        "disabled": True,
-        "typed_config": {"@type": WASM, "config": {
-            "name": wasm["name"],
-            "configuration": string_value(wasm["config"]),
-            "vm_config": {
-                "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": {"remote": remote},
-                "environment_variables": {"host_env_keys": wasm["env"]["hostKeys"]}},
-        }},
-    }
-    assert wasm["failOpen"] is False
+    make = wasm_filter if manifests.wasm_of(extension) else module_filter
+    name, typed_config = make(stage, objects, extension)
+    manager["http_filters"][0] = {"name": name, "disabled": True, "typed_config": typed_config}
     for host in manager["route_config"]["virtual_hosts"]:
         for route in host["routes"]:
-            route["typed_per_filter_config"] = {f"envoy.filters.http.wasm/{name}": {
+            route["typed_per_filter_config"] = {name: {
                 "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}}
     envoy["static_resources"]["clusters"].remove(clusters["signout"])
     envoy["static_resources"]["clusters"].append({
@@ -396,9 +401,46 @@ def envoy_gateway(stage, extension, patches, listener):
                 "address": {"socket_address": {
                     "address": HOST, "port_value": stage.modules.port}}}}]}]}})
     envoy["static_resources"]["listeners"][0]["name"] = listener
-    for patch in patches["spec"]["jsonPatches"]:
+    for patch in find(objects, "EnvoyPatchPolicy", extension["metadata"]["name"])["spec"]["jsonPatches"]:
         apply_patch(stage, envoy["static_resources"], patch)
     return envoy
+
+
+def policy_name(extension):
+    return f"envoyextensionpolicy/{extension['metadata']['namespace']}/{extension['metadata']['name']}"
+
+
+def wasm_filter(stage, _, extension):
+    """Name and configuration of the proxy-wasm filter of Envoy Gateway."""
+    name, wasm = f"{policy_name(extension)}/wasm/0", manifests.wasm_of(extension)
+    assert wasm["failOpen"] is False
+    digest = hashlib.sha256(stage.module.read_bytes()).hexdigest()
+    remote = {"http_uri": {"uri": f"http://{HOST}/{digest}.wasm", "cluster": "wasm_cluster",
+                           "timeout": "10s"}, "sha256": digest}
+    return f"envoy.filters.http.wasm/{name}", {"@type": WASM, "config": {
+        "name": wasm["name"],
+        "configuration": string_value(wasm["config"]),
+        "vm_config": {
+            "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": {"remote": remote},
+            "environment_variables": {"host_env_keys": wasm["env"]["hostKeys"]}},
+    }}
+
+
+def module_filter(stage, objects, extension):
+    """Name and configuration of the dynamic module of Envoy Gateway."""
+    module, = extension["spec"]["dynamicModule"]
+    entry = manifests.registered_module(objects, module["name"])
+    name = f"envoy.filters.http.dynamic_modules/{policy_name(extension)}/dynamic-module/0"
+    return name, {
+        "@type": manifests.MODULE_FILTER,
+        "dynamic_module_config": {
+            "do_not_close": entry.get("doNotClose", False),
+            "load_globally": entry.get("loadGlobally", False),
+            "module": {"local": {"filename": stage.library(entry["source"]["local"]["path"])}},
+        },
+        "filter_name": module.get("filterName", ""),
+        "filter_config": string_value(module["config"]),
+    }
 
 
 def apply_patch(stage, resources, patch):
@@ -465,38 +507,37 @@ def check_admin(stage):
     eventually("metrics", lambda: 'session_guard_refused{code="revoked"' in metrics())
 
 
-def check_failure_policy(stage):
-    """Checks, in Envoy's own configuration dump, the failure policy of the filter's VM."""
+def check_dump(stage, setting):
+    """Checks that Envoy's own configuration dump has this setting of the filter, and no secret."""
     with contextlib.closing(PipeConnection(stage.admin)) as connection:
         connection.request("GET", "/config_dump?include_eds")
         dump = connection.getresponse().read().decode()
-    assert '"failure_policy": "FAIL_RELOAD"' in dump, "failure policy"
+    assert setting in dump, setting
     for secret in SECRETS.values():
         assert secret not in dump, "a secret in config_dump"
 
 
 def run(name, objects, issuer=None):
     """Runs the filter that these objects contain."""
-    plugin, = [one for one in objects if one["kind"] in manifests.PLUGINS]
+    plugin, = manifests.plugins_of(objects)
     issuer = issuer or Application()
     stage = Stage()
     try:
         stage.start_service(find(objects, "Deployment", "signout"))
         if plugin["kind"] == "EnvoyExtensionPolicy":
-            patches = find(objects, "EnvoyPatchPolicy", plugin["metadata"]["name"])
             listener = f"{plugin['metadata']['namespace']}/edge/http"
-            configuration = envoy_gateway(stage, plugin, patches, listener)
-            variables = plugin["spec"]["wasm"][0]["env"]["hostKeys"]
+            configuration = envoy_gateway(stage, objects, plugin, listener)
         else:
             configuration = istio(stage, plugin)
             for policy in manifests.user_policies(objects):
                 add_policy(configuration, policy)
-            variables = [one["name"] for one in manifests.wasm_of(plugin)["vmConfig"]["env"]]
+        is_wasm = manifests.wasm_of(plugin) is not None
+        variables = manifests.passed_variables(plugin, SECRETS)
         if isinstance(issuer, Issuer):
             add_issuer(configuration, issuer, find(objects, "ServiceEntry", "issuer"))
         stage.start_envoy(configuration, variables)
         check_that_it_protects(stage, issuer)
-        check_failure_policy(stage)
+        check_dump(stage, '"failure_policy": "FAIL_RELOAD"' if is_wasm else '"do_not_close": true')
         check_admin(stage)
         print(f"{name}: protects", flush=True)
     except BaseException:
@@ -601,6 +642,9 @@ def main():
         build(manifests.with_component("istio/gateway", "istio/traffic-extension")))
     run("envoy/istio/gateway with issuer",
         build(manifests.with_component("istio/gateway", "istio/issuer")), Issuer())
+    for variant, component in [("istio/gateway", "istio"), ("envoy-gateway", "envoy-gateway")]:
+        run(f"envoy/{variant} with the dynamic module",
+            build(manifests.with_component(variant, f"native/{component}")))
 
 
 if __name__ == "__main__":

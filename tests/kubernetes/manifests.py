@@ -6,6 +6,7 @@ fields, wrong types, wrong words and wrong patterns fail. Then come the rules th
 """
 
 import copy
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,8 @@ COMPONENTS = {
     "istio/traffic-extension": ["istio/gateway", "istio/sidecar", "istio/waypoint"],
     "istio/issuer": ["istio/gateway", "istio/sidecar"],
     "kubernetes/redis": ["kubernetes/sidecar", "istio/gateway", "envoy-gateway"],
+    "native/istio": ["istio/gateway"],
+    "native/envoy-gateway": ["envoy-gateway"],
 }
 
 
@@ -46,13 +49,15 @@ def check_sentences(documents):
         assert deployment["replicas"] == 1, "the embedded store belongs to one process"
         assert deployment["strategy"] == {"type": "Recreate"}
     check_disruption(documents)
-    plugins = [one for one in documents if one["kind"] in PLUGINS]
+    plugins = plugins_of(documents)
     assert len(plugins) <= 1, "one filter"
     if plugins and plugins[0]["kind"] != "EnvoyExtensionPolicy":
         assert len(user_policies(documents)) == 1, "one policy that demands a user"
     for plugin in plugins:
         proxy, account = proxy_of(documents, plugin)
         check_variables(plugin, proxy)
+        if module := module_of(documents, plugin):
+            check_module(documents, plugin, module, proxy)
         if has_service and plugin["kind"] != "EnvoyExtensionPolicy":
             check_service(documents, plugin, account)
     for one in documents:
@@ -74,12 +79,70 @@ def envoy_yaml():
     return yaml.safe_load((ROOT / "envoy/envoy.yaml").read_text())
 
 
-PLUGINS = ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"]
+def plugins_of(documents):
+    """The objects that add the filter to proxies. Other EnvoyFilters change other settings."""
+    kinds = ["WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"]
+    is_module = lambda one: one["kind"] == "EnvoyFilter" and inserted_filter(one)
+    return [one for one in documents if one["kind"] in kinds or is_module(one)]
 
 
 def wasm_of(plugin):
-    """The part of it that Istio's two kinds share."""
-    return plugin["spec"]["wasm"] if plugin["kind"] == "TrafficExtension" else plugin["spec"]
+    """The part of it that describes the proxy-wasm filter. None for the dynamic module."""
+    spec = plugin["spec"]
+    if plugin["kind"] == "EnvoyExtensionPolicy":
+        return spec["wasm"][0] if "wasm" in spec else None
+    return {"WasmPlugin": spec, "TrafficExtension": spec.get("wasm")}.get(plugin["kind"])
+
+
+def inserted_filter(plugin):
+    """The dynamic module that an EnvoyFilter adds. None if it adds none."""
+    added = [one["patch"]["value"] for one in plugin["spec"]["configPatches"]]
+    return next((one for one in added if one.get("typed_config", {}).get("@type") == MODULE_FILTER), None)
+
+
+def config_of(plugin):
+    """The filter's configuration."""
+    if plugin["kind"] == "EnvoyFilter":
+        return inserted_filter(plugin)["typed_config"]["filter_config"]["value"]
+    if plugin["kind"] == "EnvoyExtensionPolicy":
+        spec = plugin["spec"]
+        return (wasm_of(plugin) or spec["dynamicModule"][0])["config"]
+    return wasm_of(plugin)["pluginConfig"]
+
+
+def module_of(documents, plugin):
+    """Envoy's filter with the dynamic module, without its configuration. None for the proxy-wasm filter."""
+    if plugin["kind"] == "EnvoyFilter":
+        return {**inserted_filter(plugin)["typed_config"], "filter_config": None}
+    if wasm_of(plugin):
+        return None
+    module, = plugin["spec"]["dynamicModule"]
+    entry = registered_module(documents, module["name"])
+    assert entry["source"]["type"] == "Local", "the image contains the module"
+    patches = find(documents, "EnvoyPatchPolicy", plugin["metadata"]["name"])["spec"]["jsonPatches"]
+    patch, = [one["operation"] for one in patches if one["type"].endswith(".Listener")]
+    assert patch["jsonPath"].endswith(".dynamic_module_config"), patch["jsonPath"]
+    return {
+        "@type": MODULE_FILTER,
+        "dynamic_module_config": {
+            "module": {"local": {"filename": entry["source"]["local"]["path"]}},
+            "do_not_close": entry.get("doNotClose", False),
+            patch["path"].removeprefix("/"): patch["value"],
+        },
+        "filter_name": module["filterName"],
+        "filter_config": None,
+    }
+
+
+MODULE_FILTER = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+
+
+def registered_module(documents, name):
+    """The entry of the EnvoyProxy to which a policy refers."""
+    proxy, = [one for one in documents if one["kind"] == "EnvoyProxy"]
+    found = [one for one in proxy["spec"].get("dynamicModules", []) if one["name"] == name]
+    assert len(found) == 1, f"the EnvoyProxy registers {name} {len(found)} times"
+    return found[0]
 
 
 def user_policies(documents):
@@ -89,8 +152,16 @@ def user_policies(documents):
         for rule in one["spec"]["rules"] for condition in rule.get("when", []))]
 
 
+def selected_labels(plugin):
+    """The labels of the pods that it selects. None for those that target another object."""
+    spec = plugin["spec"]
+    if plugin["kind"] == "EnvoyFilter":
+        return spec["workloadSelector"]["labels"]
+    return spec.get("selector", {}).get("matchLabels")
+
+
 def selects(plugin, deployment):
-    wanted = plugin["spec"].get("selector", {}).get("matchLabels")
+    wanted = selected_labels(plugin)
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     is_near = plugin["metadata"]["namespace"] == deployment["metadata"]["namespace"]
     return bool(wanted) and is_near and wanted.items() <= labels.items()
@@ -101,7 +172,7 @@ def proxy_of(documents, plugin):
     targets = plugin["spec"].get("targetRefs", [])
     namespace = plugin["metadata"]["namespace"]
     if not targets:
-        assert plugin["spec"]["selector"]["matchLabels"] != {"app": "signout"}, "never the service"
+        assert selected_labels(plugin) != {"app": "signout"}, "never the service"
         pods = [one for one in documents if one["kind"] == "Deployment" and selects(plugin, one)]
         assert len(pods) == 1, "the plugin selects one workload"
         pod = pods[0]["spec"]["template"]["spec"]
@@ -126,20 +197,49 @@ def proxy_of(documents, plugin):
 def check_variables(plugin, container):
     """The proxy's container has the variables that the filter may read, and no others."""
     has = {one["name"] for one in container["env"] if "secretKeyRef" in one["valueFrom"]}
-    if plugin["kind"] == "EnvoyExtensionPolicy":
-        wants = set(plugin["spec"]["wasm"][0]["env"]["hostKeys"])
-        config = plugin["spec"]["wasm"][0]["config"]
-    else:
-        wants = {one["name"] for one in wasm_of(plugin)["vmConfig"]["env"]}
-        config = wasm_of(plugin)["pluginConfig"]
+    wants = passed_variables(plugin, has)
     assert wants == has, f"the proxy's container has {has}, the filter reads {wants}"
-    uses = {key["secret"]["env"] for key in config["keys"] if "secret" in key} | {"SIGNOUT_TOKEN"}
+    keys = config_of(plugin)["keys"]
+    uses = {key["secret"]["env"] for key in keys if "secret" in key} | {"SIGNOUT_TOKEN"}
     assert wants == uses, f"the configuration uses {uses}, the filter reads {wants}"
+
+
+def passed_variables(plugin, environment):
+    """The variables that the filter may read. The dynamic module reads the whole environment of Envoy."""
+    wasm = wasm_of(plugin)
+    if wasm is None:
+        return environment
+    if plugin["kind"] == "EnvoyExtensionPolicy":
+        return set(wasm["env"]["hostKeys"])
+    return {one["name"] for one in wasm["vmConfig"]["env"]}
+
+
+def check_module(documents, plugin, module, container):
+    """The dynamic module is configured as in envoy/native/envoy.yaml, and runs in an image that has it."""
+    native = yaml.safe_load((ROOT / "envoy/native/envoy.yaml").read_text())
+    manager = native["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    shipped = manager["http_filters"][0]["typed_config"]
+    library = shipped["dynamic_module_config"]["module"]["local"]
+    library["filename"] = f"{IMAGE_FOLDER}/{library['filename']}"
+    assert module == {**shipped, "filter_config": None}, f"{module}, but shipped is {shipped}"
+    assert "-native:" in container["image"], f"{container['image']} has no module"
+    if plugin["kind"] == "EnvoyFilter":
+        patch, = plugin["spec"]["configPatches"]
+        assert patch["patch"]["operation"] == "INSERT_FIRST", "before Istio's own filters"
+        return
+    proxy, = [one for one in documents if one["kind"] == "EnvoyProxy"]
+    order = [(one["name"], one.get("before")) for one in proxy["spec"]["filterOrder"]]
+    wanted = ("envoy.filters.http.dynamic_modules", "envoy.filters.http.jwt_authn")
+    assert wanted in order, f"{order}: jwt_authn may remove the token"
+
+
+# The working directory of the images of Envoy.
+IMAGE_FOLDER = re.search(r" AS proxy\n.*?^WORKDIR (\S+)", (ROOT / "Dockerfile").read_text(), re.M | re.S)[1]
 
 
 def check_service(documents, plugin, account):
     """The filter calls the service's port, and the service admits this filter's proxies."""
-    upstream = wasm_of(plugin)["pluginConfig"]["revocation"]["upstream"]
+    upstream = config_of(plugin)["revocation"]["upstream"]
     port, host = upstream["cluster"].split("||")
     service = find(documents, "Service", "signout")
     assert host == f"signout.{service['metadata']['namespace']}.svc.cluster.local", host
@@ -179,13 +279,18 @@ def check_disruption(documents):
         assert spread["labelSelector"] == one["spec"]["selector"], one["metadata"]["name"]
 
 
-def check_that_mistakes_are_seen(documents):
+def check_that_mistakes_are_seen(built):
     """Tests the check itself: it must find each of these mistakes."""
-    plugin = find(documents, "WasmPlugin", "session-guard")
-    deployment = find(documents, "Deployment", "signout")
-    extension = find(build(ROOT / "envoy/envoy-gateway"), "EnvoyExtensionPolicy", "session-guard")
-    converted = build(with_component("istio/gateway", "istio/traffic-extension"))
-    traffic = find(converted, "TrafficExtension", "session-guard")
+    in_gateway = built["istio/gateway"]
+    plugin = find(in_gateway, "WasmPlugin", "session-guard")
+    deployment = find(in_gateway, "Deployment", "signout")
+    extension = find(built["envoy-gateway"], "EnvoyExtensionPolicy", "session-guard")
+    traffic = find(
+        built["istio/gateway with istio/traffic-extension"], "TrafficExtension", "session-guard")
+    of_module = built["envoy-gateway with native/envoy-gateway"]
+    policy = find(of_module, "EnvoyExtensionPolicy", "session-guard")
+    proxy = find(of_module, "EnvoyProxy", "edge")
+    inserted = find(built["istio/gateway with native/istio"], "EnvoyFilter", "session-guard")
     for document, path, value in [
         (plugin, ["spec", "failStrategy"], "FAIL_SOMEHOW"),
         (plugin, ["spec", "phase"], "AUTH"),
@@ -195,21 +300,68 @@ def check_that_mistakes_are_seen(documents):
         (deployment, ["spec", "strategy", "typ"], "Recreate"),
         (deployment, ["spec", "replicas"], "one"),
         (deployment, ["spec", "template", "spec", "containers", 0, "readinessprobe"], {}),
-        (deployment, ["spec", "template", "spec", "containers", 0, "image"], None),
+        (deployment, ["spec", "template", "spec", "containers", 0, "image"], 1),
         (deployment, ["spec", "template", "metadata", "label"], {}),
         (extension, ["spec", "wasm", 0, "failurePolicy"], "FAIL_RELOAD"),
         (extension, ["spec", "wasm", 0, "env", "host_keys"], []),
         (extension, ["spec", "wasm", 0, "code", "type"], "HTTP"),
         (traffic, ["spec", "wasm", "phase"], "AUTHN"),
         (traffic, ["spec", "failStrategy"], "FAIL_RELOAD"),
+        (policy, ["spec", "dynamicModule", 0, "name"], "session_guard"),
+        (policy, ["spec", "dynamicModule", 0, "doNotClose"], True),
+        (proxy, ["spec", "dynamicModules", 0, "source", "type"], "Remote"),
+        (proxy, ["spec", "dynamicModules", 0, "source", "local", "path"], ""),
+        (proxy, ["spec", "dynamicModules", 0, "path"], "/module.so"),
+        (inserted, ["spec", "configPatches", 0, "patch", "operation"], "INSERT"),
+        (inserted, ["spec", "configPatches", 0, "match", "context"], "INGRESS"),
     ]:
-        changed = place = copy.deepcopy(document)
-        for step in path[:-1]:
-            place = place[step]
-        place[path[-1]] = value
-        if value is None:
-            place[path[-1]] = 1
+        changed = copy.deepcopy(document)
+        put(changed, path, value)
         assert problems(changed), f"not seen: {path} = {value}"
+    check_that_wrong_modules_are_seen(built)
+
+
+def check_that_wrong_modules_are_seen(built):
+    """The same for the rules about the dynamic module, which no schema has."""
+    gateway, mesh = "envoy-gateway with native/envoy-gateway", "istio/gateway with native/istio"
+    container = ["provider", "kubernetes", "envoyDeployment", "container"]
+    value = ["configPatches", 0, "patch", "value", "typed_config"]
+    config = [*value, "filter_config", "value"]
+    edge = ["template", "spec", "containers", 0]
+    for variant, kind, name, path, wrong in [
+        (gateway, "EnvoyProxy", "edge", ["dynamicModules", 0, "doNotClose"], False),
+        (gateway, "EnvoyProxy", "edge", ["dynamicModules", 0, "name"], "another"),
+        (gateway, "EnvoyProxy", "edge", ["dynamicModules", 0, "source", "local", "path"], "/module.so"),
+        (gateway, "EnvoyProxy", "edge", ["filterOrder", 0, "name"], "envoy.filters.http.wasm"),
+        (gateway, "EnvoyProxy", "edge", [*container, "image"], "envoyproxy/envoy:v1.40.0"),
+        (gateway, "EnvoyProxy", "edge", [*container, "env"], []),
+        (gateway, "EnvoyExtensionPolicy", "session-guard", ["dynamicModule", 0, "filterName"], "filter"),
+        (gateway, "EnvoyPatchPolicy", "session-guard", ["jsonPatches", 1, "operation", "value"], "custom"),
+        (mesh, "EnvoyFilter", "session-guard", [*value, "dynamic_module_config", "do_not_close"], False),
+        (mesh, "EnvoyFilter", "session-guard", ["configPatches", 0, "patch", "operation"], "ADD"),
+        (mesh, "EnvoyFilter", "session-guard", ["workloadSelector", "labels", "app"], "other"),
+        (mesh, "EnvoyFilter", "session-guard", [*config, "keys", 0, "secret", "env"], "OTHER"),
+        (mesh, "EnvoyFilter", "session-guard", [*config, "revocation", "upstream", "cluster"], "a||b"),
+        (mesh, "Deployment", "edge", [*edge, "image"], "auto"),
+        (mesh, "Deployment", "edge", [*edge, "startupProbe"], {}),
+    ]:
+        changed = copy.deepcopy(built[variant])
+        put(find(changed, kind, name)["spec"], path, wrong)
+        assert is_seen(changed), f"not seen: {kind} {path} = {wrong}"
+
+
+def put(place, path, value):
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+
+
+def is_seen(documents):
+    try:
+        check_sentences(documents)
+    except AssertionError:
+        return True
+    return False
 
 
 def check():
@@ -230,7 +382,7 @@ def check():
         assert not [one for one in built[name] if one["kind"] == "PersistentVolumeClaim"], name
     deployment = find(built["kubernetes/sidecar with kubernetes/redis"], "Deployment", "signout")
     assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
-    check_that_mistakes_are_seen(built["istio/gateway"])
+    check_that_mistakes_are_seen(built)
     return found, count
 
 

@@ -190,13 +190,30 @@ class GatewayWasm(Model):
     env: WasmEnvironment | None = None
 
 
+ModuleName = Annotated[
+    str, pydantic.Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", min_length=1, max_length=253)
+]
+
+
+class DynamicModule(Model):
+    """One filter of a dynamic module that the EnvoyProxy registers under `name`."""
+
+    name: ModuleName
+    filter_name: Annotated[str | None, pydantic.Field(alias="filterName", max_length=253)] = None
+    config: Any = None
+    terminal_filter: Annotated[bool | None, pydantic.Field(alias="terminalFilter")] = None
+
+
 class EnvoyExtensionPolicySpec(Model):
     """Envoy Gateway's extensions of a Gateway or of a route."""
 
     target_refs: Annotated[
         list[TargetRef], pydantic.Field(alias="targetRefs", min_length=1, max_length=16)
     ]
-    wasm: Annotated[list[GatewayWasm], pydantic.Field(max_length=16)]
+    wasm: Annotated[list[GatewayWasm] | None, pydantic.Field(max_length=16)] = None
+    dynamic_module: Annotated[
+        list[DynamicModule] | None, pydantic.Field(alias="dynamicModule", max_length=16)
+    ] = None
 
 
 class JsonPatchOperation(Model):
@@ -283,9 +300,50 @@ class EnvoyProxyProvider(Model):
     kubernetes: EnvoyProxyKubernetes
 
 
+class LocalModule(Model):
+    """A shared library in the proxy's image, by its absolute path."""
+
+    path: Annotated[str, pydantic.Field(min_length=1, max_length=4096)]
+
+
+class RemoteModule(Model):
+    """A shared library that Envoy downloads."""
+
+    url: Annotated[
+        str, pydantic.Field(pattern=r"^https?://[^/?#]+(?:[/?#].*)?$", min_length=1, max_length=4096)
+    ]
+    sha256: Annotated[str, pydantic.Field(pattern="^[a-f0-9]{64}$")]
+
+
+class ModuleSource(Model):
+    """The source of a shared library: exactly the one that `type` names."""
+
+    type: Literal["Local", "Remote"] = "Local"
+    local: LocalModule | None = None
+    remote: RemoteModule | None = None
+
+    @pydantic.model_validator(mode="after")
+    def has_its_source(self):
+        assert (self.local is not None) == (self.type == "Local"), "local goes with type Local"
+        assert (self.remote is not None) == (self.type == "Remote"), "remote goes with type Remote"
+        return self
+
+
+class DynamicModuleEntry(Model):
+    """A dynamic module that policies may use."""
+
+    name: ModuleName
+    source: ModuleSource
+    do_not_close: Annotated[bool | None, pydantic.Field(alias="doNotClose")] = None
+    load_globally: Annotated[bool | None, pydantic.Field(alias="loadGlobally")] = None
+
+
 class EnvoyProxySpec(Model):
     """Settings of the proxies of one Gateway."""
 
+    dynamic_modules: Annotated[
+        list[DynamicModuleEntry] | None, pydantic.Field(alias="dynamicModules")
+    ] = None
     filter_order: Annotated[list[FilterOrder] | None, pydantic.Field(alias="filterOrder")] = None
     provider: EnvoyProxyProvider
 
