@@ -146,7 +146,17 @@ async fn authorize(
             }
             Err(error) => error.into_response(),
         },
-        Err(error) => error.clone().into_response(),
+        Err(error) => {
+            if *error == Error::Unauthorized && service.parts.unauthorized_log.admits(()) {
+                let caller = connection.map(|it| it.peer.to_string()).unwrap_or_default();
+                tracing::warn!(
+                    caller,
+                    "a call was refused (401): its API token is missing or unknown here; compare \
+                     SIGNOUT_TOKEN of the proxy or the command line with the tokens of this service"
+                );
+            }
+            error.clone().into_response()
+        }
     };
     let status = answer.status();
     if let Ok(caller) = &caller

@@ -58,7 +58,7 @@ impl AuditCommand {
         let client = Client::new(&self.target)?;
         let (mut left, mut before) = (self.limit, None);
         if !self.json {
-            println!("{}", line(TITLES));
+            super::print(format_args!("{}\n", line(TITLES)));
         }
         while left > 0 {
             let path = format!("/v1/audit?{}", self.query(left.min(PAGE_ENTRIES), before));
@@ -95,7 +95,7 @@ impl AuditCommand {
 
     fn print(&self, entry: &Value) {
         if self.json {
-            println!("{entry}");
+            super::print(format_args!("{entry}\n"));
             return;
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -107,7 +107,10 @@ impl AuditCommand {
         let [by, realm, reason] = ["by", "realm", "reason"].map(|name| text(&entry[name]));
         let origin = format!("{} {by}", text(&entry["origin"]));
         let (time, kind) = (text(&entry["time"]), text(&first["kind"]));
-        println!("{}", line([&time, origin.trim(), &kind, &what, &realm, &reason]));
+        super::print(format_args!(
+            "{}\n",
+            line([&time, origin.trim(), &kind, &what, &realm, &reason])
+        ));
     }
 }
 

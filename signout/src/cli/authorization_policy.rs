@@ -65,7 +65,7 @@ impl PolicyArguments {
         let policy = authorization_policy(&report.configuration, &self.settings(file))
             .map_err(|why| CommandError::Refused(format!("{file}: {why}")))?;
         warn(file, &report);
-        print!("{policy}");
+        super::print(format_args!("{policy}"));
         Ok(())
     }
 

@@ -81,7 +81,10 @@ impl CheckCommand {
         let bad = reports.iter().filter(|report| !report.good).count();
         if self.json {
             let good = bad == 0;
-            println!("{}", json!({"good": good, "version": VERSION, "configurations": reports}));
+            super::print(format_args!(
+                "{}\n",
+                json!({"good": good, "version": VERSION, "configurations": reports})
+            ));
         } else {
             reports.iter().for_each(|report| print(&name, report));
         }
@@ -105,10 +108,10 @@ impl CheckCommand {
         if self.json {
             let mut object = json!(report);
             object["version"] = json!(VERSION);
-            println!("{object}");
+            super::print(format_args!("{object}\n"));
         } else {
             let verdict = if good { "is accepted" } else { "IS NOT ACCEPTED" };
-            println!("{name}: {verdict} (version {VERSION})\n{words}");
+            super::print(format_args!("{name}: {verdict} (version {VERSION})\n{words}\n"));
         }
         match good {
             true => Ok(()),
@@ -139,7 +142,10 @@ impl CheckCommand {
 fn print(name: &str, report: &Report) {
     let place = if report.place.is_empty() { String::new() } else { format!(": {}", report.place) };
     let verdict = if report.good { "loads" } else { "DOES NOT LOAD" };
-    println!("{name}{place}: {verdict} (version {VERSION})\n{}", words::words(report));
+    super::print(format_args!(
+        "{name}{place}: {verdict} (version {VERSION})\n{}\n",
+        words::words(report)
+    ));
 }
 
 fn asked(text: &str) -> Result<Asked, String> {

@@ -84,7 +84,7 @@ impl Client {
             CommandError::Unreachable(problem)
         })?;
         if status != 200 {
-            return Err(CommandError::Refused(refusal(status, &String::from_utf8_lossy(&body))));
+            return Err(self.refusal(status, &String::from_utf8_lossy(&body)));
         }
         let headers = Headers::from_pairs(&[(":status", "200"), ("content-type", &kind)]);
         Ok(Response { headers, body })
@@ -107,6 +107,23 @@ impl Client {
         format!("Bearer {}", self.token)
     }
 
+    /// Returns the error for a rejection. If the response is from a signout service, the error has
+    /// the service's own sentence.
+    fn refusal(&self, status: u16, body: &str) -> CommandError {
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        CommandError::Refused(match (body["code"].as_str(), body["detail"].as_str()) {
+            (Some("unauthorized"), Some(_)) => format!(
+                "the service at {} does not accept this API token (401 unauthorized); compare \
+                 SIGNOUT_TOKEN here with that of the service",
+                self.url
+            ),
+            (Some(code), Some(detail)) => format!("refused ({status} {code}): {detail}"),
+            _ => {
+                format!("refused with status {status}; the response is not from a signout service")
+            }
+        })
+    }
+
     fn answer(
         &self,
         came: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -124,7 +141,7 @@ impl Client {
         })?;
         match status {
             200 | 201 => Ok(ApiResponse { is_new: status == 201, body }),
-            _ => Err(CommandError::Refused(refusal(status, &body))),
+            _ => Err(self.refusal(status, &body)),
         }
     }
 }
@@ -135,16 +152,6 @@ impl ApiResponse {
         serde_json::from_str(&self.body).map_err(|error| {
             CommandError::Refused(format!("the response is not from a signout service: {error}"))
         })
-    }
-}
-
-/// Returns the message for a rejection. If the response is from a signout service, it contains the
-/// service's own sentence.
-fn refusal(status: u16, body: &str) -> String {
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    match (body["code"].as_str(), body["detail"].as_str()) {
-        (Some(code), Some(detail)) => format!("refused ({status} {code}): {detail}"),
-        _ => format!("refused with status {status}; the response is not from a signout service"),
     }
 }
 

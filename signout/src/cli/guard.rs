@@ -29,6 +29,7 @@ pub(super) struct GuardOptions {
     /// Address for the checks of these proxies. Checks need no API token, so only proxies should
     /// reach it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091", requires = "guard")]
+    #[arg(value_parser = super::listen_address)]
     guard_listen: SocketAddr,
     /// Serve these checks over HTTPS, with the certificate of `--tls-cert`. Without it they come over
     /// HTTP, as from a proxy on the same machine.

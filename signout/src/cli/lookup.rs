@@ -33,11 +33,14 @@ impl LookupCommand {
     pub(super) fn run(self) -> Result<(), CommandError> {
         let found = look_up(&Client::new(&self.target)?, &self.question()?)?;
         if self.json {
-            println!("{found}");
+            super::print(format_args!("{found}\n"));
             return Ok(());
         }
-        println!("{}", if found["revoked"] == true { "revoked" } else { "not revoked" });
-        lines(&found).iter().for_each(|line| println!("{line}"));
+        super::print(format_args!(
+            "{}\n",
+            if found["revoked"] == true { "revoked" } else { "not revoked" }
+        ));
+        lines(&found).iter().for_each(|line| super::print(format_args!("{line}\n")));
         Ok(())
     }
 

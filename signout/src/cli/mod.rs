@@ -112,9 +112,35 @@ struct Target {
     ca: Option<PathBuf>,
 }
 
+/// Prints on standard output. If its reader has closed it (`signout check … | head`), the process
+/// ends without an error, like other command-line tools.
+fn print(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    match std::io::stdout().write_fmt(text) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => eprintln!("signout: cannot write: {error}"),
+        Ok(()) => {}
+    }
+}
+
+/// Parses an address to listen on.
+fn listen_address(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "it must be an IP address with a port, not a name: 127.0.0.1:8090, 0.0.0.0:8090, or, for \
+         IPv6 with brackets, [::1]:8090"
+            .to_owned()
+    })
+}
+
 /// Checks that the text is an http or https address.
 fn url(text: &str) -> Result<String, String> {
-    let url: ureq::http::Uri = text.parse().map_err(|error| format!("{error}"))?;
+    let url: ureq::http::Uri = text.parse().map_err(|error| {
+        let colons = text.split_once("://").map_or(text, |(_, rest)| rest).matches(':').count();
+        match colons > 1 {
+            true => format!("{error}; an IPv6 address needs brackets: http://[::1]:8090"),
+            false => format!("{error}"),
+        }
+    })?;
     match (url.scheme_str(), url.host()) {
         (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
         _ => Err("it must begin with http:// or https:// and a host".to_owned()),
@@ -162,7 +188,7 @@ fn schema(issuers: bool, tokens: bool) -> Result<(), CommandError> {
         (_, true) => signout::access::schema::schema(),
         _ => session_guard_core::config::schema::schema(),
     };
-    println!("{schema:#}");
+    print(format_args!("{schema:#}\n"));
     Ok(())
 }
 

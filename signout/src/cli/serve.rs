@@ -36,7 +36,7 @@ use super::tokens::TokenOptions;
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     /// Address to listen on. Port 0 selects a free port. The address is printed on standard output.
-    #[arg(long, default_value = "127.0.0.1:8090")]
+    #[arg(long, default_value = "127.0.0.1:8090", value_parser = super::listen_address)]
     listen: SocketAddr,
     /// The store of the revocations: `redb:PATH`, a file that only this process uses, or a Redis or
     /// Valkey that several services share: `redis://[user:password@]host[:port][/db]`,

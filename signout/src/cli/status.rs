@@ -27,7 +27,7 @@ impl StatusCommand {
     pub(super) fn run(self) -> Result<(), CommandError> {
         let status: Value = Client::new(&self.target)?.get("/v1/status")?.json()?;
         if self.json {
-            println!("{status}");
+            super::print(format_args!("{status}\n"));
         } else {
             table(&status);
         }
@@ -69,12 +69,15 @@ fn table(status: &Value) {
         ("newest entry", status["head"].as_str().unwrap_or_default().to_owned()),
     ];
     for (name, value) in rows {
-        println!("{name:<28} {value}");
+        super::print(format_args!("{name:<28} {value}\n"));
     }
     let proxies = status["proxies"].as_array().map(Vec::as_slice).unwrap_or_default();
-    println!("{:<28} {}", "proxies", proxies.len());
+    super::print(format_args!("{:<28} {}\n", "proxies", proxies.len()));
     if !proxies.is_empty() {
-        println!("\n{}", line(["proxy", "address", "version", "realm", "lag", "last poll"]));
+        super::print(format_args!(
+            "\n{}\n",
+            line(["proxy", "address", "version", "realm", "lag", "last poll"])
+        ));
     }
     for proxy in proxies {
         let text = |name: &str| proxy[name].as_str().unwrap_or_default();
@@ -88,7 +91,10 @@ fn table(status: &Value) {
             true => "waiting now".to_owned(),
             false => format!("{} s ago", number(&proxy["seconds_since_poll"])),
         };
-        println!("{}", line([text("id"), text("address"), &version, text("realm"), &lag, &last]));
+        super::print(format_args!(
+            "{}\n",
+            line([text("id"), text("address"), &version, text("realm"), &lag, &last])
+        ));
     }
 }
 

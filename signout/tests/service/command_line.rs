@@ -139,6 +139,9 @@ fn the_exit_code_says_what_went_wrong() {
     let process = ServiceProcess::serve(folder.path());
     let refused = run(at(&process, &["revoke", "--jti", "a"]).env("SIGNOUT_TOKEN", "wrong"));
     assert!(refused.0 == 1 && refused.2.contains("401 unauthorized"), "{refused:?}");
+    assert!(refused.2.contains("compare SIGNOUT_TOKEN here"), "{refused:?}");
+    let logged = || process.log().contains("a call was refused (401)");
+    assert!(logged() && process.log().contains("127.0.0.1"), "{}", process.log());
     let milliseconds = run(&mut at(&process, &["revoke", "--jti", "a", "--exp", "1795332120000"]));
     assert!(milliseconds.0 == 1 && milliseconds.2.contains("milliseconds?"), "{milliseconds:?}");
     let no_address = ["status", "--url", "nonsense"];
@@ -155,6 +158,21 @@ fn the_exit_code_says_what_went_wrong() {
     drop(process);
     let unreachable = run(signout().args(["status", "--url", &gone]).env("SIGNOUT_TOKEN", "t"));
     assert!(unreachable.0 == 3 && unreachable.2.contains(&gone), "{unreachable:?}");
+}
+
+#[test]
+fn the_form_of_an_address_is_explained() {
+    let store = ["serve", "--store", "redb:unused"];
+    for (arguments, expected) in [
+        (&["--listen", "::1:8090"][..], "[::1]:8090"),
+        (&["--listen", "localhost:8090"], "not a name"),
+        (&["--guard", "a", "--guard-listen", "::1:8091"], "[::1]:8090"),
+    ] {
+        let (code, _, err) = run(signout().args(store).args(arguments));
+        assert!(code == 2 && err.contains(expected), "{arguments:?}: {err}");
+    }
+    let (code, _, err) = run(signout().args(["status", "--url", "http://::1:8090"]));
+    assert!(code == 2 && err.contains("http://[::1]:8090"), "{err}");
 }
 
 #[test]

@@ -400,7 +400,8 @@ pub const MAX_LIFETIME_SECONDS: Whole =
     Whole { default: Some(2_592_000), least: 60, most: 315_360_000 };
 
 const HTTPS: &str = "like https://id.example.com/path; http is only for loopback addresses, because \
-                     anybody on the way could change what is sent";
+                     anybody on the way could change what is sent, and an IPv6 address needs \
+                     brackets: http://[::1]/path";
 
 const JWK_SET: &str = "a JWK Set is an object with a list `keys` (RFC 7517 §5)";
 
