@@ -191,6 +191,60 @@ fn several_tokens_of_one_request_are_explained_one_by_one() {
 }
 
 #[test]
+fn a_request_is_read_as_developer_tools_copy_it() {
+    let good = token(json!({}));
+    for (first, expected) in [
+        ("POST /sign-out HTTP/1.1\nHost: a.example\n", "POST a.example/sign-out: signout"),
+        ("POST /sign-out HTTP/2\r\nHost: a.example\r\n", "POST a.example/sign-out: signout"),
+        (
+            ":authority: a.example:8443\n:method: POST\n:path: /sign-out?a=b\n",
+            "POST a.example:8443/sign-out: signout",
+        ),
+        ("GET /page HTTP/1.1\n", "GET /page: protected"),
+        ("Host: a.example\n", "none given, so as on a protected route: protected"),
+    ] {
+        let Explained { code, out, err } =
+            run(&config(), &format!("{first}Cookie: token={good}\n"), &[]);
+        assert_eq!((code, err.as_str()), (0, ""), "{first}: {out}");
+        assert!(out.contains(&format!("request      {expected}")), "{first}: {out}");
+        assert!(out.contains("in the cookie token"), "{out}");
+    }
+    let text = format!("GET /page HTTP/1.1\nCookie: token={good}\n");
+    let out = run(&config(), &text, &["--request", "POST /sign-out"]).out;
+    assert!(out.contains("request      POST /sign-out: signout"), "the option wins: {out}");
+}
+
+#[test]
+fn a_nearly_right_secret_is_explained() {
+    let hex = "6b".repeat(40);
+    for (signed_with, here, encoding, expected) in [
+        (format!("{SECRET}\n"), SECRET.to_owned(), "utf8", "a newline after the secret"),
+        (SECRET.to_owned(), format!("{SECRET}\n"), "utf8", "without the white space around"),
+        ("k".repeat(40), hex.clone(), "utf8", "add `\"encoding\": \"hex\"`"),
+        (hex.clone(), hex.clone(), "hex", "remove `encoding`"),
+        (SECOND.to_owned(), SECRET.to_owned(), "utf8", ""),
+    ] {
+        let mut config = config();
+        // The program gets the secret of this test as a variable of its own.
+        config["keys"][0]["secret"] = json!({"inline": here, "encoding": encoding});
+        let token = signed(&json!({"alg": "HS256"}), json!({}), &signed_with);
+        let Explained { code, out, .. } = run(&config, &token, &[]);
+        let line = out.lines().find(|line| line.starts_with("  signature")).unwrap();
+        assert_eq!((code, line.contains("it verifies")), (1, !expected.is_empty()), "{out}");
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_here_is_named() {
+    let mut config = config();
+    config["keys"][0]["secret"] = json!({"env": "UNSET"});
+    let Explained { code, err, .. } = run(&config, &token(json!({})), &[]);
+    assert!(code == 2 && err.contains("UNSET; set the variable here"), "{err}");
+    assert!(!err.contains("host_env_keys"), "that is about the proxy: {err}");
+}
+
+#[test]
 fn a_request_is_explained_by_its_route() {
     let good = token(json!({}));
     for (request, input, code, expected) in [
@@ -220,6 +274,8 @@ fn published_keys_come_from_files_and_left_out_keys_are_named() {
     let token = signed(&header, json!({}), SECRET);
     let out = run(&config, &token, &[]).out;
     assert!(out.contains("session_guard_unavailable:keys"), "{out}");
+    assert!(out.contains("log          keys[0].jwks: not fetched by this command"), "{out}");
+    assert!(out.contains("--jwks FILE") && !out.contains("no_answer"), "{out}");
     let file = tempfile::NamedTempFile::new().unwrap();
     let keys = json!({"keys": [
         {"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB"},

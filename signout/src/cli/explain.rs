@@ -13,9 +13,8 @@ use session_guard_core::refusal::Refusal;
 use session_guard_core::root::{Destination, Question};
 use signout::check::{Asked, find_one, stand_in};
 use signout::clock::unix_seconds;
-use signout::explain::{
-    ExplainInput, ExplainReport, QUERY, empty_page, explain, lines_with, words,
-};
+use signout::explain::pasted::{Pasted, QUERY};
+use signout::explain::{ExplainInput, ExplainReport, PROTECTED_PATH, empty_page, explain, words};
 
 use super::client::Client;
 use super::lookup::{self, look_up};
@@ -31,8 +30,8 @@ pub(super) struct ExplainCommand {
     /// The token, or the header lines of a request; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
-    /// The request, for example 'POST /sign-out' or 'https://app.example.com/'. Default: a
-    /// protected path.
+    /// The request, for example 'POST /sign-out' or 'https://app.example.com/'. Default: the request
+    /// that the header lines name, else any protected path.
     #[arg(long, value_parser = asked)]
     request: Option<Asked>,
     /// A published key set, in the order of the configuration. May be given several times.
@@ -59,11 +58,11 @@ impl ExplainCommand {
             std::env::var(name).ok().or_else(|| (!is_needed).then(|| stand_in(name)))
         };
         let parsed = Config::parse(&config, &environment).map_err(|it| self.unusable(&it))?;
-        let lines = match &self.token {
-            Some(file) => lines_with(&parsed.sources, &read(file, TOKEN_BYTES)?),
-            None => vec![],
+        let pasted = match &self.token {
+            Some(file) => Pasted::read(&parsed.sources, &read(file, TOKEN_BYTES)?),
+            None => Pasted { request: None, lines: vec![] },
         };
-        let headers = headers(self.request.as_ref(), &lines);
+        let headers = headers(self.request.as_ref().or(pasted.request.as_ref()), &pasted.lines);
         let failure = RefCell::new(None);
         let mut send = |question: Question, destination: &Destination, call: &Call| {
             let response = self.respond(question, destination, call);
@@ -112,9 +111,9 @@ impl ExplainCommand {
 
     fn print(&self, report: &ExplainReport) -> Result<(), CommandError> {
         if self.json {
-            println!("{}", serde_json::json!(report));
+            super::print(format_args!("{}\n", serde_json::json!(report)));
         } else {
-            print!("{}", words::words(report, self.url.is_some()));
+            super::print(format_args!("{}", words::words(report, self.url.is_some())));
         }
         match report.is_accepted {
             true => Ok(()),
@@ -130,7 +129,15 @@ impl ExplainCommand {
     }
 
     fn unusable(&self, error: &ConfigError) -> CommandError {
-        CommandError::Usage(format!("{}: {error}", self.config.display()))
+        let file = self.config.display();
+        CommandError::Usage(match error.path.ends_with(".env") {
+            // The filter's own remedy is about the proxy, and this command is not the proxy.
+            true => format!(
+                "{file}: {}: {}; set the variable here, to the value that the proxy has",
+                error.path, error.problem
+            ),
+            false => format!("{file}: {error}"),
+        })
     }
 
     /// Returns the response to a call of the filter. Keys come from files, and revocations from the
@@ -182,7 +189,7 @@ fn headers(request: Option<&Asked>, lines: &[(String, String)]) -> Headers<'stat
     if let (Some(path), Some(line)) = (&path, all.last_mut()) {
         line.1 = path;
     }
-    let others = lines.iter().filter(|(name, _)| name != QUERY && !name.starts_with(':'));
+    let others = lines.iter().filter(|(name, _)| name != QUERY);
     all.extend(others.map(|(name, value)| (&**name, &**value)));
     Headers::from_pairs(&all)
 }
@@ -211,9 +218,6 @@ pub(super) fn read(file: &Path, limit_bytes: u64) -> Result<String, CommandError
 fn asked(text: &str) -> Result<Asked, String> {
     Asked::read(text).ok_or_else(|| "like 'GET /page' or 'POST https://host/page'".to_owned())
 }
-
-/// No rule matches this path, because it is not canonical. It is protected in every configuration.
-const PROTECTED_PATH: &str = "//";
 
 /// Longest input of a token or headers: more than the largest headers that a proxy accepts.
 const TOKEN_BYTES: u64 = 256 * 1024;

@@ -11,9 +11,11 @@
 //! so no test or command waits for its timers.
 
 pub mod facts;
+mod near_miss;
+pub mod pasted;
 pub mod words;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::Serialize;
 use session_guard_core::admission::{Decision, Forward};
@@ -182,21 +184,33 @@ pub fn explain(input: ExplainInput<'_>) -> Result<ExplainReport, ConfigError> {
     let (shared, mut now) =
         (InMemory::default(), Now { unix_seconds, monotonic_milliseconds: STARTED_AT });
     let mut root = Root::configure(text, environment, &NoHost, &|| [0; 16], host(&shared, &now))?;
-    load(&mut root, &shared, &mut now, send);
+    let missing = load(&mut root, config.key_sets.len(), &shared, &mut now, send);
     let host = host(&shared, &now);
     let found = config.sources.find(headers);
     let candidates = found.as_deref().unwrap_or_default();
     let tokens = candidates.iter().map(|candidate| {
         let objection = root.examine(&candidate.bytes, host);
         let facts = TokenFacts::read(&candidate.bytes);
-        TokenReport {
-            place: place(&config.sources, candidate.exact, candidate.other),
-            steps: steps(objection.as_ref(), &facts, unix_seconds),
+        let mut steps = steps(objection.as_ref(), &facts, unix_seconds);
+        if objection.as_ref().map(Objection::refusal) == Some(Refusal::BadSignature) {
+            let found = near_miss::find(text, environment, &candidate.bytes, unix_seconds);
+            let failed = steps.iter_mut().find(|step| step.stage == Stage::Signature);
+            if let (Some(found), Some(step)) = (found, failed) {
+                step.text = format!("{} — {found}", step.text);
+            }
         }
+        TokenReport { place: place(&config.sources, candidate.exact, candidate.other), steps }
     });
     let tokens = tokens.collect();
     let log = root.take_log().into_iter();
     let log = log.filter(|(severity, _)| *severity > Severity::Info).map(|(_, line)| line);
+    let not_given = config.key_sets.iter().enumerate().filter(|(set, _)| missing.contains(set));
+    let log = log.chain(not_given.map(|(_, set)| {
+        format!(
+            "{}: not fetched by this command; download it and give it as `--jwks FILE`",
+            set.name
+        )
+    }));
     let mut report = ExplainReport {
         request: shown_request(headers),
         access: access_name(config.routes.find(headers).access),
@@ -237,16 +251,23 @@ fn host<'a>(shared: &'a InMemory, now: &'a Now) -> Host<'a> {
     Host { shared, clock: now, random: || 0 }
 }
 
-/// Runs the filter's timer until keys and revocations are loaded. Also stops when a call for them
-/// has failed; a real filter would wait and retry.
-fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
-    let (mut feed_failed, mut keys_failed) = (false, false);
+/// Runs the filter's timer until keys and revocations are loaded, or the calls for them have failed.
+/// A real filter would wait and retry. Returns the key sets that `send` does not have.
+fn load(
+    root: &mut Root,
+    sets: usize,
+    shared: &InMemory,
+    now: &mut Now,
+    send: Send<'_>,
+) -> BTreeSet<usize> {
+    let mut feed_failed = false;
+    let (mut missing, mut fetched) = (BTreeSet::new(), BTreeSet::new());
     let mut calls = VecDeque::new();
     while now.monotonic_milliseconds < STARTED_AT + LOADING_MILLISECONDS {
         let needs_feed = !feed_failed && !root.knows_revocations();
-        let needs_keys = !keys_failed && root.lacks_keys();
+        let needs_keys = root.lacks_keys() && missing.len() + fetched.len() < sets;
         if !needs_feed && !needs_keys {
-            return;
+            break;
         }
         now.monotonic_milliseconds += TICK_MILLISECONDS;
         let Some((question, call)) = calls.pop_front() else {
@@ -259,12 +280,18 @@ fn load(root: &mut Root, shared: &InMemory, now: &mut Now, send: Send<'_>) {
         }
         let response = send(question, &destination, &call);
         match question {
-            Question::Keys(_) => keys_failed |= response.is_none(),
+            // The filter would log that the issuer cannot be reached, but nobody has asked it.
+            Question::Keys(index) if response.is_none() => {
+                missing.insert(index);
+                continue;
+            }
+            Question::Keys(index) => drop(fetched.insert(index)),
             Question::Poll | Question::Delivery => feed_failed |= response.is_none(),
         }
         let effects = root.call_response(question, response.as_ref(), host(shared, now));
         calls.extend(effects.calls);
     }
+    missing
 }
 
 /// Returns the response to this poll from a service that has no revocations.
@@ -282,39 +309,6 @@ pub fn empty_page(destination: &Destination, call: &Call, unix_seconds: u64) -> 
         body: page.encode(&PageKey::new(api_token.as_bytes())),
     }
 }
-
-/// Returns the header lines of the request to explain. If the text consists of header lines,
-/// returns these. Otherwise the text is a token, and the returned lines contain it in the first of
-/// the configured token sources.
-#[must_use]
-pub fn lines_with(sources: &Sources, text: &str) -> Vec<(String, String)> {
-    let text = text.trim();
-    let line = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let is_name = !name.is_empty() && name.bytes().all(is_name);
-        is_name.then(|| (name.to_ascii_lowercase(), value.trim().to_owned()))
-    };
-    let lines: Option<Vec<_>> = text.lines().filter(|it| !it.trim().is_empty()).map(line).collect();
-    if let Some(lines) = lines.filter(|lines| !lines.is_empty()) {
-        return lines;
-    }
-    let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
-    match sources.locations(sources.all()).next() {
-        Some(TokenLocation::Header { name, scheme: Some(scheme) }) => {
-            let scheme = if scheme == "*" { "Bearer" } else { scheme };
-            vec![(name.clone(), format!("{scheme} {token}"))]
-        }
-        Some(TokenLocation::Header { name, scheme: None }) => vec![(name.clone(), token.into())],
-        Some(TokenLocation::Cookie(name)) => vec![("cookie".to_owned(), format!("{name}={token}"))],
-        Some(TokenLocation::Query(name)) => vec![(QUERY.to_owned(), format!("{name}={token}"))],
-        None => vec![],
-    }
-}
-
-/// The header name that [`lines_with`] uses for a token in the query. No real header can have this
-/// name.
-pub const QUERY: &str = "?";
 
 fn place(sources: &Sources, exact: SourceSet, other: SourceSet) -> String {
     let name = |location: &TokenLocation| match location {
@@ -371,9 +365,16 @@ fn outcome(forward: &Forward) -> String {
 fn shown_request(headers: &Headers) -> String {
     let text = |name: &[u8]| String::from_utf8_lossy(headers.first(name).unwrap_or_default());
     let target = text(b":path");
+    if target.as_bytes().split(|byte| *byte == b'?').next() == Some(PROTECTED_PATH.as_bytes()) {
+        return "none given, so as on a protected route".to_owned();
+    }
     let path = target.split('?').next().unwrap_or_default();
     format!("{} {}{}", text(b":method"), text(b":authority"), path.escape_debug())
 }
+
+/// The path of a request that was not given. No rule matches this path, because it is not canonical.
+/// It is protected in every configuration.
+pub const PROTECTED_PATH: &str = "//";
 
 /// The state machine's clock at the beginning. It is not 0, because 0 means *never* in some parts
 /// of the core.

@@ -1,0 +1,105 @@
+//! Finds the usual mistakes with a secret: a token that does not verify is verified again with the
+//! secret slightly changed.
+//!
+//! The filter itself never tries these. It uses exactly the secret that the configuration names.
+
+use serde_json::{Value, json};
+use session_guard_core::clock::Now;
+use session_guard_core::config::effective::effective;
+use session_guard_core::keys::host::NoHost;
+use session_guard_core::root::Root;
+use session_guard_core::shared::InMemory;
+
+use super::{STARTED_AT, Stage, host};
+use crate::check::ProcessEnvironment;
+
+/// A change of the secret, and what it means if the token verifies with it.
+struct Change {
+    of_text: fn(String) -> String,
+    encoding: Option<&'static str>,
+    meaning: &'static str,
+}
+
+/// Returns the mistake that explains why the token does not verify. Returns `None` if it does not
+/// verify with any of the changes either.
+pub(super) fn find(
+    config: &[u8],
+    environment: ProcessEnvironment<'_>,
+    token: &[u8],
+    unix_seconds: u64,
+) -> Option<&'static str> {
+    // The effective configuration contains the keys of a preset, but no inline secret.
+    let written: Value = serde_json::from_slice(config).ok()?;
+    let config = if written["keys"].is_array() { written } else { effective(config).ok()? };
+    let verifies = |change: &&Change| {
+        verifies_with(change, &config, environment, token, unix_seconds).unwrap_or(false)
+    };
+    CHANGES.iter().find(verifies).map(|change| change.meaning)
+}
+
+fn verifies_with(
+    change: &Change,
+    config: &Value,
+    environment: ProcessEnvironment<'_>,
+    token: &[u8],
+    unix_seconds: u64,
+) -> Option<bool> {
+    let keys = config.get("keys")?.as_array()?;
+    let with_secret = keys.iter().filter(|key| key["secret"].is_object());
+    let changed = with_secret.map(|key| {
+        let mut key = key.clone();
+        key["weak_secret"] = json!("accept");
+        if let Some(text) = key["secret"]["inline"].as_str() {
+            key["secret"]["inline"] = json!((change.of_text)(text.to_owned()));
+        }
+        if let Some(encoding) = change.encoding {
+            key["secret"]["encoding"] = json!(encoding);
+        }
+        key
+    });
+    let keys = json!({"keys": changed.collect::<Vec<_>>()});
+    let environment = |name: &str| environment(name).map(change.of_text);
+    let now = Now { unix_seconds, monotonic_milliseconds: STARTED_AT };
+    let shared = InMemory::default();
+    let host = host(&shared, &now);
+    let text = keys.to_string();
+    let mut root =
+        Root::configure(text.as_bytes(), &environment, &NoHost, &|| [0; 16], host).ok()?;
+    let objection = root.examine(token, host);
+    Some(objection.is_none_or(|objection| Stage::of(&objection) > Stage::Signature))
+}
+
+const CHANGES: [Change; 6] = [
+    Change {
+        of_text: |text| format!("{text}\n"),
+        encoding: None,
+        meaning: "it verifies with a newline after the secret: the application signs with a line \
+                  break that its secret's file ends with; let it trim the secret",
+    },
+    Change {
+        of_text: |text| text.trim().to_owned(),
+        encoding: None,
+        meaning: "it verifies without the white space around the secret: remove that here",
+    },
+    Change {
+        of_text: |text| text,
+        encoding: Some("base64"),
+        meaning: "it verifies with the decoded secret: add `\"encoding\": \"base64\"` to `secret`",
+    },
+    Change {
+        of_text: |text| text,
+        encoding: Some("base64url"),
+        meaning: "it verifies with the decoded secret: add `\"encoding\": \"base64url\"` to \
+                  `secret`",
+    },
+    Change {
+        of_text: |text| text,
+        encoding: Some("hex"),
+        meaning: "it verifies with the decoded secret: add `\"encoding\": \"hex\"` to `secret`",
+    },
+    Change {
+        of_text: |text| text,
+        encoding: Some("utf8"),
+        meaning: "it verifies with the text of the secret: remove `encoding` from `secret`",
+    },
+];
