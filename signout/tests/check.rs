@@ -454,5 +454,63 @@ fn the_route_of_a_request_is_told() {
     let (no, yes) = (&json!(false), &json!(true));
     assert_eq!(answers, [("public", no), ("signout", yes), ("protected", no), ("protected", no)]);
     assert!(check(&text, &["--request", "//"], &[]).out.contains("the path is not canonical"));
+    for (request, expected) in [
+        ("POST /out", "POST /out: signout by routes["),
+        ("GET /out", "GET /out: protected by default, needs a valid token; POST signs out here"),
+        ("/page", "GET /page: protected by default, needs a valid token\n"),
+    ] {
+        let came = check(&text, &["--request", request], &[]);
+        assert!(came.out.contains(expected), "{}", came.out);
+    }
     assert_eq!(check(&text, &["--request", "get page"], &[]).code, 2);
+}
+
+#[test]
+fn a_rule_behind_a_wider_one_is_named() {
+    let public = |place: &str, text: &str| json!({place: text, "access": "public"});
+    let protected = |place: &str, text: &str| json!({place: text, "access": "protected"});
+    let reading = json!({"prefix": "/api", "methods": ["GET"], "access": "public"});
+    let never = "routes[1]: never matches: routes[0] matches all its requests";
+    let partly = "routes[1]: does not match GET: routes[0] opens it before";
+    for (earlier, later, expected) in [
+        (public("template", "/api/{a}/{b}"), protected("path", "/api/admin/x"), never),
+        (public("template", "/api/{a}"), protected("template", "/api/{name}"), never),
+        (public("template", "/api/{a}"), protected("path", "/api/a/b"), ""),
+        (public("template", "/api/{a}/x"), protected("template", "/api/a/{b}"), ""),
+        (public("template", "/api/{a}"), protected("prefix", "/api/a"), ""),
+        (reading.clone(), protected("prefix", "/api/admin"), partly),
+        (reading.clone(), public("prefix", "/api/admin"), ""),
+        (reading, protected("prefix", "/other"), ""),
+        (public("path", "/api/admin/x"), protected("prefix", "/api/admin"), ""),
+    ] {
+        let mut config = filter("public");
+        config["routes"] = json!([earlier, later, {"path": "/out", "access": "signout"}]);
+        let out = check(&config.to_string(), &[], &[]).out;
+        let found: Vec<_> = out.lines().filter(|line| line.contains("routes[1]:")).collect();
+        match expected {
+            "" => assert!(found.is_empty(), "{earlier} {later}: {out}"),
+            expected => assert!(found.len() == 1 && found[0].contains(expected), "{out}"),
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_address_in_brackets_is_a_mistake() {
+    let shipped = repository::read("envoy/envoy.yaml");
+    for (address, is_wrong) in [("\"[::1]\"", true), ("\"::1\"", false), ("localhost", false)] {
+        let text = shipped.replace("address: signout,", &format!("address: {address},"));
+        let out = check(&text, &[], &[]).out;
+        assert_eq!(out.contains("write `::1`, without brackets"), is_wrong, "{out}");
+    }
+}
+
+#[test]
+fn a_reader_that_ends_early_causes_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signout"));
+    command.args(["check", concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/envoy.yaml")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }

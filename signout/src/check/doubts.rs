@@ -127,6 +127,10 @@ impl Doubts {
             if let Some(earlier) = earlier {
                 let problem = format!("never matches: routes[{earlier}] matches all its requests");
                 self.add(at.clone(), problem, "put it before that rule, or remove it");
+            } else if let Some((earlier, methods)) = opened_before(&rules, index) {
+                let problem =
+                    format!("does not match {methods}: routes[{earlier}] opens it before");
+                self.add(at.clone(), problem, "put it before that rule, or name its own methods");
             }
             for field in ["path", "prefix"] {
                 let written = text(&rule[field]);
@@ -260,8 +264,53 @@ fn covers_paths(earlier: &Value, later: &Value) -> bool {
             || rest.is_empty()
                 && (later["prefix"].is_null() || text(&later["access"]) != "protected");
     }
-    let same = |name: &str| !earlier[name].is_null() && earlier[name] == later[name];
-    same("path") || same("template")
+    if let Some(template) = earlier["template"].as_str() {
+        return later["prefix"].is_null() && covers_segments(template, place);
+    }
+    !earlier["path"].is_null() && earlier["path"] == later["path"]
+}
+
+/// Returns whether every path that `later` names, a path or a template, matches this template.
+fn covers_segments(template: &str, later: &str) -> bool {
+    let is_variable = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
+    let (mut segments, mut others) = (template.split('/'), later.split('/'));
+    loop {
+        match (segments.next(), others.next()) {
+            (None, None) => return true,
+            (Some(segment), Some(other)) if segment == other => {}
+            (Some(segment), Some(other)) if is_variable(segment) && !other.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Returns an earlier rule that opens a wider range of paths than this rule, and the methods that it
+/// opens, if this rule requires a token or signs out. A narrower exception before a wide rule is the
+/// usual order, and no mistake.
+fn opened_before(rules: &[&Value], index: usize) -> Option<(usize, String)> {
+    let rule = rules.get(index)?;
+    let is_open = |rule: &Value| ["public", "optional"].contains(&text(&rule["access"]));
+    let opens = |earlier: &&Value| {
+        is_open(earlier)
+            && is_any_host(earlier)
+            && covers_paths(earlier, rule)
+            && !covers_paths(rule, earlier)
+    };
+    if is_open(rule) || rule["preflight"] == true {
+        return None;
+    }
+    rules.iter().take(index).enumerate().filter(|(_, earlier)| opens(earlier)).find_map(
+        |(at, earlier)| {
+            let opened = methods(earlier)?.into_iter();
+            let both = opened.filter(|it| methods(rule).is_none_or(|own| own.contains(it)));
+            let both = both.collect::<Vec<_>>().join(", ");
+            (!both.is_empty()).then_some((at, both))
+        },
+    )
+}
+
+fn is_any_host(rule: &Value) -> bool {
+    rule["hosts"].is_null() && rule["upgrade"] != true && rule["preflight"] != true
 }
 
 fn signs_out_elsewhere(rules: &[&Value], path: &str) -> bool {

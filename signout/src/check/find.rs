@@ -59,6 +59,7 @@ pub fn find(text: &[u8]) -> Result<Findings, String> {
         findings.look(document, &mut vec![], clusters(document).as_ref());
     }
     findings.add_other_objects(&documents);
+    findings.add_addresses(&documents);
     Ok(findings)
 }
 
@@ -175,6 +176,21 @@ impl Findings {
         }
     }
 
+    /// Warns of IPv6 addresses in brackets, as in a URL. Envoy takes such a text for a name, which
+    /// it cannot resolve.
+    fn add_addresses(&mut self, documents: &[Value]) {
+        let mut found = BTreeSet::new();
+        documents.iter().for_each(|document| bracketed(document, &mut found));
+        for address in found {
+            let plain = address.trim_matches(['[', ']']);
+            let warning = format!(
+                "socket_address.address: `{address}` is a name for Envoy, which it cannot resolve; \
+                 write `{plain}`, without brackets"
+            );
+            self.ours.iter_mut().for_each(|ours| ours.warnings.push(warning.clone()));
+        }
+    }
+
     fn look(
         &mut self,
         value: &Value,
@@ -255,6 +271,23 @@ fn clusters(document: &Value) -> Option<BTreeSet<String>> {
     let clusters = field(fixed, "clusters").and_then(Value::as_array).into_iter().flatten();
     let names = clusters.filter_map(|cluster| Some(cluster["name"].as_str()?.to_owned()));
     (!discovers).then(|| names.collect())
+}
+
+/// Collects the addresses of sockets that are in brackets.
+fn bracketed(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            let address = field(value, "socket_address").and_then(|it| it["address"].as_str());
+            let is_address = |text: &&str| {
+                let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+                inner.is_some_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok())
+            };
+            found.extend(address.filter(is_address).map(str::to_owned));
+            fields.values().for_each(|value| bracketed(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| bracketed(item, found)),
+        _ => {}
+    }
 }
 
 /// Top-level members that occur in documents of a proxy, and never in a configuration of the

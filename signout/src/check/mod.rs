@@ -127,6 +127,11 @@ pub struct Answered {
     pub request: String,
     /// The access of its route.
     pub access: &'static str,
+    /// The index of the rule that decides. `None` if the default access applies, or the path is not
+    /// canonical.
+    pub rule: Option<usize>,
+    /// A method with which a request to the same path would revoke its tokens, if this one does not.
+    pub signs_out_by: Option<&'static str>,
     /// Whether the request revokes its own tokens.
     pub revokes: bool,
     /// The user whose tokens a 2xx response revokes.
@@ -234,6 +239,19 @@ impl Asked {
         [(":method", &self.method), (":authority", &self.authority), (":path", &self.path)]
     }
 
+    /// Returns a method with which a request to the same address would sign out, if this request
+    /// does not.
+    #[must_use]
+    pub fn signs_out_by(&self, config: &Config) -> Option<&'static str> {
+        let signs_out = |method: &str| {
+            let lines =
+                [(":method", method), (":authority", &self.authority), (":path", &self.path)];
+            config.routes.find(&Headers::from_pairs(&lines)).revokes()
+        };
+        let others = || ["POST", "DELETE", "GET", "PUT"].into_iter().find(|it| signs_out(it));
+        if signs_out(&self.method) { None } else { others() }
+    }
+
     fn answered(&self, config: &Config) -> Answered {
         let pseudo = self.pseudo_headers();
         let headers = Headers::from_pairs(&pseudo);
@@ -241,6 +259,8 @@ impl Asked {
         Answered {
             request: format!("{} {}{}", self.method, self.authority, self.path),
             access: access_name(route.access),
+            rule: config.routes.deciding_rule(&headers),
+            signs_out_by: self.signs_out_by(config),
             revokes: route.revokes(),
             revokes_user: route.revoke_user.map(|user| match user {
                 RevokeUser::OfToken => "the user of its own token".to_owned(),

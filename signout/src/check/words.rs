@@ -248,6 +248,9 @@ fn rule(rule: &Value) -> String {
     if rule["cross_site"] == "revoke" {
         line.push_str(", also if another site's page sends it");
     }
+    if access == "signout" && !items(&rule["methods"]).any(|method| method == "GET") {
+        line.push_str("; a GET revokes nothing");
+    }
     if rule["api_keys"] == "refuse" {
         line.push_str("; an API key is not enough");
     }
@@ -298,13 +301,26 @@ fn revocation(config: &Value) -> Vec<String> {
 }
 
 fn request(answered: &Answered) -> String {
-    let Answered { request, access, revokes, revokes_user, is_canonical } = answered;
+    let Answered { request, access, rule, signs_out_by, revokes, revokes_user, is_canonical } =
+        answered;
+    let decided_by = match rule {
+        Some(index) => format!("{access} by routes[{index}]"),
+        None if *is_canonical => format!("{access} by default"),
+        None => (*access).to_owned(),
+    };
     let mut line = match *access == "signout" && !revokes {
-        true => format!("{request}: signout, but with this method it revokes nothing"),
-        false => format!("{request}: {access}, {}", asks(access)),
+        true => format!("{request}: {decided_by}, but with this method it revokes nothing"),
+        false => format!("{request}: {decided_by}, {}", asks(access)),
     };
     if !is_canonical {
         line.push_str("; no rule applies, because the path is not canonical");
+    }
+    if let Some(method) = signs_out_by {
+        let _ = write!(
+            line,
+            "; {method} signs out here, this request does not: if the application signs out by it, \
+             add its method to `methods` of the signout rule"
+        );
     }
     if let Some(user) = revokes_user {
         let _ = write!(line, "; a 2xx response signs out {user} everywhere");

@@ -134,6 +134,14 @@ impl Routes {
         route
     }
 
+    /// Returns the index of the rule that decides about a request, or `None` if no rule does.
+    #[must_use]
+    pub fn deciding_rule(&self, headers: &Headers) -> Option<usize> {
+        let path = path::canonical(headers.first(b":path").unwrap_or_default())?;
+        let request = RoutedRequest::new(path, headers);
+        self.rules.iter().position(|rule| rule.matches(&request))
+    }
+
     fn find_by_rules<'a>(&'a self, headers: &'a Headers) -> Route<'a> {
         let plain = |access| Route {
             access,
