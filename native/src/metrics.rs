@@ -7,7 +7,7 @@ use session_guard_core::root::Root;
 
 use crate::abi::{ConfigurationHandle, Metric, MetricKind, RequestHandle};
 
-/// Envoy's numbers for the metrics of one configuration. Envoy keeps one value per name for the
+/// The metrics of one configuration, each with the id that Envoy has given it. Envoy keeps one value per name for the
 /// whole process, so a later configuration continues the same counters.
 pub(crate) struct FilterMetrics {
     counters: Vec<(Counter, Metric)>,

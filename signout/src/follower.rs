@@ -48,7 +48,8 @@ impl Follower {
                 }
                 Ok(()) => {}
                 Err(error) if error.is_lost() => {
-                    tracing::error!(%error, "the store has lost entries; the writer restores them");
+                    tracing::error!(%error, "the store has lost entries; this service writes its own copies back: check whether the \
+                         store was restarted without its data");
                     let (response, responded) = oneshot::channel();
                     if self.writer.send(Message::Sync(response)).is_err() {
                         return;

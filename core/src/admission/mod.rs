@@ -509,9 +509,10 @@ impl Admission {
         Ok(NamedApiKeys { ids, admit: found.admits })
     }
 
-    /// Returns the reason not to pass the request's API keys to the application: one is revoked, or
-    /// it is unknown whether one is. They are looked up on every request, because a request has few
-    /// of them.
+    /// Returns the objection to the request's API keys, or `None` if they may reach the application.
+    /// There is an objection if the request has too many keys, if one of them is revoked, or if the
+    /// filter cannot tell now. The set is read on every request: nothing is cached, because a
+    /// request has few keys.
     fn objection_to_api_keys(
         &self,
         keys: &Result<NamedApiKeys, RefusalRule>,

@@ -1,4 +1,4 @@
-//! Returns a configuration with all defaults and the facts of its preset filled in.
+//! Returns a configuration with all defaults and the settings of its preset filled in.
 //!
 //! The result is for people and programs that read configurations, not for the filter. It has the
 //! same JSON form, loads, and has the same meaning. Secrets are replaced, except for the names of
@@ -24,7 +24,7 @@ pub fn effective(written: &[u8]) -> Result<Value, ConfigError> {
     let mut config: Value =
         serde_json::from_slice(filled.as_deref().unwrap_or(written)).map_err(unreadable)?;
     if let Some(fields) = config.as_object_mut() {
-        fields.remove("preset"); // its facts are filled in; keeping it would add its routes twice
+        fields.remove("preset"); // its settings are filled in; keeping it would add its routes twice
     }
     let only_verifies = config.get("revocation").is_none();
     for setting in SETTINGS {

@@ -128,8 +128,9 @@ pub fn read_page(response: Option<&Response>, key: &PageKey) -> Result<Page, Pol
 pub struct Poll {
     wait_seconds: u64,
     poller: Poller<SentPoll>,
-    /// When the last reset began, and how many have begun within a minute of the one before.
+    /// When the last reset began, in monotonic milliseconds.
     reset_at: Option<u64>,
+    /// The number of resets in a row, each of which began within a minute of the previous one.
     resets: u32,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct FoundRecord {
 /// The records under which the subject may be revoked.
 struct LookupNames {
     own: Vec<(AuditSubject, NamePair)>,
-    /// Whether the cutoff for all concerns it.
+    /// Whether the cutoff for all users also revokes this subject.
     has_all: bool,
     /// When the token was issued.
     issued: Issued,

@@ -400,7 +400,8 @@ impl WriterThread {
         }
     }
 
-    /// Finds audit entries of which all records may be deleted.
+    /// Examines the next [`AUDIT_SWEEP_ROWS`] audit entries, and marks those for deletion whose
+    /// revocations have all expired. The next append deletes the marked entries.
     fn sweep_audit(&mut self) {
         let range = AuditRange::After(self.audit_sweep_from);
         let rows = self.work.store.read_audit(range, AUDIT_SWEEP_ROWS).unwrap_or_default();
