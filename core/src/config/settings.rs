@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         "keys[].secret.encoding",
         Form::Choice(&["utf8", "base64", "base64url", "hex"]),
         Some(r#""utf8""#),
-        "The encoding of the secret. `utf8`: the text itself, without the last newline.",
+        "The encoding of the secret. `utf8`: the text itself, including a newline at its end.",
     ),
     setting(
         "keys[].weak_secret",

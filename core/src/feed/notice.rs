@@ -90,8 +90,9 @@ impl fmt::Display for FeedNotice {
                 | PollRejection::TimedOut),
             ) => write!(
                 f,
-                "feed: signout service unreachable ({reason}); protected routes respond 503 after \
-                 max_staleness_seconds unless it comes back"
+                "feed: signout service unreachable ({reason}); protected routes respond 503 if the \
+                 revocations were never loaded or are older than max_staleness_seconds; check that \
+                 the service runs and that the cluster of revocation.upstream has its address"
             ),
             Self::Rejected(reason) => {
                 write!(
@@ -113,7 +114,13 @@ impl fmt::Display for FeedNotice {
                  feed is loaded again; check whether another plugin uses this vm_id"
             ),
             Self::ClocksDiffer(seconds) => {
-                write!(f, "feed: the clocks of service and proxy differ by {seconds} s; check NTP")
+                let direction = if *seconds > 0 { "ahead of" } else { "behind" };
+                write!(
+                    f,
+                    "feed: the service's clock is {} s {direction} the proxy's; check NTP on both: \
+                     sign-outs may refuse new tokens, or accept old ones",
+                    seconds.unsigned_abs()
+                )
             }
             Self::ClocksAgree => write!(f, "feed: the clocks of service and proxy agree again"),
             Self::NotDelivered => write!(
@@ -132,6 +139,27 @@ impl fmt::Display for FeedNotice {
                 "outbox: took over {count} undelivered revocations of this realm from another \
                  configuration"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_says_which_clock_is_ahead() {
+        for (seconds, expected) in [(600, "600 s ahead of the proxy's"), (-7, "7 s behind the")] {
+            let line = FeedNotice::ClocksDiffer(seconds).to_string();
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unreachable_service_is_explained_before_and_after_the_first_load() {
+        let line = FeedNotice::Rejected(PollRejection::Unavailable).to_string();
+        for part in ["never loaded", "older than max_staleness_seconds", "has its address"] {
+            assert!(line.contains(part), "{line}");
         }
     }
 }

@@ -186,7 +186,8 @@ impl Objection {
             Self::Rule(rule) => rule.words().into(),
             Self::Claim(claim, ClaimFault::Absent) => Explanation {
                 problem: format!("the token has no claim `{}`", claim.escape_debug()).into(),
-                remedy: "let the application or the issuer add it, or change `claims`",
+                remedy: "let the application or the issuer add it, or remove it from \
+                         `claims.required` (the user id: set `claims.user_id`)",
             },
             Self::Claim(claim, ClaimFault::Malformed) => Explanation {
                 problem: format!(
@@ -260,12 +261,14 @@ fn of_refusal(refusal: Refusal) -> (&'static str, &'static str) {
         ),
         Refusal::UnknownKey => (
             "no key of the configuration has the token's `kid`",
-            "add that key; a secret that every token is signed with needs no `id`",
+            "add that key, or let the issuer publish it in its key set; a secret that every token \
+             is signed with needs no `id`",
         ),
         Refusal::BadSignature => (
             "none of the configured keys made the token's signature",
             "compare the key with the one that signs: its encoding, a newline at its end, a key \
-             that was replaced while its tokens were valid",
+             that was replaced while its tokens were valid; if new tokens are good, the client also \
+             sends an old one, for example in a cookie",
         ),
         Refusal::Expired => (
             "the token's `exp` has passed",
@@ -293,7 +296,8 @@ fn of_refusal(refusal: Refusal) -> (&'static str, &'static str) {
         ),
         Refusal::Revoked => (
             "the token, its user or its session was signed out",
-            "sign in again; if new tokens are refused, compare the issuer's clock",
+            "sign in again; if new tokens are refused, compare the clocks of issuer, proxy and \
+             signout service",
         ),
         Refusal::Unavailable => {
             ("the filter cannot decide now", "see the other lines of the proxy's log")
