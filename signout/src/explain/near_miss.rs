@@ -30,7 +30,8 @@ pub(super) fn find(
 ) -> Option<&'static str> {
     // The effective configuration contains the keys of a preset, but no inline secret.
     let written: Value = serde_json::from_slice(config).ok()?;
-    let config = if written["keys"].is_array() { written } else { effective(config).ok()? };
+    let has_keys = written.get("keys").is_some_and(Value::is_array);
+    let config = if has_keys { written } else { effective(config).ok()? };
     let verifies = |change: &&Change| {
         verifies_with(change, &config, environment, token, unix_seconds).unwrap_or(false)
     };
@@ -45,17 +46,17 @@ fn verifies_with(
     unix_seconds: u64,
 ) -> Option<bool> {
     let keys = config.get("keys")?.as_array()?;
-    let with_secret = keys.iter().filter(|key| key["secret"].is_object());
-    let changed = with_secret.map(|key| {
-        let mut key = key.clone();
-        key["weak_secret"] = json!("accept");
-        if let Some(text) = key["secret"]["inline"].as_str() {
-            key["secret"]["inline"] = json!((change.of_text)(text.to_owned()));
+    let changed = keys.iter().filter_map(|key| {
+        let mut key = key.as_object()?.clone();
+        let secret = key.get_mut("secret")?.as_object_mut()?;
+        if let Some(Value::String(text)) = secret.get_mut("inline") {
+            *text = (change.of_text)(std::mem::take(text));
         }
         if let Some(encoding) = change.encoding {
-            key["secret"]["encoding"] = json!(encoding);
+            secret.insert("encoding".to_owned(), json!(encoding));
         }
-        key
+        key.insert("weak_secret".to_owned(), json!("accept"));
+        Some(Value::Object(key))
     });
     let keys = json!({"keys": changed.collect::<Vec<_>>()});
     let environment = |name: &str| environment(name).map(change.of_text);
