@@ -18,8 +18,11 @@ use std::borrow::Cow;
 /// Pseudo-headers (`:path`, `:method`, `:authority`) are included.
 #[derive(Clone, Debug, Default)]
 pub struct Headers<'a> {
-    lines: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    lines: Vec<NameAndValue<'a>>,
 }
+
+/// A name and its value, borrowed or owned.
+type NameAndValue<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Headers<'a> {
     /// Reads proxy-wasm's serialised map: a u32 count, then two u32 lengths for each line, then
@@ -68,7 +71,7 @@ impl<'a> Headers<'a> {
     /// Copies the lines that are borrowed.
     #[must_use]
     pub fn into_owned(self) -> Headers<'static> {
-        let own = |(name, value): (Cow<'_, [u8]>, Cow<'_, [u8]>)| {
+        let own = |(name, value): NameAndValue<'_>| {
             (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
         };
         Headers { lines: self.lines.into_iter().map(own).collect() }

@@ -351,6 +351,9 @@ impl Admission {
             forward.without_effect = (!revokes).then_some(reason);
             return Decision::Forward(forward);
         }
+        if let (SignsOut::Nothing(Some(reason)), Ok(Some(_))) = (route.signs_out, &outcome) {
+            forward.without_effect = Some(reason.into());
+        }
         if let (Ok(keys), None) = (api_keys, &api_key_objection) {
             forward.credentials.api_keys = keys.ids;
         }

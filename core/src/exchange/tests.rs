@@ -20,6 +20,7 @@ const CONFIGURATION: &str = r#"{
     "routes": [
         {"path": "/public", "access": "public"},
         {"path": "/sign-out", "access": "signout"},
+        {"path": "/leave", "methods": ["DELETE"], "access": "signout"},
         {"path": "/password", "access": "protected", "revoke_user": "token"},
         {"path": "/ready", "access": "ready"}
     ],
@@ -636,14 +637,15 @@ fn a_sign_out_without_effect_is_counted_and_logged_by_reason() {
     let forged = format!("Bearer {}x", token("ada", "1"));
     let expired = TokenBuilder::new().claim("exp", (NOW - 3_600).to_string()).sign();
     let expired = format!("Bearer {expired}");
-    for (lines, reason) in [
-        (&[][..], WithoutEffect::NoToken),
-        (&[("authorization", forged.as_str())], WithoutEffect::NotGenuine),
-        (&[("authorization", "Bearer x")], WithoutEffect::NotGenuine),
-        (&[("authorization", expired.as_str())], WithoutEffect::Expired),
+    for (path, lines, reason) in [
+        ("/sign-out", &[][..], WithoutEffect::NoToken),
+        ("/sign-out", &[("authorization", forged.as_str())], WithoutEffect::NotGenuine),
+        ("/sign-out", &[("authorization", "Bearer x")], WithoutEffect::NotGenuine),
+        ("/sign-out", &[("authorization", expired.as_str())], WithoutEffect::Expired),
+        ("/leave", &[("authorization", good.as_str())], WithoutEffect::OtherMethod),
     ] {
         let mut bench = ExchangeBench::new();
-        let (_, next) = bench.request("/sign-out", lines);
+        let (_, next) = bench.request(path, lines);
         assert_eq!(outcome(&next), CONTINUES, "{reason:?}");
         assert_eq!(bench.count(Counter::SignOutWithoutEffect(reason)), 1, "{reason:?}");
         let log = bench.root.take_log();

@@ -19,6 +19,8 @@ pub enum WithoutEffect {
     BadClaims,
     /// The method is `HEAD` or `OPTIONS`.
     Method,
+    /// The sign-out rule of this path names other methods only.
+    OtherMethod,
     /// A browser loaded the page in advance, before the user asked for it.
     Prefetch,
     /// Another page embeds the address, for example as an image.
@@ -33,6 +35,7 @@ pub enum WithoutEffect {
 impl From<routes::NoSignOut> for WithoutEffect {
     fn from(reason: routes::NoSignOut) -> Self {
         match reason {
+            routes::NoSignOut::OtherMethod => Self::OtherMethod,
             routes::NoSignOut::Method => Self::Method,
             routes::NoSignOut::Prefetch => Self::Prefetch,
             routes::NoSignOut::Embedded => Self::Embedded,
@@ -42,12 +45,13 @@ impl From<routes::NoSignOut> for WithoutEffect {
 
 impl WithoutEffect {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoToken,
         Self::NotGenuine,
         Self::Expired,
         Self::BadClaims,
         Self::Method,
+        Self::OtherMethod,
         Self::Prefetch,
         Self::Embedded,
         Self::CrossSite,
@@ -80,6 +84,7 @@ impl WithoutEffect {
             Self::Expired => "expired",
             Self::BadClaims => "bad_claims",
             Self::Method => "method",
+            Self::OtherMethod => "other_method",
             Self::Prefetch => "prefetch",
             Self::Embedded => "embedded",
             Self::CrossSite => "cross_site",
@@ -105,6 +110,11 @@ impl WithoutEffect {
                  accepted; compare them with `claims` in the configuration"
             }
             Self::Method => "a sign-out revoked nothing: HEAD and OPTIONS sign nobody out",
+            Self::OtherMethod => {
+                "a request to the path of a sign-out revoked nothing: the sign-out rule names other \
+                 methods; if users sign out by this method, add it to the rule's `methods`, \
+                 otherwise write a rule for it"
+            }
             Self::Prefetch => "a sign-out revoked nothing: the request was a prefetch",
             Self::Embedded => {
                 "a sign-out revoked nothing: a page embeds the address of the sign-out, as an image \

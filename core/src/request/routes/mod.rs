@@ -68,7 +68,7 @@ pub enum RevokeUser<'a> {
 /// The tokens of a request that the request revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignsOut {
-    /// No token. On a sign-out route, contains the reason.
+    /// No token. Contains the reason if the path is that of a sign-out route.
     Nothing(Option<NoSignOut>),
     /// All except the tokens in cookies, because a page of another site caused the request and a
     /// browser attaches cookies by itself. This is a defence against cross-site request forgery
@@ -78,9 +78,12 @@ pub enum SignsOut {
     All,
 }
 
-/// The reason why a request to a sign-out route revokes nothing.
+/// The reason why a request to the path of a sign-out route revokes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSignOut {
+    /// No rule matches the request, but a sign-out rule would with another method. The application
+    /// may sign out by a link while the rule names `POST` only.
+    OtherMethod,
     /// `HEAD` and `OPTIONS` must not change anything.
     Method,
     /// A browser requests the page in advance.
@@ -168,7 +171,10 @@ impl Routes {
                 doubtful = rule.revoke_user(&request);
             }
         }
-        Route { revoke_user: doubtful, ..plain(self.default_access) }
+        let has_other_method =
+            self.rules.iter().any(|rule| rule.signs_out_by_other_method(&request));
+        let signs_out = SignsOut::Nothing(has_other_method.then_some(NoSignOut::OtherMethod));
+        Route { revoke_user: doubtful, signs_out, ..plain(self.default_access) }
     }
 }
 

@@ -127,6 +127,12 @@ impl RequestPattern {
         self.matches(request, Reading::Exact, Slash::AsWritten)
     }
 
+    /// Returns whether the pattern would match the request if it had another method.
+    pub(super) fn matches_by_other_method(&self, request: &RoutedRequest<'_>) -> bool {
+        !self.has_method(request, Reading::Exact, Slash::MayFollow)
+            && self.matches_but_method(request, Reading::Exact, Slash::MayFollow)
+    }
+
     /// Returns whether the pattern matches the request, compared in this way.
     pub(super) fn matches(
         &self,
@@ -134,6 +140,10 @@ impl RequestPattern {
         reading: Reading,
         slash: Slash,
     ) -> bool {
+        self.has_method(request, reading, slash) && self.matches_but_method(request, reading, slash)
+    }
+
+    fn has_method(&self, request: &RoutedRequest<'_>, reading: Reading, slash: Slash) -> bool {
         let includes_head = slash == Slash::MayFollow;
         let is_method = |method: &String| {
             let is = |sent: &[u8]| match reading {
@@ -142,6 +152,15 @@ impl RequestPattern {
             };
             is(request.method) || includes_head && method == "GET" && alike(request.method, b"HEAD")
         };
+        self.methods.is_empty() || self.methods.iter().any(is_method)
+    }
+
+    fn matches_but_method(
+        &self,
+        request: &RoutedRequest<'_>,
+        reading: Reading,
+        slash: Slash,
+    ) -> bool {
         let is_host = |host: &HostPattern| match reading {
             Reading::Exact => host.is_exactly(request.host),
             Reading::Wide => host.may_be(request.host),
@@ -150,8 +169,7 @@ impl RequestPattern {
             Reading::Exact => request.is_upgrade(),
             Reading::Wide => may_be_upgrade(request.headers),
         };
-        (self.methods.is_empty() || self.methods.iter().any(is_method))
-            && (self.hosts.is_empty() || self.hosts.iter().any(is_host))
+        (self.hosts.is_empty() || self.hosts.iter().any(is_host))
             && (!self.upgrades_only || is_upgrade())
             && match reading {
                 Reading::Exact => self.matcher.means(request, slash),

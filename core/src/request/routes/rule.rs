@@ -59,6 +59,14 @@ impl Rule {
         }
     }
 
+    /// Returns whether this sign-out rule would match the request if it had another method. `HEAD`
+    /// and `OPTIONS` sign nobody out anyway.
+    pub(super) fn signs_out_by_other_method(&self, request: &RoutedRequest<'_>) -> bool {
+        self.access == Access::Signout
+            && !matches!(request.method, b"HEAD" | b"OPTIONS")
+            && self.pattern.matches_by_other_method(request)
+    }
+
     /// Returns whether some server may understand the request as one that this rule matches.
     pub(super) fn may_match(&self, request: &RoutedRequest<'_>) -> bool {
         self.pattern.matches(request, Reading::Wide, Slash::MayFollow)

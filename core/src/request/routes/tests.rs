@@ -306,6 +306,30 @@ fn a_sign_out_matches_a_last_slash_and_head() {
 }
 
 #[test]
+fn a_sign_out_by_a_method_that_no_rule_names_is_noticed() {
+    let rules = |more: &[Value]| {
+        let sign_out = json!({"path": "/out", "methods": ["POST"], "access": "signout"});
+        routes("protected", json!([&[sign_out], more].concat()))
+    };
+    let noticed = SignsOut::Nothing(Some(NoSignOut::OtherMethod));
+    for (method, path, expected) in [
+        ("GET", "/out", noticed),
+        ("GET", "/out/", noticed),
+        ("DELETE", "/out?next=/", noticed),
+        ("POST", "/out", SignsOut::All),
+        ("HEAD", "/out", SignsOut::Nothing(None)),
+        ("OPTIONS", "/out", SignsOut::Nothing(None)),
+        ("GET", "/output", SignsOut::Nothing(None)),
+    ] {
+        let found = rules(&[]).find(&request(method, "app.example.com", path)).signs_out;
+        assert_eq!(found, expected, "{method} {path}");
+    }
+    let own_rule = json!({"path": "/out", "methods": ["GET"], "access": "protected"});
+    let headers = request("GET", "app.example.com", "/out");
+    assert_eq!(rules(&[own_rule]).find(&headers).signs_out, SignsOut::Nothing(None));
+}
+
+#[test]
 fn a_page_of_another_site_cannot_use_cookies_to_sign_out() {
     for (rule, site, expected) in [
         (json!({}), "cross-site", SignsOut::AllButCookies),
