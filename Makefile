@@ -26,10 +26,10 @@ picture: $(FILTER) envoy programs ## runs the demo and draws the README's pictur
 
 test: wasm wasm-drill native native-drill envoy redis valkey nginx caddy stream-peers programs ## runs all tests: the core natively, the filter in a real Envoy
 	cargo test --workspace
-	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
+	SESSION_GUARD_BUILD=native cargo test --workspace $(NATIVE_TESTS)
 
 test-native: native native-drill envoy redis stream-peers programs ## runs the Envoy tests with the dynamic module
-	SESSION_GUARD_BUILD=native cargo test $(NATIVE_TESTS)
+	SESSION_GUARD_BUILD=native cargo test --workspace $(NATIVE_TESTS)
 
 bench-forward-auth: nginx redis ## measures forward auth with NGINX, compared with a look-up in Redis on each request
 	@cargo build --profile measure -p bench -p signout
