@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use session_guard_core::admission::{Admission, Decision, Forward, Moment};
 use session_guard_core::config::Config;
 use session_guard_core::feed::staleness::Knowledge;
-use session_guard_core::headers::{Edit, Headers};
+use session_guard_core::headers::Headers;
 use session_guard_core::keys::host::NoHost;
 use session_guard_core::request::path;
 use session_guard_core::request::routes::{Access, Routes};
