@@ -36,6 +36,20 @@ fn reports(text: &str, variables: &[(&str, &str)]) -> (i32, Value) {
     (came.code, json["configurations"].clone())
 }
 
+/// Returns the errors of a file that must have some.
+fn errors_of(came: &Came) -> Vec<Value> {
+    let report: Value = serde_json::from_str(&came.out).unwrap();
+    assert_eq!((came.code, &report["good"]), (1, &json!(false)), "{}", came.err);
+    report["errors"].as_array().unwrap().clone()
+}
+
+/// Returns the paths of errors in alphabetical order.
+fn paths_of(errors: &[Value]) -> Vec<&str> {
+    let mut paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
+    paths.sort_unstable();
+    paths
+}
+
 /// Returns a configuration of the filter whose first route has that access.
 fn filter(access: &str) -> Value {
     json!({
@@ -361,13 +375,9 @@ fn every_error_of_an_issuers_file_is_reported_at_once() {
     file["issuers"][1]["algorithms"] = json!(["HS256"]);
     file["issuers"][1]["events"] = json!({"audiences": [], "transmitter": {"poll": "ftp://b"}});
     let came = check(&file.to_string(), &["--json"], &[]);
-    let report: Value = serde_json::from_str(&came.out).unwrap();
-    let errors = report["errors"].as_array().unwrap();
-    let mut paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
-    paths.sort_unstable();
-    assert_eq!((came.code, &report["good"]), (1, &json!(false)), "{}", came.err);
+    let errors = errors_of(&came);
     assert_eq!(
-        paths,
+        paths_of(&errors),
         [
             "issuers[0].backchannel_logut",
             "issuers[0].jwks.url",
@@ -377,7 +387,7 @@ fn every_error_of_an_issuers_file_is_reported_at_once() {
             "issuers[1].events.transmitter.poll",
         ]
     );
-    for error in errors {
+    for error in &errors {
         let [problem, remedy] = ["problem", "remedy"].map(|name| error[name].as_str().unwrap());
         assert!(!problem.is_empty() && !remedy.is_empty(), "{error}");
     }
@@ -421,12 +431,8 @@ fn a_tokens_file_is_checked_and_explained() {
     assert_eq!(check(&file.to_string(), &["--request", "/page"], &[]).code, 2, "it has no routes");
     file["tokens"] = json!([token("7"), {"name": "a", "rigths": ["read"]}, token("proxies")]);
     let came = check(&file.to_string(), &["--json"], &[]);
-    let report: Value = serde_json::from_str(&came.out).unwrap();
-    let errors = report["errors"].as_array().unwrap();
-    let mut paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
-    paths.sort_unstable();
-    assert_eq!((came.code, &report["good"]), (1, &json!(false)), "{}", came.err);
-    assert_eq!(paths, ["tokens[0].name", "tokens[1].rigths"], "{}", came.out);
+    let errors = errors_of(&came);
+    assert_eq!(paths_of(&errors), ["tokens[0].name", "tokens[1].rigths"], "{}", came.out);
     for Came { out, err, .. } in [came, check(&file.to_string(), &[], &[])] {
         assert!(!format!("{out}{err}").contains(secret), "{out}{err}");
     }
