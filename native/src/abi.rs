@@ -107,8 +107,8 @@ pub(crate) enum MetricKind {
 }
 
 impl RequestHandle<'_> {
-    /// Returns all lines of a header map, without copying them. Returns `None` if the request has no header map of this
-    /// kind now, for example no trailers.
+    /// Returns all lines of a header map, without copying them. Returns `None` if the request has
+    /// no header map of this kind now, for example no trailers.
     pub(crate) fn headers(&self, map: Map) -> Option<Headers<'_>> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =

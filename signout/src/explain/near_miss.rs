@@ -1,7 +1,6 @@
-//! Finds the usual mistakes with a secret: a token that does not verify is verified again with the
-//! secret slightly changed.
+//! Finds the usual mistakes with a secret: verifies a refused token again with variants of it.
 //!
-//! The filter itself never tries these. It uses exactly the secret that the configuration names.
+//! Only `signout explain` tries these variants. The filter uses exactly the configured secret.
 
 use serde_json::{Value, json};
 use session_guard_core::clock::Now;
@@ -13,15 +12,18 @@ use session_guard_core::shared::InMemory;
 use super::{STARTED_AT, Stage, host};
 use crate::check::ProcessEnvironment;
 
-/// A change of the secret, and what it means if the token verifies with it.
+/// A variant of the configured secret, which an application may have used by mistake.
 struct Change {
+    /// Changes the text of the secret.
     of_text: fn(String) -> String,
+    /// Replaces the encoding of the secret.
     encoding: Option<&'static str>,
+    /// The mistake to report if the token verifies with this variant.
     meaning: &'static str,
 }
 
-/// Returns the mistake that explains why the token does not verify. Returns `None` if it does not
-/// verify with any of the changes either.
+/// Returns the mistake that explains why the token does not verify. Returns `None` if the token
+/// verifies with none of the variants.
 pub(super) fn find(
     config: &[u8],
     environment: ProcessEnvironment<'_>,
