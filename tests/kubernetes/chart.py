@@ -49,6 +49,7 @@ DIMENSIONS = {
                         ["rules", "dashboard", "serviceMonitor"]} for on in ["off", "on"]},
     "pods": {"plain": {}, "placed": {
         "imagePullSecrets": [{"name": "pull"}], "capacity": 20000000,
+        "tokensSecret": "signout-tokens",
         "image": {"digest": DIGEST, "pullPolicy": "Always"}, "priorityClassName": "high",
         "podAnnotations": {"a/b": "c"}, "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "dedicated", "operator": "Exists"}],

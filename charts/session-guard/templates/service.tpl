@@ -130,6 +130,7 @@ spec:
           {{- if not (kindIs "invalid" $service.capacity) }}{{ $arguments = concat $arguments (list "--capacity" (toString (int64 $service.capacity))) }}{{ end }}
           {{- if $service.tls.secret }}{{ $arguments = concat $arguments (list "--tls-cert" "/etc/signout/tls/tls.crt" "--tls-key" "/etc/signout/tls/tls.key") }}{{ end }}
           {{- if $service.issuers }}{{ $arguments = concat $arguments (list "--issuers" "/etc/signout/issuers/issuers.json") }}{{ end }}
+          {{- if $service.tokensSecret }}{{ $arguments = concat $arguments (list "--tokens" "/etc/signout/tokens/tokens.json") }}{{ end }}
           {{- if or $arguments (not $isRedb) }}
           {{- $store := ternary (list "--store" "redb:/var/lib/signout/revocations.redb") list $isRedb }}
           args: {{ concat (list "signout" "serve" "--listen" "0.0.0.0:8090") $store $arguments | toJson }}
@@ -166,6 +167,10 @@ spec:
           {{- if $service.issuers }}
           {{- $mounts = append $mounts (dict "name" "issuers" "mountPath" "/etc/signout/issuers" "readOnly" true) }}
           {{- $volumes = append $volumes (dict "name" "issuers" "configMap" (dict "name" (printf "%s-issuers" $service.name))) }}
+          {{- end }}
+          {{- if $service.tokensSecret }}
+          {{- $mounts = append $mounts (dict "name" "tokens" "mountPath" "/etc/signout/tokens" "readOnly" true) }}
+          {{- $volumes = append $volumes (dict "name" "tokens" "secret" (dict "secretName" $service.tokensSecret)) }}
           {{- end }}
           {{- with $mounts }}
           volumeMounts: {{ toJson . }}
