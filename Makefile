@@ -103,6 +103,7 @@ bench: wasm native envoy ## measures the cost of a request, also of jwt_authn an
 	@mkdir -p target/bench
 	@case '$(BENCH)' in *--all*) setup/python-peers.sh bench-peers ;; esac
 	@PACKAGE=empty-filter setup/wasm.sh target/bench/empty_filter.wasm
+	@PACKAGE=empty-module setup/native.sh target/bench/libempty_module.so
 	@cargo build --profile measure -p bench -p signout
 	@$${CARGO_TARGET_DIR:-target}/measure/bench $(BENCH)
 

@@ -46,6 +46,21 @@ pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
     status == OK
 }
 
+/// Adds a line of this name. Fails only if Envoy has no such map now.
+pub(crate) fn add(map: MapType, name: &[u8], value: &[u8]) -> bool {
+    // SAFETY: as in `set`.
+    let status = unsafe {
+        proxy_add_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    };
+    status == OK
+}
+
 /// Removes all lines of this name. Fails only if Envoy has no such map now.
 pub(crate) fn remove(map: MapType, name: &[u8]) -> bool {
     // SAFETY: the pointer is to a live slice and goes with that slice's length.
@@ -152,6 +167,14 @@ unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
 
     fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+
+    fn proxy_add_header_map_value(
         map: u32,
         name: *const u8,
         name_size: usize,

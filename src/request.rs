@@ -144,6 +144,7 @@ fn edit(map: MapType, edits: &[Edit]) -> bool {
     edits.iter().all(|edit| match edit {
         Edit::Remove(name) => raw::remove(map, name),
         Edit::Set(name, value) => raw::set(map, name, value),
+        Edit::Add(name, value) => raw::add(map, name, value),
     })
 }
 

@@ -82,9 +82,10 @@ impl<'a> Headers<'a> {
     pub fn edited(&self, edits: &[Edit]) -> Headers<'static> {
         let mut lines = self.clone().into_owned().lines;
         for edit in edits {
-            let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
-            lines.retain(|line| *line.0 != **name);
-            if let Edit::Set(name, value) = edit {
+            if let Edit::Remove(name) | Edit::Set(name, _) = edit {
+                lines.retain(|line| *line.0 != **name);
+            }
+            if let Edit::Set(name, value) | Edit::Add(name, value) = edit {
                 lines.push((name.clone().into(), value.clone().into()));
             }
         }
@@ -149,9 +150,20 @@ pub enum Edit {
     Remove(Vec<u8>),
     /// Replaces all lines of this name by one line.
     Set(Vec<u8>, Vec<u8>),
+    /// Adds a line to a request that has no line of this name.
+    Add(Vec<u8>, Vec<u8>),
 }
 
 impl Edit {
+    /// Returns the edit that gives these headers one line of this name. If they have none, the line
+    /// is added: for a replacement, Envoy would build an index of all names.
+    pub(crate) fn one_line(headers: &Headers, name: &[u8], value: &[u8]) -> Self {
+        match headers.first(name) {
+            Some(_) => Self::Set(name.to_vec(), value.to_vec()),
+            None => Self::Add(name.to_vec(), value.to_vec()),
+        }
+    }
+
     /// Returns one removal for each different name.
     pub(crate) fn removals<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Self> {
         let mut edits = vec![];

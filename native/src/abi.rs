@@ -159,6 +159,19 @@ impl RequestHandle<'_> {
         }
     }
 
+    /// Adds a line of this name. Returns whether Envoy did it.
+    pub(crate) fn add_header(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
+        // SAFETY: as in `set_header`.
+        unsafe {
+            envoy_dynamic_module_callback_http_add_header(
+                self.envoy,
+                map as u32,
+                Buffer::of(name),
+                Buffer::of(value),
+            )
+        }
+    }
+
     /// Removes all lines of this name from a header map. Returns `false` only if the request has no
     /// header map of this kind now, for example no trailers.
     pub(crate) fn remove_header(&mut self, map: Map, name: &[u8]) -> bool {
@@ -582,6 +595,13 @@ unsafe extern "C" {
         request: *mut c_void,
         map: u32,
         lines: *mut HeaderLine,
+    ) -> bool;
+
+    fn envoy_dynamic_module_callback_http_add_header(
+        request: *mut c_void,
+        map: u32,
+        name: Buffer,
+        value: Buffer,
     ) -> bool;
 
     fn envoy_dynamic_module_callback_http_set_header(

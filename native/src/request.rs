@@ -284,6 +284,7 @@ fn edit(request: &mut RequestHandle<'_>, map: Map, edits: &[Edit]) -> bool {
             true
         }
         Edit::Set(name, value) => request.set_header(map, name, value),
+        Edit::Add(name, value) => request.add_header(map, name, value),
     })
 }
 

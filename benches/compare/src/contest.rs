@@ -40,6 +40,8 @@ pub(crate) struct Contest<'a> {
     /// The service of the million for the proxy-wasm filter, and the one for the dynamic module.
     pub(crate) million: SocketAddr,
     pub(crate) native_million: SocketAddr,
+    /// A service that no filter polls.
+    pub(crate) not_polled: SocketAddr,
     /// The requests.
     pub(crate) circles: &'a Circles,
 }
@@ -103,8 +105,11 @@ impl Contest<'_> {
         let fresh = (peer.tokens == PeerTokens::FreshHs256).then(|| fresh(time));
         let requests =
             fresh.as_ref().map_or_else(|| self.circles.of(peer.tokens), |fresh| &fresh.1);
-        let is_native = peer.listener.starts_with("native");
-        let service = if is_native { self.native_million } else { self.million };
+        let service = match peer.listener {
+            "bare" => self.not_polled,
+            native if native.starts_with("native") => self.native_million,
+            _ => self.million,
+        };
         let writer = peer.busy.then(|| RevocationLoad::start(service, REVOCATIONS_PER_SECOND));
         match &fresh {
             Some((before, _)) => load.run_once(before, Duration::MAX)?,

@@ -31,6 +31,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) rsa: (&'a str, &'a str),
     /// The module that does nothing.
     pub(crate) empty_filter: &'a Path,
+    /// The dynamic module that does nothing.
+    pub(crate) empty_module: &'a Path,
     /// The filter as a dynamic module.
     pub(crate) native: &'a Path,
     /// Another build of the filter.
@@ -152,6 +154,7 @@ fn filters(
     // All of them share the store of their process, where each cluster has a set of its own.
     let native = |filter: &Value| plugin_of(Some(around.native), "", filter);
     let empty = |filter: &str| plugin_of(Some(around.empty_filter), "empty", &json!(filter));
+    let empty_module = |filter: &str| plugin_of(Some(around.empty_module), "", &json!(filter));
     let before = |module| plugin_of(Some(module), "before", &ours(HS256_KEY, "million"));
     let ten_million = |_| plugin("ten_million", &ours(HS256_KEY, "ten_million"));
     let rs256_key = json!({"algorithm": "RS256", "public_key_pem": around.rsa.0}).to_string();
@@ -165,7 +168,9 @@ fn filters(
         ("calls_headers", empty("ten headers")),
         ("calls_clock", empty("ten clocks")),
         ("calls_empty_value", empty("ten empty values")),
-        ("calls_replace", empty("ten replaced headers")),
+        ("calls_add", empty("ten added headers")),
+        ("empty_module", empty_module("")),
+        ("module_crossings", empty_module("crossings")),
         ("jwt_hs256", Some(jwt_authn(&hs256, None))),
         ("jwt_hs256_cached", Some(jwt_authn(&hs256, Some(CACHED_TOKENS)))),
         ("jwt_rs256", Some(jwt_authn(around.rsa.1, None))),

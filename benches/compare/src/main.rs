@@ -172,7 +172,9 @@ impl Run {
         self.progress.step("filling another service with 1,000,000 revocations");
         let native_million = SignoutService::start();
         fill::fill(native_million.address(), LIVE)?;
-        let ground = PeerContext { none, million, native_million, ten_million, rsa, circles };
+        let not_polled = SignoutService::start();
+        let ground =
+            PeerContext { none, not_polled, million, native_million, ten_million, rsa, circles };
         if selection.all && selection.only.is_empty() {
             self.memory(&ground);
             self.two_workers(&ground)?;
@@ -277,6 +279,8 @@ impl Run {
         let ratio = |own, other| results.ratio(own, &[other]).value;
         self.tell("two_workers_warm_1m_over_jwt_authn", ratio("warm_1m", "jwt_authn_hs256"));
         self.tell("two_workers_warm_1m_over_warm_0", ratio("warm_1m", "warm_0"));
+        let native = ratio("native_warm_1m", "jwt_authn_hs256");
+        self.tell("two_workers_native_warm_1m_over_jwt_authn", native);
         Ok(())
     }
 
@@ -316,7 +320,8 @@ impl Run {
     /// One worker has a processor to itself; more share both with everything else.
     fn contest(&mut self, ground: &PeerContext, workers: usize) -> Result<Vec<Sample>, String> {
         self.progress.step("starting one Envoy with every peer");
-        let PeerContext { none, million, native_million, ten_million, rsa, circles } = ground;
+        let PeerContext { none, not_polled, million, native_million, ten_million, rsa, circles } =
+            ground;
         let authz = start_authz();
         let around = listeners::Surroundings {
             none: none.address(),
@@ -326,6 +331,7 @@ impl Run {
             authz: authz.address(),
             rsa: (&rsa.public_key_pem(), &rsa.jwks()),
             empty_filter: Path::new("target/bench/empty_filter.wasm"),
+            empty_module: Path::new("target/bench/libempty_module.so"),
             native: Path::new("target/libsession_guard_native.so"),
             before: self.before.as_deref(),
         };
@@ -335,7 +341,7 @@ impl Run {
         if workers == 1 {
             let Processors { load, proxy } = self.processors;
             machine::pin(envoy.process_id(), proxy);
-            for service in [none, million, native_million] {
+            for service in [none, not_polled, million, native_million] {
                 machine::pin(service.process_id(), load);
             }
             machine::pin(authz.process_id(), load);
@@ -350,8 +356,10 @@ impl Run {
             cold_start::await_ready(envoy.address_of(listener));
         }
         check::check(&envoy, &self.extent.selection)?;
-        let (million, native_million) = (million.address(), native_million.address());
-        let contest = Contest { envoy: &envoy, authz: &authz, million, native_million, circles };
+        let [not_polled, million, native_million] =
+            [not_polled, million, native_million].map(SignoutService::address);
+        let (envoy, authz) = (&envoy, &authz);
+        let contest = Contest { envoy, authz, million, native_million, not_polled, circles };
         contest.run(&self.extent, &mut self.progress)
     }
 
@@ -399,6 +407,7 @@ impl Run {
 /// What the peers read from, and what their requests carry.
 struct PeerContext {
     none: SignoutService,
+    not_polled: SignoutService,
     million: SignoutService,
     native_million: SignoutService,
     ten_million: Option<SignoutService>,
@@ -431,18 +440,18 @@ const FULL_ROUNDS: usize = 60;
 
 const OUT: &str = "target/bench";
 const LIVE: usize = 1_000_000;
-const TWO_WORKERS: [&str; 3] = ["warm_0", "warm_1m", "calls_empty_value"];
+const TWO_WORKERS: [&str; 4] = ["warm_0", "warm_1m", "calls_empty_value", "native_warm_1m"];
 
 /// What one call of the host costs, and the peer that makes ten.
 const CALLS: [(&str, &str); 4] = [
     ("microseconds_of_all_headers", "calls_headers"),
     ("microseconds_of_the_time", "calls_clock"),
     ("microseconds_of_an_empty_value", "calls_empty_value"),
-    ("microseconds_of_a_header_replaced", "calls_replace"),
+    ("microseconds_of_a_header_added", "calls_add"),
 ];
 
 /// What is compared with what: name, peer, and those of which the cheapest counts.
-const RATIOS: [(&str, &str, &[&str]); 14] = [
+const RATIOS: [(&str, &str, &[&str]); 15] = [
     ("warm_1m_over_jwt_authn", "warm_1m", &["jwt_authn_hs256"]),
     ("warm_1m_over_jwt_authn_cached", "warm_1m", &["jwt_authn_hs256_cached"]),
     ("warm_1m_over_ext_authz", "warm_1m", &["ext_authz_http", "ext_authz_grpc"]),
@@ -450,6 +459,7 @@ const RATIOS: [(&str, &str, &[&str]); 14] = [
     ("warm_1m_busy_over_warm_0", "warm_1m_busy", &["warm_0"]),
     ("cold_hs256_over_jwt_authn", "cold_hs256", &["jwt_authn_hs256"]),
     ("cold_rs256_over_jwt_authn", "cold_rs256", &["jwt_authn_rs256"]),
+    ("module_crossings_over_jwt_authn", "module_crossings", &["jwt_authn_hs256"]),
     ("native_warm_1m_over_jwt_authn", "native_warm_1m", &["jwt_authn_hs256"]),
     ("native_warm_1m_over_jwt_authn_cached", "native_warm_1m", &["jwt_authn_hs256_cached"]),
     ("native_warm_1m_over_ext_authz", "native_warm_1m", &["ext_authz_http", "ext_authz_grpc"]),

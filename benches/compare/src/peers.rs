@@ -56,8 +56,10 @@ const fn peer(
     Peer { name, title, listener, baseline, tokens, busy: false, part: BenchPart::Always }
 }
 
+/// The load generator shares its processor with the service and its writers, so fewer requests arrive
+/// and Envoy handles fewer of them at once. Its own cost for each request is then higher too.
 const fn busy(peer: Peer) -> Peer {
-    Peer { busy: true, ..peer }
+    Peer { busy: true, baseline: "bare_busy", ..peer }
 }
 
 const fn extra(peer: Peer) -> Peer {
@@ -74,11 +76,12 @@ const fn calls(name: &'static str, title: &'static str) -> Peer {
 }
 
 /// All peers, in the order of the table.
-pub(crate) const PEERS: [Peer; 26] = {
+pub(crate) const PEERS: [Peer; 29] = {
     use PeerTokens::{FreshHs256, Hs256, ManyRs256, Rs256};
     [
         peer("bare", "bare Envoy", "bare", Hs256),
         peer("bare_rs256", "bare Envoy, RS256 token", "bare", Rs256),
+        busy(peer("bare_busy", "bare Envoy, 1,000 revocations a second elsewhere", "bare", Hs256)),
         peer("empty_filter", "empty wasm filter", "empty", Hs256),
         peer("crossings", "only the crossings of a token seen before", "crossings", Hs256),
         peer("jwt_authn_hs256", "jwt_authn, HS256", "jwt_hs256", Hs256),
@@ -96,6 +99,13 @@ pub(crate) const PEERS: [Peer; 26] = {
         busy(peer("warm_1m_busy", "1 million, and 1,000 more a second", "million", Hs256)),
         peer("cold_hs256", "HS256, first sight, 1 million", "million", FreshHs256),
         peer("cold_rs256", "RS256, first sight, 1 million", "million_rs256", ManyRs256),
+        peer("empty_module", "empty dynamic module", "empty_module", Hs256),
+        peer(
+            "module_crossings",
+            "only the native crossings of a token seen before",
+            "module_crossings",
+            Hs256,
+        ),
         peer("native_warm_1m", "native, seen before, 1 million", "native_million", Hs256),
         busy(peer(
             "native_warm_1m_busy",
@@ -111,7 +121,7 @@ pub(crate) const PEERS: [Peer; 26] = {
         calls("calls_headers", "empty wasm filter, 10 × all headers"),
         calls("calls_clock", "empty wasm filter, 10 × the time"),
         calls("calls_empty_value", "empty wasm filter, 10 × an empty value"),
-        calls("calls_replace", "empty wasm filter, 10 × a header replaced"),
+        calls("calls_add", "empty wasm filter, 10 × a header added"),
         extra(peer(
             "crossings_of_first_sight",
             "the crossings of a first sight, and its hashes",

@@ -71,7 +71,7 @@ impl Selection {
 
     /// Whether that peer takes part.
     pub(crate) fn holds(&self, peer: &Peer) -> bool {
-        let is_compared = ["bare", "bare_rs256", "jwt_authn_hs256", "jwt_authn_rs256"];
+        let is_compared = ["bare", "bare_rs256", "bare_busy", "jwt_authn_hs256", "jwt_authn_rs256"];
         let is_named = || self.only.iter().any(|name| name == peer.name);
         match peer.part {
             BenchPart::Before if !self.before => false,

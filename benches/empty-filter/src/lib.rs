@@ -39,7 +39,7 @@ enum HostCall {
     Headers,
     Clock,
     EmptyValue,
-    Replace,
+    Add,
 }
 
 impl Filter {
@@ -50,7 +50,7 @@ impl Filter {
             b"\"ten headers\"" => Self::Ten(HostCall::Headers),
             b"\"ten clocks\"" => Self::Ten(HostCall::Clock),
             b"\"ten empty values\"" => Self::Ten(HostCall::EmptyValue),
-            b"\"ten replaced headers\"" => Self::Ten(HostCall::Replace),
+            b"\"ten added headers\"" => Self::Ten(HostCall::Add),
             _ => Self::Nothing,
         }
     }
@@ -65,9 +65,7 @@ impl Filter {
             let _ = black_box((hmac, ids, looked_up));
         }
         drop(black_box(bytes));
-        [HostCall::Clock, HostCall::EmptyValue, HostCall::Replace]
-            .into_iter()
-            .for_each(HostCall::make);
+        [HostCall::Clock, HostCall::EmptyValue, HostCall::Add].into_iter().for_each(HostCall::make);
     }
 }
 
@@ -77,9 +75,9 @@ impl HostCall {
             Self::Headers => drop(black_box(raw::all_headers())),
             Self::Clock => drop(black_box(SystemTime::now())),
             Self::EmptyValue => drop(black_box(hostcalls::get_shared_data(GENERATION))),
-            Self::Replace => {
+            Self::Add => {
                 let map = MapType::HttpRequestHeaders;
-                let _ = hostcalls::set_map_value_bytes(map, "x-user-id", Some(b"a user"));
+                let _ = hostcalls::add_map_value_bytes(map, "x-user-id", b"a user");
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn carried(names: &[HeaderName], edits: &[Edit]) -> Option<HeaderMap>
     for edit in edits {
         let (name, value) = match edit {
             Edit::Remove(name) => (name, &[][..]),
-            Edit::Set(name, value) => (name, value.as_slice()),
+            Edit::Set(name, value) | Edit::Add(name, value) => (name, value.as_slice()),
         };
         let known = names.iter().find(|known| known.as_str().as_bytes() == name.as_slice())?;
         headers.insert(known, HeaderValue::from_bytes(value).ok()?);

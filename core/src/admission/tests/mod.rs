@@ -108,7 +108,9 @@ fn verdict(decision: &Decision) -> String {
         Decision::Ready(ready) => format!("ready: {ready}"),
         Decision::Forward(forward) => {
             let user = forward.edits.iter().find_map(|edit| match edit {
-                Edit::Set(name, value) if name == b"x-user-id" => Some(value.as_slice()),
+                Edit::Set(name, value) | Edit::Add(name, value) if name == b"x-user-id" => {
+                    Some(value.as_slice())
+                }
                 _ => None,
             });
             String::from_utf8_lossy(user.unwrap_or(b"nobody")).into_owned()

@@ -76,7 +76,7 @@ impl Upstream {
     pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Vec<Edit> {
         let values = || token.into_iter().flat_map(|token| self.values(token));
         let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
-        edits.extend(values().map(|(name, value)| Edit::Set(name.to_vec(), value.into())));
+        edits.extend(values().map(|(name, value)| Edit::one_line(headers, name, value.as_bytes())));
         edits.extend(self.connection(headers));
         edits
     }
