@@ -95,6 +95,21 @@ fn no_client_names_another_request() {
 }
 
 #[test]
+fn no_client_says_where_it_comes_from() {
+    for bed in beds().filter(|bed| bed.kind() != AskingProxy::Envoy) {
+        let kind = bed.kind();
+        let request = Request::get("/page").bearer(&Token::of("ada"));
+        let request = request.header("x-forwarded-for", "6.6.6.6");
+        let request = request.header("x-forwarded-proto", "https");
+        let seen = bed.send(&request.header("x-forwarded-host", "other.example.com")).seen();
+        assert_eq!(seen.headers("x-forwarded-for"), ["127.0.0.1"], "{kind:?}");
+        assert_eq!(seen.headers("x-forwarded-proto"), ["http"], "{kind:?}");
+        let hosts = seen.headers("x-forwarded-host");
+        assert!(!hosts.contains(&"other.example.com"), "{kind:?}: {hosts:?}");
+    }
+}
+
+#[test]
 fn no_path_of_the_client_reaches_another_check() {
     for bed in beds() {
         let kind = bed.kind();
