@@ -221,8 +221,9 @@ fn from_environment(
         at.error(
             format!("not set in the filter's environment, or empty: {list}"),
             format!(
-                "pass it on: Envoy `vm_config.environment_variables.host_env_keys: [{first}]`, \
-                 Istio `vmConfig.env: [{{name: {first}, valueFrom: HOST}}]`"
+                "set it where Envoy or `signout serve --guard` starts; Envoy also needs it in \
+                 `vm_config.environment_variables.host_env_keys: [{first}]`, \
+                 Istio in `vmConfig.env: [{{name: {first}, valueFrom: HOST}}]`"
             ),
         )
     })

@@ -113,7 +113,10 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
         // The parser's message may quote the line, and with it a secret.
         let place =
             error.location().map(|at| format!(", line {}, column {}", at.line(), at.column()));
-        format!("it cannot be read as YAML{}", place.unwrap_or_default())
+        let place = place.unwrap_or_default();
+        format!(
+            "it cannot be read as YAML{place}; indent each line below `value: |` more than that"
+        )
     })
 }
 
