@@ -33,31 +33,21 @@ pub(crate) fn headers(map: MapType) -> Option<Vec<u8>> {
 
 /// Replaces all lines of this name by one line. Fails only if Envoy has no such map now.
 pub(crate) fn set(map: MapType, name: &[u8], value: &[u8]) -> bool {
-    // SAFETY: every pointer is to a live slice and goes with that slice's length.
-    let status = unsafe {
-        proxy_replace_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    };
-    status == OK
+    put(proxy_replace_header_map_value, map, name, value)
 }
 
 /// Adds a line of this name. Fails only if Envoy has no such map now.
 pub(crate) fn add(map: MapType, name: &[u8], value: &[u8]) -> bool {
-    // SAFETY: as in `set`.
-    let status = unsafe {
-        proxy_add_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    };
+    put(proxy_add_header_map_value, map, name, value)
+}
+
+/// A function of Envoy that takes a map, a name and a value.
+type PutHeader = unsafe extern "C" fn(u32, *const u8, usize, *const u8, usize) -> u32;
+
+fn put(function: PutHeader, map: MapType, name: &[u8], value: &[u8]) -> bool {
+    // SAFETY: every pointer is to a live slice and goes with that slice's length.
+    let status =
+        unsafe { function(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     status == OK
 }
 

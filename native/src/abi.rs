@@ -106,6 +106,9 @@ pub(crate) enum MetricKind {
     Histogram,
 }
 
+/// A function of Envoy that changes the lines of one name.
+type ChangeHeader = unsafe extern "C" fn(*mut c_void, u32, Buffer, Buffer) -> bool;
+
 impl RequestHandle<'_> {
     /// Returns all lines of a header map, without copying them. Returns `None` if the request has
     /// no header map of this kind now, for example no trailers.
@@ -148,42 +151,32 @@ impl RequestHandle<'_> {
 
     /// Replaces all lines of this name by one line. Returns whether Envoy did it.
     pub(crate) fn set_header(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
-        // SAFETY: Envoy's object is alive, and both slices live for the length of the call.
-        unsafe {
-            envoy_dynamic_module_callback_http_set_header(
-                self.envoy,
-                map as u32,
-                Buffer::of(name),
-                Buffer::of(value),
-            )
-        }
+        let value = Buffer::of(value);
+        self.change_header(envoy_dynamic_module_callback_http_set_header, map, name, value)
     }
 
     /// Adds a line of this name. Returns whether Envoy did it.
     pub(crate) fn add_header(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
-        // SAFETY: as in `set_header`.
-        unsafe {
-            envoy_dynamic_module_callback_http_add_header(
-                self.envoy,
-                map as u32,
-                Buffer::of(name),
-                Buffer::of(value),
-            )
-        }
+        let value = Buffer::of(value);
+        self.change_header(envoy_dynamic_module_callback_http_add_header, map, name, value)
     }
 
     /// Removes all lines of this name from a header map. Returns `false` only if the request has no
     /// header map of this kind now, for example no trailers.
     pub(crate) fn remove_header(&mut self, map: Map, name: &[u8]) -> bool {
-        // SAFETY: as in `set_header`. A null value removes the header.
-        unsafe {
-            envoy_dynamic_module_callback_http_set_header(
-                self.envoy,
-                map as u32,
-                Buffer::of(name),
-                Buffer::NONE,
-            )
-        }
+        // A null value removes the header.
+        self.change_header(envoy_dynamic_module_callback_http_set_header, map, name, Buffer::NONE)
+    }
+
+    fn change_header(
+        &mut self,
+        function: ChangeHeader,
+        map: Map,
+        name: &[u8],
+        value: Buffer,
+    ) -> bool {
+        // SAFETY: Envoy's object is alive, and name and value live for the length of the call.
+        unsafe { function(self.envoy, map as u32, Buffer::of(name), value) }
     }
 
     /// Sends a local reply, for [`local_reply::send`](crate::local_reply::send).

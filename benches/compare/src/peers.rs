@@ -56,8 +56,9 @@ const fn peer(
     Peer { name, title, listener, baseline, tokens, busy: false, part: BenchPart::Always }
 }
 
-/// The load generator shares its processor with the service and its writers, so fewer requests arrive
-/// and Envoy handles fewer of them at once. Its own cost for each request is then higher too.
+/// Returns the peer while 1,000 revocations a second come in. It has a baseline of its own: the load
+/// generator then shares its processor with the service and its writers, so it sends fewer requests,
+/// and a request costs more even in a bare Envoy, which handles fewer of them at once.
 const fn busy(peer: Peer) -> Peer {
     Peer { busy: true, baseline: "bare_busy", ..peer }
 }

@@ -115,7 +115,8 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
             error.location().map(|at| format!(", line {}, column {}", at.line(), at.column()));
         let place = place.unwrap_or_default();
         format!(
-            "it cannot be read as YAML{place}; indent each line below `value: |` more than that"
+            "it cannot be read as YAML{place}; indent each line of the filter's configuration more \
+             than its `value: |`"
         )
     })
 }
