@@ -74,9 +74,8 @@ use crate::refusal::{Enforcement, Objection, Refusal, RefusalRule};
 use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cross_site};
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
-use crate::revocation::generation::Standing;
 use crate::revocation::record::RecordId;
-use crate::revocation::set::RevocationSet;
+use crate::revocation::set::{RevocationSet, Verdict};
 use crate::revocation::shard::Damaged;
 use crate::shared::SharedData;
 use crate::sign_out::without_effect::WithoutEffect;
@@ -487,16 +486,13 @@ impl Admission {
     /// is used only if nothing that concerns the token has been written since.
     fn is_revoked(&self, token: &VerifiedToken, moment: Moment<'_>) -> Result<bool, Damaged> {
         let Some(RevocationCheck { set, .. }) = &self.revocation else { return Ok(false) };
-        let shared = moment.shared;
-        let marked = set.generations().mark(shared, token.names(), token.known_live_at());
-        let revoked = !matches!(marked, Some((_, Standing::AsBefore)))
-            && set
-                .is_revoked(shared, token.names(), token.iat())
-                .inspect_err(|_| repair::report(shared, set))?;
-        if let (false, Some((mark, _))) = (revoked, marked) {
+        let verdict = set
+            .judge(moment.shared, token.names(), token.iat(), token.known_live_at())
+            .inspect_err(|_| repair::report(moment.shared, set))?;
+        if let Verdict::Live(Some(mark)) = verdict {
             token.note_live_at(mark);
         }
-        Ok(revoked)
+        Ok(verdict == Verdict::Revoked)
     }
 
     /// Returns the API keys of a request.

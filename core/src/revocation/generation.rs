@@ -10,10 +10,11 @@
 //! | `whole` | before `gen`, for the cutoff for all or a reset, and once a second |
 //!
 //! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and the `s…`
-//! of the token, its session and its user. Only if one of them has changed does it look up the
-//! token in the shards. While a thousand revocations a second arrive, nearly every token therefore
-//! keeps its verdict. A token that is seen for the first time is looked up, and these values are
-//! read only when it is seen again.
+//! of the token, its session and its user. Only if one of them has changed does it read the
+//! versions of the token's shards, and only if one of those has changed does it look up the token
+//! in them. While a thousand revocations a second arrive, nearly every token therefore keeps its
+//! verdict. A token that is seen for the first time is looked up, and these values are read only
+//! when it is seen again.
 //!
 //! # Why no change is missed
 //!
@@ -32,7 +33,13 @@ use crate::shared::{Expect, SharedData, Version};
 pub struct Mark {
     generation: Version,
     rest: Option<Rest>,
+    /// The versions of the shards in which the token was looked up.
+    shards: ShardVersions,
 }
+
+/// The versions of the shards for a token, its session, its user and all. `None` stands for a shard
+/// that does not exist, or that the token does not need.
+pub(crate) type ShardVersions = [Option<Version>; 4];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rest {
@@ -47,6 +54,16 @@ pub struct Generations {
     space: KeySpace,
 }
 
+impl Mark {
+    pub(crate) fn shards(&self) -> &ShardVersions {
+        &self.shards
+    }
+
+    pub(crate) fn with_shards(self, shards: ShardVersions) -> Self {
+        Self { shards, ..self }
+    }
+}
+
 impl Generations {
     pub(crate) fn of(space: KeySpace) -> Self {
         Self { space }
@@ -58,11 +75,12 @@ impl Generations {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Returns the mark to store with the verdict on the token with these names, and whether the
-    /// token must be looked up. `last` is the mark at which the token was live. Call this before
-    /// the lookup. Returns `None` before the first write.
+    /// Returns the mark to store with the verdict on the token with these names, and whether an
+    /// earlier verdict still holds. `last` is the mark at which the token was live; the versions of
+    /// the shards are still those of `last`. Call this before the lookup. Returns `None` before the
+    /// first write.
     #[must_use]
-    pub fn mark(
+    pub(crate) fn mark(
         &self,
         shared: &dyn SharedData,
         names: &TokenNames,
@@ -70,7 +88,8 @@ impl Generations {
     ) -> Option<(Mark, Standing)> {
         let generation = self.current(shared)?;
         let Some(last) = last else {
-            return Some((Mark { generation, rest: None }, Standing::Unknown));
+            let shards = ShardVersions::default();
+            return Some((Mark { generation, rest: None, shards }, Standing::Unknown));
         };
         if last.generation == generation {
             return Some((last, Standing::AsBefore));
@@ -81,7 +100,7 @@ impl Generations {
         let rest = Some(Rest { whole, stripes });
         let same = last.rest == rest;
         let standing = if same { Standing::AsBefore } else { Standing::Unknown };
-        Some((Mark { generation, rest }, standing))
+        Some((Mark { generation, rest, ..last }, standing))
     }
 
     /// Invalidates the verdict of every token that these records may revoke. If the records are
@@ -112,10 +131,10 @@ impl Generations {
 
 /// Whether an earlier verdict still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// The token is still live, because nothing that concerns it has been written since.
     AsBefore,
-    /// The token must be looked up.
+    /// The versions of the token's shards decide.
     Unknown,
 }
 

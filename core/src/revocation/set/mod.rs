@@ -10,14 +10,14 @@
 
 use std::cmp::Ordering;
 
-use crate::revocation::generation::Generations;
+use crate::revocation::generation::{Generations, Mark, ShardVersions, Standing};
 use crate::revocation::horizon::Horizon;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::{Kind, Record, RecordId};
 use crate::revocation::shard::{self, Damaged, Shard, ShardSlot};
-use crate::shared::SharedData;
 use crate::shared::names::KeySpace;
 use crate::shared::swap::swap;
+use crate::shared::{SharedData, Version};
 
 /// The revocations that all VMs of this process enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,16 @@ pub enum SetError {
 enum OnDamage {
     Fail,
     Overwrite,
+}
+
+/// The verdict on a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The token is revoked.
+    Revoked,
+    /// The token is not revoked. Contains the mark to store with this verdict, or `None` if the set
+    /// has never been written.
+    Live(Option<Mark>),
 }
 
 impl RevocationSet {
@@ -69,6 +79,32 @@ impl RevocationSet {
         Generations::of(self.space)
     }
 
+    /// Returns the verdict on a token. `last` is the mark of the last verdict that it is live. The
+    /// token is looked up only if a shard that concerns it has been written since.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`]: a shard cannot be read. The feed must be reloaded.
+    pub fn judge(
+        &self,
+        shared: &dyn SharedData,
+        names: &TokenNames,
+        iat: Option<u64>,
+        last: Option<Mark>,
+    ) -> Result<Verdict, Damaged> {
+        let marked = self.generations().mark(shared, names, last);
+        if let (Some((mark, standing)), Some(last)) = (marked, last)
+            && (standing == Standing::AsBefore || self.is_unwritten(shared, names, last.shards()))
+        {
+            return Ok(Verdict::Live(Some(mark)));
+        }
+        let mut shards = ShardVersions::default();
+        Ok(match self.look_up(shared, names, iat, &mut shards)? {
+            true => Verdict::Revoked,
+            false => Verdict::Live(marked.map(|(mark, _)| mark.with_shards(shards))),
+        })
+    }
+
     /// Returns whether a token is revoked: by its own record, or by the cutoff of its session, of
     /// its user, or for all. `names` contains its ids with and without the issuer.
     ///
@@ -81,27 +117,60 @@ impl RevocationSet {
         names: &TokenNames,
         iat: Option<u64>,
     ) -> Result<bool, Damaged> {
-        let find = |names: NamePair, kind| {
+        self.look_up(shared, names, iat, &mut ShardVersions::default())
+    }
+
+    /// Returns whether a token is revoked. Sets the versions of the shards that it reads.
+    fn look_up(
+        &self,
+        shared: &dyn SharedData,
+        names: &TokenNames,
+        iat: Option<u64>,
+        versions: &mut ShardVersions,
+    ) -> Result<bool, Damaged> {
+        for (place, version) in self.places(names).into_iter().zip(versions) {
+            let Some((kind, names)) = place else { continue };
+            let latest = |shard: Shard<'_>, found: Version| {
+                *version = Some(found);
+                shard.find_pair(names).map(|record| record.issued_before).max()
+            };
             let slot = ShardSlot::of((names.own(), kind));
-            let latest =
-                |shard: Shard<'_>| shard.find_pair(names).map(|record| record.issued_before).max();
-            self.read(shared, slot, latest).map(Option::flatten)
-        };
-        if find(names.token, Kind::Token)?.is_some() {
-            return Ok(true);
-        }
-        let cutoffs = [
-            (Kind::User, names.session),
-            (Kind::User, names.user),
-            (Kind::All, Some(self.all.into())),
-        ];
-        for (kind, names) in cutoffs {
-            let Some(names) = names else { continue };
-            if find(names, kind)?.is_some_and(|cutoff| iat.is_none_or(|iat| iat < cutoff)) {
+            let found = self.read(shared, slot, latest)?.flatten();
+            let applies = |issued_before| match kind {
+                Kind::Token => true,
+                Kind::User | Kind::All => iat.is_none_or(|iat| iat < issued_before),
+            };
+            if found.is_some_and(applies) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Returns whether the token's shards still have these versions.
+    fn is_unwritten(
+        &self,
+        shared: &dyn SharedData,
+        names: &TokenNames,
+        versions: &ShardVersions,
+    ) -> bool {
+        self.places(names).into_iter().zip(versions).all(|(place, version)| {
+            place.is_none_or(|(kind, names)| {
+                let slot = ShardSlot::of((names.own(), kind));
+                shared.version(&slot.name(&self.space)) == *version
+            })
+        })
+    }
+
+    /// Returns the kinds and ids under which a token is looked up.
+    fn places(&self, names: &TokenNames) -> [Option<(Kind, NamePair)>; 4] {
+        let cutoff = |names: NamePair| (Kind::User, names);
+        [
+            Some((Kind::Token, names.token)),
+            names.session.map(cutoff),
+            names.user.map(cutoff),
+            Some((Kind::All, self.all.into())),
+        ]
     }
 
     /// Returns whether this credential is revoked. A credential has no `iat`, so cutoffs do not
@@ -116,14 +185,14 @@ impl RevocationSet {
         credential: RecordId,
     ) -> Result<bool, Damaged> {
         let slot = ShardSlot::of((credential, Kind::Token));
-        Ok(self.read(shared, slot, |shard| shard.find(credential))?.flatten().is_some())
+        Ok(self.read(shared, slot, |shard, _| shard.find(credential))?.flatten().is_some())
     }
 
     /// Returns the record with this id and kind. Returns `None` if the set has none, or the shard
     /// is damaged.
     #[must_use]
     pub fn find(&self, shared: &dyn SharedData, id: RecordId, kind: Kind) -> Option<Record> {
-        self.read(shared, ShardSlot::of((id, kind)), |shard| shard.find(id)).ok()??
+        self.read(shared, ShardSlot::of((id, kind)), |shard, _| shard.find(id)).ok()??
     }
 
     /// Returns whether the set already revokes everything that the record revokes.
@@ -133,7 +202,7 @@ impl RevocationSet {
     /// [`Damaged`]: the shard cannot be read.
     pub fn covers(&self, shared: &dyn SharedData, record: &Record) -> Result<bool, Damaged> {
         let slot = ShardSlot::of(record.key());
-        let held = self.read(shared, slot, |shard| shard.find(record.id))?.flatten();
+        let held = self.read(shared, slot, |shard, _| shard.find(record.id))?.flatten();
         Ok(held.is_some_and(|held| held.covers(record)))
     }
 
@@ -142,11 +211,11 @@ impl RevocationSet {
         &self,
         shared: &dyn SharedData,
         slot: ShardSlot,
-        find: impl Fn(Shard<'_>) -> T,
+        mut find: impl FnMut(Shard<'_>, Version) -> T,
     ) -> Result<Option<T>, Damaged> {
         let mut found = Ok(None);
-        shared.read(&slot.name(&self.space), &mut |value, _| {
-            found = Shard::read(slot, Some(value)).map(|shard| Some(find(shard)));
+        shared.read(&slot.name(&self.space), &mut |value, version| {
+            found = Shard::read(slot, Some(value)).map(|shard| Some(find(shard, version)));
         });
         found
     }

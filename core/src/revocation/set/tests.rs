@@ -129,6 +129,37 @@ proptest! {
     }
 
     #[test]
+    fn a_kept_verdict_equals_a_lookup(
+        writes in prop::collection::vec((named_record(), any::<Ending>()), 1..12),
+        tokens in prop::collection::vec((issuer(), value(), value(), 0u64..2_000), 1..6),
+    ) {
+        let shared = InMemory::default();
+        let mut marks = vec![None; tokens.len()];
+        set().generations().renew(&shared);
+        for ((record, ..), ending) in &writes {
+            match ending {
+                Ending::Complete => set().add(&shared, &[*record], Horizon::NONE).unwrap(),
+                Ending::Died => {
+                    let slot = ShardSlot::of(record.key());
+                    set().merge(&shared, slot, &[*record], None, Horizon::NONE).unwrap();
+                    set().generations().renew(&shared); // by the leader, within a second
+                }
+                Ending::Nothing => set().generations().renew(&shared),
+            }
+            for ((issuer, jti, user, iat), mark) in tokens.iter().zip(&mut marks) {
+                let names = TokenNames::of(NamePair::of_token("", *issuer, jti))
+                    .and_session(NamePair::of_user("", *issuer, user));
+                let verdict = set().judge(&shared, &names, Some(*iat), *mark).unwrap();
+                let is_revoked = set().is_revoked(&shared, &names, Some(*iat)).unwrap();
+                prop_assert_eq!(verdict == Verdict::Revoked, is_revoked);
+                if let Verdict::Live(new) = verdict {
+                    *mark = new;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_record_outlives_its_tokens_if_one_clock_is_right(
         records in prop::collection::vec(record(), 1..12),
         steps in prop::collection::vec((0u64..400, 0u64..6_000), 1..20),
@@ -228,17 +259,42 @@ fn the_generation_is_written_after_the_shards() {
 /// Shared data that counts reads.
 #[derive(Default)]
 struct CountingReads {
+    inner: InMemory,
     reads: Cell<usize>,
 }
 
 impl SharedData for CountingReads {
-    fn get(&self, _: &str) -> Option<Stored> {
+    fn get(&self, key: &str) -> Option<Stored> {
         self.reads.set(self.reads.get() + 1);
-        None
+        self.inner.get(key)
     }
 
-    fn set_if(&self, _: &str, _: &[u8], _: Expect) -> bool {
-        false
+    fn version(&self, key: &str) -> Option<Version> {
+        self.inner.version(key)
+    }
+
+    fn set_if(&self, key: &str, value: &[u8], expect: Expect) -> bool {
+        self.inner.set_if(key, value, expect)
+    }
+}
+
+/// How a writer of one record ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// It has written everything.
+    Complete,
+    /// It dies after it has written the shard.
+    Died,
+    /// It writes nothing. The leader renews the generation.
+    Nothing,
+}
+
+impl Arbitrary for Ending {
+    type Parameters = ();
+    type Strategy = prop::sample::Select<Self>;
+
+    fn arbitrary_with((): ()) -> Self::Strategy {
+        prop::sample::select(vec![Self::Complete, Self::Died, Self::Nothing])
     }
 }
 
@@ -271,6 +327,34 @@ fn a_lookup_reads_each_name_once() {
     ));
     assert_eq!(set().is_revoked(&shared, &names, Some(5)), Ok(false));
     assert_eq!(shared.reads.get(), 3, "token, user and all");
+}
+
+#[test]
+fn a_token_is_looked_up_again_only_after_a_change_of_its_shards() {
+    let shared = CountingReads::default();
+    let token = RecordId::FIRST;
+    let [mut neighbour, mut in_stripe] = [token; 2];
+    neighbour.0[15] = 1;
+    in_stripe.0[1] = 2;
+    assert_ne!(ShardSlot::of((token, Kind::Token)), ShardSlot::of((in_stripe, Kind::Token)));
+    let judge = |last| set().judge(&shared, &TokenNames::of(token), Some(5), last).unwrap();
+    set().generations().renew(&shared);
+    let Verdict::Live(mut mark) = judge(None) else { panic!("revoked") };
+    let mut reads_after = |write: &dyn Fn()| {
+        write();
+        shared.reads.set(0);
+        let Verdict::Live(new) = judge(mark) else { panic!("revoked") };
+        mark = new;
+        shared.reads.get()
+    };
+    let add = |id| set().add(&shared, &[Record::token(id, NEVER)], Horizon::NONE).unwrap();
+    assert_eq!(reads_after(&|| set().generations().renew(&shared)), 0);
+    assert_eq!(reads_after(&|| add(RecordId::LAST)), 0);
+    assert_eq!(reads_after(&|| add(in_stripe)), 0);
+    assert_eq!(reads_after(&|| add(neighbour)), 2, "token and all");
+    assert_eq!(reads_after(&|| set().generations().renew(&shared)), 0);
+    add(token);
+    assert_eq!(judge(mark), Verdict::Revoked);
 }
 
 #[test]

@@ -11,8 +11,7 @@ use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike
 use super::*;
 use crate::keys::fixtures::{RSA_2048, TOKENS};
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
-use crate::revocation::generation::Standing;
-use crate::revocation::set::RevocationSet;
+use crate::revocation::set::{RevocationSet, Verdict};
 use crate::shared::InMemory;
 use crate::shared::names::KeySpace;
 use crate::token::builder::{
@@ -739,12 +738,12 @@ fn a_token_remembers_when_it_was_live() {
     let verifier = Verifier::new(ring(), policy());
     let token = token().sign();
     let verified = || verifier.verify(token.as_bytes(), NOW).expect("genuine");
-    let generations = RevocationSet::new(KeySpace::of_feed("", "a", "a"), "").generations();
+    let set = RevocationSet::new(KeySpace::of_feed("", "a", "a"), "");
     let shared = InMemory::default();
-    generations.renew(&shared);
-    let mark = generations.mark(&shared, verified().names(), verified().known_live_at());
-    let (mark, standing) = mark.expect("something was written");
-    assert_eq!((verified().known_live_at(), standing), (None, Standing::Unknown));
+    set.generations().renew(&shared);
+    assert_eq!(verified().known_live_at(), None);
+    let verdict = set.judge(&shared, verified().names(), verified().iat(), None);
+    let Ok(Verdict::Live(Some(mark))) = verdict else { panic!("{verdict:?}") };
     verified().note_live_at(mark);
     assert_eq!(verified().known_live_at(), Some(mark));
 }
