@@ -12,6 +12,9 @@
 //! characters other than letters and digits as equal.
 
 use std::borrow::Cow;
+use std::rc::Rc;
+
+use smallvec::SmallVec;
 
 /// The header lines of one request, in the order in which they arrived. Names are lower case.
 ///
@@ -86,7 +89,7 @@ impl<'a> Headers<'a> {
                 lines.retain(|line| *line.0 != **name);
             }
             if let Edit::Set(name, value) | Edit::Add(name, value) = edit {
-                lines.push((name.clone().into(), value.clone().into()));
+                lines.push((name.to_vec().into(), value.to_vec().into()));
             }
         }
         Headers { lines }
@@ -147,28 +150,37 @@ impl Lengths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Removes every line of this name.
-    Remove(Vec<u8>),
+    Remove(HeaderText),
     /// Replaces all lines of this name by one line.
-    Set(Vec<u8>, Vec<u8>),
+    Set(HeaderText, HeaderText),
     /// Adds a line to a request that has no line of this name.
-    Add(Vec<u8>, Vec<u8>),
+    Add(HeaderText, HeaderText),
 }
+
+/// The name or the value of a header line. It is shared with the configuration or the token that it
+/// comes from.
+pub type HeaderText = Rc<[u8]>;
+
+/// Changes to a request, in their order. Most requests have one.
+pub type Edits = SmallVec<[Edit; 1]>;
 
 impl Edit {
     /// Returns the edit that gives these headers one line of this name. If they have none, the line
     /// is added: for a replacement, Envoy would build an index of all names.
-    pub(crate) fn one_line(headers: &Headers, name: &[u8], value: &[u8]) -> Self {
-        match headers.first(name) {
-            Some(_) => Self::Set(name.to_vec(), value.to_vec()),
-            None => Self::Add(name.to_vec(), value.to_vec()),
-        }
+    pub(crate) fn one_line(
+        headers: &Headers,
+        name: HeaderText,
+        value: impl Into<HeaderText>,
+    ) -> Self {
+        let line = if headers.first(&name).is_some() { Self::Set } else { Self::Add };
+        line(name, value.into())
     }
 
     /// Returns one removal for each different name.
-    pub(crate) fn removals<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Self> {
-        let mut edits = vec![];
+    pub(crate) fn removals<'a>(names: impl Iterator<Item = &'a [u8]>) -> Edits {
+        let mut edits = Edits::new();
         for name in names {
-            let edit = Self::Remove(name.to_vec());
+            let edit = Self::Remove(name.into());
             if !edits.contains(&edit) {
                 edits.push(edit);
             }

@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(USUAL_MEMBERS);
                 while let Some((Text(name), value)) = map.next_entry::<_, &RawValue>()? {
                     if members.len() == MEMBERS_LIMIT {
                         return Err(A::Error::custom("too many members"));
@@ -245,8 +245,11 @@ impl<'de> Visitor<'de> for Checked {
     }
 }
 
-/// The most members of one object. Usual tokens have a dozen.
+/// The most members of one object.
 const MEMBERS_LIMIT: usize = 256;
+
+/// The most members of most tokens.
+const USUAL_MEMBERS: usize = 12;
 
 /// The most levels of lists and objects below the outermost object. Usual tokens have three.
 const NESTING_LIMIT: usize = 16;

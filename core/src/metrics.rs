@@ -5,6 +5,8 @@
 //! (`stats_tags` in `envoy/envoy.yaml`). Every metric is defined at start, so that a rate over it
 //! is never absent.
 
+use std::mem;
+
 use crate::feed::FeedCount;
 use crate::feed::poll::PollRejection;
 use crate::key_sets::KeySetCount;
@@ -130,26 +132,38 @@ impl Counter {
 
 /// Sums of counters that the host has not written yet.
 #[derive(Debug)]
-pub struct Counters(Vec<(Counter, u64)>);
+pub struct Counters {
+    sums: Vec<(Counter, u64)>,
+    /// The indices of the sums that are not 0. A request changes one of them.
+    changed: Vec<usize>,
+}
 
 impl Default for Counters {
     fn default() -> Self {
-        Self(Counter::all().map(|counter| (counter, 0)).collect())
+        Self { sums: Counter::all().map(|counter| (counter, 0)).collect(), changed: vec![] }
     }
 }
 
 impl Counters {
     /// Adds to a counter.
     pub fn add(&mut self, counter: Counter, amount: u64) {
-        if let Some((_, sum)) = self.0.iter_mut().find(|(known, _)| *known == counter) {
-            *sum = sum.saturating_add(amount);
+        let mut sums = self.sums.iter_mut().enumerate();
+        let Some((index, (_, sum))) = sums.find(|(_, (known, _))| *known == counter) else {
+            return;
+        };
+        if *sum == 0 && amount > 0 {
+            self.changed.push(index);
         }
+        *sum = sum.saturating_add(amount);
     }
 
     /// Returns the sums that are not 0, and sets them to 0.
     pub fn take(&mut self) -> impl Iterator<Item = (Counter, u64)> {
-        let sums = self.0.iter_mut().map(|(counter, sum)| (*counter, std::mem::take(sum)));
-        sums.filter(|(_, sum)| *sum > 0)
+        let Self { sums, changed } = self;
+        changed.drain(..).filter_map(|index| {
+            let (counter, sum) = sums.get_mut(index)?;
+            Some((*counter, mem::take(sum)))
+        })
     }
 }
 

@@ -116,7 +116,14 @@ impl RequestHandle<'_> {
         // SAFETY: Envoy's object is alive while the hook runs.
         let count =
             unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.envoy, map as u32) };
-        let mut lines = vec![HeaderLine::EMPTY; count];
+        let (mut few, mut many) = ([HeaderLine::EMPTY; FEW_LINES], Vec::new());
+        let lines = match few.get_mut(..count) {
+            Some(few) => few,
+            None => {
+                many.resize(count, HeaderLine::EMPTY);
+                &mut many
+            }
+        };
         // SAFETY: `lines` has room for the number of lines that Envoy has just returned, and
         // nothing has changed since.
         let found = unsafe {
@@ -128,7 +135,7 @@ impl RequestHandle<'_> {
         };
         // SAFETY: Envoy has filled the lines in, and they stay valid until a header changes. While
         // they are borrowed, no method that changes a header can be called.
-        found.then(|| unsafe { borrowed(&lines) })
+        found.then(|| unsafe { borrowed(lines) })
     }
 
     /// Returns the value of the first line of this name, if there is one.
@@ -533,6 +540,9 @@ impl HeaderLine {
         Self { name: name.as_ptr(), name_length, value: value.as_ptr(), value_length }
     }
 }
+
+/// So many lines of a header map are read without an allocation.
+const FEW_LINES: usize = 32;
 
 /// The status of a call to a cluster that was sent.
 const CALL_SENT: u32 = 0;

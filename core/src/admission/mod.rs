@@ -61,10 +61,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::config::{self, Config, WhenUnknown};
 use crate::feed::repair;
 use crate::feed::staleness::Knowledge;
-use crate::headers::{Edit, Headers};
+use crate::headers::{Edit, Edits, Headers};
 use crate::keys::KeyRing;
 use crate::keys::effort::Effort;
 use crate::keys::host::SignatureHost;
@@ -79,7 +81,7 @@ use crate::revocation::set::{RevocationSet, Verdict};
 use crate::revocation::shard::Damaged;
 use crate::shared::SharedData;
 use crate::sign_out::without_effect::WithoutEffect;
-use crate::token::{self, GenuineToken, Purpose, User, VerifiedToken, Verifier};
+use crate::token::{self, Genuine, GenuineToken, Purpose, User, VerifiedToken, Verifier};
 
 /// Decides about requests under one configuration.
 pub struct Admission {
@@ -122,11 +124,11 @@ pub enum Decision {
 #[derive(Debug, Default)]
 pub struct Forward {
     /// The changes to the request's headers.
-    pub edits: Vec<Edit>,
+    pub edits: Edits,
     /// The number of claims that were left out because no header can carry their values.
     pub claims_left_out: usize,
     /// The user id for other filters and access logs, if configured.
-    pub published_user: Option<Box<str>>,
+    pub published_user: Option<Rc<str>>,
     /// The tokens and API keys with which the request continues. If one of them is revoked later, the
     /// request ends. Empty for a sign-out, which must get its response.
     pub credentials: RequestCredentials,
@@ -313,7 +315,7 @@ impl Admission {
             if let Decision::Refuse { sign_out, .. } = &mut refused {
                 let is_live = |judged: &Judged<'_>| !judged.has_expired() && !judged.is_revoked();
                 let signed_out = tokens.into_iter().flatten().filter(is_signed_out);
-                sign_out.extend(signed_out.filter(is_live).filter_map(|judged| judged.genuine));
+                sign_out.extend(signed_out.filter(is_live).filter_map(|judged| judged.genuine()));
             }
             return refused;
         }
@@ -331,7 +333,7 @@ impl Admission {
                 _ => WithoutEffect::of_tokens(judged().find_map(Judged::refusal)),
             };
             for judged in tokens.into_iter().flatten().filter(is_signed_out) {
-                let Some(genuine) = judged.genuine else { continue };
+                let Some(genuine) = judged.genuine() else { continue };
                 let Forward { sign_out, signed_out, expired, .. } = &mut forward;
                 let tokens = match judged.refusal() {
                     Some(Refusal::Revoked) => signed_out,
@@ -363,7 +365,7 @@ impl Admission {
         } else if let Ok(tokens) = &tokens {
             self.replaced_cookies(headers, tokens, good).into_iter().collect()
         } else {
-            Vec::new()
+            Edits::new()
         };
         if !removal.is_empty() {
             let objections = tokens.iter().flatten().filter_map(|judged| judged.objection.clone());
@@ -387,13 +389,13 @@ impl Admission {
         headers: &'a Headers,
         access: Access,
         moment: Moment<'_>,
-    ) -> Result<Vec<Judged<'a>>, Objection> {
+    ) -> Result<JudgedTokens<'a>, Objection> {
         if access == Access::Signout {
             let tokens = self.sources.find_to_sign_out(headers);
             return Ok(self.judge_to_sign_out(tokens, moment));
         }
         let tokens = self.sources.find(headers)?;
-        Ok(self.judge_to_admit(tokens.iter().cloned(), moment))
+        Ok(self.judge_to_admit(tokens.into_iter(), moment))
     }
 
     /// Judges tokens until the refusal of the request is certain; see *Which code a refusal has*.
@@ -401,8 +403,8 @@ impl Admission {
         &self,
         tokens: impl Iterator<Item = Candidate<'a>>,
         moment: Moment<'_>,
-    ) -> Vec<Judged<'a>> {
-        let mut judged: Vec<_> = tokens.map(Judged::unchecked).collect();
+    ) -> JudgedTokens<'a> {
+        let mut judged: JudgedTokens<'_> = tokens.map(Judged::unchecked).collect();
         if let [_, _, ..] = judged.as_slice() {
             for one in &mut judged {
                 let bytes = &one.candidate.bytes;
@@ -448,13 +450,13 @@ impl Admission {
         &self,
         tokens: Vec<Candidate<'a>>,
         moment: Moment<'_>,
-    ) -> Vec<Judged<'a>> {
+    ) -> JudgedTokens<'a> {
         let (known, unseen): (Vec<_>, Vec<_>) =
             tokens.into_iter().partition(|token| self.verifier.is_known(&token.bytes));
         let (exact, other): (Vec<_>, Vec<_>) =
             unseen.into_iter().partition(|token| !token.exact.is_empty());
         let effort = self.verifier.effort(Purpose::SignOut, moment.unix_milliseconds);
-        let mut judged: Vec<_> =
+        let mut judged: JudgedTokens<'_> =
             known.into_iter().chain(exact).chain(other).map(Judged::unchecked).collect();
         for one in &mut judged {
             self.judge_one(one, &effort, moment);
@@ -463,23 +465,21 @@ impl Admission {
     }
 
     fn judge_one(&self, judged: &mut Judged<'_>, effort: &Effort<'_>, moment: Moment<'_>) {
-        let genuine = match self.verifier.check(&judged.candidate.bytes, effort) {
-            Ok(genuine) => genuine,
-            Err(objection) => {
-                judged.objection = Some(objection);
-                return;
+        judged.objection = match self.verifier.check(&judged.candidate.bytes, effort) {
+            Ok(Genuine::Acceptable(token)) => {
+                let token = judged.token.insert(token);
+                match self.is_revoked(token, moment) {
+                    Ok(false) => None,
+                    Ok(true) => Some(Refusal::Revoked.into()),
+                    Err(Damaged) => Some(RefusalRule::SharedData.into()),
+                }
             }
+            Ok(Genuine::Unacceptable(token, objection)) => {
+                judged.unacceptable = Some(token);
+                Some(objection)
+            }
+            Err(objection) => Some(objection),
         };
-        judged.genuine = Some(genuine.token);
-        judged.objection = match &genuine.verdict {
-            Ok(token) => match self.is_revoked(token, moment) {
-                Ok(false) => None,
-                Ok(true) => Some(Refusal::Revoked.into()),
-                Err(Damaged) => Some(RefusalRule::SharedData.into()),
-            },
-            Err(objection) => Some(objection.clone()),
-        };
-        judged.token = genuine.verdict.ok();
     }
 
     /// Returns whether the token is revoked. This is checked on every request. An earlier verdict
@@ -549,7 +549,7 @@ impl Admission {
     /// objections, the first in the order of [`Refusal`] is returned.
     fn outcome(
         &self,
-        tokens: &Result<Vec<Judged<'_>>, Objection>,
+        tokens: &Result<JudgedTokens<'_>, Objection>,
         good: SourceSet,
         admitting: SourceSet,
         moment: Moment<'_>,
@@ -671,7 +671,7 @@ impl Admission {
         &self,
         objection: Objection,
         headers: &Headers,
-        tokens: &Result<Vec<Judged<'_>>, Objection>,
+        tokens: &Result<JudgedTokens<'_>, Objection>,
     ) -> Box<Unremoved> {
         let clear_cookies = self.cookies_to_clear(&objection, headers, tokens);
         Box::new(Unremoved { objection, clear_cookies })
@@ -750,7 +750,7 @@ impl Admission {
 
     /// Returns the changes to a request's trailers, on every route.
     #[must_use]
-    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+    pub fn trailers(&self, trailers: &Headers) -> Edits {
         let mut edits = self.upstream.trailers(trailers);
         edits.extend(self.sources.trailers(trailers));
         edits
@@ -760,7 +760,7 @@ impl Admission {
         &self,
         objection: Objection,
         headers: &Headers,
-        tokens: &Result<Vec<Judged<'_>>, Objection>,
+        tokens: &Result<JudgedTokens<'_>, Objection>,
     ) -> Decision {
         let clear_cookies = self.cookies_to_clear(&objection, headers, tokens);
         Decision::Refuse { objection, clear_cookies, sign_out: Vec::new() }
@@ -777,7 +777,7 @@ impl Admission {
         &self,
         objection: &Objection,
         headers: &Headers,
-        tokens: &Result<Vec<Judged<'_>>, Objection>,
+        tokens: &Result<JudgedTokens<'_>, Objection>,
     ) -> Vec<String> {
         let tokens = tokens.as_deref().unwrap_or_default();
         let bad = tokens.iter().filter(|judged| !judged.may_be_good());
@@ -805,7 +805,7 @@ fn union(sets: impl Iterator<Item = SourceSet>) -> SourceSet {
 /// Returns the outcome for a request that an API key authorises: no user. The caller has found no
 /// objection to the request's tokens.
 fn by_api_key(
-    tokens: &Result<Vec<Judged<'_>>, Objection>,
+    tokens: &Result<JudgedTokens<'_>, Objection>,
     route: &Route,
 ) -> Result<Option<Rc<VerifiedToken>>, Objection> {
     match (&route.revoke_user, tokens.as_deref()) {
@@ -823,13 +823,16 @@ struct NamedApiKeys {
     admit: bool,
 }
 
+/// The tokens of a request with the verdicts about them.
+type JudgedTokens<'a> = SmallVec<[Judged<'a>; 1]>;
+
 /// One token of a request with the verdict about it.
 struct Judged<'a> {
     candidate: Candidate<'a>,
-    /// The token, if its signature is valid.
-    genuine: Option<GenuineToken>,
     /// The token, if its signature is valid and its times and claims are acceptable.
     token: Option<Rc<VerifiedToken>>,
+    /// The token, if its signature is valid and its times or claims are not acceptable.
+    unacceptable: Option<Box<GenuineToken>>,
     /// The reason to refuse the token, if any. Before the token is checked, this is
     /// [`Refusal::Unavailable`].
     objection: Option<Objection>,
@@ -838,7 +841,12 @@ struct Judged<'a> {
 impl<'a> Judged<'a> {
     fn unchecked(candidate: Candidate<'a>) -> Self {
         let objection = Some(Refusal::Unavailable.into());
-        Self { candidate, genuine: None, token: None, objection }
+        Self { candidate, token: None, unacceptable: None, objection }
+    }
+
+    /// Returns the token, if its signature is valid.
+    fn genuine(&self) -> Option<GenuineToken> {
+        self.token.as_ref().map(|token| token.genuine()).or(self.unacceptable.as_deref().copied())
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -860,7 +868,7 @@ impl<'a> Judged<'a> {
 
     /// Returns whether the filter cannot decide now if the token is genuine.
     fn is_unknown(&self) -> bool {
-        self.genuine.is_none() && self.refusal() == Some(Refusal::Unavailable)
+        self.genuine().is_none() && self.refusal() == Some(Refusal::Unavailable)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::admission::{Cutoff, Decision, Forward};
 use crate::call::{Call, Response};
 use crate::feed::delivery::Verdict;
 use crate::feed::outbox::{Account, OutgoingRecord};
-use crate::headers::{Edit, Headers};
+use crate::headers::{Edits, Headers};
 use crate::metrics::Counter;
 use crate::open_requests::{Registration, RequestCredentials};
 use crate::refusal::{Enforcement, LocalResponse, RefusalRule};
@@ -185,7 +185,7 @@ impl Exchange {
 
     /// Returns the changes to a request's trailers.
     #[must_use]
-    pub fn request_trailers(&self, root: &Root, trailers: &Headers) -> Vec<Edit> {
+    pub fn request_trailers(&self, root: &Root, trailers: &Headers) -> Edits {
         root.admission.trailers(trailers)
     }
 

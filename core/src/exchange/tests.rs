@@ -260,7 +260,7 @@ fn dry_run(when_unreachable: &str) -> ExchangeBench {
 }
 
 /// Returns the code with which a dry run would refuse a request, and the edits that it makes.
-fn judged(bench: &mut ExchangeBench, path: &str, lines: &[(&str, &str)]) -> (String, Vec<Edit>) {
+fn judged(bench: &mut ExchangeBench, path: &str, lines: &[(&str, &str)]) -> (String, Edits) {
     let mut all = vec![(":method", "POST"), (":path", path), (":authority", "a.example")];
     all.extend(lines);
     let headers = Headers::from_pairs(&all);
@@ -292,8 +292,8 @@ fn a_dry_run_refuses_nothing_and_names_each_refusal() {
     ] {
         let mut bench = dry_run("forward");
         let forged = lines.iter().filter(|(name, _)| *name == "x-user-id");
-        let removed: Vec<_> =
-            forged.map(|(name, _)| Edit::Remove(name.as_bytes().into())).collect();
+        let removed: Edits =
+            forged.map(|(name, _)| crate::headers::Edit::Remove(name.as_bytes().into())).collect();
         assert_eq!(judged(&mut bench, path, lines), (expected.to_owned(), removed), "{path}");
         let (_, next) = bench.request(path, lines);
         assert!([CONTINUES, CALLS].contains(&&*outcome(&next)), "{path}: {next:?}");

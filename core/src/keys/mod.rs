@@ -15,6 +15,8 @@ mod signature;
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use crate::keys::public::{KeyError, PublicAlgorithm};
 
 use crate::hash::sha256_of_list;
@@ -236,6 +238,9 @@ impl Fingerprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfTime;
 
+/// Some of the keys of one configuration.
+pub(crate) type KeyList<'a> = SmallVec<[&'a Key; 2]>;
+
 /// The keys of one configuration.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
@@ -303,13 +308,13 @@ impl KeyRing {
         algorithm: &str,
         kid: Option<&str>,
         issuer: Option<&str>,
-    ) -> Result<Vec<&Key>, Refusal> {
+    ) -> Result<KeyList<'_>, Refusal> {
         if self.keys.is_empty() {
             return Err(Refusal::Unavailable);
         }
         let algorithm = PublicAlgorithm::from_name(algorithm).map_or(algorithm, |it| it.name());
         let bound = self.keys.iter().map(|key| &**key).filter(|key| key.algorithm == algorithm);
-        let mut keys: Vec<_> = bound.collect();
+        let mut keys: KeyList<'_> = bound.collect();
         if keys.is_empty() {
             return Err(Refusal::UnsupportedAlgorithm);
         }

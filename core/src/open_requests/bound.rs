@@ -25,9 +25,9 @@ pub fn router_bound(request: &Headers, end: Option<u64>, unix_seconds: u64) -> O
             // second old.
             let seconds = end.saturating_sub(unix_seconds).saturating_add(SECOND_LINE_SECONDS);
             let milliseconds = seconds.min(MOST_SECONDS).saturating_mul(1_000);
-            Some(Edit::one_line(request, HEADER, milliseconds.to_string().as_bytes()))
+            Some(Edit::one_line(request, HEADER.into(), milliseconds.to_string().into_bytes()))
         }
-        None => request.first(HEADER).map(|_| Edit::Remove(HEADER.to_vec())),
+        None => request.first(HEADER).map(|_| Edit::Remove(HEADER.into())),
     }
 }
 
@@ -45,10 +45,10 @@ mod tests {
 
     fn bound(pairs: &[(&str, &str)], end: Option<u64>) -> Option<String> {
         Some(match router_bound(&Headers::from_pairs(pairs), end, 1_000)? {
-            Edit::Set(name, value) | Edit::Add(name, value) if name == HEADER => {
-                String::from_utf8(value).unwrap()
+            Edit::Set(name, value) | Edit::Add(name, value) if *name == *HEADER => {
+                String::from_utf8(value.to_vec()).unwrap()
             }
-            Edit::Remove(name) if name == HEADER => "removed".to_owned(),
+            Edit::Remove(name) if *name == *HEADER => "removed".to_owned(),
             edit => panic!("{edit:?}"),
         })
     }

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::refusal::Refusal;
 use crate::revocation::record::RecordId;
@@ -75,7 +76,7 @@ pub struct Basis {
 #[derive(Clone, Debug, Default)]
 pub struct RequestCredentials {
     /// The tokens.
-    pub tokens: Vec<Rc<VerifiedToken>>,
+    pub tokens: SmallVec<[Rc<VerifiedToken>; 2]>,
     /// The record ids of the API keys, so that no key stays in memory.
     pub api_keys: Vec<RecordId>,
 }
@@ -208,6 +209,8 @@ impl OpenRequests {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::token::builder::{NOW, TokenBuilder, ring};
     use crate::token::{Policy, Verifier};
@@ -216,7 +219,7 @@ mod tests {
     fn one_token(n: usize) -> RequestCredentials {
         let verifier = Verifier::new(ring(), Policy::default());
         let token = TokenBuilder::new().claim("jti", format!("\"{n}\"")).sign();
-        let tokens = vec![verifier.verify(token.as_bytes(), NOW).unwrap()];
+        let tokens = smallvec![verifier.verify(token.as_bytes(), NOW).unwrap()];
         RequestCredentials { tokens, api_keys: vec![] }
     }
 

@@ -66,6 +66,12 @@ impl<V: Remembered> TokenCache<V> {
         Self { tokens, keyed_by, bytes: 0, limit_bytes, longest_token_bytes }
     }
 
+    /// Returns the key of this token. Returns `None` if no token is in the cache, or this one is too
+    /// short to have a key.
+    fn key_to_find(&self, token: &[u8]) -> Option<CacheKey> {
+        (!self.tokens.is_empty()).then(|| self.key(token))?
+    }
+
     /// Returns the key of this token, or `None` if the token is too short to have one.
     fn key(&self, token: &[u8]) -> Option<CacheKey> {
         let state = match &self.keyed_by {
@@ -79,7 +85,7 @@ impl<V: Remembered> TokenCache<V> {
 
     /// Returns the value of this token.
     pub(super) fn find(&mut self, token: &[u8]) -> Option<&V> {
-        let key = self.key(token)?;
+        let key = self.key_to_find(token)?;
         let entry = self.tokens.get(&key)?;
         are_equal(&entry.token, token).then_some(&entry.value)
     }
@@ -87,7 +93,7 @@ impl<V: Remembered> TokenCache<V> {
     /// Returns whether there is a value for this token. This does not affect which entry is dropped
     /// first.
     pub(super) fn has(&self, token: &[u8]) -> bool {
-        let entry = self.key(token).and_then(|key| self.tokens.peek(&key));
+        let entry = self.key_to_find(token).and_then(|key| self.tokens.peek(&key));
         entry.is_some_and(|entry| are_equal(&entry.token, token))
     }
 

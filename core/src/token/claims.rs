@@ -5,6 +5,7 @@
 //! this order. It is never treated as absent (CVE-2026-25537).
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::json::{Object, Value};
 use crate::keys::Key;
@@ -15,15 +16,15 @@ use crate::token::{BoundTokens, Policy};
 
 /// The claims of a genuine token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claims {
+pub(super) struct Claims<'a> {
     /// The times that are well-formed.
     pub(super) times: Times,
     /// The `jti`, if it is well-formed.
-    pub(super) jti: Option<String>,
+    pub(super) jti: Option<Cow<'a, str>>,
     /// The session id, if the policy names its claim and it is well-formed.
-    pub(super) session_id: Option<String>,
+    pub(super) session_id: Option<Cow<'a, str>>,
     /// The user id, if the policy names its claim and it is well-formed.
-    pub(super) user_id: Option<Box<str>>,
+    pub(super) user_id: Option<Rc<str>>,
     /// Whether times and `jti` are well-formed. If not, no configuration accepts the token.
     pub(super) is_well_formed: bool,
     /// The verdict of the policy on all claims but the times. If it is positive, contains the
@@ -33,7 +34,7 @@ pub(super) struct Claims {
 
 /// The path and header text of each forwarded claim that the token has; `None` if no header can
 /// carry its value.
-pub(super) type Forwarded = Vec<(ClaimPath, Option<Box<str>>)>;
+pub(super) type Forwarded = Vec<(ClaimPath, Option<Rc<str>>)>;
 
 /// The times between which a token is valid, in seconds since 1970 UTC (RFC 7519 §2, NumericDate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Times {
 }
 
 /// Reads the claims of a token that `key` verified, and checks all but the times.
-pub(super) fn read(claims: &Object<'_>, key: &Key, policy: &Policy) -> Claims {
+pub(super) fn read<'a>(claims: &'a Object<'a>, key: &Key, policy: &Policy) -> Claims<'a> {
     let (exp, nbf, iat) = (
         time(claims, "exp", f64::floor),
         time(claims, "nbf", f64::ceil),
@@ -232,17 +233,17 @@ pub(super) fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<Cow<'a, str>>,
 
 /// Returns the `jti`, or `None` if it is absent. Returns an error if it is not a string of 1 to 256
 /// bytes.
-pub(super) fn jti(claims: &Object<'_>) -> Result<Option<String>, Objection> {
+pub(super) fn jti<'a>(claims: &'a Object<'_>) -> Result<Option<Cow<'a, str>>, Objection> {
     match text(claims, "jti")? {
         Some(jti) if jti.is_empty() || jti.len() > ID_BYTES_LIMIT => {
             Err(Objection::malformed("jti"))
         }
-        jti => Ok(jti.map(Cow::into_owned)),
+        jti => Ok(jti),
     }
 }
 
 /// Returns the user id: a string, or an integer in decimal, so `42` and `"42"` are one user.
-fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Box<str>, Objection> {
+fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Rc<str>, Objection> {
     match claims.find_at(path.names()) {
         None | Some(Value::Null) => Err(Objection::absent(&path.to_string())),
         Some(value) => match id_text(value).filter(|id| is_user_id(id)) {
@@ -253,11 +254,14 @@ fn user_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Box<str>, Objection>
 }
 
 /// Returns the session id, in the same form as a user id. `null` names no session.
-fn session_id(claims: &Object<'_>, path: &ClaimPath) -> Result<Option<String>, Objection> {
+fn session_id<'a>(
+    claims: &Object<'a>,
+    path: &ClaimPath,
+) -> Result<Option<Cow<'a, str>>, Objection> {
     match claims.find_at(path.names()) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match id_text(value).filter(|id| is_session_id(id)) {
-            Some(id) => Ok(Some(id.into_owned())),
+            Some(id) => Ok(Some(id)),
             None => Err(Objection::malformed(&path.to_string())),
         },
     }

@@ -6,6 +6,8 @@
 //! token is never used. Header members that would change the meaning of a token cause a refusal.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +19,7 @@ use crate::refusal::RefusalRule;
 pub(super) struct Compact<'a> {
     /// Header and payload as sent, which the signature covers.
     pub(super) signing_input: &'a [u8],
-    pub(super) header: Header,
+    pub(super) header: Arc<Header>,
     /// The payload's JSON text.
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
@@ -35,21 +37,46 @@ impl<'a> Compact<'a> {
     /// # Errors
     ///
     /// The rule that the token does not follow.
-    pub(super) fn parse(token: &'a [u8], purpose: JwtType) -> Result<Self, RefusalRule> {
-        let mut parts = token.splitn(4, |byte| *byte == b'.');
-        let mut part = || parts.next().ok_or(RefusalRule::Parts);
-        let (header, payload, signature) = (part()?, part()?, part()?);
-        if parts.next().is_some() {
+    pub(super) fn parse(token: &'a [u8], headers: &HeaderParser) -> Result<Self, RefusalRule> {
+        let mut dots = memchr::memchr_iter(b'.', token);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(RefusalRule::Parts);
-        }
-        let signing_input =
-            token.get(..header.len() + 1 + payload.len()).ok_or(RefusalRule::Parts)?;
-        let header = Header::parse(&decoded(header)?, purpose)?;
+        };
+        let part = |range| token.get(range).ok_or(RefusalRule::Parts);
+        let (header, payload) = (part(0..first)?, part(first + 1..second)?);
+        let (signing_input, signature) = (part(0..second)?, part(second + 1..token.len())?);
+        let header = headers.parse(header)?;
         if signature.is_empty() && header.algorithm != "none" {
             return Err(RefusalRule::Signature); // RFC 7518 §3.6: only an unsecured token has none
         }
         let (payload, signature) = (decoded(payload)?, decoded(signature)?);
         Ok(Self { signing_input, header, payload, signature })
+    }
+}
+
+/// Parses the headers of tokens for one purpose.
+///
+/// All tokens of an issuer usually have the same header, so the last one is remembered.
+pub(super) struct HeaderParser {
+    purpose: JwtType,
+    /// The last well-formed header, as sent and parsed.
+    last: RefCell<Option<(Box<[u8]>, Arc<Header>)>>,
+}
+
+impl HeaderParser {
+    pub(super) fn new(purpose: JwtType) -> Self {
+        Self { purpose, last: RefCell::new(None) }
+    }
+
+    /// Parses a header as sent.
+    fn parse(&self, sent: &[u8]) -> Result<Arc<Header>, RefusalRule> {
+        let mut last = self.last.borrow_mut();
+        if let Some((_, header)) = last.as_ref().filter(|(known, _)| **known == *sent) {
+            return Ok(header.clone());
+        }
+        let header = Arc::new(Header::parse(&decoded(sent)?, self.purpose)?);
+        *last = Some((sent.into(), header.clone()));
+        Ok(header)
     }
 }
 

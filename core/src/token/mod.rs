@@ -45,14 +45,14 @@ use crate::keys::effort::{
     Effort, FAILED_NANOSECONDS_TO_ADMIT, FAILED_NANOSECONDS_TO_SIGN_OUT, FailureBudget,
 };
 use crate::keys::host::{NoHost, SignatureHost};
-use crate::keys::{Fingerprint, Key, KeyRing};
+use crate::keys::{Fingerprint, Key, KeyList, KeyRing};
 use crate::refusal::{Objection, Refusal, RefusalRule};
 use crate::revocation::generation::Mark;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::revocation::record::RecordId;
 use crate::token::cache::{Remembered, TokenCache};
 use crate::token::claims::{Forwarded, Times};
-use crate::token::compact::{Compact, Header};
+use crate::token::compact::{Compact, Header, HeaderParser};
 use crate::token::signer::{NoCandidate, NoSigner};
 
 /// The claims that an acceptable token has.
@@ -127,6 +127,7 @@ pub struct Verifier {
     host: &'static dyn SignatureHost,
     admissions: FailureBudget,
     sign_outs: FailureBudget,
+    headers: HeaderParser,
     verified: RefCell<TokenCache<Verified>>,
     refused: RefCell<TokenCache<Refused>>,
 }
@@ -153,6 +154,7 @@ impl Verifier {
             host: &NoHost,
             admissions: FailureBudget::new(u64::MAX),
             sign_outs: FailureBudget::new(u64::MAX),
+            headers: HeaderParser::new(JwtType::Access),
             verified: RefCell::new(TokenCache::of_genuine(VERIFIED_BYTES, LONGEST_VERIFIED_BYTES)),
             refused: RefCell::new(TokenCache::of_any(REFUSED_BYTES)),
         }
@@ -213,7 +215,10 @@ impl Verifier {
     /// The first objection to the token.
     pub fn examine(&self, token: &[u8], unix_seconds: u64) -> Result<Rc<VerifiedToken>, Objection> {
         let effort = self.effort(Purpose::Admission, unix_seconds.saturating_mul(1_000));
-        self.check(token, &effort)?.verdict
+        match self.check(token, &effort)? {
+            Genuine::Acceptable(token) => Ok(token),
+            Genuine::Unacceptable(_, objection) => Err(objection),
+        }
     }
 
     /// Returns the limits for the signature checks of one request.
@@ -266,8 +271,8 @@ impl Verifier {
             Some(Refused::Forged { misses_key }) => return Err(self.forged(*misses_key)),
             Some(Refused::Unacceptable { token, objection }) => {
                 let times = self.check_times_of(token.times, effort.unix_seconds());
-                let verdict = times.and_then(|()| Err(objection.clone()));
-                return Ok(Genuine { token: *token, verdict });
+                let objection = times.err().unwrap_or_else(|| objection.clone());
+                return Ok(Genuine::Unacceptable(Box::new(*token), objection));
             }
             Some(Refused::Partly { keys_tried }) => *keys_tried,
             None => 0,
@@ -301,8 +306,10 @@ impl Verifier {
     }
 
     fn judged(&self, token: Rc<VerifiedToken>, unix_seconds: u64) -> Genuine {
-        let (genuine, times) = (token.genuine, self.check_times(&token, unix_seconds));
-        Genuine { token: genuine, verdict: times.map(|()| token) }
+        match self.check_times(&token, unix_seconds) {
+            Ok(()) => Genuine::Acceptable(token),
+            Err(objection) => Genuine::Unacceptable(Box::new(token.genuine), objection),
+        }
     }
 
     fn check_unseen(
@@ -346,7 +353,7 @@ impl Verifier {
                 let remembered =
                     Refused::Unacceptable { token: genuine, objection: objection.clone() };
                 self.refused.borrow_mut().keep(token, remembered);
-                Ok(Genuine { token: genuine, verdict: times.and(Err(objection)) })
+                Ok(Genuine::Unacceptable(Box::new(genuine), times.err().unwrap_or(objection)))
             }
         }
     }
@@ -355,7 +362,7 @@ impl Verifier {
         if token.len() > self.policy.max_token_bytes {
             return Err(RefusalRule::Size);
         }
-        Compact::parse(token, JwtType::Access)
+        Compact::parse(token, &self.headers)
     }
 
     /// Returns the keys that may have signed a token, or the objection if there are none.
@@ -364,7 +371,7 @@ impl Verifier {
         keys: &'a KeyRing,
         header: &Header,
         issuer: Option<&str>,
-    ) -> Result<Vec<&'a Key>, Objection> {
+    ) -> Result<KeyList<'a>, Objection> {
         signer::candidates(keys, header, issuer).map_err(|NoCandidate { refusal, misses_key }| {
             self.unless_keys_are_missing(refusal, misses_key)
         })
@@ -424,10 +431,10 @@ fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
     }
 }
 
-/// A genuine token, with the verdict whether it is acceptable.
-pub(crate) struct Genuine {
-    pub(crate) token: GenuineToken,
-    pub(crate) verdict: Result<Rc<VerifiedToken>, Objection>,
+/// A genuine token, with the verdict whether it is acceptable now.
+pub(crate) enum Genuine {
+    Acceptable(Rc<VerifiedToken>),
+    Unacceptable(Box<GenuineToken>, Objection),
 }
 
 /// A token whose signature is valid, regardless of its times and claims. A sign-out revokes such
@@ -500,14 +507,14 @@ impl fmt::Debug for GenuineToken {
 /// The user that a token names. Two users are equal only if both their ids and their issuers are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    id: Box<str>,
+    id: Rc<str>,
     names: NamePair,
 }
 
 impl User {
     /// Returns the user id, which is not empty, has at most 256 bytes, and is valid in a header.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &Rc<str> {
         &self.id
     }
 
@@ -528,7 +535,7 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    fn new(genuine: GenuineToken, user_id: Option<Box<str>>, forwarded: Forwarded) -> Self {
+    fn new(genuine: GenuineToken, user_id: Option<Rc<str>>, forwarded: Forwarded) -> Self {
         let user = user_id.zip(genuine.names.user).map(|(id, names)| User { id, names });
         Self { genuine, user, forwarded, live_at: Cell::new(None) }
     }
@@ -577,8 +584,8 @@ impl VerifiedToken {
     /// JSON if an element contains a comma, is empty, or begins or ends with white space. The text
     /// has at most 8 KiB and no control characters.
     #[must_use]
-    pub fn claim(&self, path: &ClaimPath) -> Option<&str> {
-        self.forwarded.iter().find(|(known, _)| known == path)?.1.as_deref()
+    pub fn claim(&self, path: &ClaimPath) -> Option<&Rc<str>> {
+        self.forwarded.iter().find(|(known, _)| known == path)?.1.as_ref()
     }
 
     /// Returns how many of the forwarded claims have a value that no header can carry.
@@ -601,7 +608,7 @@ impl VerifiedToken {
     /// Returns the length of the token's texts, in bytes.
     fn text_bytes(&self) -> usize {
         let user = self.user.as_ref().map_or(0, |user| user.id.len());
-        let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let length = |text: &Option<Rc<str>>| text.as_ref().map_or(0, |text| text.len());
         let claims = self.forwarded.iter().map(|(_, text)| size_of::<ClaimPath>() + length(text));
         user + claims.sum::<usize>()
     }

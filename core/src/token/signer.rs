@@ -4,7 +4,7 @@
 //! use it. This module keeps no state: its callers remember results.
 
 use crate::keys::effort::Effort;
-use crate::keys::{Key, KeyRing, OutOfTime, PublicAlgorithm};
+use crate::keys::{Key, KeyList, KeyRing, OutOfTime, PublicAlgorithm};
 use crate::refusal::Refusal;
 use crate::token::compact::{Compact, Header};
 
@@ -33,7 +33,7 @@ pub(super) fn candidates<'k>(
     keys: &'k KeyRing,
     header: &Header,
     issuer: Option<&str>,
-) -> Result<Vec<&'k Key>, NoCandidate> {
+) -> Result<KeyList<'k>, NoCandidate> {
     let Header { algorithm, kid } = header;
     keys.candidates(algorithm, kid.as_deref(), issuer).map_err(|refusal| {
         let misses_key = match refusal {
@@ -63,7 +63,7 @@ pub(super) fn find<'k>(
             }
         }
     }
-    let Header { algorithm, kid } = &compact.header;
+    let Header { algorithm, kid } = &*compact.header;
     // Keys without an id were tried, but the key with the token's `kid` may be missing.
     let misses_key = PublicAlgorithm::from_name(algorithm).is_some()
         && kid.as_ref().is_some_and(|kid| !keys.has(kid));

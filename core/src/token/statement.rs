@@ -20,7 +20,7 @@ use crate::keys::effort::{Effort, FailureBudget};
 use crate::keys::host::NoHost;
 use crate::refusal::Refusal;
 use crate::token::claims;
-use crate::token::compact::{Compact, JwtType};
+use crate::token::compact::{Compact, HeaderParser, JwtType};
 use crate::token::signer::{self, NoCandidate, NoSigner};
 
 /// A well-formed statement whose signature has not been checked.
@@ -37,7 +37,7 @@ impl<'a> Statement<'a> {
         if jwt.len() > STATEMENT_BYTES_LIMIT {
             return None;
         }
-        let compact = Compact::parse(jwt, purpose).ok()?;
+        let compact = Compact::parse(jwt, &HeaderParser::new(purpose)).ok()?;
         let issuer = match Object::parse(&compact.payload)?.find("iss") {
             Some(Value::Text(issuer)) => Some(issuer.to_string()),
             _ => None,

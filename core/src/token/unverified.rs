@@ -7,7 +7,7 @@
 use crate::json::Object;
 use crate::revocation::name::{NamePair, TokenNames};
 use crate::token::claims;
-use crate::token::compact::{Compact, JwtType};
+use crate::token::compact::{Compact, HeaderParser, JwtType};
 use crate::token::is_session_id;
 
 /// The names and times of a token whose signature was not checked.
@@ -31,7 +31,7 @@ impl UnverifiedToken {
     /// another issuer.
     #[must_use]
     pub fn read(token: &[u8], realm: &str, issuer: Option<&str>) -> Option<Self> {
-        let compact = Compact::parse(token, JwtType::Access).ok()?;
+        let compact = Compact::parse(token, &HeaderParser::new(JwtType::Access)).ok()?;
         let payload = Object::parse(&compact.payload)?;
         let time = |name, round| claims::time(&payload, name, round).ok();
         let (iat, exp) = (time("iat", f64::floor)?, time("exp", f64::floor)?);

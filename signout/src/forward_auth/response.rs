@@ -20,9 +20,9 @@ pub(super) fn carried(names: &[HeaderName], edits: &[Edit]) -> Option<HeaderMap>
     for edit in edits {
         let (name, value) = match edit {
             Edit::Remove(name) => (name, &[][..]),
-            Edit::Set(name, value) | Edit::Add(name, value) => (name, value.as_slice()),
+            Edit::Set(name, value) | Edit::Add(name, value) => (name, &**value),
         };
-        let known = names.iter().find(|known| known.as_str().as_bytes() == name.as_slice())?;
+        let known = names.iter().find(|known| known.as_str().as_bytes() == &**name)?;
         headers.insert(known, HeaderValue::from_bytes(value).ok()?);
     }
     Some(headers)
@@ -74,11 +74,11 @@ mod tests {
     }
 
     fn remove(name: &str) -> Edit {
-        Edit::Remove(name.into())
+        Edit::Remove(name.as_bytes().into())
     }
 
     fn set(name: &str, value: &str) -> Edit {
-        Edit::Set(name.into(), value.into())
+        Edit::Set(name.as_bytes().into(), value.as_bytes().into())
     }
 
     #[test]

@@ -30,7 +30,7 @@ use hyper_util::server::conn::auto::Builder;
 use prost::Message;
 use session_guard_core::config::Config;
 use session_guard_core::revocation::record::RecordId;
-use session_guard_core::token::{User, Verifier};
+use session_guard_core::token::Verifier;
 use testbed::unix_seconds;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,7 +75,7 @@ impl Judge {
     fn user(&self, authorization: Option<&str>) -> Option<String> {
         let token = authorization?.strip_prefix("Bearer ")?;
         let token = self.verifier.verify(token.as_bytes(), unix_seconds()).ok()?;
-        let user = token.user().map(User::id).unwrap_or_default().to_owned();
+        let user = token.user().map_or_else(String::new, |user| user.id().to_string());
         let (one, other) = token.names().token.in_order(); // with and without its issuer
         let is_revoked = self.revoked.contains(&one) || self.revoked.contains(&other);
         (!is_revoked).then_some(user)

@@ -108,8 +108,8 @@ fn verdict(decision: &Decision) -> String {
         Decision::Ready(ready) => format!("ready: {ready}"),
         Decision::Forward(forward) => {
             let user = forward.edits.iter().find_map(|edit| match edit {
-                Edit::Set(name, value) | Edit::Add(name, value) if name == b"x-user-id" => {
-                    Some(value.as_slice())
+                Edit::Set(name, value) | Edit::Add(name, value) if **name == *b"x-user-id" => {
+                    Some(&**value)
                 }
                 _ => None,
             });
@@ -249,7 +249,7 @@ fn an_api_key_passes_without_a_user_and_excuses_no_token() {
         let decision = bench.decide(path, &spoofed);
         assert_eq!(verdict(&decision), expected, "{path} {cookie}");
         if let ("nobody", Decision::Forward(forward)) = (expected, decision) {
-            let removed = Edit::Remove(b"x-user-id".to_vec());
+            let removed = Edit::Remove(b"x-user-id"[..].into());
             assert!(forward.edits.contains(&removed), "{path} {cookie}: {:?}", forward.edits);
         }
     }
@@ -291,7 +291,7 @@ fn a_revoked_api_key_is_refused() {
         let lines = [("authorization", key), ("cookie", cookie)];
         assert_eq!(verdict(&bench.decide(path, &lines)), expected, "{path} {key} {cookie}");
     }
-    let removed = Edit::Remove(b"authorization".to_vec());
+    let removed = Edit::Remove(b"authorization"[..].into());
     for (key, is_removed) in [("Bearer sk-gone", true), ("Bearer sk-0", false)] {
         let lines = [("authorization", key)];
         let Decision::Forward(forward) = bench.decide("/optional", &lines) else { panic!() };
@@ -341,7 +341,7 @@ fn the_admitted_user_is_published_to_other_filters() {
     let published = |filter_state: &str, path: &str, lines: &[(&str, &str)]| {
         let forward = format!("keep\", \"filter_state\": {filter_state}, \"user_id\": \"x-user-id");
         match AdmissionBench::with("refuse", &forward).decide(path, lines) {
-            Decision::Forward(forward) => forward.published_user.map(String::from),
+            Decision::Forward(forward) => forward.published_user.map(|user| user.to_string()),
             decision => panic!("{decision:?}"),
         }
     };
@@ -406,16 +406,16 @@ fn many_other_tokens_do_not_prevent_a_sign_out() {
         let bench = AdmissionBench::with("refuse", forward);
         let Decision::Forward(crowded) = bench.decide("/sign-out", &lines) else { panic!() };
         let ids: Vec<_> = crowded.sign_out.iter().map(|token| token.record_id()).collect();
-        assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", None, "1")], vec![]));
+        assert_eq!((ids, crowded.edits), (vec![RecordId::of_token("", None, "1")], Edits::new()));
         assert_eq!(verdict(&bench.decide("/page", &lines)), "malformed_token");
         let alone = format!("a=1; token={own}");
         let cookie_at = |path: &str| {
             let Decision::Forward(it) = bench.decide(path, &[("cookie", &alone)]) else { panic!() };
             it.edits
                 .into_iter()
-                .find(|edit| matches!(edit, Edit::Set(name, _) if name == b"cookie"))
+                .find(|edit| matches!(edit, Edit::Set(name, _) if **name == *b"cookie"))
         };
-        let stripped = Edit::Set(b"cookie".to_vec(), b"a=1".to_vec());
+        let stripped = Edit::Set(b"cookie"[..].into(), b"a=1"[..].into());
         assert_eq!(cookie_at("/sign-out"), None);
         assert_eq!(cookie_at("/public"), None);
         for path in ["/page", "/optional"] {
@@ -527,10 +527,10 @@ fn a_good_cookie_replaces_a_bad_one_of_its_name() {
                 assert_eq!(verdict(&decision), "ada", "{path} {cookies}");
                 let Decision::Forward(forward) = decision else { panic!() };
                 let left = Edit::Set(
-                    b"cookie".to_vec(),
+                    b"cookie"[..].into(),
                     match cookies.starts_with(&format!("token={bad}")) {
-                        true => format!("a=1; token={ada}").into(),
-                        false => format!("token={ada}; a=1").into(),
+                        true => format!("a=1; token={ada}").into_bytes().into(),
+                        false => format!("token={ada}; a=1").into_bytes().into(),
                     },
                 );
                 assert!(forward.edits.contains(&left), "{path} {cookies}: {:?}", forward.edits);
@@ -671,7 +671,7 @@ fn elsewhere_only_tokens_are_removed_from_a_source() {
         let decision = bench.decide(&target, &[("authorization", &own)]);
         let Decision::Forward(forward) = decision else { panic!("{target}") };
         let set = forward.edits.iter().find_map(|edit| match edit {
-            Edit::Set(name, value) if name == b":path" => Some(String::from_utf8_lossy(value)),
+            Edit::Set(name, value) if **name == *b":path" => Some(String::from_utf8_lossy(value)),
             _ => None,
         });
         assert_eq!(set.as_deref(), left, "{target}");

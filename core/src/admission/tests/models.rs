@@ -118,8 +118,8 @@ proptest! {
             let taken = tokens.iter().position(|token| token.as_bytes() == taken);
             prop_assert!(taken.is_none_or(|index| index < 2), "{name} takes a bad token");
             let user = forward.edits.iter().find_map(|edit| match edit {
-                Edit::Set(name, user) | Edit::Add(name, user) if name == b"x-user-id" => {
-                    Some(user.as_slice())
+                Edit::Set(name, user) | Edit::Add(name, user) if **name == *b"x-user-id" => {
+                    Some(&**user)
                 }
                 _ => None,
             });

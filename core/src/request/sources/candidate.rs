@@ -6,6 +6,8 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 
+use smallvec::SmallVec;
+
 use crate::refusal::RefusalRule;
 use crate::request::sources::{MOST_TOKENS, MOST_TOKENS_TO_SIGN_OUT};
 
@@ -36,12 +38,9 @@ pub struct Candidate<'a> {
 
 /// The distinct candidates of one request, in the order in which they were found.
 ///
-/// The type dereferences to a slice. The fixed array avoids an allocation for most requests.
+/// The type dereferences to a slice.
 #[derive(Clone, Debug, Default)]
-pub struct Candidates<'a> {
-    found: [Candidate<'a>; MOST_TOKENS],
-    count: usize,
-}
+pub struct Candidates<'a>(SmallVec<[Candidate<'a>; 1]>);
 
 /// The distinct candidates of a sign-out in the order in which they were found.
 ///
@@ -120,14 +119,24 @@ impl<'a> Candidate<'a> {
 
 impl<'a> Candidates<'a> {
     pub(super) fn add(&mut self, candidate: Candidate<'a>) -> Result<(), RefusalRule> {
-        let known = self.found.get_mut(..self.count).unwrap_or_default();
-        if let Some(known) = known.iter_mut().find(|known| known.bytes == candidate.bytes) {
+        if let Some(known) = self.0.iter_mut().find(|known| known.bytes == candidate.bytes) {
             known.merge(&candidate);
             return Ok(());
         }
-        *self.found.get_mut(self.count).ok_or(RefusalRule::Count)? = candidate;
-        self.count += 1;
+        if self.0.len() == MOST_TOKENS {
+            return Err(RefusalRule::Count);
+        }
+        self.0.push(candidate);
         Ok(())
+    }
+}
+
+impl<'a> IntoIterator for Candidates<'a> {
+    type Item = Candidate<'a>;
+    type IntoIter = smallvec::IntoIter<[Candidate<'a>; 1]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -162,7 +171,7 @@ impl<'a> Deref for Candidates<'a> {
     type Target = [Candidate<'a>];
 
     fn deref(&self) -> &Self::Target {
-        self.found.get(..self.count).unwrap_or_default()
+        &self.0
     }
 }
 

@@ -34,7 +34,7 @@ pub use source::Source;
 
 use std::borrow::Cow;
 
-use crate::headers::{Edit, Headers};
+use crate::headers::{Edit, Edits, Headers};
 use crate::refusal::RefusalRule;
 use crate::request::path;
 use crate::request::routes::RoutedRequest;
@@ -177,17 +177,17 @@ impl Sources {
     /// query parameters cut out. Other cookies and parameters stay. After the edits
     /// [`find`](Self::find) finds nothing.
     #[must_use]
-    pub fn removal(&self, headers: &Headers) -> Vec<Edit> {
+    pub fn removal(&self, headers: &Headers) -> Edits {
         self.removal_of(headers, Removed::Tokens)
     }
 
     /// Returns the edits that remove every token and every API key from the request.
     #[must_use]
-    pub fn removal_with_api_keys(&self, headers: &Headers) -> Vec<Edit> {
+    pub fn removal_with_api_keys(&self, headers: &Headers) -> Edits {
         self.removal_of(headers, Removed::TokensAndApiKeys)
     }
 
-    fn removal_of(&self, headers: &Headers, removed: Removed) -> Vec<Edit> {
+    fn removal_of(&self, headers: &Headers, removed: Removed) -> Edits {
         let sources: Vec<_> =
             self.scoped(headers).map(|(_, source, scope)| (source, scope)).collect();
         let filled = sources
@@ -220,7 +220,7 @@ impl Sources {
     /// Returns the edits that remove credentials from a request's trailers. A server may merge
     /// trailers with headers, and credentials are not allowed in trailers (RFC 9110 §6.5.1).
     #[must_use]
-    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+    pub fn trailers(&self, trailers: &Headers) -> Edits {
         let names = self.sources.iter().filter_map(|source| match &source.location {
             TokenLocation::Header { name, .. } => Some(name.as_bytes()),
             TokenLocation::Cookie(_) => Some(&b"cookie"[..]),
@@ -270,7 +270,7 @@ fn without_parameters(headers: &Headers, is_removed: impl Fn(&[u8]) -> bool) -> 
             separator = next;
         }
     }
-    Some(Edit::Set(b":path".to_vec(), target))
+    Some(Edit::Set(b":path"[..].into(), target.into()))
 }
 
 /// The API keys of one request. The application checks them.
@@ -289,8 +289,12 @@ fn without_cookies(headers: &Headers, is_removed: impl Fn(&[u8]) -> bool) -> Opt
         return None;
     }
     let kept: Vec<_> = all().filter(|cookie| !is_removed(cookie)).collect();
-    let name = b"cookie".to_vec();
-    Some(if kept.is_empty() { Edit::Remove(name) } else { Edit::Set(name, kept.join(&b"; "[..])) })
+    let name = b"cookie"[..].into();
+    Some(if kept.is_empty() {
+        Edit::Remove(name)
+    } else {
+        Edit::Set(name, kept.join(&b"; "[..]).into())
+    })
 }
 
 /// Returns the parts of a value between single bytes, which `next` finds. Like `split`, with a

@@ -143,7 +143,7 @@ fn a_sign_out_finds_the_tokens_of_a_malformed_field() {
 fn a_malformed_field_is_removed_as_a_whole() {
     let headers =
         Headers::from_pairs(&[("authorization", "Basic x"), ("authorization", "Bearer a")]);
-    assert_eq!(everywhere().removal(&headers), [Edit::Remove(b"authorization".to_vec())]);
+    assert_eq!(*everywhere().removal(&headers), [Edit::Remove(b"authorization"[..].into())]);
 }
 
 /// Returns the tokens, joined by `|`, and whether there is an API key.
@@ -487,9 +487,12 @@ fn trailers_carry_no_tokens() {
         ("x-sum", "1"),
     ]);
     let removed = ["authorization", "x_token", "x-token", "cookie"];
-    assert_eq!(everywhere().trailers(&trailers), removed.map(|it| Edit::Remove(it.into())));
+    assert_eq!(
+        *everywhere().trailers(&trailers),
+        removed.map(|it| Edit::Remove(it.as_bytes().into()))
+    );
     let bearer_only = Sources::new(vec![header("authorization", Some("Bearer"))]);
-    assert_eq!(bearer_only.trailers(&trailers), [Edit::Remove(b"authorization".to_vec())]);
+    assert_eq!(*bearer_only.trailers(&trailers), [Edit::Remove(b"authorization"[..].into())]);
 }
 
 #[test]
@@ -510,7 +513,7 @@ fn tokens_in_other_places_are_not_found() {
         ("cookie", "session=a"),
     ]);
     assert!(sources.find(&headers).expect("few").is_empty());
-    assert_eq!(sources.removal(&headers), []);
+    assert_eq!(*sources.removal(&headers), []);
 }
 
 #[test]
@@ -521,11 +524,11 @@ fn removal_leaves_everything_else() {
         ("cookie", "a=1; token=t"),
         ("cookie", "b=\"2\";token=u;c"),
     ]);
-    let edit = |name: &str, value: &str| Edit::Set(name.into(), value.into());
+    let edit = |name: &str, value: &str| Edit::Set(name.as_bytes().into(), value.as_bytes().into());
     assert_eq!(
-        everywhere().removal(&headers),
+        *everywhere().removal(&headers),
         [
-            Edit::Remove(b"authorization".to_vec()),
+            Edit::Remove(b"authorization"[..].into()),
             edit("cookie", "a=1; b=\"2\"; c"),
             edit(":path", "/a?x=1&y=2&z"),
         ]
@@ -542,12 +545,12 @@ fn removal_uses_names_as_sent_and_removes_whole_cookies() {
         ("cookie", "a=1; b=2 token=t; c=3"),
     ]);
     assert_eq!(
-        everywhere().removal(&headers),
+        *everywhere().removal(&headers),
         [
-            Edit::Remove(b"x_token".to_vec()),
-            Edit::Remove(b"x-token".to_vec()),
-            Edit::Set(b"cookie".to_vec(), b"a=1; c=3".to_vec()),
-            Edit::Set(b":path".to_vec(), b"/a?b".to_vec()),
+            Edit::Remove(b"x_token"[..].into()),
+            Edit::Remove(b"x-token"[..].into()),
+            Edit::Set(b"cookie"[..].into(), b"a=1; c=3"[..].into()),
+            Edit::Set(b":path"[..].into(), b"/a?b"[..].into()),
         ]
     );
 }
@@ -555,14 +558,14 @@ fn removal_uses_names_as_sent_and_removes_whole_cookies() {
 #[test]
 fn removing_everything_leaves_no_empty_cookie_or_query() {
     let headers = Headers::from_pairs(&[(":path", "/a?access_token=t"), ("cookie", "token=t")]);
-    let path = Edit::Set(b":path".to_vec(), b"/a".to_vec());
-    assert_eq!(everywhere().removal(&headers), [Edit::Remove(b"cookie".to_vec()), path]);
+    let path = Edit::Set(b":path"[..].into(), b"/a"[..].into());
+    assert_eq!(*everywhere().removal(&headers), [Edit::Remove(b"cookie"[..].into()), path]);
 }
 
 #[test]
 fn removal_leaves_credentials_of_other_schemes() {
     let headers = Headers::from_pairs(&[("authorization", "Basic x"), ("cookie", "a=1")]);
-    assert_eq!(everywhere().removal(&headers), []);
+    assert_eq!(*everywhere().removal(&headers), []);
 }
 
 #[test]
@@ -597,7 +600,7 @@ fn only_cookies_with_given_values_are_removed() {
     let headers =
         Headers::from_pairs(&[("cookie", "a=1; token=x; token=y"), ("cookie", "token=x")]);
     let left = |values: &[&[u8]]| everywhere().cookie_removal(&headers, values);
-    let edit = Edit::Set(b"cookie".to_vec(), b"a=1; token=y".to_vec());
+    let edit = Edit::Set(b"cookie"[..].into(), b"a=1; token=y"[..].into());
     assert_eq!(left(&[b"x"]), Some(edit));
     assert_eq!(left(&[b"1"]), None);
 }
@@ -648,7 +651,7 @@ proptest! {
         let left = headers.edited(&everywhere().removal(&headers));
         let tokens = everywhere().find(&left).expect("few");
         prop_assert!(tokens.is_empty(), "{tokens:?}");
-        prop_assert_eq!(everywhere().removal(&left), []);
+        prop_assert!(everywhere().removal(&left).is_empty());
     }
 
     #[test]

@@ -9,16 +9,18 @@
 //! but forwards `Connection` as it is with an upgrade. The filter removes its own headers from that
 //! list, so that no client makes a proxy behind Envoy remove the user id.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
-use crate::headers::{Edit, Headers, Lengths, passes_for};
+use crate::headers::{Edit, Edits, HeaderText, Headers, Lengths, passes_for};
 use crate::token::{ClaimPath, VerifiedToken};
 
 /// The headers that the application receives from the filter.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    user_id: Option<Vec<u8>>,
-    claims: Vec<(ClaimPath, Vec<u8>)>,
+    user_id: Option<HeaderText>,
+    claims: Vec<(ClaimPath, HeaderText)>,
     token: TokenForwarding,
     /// The lengths of all header names above.
     lengths: Lengths,
@@ -52,9 +54,10 @@ impl Upstream {
                 .chain(claims.iter().map(|(_, header)| header))
                 .map(|header| header.as_bytes()),
         );
-        let claims = claims.into_iter().map(|(claim, header)| (claim, header.into_bytes()));
+        let text = |header: String| header.into_bytes().into();
+        let claims = claims.into_iter().map(|(claim, header)| (claim, text(header)));
         Self {
-            user_id: user_id.map(String::into_bytes),
+            user_id: user_id.map(text),
             claims: claims.collect(),
             token,
             lengths,
@@ -73,18 +76,21 @@ impl Upstream {
     /// optional and sign-out routes without a valid token. All identity headers are then removed.
     /// The tokens themselves are not removed here: see [`strips_token`](Self::strips_token).
     #[must_use]
-    pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Vec<Edit> {
+    pub fn edits(&self, headers: &Headers, token: Option<&VerifiedToken>) -> Edits {
         let values = || token.into_iter().flat_map(|token| self.values(token));
-        let mut edits = self.removals(headers, |name| values().any(|(known, _)| known == name));
-        edits.extend(values().map(|(name, value)| Edit::one_line(headers, name, value.as_bytes())));
+        let mut edits = self.removals(headers, |name| values().any(|(known, _)| **known == *name));
+        let line = |(name, value): (&HeaderText, &Rc<str>)| {
+            Edit::one_line(headers, name.clone(), value.clone())
+        };
+        edits.extend(values().map(line));
         edits.extend(self.connection(headers));
         edits
     }
 
     /// Returns the names of all headers that the application may get.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        let claims = self.claims.iter().map(|(_, header)| header.as_slice());
-        self.user_id.as_deref().into_iter().chain(claims)
+        let claims = self.claims.iter().map(|(_, header)| header);
+        self.user_id.iter().chain(claims).map(|header| &**header)
     }
 
     /// Returns the claims that the application gets, in their order.
@@ -100,29 +106,32 @@ impl Upstream {
 
     /// Returns the user id for other filters of the proxy and for access logs.
     #[must_use]
-    pub fn published_user(&self, token: Option<&VerifiedToken>) -> Option<Box<str>> {
+    pub fn published_user(&self, token: Option<&VerifiedToken>) -> Option<Rc<str>> {
         let user = token.filter(|_| self.publishes_user)?.user()?;
-        Some(user.id().into())
+        Some(user.id().clone())
     }
 
     /// Returns the edits to a request's trailers, which servers may merge with the headers.
     #[must_use]
-    pub fn trailers(&self, trailers: &Headers) -> Vec<Edit> {
+    pub fn trailers(&self, trailers: &Headers) -> Edits {
         self.removals(trailers, |_| false)
     }
 
     /// Returns the name and the value of each header that the token provides. The verifier accepts
     /// only values that a header can carry unchanged.
-    fn values<'a>(&'a self, token: &'a VerifiedToken) -> impl Iterator<Item = (&'a [u8], &'a str)> {
-        let user = self.user_id.as_deref().zip(token.user().map(|user| user.id()));
+    fn values<'a>(
+        &'a self,
+        token: &'a VerifiedToken,
+    ) -> impl Iterator<Item = (&'a HeaderText, &'a Rc<str>)> {
+        let user = self.user_id.as_ref().zip(token.user().map(|user| user.id()));
         let claims = &self.claims;
-        let claims = claims.iter().filter_map(|(claim, name)| Some((&**name, token.claim(claim)?)));
+        let claims = claims.iter().filter_map(|(claim, name)| Some((name, token.claim(claim)?)));
         user.into_iter().chain(claims)
     }
 
     /// Returns the edits that remove each header that some server treats as one of the filter's.
     /// Headers for which `is_set` returns true are left out, because they are replaced.
-    fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Vec<Edit> {
+    fn removals(&self, headers: &Headers, is_set: impl Fn(&[u8]) -> bool) -> Edits {
         let names = headers.names_of(self.lengths);
         Edit::removals(names.filter(|name| self.is_ours(name) && !is_set(name)))
     }
@@ -138,8 +147,8 @@ impl Upstream {
         let others = options().filter(|option| !option.is_empty() && !self.is_ours(option));
         let others = others.collect::<Vec<_>>().join(&b", "[..]);
         Some(match others.is_empty() {
-            true => Edit::Remove(CONNECTION.to_vec()),
-            false => Edit::Set(CONNECTION.to_vec(), others),
+            true => Edit::Remove(CONNECTION.into()),
+            false => Edit::Set(CONNECTION.into(), others.into()),
         })
     }
 
