@@ -7,6 +7,8 @@
 
 use std::mem;
 
+use smallvec::SmallVec;
+
 use crate::feed::FeedCount;
 use crate::feed::poll::PollRejection;
 use crate::key_sets::KeySetCount;
@@ -158,12 +160,13 @@ impl Counters {
     }
 
     /// Returns the sums that are not 0, and sets them to 0.
-    pub fn take(&mut self) -> impl Iterator<Item = (Counter, u64)> {
-        let Self { sums, changed } = self;
-        changed.drain(..).filter_map(|index| {
-            let (counter, sum) = sums.get_mut(index)?;
+    pub fn take(&mut self) -> SmallVec<[(Counter, u64); 2]> {
+        self.changed.sort_unstable();
+        let take = |index| {
+            let (counter, sum) = self.sums.get_mut(index)?;
             Some((*counter, mem::take(sum)))
-        })
+        };
+        self.changed.drain(..).filter_map(take).collect()
     }
 }
 
@@ -250,8 +253,8 @@ mod tests {
         let mut counters = Counters::default();
         counters.add(Counter::SignedOut, 1);
         counters.add(Counter::SignedOut, 2);
-        assert_eq!(counters.take().collect::<Vec<_>>(), [(Counter::SignedOut, 3)]);
-        assert_eq!(counters.take().count(), 0);
+        assert_eq!(*counters.take(), [(Counter::SignedOut, 3)]);
+        assert!(counters.take().is_empty());
     }
 
     #[test]

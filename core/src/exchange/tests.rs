@@ -104,7 +104,8 @@ impl ExchangeBench {
     }
 
     pub(crate) fn count(&mut self, counter: Counter) -> u64 {
-        self.root.take_counts().find(|(known, _)| *known == counter).map_or(0, |(_, sum)| sum)
+        let counts = self.root.take_counts();
+        counts.iter().find(|(known, _)| *known == counter).map_or(0, |(_, sum)| *sum)
     }
 }
 
@@ -307,13 +308,12 @@ fn a_dry_run_counts_each_request_once() {
         let _ = bench.request("/page", lines);
     }
     let _ = bench.with_token("/page", &token("ada", "1"));
-    let counts: Vec<_> = bench.root.take_counts().filter(|(_, sum)| *sum > 0).collect();
     let expected = [
         (Counter::Allowed, 1),
         (Counter::WouldRefuse(Refusal::MissingToken), 1),
         (Counter::WouldRefuse(Refusal::MalformedToken), 2),
     ];
-    assert_eq!(counts, expected);
+    assert_eq!(*bench.root.take_counts(), expected);
     let log = bench.root.take_log();
     let line = "a request would get, but for `enforce: false`, 401 (malformed_token:parts)";
     assert_eq!(log.iter().filter(|(_, it)| it.starts_with(line)).count(), 1, "{log:?}");
@@ -656,7 +656,7 @@ fn a_sign_out_without_effect_is_counted_and_logged_by_reason() {
     assert_eq!(outcome(&next), CALLS);
     let counted =
         |(counter, _): &(Counter, u64)| matches!(counter, Counter::SignOutWithoutEffect(_));
-    assert!(!bench.root.take_counts().any(|count| counted(&count)));
+    assert!(!bench.root.take_counts().iter().any(counted));
 }
 
 #[test]

@@ -17,6 +17,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem;
 
+use smallvec::SmallVec;
+
 use crate::admission::{Admission, Decision, Moment};
 use crate::call::Response;
 use crate::config::{Config, ConfigError, DiscoveredSecret};
@@ -350,7 +352,7 @@ impl Root {
     }
 
     /// Removes and returns the sums of the counters.
-    pub fn take_counts(&mut self) -> impl Iterator<Item = (Counter, u64)> {
+    pub fn take_counts(&mut self) -> SmallVec<[(Counter, u64); 2]> {
         self.counters.add(Counter::SignatureChecksRefused, self.admission.take_unchecked());
         self.counters.take()
     }
