@@ -9,12 +9,13 @@
 //! | `s…` | before `gen`, if a token, a session or a user of this stripe of ids was revoked |
 //! | `whole` | before `gen`, for the cutoff for all or a reset, and once a second |
 //!
-//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and the `s…`
-//! of the token, its session and its user. Only if one of them has changed does it read the
-//! versions of the token's shards, and only if one of those has changed does it look up the token
-//! in them. While a thousand revocations a second arrive, nearly every token therefore keeps its
-//! verdict. A token that is seen for the first time is looked up, and these values are read only
-//! when it is seen again.
+//! If `gen` is unchanged, the verdict still holds. Otherwise the request reads `whole` and, if that
+//! is unchanged, the `s…` of the token, its session and its user. Only if one of them has changed
+//! does it read the versions of the token's shards, and only if one of those has changed does it
+//! look up the token in them. While a thousand revocations a second arrive, nearly every token
+//! therefore keeps its verdict. A token that is seen for the first time is looked up, and these
+//! values are read only when it is seen again. Until then they count as never written, which is
+//! either still true, or differs from what is read then.
 //!
 //! # Why no change is missed
 //!
@@ -32,7 +33,10 @@ use crate::shared::{Expect, SharedData, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     generation: Version,
-    rest: Option<Rest>,
+    whole: Option<Version>,
+    /// The versions of the stripes of the token, its session and its user. They may be older than
+    /// the verdict; the token's shards are then read once more.
+    stripes: [Option<Version>; 3],
     /// The versions of the shards in which the token was looked up.
     shards: ShardVersions,
 }
@@ -40,13 +44,6 @@ pub struct Mark {
 /// The versions of the shards for a token, its session, its user and all. `None` stands for a shard
 /// that does not exist, or that the token does not need.
 pub(crate) type ShardVersions = [Option<Version>; 4];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rest {
-    whole: Option<Version>,
-    /// The versions of the stripes of the token, its session and its user.
-    stripes: [Option<Version>; 3],
-}
 
 /// The generations of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,19 +85,22 @@ impl Generations {
     ) -> Option<(Mark, Standing)> {
         let generation = self.current(shared)?;
         let Some(last) = last else {
-            let shards = ShardVersions::default();
-            return Some((Mark { generation, rest: None, shards }, Standing::Unknown));
+            let (stripes, shards) = ([None; 3], ShardVersions::default());
+            let mark = Mark { generation, whole: None, stripes, shards };
+            return Some((mark, Standing::Unknown));
         };
         if last.generation == generation {
             return Some((last, Standing::AsBefore));
         }
         let whole = written(shared, &self.space.name(WHOLE, None));
+        if last.whole != whole {
+            return Some((Mark { generation, whole, ..last }, Standing::Unknown));
+        }
         let names = [Some(names.token), names.session, names.user];
         let stripes = names.map(|names| written(shared, &self.of_stripe(stripe(names?.own()))));
-        let rest = Some(Rest { whole, stripes });
-        let same = last.rest == rest;
+        let same = last.stripes == stripes;
         let standing = if same { Standing::AsBefore } else { Standing::Unknown };
-        Some((Mark { generation, rest, ..last }, standing))
+        Some((Mark { generation, stripes, ..last }, standing))
     }
 
     /// Invalidates the verdict of every token that these records may revoke. If the records are

@@ -353,7 +353,10 @@ impl Root {
 
     /// Removes and returns the sums of the counters.
     pub fn take_counts(&mut self) -> SmallVec<[(Counter, u64); 2]> {
-        self.counters.add(Counter::SignatureChecksRefused, self.admission.take_unchecked());
+        let unchecked = self.admission.take_unchecked();
+        if unchecked > 0 {
+            self.count_many(Counter::SignatureChecksRefused, unchecked);
+        }
         self.counters.take()
     }
 
