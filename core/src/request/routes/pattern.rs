@@ -5,6 +5,7 @@
 //! for each kind of rule.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::headers::Headers;
 use crate::request::path;
@@ -45,21 +46,31 @@ pub(crate) enum Part {
     Any,
 }
 
-/// The parts of a request that patterns match.
+/// The parts of a request that patterns match. Those that few patterns need are read when the first
+/// one needs them.
 pub(in crate::request) struct RoutedRequest<'a> {
     pub(super) path: &'a [u8],
-    decoded: Cow<'a, [u8]>,
+    decoded: OnceCell<Cow<'a, [u8]>>,
     pub(super) method: &'a [u8],
-    host: RequestHost<'a>,
+    host: OnceCell<RequestHost<'a>>,
     pub(super) headers: &'a Headers<'a>,
 }
 
 impl<'a> RoutedRequest<'a> {
     /// Creates the view of a request whose canonical path is `path`.
     pub(in crate::request) fn new(path: &'a [u8], headers: &'a Headers<'_>) -> Self {
-        let header = |name| headers.first(name).unwrap_or_default();
-        let (method, host) = (header(b":method"), RequestHost::read(header(b":authority")));
-        Self { path, decoded: path::decoded(path), method, host, headers }
+        let method = headers.first(b":method").unwrap_or_default();
+        Self { path, decoded: OnceCell::new(), method, host: OnceCell::new(), headers }
+    }
+
+    /// Returns the path, percent-decoded.
+    fn decoded(&self) -> &[u8] {
+        self.decoded.get_or_init(|| path::decoded(self.path))
+    }
+
+    fn host(&self) -> RequestHost<'a> {
+        let read = || RequestHost::read(self.headers.first(b":authority").unwrap_or_default());
+        *self.host.get_or_init(read)
     }
 
     /// Returns whether the request is a CORS preflight (Fetch §3.2.2). Empty headers do not count,
@@ -162,8 +173,8 @@ impl RequestPattern {
         slash: Slash,
     ) -> bool {
         let is_host = |host: &HostPattern| match reading {
-            Reading::Exact => host.is_exactly(request.host),
-            Reading::Wide => host.may_be(request.host),
+            Reading::Exact => host.is_exactly(request.host()),
+            Reading::Wide => host.may_be(request.host()),
         };
         let is_upgrade = || match reading {
             Reading::Exact => request.is_upgrade(),
@@ -222,7 +233,7 @@ impl Matcher {
     /// Returns whether the path matches under [`Reading::Wide`]. `self` is
     /// [decoded](Self::decoded).
     fn may_mean(&self, request: &RoutedRequest<'_>) -> bool {
-        let path = &*request.decoded;
+        let path = request.decoded();
         let is_path = |text| alike(without_last_slash(text), without_last_slash(path));
         match self {
             Self::Path(text) => is_path(text),
