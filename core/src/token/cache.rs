@@ -27,7 +27,7 @@ pub(super) trait Remembered {
 
 /// A memory of tokens of one configuration.
 pub(super) struct TokenCache<V> {
-    tokens: LruCache<CacheKey, CachedToken<V>, RandomState>,
+    tokens: LruCache<CacheKey, CachedToken<V>>,
     keyed_by: KeyedBy,
     bytes: usize,
     limit_bytes: usize,
@@ -46,6 +46,9 @@ enum KeyedBy {
 struct CachedToken<V> {
     token: Box<[u8]>,
     value: V,
+    /// The memory of the entry. It is stored because the value of an old entry is in no processor
+    /// cache.
+    bytes: usize,
 }
 
 impl<V: Remembered> TokenCache<V> {
@@ -62,8 +65,7 @@ impl<V: Remembered> TokenCache<V> {
     }
 
     fn new(keyed_by: KeyedBy, limit_bytes: usize, longest_token_bytes: usize) -> Self {
-        let tokens = LruCache::unbounded_with_hasher(RandomState::new());
-        Self { tokens, keyed_by, bytes: 0, limit_bytes, longest_token_bytes }
+        Self { tokens: LruCache::unbounded(), keyed_by, bytes: 0, limit_bytes, longest_token_bytes }
     }
 
     /// Returns the key of this token. Returns `None` if no token is in the cache, or this one is too
@@ -103,14 +105,14 @@ impl<V: Remembered> TokenCache<V> {
         if token.len() > self.longest_token_bytes {
             return;
         }
-        let entry = CachedToken { token: token.into(), value };
-        self.bytes += entry.bytes();
+        let entry = CachedToken::new(token, value);
+        self.bytes += entry.bytes;
         if let Some((_, replaced)) = self.tokens.push(key, entry) {
-            self.bytes -= replaced.bytes();
+            self.bytes -= replaced.bytes;
         }
         while self.bytes > self.limit_bytes {
             let Some((_, oldest)) = self.tokens.pop_lru() else { break };
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.bytes;
         }
     }
 
@@ -119,14 +121,15 @@ impl<V: Remembered> TokenCache<V> {
         let dropped = self.tokens.iter().filter(|(_, entry)| !is_kept(&entry.value));
         let dropped: Vec<CacheKey> = dropped.map(|(key, _)| *key).collect();
         for entry in dropped.iter().filter_map(|key| self.tokens.pop(key)) {
-            self.bytes -= entry.bytes();
+            self.bytes -= entry.bytes;
         }
     }
 }
 
 impl<V: Remembered> CachedToken<V> {
-    fn bytes(&self) -> usize {
-        self.token.len() + size_of::<Self>() + self.value.bytes() + ENTRY_OVERHEAD_BYTES
+    fn new(token: &[u8], value: V) -> Self {
+        let bytes = token.len() + size_of::<Self>() + value.bytes() + ENTRY_OVERHEAD_BYTES;
+        Self { token: token.into(), value, bytes }
     }
 }
 
@@ -162,14 +165,14 @@ mod tests {
     }
 
     fn entry(token: &[u8], value: &str) -> CachedToken<String> {
-        CachedToken { token: token.into(), value: value.to_owned() }
+        CachedToken::new(token, value.to_owned())
     }
 
     #[test]
     fn the_least_recently_used_tokens_are_dropped_first() {
         let mut cache = cache();
         let token = |n: usize| format!("{n:04000}").into_bytes();
-        let kept = LIMIT_BYTES / entry(&token(0), "user").bytes();
+        let kept = LIMIT_BYTES / entry(&token(0), "user").bytes;
         for n in 0..kept {
             cache.keep(&token(n), "user".into());
         }
@@ -183,7 +186,7 @@ mod tests {
             assert!(cache.bytes <= LIMIT_BYTES);
         }
         while let Some((_, entry)) = cache.tokens.pop_lru() {
-            cache.bytes -= entry.bytes();
+            cache.bytes -= entry.bytes;
         }
         assert_eq!(cache.bytes, 0, "every addition and removal was counted");
     }
@@ -192,7 +195,7 @@ mod tests {
     fn an_exactly_full_cache_drops_nothing() {
         let mut cache = cache();
         let token = |n: usize, length: usize| format!("{n:0length$}").into_bytes();
-        let each = entry(&token(0, 100), "user").bytes();
+        let each = entry(&token(0, 100), "user").bytes;
         let (count, rest) = (LIMIT_BYTES / each, LIMIT_BYTES % each);
         for n in 1..=count {
             let length = 100 + if n == count { rest } else { 0 };
@@ -207,7 +210,7 @@ mod tests {
         let token = [b'a'; 100];
         cache.keep(&token, "a long value".into());
         cache.keep(&token, "b".into());
-        assert_eq!(cache.bytes, entry(&token, "b").bytes());
+        assert_eq!(cache.bytes, entry(&token, "b").bytes);
     }
 
     #[test]
@@ -220,7 +223,7 @@ mod tests {
         cache.retain(|value| value != "1");
         let kept: Vec<_> = (0..6).filter(|n| cache.find(&token(*n)).is_some()).collect();
         assert_eq!(kept, [0, 2, 3, 5]);
-        assert_eq!(cache.bytes, 4 * entry(&token(0), "0").bytes());
+        assert_eq!(cache.bytes, 4 * entry(&token(0), "0").bytes);
     }
 
     #[test]
