@@ -130,7 +130,7 @@ proptest! {
 
     #[test]
     fn a_kept_verdict_equals_a_lookup(
-        writes in prop::collection::vec((named_record(), any::<Ending>()), 1..12),
+        writes in prop::collection::vec((named_record(), any::<WriterEnd>()), 1..12),
         tokens in prop::collection::vec((issuer(), value(), value(), 0u64..2_000), 1..6),
     ) {
         let shared = InMemory::default();
@@ -138,21 +138,21 @@ proptest! {
         set().generations().renew(&shared);
         for ((record, ..), ending) in &writes {
             match ending {
-                Ending::Complete => set().add(&shared, &[*record], Horizon::NONE).unwrap(),
-                Ending::Died => {
+                WriterEnd::Complete => set().add(&shared, &[*record], Horizon::NONE).unwrap(),
+                WriterEnd::Died => {
                     let slot = ShardSlot::of(record.key());
                     set().merge(&shared, slot, &[*record], None, Horizon::NONE).unwrap();
                     set().generations().renew(&shared); // by the leader, within a second
                 }
-                Ending::Nothing => set().generations().renew(&shared),
+                WriterEnd::Nothing => set().generations().renew(&shared),
             }
             for ((issuer, jti, user, iat), mark) in tokens.iter().zip(&mut marks) {
                 let names = TokenNames::of(NamePair::of_token("", *issuer, jti))
                     .and_session(NamePair::of_user("", *issuer, user));
                 let verdict = set().judge(&shared, &names, Some(*iat), *mark).unwrap();
                 let is_revoked = set().is_revoked(&shared, &names, Some(*iat)).unwrap();
-                prop_assert_eq!(verdict == Verdict::Revoked, is_revoked);
-                if let Verdict::Live(new) = verdict {
+                prop_assert_eq!(verdict == TokenVerdict::Revoked, is_revoked);
+                if let TokenVerdict::Live(new) = verdict {
                     *mark = new;
                 }
             }
@@ -280,7 +280,7 @@ impl SharedData for CountingReads {
 
 /// How a writer of one record ends.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+enum WriterEnd {
     /// It has written everything.
     Complete,
     /// It dies after it has written the shard.
@@ -289,7 +289,7 @@ enum Ending {
     Nothing,
 }
 
-impl Arbitrary for Ending {
+impl Arbitrary for WriterEnd {
     type Parameters = ();
     type Strategy = prop::sample::Select<Self>;
 
@@ -339,11 +339,11 @@ fn a_token_is_looked_up_again_only_after_a_change_of_its_shards() {
     assert_ne!(ShardSlot::of((token, Kind::Token)), ShardSlot::of((in_stripe, Kind::Token)));
     let judge = |last| set().judge(&shared, &TokenNames::of(token), Some(5), last).unwrap();
     set().generations().renew(&shared);
-    let Verdict::Live(mut mark) = judge(None) else { panic!("revoked") };
+    let TokenVerdict::Live(mut mark) = judge(None) else { panic!("revoked") };
     let mut reads_after = |write: &dyn Fn()| {
         write();
         shared.reads.set(0);
-        let Verdict::Live(new) = judge(mark) else { panic!("revoked") };
+        let TokenVerdict::Live(new) = judge(mark) else { panic!("revoked") };
         mark = new;
         shared.reads.get()
     };
@@ -354,7 +354,7 @@ fn a_token_is_looked_up_again_only_after_a_change_of_its_shards() {
     assert_eq!(reads_after(&|| add(neighbour)), 2, "token and all");
     assert_eq!(reads_after(&|| set().generations().renew(&shared)), 0);
     add(token);
-    assert_eq!(judge(mark), Verdict::Revoked);
+    assert_eq!(judge(mark), TokenVerdict::Revoked);
 }
 
 #[test]
