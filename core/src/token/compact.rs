@@ -59,8 +59,13 @@ impl<'a> Compact<'a> {
 /// All tokens of an issuer usually have the same header, so the last one is remembered.
 pub(super) struct HeaderParser {
     purpose: JwtType,
-    /// The last well-formed header, as sent and parsed.
-    last: RefCell<Option<(Box<[u8]>, Arc<Header>)>>,
+    /// The last well-formed header.
+    last: RefCell<Option<ParsedHeader>>,
+}
+
+struct ParsedHeader {
+    sent: Box<[u8]>,
+    header: Arc<Header>,
 }
 
 impl HeaderParser {
@@ -71,11 +76,11 @@ impl HeaderParser {
     /// Parses a header as sent.
     fn parse(&self, sent: &[u8]) -> Result<Arc<Header>, RefusalRule> {
         let mut last = self.last.borrow_mut();
-        if let Some((_, header)) = last.as_ref().filter(|(known, _)| **known == *sent) {
-            return Ok(header.clone());
+        if let Some(last) = last.as_ref().filter(|last| *last.sent == *sent) {
+            return Ok(last.header.clone());
         }
         let header = Arc::new(Header::parse(&decoded(sent)?, self.purpose)?);
-        *last = Some((sent.into(), header.clone()));
+        *last = Some(ParsedHeader { sent: sent.into(), header: header.clone() });
         Ok(header)
     }
 }
