@@ -77,7 +77,7 @@ use crate::request::routes::{Access, RevokeUser, Route, Routes, SignsOut, is_cro
 use crate::request::sources::{Candidate, SourceSet, Sources};
 use crate::request::upstream::Upstream;
 use crate::revocation::record::RecordId;
-use crate::revocation::set::{RevocationSet, TokenVerdict};
+use crate::revocation::set::{RevocationSet, RevocationVerdict};
 use crate::revocation::shard::Damaged;
 use crate::shared::SharedData;
 use crate::sign_out::without_effect::WithoutEffect;
@@ -489,10 +489,10 @@ impl Admission {
         let verdict = set
             .judge(moment.shared, token.names(), token.iat(), token.known_live_at())
             .inspect_err(|_| repair::report(moment.shared, set))?;
-        if let TokenVerdict::Live(Some(mark)) = verdict {
+        if let RevocationVerdict::Live(Some(mark)) = verdict {
             token.note_live_at(mark);
         }
-        Ok(verdict == TokenVerdict::Revoked)
+        Ok(verdict == RevocationVerdict::Revoked)
     }
 
     /// Returns the API keys of a request.

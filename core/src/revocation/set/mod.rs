@@ -45,7 +45,7 @@ enum OnDamage {
 
 /// The verdict on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenVerdict {
+pub enum RevocationVerdict {
     /// The token is revoked.
     Revoked,
     /// The token is not revoked. Contains the mark to store with this verdict, or `None` if the set
@@ -91,17 +91,17 @@ impl RevocationSet {
         names: &TokenNames,
         iat: Option<u64>,
         last: Option<Mark>,
-    ) -> Result<TokenVerdict, Damaged> {
+    ) -> Result<RevocationVerdict, Damaged> {
         let marked = self.generations().mark(shared, names, last);
         if let (Some((mark, standing)), Some(last)) = (marked, last)
             && (standing == Standing::AsBefore || self.is_unwritten(shared, names, last.shards()))
         {
-            return Ok(TokenVerdict::Live(Some(mark)));
+            return Ok(RevocationVerdict::Live(Some(mark)));
         }
         let mut shards = ShardVersions::default();
         Ok(match self.look_up(shared, names, iat, &mut shards)? {
-            true => TokenVerdict::Revoked,
-            false => TokenVerdict::Live(marked.map(|(mark, _)| mark.with_shards(shards))),
+            true => RevocationVerdict::Revoked,
+            false => RevocationVerdict::Live(marked.map(|(mark, _)| mark.with_shards(shards))),
         })
     }
 

@@ -151,8 +151,8 @@ proptest! {
                     .and_session(NamePair::of_user("", *issuer, user));
                 let verdict = set().judge(&shared, &names, Some(*iat), *mark).unwrap();
                 let is_revoked = set().is_revoked(&shared, &names, Some(*iat)).unwrap();
-                prop_assert_eq!(verdict == TokenVerdict::Revoked, is_revoked);
-                if let TokenVerdict::Live(new) = verdict {
+                prop_assert_eq!(verdict == RevocationVerdict::Revoked, is_revoked);
+                if let RevocationVerdict::Live(new) = verdict {
                     *mark = new;
                 }
             }
@@ -339,11 +339,11 @@ fn a_token_is_looked_up_again_only_after_a_change_of_its_shards() {
     assert_ne!(ShardSlot::of((token, Kind::Token)), ShardSlot::of((in_stripe, Kind::Token)));
     let judge = |last| set().judge(&shared, &TokenNames::of(token), Some(5), last).unwrap();
     set().generations().renew(&shared);
-    let TokenVerdict::Live(mut mark) = judge(None) else { panic!("revoked") };
+    let RevocationVerdict::Live(mut mark) = judge(None) else { panic!("revoked") };
     let mut reads_after = |write: &dyn Fn()| {
         write();
         shared.reads.set(0);
-        let TokenVerdict::Live(new) = judge(mark) else { panic!("revoked") };
+        let RevocationVerdict::Live(new) = judge(mark) else { panic!("revoked") };
         mark = new;
         shared.reads.get()
     };
@@ -354,7 +354,7 @@ fn a_token_is_looked_up_again_only_after_a_change_of_its_shards() {
     assert_eq!(reads_after(&|| add(neighbour)), 2, "token and all");
     assert_eq!(reads_after(&|| set().generations().renew(&shared)), 0);
     add(token);
-    assert_eq!(judge(mark), TokenVerdict::Revoked);
+    assert_eq!(judge(mark), RevocationVerdict::Revoked);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike, HS256Key, MACLike
 use super::*;
 use crate::keys::fixtures::{RSA_2048, TOKENS};
 use crate::keys::{Algorithm, Key, PublicAlgorithm};
-use crate::revocation::set::{RevocationSet, TokenVerdict};
+use crate::revocation::set::{RevocationSet, RevocationVerdict};
 use crate::shared::InMemory;
 use crate::shared::names::KeySpace;
 use crate::token::builder::{
@@ -747,7 +747,7 @@ fn a_token_remembers_when_it_was_live() {
     set.generations().renew(&shared);
     assert_eq!(verified().known_live_at(), None);
     let verdict = set.judge(&shared, verified().names(), verified().iat(), None);
-    let Ok(TokenVerdict::Live(Some(mark))) = verdict else { panic!("{verdict:?}") };
+    let Ok(RevocationVerdict::Live(Some(mark))) = verdict else { panic!("{verdict:?}") };
     verified().note_live_at(mark);
     assert_eq!(verified().known_live_at(), Some(mark));
 }
