@@ -541,7 +541,7 @@ impl HeaderLine {
     }
 }
 
-/// So many lines of a header map are read without an allocation.
+/// A header map with at most this many lines is read without an allocation.
 const FEW_LINES: usize = 32;
 
 /// The status of a call to a cluster that was sent.

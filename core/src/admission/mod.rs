@@ -823,7 +823,7 @@ struct NamedApiKeys {
     admit: bool,
 }
 
-/// The tokens of a request with the verdicts about them.
+/// The tokens of a request, each with the verdict about it.
 type JudgedTokens<'a> = SmallVec<[Judged<'a>; 1]>;
 
 /// One token of a request with the verdict about it.

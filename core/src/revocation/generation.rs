@@ -13,9 +13,9 @@
 //! is unchanged, the `s…` of the token, its session and its user. Only if one of them has changed
 //! does it read the versions of the token's shards, and only if one of those has changed does it
 //! look up the token in them. While a thousand revocations a second arrive, nearly every token
-//! therefore keeps its verdict. A token that is seen for the first time is looked up, and these
-//! values are read only when it is seen again. Until then they count as never written, which is
-//! either still true, or differs from what is read then.
+//! therefore keeps its verdict. When a token is seen for the first time, it is looked up, and `whole`
+//! and `s…` are not read. Its mark has no version of them, so unless they have never been written,
+//! they differ on the next read, and the versions of the shards decide.
 //!
 //! # Why no change is missed
 //!
@@ -34,8 +34,8 @@ use crate::shared::{Expect, SharedData, Version};
 pub struct Mark {
     generation: Version,
     whole: Option<Version>,
-    /// The versions of the stripes of the token, its session and its user. They may be older than
-    /// the verdict; the token's shards are then read once more.
+    /// The versions of the stripes of the token, its session and its user. If they are older than the
+    /// verdict, the versions of the shards are compared once more than necessary.
     stripes: [Option<Version>; 3],
     /// The versions of the shards in which the token was looked up.
     shards: ShardVersions,
@@ -72,10 +72,10 @@ impl Generations {
         written(shared, &self.space.name(GENERATION, None))
     }
 
-    /// Returns the mark to store with the verdict on the token with these names, and whether an
-    /// earlier verdict still holds. `last` is the mark at which the token was live; the versions of
-    /// the shards are still those of `last`. Call this before the lookup. Returns `None` before the
-    /// first write.
+    /// Returns the mark to store with the next verdict on a token, and whether the last verdict still
+    /// holds. `names` are the token's names, and `last` is the mark of the last verdict. The returned
+    /// mark has the shard versions of `last`; the caller compares or replaces them. Call this before
+    /// reading any shard. Returns `None` before the first write.
     #[must_use]
     pub(crate) fn mark(
         &self,

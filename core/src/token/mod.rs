@@ -433,7 +433,9 @@ fn issuer<'a>(claims: &'a Object<'_>) -> Option<&'a str> {
 
 /// A genuine token, with the verdict whether it is acceptable now.
 pub(crate) enum Genuine {
+    /// Its times and claims are acceptable.
     Acceptable(Rc<VerifiedToken>),
+    /// There is an objection to its times or claims.
     Unacceptable(Box<GenuineToken>, Objection),
 }
 

@@ -79,8 +79,8 @@ impl RevocationSet {
         Generations::of(self.space)
     }
 
-    /// Returns the verdict on a token. `last` is the mark of the last verdict that it is live. The
-    /// token is looked up only if a shard that concerns it has been written since.
+    /// Returns the verdict on a token. `last` is the mark that came with the token's last verdict, if
+    /// it has one. The token is looked up only if one of its shards has been written since.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl RevocationSet {
     ) -> Result<RevocationVerdict, Damaged> {
         let marked = self.generations().mark(shared, names, last);
         if let (Some((mark, standing)), Some(last)) = (marked, last)
-            && (standing == Standing::AsBefore || self.is_unwritten(shared, names, last.shards()))
+            && (standing == Standing::AsBefore || self.has_shards_at(shared, names, last.shards()))
         {
             return Ok(RevocationVerdict::Live(Some(mark)));
         }
@@ -148,7 +148,7 @@ impl RevocationSet {
     }
 
     /// Returns whether the token's shards still have these versions.
-    fn is_unwritten(
+    fn has_shards_at(
         &self,
         shared: &dyn SharedData,
         names: &TokenNames,
